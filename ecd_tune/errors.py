@@ -1,0 +1,105 @@
+"""Every error that a user of ecd_tune can cause or meet.
+
+::
+
+    EcdTuneError                      catch this one at the top
+    ├── UnknownNameError              no task, optimizer, sampler or study of that name
+    ├── SpecError                     a study file does not say what it must
+    ├── SpaceError                    a search space or a point in it is not valid
+    ├── HyperparameterError           an optimizer was given a value that it does not allow
+    ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
+    ├── TaskError                     a task was given an option or data that it cannot use
+    └── StoreError                    the shared database
+        ├── StorageUrlError           the URL is not one that the store understands
+        ├── StorageUnavailableError   no connection, or lost for too long
+        ├── StudyNotFoundError        no such study in this database
+        └── FingerprintMismatchError  the stored study was made from another study file
+
+Each message says what was wrong, where, what is allowed and what to do next.
+Divergence and pruning of a trial are values (:class:`ecd_tune.records.Outcome`), not errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "EcdTuneError",
+    "FingerprintMismatchError",
+    "HyperparameterError",
+    "NonFiniteLossError",
+    "SpaceError",
+    "SpecError",
+    "StorageUnavailableError",
+    "StorageUrlError",
+    "StoreError",
+    "StudyNotFoundError",
+    "TaskError",
+    "UnknownNameError",
+]
+
+
+class EcdTuneError(Exception):
+    """Base of every error that ecd_tune raises on purpose."""
+
+
+class UnknownNameError(EcdTuneError, KeyError):
+    """A name was looked up that nobody registered.
+
+    Args:
+        kind: What was looked for, for example ``"optimizer"``.
+        name: The name that was given.
+        known: The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")
+        self.kind, self.name, self.known = kind, name, names
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message.
+        return str(self.args[0])
+
+
+class SpecError(EcdTuneError, ValueError):
+    """A study file is not valid; the message names file, key and what was expected."""
+
+
+class SpaceError(EcdTuneError, ValueError):
+    """A search space, or a point that should lie in it, is not valid."""
+
+
+class HyperparameterError(EcdTuneError, ValueError):
+    """An optimizer was given a hyperparameter outside what it allows."""
+
+
+class NonFiniteLossError(EcdTuneError, ArithmeticError):
+    """A loss handed to ``step`` was NaN or infinite."""
+
+
+class TaskError(EcdTuneError, ValueError):
+    """A task was given an option it does not know, or lacks its data."""
+
+
+class StoreError(EcdTuneError):
+    """Base of the errors of the shared database."""
+
+
+class StorageUrlError(StoreError, ValueError):
+    """The storage URL is not one that the store understands."""
+
+
+class StorageUnavailableError(StoreError):
+    """The database could not be reached, or stopped answering."""
+
+
+class StudyNotFoundError(StoreError, LookupError):
+    """The database holds no study of that name."""
+
+
+class FingerprintMismatchError(StoreError):
+    """The stored study was made from a study file that says something else."""

@@ -1,0 +1,262 @@
+"""The frozen values that travel between the layers.
+
+One direction: a :class:`Lease` leaves the store, an :class:`Outcome` comes back, and a
+:class:`TrialRecord` is what analysis and report read. Nothing here imports torch, Optuna or
+a database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "Curve",
+    "Direction",
+    "Lease",
+    "Outcome",
+    "Params",
+    "RunCost",
+    "RunRequest",
+    "Scalar",
+    "Stage",
+    "Status",
+    "StudyKey",
+    "TrialRecord",
+    "TrialState",
+]
+
+Scalar = float | int | bool | str
+Params = Mapping[str, Scalar]
+
+
+class Direction(StrEnum):
+    """Whether a smaller or a larger value is better."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+    @property
+    def sign(self) -> int:
+        """+1 for minimize, -1 for maximize: ``sign * value`` is always to be made small."""
+        return 1 if self is Direction.MINIMIZE else -1
+
+
+class Stage(StrEnum):
+    """The two stages of a study: choose hyperparameters, then rerun the chosen ones afresh."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+
+
+class Status(StrEnum):
+    """How the evaluation of one trial ended."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    """The loss left the finite numbers; ``value`` is the best finite one before that."""
+    PRUNED = "pruned"
+    FAILED = "failed"
+    """There is no value at all: an exception, or a first loss that is NaN or infinite."""
+
+
+class TrialState(StrEnum):
+    """Optuna's states of a stored trial, by Optuna's names."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+    WAITING = "WAITING"
+
+    @property
+    def finished(self) -> bool:
+        """True for COMPLETE, PRUNED and FAIL."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class StudyKey:
+    """Names one Optuna study: (study, optimizer) and the stage.
+
+    Attributes:
+        study: Name of the study, as in its file.
+        optimizer: Key of the optimizer in that file.
+        stage: Search or confirmation.
+    """
+
+    study: str
+    optimizer: str
+    stage: Stage = Stage.SEARCH
+
+    @property
+    def name(self) -> str:
+        """Optuna's study name: ``study/optimizer``, with ``/confirm`` for the confirmation."""
+        base = f"{self.study}/{self.optimizer}"
+        return base if self.stage is Stage.SEARCH else f"{base}/confirm"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity against the step; thinned on a logarithmic grid when long.
+
+    Attributes:
+        steps: Increasing step numbers (iterations or epochs), 0 is the start.
+        values: One value a step; may hold NaN or infinity.
+    """
+
+    steps: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one trial cost.
+
+    Attributes:
+        seconds: Wall time, in seconds; a trial of a batch carries its share of the batch.
+        device: For example ``"cpu"`` or ``"cuda:0"``.
+    """
+
+    seconds: float = 0.0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One evaluation that the objective is asked for.
+
+    Attributes:
+        params: Hyperparameters of the optimizer, by name.
+        seed: Seeds everything random in this run: data order, start point, noise.
+        stage: Search runs see the validation data only, confirmation runs the test data once.
+    """
+
+    params: Params
+    seed: int
+    stage: Stage = Stage.SEARCH
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one evaluation.
+
+    Attributes:
+        status: How it ended.
+        value: The study's metric; finite, or None when there is none.
+        metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
+        curve: The metric (or loss) against the step.
+        reason: Why it diverged or failed, in words; None when complete.
+        cost: What it cost.
+    """
+
+    status: Status
+    value: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Curve = field(default_factory=Curve)
+    reason: str | None = None
+    cost: RunCost = field(default_factory=RunCost)
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
+        if self.status is Status.COMPLETE and self.value is None:
+            raise ValueError("a complete Outcome needs a value")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right of one worker to run one stored trial until the lease expires.
+
+    Attributes:
+        key: The study it belongs to.
+        trial_id: Optuna's trial id, unique in the database.
+        number: Optuna's trial number, counted from 0 in its study.
+        token: Fencing token; a tell that carries an outdated one is refused.
+        attempt: 1 for the first time that these parameters run.
+        request: What to evaluate.
+        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+    """
+
+    key: StudyKey
+    trial_id: int
+    number: int
+    token: int
+    attempt: int
+    request: RunRequest
+    source: str = "sampler"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One stored trial, as analysis and report see it.
+
+    Attributes:
+        key: The study it belongs to.
+        number: Optuna's trial number.
+        state: Optuna's state.
+        value: The metric; for PRUNED the best finite value before the end; else None.
+        params: Hyperparameters by name.
+        seed: Seed of the run.
+        source: As in :class:`Lease`.
+        attempt: 1 for the first try.
+        lost: True when the run was interrupted and its parameters were queued again: such a
+            trial is history, and does not count against the budget.
+        metrics: As in :class:`Outcome`.
+        curve: As in :class:`Outcome`.
+        reason: As in :class:`Outcome`.
+        cost: As in :class:`Outcome`.
+        started: UTC, aware; None while waiting.
+        completed: UTC, aware; None until finished.
+        worker: ``host:pid`` of the process that ran it, where known.
+    """
+
+    key: StudyKey
+    number: int
+    state: TrialState
+    value: float | None
+    params: Params
+    seed: int | None = None
+    source: str = "sampler"
+    attempt: int = 1
+    lost: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Curve = field(default_factory=Curve)
+    reason: str | None = None
+    cost: RunCost = field(default_factory=RunCost)
+    started: datetime | None = None
+    completed: datetime | None = None
+    worker: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """True when this trial counts against the budget: finished, and not a lost attempt."""
+        return self.state.finished and not self.lost
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary, with the study's names flattened in."""
+        return {
+            "study": self.key.study,
+            "optimizer": self.key.optimizer,
+            "stage": self.key.stage.value,
+            "number": self.number,
+            "state": self.state.value,
+            "value": self.value,
+            "params": dict(self.params),
+            "seed": self.seed,
+            "source": self.source,
+            "attempt": self.attempt,
+            "lost": self.lost,
+            "metrics": dict(self.metrics),
+            "curve": {"steps": list(self.curve.steps), "values": list(self.curve.values)},
+            "reason": self.reason,
+            "seconds": self.cost.seconds,
+            "device": self.cost.device,
+            "started": self.started.isoformat() if self.started else None,
+            "completed": self.completed.isoformat() if self.completed else None,
+            "worker": self.worker,
+        }

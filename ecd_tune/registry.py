@@ -1,0 +1,230 @@
+"""Names of tasks and optimizers, and what they declare without importing torch.
+
+A study file speaks of tasks and optimizers by name. What has to be known to check such a file
+(hyperparameters, options, metric, direction) is declared here in plain values; the code behind
+a name is a ``"module:attribute"`` string that is imported when a trial runs, so that reading a
+study, a report or ``--help`` never imports torch.
+
+Packages add their own through the entry-point groups ``ecd_tune.tasks`` and
+``ecd_tune.optimizers``; each entry point is a :class:`TaskDef` or an :class:`OptimizerDef`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from ecd_tune.errors import UnknownNameError
+from ecd_tune.records import Direction, Scalar
+
+__all__ = [
+    "OPTIMIZERS",
+    "TASKS",
+    "Hyperparameter",
+    "OptimizerDef",
+    "Option",
+    "Registry",
+    "TaskDef",
+    "load_attribute",
+]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """What one hyperparameter of an optimizer may be.
+
+    Attributes:
+        kind: ``float``, ``int``, ``bool`` or ``str``.
+        doc: One line, with the paper's symbol.
+        low: Smallest allowed number.
+        high: Largest allowed number.
+        low_open: The bound ``low`` itself is not allowed.
+        high_open: The bound ``high`` itself is not allowed.
+        choices: If not empty, the only allowed values.
+        default: Value used when a study does not name it; None means that the optimizer
+            decides.
+        required: A study must name it, and so must a call of the optimizer.
+    """
+
+    kind: type
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[Scalar, ...] = ()
+    default: Scalar | None = None
+    required: bool = False
+
+    def problem(self, value: object) -> str | None:
+        """Say why ``value`` is not allowed, or return None when it is.
+
+        Returns:
+            A phrase such as ``"must be >= 1"``, or None.
+        """
+        if self.kind is bool:
+            return None if isinstance(value, bool) else "must be true or false"
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(map(repr, self.choices))}"
+        if self.kind is str:
+            return None if isinstance(value, str) else "must be a string"
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return "must be a number"
+        if self.kind is int and float(value) != int(value):
+            return "must be a whole number"
+        inside_low = value > self.low if self.low_open else value >= self.low
+        inside_high = value < self.high if self.high_open else value <= self.high
+        return None if inside_low and inside_high else f"must be {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, for messages and tables."""
+        if self.kind is bool:
+            return "true or false"
+        if self.choices:
+            return "one of " + ", ".join(map(repr, self.choices))
+        parts = []
+        if self.low > -math.inf:
+            parts.append(f"{'>' if self.low_open else '>='} {self.low:g}")
+        if self.high < math.inf:
+            parts.append(f"{'<' if self.high_open else '<='} {self.high:g}")
+        return " and ".join(parts) or "a finite number"
+
+
+@dataclass(frozen=True)
+class OptimizerDef:
+    """An optimizer by name.
+
+    Attributes:
+        name: Registry name, for example ``"ecdsep"``.
+        title: As reports print it, for example ``"ECDSep"``.
+        factory: ``"module:attr"`` of ``make(params, seed, **hyperparameters) -> Optimizer``.
+        batched: ``"module:attr"`` of
+            ``make(theta, seeds, hyperparameters) -> BatchedOptimizer``, or None.
+        hyperparameters: What a study may set or search, by name.
+        needs_loss: True when ``step`` must be given the loss value.
+    """
+
+    name: str
+    title: str
+    factory: str
+    hyperparameters: Mapping[str, Hyperparameter]
+    batched: str | None = None
+    needs_loss: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a task.
+
+    Attributes:
+        kind: ``float``, ``int``, ``bool`` or ``str``.
+        default: Used when the study file does not name the option.
+        doc: One line.
+        choices: If not empty, the only allowed values.
+        low: Smallest allowed number.
+    """
+
+    kind: type
+    default: Scalar
+    doc: str
+    choices: tuple[Scalar, ...] = ()
+    low: float = -math.inf
+
+    def problem(self, value: object) -> str | None:
+        """Say why ``value`` is not allowed, or return None when it is."""
+        return Hyperparameter(self.kind, self.doc, low=self.low, choices=self.choices).problem(
+            value
+        )
+
+
+@dataclass(frozen=True)
+class TaskDef:
+    """A task by name.
+
+    Attributes:
+        name: Registry name, for example ``"zakharov"``.
+        title: As reports print it.
+        factory: ``"module:attr"`` of ``make(**options) -> Task``.
+        metric: What a trial's value is, in words, for example ``"minimum of F"``.
+        direction: Whether to minimize or maximize it.
+        budget_unit: ``"iterations"`` or ``"epochs"``.
+        options: What a study file may set under ``[task]``.
+        batched: True when whole batches of trials run at once.
+        confirm_metric: Name of the confirmation's number (a key of ``Outcome.metrics``, or
+            ``"value"``), for example ``"test_accuracy"``.
+        source: Equation, section or data set that it comes from.
+    """
+
+    name: str
+    title: str
+    factory: str
+    metric: str
+    direction: Direction
+    budget_unit: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    batched: bool = False
+    confirm_metric: str = "value"
+    source: str = ""
+
+
+def load_attribute(path: str) -> Any:
+    """Import ``"module:attribute"``.
+
+    Returns:
+        The attribute.
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+Def = TypeVar("Def", TaskDef, OptimizerDef)
+
+
+class Registry(Generic[Def]):
+    """Names to definitions: built-in ones first, then entry points.
+
+    Args:
+        kind: For messages, for example ``"task"``.
+        group: Entry-point group for other packages' definitions.
+        builtin: ``"module:attr"`` of a mapping from name to definition.
+    """
+
+    def __init__(self, kind: str, group: str, builtin: str) -> None:
+        self.kind, self.group, self._builtin = kind, group, builtin
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted({*load_attribute(self._builtin), *(e.name for e in self._entry_points())})
+
+    def get(self, name: str) -> Def:
+        """Look a definition up.
+
+        Raises:
+            UnknownNameError: Nobody registered that name.
+        """
+        builtin: Mapping[str, Def] = load_attribute(self._builtin)
+        if name in builtin:
+            return builtin[name]
+        for entry in self._entry_points():
+            if entry.name == name:
+                return entry.load()  # type: ignore[no-any-return]
+        raise UnknownNameError(self.kind, name, self.names())
+
+    def __iter__(self) -> Iterator[Def]:
+        return (self.get(name) for name in self.names())
+
+    def _entry_points(self) -> Any:
+        return entry_points(group=self.group)
+
+
+TASKS: Registry[TaskDef] = Registry(
+    "task", "ecd_tune.tasks", "ecd_tune.tasks.definitions:TASK_DEFS"
+)
+OPTIMIZERS: Registry[OptimizerDef] = Registry(
+    "optimizer", "ecd_tune.optimizers", "ecd_tune.optim.definitions:OPTIMIZER_DEFS"
+)

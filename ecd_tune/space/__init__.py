@@ -1,0 +1,17 @@
+"""Search spaces: what may vary, and how it is drawn, checked and described."""
+
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
+from ecd_tune.space.parse import parse_dimension, parse_space
+from ecd_tune.space.space import Space, Suggester
+
+__all__ = [
+    "Choice",
+    "Dimension",
+    "Fixed",
+    "Float",
+    "Int",
+    "Space",
+    "Suggester",
+    "parse_dimension",
+    "parse_space",
+]

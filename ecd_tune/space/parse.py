@@ -1,0 +1,123 @@
+"""Read spaces from the plain values of a study file.
+
+========================================  ============================================
+in TOML                                   dimension
+========================================  ============================================
+``lr = { low = 1e-4, high = 1, log = true }``  :class:`Float`; :class:`Int` when both ends
+                                          are whole numbers and ``type = "int"`` is given
+``nu = [1e-4, 1e-5]``                     :class:`Choice`
+``s = 1``                                 :class:`Fixed`
+``beta = { low = …, when = { s = [0] } }``  any of them, only where ``s`` is 0
+``x = { value = 1, when = { s = [0] } }``  :class:`Fixed` with a condition
+``x = { choices = [1, 2], when = … }``    :class:`Choice` with a condition
+========================================  ============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecd_tune.errors import SpaceError
+from ecd_tune.records import Scalar
+from ecd_tune.space.dimensions import Choice, Condition, Dimension, Fixed, Float, Int
+from ecd_tune.space.space import Space
+
+__all__ = ["parse_dimension", "parse_space"]
+
+_RANGE_KEYS = {"low", "high", "log", "type", "when"}
+_FORMS = "a value, a list of values, or { low = …, high = …, log = true }"
+
+
+def parse_space(table: Mapping[str, Any]) -> Space:
+    """Read a whole space.
+
+    Args:
+        table: Parameter name to the forms of the module's table.
+
+    Returns:
+        The space, dimensions in the table's order.
+
+    Raises:
+        SpaceError: A dimension is not valid; the message begins with its name.
+    """
+    dimensions = {}
+    for name, value in table.items():
+        try:
+            dimensions[name] = parse_dimension(value)
+        except SpaceError as error:
+            raise SpaceError(f"{name}: {error}") from None
+    return Space(dimensions)
+
+
+def parse_dimension(value: Any) -> Dimension:
+    """Read one dimension.
+
+    Args:
+        value: One of the forms of the module's table.
+
+    Returns:
+        The dimension.
+
+    Raises:
+        SpaceError: None of the forms fits.
+    """
+    if isinstance(value, (bool, int, float, str)):
+        return Fixed(value)
+    if isinstance(value, list):
+        return Choice(_scalars(value))
+    if isinstance(value, Mapping):
+        return _parse_table(value)
+    raise SpaceError(f"{value!r}: expected {_FORMS}")
+
+
+def _parse_table(table: Mapping[str, Any]) -> Dimension:
+    when = _parse_condition(table.get("when", {}))
+    keys = set(table) - {"when"}
+    if keys == {"value"}:
+        return Fixed(_scalars([table["value"]])[0], when)
+    if keys == {"choices"}:
+        return Choice(_scalars(table["choices"]), when)
+    unknown = set(table) - _RANGE_KEYS
+    if unknown:
+        raise SpaceError(
+            f"unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(_RANGE_KEYS))}"
+        )
+    missing = {"low", "high"} - keys
+    if missing:
+        raise SpaceError(f"{sorted(missing)[0]} is missing; expected {_FORMS}")
+    return _parse_range(table, when)
+
+
+def _parse_range(table: Mapping[str, Any], when: Condition) -> Dimension:
+    low, high, log = table["low"], table["high"], table.get("log", False)
+    kind = table.get("type", "float")
+    if kind not in ("float", "int"):
+        raise SpaceError(f"type = {kind!r}; allowed: 'float', 'int'")
+    if not isinstance(log, bool):
+        raise SpaceError(f"log = {log!r}; must be true or false")
+    for end, number in (("low", low), ("high", high)):
+        wanted = (int,) if kind == "int" else (int, float)
+        if isinstance(number, bool) or not isinstance(number, wanted):
+            raise SpaceError(f"{end} = {number!r}; must be a {'whole ' * (kind == 'int')}number")
+    if kind == "int":
+        return Int(low, high, log, when)
+    return Float(float(low), float(high), log, when)
+
+
+def _parse_condition(table: Any) -> Condition:
+    if not isinstance(table, Mapping):
+        raise SpaceError(f"when = {table!r}; expected {{ name = [values] }}")
+    return {
+        name: _scalars(values if isinstance(values, list) else [values])
+        for name, values in table.items()
+    }
+
+
+def _scalars(values: Any) -> tuple[Scalar, ...]:
+    if not isinstance(values, list):
+        raise SpaceError(f"{values!r}; expected a list of values")
+    for value in values:
+        if not isinstance(value, (bool, int, float, str)):
+            raise SpaceError(f"{value!r} in a list; only numbers, strings and true/false")
+    return tuple(values)

@@ -1,0 +1,39 @@
+"""Find study files by name: those that ship with the package, and the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ecd_tune
+from ecd_tune.errors import UnknownNameError
+
+__all__ = ["find_study", "shipped_studies"]
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Return the shipped study files by name, sorted; the name is the file's stem."""
+    package = Path(ecd_tune.__file__).parent
+    # In a wheel the files lie in the package; in a checkout at the project's root.
+    installed, checkout = package / "studies", package.parent / "studies"
+    root = installed if installed.is_dir() else checkout
+    return {path.stem: path for path in sorted(root.rglob("*.toml"), key=lambda p: p.stem)}
+
+
+def find_study(name: str) -> Path:
+    """Find a study file by the name of a shipped study or by path.
+
+    Args:
+        name: ``"zakharov"``, or a path that ends in ``.toml``.
+
+    Returns:
+        The file's path; for a path, whether it exists is found out when it is read.
+
+    Raises:
+        UnknownNameError: Not a path, and no shipped study of that name.
+    """
+    if name.endswith(".toml"):
+        return Path(name)
+    shipped = shipped_studies()
+    if name not in shipped:
+        raise UnknownNameError("study", name, shipped)
+    return shipped[name]

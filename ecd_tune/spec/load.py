@@ -1,0 +1,177 @@
+"""Load a study file, with messages that say where, what and what is allowed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
+from ecd_tune.records import Scalar
+from ecd_tune.registry import OptimizerDef, TaskDef
+from ecd_tune.space import Choice, Dimension
+from ecd_tune.spec.model import OptimizerSpec, Reference, StudySpec
+
+__all__ = ["load_study", "parse_study"]
+
+
+def load_study(path: Path) -> StudySpec:
+    """Read and check a study file.
+
+    Args:
+        path: A TOML file.
+
+    Returns:
+        The study.
+
+    Raises:
+        SpecError: The file cannot be read, is not TOML, or is not a valid study.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: is not valid TOML: {error}") from None
+    return parse_study(table, where=str(path))
+
+
+def parse_study(table: Mapping[str, Any], where: str = "study") -> StudySpec:
+    """Check a study given as plain values.
+
+    Args:
+        table: What the TOML file holds.
+        where: Begins every message.
+
+    Returns:
+        The study.
+
+    Raises:
+        SpecError: The table is not a valid study; all problems are named, one a line.
+    """
+    try:
+        spec = StudySpec.model_validate(dict(table))
+    except ValidationError as error:
+        raise SpecError("\n".join(_explain(where, error))) from None
+    except SpaceError as error:
+        raise SpecError(f"{where}: {error}") from None
+    problems = [f"{where} {problem}" for problem in _problems(spec)]
+    if problems:
+        raise SpecError("\n".join(problems))
+    return spec
+
+
+def _explain(where: str, error: ValidationError) -> list[str]:
+    lines = []
+    for item in error.errors():
+        *table, key = [str(part) for part in item["loc"]] or ["study"]
+        place = f"{where} [{'.'.join(table)}]" if table else where
+        lines.append(f"{place}: {key}: {_phrase(item)}")
+    return lines
+
+
+def _phrase(item: Any) -> str:
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            return "unknown key; see docs/study-files.md for the keys that exist"
+        case "missing":
+            return "is missing"
+        case "value_error":
+            return str(context["error"])
+        case _:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            return f"{item['input']!r}: {message}"
+
+
+def _problems(spec: StudySpec) -> list[str]:
+    try:
+        task = spec.task_def
+    except UnknownNameError as error:
+        return [f"[task]: {error}"]
+    problems = _option_problems("[task]", task, spec.task.options)
+    problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
+    if spec.sampler.name == "grid":
+        problems += _grid_problems(spec)
+    elif spec.budget.trials is None:
+        problems.append("[budget]: trials: is missing; only a grid does without it")
+    for key, optimizer in spec.optimizers.items():
+        problems += _optimizer_problems(f"[optimizers.{key}]", optimizer)
+    return problems
+
+
+def _grid_problems(spec: StudySpec) -> list[str]:
+    problems = []
+    for key, optimizer in spec.optimizers.items():
+        try:
+            next(optimizer.space.grid())
+        except SpaceError as error:
+            problems.append(f"[optimizers.{key}.space]: {error}")
+    return problems
+
+
+def _option_problems(where: str, task: TaskDef, options: Mapping[str, Scalar]) -> list[str]:
+    problems = []
+    for name, value in options.items():
+        option = task.options.get(name)
+        if option is None:
+            known = ", ".join(task.options) or "none"
+            problems.append(
+                f"{where}: {name}: task {task.name!r} has no such option; known: {known}"
+            )
+        elif reason := option.problem(value):
+            problems.append(f"{where}: {name} = {value!r}: {reason}")
+    return problems
+
+
+def _optimizer_problems(where: str, spec: OptimizerSpec) -> list[str]:
+    try:
+        definition = spec.definition
+    except UnknownNameError as error:
+        return [f"{where}: {error}"]
+    problems = []
+    for name, dimension in spec.space.dimensions.items():
+        problems += _dimension_problems(f"{where[:-1]}.space]: {name}", definition, name, dimension)
+    problems += _missing(f"{where[:-1]}.space]", definition, spec.space.dimensions)
+    labels = [reference.label for reference in spec.references]
+    if len(set(labels)) != len(labels) or "best" in labels:
+        problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
+    for reference in spec.references:
+        problems += _reference_problems(where, definition, reference)
+    return problems
+
+
+def _dimension_problems(
+    where: str, definition: OptimizerDef, name: str, dimension: Dimension
+) -> list[str]:
+    declared = definition.hyperparameters.get(name)
+    if declared is None:
+        known = ", ".join(definition.hyperparameters)
+        return [f"{where}: {definition.name!r} has no such hyperparameter; known: {known}"]
+    # The ends of a range stand for all that lies between them.
+    bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
+    label = "choice" if isinstance(dimension, Choice) else "value"
+    return [f"{where}: {label} {value!r} {reason}" for value, reason in bad]
+
+
+def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) -> list[str]:
+    return [
+        f"{where}: {name}: is missing; {definition.name!r} requires it ({declared.allowed})"
+        for name, declared in definition.hyperparameters.items()
+        if declared.required and name not in given
+    ]
+
+
+def _reference_problems(where: str, definition: OptimizerDef, reference: Reference) -> list[str]:
+    place = f"{where[:-1]}.references.{reference.label}]"
+    problems = _missing(place, definition, reference.params)
+    for name, value in reference.params.items():
+        declared = definition.hyperparameters.get(name)
+        if declared is None:
+            problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")
+        elif reason := declared.problem(value):
+            problems.append(f"{place}: {name} = {value!r} {reason}")
+    return problems
