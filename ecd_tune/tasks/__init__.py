@@ -1,0 +1,32 @@
+"""Tasks: what is optimized, and what a run is judged by.
+
+Names are imported when first used: reading :data:`TASK_DEFS` imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ecd_tune.tasks.definitions import TASK_DEFS, check_options
+
+if TYPE_CHECKING:
+    from ecd_tune.tasks.base import BatchedTask, Problem, Split, Task, differentiate
+
+__all__ = [
+    "TASK_DEFS",
+    "BatchedTask",
+    "Problem",
+    "Split",
+    "Task",
+    "check_options",
+    "differentiate",
+]
+
+_HOMES = {name: "base" for name in ("BatchedTask", "Problem", "Split", "Task", "differentiate")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,117 @@
+"""What a task is: the protocols that the objective needs, and nothing else.
+
+A *task* is made once from a study file's options. ``build`` turns it into a *problem*: one
+instance with its own parameters and data order, all of it decided by the seed. A task knows no
+optimizer. A task whose trials are independent rows of one tensor is a :class:`BatchedTask` too,
+and then whole batches of trials run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ecd_tune.records import Stage
+
+__all__ = ["BatchedTask", "Problem", "Split", "Task", "differentiate"]
+
+Split = Literal["train", "val", "test"]
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """One instance of a task: parameters to be optimized, and what they are judged by.
+
+    Attributes:
+        parameters: Leaf tensors that the optimizer changes in place.
+        steps_per_epoch: Steps of the optimizer that make one epoch; 1 where the task counts
+            iterations.
+        metric: Key in ``evaluate("val")`` that a trial is judged by, for example
+            ``"accuracy"``. None: it is judged by the loss itself, at every step.
+    """
+
+    parameters: list[Tensor]
+    steps_per_epoch: int
+    metric: str | None
+
+    def closure(self, step: int) -> Tensor:
+        """Compute the loss of one step and its gradient.
+
+        Args:
+            step: Number of the step, from 0; decides which examples are used. The same step
+                always uses the same ones.
+
+        Returns:
+            The loss, 0-d and detached; ``grad`` of each parameter holds its gradient, whatever
+            it held before.
+        """
+        ...
+
+    def evaluate(self, split: Split) -> Mapping[str, float]:
+        """Judge the present parameters on one part of the data.
+
+        Args:
+            split: ``train``, ``val`` or ``test``; a problem built for the search refuses
+                ``test`` where it has one.
+
+        Returns:
+            Metric to value, with the key ``loss`` always among them.
+        """
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A task with its options set."""
+
+    def build(self, seed: int, stage: Stage) -> Problem:
+        """Make one instance.
+
+        Args:
+            seed: Decides everything random: initial parameters, start point, data order.
+            stage: Only a problem built for the confirmation gives access to test data.
+
+        Returns:
+            A problem that shares no state with any other.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchedTask(Task, Protocol):
+    """A task of which B instances run as the rows of one tensor."""
+
+    def start(self, seeds: Sequence[int]) -> Tensor:
+        """Return the start points, shape ``[B, n]``: row b as ``build(seeds[b], …)`` has it."""
+        ...
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """Return F of each row: ``[B, n]`` to ``[B]``."""
+        ...
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F ``[B]`` and its gradient ``[B, n]``, both detached.
+
+        A task without a closed form calls :func:`differentiate`.
+        """
+        ...
+
+
+def differentiate(loss: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute a batch of losses and gradients by automatic differentiation.
+
+    Args:
+        loss: Maps ``[B, n]`` to ``[B]``; row b of the result depends on row b alone.
+        theta: Points, shape ``[B, n]``.
+
+    Returns:
+        Loss ``[B]`` and gradient ``[B, n]``, both detached.
+    """
+    point = theta.detach().requires_grad_(True)
+    with torch.enable_grad():
+        values = loss(point)
+        (gradient,) = torch.autograd.grad(values.sum(), point)
+    return values.detach(), gradient
