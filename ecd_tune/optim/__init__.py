@@ -1,0 +1,33 @@
+"""Optimizers: ECDSep and what it is compared with, single and for batches of trials.
+
+Names are imported when first used: reading :data:`OPTIMIZER_DEFS` imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ecd_tune.optim.definitions import OPTIMIZER_DEFS
+
+if TYPE_CHECKING:
+    from ecd_tune.optim.batched import BatchedECDSep, BatchedOptimizer
+    from ecd_tune.optim.bbi import BBI
+    from ecd_tune.optim.ecdsep import ECDSep
+    from ecd_tune.optim.self_tuning import ECDSepF0
+
+__all__ = ["BBI", "OPTIMIZER_DEFS", "BatchedECDSep", "BatchedOptimizer", "ECDSep", "ECDSepF0"]
+
+_HOMES = {
+    "BBI": "bbi",
+    "BatchedECDSep": "batched",
+    "BatchedOptimizer": "batched",
+    "ECDSep": "ecdsep",
+    "ECDSepF0": "self_tuning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

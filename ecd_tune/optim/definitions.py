@@ -1,0 +1,194 @@
+"""Every optimizer by name, with the exact range that each hyperparameter may lie in.
+
+This module imports no torch, so that study files can be checked without it. The constructors
+of our own optimizers check against the same declarations (:func:`check_hyperparameters`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecd_tune.errors import HyperparameterError
+from ecd_tune.registry import Hyperparameter, OptimizerDef
+
+__all__ = ["INTEGRATORS", "ON_GAP", "OPTIMIZER_DEFS", "check_hyperparameters"]
+
+INTEGRATORS = ("algorithm1", "sync")
+"""Orders of the phases of one ECDSep step: the paper's, and a second-order one."""
+
+ON_GAP = ("hold", "stop", "shift")
+"""What ECDSep does when the loss lies at or below F0."""
+
+
+def _positive(doc: str, default: float | None = None) -> Hyperparameter:
+    return Hyperparameter(float, doc, low=0.0, low_open=True, default=default)
+
+
+def _non_negative(doc: str, default: float | None = None) -> Hyperparameter:
+    return Hyperparameter(float, doc, low=0.0, default=default)
+
+
+def _fraction(doc: str, default: float) -> Hyperparameter:
+    return Hyperparameter(float, doc, low=0.0, high=1.0, high_open=True, default=default)
+
+
+_EPS1 = _non_negative("rescale only if |Π² − π_c²| exceeds this, ε1", 1e-10)
+_EPS2 = _non_negative("no step while V is below this, ε2", 1e-40)
+_CONSERVE = Hyperparameter(bool, "rescale Π to the energy surface, consEn", default=True)
+
+_ECDSEP: Mapping[str, Hyperparameter] = {
+    "lr": _positive("step size Δt", 0.4),
+    "eta": Hyperparameter(float, "concentration exponent η; required", low=1.0),
+    "nu": _non_negative("chaos strength ν", 1e-5),
+    "F0": Hyperparameter(float, "loss offset F0", default=0.0),
+    "delta_energy": _non_negative("initial |Π|², δE; by default 0 for s = 1 and 1 for s = 0"),
+    "s": Hyperparameter(int, "1: bounded region, 0: whole space", choices=(0, 1), default=1),
+    "weight_decay": _non_negative("L² term of eq. 15, wd", 0.0),
+    "conserve_energy": _CONSERVE,
+    "integrator": Hyperparameter(
+        str, "order of the phases of a step", choices=INTEGRATORS, default="algorithm1"
+    ),
+    "eps1": _EPS1,
+    "eps2": _EPS2,
+    "on_gap": Hyperparameter(
+        str, "what to do when F − F0 is not positive", choices=ON_GAP, default="hold"
+    ),
+}
+
+_ECDSEP_F0: Mapping[str, Hyperparameter] = {
+    **{name: h for name, h in _ECDSEP.items() if name != "on_gap"},
+    "eta": Hyperparameter(int, "concentration exponent η, an odd whole number; required", low=1),
+    "shift_factor": Hyperparameter(
+        float, "shift of F0 in units of |F − F0|", low=1.0, low_open=True, default=5.0
+    ),
+    "reset_energy": Hyperparameter(bool, "measure 𝓔 again after a shift", default=False),
+}
+
+_BBI: Mapping[str, Hyperparameter] = {
+    "lr": _positive("step size Δt", 1e-3),
+    "v0": Hyperparameter(float, "loss offset v0", default=0.0),
+    "delta_energy": _non_negative("energy above the initial loss, δE", 0.0),
+    "T0": Hyperparameter(int, "steps from one fixed bounce to the next", low=1, default=1000),
+    "T1": Hyperparameter(int, "steps without progress before a bounce", low=1, default=3000),
+    "n_bounces": Hyperparameter(int, "fixed bounces, N_b; 0 counts as 1", low=0, default=1),
+    "conserve_energy": _CONSERVE,
+    "eps1": _EPS1,
+    "eps2": _EPS2,
+}
+
+_SGD: Mapping[str, Hyperparameter] = {
+    "lr": _positive("learning rate α", 1e-3),
+    "momentum": _fraction("momentum β", 0.0),
+    "nesterov": Hyperparameter(bool, "Nesterov's momentum; needs β > 0", default=False),
+    "weight_decay": _non_negative("L² term, added to the gradient", 0.0),
+}
+
+_GDM: Mapping[str, Hyperparameter] = {
+    **_SGD,
+    "momentum": _fraction("momentum β of eq. 13", 0.9),
+}
+
+
+def _adam(weight_decay: Hyperparameter) -> Mapping[str, Hyperparameter]:
+    return {
+        "lr": _positive("learning rate α", 1e-3),
+        "beta1": _fraction("decay of the mean of gradients, β1", 0.9),
+        "beta2": _fraction("decay of the mean of squared gradients, β2", 0.999),
+        "eps": _non_negative("added to the root of the second moment, ε", 1e-8),
+        "weight_decay": weight_decay,
+    }
+
+
+_DEFS = (
+    OptimizerDef(
+        name="ecdsep",
+        title="ECDSep",
+        factory="ecd_tune.optim.ecdsep:make",
+        batched="ecd_tune.optim.batched:make_ecdsep",
+        hyperparameters=_ECDSEP,
+        needs_loss=True,
+    ),
+    OptimizerDef(
+        name="ecdsep_f0",
+        title="ECDSep, self-tuning F0",
+        factory="ecd_tune.optim.self_tuning:make",
+        hyperparameters=_ECDSEP_F0,
+        needs_loss=True,
+    ),
+    OptimizerDef(
+        name="bbi",
+        title="BBI",
+        factory="ecd_tune.optim.bbi:make",
+        batched="ecd_tune.optim.batched_bbi:make_bbi",
+        hyperparameters=_BBI,
+        needs_loss=True,
+    ),
+    OptimizerDef(
+        name="gdm",
+        title="GDM",
+        factory="ecd_tune.optim.baselines:make_sgd",
+        batched="ecd_tune.optim.batched_baselines:make_gdm",
+        hyperparameters=_GDM,
+    ),
+    OptimizerDef(
+        name="sgd",
+        title="SGD",
+        factory="ecd_tune.optim.baselines:make_sgd",
+        batched="ecd_tune.optim.batched_baselines:make_sgd",
+        hyperparameters=_SGD,
+    ),
+    OptimizerDef(
+        name="adam",
+        title="Adam",
+        factory="ecd_tune.optim.baselines:make_adam",
+        batched="ecd_tune.optim.batched_baselines:make_adam",
+        hyperparameters=_adam(_non_negative("L² term, added to the gradient", 0.0)),
+    ),
+    OptimizerDef(
+        name="adamw",
+        title="AdamW",
+        factory="ecd_tune.optim.baselines:make_adamw",
+        batched="ecd_tune.optim.batched_baselines:make_adamw",
+        hyperparameters=_adam(_non_negative("decoupled weight decay, in units of 1/α", 0.01)),
+    ),
+)
+
+OPTIMIZER_DEFS: dict[str, OptimizerDef] = {definition.name: definition for definition in _DEFS}
+"""The built-in optimizers by registry name."""
+
+
+def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check values against an optimizer's declarations and fill in the defaults.
+
+    Args:
+        name: Registry name of a built-in optimizer.
+        values: Hyperparameter to value. ``None`` stands for the optimizer's own choice where
+            the declaration has no default.
+
+    Returns:
+        All hyperparameters by name, each as the declared type; None where undecided.
+
+    Raises:
+        HyperparameterError: An unknown name, a missing ``eta``, or a value that is not allowed;
+            the message names the optimizer, the value and what is allowed.
+    """
+    declared = OPTIMIZER_DEFS[name].hyperparameters
+    unknown = sorted(set(values) - set(declared))
+    if unknown:
+        raise HyperparameterError(
+            f"{name} has no hyperparameter {', '.join(unknown)}; it has {', '.join(declared)}"
+        )
+    if "eta" in declared and values.get("eta") is None:
+        raise HyperparameterError(f"{name}: eta is required; {declared['eta'].allowed}")
+    return {key: _checked(name, key, h, values) for key, h in declared.items()}
+
+
+def _checked(name: str, key: str, declared: Hyperparameter, values: Mapping[str, Any]) -> Any:
+    value = values.get(key)
+    if value is None:
+        return declared.default
+    problem = declared.problem(value)
+    if problem:
+        raise HyperparameterError(f"{name}: {key} = {value!r} {problem}")
+    return declared.kind(value)

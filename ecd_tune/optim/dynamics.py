@@ -1,0 +1,338 @@
+"""The mathematics of one step, written once, without branches on values.
+
+The momentum is a unit direction ``e`` (blocks) and ``log_p = log|Π|`` (float64, -inf at rest);
+energy and potential are logarithms too. V, 𝓔 and Π² are never formed, so nothing overflows
+however small or large the loss is. Masks are tensors and nothing is read back to the host.
+
+One step is a sequence of phases, each a function here::
+
+    algorithm1   rescale, kick(1), drift, turn             the paper's Algorithm 1
+    sync         kick(½), rescale, turn, kick(½), drift     Π and Θ at equal times, order 2
+
+For one trajectory scalars are 0-d tensors; for a batch they have shape ``[B]`` and every
+formula is the same (see :mod:`ecd_tune.optim.blocks`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ecd_tune.optim.blocks import Algebra, Blocks, Factors
+
+__all__ = [
+    "Constants",
+    "Phase",
+    "StepInfo",
+    "Survey",
+    "advance",
+    "drift_factor",
+    "kick",
+    "log_expm1",
+    "log_hamiltonian",
+    "lowered_offset",
+    "rescale",
+    "start",
+    "survey",
+    "turn",
+    "unit",
+]
+
+_TINY = 1e-37
+"""Below this a norm counts as zero; its reciprocal is still finite in float32."""
+_LOG_FLOOR = -700.0
+"""exp of its negative is still finite in float64."""
+
+
+class Constants(NamedTuple):
+    """What does not change from step to step; float64 or bool tensors, 0-d or ``[B]``."""
+
+    eta: Tensor
+    nu: Tensor
+    s: Tensor
+    bounded: Tensor
+    """s == 1."""
+    F0: Tensor
+    conserve: Tensor
+    log_eps1: Tensor
+    log_eps2: Tensor
+    log_delta: Tensor
+    """log δE; -inf for δE = 0."""
+
+
+class Phase(NamedTuple):
+    """Where a trajectory is in phase space, Θ apart."""
+
+    e: list[Tensor]
+    """Direction of Π; norm 1 over all blocks, or 0 when Π has none."""
+    log_p: Tensor
+    log_energy: Tensor
+    t: Tensor
+    """Steps made, int64; a held step does not count."""
+
+
+class Survey(NamedTuple):
+    """What one evaluation of loss and gradient says about the present Θ."""
+
+    gap: Tensor
+    """F + ½ wd Θ² − F0."""
+    log_gap: Tensor
+    log_potential: Tensor
+    force: list[Tensor]
+    """lr · (∇F + wd Θ), block by block."""
+    force_norm: Tensor
+    below: Tensor
+    """gap ≤ 0: V is undefined."""
+    converged: Tensor
+    """0 < V < ε2."""
+    ok: Tensor
+    """A step can be made: gap > 0, V ≥ ε2, loss and gradient finite."""
+
+
+class StepInfo(NamedTuple):
+    """What happened in one step."""
+
+    rescaled: Tensor
+    unreachable: Tensor
+    """The rescale was skipped since V exceeds 𝓔, so that no Π has the right energy."""
+    log_p: Tensor
+    """log|Π| where it is read for the energy: after the rescale."""
+
+
+def log_expm1(x: Tensor) -> Tensor:
+    """Return log(exp(x) − 1) without overflow; -inf at 0, NaN below."""
+    return x + torch.log(-torch.expm1(-x))
+
+
+def log_hamiltonian(log_p: Tensor, log_potential: Tensor, s: Tensor) -> Tensor:
+    """Return log(V (Π² + s)), the logarithm of the energy."""
+    return torch.logaddexp(2 * log_p, torch.log(s)) + log_potential
+
+
+def survey(
+    algebra: Algebra,
+    theta: Blocks,
+    loss: Tensor,
+    grads: Blocks,
+    lr: Factors,
+    weight_decay: Factors | None,
+    constants: Constants,
+) -> Survey:
+    """Measure gap, potential and force at the present parameters (eq. 3 and 15).
+
+    Args:
+        algebra: Layout of the blocks.
+        theta: Parameters.
+        loss: F, float64, 0-d or ``[B]``.
+        grads: ∇F, one block a parameter block.
+        lr: Step size Δt of each block.
+        weight_decay: wd of each block, or None when it is 0 everywhere.
+        constants: η, F0 and ε2 are used.
+
+    Returns:
+        The survey; its logarithms are finite wherever ``ok``.
+    """
+    gap = loss - constants.F0
+    if weight_decay is not None:
+        pull = algebra.times_each(theta, weight_decay)
+        grads = algebra.plus(grads, pull)
+        roots = algebra.times_each(theta, [_root(wd) for wd in weight_decay])
+        gap = gap + 0.5 * algebra.norm(roots).square()
+    force = algebra.times_each(grads, lr)
+    force_norm = algebra.norm(force)
+    log_gap = torch.log(gap)
+    log_potential = constants.eta * log_gap
+    above = (gap > 0) & (gap < math.inf)
+    visible = log_potential >= constants.log_eps2
+    return Survey(
+        gap=gap,
+        log_gap=log_gap,
+        log_potential=log_potential,
+        force=force,
+        force_norm=force_norm,
+        below=gap <= 0,
+        converged=above & ~visible,
+        ok=above & visible & (force_norm < math.inf),
+    )
+
+
+def _root(weight_decay: float | Tensor) -> float | Tensor:
+    return weight_decay**0.5
+
+
+def start(
+    algebra: Algebra, grads: Blocks, noise: Blocks, seen: Survey, constants: Constants
+) -> Phase:
+    """Set the energy and the first momentum: |Π|² = δE along −∇F (Algorithm 1).
+
+    Args:
+        algebra: Layout of the blocks.
+        grads: Plain ∇F, without weight decay, in the dtype of the momentum.
+        noise: Normal draws; their direction is taken where the gradient is zero.
+        seen: Survey of the same point, with gap > 0.
+        constants: s and δE are used.
+
+    Returns:
+        The phase at t = 0.
+    """
+    size = algebra.norm(grads)
+    downhill = unit(algebra, grads, -size)
+    anywhere = unit(algebra, noise, algebra.norm(noise))
+    e = algebra.where(size > _TINY, downhill, anywhere)
+    log_sum = torch.logaddexp(constants.log_delta, torch.log(constants.s))
+    t = torch.zeros(size.shape, dtype=torch.int64, device=size.device)
+    return Phase(e, 0.5 * constants.log_delta, seen.log_potential + log_sum, t)
+
+
+def unit(algebra: Algebra, x: Blocks, size: Tensor) -> list[Tensor]:
+    """Return ``x / size``, or zero-like blocks where ``|size|`` is below ``1e-37``."""
+    safe = torch.where(size.abs() > _TINY, size, math.inf)
+    return algebra.times(x, safe.reciprocal())
+
+
+def rescale(
+    log_p: Tensor, target: Tensor, conserve: Tensor, log_eps1: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give Π the norm that the energy asks for (§3.3), where that norm exists.
+
+    Args:
+        log_p: log|Π|.
+        target: Logarithm of the right norm; NaN or -inf where there is none.
+        conserve: Whether to rescale at all.
+        log_eps1: Rescale only if |Π² − π_c²| exceeds this, compared in logarithms.
+
+    Returns:
+        The new log|Π|, and a mask of where it was changed.
+    """
+    larger = torch.maximum(log_p, target)
+    log_difference = 2 * larger + torch.log(-torch.expm1(-2 * (log_p - target).abs()))
+    finite = (log_p > -math.inf) & (target > -math.inf)
+    changed = conserve & finite & (log_difference > log_eps1)
+    return torch.where(changed, target, log_p), changed
+
+
+def kick(
+    algebra: Algebra,
+    e: Blocks,
+    log_p: Tensor,
+    force: Blocks,
+    force_norm: Tensor,
+    log_strength: Tensor,
+) -> tuple[list[Tensor], Tensor]:
+    """Change the momentum to Π − exp(log_strength)·force.
+
+    Both terms are divided by the larger one first, so that neither overflows.
+
+    Args:
+        algebra: Layout of the blocks.
+        e: Direction of Π.
+        log_p: log|Π|; -inf allowed.
+        force: Blocks; zero allowed.
+        force_norm: Norm of ``force``.
+        log_strength: Logarithm of the factor; -inf for no kick.
+
+    Returns:
+        New direction and new log|Π|.
+    """
+    log_kick = log_strength + torch.log(force_norm)
+    scale = torch.maximum(log_p, log_kick).clamp(min=_LOG_FLOOR)
+    keep = torch.exp(log_p - scale)
+    push = torch.exp(log_kick - scale) / force_norm.clamp(min=_TINY)
+    momentum = algebra.combine(e, keep, force, -push)
+    size = algebra.norm(momentum)
+    return unit(algebra, momentum, size), scale + torch.log(size)
+
+
+def turn(algebra: Algebra, e: Blocks, log_p: Tensor, noise: Blocks, nu: Tensor) -> list[Tensor]:
+    """Turn the momentum by a random angle, keeping its norm (eq. 14).
+
+    Args:
+        algebra: Layout of the blocks.
+        e: Direction of Π.
+        log_p: log|Π|; a momentum of norm 0 is left alone.
+        noise: z, standard normal.
+        nu: Chaos strength ν.
+
+    Returns:
+        New direction (e + ν z)/|e + ν z|.
+    """
+    strength = torch.where(log_p > -math.inf, nu, 0.0)
+    turned = algebra.combine(e, None, noise, strength)
+    return unit(algebra, turned, algebra.norm(turned))
+
+
+def drift_factor(log_p: Tensor, s: Tensor) -> Tensor:
+    """Return 2|Π|/(Π² + s), the speed |Θ̇| of eq. 11; 0 at rest."""
+    speed = 2.0 / (torch.exp(log_p) + s * torch.exp(-log_p))
+    return torch.where(log_p > -math.inf, speed, 0.0)
+
+
+def advance(
+    algebra: Algebra,
+    phase: Phase,
+    seen: Survey,
+    lr: Factors,
+    noise: Blocks | None,
+    constants: Constants,
+    integrator: str,
+) -> tuple[list[Tensor], Phase, StepInfo]:
+    """Make one step of ECDSep from a surveyed point.
+
+    Args:
+        algebra: Layout of the blocks.
+        phase: Present phase.
+        seen: Survey of the present parameters; the result is meaningful where it is ``ok``.
+        lr: Step size Δt of each block, as given to :func:`survey`.
+        noise: z for the turn, or None when ν is 0 everywhere.
+        constants: Constants of the trajectory.
+        integrator: ``"algorithm1"`` or ``"sync"``.
+
+    Returns:
+        What to add to the parameters, the new phase, and what happened.
+    """
+    e, log_p = phase.e, phase.log_p
+    strength = torch.log(constants.eta) - seen.log_gap
+    excess = phase.log_energy - seen.log_potential
+    target = 0.5 * torch.where(constants.bounded, log_expm1(excess), excess)
+    sync = integrator == "sync"
+    if sync:
+        strength = strength - math.log(2.0)
+        closing = torch.where(phase.t > 0, strength, -math.inf)
+        e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, closing)
+    log_p, rescaled = rescale(log_p, target, constants.conserve, constants.log_eps1)
+    above = constants.conserve & constants.bounded & (excess < 0)
+    info = StepInfo(rescaled, above, log_p)
+    if sync and noise is not None:
+        e = turn(algebra, e, log_p, noise, constants.nu)
+    e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, strength)
+    moved = algebra.times(algebra.times_each(e, lr), drift_factor(log_p, constants.s))
+    if not sync and noise is not None:
+        e = turn(algebra, e, log_p, noise, constants.nu)
+    return moved, Phase(list(e), log_p, phase.log_energy, phase.t + 1), info
+
+
+def lowered_offset(
+    offset: Tensor, gap: Tensor, loss: Tensor, eta: Tensor, log_eps2: Tensor, factor: float
+) -> Tensor:
+    """Lower F0 by ``factor`` times the depth to which the loss has fallen below it.
+
+    The depth is |gap| with the present (shifted) F0, at least ε2^{1/η} and at least the
+    rounding error of the loss, so that V ≥ ε2 at this point afterwards.
+
+    Args:
+        offset: Present F0.
+        gap: F + ½ wd Θ² − F0 with it, at most ε2^{1/η}.
+        loss: F, to find its rounding error.
+        eta: Exponent η.
+        log_eps2: log ε2.
+        factor: > 1; the paper has 5.
+
+    Returns:
+        The new F0.
+    """
+    rounding = torch.finfo(torch.float64).eps * torch.maximum(offset.abs(), loss.abs())
+    least = torch.exp(log_eps2 / eta).clamp(min=torch.finfo(torch.float64).tiny)
+    return offset - factor * torch.maximum(gap.abs(), torch.maximum(least, rounding))

@@ -1,0 +1,345 @@
+"""ECDSep, the paper's Algorithm 1, as a torch optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import HyperparameterError
+from ecd_tune.optim.dynamics import (
+    Constants,
+    Phase,
+    Survey,
+    advance,
+    lowered_offset,
+    start,
+    survey,
+)
+from ecd_tune.optim.hamiltonian import Gathered, HamiltonianOptimizer
+
+__all__ = ["SHIFT_FACTOR", "ECDSep", "initial_energy", "make"]
+
+SHIFT_FACTOR = 5.0
+
+
+class ECDSep(HamiltonianOptimizer):
+    """Energy-conserving descent with a separable Hamiltonian (Algorithm 1).
+
+    The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. State lives in the log domain
+    and survives any finite loss. ``lr`` and ``weight_decay`` may differ between parameter
+    groups and are read at every step, so that schedulers work; the rest is global.
+
+    Args:
+        params: Parameters or parameter groups.
+        lr: Step size Δt, > 0.
+        eta: Concentration exponent η, >= 1.
+        nu: Chaos strength ν, >= 0.
+        F0: Loss offset.
+        delta_energy: Initial |Π|², δE. None is 0 for ``s=1`` and 1 for ``s=0``; with ``s=0``
+            it must be > 0.
+        s: 1 bounds the region that can be reached, 0 does not.
+        weight_decay: wd of eq. 15, in the loss and in the gradient.
+        conserve_energy: Rescale the momentum to the energy surface at every step.
+        integrator: ``"algorithm1"``, or ``"sync"``: the same phases in an order whose energy
+            error is of second order in Δt.
+        seed: Seed of the noise; None draws one from torch's global generator.
+        eps1: Rescale only if |Π² − π_c²| exceeds this.
+        eps2: No step is made while V < eps2; ``report()["converged"]`` says so.
+        on_gap: What to do when F + ½ wd Θ² − F0 <= 0, where V does not exist. ``"hold"``
+            skips the step and counts it. ``"stop"`` freezes the parameters for good.
+            ``"shift"`` skips the step and lowers F0 by five times the depth, so that the same
+            loss has a gap of four times the depth (at least ε2^{1/η}); 𝓔 is kept.
+        foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
+
+    Raises:
+        HyperparameterError: A value is not allowed.
+    """
+
+    name: ClassVar[str] = "ecdsep"
+    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.4,
+        *,
+        eta: float,
+        nu: float = 1e-5,
+        F0: float = 0.0,
+        delta_energy: float | None = None,
+        s: int = 1,
+        weight_decay: float = 0.0,
+        conserve_energy: bool = True,
+        integrator: str = "algorithm1",
+        seed: int | None = None,
+        eps1: float = 1e-10,
+        eps2: float = 1e-40,
+        on_gap: str = "hold",
+        foreach: bool | None = None,
+    ) -> None:
+        values = {
+            "lr": lr,
+            "eta": eta,
+            "nu": nu,
+            "F0": F0,
+            "delta_energy": delta_energy,
+            "s": s,
+            "weight_decay": weight_decay,
+            "conserve_energy": conserve_energy,
+            "integrator": integrator,
+            "eps1": eps1,
+            "eps2": eps2,
+            "on_gap": on_gap,
+        }
+        self._begin(params, values, seed, foreach)
+
+    def _begin(
+        self,
+        params: Iterable[Any],
+        values: Mapping[str, Any],
+        seed: int | None,
+        foreach: bool | None,
+    ) -> None:
+        self._constants: tuple[Any, Constants] | None = None
+        self._log_p: Tensor | None = None
+        self._log_energy: Tensor | None = None
+        self._t: Tensor | None = None
+        self._shift: Tensor | None = None
+        self._counts = dict.fromkeys(
+            ("held", "converged_steps", "bad_gradients", "shifts", "unreachable"), 0
+        )
+        self._unreachable: Tensor | None = None
+        self._converged = self._stopped = False
+        super().__init__(params, values, seed, foreach)
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        super()._check_group(group)
+        initial_energy(self.name, group["s"], group["delta_energy"])
+
+    # ---------------------------------------------------------------- one step
+
+    def _advance(self, loss: Tensor) -> None:
+        shared = self._shared()
+        gathered = self._gather()
+        constants = self._constants_for(shared, loss.device)
+        if not gathered.params:
+            self._check_loss(loss.item())
+            return
+        seen = survey(
+            gathered.algebra,
+            [t.to(e.dtype) for t, e in zip(gathered.theta, gathered.directions, strict=True)],
+            loss,
+            gathered.grads,
+            gathered.lr,
+            gathered.weight_decay,
+            constants,
+        )
+        # The only wait for the device in a step.
+        flags = torch.stack([loss, seen.ok.double(), seen.below.double(), seen.converged.double()])
+        value, ok, below, converged = flags.tolist()
+        self._check_loss(value)
+        self._converged = bool(converged)
+        noise = self._draw(gathered, shared["nu"])
+        if not (below or self._stopped) and self._log_p is None and self._finite(gathered):
+            self._start(gathered, noise, seen, constants)
+        if ok and not self._stopped:
+            self._move(gathered, noise if shared["nu"] else None, seen, constants, shared)
+        else:
+            self._skip(seen, loss, constants, shared)
+
+    def _draw(self, gathered: Gathered, nu: float) -> list[Tensor] | None:
+        """Draw z; without chaos only the first direction may need it."""
+        if not nu and self._log_p is not None:
+            return None
+        return gathered.blocks_of(self._noise.draw(gathered.total, gathered.noise_dtype))
+
+    def _finite(self, gathered: Gathered) -> bool:
+        return bool(gathered.algebra.norm(gathered.grads) < math.inf)
+
+    def _start(
+        self,
+        gathered: Gathered,
+        noise: list[Tensor] | None,
+        seen: Survey,
+        constants: Constants,
+    ) -> None:
+        assert noise is not None
+        phase = start(gathered.algebra, gathered.grads, noise, seen, constants)
+        self._keep(gathered, phase)
+
+    def _move(
+        self,
+        gathered: Gathered,
+        noise: list[Tensor] | None,
+        seen: Survey,
+        constants: Constants,
+        shared: Mapping[str, Any],
+    ) -> None:
+        assert self._log_p is not None
+        assert self._log_energy is not None
+        assert self._t is not None
+        e = [self.state[p]["direction"] for p in gathered.params]
+        phase = Phase(e, self._log_p, self._log_energy, self._t)
+        moved, phase, info = advance(
+            gathered.algebra,
+            phase,
+            seen,
+            gathered.lr,
+            noise,
+            constants,
+            shared["integrator"],
+        )
+        gathered.move(moved)
+        self._keep(gathered, phase)
+        unreachable = info.unreachable.long()
+        before = self._unreachable
+        self._unreachable = unreachable if before is None else before + unreachable
+
+    def _skip(
+        self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
+    ) -> None:
+        below = bool(seen.below)
+        self._counts["held"] += below
+        self._counts["converged_steps"] += self._converged
+        self._counts["bad_gradients"] += not (below or self._converged or self._stopped)
+        if below and shared["on_gap"] == "stop":
+            self._stopped = True
+        if below and shared["on_gap"] == "shift":
+            self._lower_offset(seen, loss, constants, SHIFT_FACTOR)
+
+    def _lower_offset(
+        self, seen: Survey, loss: Tensor, constants: Constants, factor: float
+    ) -> Tensor:
+        """Lower F0 and return the new one."""
+        offset = lowered_offset(
+            constants.F0, seen.gap, loss, constants.eta, constants.log_eps2, factor
+        )
+        self._shift = offset - self.param_groups[0]["F0"]
+        self._counts["shifts"] += 1
+        self._constants = None
+        return offset
+
+    def _keep(self, gathered: Gathered, phase: Phase) -> None:
+        self._keep_directions(gathered, phase.e)
+        self._log_p, self._log_energy, self._t = phase.log_p, phase.log_energy, phase.t
+
+    def _constants_for(self, shared: Mapping[str, Any], device: torch.device) -> Constants:
+        key = (*shared.values(), device)
+        if self._constants is None or self._constants[0] != key:
+            self._constants = (key, self._build_constants(shared, device))
+        return self._constants[1]
+
+    def _build_constants(self, shared: Mapping[str, Any], device: torch.device) -> Constants:
+        def number(value: float) -> Tensor:
+            return torch.tensor(float(value), dtype=torch.float64, device=device)
+
+        offset = number(shared["F0"])
+        delta = initial_energy(self.name, shared["s"], shared["delta_energy"])
+        return Constants(
+            eta=number(shared["eta"]),
+            nu=number(shared["nu"]),
+            s=number(shared["s"]),
+            bounded=torch.tensor(shared["s"] == 1, device=device),
+            F0=offset if self._shift is None else offset + self._shift,
+            conserve=torch.tensor(shared["conserve_energy"], device=device),
+            log_eps1=number(shared["eps1"]).log(),
+            log_eps2=number(shared["eps2"]).log(),
+            log_delta=number(delta).log(),
+        )
+
+    # ------------------------------------------------------ reporting and saving
+
+    def report(self) -> dict[str, Any]:
+        """Return counters and global state as plain numbers.
+
+        Returns:
+            ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held``
+            steps skipped since the gap was not positive; ``converged`` whether V < ε2 now and
+            ``converged_steps`` how often; ``stopped`` frozen by ``on_gap="stop"``;
+            ``bad_gradients`` steps skipped since the gradient was NaN or infinite;
+            ``unreachable`` rescales skipped since V exceeded 𝓔; ``shifts`` of F0; the present
+            ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step).
+        """
+        unreachable = 0 if self._unreachable is None else int(self._unreachable)
+        shift = 0.0 if self._shift is None else self._shift.item()
+        return {
+            "steps": self._steps,
+            "updates": 0 if self._t is None else int(self._t),
+            **self._counts,
+            "unreachable": unreachable,
+            "converged": self._converged,
+            "stopped": self._stopped,
+            "F0": self.param_groups[0]["F0"] + shift,
+            "log_energy": None if self._log_energy is None else self._log_energy.item(),
+            "log_momentum": None if self._log_p is None else self._log_p.item(),
+        }
+
+    def _trajectory(self) -> dict[str, Any]:
+        tensors = {
+            "log_p": self._log_p,
+            "log_energy": self._log_energy,
+            "t": self._t,
+            "shift": self._shift,
+            "unreachable": self._unreachable,
+        }
+        return {
+            **super()._trajectory(),
+            **{k: v.clone() for k, v in tensors.items() if v is not None},
+            "counts": dict(self._counts),
+            "converged": self._converged,
+            "stopped": self._stopped,
+        }
+
+    def _restore(self, trajectory: dict[str, Any]) -> None:
+        super()._restore(trajectory)
+        home = self._home()
+        read = {k: v.to(home, copy=True) for k, v in trajectory.items() if isinstance(v, Tensor)}
+        self._log_p, self._log_energy = read.get("log_p"), read.get("log_energy")
+        self._t, self._shift = read.get("t"), read.get("shift")
+        self._unreachable = read.get("unreachable")
+        self._counts = dict(trajectory["counts"])
+        self._converged, self._stopped = trajectory["converged"], trajectory["stopped"]
+        self._constants = None
+
+
+def initial_energy(name: str, s: int, delta_energy: float | None) -> float:
+    """Return δE, or its default for ``s``.
+
+    Args:
+        name: Optimizer, for the message.
+        s: 0 or 1.
+        delta_energy: δE, or None for 0 if s = 1 and 1 if s = 0.
+
+    Returns:
+        The initial |Π|².
+
+    Raises:
+        HyperparameterError: δE = 0 with s = 0, where 𝓔 would be 0.
+    """
+    if delta_energy is None:
+        return 1.0 - s
+    if s == 0 and delta_energy <= 0:
+        raise HyperparameterError(
+            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would "
+            "be 0); leave it out for 1"
+        )
+    return delta_energy
+
+
+def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSep:
+    """Build an ECDSep by names, for the registry.
+
+    Args:
+        params: Parameters or groups.
+        seed: Seed of the noise.
+        **hyperparameters: As declared in ``OPTIMIZER_DEFS["ecdsep"]``.
+
+    Returns:
+        The optimizer.
+    """
+    hyperparameters.setdefault("eta", None)
+    return ECDSep(params, seed=seed, **hyperparameters)
