@@ -1,0 +1,91 @@
+"""What stored trials say: the best of them, their statistics, comparisons and curves.
+
+Everything here works on records that are handed in, never on a database. Names are imported on
+first use, so that picking the best trial does not load scipy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecd_tune.analysis.curves import Band, curve_band
+    from ecd_tune.analysis.paired import PairedComparison, compare_paired, holm, signed_rank_p
+    from ecd_tune.analysis.reasons import ReasonGroup, group_reasons, normalise_reason
+    from ecd_tune.analysis.select import (
+        Confirmed,
+        Counts,
+        RunValue,
+        best_so_far,
+        best_trial,
+        confirmed_runs,
+        count_trials,
+        same_params,
+    )
+    from ecd_tune.analysis.statistics import (
+        Interval,
+        Summary,
+        mean_interval,
+        median_interval,
+        quantile,
+        share_interval,
+        summarise,
+    )
+
+__all__ = [
+    "Band",
+    "Confirmed",
+    "Counts",
+    "Interval",
+    "PairedComparison",
+    "ReasonGroup",
+    "RunValue",
+    "Summary",
+    "best_so_far",
+    "best_trial",
+    "compare_paired",
+    "confirmed_runs",
+    "count_trials",
+    "curve_band",
+    "group_reasons",
+    "holm",
+    "mean_interval",
+    "median_interval",
+    "normalise_reason",
+    "quantile",
+    "same_params",
+    "share_interval",
+    "signed_rank_p",
+    "summarise",
+]
+
+_MODULES = {
+    "curves": ("Band", "curve_band"),
+    "paired": ("PairedComparison", "compare_paired", "holm", "signed_rank_p"),
+    "reasons": ("ReasonGroup", "group_reasons", "normalise_reason"),
+    "select": (
+        "Confirmed",
+        "Counts",
+        "RunValue",
+        "best_so_far",
+        "best_trial",
+        "confirmed_runs",
+        "count_trials",
+        "same_params",
+    ),
+    "statistics": (
+        "Interval",
+        "Summary",
+        "mean_interval",
+        "median_interval",
+        "quantile",
+        "share_interval",
+        "summarise",
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
