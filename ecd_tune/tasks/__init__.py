@@ -23,7 +23,7 @@ __all__ = [
     "differentiate",
 ]
 
-_HOMES = {name: "base" for name in ("BatchedTask", "Problem", "Split", "Task", "differentiate")}
+_HOMES = dict.fromkeys(("BatchedTask", "Problem", "Split", "Task", "differentiate"), "base")
 
 
 def __getattr__(name: str) -> Any:
