@@ -1,0 +1,6 @@
+"""One trial, or a batch of trials: hyperparameters and a seed in, an outcome out."""
+
+from ecd_tune.objective.interrupt import Interrupted
+from ecd_tune.objective.objective import Objective
+
+__all__ = ["Interrupted", "Objective"]

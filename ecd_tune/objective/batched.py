@@ -1,0 +1,102 @@
+"""Run a whole batch of trials at once: one row each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ecd_tune.objective.interrupt import Stop, check_stop
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, trajectory_outcome
+from ecd_tune.records import Outcome, RunCost, RunRequest
+from ecd_tune.registry import OptimizerDef, load_attribute
+from ecd_tune.tasks import BatchedTask
+
+__all__ = ["evaluate_batch"]
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What a batch left behind.
+
+    Attributes:
+        losses: Loss at each iterate, ``[steps, B]``, float64; 0 where it was not evaluated.
+        lengths: Number of finite losses of each row from the start, ``[B]``.
+        report: The optimizer's counters, each ``[B]``.
+    """
+
+    losses: Tensor
+    lengths: Tensor
+    report: Mapping[str, Tensor]
+
+
+def evaluate_batch(
+    task: BatchedTask,
+    definition: OptimizerDef,
+    requests: Sequence[RunRequest],
+    steps: int,
+    stop: Stop | None = None,
+) -> list[Outcome]:
+    """Run one batch.
+
+    A row whose loss is NaN or infinite stays where it is from then on, and reaches no other.
+
+    Args:
+        task: The task.
+        definition: An optimizer that has a batched form.
+        requests: One a row; none may be missing hyperparameters.
+        steps: Iterates to evaluate, the start included.
+        stop: Polled every few steps.
+
+    Returns:
+        One outcome a request, in their order. The wall time is shared equally.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+    """
+    began = time.perf_counter()
+    trace = _descend(task, definition, requests, steps, stop)
+    seconds = (time.perf_counter() - began) / len(requests)
+    cost = RunCost(seconds, str(trace.losses.device))
+    return [_row_outcome(trace, row, cost) for row in range(len(requests))]
+
+
+def _descend(
+    task: BatchedTask,
+    definition: OptimizerDef,
+    requests: Sequence[RunRequest],
+    steps: int,
+    stop: Stop | None,
+) -> _Trace:
+    assert definition.batched is not None
+    seeds = [request.seed for request in requests]
+    theta = task.start(seeds)
+    optimizer = load_attribute(definition.batched)(
+        [theta], seeds, [request.params for request in requests]
+    )
+    losses = theta.new_zeros((steps, len(seeds)), dtype=torch.float64)
+    active = torch.ones(len(seeds), dtype=torch.bool, device=theta.device)
+    lengths = torch.zeros_like(active, dtype=torch.int64)
+    for step in range(steps):
+        check_stop(stop, step)
+        loss, gradient = task.loss_and_gradient(theta)
+        losses[step] = loss
+        active &= loss.isfinite()
+        lengths += active
+        if not active.any():
+            break
+        optimizer.step(loss, [gradient], active)
+    return _Trace(losses, lengths, optimizer.report())
+
+
+def _row_outcome(trace: _Trace, row: int, cost: RunCost) -> Outcome:
+    length = int(trace.lengths[row])
+    values = trace.losses[:length, row].numpy(force=True)
+    reason = None
+    if length < len(trace.losses):
+        reason = nonfinite("loss", float(trace.losses[length, row]), f"at iteration {length}")
+    report = {name: column[row] for name, column in trace.report.items()}
+    return trajectory_outcome(values, reason, cost, optimizer_metrics(report))

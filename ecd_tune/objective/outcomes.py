@@ -1,0 +1,107 @@
+"""Turn what was measured into an :class:`ecd_tune.records.Outcome`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecd_tune.records import Curve, Outcome, RunCost, Status
+
+__all__ = ["failure", "nonfinite", "optimizer_metrics", "thin_steps", "trajectory_outcome"]
+
+_CURVE_POINTS = 70
+_GRID_POINTS = 90
+_REPORTED = ("updates", "held", "converged_steps", "unreachable", "shifts", "bounces")
+"""Counters of an optimizer's ``report()`` that are kept with a trial."""
+
+
+def nonfinite(what: str, value: float, place: str) -> str:
+    """Say that a number left the finite ones.
+
+    Returns:
+        For example ``"loss became non-finite (inf) at iteration 37"``.
+    """
+    return f"{what} became non-finite ({value}) {place}"
+
+
+def failure(error: Exception, cost: RunCost) -> Outcome:
+    """Make the outcome of a run that an exception ended.
+
+    Args:
+        error: The exception; its type and message become the reason.
+        cost: What the run cost until then.
+
+    Returns:
+        An outcome without a value.
+    """
+    return Outcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", cost=cost)
+
+
+def trajectory_outcome(
+    values: NDArray[np.float64],
+    reason: str | None,
+    cost: RunCost,
+    metrics: Mapping[str, float] | None = None,
+) -> Outcome:
+    """Make the outcome of a run that is judged by its smallest loss.
+
+    Args:
+        values: Loss at each evaluated iterate, the start first, up to the last finite one.
+        reason: Why the run ended early, or None.
+        cost: What it cost.
+        metrics: Further numbers.
+
+    Returns:
+        COMPLETE; DIVERGED when there is a reason; FAILED when no value is finite.
+    """
+    if len(values) == 0:
+        return Outcome(Status.FAILED, reason=reason, cost=cost)
+    best = int(values.argmin())
+    steps = thin_steps(len(values))
+    own = {
+        "start": float(values[0]),
+        "final": float(values[-1]),
+        "best": float(values[best]),
+        "best_step": float(best),
+    }
+    return Outcome(
+        status=Status.COMPLETE if reason is None else Status.DIVERGED,
+        value=own["best"],
+        metrics={**own, **(metrics or {})},
+        curve=Curve(steps, tuple(float(values[k]) for k in steps)),
+        reason=reason,
+        cost=cost,
+    )
+
+
+def thin_steps(count: int) -> tuple[int, ...]:
+    """Choose about 70 of the steps 0 … count - 1, evenly on a logarithmic scale.
+
+    Args:
+        count: Number of steps, at least 1.
+
+    Returns:
+        Increasing steps, with the first and the last; all of them when there are few.
+    """
+    if count <= _CURVE_POINTS:
+        return tuple(range(count))
+    # Rounding merges the dense beginning, so the grid is finer than what is wanted.
+    grid = np.geomspace(1, count, _GRID_POINTS).round().astype(int) - 1
+    return tuple(int(step) for step in np.unique(grid))
+
+
+def optimizer_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """Pick the counters of an optimizer's report that are kept with a trial.
+
+    Args:
+        report: Name to number.
+
+    Returns:
+        The known and finite ones.
+    """
+    chosen = {name: float(report[name]) for name in _REPORTED if name in report}
+    return {name: value for name, value in chosen.items() if math.isfinite(value)}
