@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` and `make test`. Both make .venv when it is not there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+DEMO   := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint install figures clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print and write its report
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)
+	$(BIN)/ecd-tune run zakharov --workers 2 --storage sqlite:///$(DEMO)/ecd_tune.db --out $(DEMO)/report
+
+test: install lint ## Everything that CI checks: ruff, mypy, import-linter, pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: install ## The tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(VENV)/.dev ## Make .venv with all that the tests need
+
+figures: install ## Run the demo and take the README's picture of its report
+	$(MAKE) demo
+	$(BIN)/python docs/picture.py $(DEMO)/report/report.html docs/report.png
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean: ## Remove .venv, the demo and caches
+	rm -rf $(VENV) $(DEMO) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis

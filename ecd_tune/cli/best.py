@@ -1,0 +1,41 @@
+"""``ecd-tune best``: the best hyperparameters, ready to use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ecd_tune.cli.options import DEFAULT_STORAGE, Storage, StudyName, resolve_study
+
+__all__ = ["best"]
+
+
+class BestFormat(StrEnum):
+    """How the best hyperparameters are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    TOML = "toml"
+    YAML = "yaml"
+    PYTHON = "python"
+
+
+def best(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Only this optimizer of the study. [default: all]")
+    ] = None,
+    format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
+) -> None:
+    """Print the best hyperparameters that the search has found so far."""
+    from ecd_tune.cli.collect import fetch_trials
+    from ecd_tune.report import render_best
+    from ecd_tune.store import Store
+
+    spec = resolve_study(study, optimizers=optimizer)
+    with Store.open(storage, create=False) as store:
+        trials = fetch_trials(store, spec, curves=False)
+    typer.echo(render_best(spec, trials, format.value))

@@ -1,0 +1,67 @@
+"""Fetch what a report needs: the trials of a study, and where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecd_tune.records import Stage, StudyKey, TrialRecord
+from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ecd_tune.store import Store
+
+__all__ = ["describe_environment", "fetch_trials"]
+
+_PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
+
+
+def fetch_trials(
+    store: Store, spec: StudySpec, curves: bool = True
+) -> dict[StudyKey, Sequence[TrialRecord]]:
+    """Read all trials of both stages of every optimizer of a study.
+
+    Args:
+        store: The open database.
+        spec: The study.
+        curves: Read the curves too; they are the larger part.
+
+    Returns:
+        Study key to its trials, by number.
+    """
+    return {
+        key: store.trials(key, curves=curves)
+        for optimizer in spec.optimizers
+        for key in (spec.key(optimizer), spec.key(optimizer, Stage.CONFIRM))
+    }
+
+
+def describe_environment() -> Mapping[str, str]:
+    """Say where and with what a report was made: host, processor, versions."""
+    found = {
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+    }
+    return {**found, **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

@@ -1,0 +1,164 @@
+"""The live display of a run: a table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ecd_tune.records import Stage
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Progress
+
+__all__ = ["Display", "Meter", "make_display"]
+
+_PLAIN_SECONDS = 5.0
+
+
+class Display(AbstractContextManager["Display"], Protocol):
+    """Shows how far a run is."""
+
+    def update(self, progress: Sequence[Progress], workers: int) -> None:
+        """Show the newest state.
+
+        Args:
+            progress: One entry a study key.
+            workers: How many worker processes run.
+        """
+
+
+class Meter:
+    """Counts what is done and estimates the rate and the time left.
+
+    Args:
+        spec: The study.
+        now: Clock in seconds; tests replace it.
+    """
+
+    def __init__(self, spec: StudySpec, now: float) -> None:
+        self._spec, self._start, self._first = spec, now, -1
+        self.done, self._now = 0, now
+
+    @property
+    def total(self) -> int:
+        """All trials and confirmation runs of the study."""
+        return sum(self.goal(key, stage) for key in self._spec.optimizers for stage in Stage)
+
+    def goal(self, optimizer: str, stage: Stage) -> int:
+        """Return how many trials one optimizer is to have in a stage."""
+        if stage is Stage.SEARCH:
+            return self._spec.trials(optimizer)
+        confirmation = self._spec.confirmation
+        references = len(self._spec.optimizers[optimizer].references) * confirmation.references
+        return confirmation.runs * (1 + references)
+
+    def update(self, progress: Sequence[Progress], now: float) -> None:
+        """Take the newest counts.
+
+        Args:
+            progress: One entry a study key.
+            now: Clock in seconds.
+        """
+        self.done = sum(p.counted for p in progress if p.key.optimizer in self._spec.optimizers)
+        self._now = now
+        if self._first < 0:
+            self._first = self.done
+
+    @property
+    def rate(self) -> float:
+        """Trials per second since the display began."""
+        elapsed = self._now - self._start
+        return (self.done - self._first) / elapsed if elapsed > 0 else 0.0
+
+    def describe(self, workers: int) -> str:
+        """Say in one line how far the run is."""
+        left = (self.total - self.done) / self.rate if self.rate else None
+        about = "" if left is None else f", about {left:.0f} s left"
+        return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}, {workers} workers"
+
+
+def make_display(spec: StudySpec, terminal: bool) -> Display:
+    """Choose the display: live for a terminal, plain lines for a file or a pipe."""
+    return _Live(spec) if terminal else _Plain(spec)
+
+
+class _Plain:
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec, self._meter = spec, Meter(spec, time.monotonic())
+        self._last = 0.0
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def update(self, progress: Sequence[Progress], workers: int) -> None:
+        now = time.monotonic()
+        self._meter.update(progress, now)
+        if workers and now - self._last < _PLAIN_SECONDS:
+            return
+        self._last = now
+        best = ", ".join(
+            f"{p.key.optimizer} {_number(p.best)}"
+            for p in progress
+            if p.key.stage is Stage.SEARCH and p.key.optimizer in self._spec.optimizers
+        )
+        print(f"{self._meter.describe(workers)}; best: {best}", flush=True)  # noqa: T201
+
+
+class _Live:
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec, self._meter = spec, Meter(spec, time.monotonic())
+        self._live = Live(console=Console(), refresh_per_second=4)
+
+    def __enter__(self) -> _Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def update(self, progress: Sequence[Progress], workers: int) -> None:
+        self._meter.update(progress, time.monotonic())
+        self._live.update(self._render(progress, workers), refresh=True)
+
+    def _render(self, progress: Sequence[Progress], workers: int) -> RenderableType:
+        table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
+        for column in ("optimizer", "search", "best so far", "diverged", "failed", "confirmation"):
+            table.add_column(column, justify="left" if column == "optimizer" else "right")
+        by_key = {p.key: p for p in progress}
+        for key in self._spec.optimizers:
+            search = by_key[self._spec.key(key)]
+            confirm = by_key[self._spec.key(key, Stage.CONFIRM)]
+            table.add_row(
+                key,
+                f"{search.counted}/{self._meter.goal(key, Stage.SEARCH)}",
+                _number(search.best),
+                str(search.pruned),
+                str(search.failed),
+                f"{confirm.counted}/{self._meter.goal(key, Stage.CONFIRM)}",
+            )
+        return Group(table, Text(f"  {self._meter.describe(workers)}"))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

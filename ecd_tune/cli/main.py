@@ -1,0 +1,61 @@
+"""``ecd-tune``: the commands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import ecd_tune
+from ecd_tune.cli.best import best
+from ecd_tune.cli.dashboard import dashboard
+from ecd_tune.cli.report import report
+from ecd_tune.cli.run import run
+from ecd_tune.cli.status import status
+from ecd_tune.cli.studies import show, studies, validate
+from ecd_tune.cli.worker import worker
+from ecd_tune.errors import EcdTuneError
+
+__all__ = ["app", "main"]
+
+USER_ERROR = 2
+
+app = typer.Typer(
+    name="ecd-tune",
+    help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (run, worker, status, best, report, dashboard, studies, show, validate):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecd_tune {ecd_tune.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one clear message and status 2."""
+    try:
+        app()
+    except EcdTuneError as error:
+        typer.echo(f"ecd-tune: {error}", err=True)
+        sys.exit(USER_ERROR)

@@ -1,0 +1,97 @@
+"""``ecd-tune studies``, ``show`` and ``validate``: look at study files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ecd_tune.cli.options import StudyName
+from ecd_tune.records import Stage
+from ecd_tune.spec import StudySpec, find_study, load_study, shipped_studies
+
+__all__ = ["show", "studies", "validate"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def studies(as_json: AsJson = False) -> None:
+    """List the studies that ship with ecd_tune."""
+    specs = [load_study(path) for path in shipped_studies().values()]
+    if as_json:
+        typer.echo(json.dumps([_entry(spec) for spec in specs], indent=2))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("study", "task", "optimizers", "trials × steps", "what it is"):
+        table.add_column(column, overflow="fold")
+    for spec in specs:
+        entry = _entry(spec)
+        table.add_row(
+            spec.name,
+            spec.task.name,
+            ", ".join(spec.optimizers),
+            f"{entry['trials']} × {spec.budget.steps}",
+            spec.title,
+        )
+    Console().print(table)
+
+
+def show(study: StudyName) -> None:
+    """Show what a study does: task, spaces, budget, confirmation."""
+    spec = load_study(find_study(study))
+    task = spec.task_def
+    typer.echo(f"{spec.name}: {spec.title}")
+    if spec.summary:
+        typer.echo(f"\n{spec.summary.strip()}")
+    typer.echo(f"\ntask          {task.name} ({task.title}; {task.source})")
+    typer.echo(f"value         {task.metric}, {task.direction.value}")
+    typer.echo(f"options       {_pairs(spec.task_options(Stage.SEARCH))}")
+    typer.echo(f"protocol      {spec.protocol}, seed {spec.seed}")
+    typer.echo(f"sampler       {spec.sampler.name} {_pairs(spec.sampler.options)}".rstrip())
+    typer.echo(f"one trial     {spec.budget.steps} {task.budget_unit}")
+    if spec.confirmation.runs:
+        changes = _pairs(spec.confirmation.task)
+        typer.echo(
+            f"confirmation  {spec.confirmation.runs} runs of {spec.steps(Stage.CONFIRM)} "
+            f"{task.budget_unit}{', with ' * bool(changes)}{changes}"
+        )
+    for key, optimizer in spec.optimizers.items():
+        typer.echo(f"\n{key} ({optimizer.definition.title}), {spec.trials(key)} trials")
+        for name, text in optimizer.space.describe().items():
+            typer.echo(f"  {name:<16} {text}")
+        for reference in optimizer.references:
+            typer.echo(f"  reference {reference.label}: {_pairs(reference.params)}")
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(help="A study file (.toml).", show_default=False)],
+) -> None:
+    """Check a study file; all problems are named with file and key."""
+    spec = load_study(file)
+    total = sum(spec.trials(key) for key in spec.optimizers)
+    typer.echo(f"{file}: valid; {len(spec.optimizers)} optimizers, {total} trials")
+
+
+def _entry(spec: StudySpec) -> dict[str, Any]:
+    trials = {key: spec.trials(key) for key in spec.optimizers}
+    counts = sorted(set(trials.values()))
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "task": spec.task.name,
+        "protocol": spec.protocol,
+        "optimizers": list(spec.optimizers),
+        "trials": counts[0] if len(counts) == 1 else f"{counts[0]}–{counts[-1]}",
+        "steps": spec.budget.steps,
+        "confirmation_runs": spec.confirmation.runs,
+    }
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in dict(values).items())

@@ -1,0 +1,58 @@
+"""``ecd-tune worker``: one worker process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    Optimizers,
+    Seed,
+    Storage,
+    StudyName,
+    Trials,
+    resolve_study,
+)
+
+__all__ = ["worker"]
+
+
+def worker(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    optimizers: Optimizers = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads of this worker.")] = 1,
+    follow_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run one worker until the study is complete; start as many as there are cores or GPUs.
+
+    The study is created when the database does not have it. The first Ctrl-C or SIGTERM puts
+    the trials in hand back into the queue and leaves; the second leaves at once.
+    """
+    spec = resolve_study(study, trials, seed, optimizers)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
+    import torch
+
+    from ecd_tune.signals import StopFlag
+    from ecd_tune.store import Store
+    from ecd_tune.worker import StudyWorker, WorkerSummary
+
+    torch.set_num_threads(threads)
+
+    def say(summary: WorkerSummary) -> None:
+        logging.info("%s: %d results stored", spec.name, summary.told)
+
+    with StopFlag() as stop, Store.open(storage) as store:
+        if follow_stdin:
+            stop.follow(sys.stdin.buffer)
+        summary = StudyWorker(store, spec, stop, on_told=say).run()
+    end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
+    logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
+    raise typer.Exit(stop.exit_status)

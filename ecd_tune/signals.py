@@ -1,0 +1,89 @@
+"""Stop politely on the first signal, at once on the second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import IO
+
+__all__ = ["StopFlag"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopFlag:
+    """Turns SIGINT, SIGTERM and SIGHUP into a flag that the work polls.
+
+    A context manager: the handlers are installed on entry and the former ones put back on exit.
+    The second signal ends the process at once with the status ``128 + signal``; what it had
+    leased is queued again by the next worker that looks.
+
+    Args:
+        leave: Called with the exit status at the second signal; tests replace it.
+    """
+
+    def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
+        self._event = threading.Event()
+        self._leave = leave
+        self._former: dict[signal.Signals, object] = {}
+        self.signal: signal.Signals | None = None
+
+    def __enter__(self) -> StopFlag:
+        for number in _SIGNALS:
+            self._former[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._former.clear()
+
+    def __call__(self) -> bool:
+        """Say whether a signal has come."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not past a signal.
+
+        Args:
+            seconds: How long at the most.
+
+        Returns:
+            Whether a signal has come.
+        """
+        return self._event.wait(seconds)
+
+    @property
+    def exit_status(self) -> int:
+        """The process's exit status: ``128 + signal``, or 0 when none came."""
+        return 128 + self.signal if self.signal else 0
+
+    def follow(self, stream: IO[bytes]) -> None:
+        """Set the flag, as SIGHUP does, when ``stream`` ends.
+
+        A launcher keeps the other end of a worker's standard input open and never writes: when
+        the launcher dies, however suddenly, its workers leave too.
+
+        Args:
+            stream: Read to its end from a thread of its own.
+        """
+        threading.Thread(target=self._await_end, args=(stream,), daemon=True).start()
+
+    def _await_end(self, stream: IO[bytes]) -> None:
+        stream.read()
+        self.signal = self.signal or signal.SIGHUP
+        self._event.set()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._event.is_set():
+            self._leave(128 + number)
+        self.signal = signal.Signals(number)
+        self._event.set()

@@ -1,0 +1,6 @@
+"""The loop of one worker process: claim, run, heartbeat, record."""
+
+from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.loop import StudyWorker, WorkerSummary
+
+__all__ = ["Heartbeat", "StudyWorker", "WorkerSummary"]

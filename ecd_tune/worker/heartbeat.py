@@ -1,0 +1,55 @@
+"""Renew leases from a thread that does not depend on the work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ecd_tune.errors import StoreError
+from ecd_tune.records import Lease
+
+__all__ = ["Heartbeat"]
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Calls ``renew`` with the leases in hand at a steady interval.
+
+    Args:
+        renew: Usually :meth:`ecd_tune.store.Store.renew`; called from the heartbeat's thread.
+        interval: Seconds between two calls; a third of the lease's length is usual.
+    """
+
+    def __init__(self, renew: Callable[[Sequence[Lease]], object], interval: float) -> None:
+        self._renew, self._interval = renew, interval
+
+    @contextmanager
+    def holding(self, leases: Sequence[Lease]) -> Iterator[None]:
+        """Keep ``leases`` alive for the length of a ``with`` block.
+
+        A renewal that fails is logged and tried again at the next beat: the work goes on, and
+        whether the lease still stands is decided when the result is told.
+
+        Args:
+            leases: The leases in hand.
+        """
+        done = threading.Event()
+        thread = threading.Thread(
+            target=self._beat, args=(tuple(leases), done), name="heartbeat", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, leases: Sequence[Lease], done: threading.Event) -> None:
+        while not done.wait(self._interval):
+            try:
+                self._renew(leases)
+            except StoreError as error:
+                _log.warning("heartbeat: %s; trying again in %.0f s", error, self._interval)

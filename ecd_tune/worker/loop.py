@@ -1,0 +1,151 @@
+"""One worker: lease trials, evaluate them, tell the store, until the study is complete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.records import Lease, Stage, StudyKey
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Progress, Store, Worker
+from ecd_tune.worker.confirmation import confirmation_items
+from ecd_tune.worker.heartbeat import Heartbeat
+
+__all__ = ["StudyWorker", "WorkerSummary"]
+
+_log = logging.getLogger(__name__)
+
+_CONFIRM_BATCH = 100
+_IDLE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class WorkerSummary:
+    """What one worker did.
+
+    Attributes:
+        told: Results that the store took.
+        refused: Results that came too late: the lease had gone to somebody else.
+        interrupted: True when a signal ended the work; its trials are queued again.
+    """
+
+    told: int = 0
+    refused: int = 0
+    interrupted: bool = False
+
+
+class StudyWorker:
+    """Works on one study until nothing is left to do, or a signal comes.
+
+    Search first; an optimizer whose search is complete is then confirmed. Of several optimizers
+    the one with the fewest running trials comes first, so that workers spread over them and
+    each optimizer's sampler sees as much as it can.
+
+    Args:
+        store: The shared store; the study is created there when it is not.
+        spec: The study, with the command line's changes applied.
+        stop: Polled between and during evaluations.
+        on_told: Called after each tell, for a progress display.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: StudySpec,
+        stop: StopFlag,
+        on_told: Callable[[WorkerSummary], None] = lambda summary: None,
+    ) -> None:
+        self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
+        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
+        self._worker = Worker.current()
+        self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
+        self._queued: set[str] = set()
+        self._summary = WorkerSummary()
+
+    def run(self) -> WorkerSummary:
+        """Work until the study is complete or a signal comes.
+
+        Returns:
+            What was done.
+        """
+        self._store.create(self._spec)
+        while not self._stop():
+            leases = self._next_leases()
+            if leases:
+                self._evaluate(leases)
+            elif self._complete():
+                break
+            else:
+                self._stop.wait(_IDLE_SECONDS)
+        return replace(self._summary, interrupted=self._stop())
+
+    def _next_leases(self) -> list[Lease]:
+        self._store.reap(self._keys())
+        for optimizer in self._by_need(Stage.SEARCH):
+            leases = self._store.ask(
+                self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
+            )
+            if leases:
+                return leases
+        for optimizer in self._by_need(Stage.CONFIRM):
+            leases = self._confirm(optimizer)
+            if leases:
+                return leases
+        return []
+
+    def _confirm(self, optimizer: str) -> list[Lease]:
+        if not self._spec.confirmation.runs or not self._search_complete(optimizer):
+            return []
+        key = self._spec.key(optimizer, Stage.CONFIRM)
+        if optimizer not in self._queued:
+            search = self._store.trials(self._spec.key(optimizer), curves=False)
+            self._store.queue(key, confirmation_items(self._spec, optimizer, search))
+            self._queued.add(optimizer)
+        count = _CONFIRM_BATCH if self._objectives[optimizer].batched else 1
+        return self._store.claim(key, count=count, worker=self._worker)
+
+    def _evaluate(self, leases: Sequence[Lease]) -> None:
+        objective = self._objectives[leases[0].key.optimizer]
+        try:
+            with self._heartbeat.holding(leases):
+                outcomes = objective.evaluate([lease.request for lease in leases], stop=self._stop)
+        except Interrupted:
+            self._store.release(leases)
+            return
+        taken = self._store.tell(list(zip(leases, outcomes, strict=True)))
+        for lease, accepted in zip(leases, taken, strict=True):
+            if not accepted:
+                _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
+        self._summary = replace(
+            self._summary,
+            told=self._summary.told + sum(taken),
+            refused=self._summary.refused + len(taken) - sum(taken),
+        )
+        self._on_told(self._summary)
+
+    def _keys(self) -> list[StudyKey]:
+        return [self._spec.key(key, stage) for key in self._spec.optimizers for stage in Stage]
+
+    def _progress(self, stage: Stage) -> dict[str, Progress]:
+        wanted = {self._spec.key(key, stage): key for key in self._spec.optimizers}
+        return {
+            wanted[progress.key]: progress
+            for progress in self._store.progress(self._spec.name)
+            if progress.key in wanted
+        }
+
+    def _by_need(self, stage: Stage) -> list[str]:
+        progress = self._progress(stage)
+        return sorted(self._spec.optimizers, key=lambda key: progress[key].running)
+
+    def _search_complete(self, optimizer: str) -> bool:
+        counted = self._progress(Stage.SEARCH)[optimizer].counted
+        return counted >= self._spec.trials(optimizer)
+
+    def _complete(self) -> bool:
+        searches = all(self._search_complete(key) for key in self._spec.optimizers)
+        confirms = self._progress(Stage.CONFIRM).values()
+        return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)

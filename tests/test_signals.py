@@ -1,0 +1,48 @@
+import os
+import signal
+import time
+
+from ecd_tune.signals import StopFlag
+
+
+def test_first_signal_sets_the_flag_and_second_leaves() -> None:
+    left: list[int] = []
+    with StopFlag(leave=left.append) as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+        assert stop.exit_status == 128 + signal.SIGTERM
+        assert left == []
+        os.kill(os.getpid(), signal.SIGINT)
+        assert left == [128 + signal.SIGINT]
+
+
+def test_former_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopFlag():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_wait_ends_with_the_signal() -> None:
+    with StopFlag() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        begin = time.monotonic()
+        assert stop.wait(30)
+        assert time.monotonic() - begin < 5
+
+
+def test_no_signal_means_status_zero() -> None:
+    with StopFlag() as stop:
+        assert not stop.wait(0.01)
+    assert stop.exit_status == 0
+
+
+def test_end_of_a_followed_stream_counts_as_a_hangup() -> None:
+    read, write = os.pipe()
+    with StopFlag() as stop, os.fdopen(read, "rb") as stream:
+        stop.follow(stream)
+        assert not stop.wait(0.05)
+        os.close(write)
+        assert stop.wait(5)
+    assert stop.exit_status == 128 + signal.SIGHUP
