@@ -75,7 +75,8 @@ class Hyperparameter:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return "must be a number"
         if not math.isfinite(value):
-            return f"must be finite and {self.allowed}"
+            bounded = self.low > -math.inf or self.high < math.inf
+            return f"must be finite and {self.allowed}" if bounded else f"must be {self.allowed}"
         if self.kind is int and float(value) != int(value):
             return "must be a whole number"
         inside_low = value > self.low if self.low_open else value >= self.low

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.blocks import Algebra, split_flat
+from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import check_hyperparameters
 from ecd_tune.optim.dynamics import Constants, Phase, advance, lowered_offset, start, survey
 from ecd_tune.optim.ecdsep import SHIFT_FACTOR, initial_energy
 from ecd_tune.optim.noise import NoiseBatch
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedECDSep", "BatchedOptimizer", "Rows", "make_ecdsep"]
+__all__ = ["BatchedECDSep", "BatchedOptimizer", "Rows", "choose", "make_ecdsep", "masked_add"]
 
 
 class BatchedOptimizer(Protocol):
@@ -168,7 +168,7 @@ class BatchedECDSep:
             fresh = live & (seen.gap > 0) & (algebra.norm(grads) < torch.inf) & ~self._started
             assert noise is not None
             first = start(algebra, grads, noise, seen, constants)
-            self._phase = _choose(algebra, fresh, first, self._phase)
+            self._phase = choose(algebra, fresh, first, self._phase)
             self._started = self._started | fresh
             self._all_started = bool(self._started.all())
         go = live & seen.ok
@@ -181,10 +181,8 @@ class BatchedECDSep:
             constants,
             self._integrator,
         )
-        still = [torch.zeros((), dtype=b.dtype, device=b.device) for b in self.params]
-        for block, amount in zip(self.params, algebra.where(go, moved, still), strict=True):
-            block.add_(amount)
-        self._phase = _choose(algebra, go, phase, self._phase)
+        masked_add(algebra, self.params, go, moved)
+        self._phase = choose(algebra, go, phase, self._phase)
         self._counts["unreachable"] += go & info.unreachable
         below = live & seen.below
         self._counts["held"] += below
@@ -235,13 +233,21 @@ def _constants(rows: Rows) -> Constants:
     )
 
 
-def _choose(algebra: Algebra, mask: Tensor, new: Phase, old: Phase) -> Phase:
+def choose(algebra: Algebra, mask: Tensor, new: Phase, old: Phase) -> Phase:
+    """Return ``new`` for the trials of ``mask``, ``old`` for the others."""
     return Phase(
         algebra.where(mask, new.e, old.e),
         torch.where(mask, new.log_p, old.log_p),
         torch.where(mask, new.log_energy, old.log_energy),
         torch.where(mask, new.t, old.t),
     )
+
+
+def masked_add(algebra: Algebra, blocks: Blocks, mask: Tensor, amounts: Blocks) -> None:
+    """Add in place for the trials of ``mask``; what is not added may be NaN."""
+    still = [torch.zeros((), dtype=b.dtype, device=b.device) for b in blocks]
+    for block, amount in zip(blocks, algebra.where(mask, amounts, still), strict=True):
+        block.add_(amount)
 
 
 def make_ecdsep(

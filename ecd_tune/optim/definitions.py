@@ -127,7 +127,7 @@ _DEFS = (
     OptimizerDef(
         name="gdm",
         title="GDM",
-        factory="ecd_tune.optim.baselines:make_sgd",
+        factory="ecd_tune.optim.baselines:make_gdm",
         batched="ecd_tune.optim.batched_baselines:make_gdm",
         hyperparameters=_GDM,
     ),

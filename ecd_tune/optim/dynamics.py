@@ -29,6 +29,7 @@ __all__ = [
     "StepInfo",
     "Survey",
     "advance",
+    "downhill",
     "drift_factor",
     "kick",
     "log_expm1",
@@ -178,13 +179,17 @@ def start(
     Returns:
         The phase at t = 0.
     """
-    size = algebra.norm(grads)
-    downhill = unit(algebra, grads, -size)
-    anywhere = unit(algebra, noise, algebra.norm(noise))
-    e = algebra.where(size > _TINY, downhill, anywhere)
+    e = downhill(algebra, grads, noise)
     log_sum = torch.logaddexp(constants.log_delta, torch.log(constants.s))
-    t = torch.zeros(size.shape, dtype=torch.int64, device=size.device)
+    t = torch.zeros_like(seen.below, dtype=torch.int64)
     return Phase(e, 0.5 * constants.log_delta, seen.log_potential + log_sum, t)
+
+
+def downhill(algebra: Algebra, grads: Blocks, noise: Blocks) -> list[Tensor]:
+    """Return the direction of −∇F, or of ``noise`` where the gradient is zero."""
+    size = algebra.norm(grads)
+    anywhere = unit(algebra, noise, algebra.norm(noise))
+    return algebra.where(size > _TINY, unit(algebra, grads, -size), anywhere)
 
 
 def unit(algebra: Algebra, x: Blocks, size: Tensor) -> list[Tensor]:
@@ -194,14 +199,14 @@ def unit(algebra: Algebra, x: Blocks, size: Tensor) -> list[Tensor]:
 
 
 def rescale(
-    log_p: Tensor, target: Tensor, conserve: Tensor, log_eps1: Tensor
+    log_p: Tensor, target: Tensor, allowed: Tensor, log_eps1: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Give Π the norm that the energy asks for (§3.3), where that norm exists.
+    """Give Π the norm that the energy asks for (§3.3); a Π of norm 0 stays.
 
     Args:
         log_p: log|Π|.
-        target: Logarithm of the right norm; NaN or -inf where there is none.
-        conserve: Whether to rescale at all.
+        target: Logarithm of the right norm.
+        allowed: Whether to rescale at all; False where there is no right norm.
         log_eps1: Rescale only if |Π² − π_c²| exceeds this, compared in logarithms.
 
     Returns:
@@ -209,8 +214,7 @@ def rescale(
     """
     larger = torch.maximum(log_p, target)
     log_difference = 2 * larger + torch.log(-torch.expm1(-2 * (log_p - target).abs()))
-    finite = (log_p > -math.inf) & (target > -math.inf)
-    changed = conserve & finite & (log_difference > log_eps1)
+    changed = allowed & (log_p > -math.inf) & (log_difference > log_eps1)
     return torch.where(changed, target, log_p), changed
 
 
@@ -302,7 +306,8 @@ def advance(
         strength = strength - math.log(2.0)
         closing = torch.where(phase.t > 0, strength, -math.inf)
         e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, closing)
-    log_p, rescaled = rescale(log_p, target, constants.conserve, constants.log_eps1)
+    allowed = constants.conserve & (target > -math.inf)
+    log_p, rescaled = rescale(log_p, target, allowed, constants.log_eps1)
     above = constants.conserve & constants.bounded & (excess < 0)
     info = StepInfo(rescaled, above, log_p)
     if sync and noise is not None:

@@ -19,7 +19,8 @@ from ecd_tune.optim.dynamics import (
     start,
     survey,
 )
-from ecd_tune.optim.hamiltonian import Gathered, HamiltonianOptimizer
+from ecd_tune.optim.gather import Gathered
+from ecd_tune.optim.hamiltonian import HamiltonianOptimizer
 
 __all__ = ["SHIFT_FACTOR", "ECDSep", "initial_energy", "make"]
 
@@ -105,10 +106,9 @@ class ECDSep(HamiltonianOptimizer):
         foreach: bool | None,
     ) -> None:
         self._constants: tuple[Any, Constants] | None = None
-        self._log_p: Tensor | None = None
         self._log_energy: Tensor | None = None
         self._t: Tensor | None = None
-        self._shift: Tensor | None = None
+        self._offset: Tensor | None = None
         self._counts = dict.fromkeys(
             ("held", "converged_steps", "bad_gradients", "shifts", "unreachable"), 0
         )
@@ -202,14 +202,18 @@ class ECDSep(HamiltonianOptimizer):
     def _skip(
         self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
     ) -> None:
+        self._count_skipped(seen)
         below = bool(seen.below)
-        self._counts["held"] += below
-        self._counts["converged_steps"] += self._converged
-        self._counts["bad_gradients"] += not (below or self._converged or self._stopped)
         if below and shared["on_gap"] == "stop":
             self._stopped = True
         if below and shared["on_gap"] == "shift":
             self._lower_offset(seen, loss, constants, SHIFT_FACTOR)
+
+    def _count_skipped(self, seen: Survey) -> None:
+        below = bool(seen.below)
+        self._counts["held"] += below
+        self._counts["converged_steps"] += self._converged
+        self._counts["bad_gradients"] += not (below or self._converged or self._stopped)
 
     def _lower_offset(
         self, seen: Survey, loss: Tensor, constants: Constants, factor: float
@@ -218,13 +222,13 @@ class ECDSep(HamiltonianOptimizer):
         offset = lowered_offset(
             constants.F0, seen.gap, loss, constants.eta, constants.log_eps2, factor
         )
-        self._shift = offset - self.param_groups[0]["F0"]
+        self._offset = offset
         self._counts["shifts"] += 1
         self._constants = None
         return offset
 
     def _keep(self, gathered: Gathered, phase: Phase) -> None:
-        self._keep_directions(gathered, phase.e)
+        gathered.keep(self.state, phase.e)
         self._log_p, self._log_energy, self._t = phase.log_p, phase.log_energy, phase.t
 
     def _constants_for(self, shared: Mapping[str, Any], device: torch.device) -> Constants:
@@ -237,14 +241,13 @@ class ECDSep(HamiltonianOptimizer):
         def number(value: float) -> Tensor:
             return torch.tensor(float(value), dtype=torch.float64, device=device)
 
-        offset = number(shared["F0"])
         delta = initial_energy(self.name, shared["s"], shared["delta_energy"])
         return Constants(
             eta=number(shared["eta"]),
             nu=number(shared["nu"]),
             s=number(shared["s"]),
             bounded=torch.tensor(shared["s"] == 1, device=device),
-            F0=offset if self._shift is None else offset + self._shift,
+            F0=number(shared["F0"]) if self._offset is None else self._offset,
             conserve=torch.tensor(shared["conserve_energy"], device=device),
             log_eps1=number(shared["eps1"]).log(),
             log_eps2=number(shared["eps2"]).log(),
@@ -265,7 +268,6 @@ class ECDSep(HamiltonianOptimizer):
             ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step).
         """
         unreachable = 0 if self._unreachable is None else int(self._unreachable)
-        shift = 0.0 if self._shift is None else self._shift.item()
         return {
             "steps": self._steps,
             "updates": 0 if self._t is None else int(self._t),
@@ -273,17 +275,16 @@ class ECDSep(HamiltonianOptimizer):
             "unreachable": unreachable,
             "converged": self._converged,
             "stopped": self._stopped,
-            "F0": self.param_groups[0]["F0"] + shift,
+            "F0": self.param_groups[0]["F0"] if self._offset is None else self._offset.item(),
             "log_energy": None if self._log_energy is None else self._log_energy.item(),
             "log_momentum": None if self._log_p is None else self._log_p.item(),
         }
 
     def _trajectory(self) -> dict[str, Any]:
         tensors = {
-            "log_p": self._log_p,
             "log_energy": self._log_energy,
             "t": self._t,
-            "shift": self._shift,
+            "offset": self._offset,
             "unreachable": self._unreachable,
         }
         return {
@@ -298,8 +299,8 @@ class ECDSep(HamiltonianOptimizer):
         super()._restore(trajectory)
         home = self._home()
         read = {k: v.to(home, copy=True) for k, v in trajectory.items() if isinstance(v, Tensor)}
-        self._log_p, self._log_energy = read.get("log_p"), read.get("log_energy")
-        self._t, self._shift = read.get("t"), read.get("shift")
+        self._log_energy = read.get("log_energy")
+        self._t, self._offset = read.get("t"), read.get("offset")
         self._unreachable = read.get("unreachable")
         self._counts = dict(trajectory["counts"])
         self._converged, self._stopped = trajectory["converged"], trajectory["stopped"]

@@ -9,71 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
-from ecd_tune.optim.blocks import Algebra, split_flat
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS, check_hyperparameters
+from ecd_tune.optim.gather import Gathered, align, gather
 from ecd_tune.optim.noise import NoiseSource
 
-__all__ = ["Gathered", "HamiltonianOptimizer"]
+__all__ = ["HamiltonianOptimizer"]
 
 _EXTRA = "trajectory"
 """Key of the global state in ``state_dict``."""
-
-
-@dataclass
-class Gathered:
-    """The parameters that have a gradient, as blocks of real numbers.
-
-    Attributes:
-        params: The parameters themselves, for their state.
-        theta: Views of them, real (a complex one has a last dimension of 2).
-        grads: Their gradients, dense, in the dtype of the momentum.
-        directions: Blocks of the unit momentum, float32 at least.
-        lr: Step size of each block.
-        weight_decay: wd of each block, or None when it is 0 everywhere.
-        offsets: Where each block begins in the flat vector of *all* parameters.
-        total: Length of that vector.
-        algebra: Layout.
-    """
-
-    params: list[Tensor]
-    theta: list[Tensor]
-    grads: list[Tensor]
-    directions: list[Tensor]
-    lr: list[float]
-    weight_decay: list[float] | None
-    offsets: list[int]
-    total: int
-    algebra: Algebra
-
-    def blocks_of(self, flat: Tensor) -> list[Tensor]:
-        """Cut the present blocks out of a flat vector over all parameters."""
-        if len(flat) == sum(e.numel() for e in self.directions):
-            return split_flat(flat, self.directions)
-        return [
-            flat[start : start + e.numel()].view(e.shape).to(device=e.device, dtype=e.dtype)
-            for start, e in zip(self.offsets, self.directions, strict=True)
-        ]
-
-    @property
-    def noise_dtype(self) -> torch.dtype:
-        """Dtype in which noise is drawn: float64 only if every momentum is float64."""
-        double = all(e.dtype == torch.float64 for e in self.directions)
-        return torch.float64 if double else torch.float32
-
-    def move(self, amount: list[Tensor]) -> None:
-        """Add to the parameters in place, rounding once to their dtype."""
-        if self.algebra.foreach:
-            torch._foreach_add_(self.theta, amount)
-        else:
-            for theta, a in zip(self.theta, amount, strict=True):
-                theta.add_(a)
 
 
 class HamiltonianOptimizer(torch.optim.Optimizer):
@@ -104,6 +53,7 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
     ) -> None:
         defaults = check_hyperparameters(self.name, hyperparameters)
         self._foreach, self._steps = foreach, 0
+        self._log_p: Tensor | None = None
         super().__init__(params, defaults)
         if seed is None:
             seed = int(torch.randint(2**62, ()).item())
@@ -224,54 +174,21 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
         return torch.device("cpu")
 
     def _gather(self) -> Gathered:
-        rows, total = [], 0
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    rows.append((p, total, float(group["lr"]), group.get("weight_decay", 0.0)))
-                total += p.numel() * (2 if p.is_complex() else 1)
-        params = [row[0] for row in rows]
-        theta = [_real(p) for p in params]
-        directions = [self._direction(p, t) for p, t in zip(params, theta, strict=True)]
-        grads = [_real_grad(p).to(e.dtype) for p, e in zip(params, directions, strict=True)]
-        decays = [row[3] for row in rows]
-        return Gathered(
-            params=params,
-            theta=theta,
-            grads=grads,
-            directions=directions,
-            lr=[row[2] for row in rows],
-            weight_decay=decays if any(decays) else None,
-            offsets=[row[1] for row in rows],
-            total=total,
-            algebra=Algebra(foreach=self._use_foreach(theta)),
-        )
-
-    def _direction(self, p: Tensor, theta: Tensor) -> Tensor:
-        state = self.state[p]
-        if "direction" not in state:
-            state["direction"] = torch.zeros_like(theta, dtype=_momentum_dtype(theta.dtype))
-        direction: Tensor = state["direction"]
-        return direction
-
-    def _use_foreach(self, theta: list[Tensor]) -> bool:
-        one_device = len({t.device for t in theta}) == 1
-        if self._foreach is None:
-            return one_device and len(theta) > 1
-        return self._foreach and one_device
-
-    def _keep_directions(self, gathered: Gathered, e: list[Tensor]) -> None:
-        for p, direction in zip(gathered.params, e, strict=True):
-            self.state[p]["direction"] = direction
+        gathered = gather(self.param_groups, self.state, self._foreach)
+        if self._log_p is not None and gathered.params:
+            self._log_p = align(gathered, self.state, self._log_p)
+        return gathered
 
     # ------------------------------------------------------- saving and restoring
 
     def _trajectory(self) -> dict[str, Any]:
         """Return the global state: tensors, numbers and strings only."""
-        return {"steps": self._steps, "noise": self._noise.state_dict()}
+        momentum = {} if self._log_p is None else {"log_p": self._log_p.clone()}
+        return {"steps": self._steps, "noise": self._noise.state_dict(), **momentum}
 
     def _restore(self, trajectory: dict[str, Any]) -> None:
-        self._steps = trajectory["steps"]
+        self._steps, log_p = trajectory["steps"], trajectory.get("log_p")
+        self._log_p = None if log_p is None else log_p.to(self._home(), copy=True)
         self._noise.load_state_dict(trajectory["noise"])
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,8 +216,8 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
         present = [p for group in self.param_groups for p in group["params"]]
         for index, p in zip(saved, present, strict=True):
             if index in state_dict["state"]:
-                direction = state_dict["state"][index]["direction"]
-                self.state[p]["direction"] = direction.detach().to(p.device, copy=True)
+                kept = state_dict["state"][index]
+                self.state[p] = {k: v.detach().to(p.device, copy=True) for k, v in kept.items()}
         self._shared()
         self._restore(state_dict[_EXTRA])
 
@@ -315,19 +232,3 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
             self._foreach = kept["foreach"]
             self._noise = NoiseSource(0, self._home())
             self._restore(kept[_EXTRA])
-
-
-def _momentum_dtype(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
-
-
-def _real(p: Tensor) -> Tensor:
-    return torch.view_as_real(p) if p.is_complex() else p.detach()
-
-
-def _real_grad(p: Tensor) -> Tensor:
-    grad = p.grad
-    assert grad is not None
-    if grad.layout != torch.strided:
-        grad = grad.to_dense()
-    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad

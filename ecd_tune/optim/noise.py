@@ -45,7 +45,7 @@ class NoiseSource:
         """
         chunk = self._chunk
         if chunk is None or self._row == len(chunk) or chunk.shape[1] != n or chunk.dtype != dtype:
-            chunk = self._fill(n, dtype)
+            chunk = self.fill(n, dtype)
         row = chunk[self._row]
         self._row += 1
         return row
@@ -53,9 +53,10 @@ class NoiseSource:
     def uniform(self, n: int, dtype: torch.dtype) -> Tensor:
         """Return ``n`` numbers from the uniform law on [-½, ½); discards a chunk under way."""
         self._chunk, self._row = None, 0
-        numbers = torch.rand(n, generator=self._generator, device=self._generator.device)
+        device = self._generator.device
+        numbers = torch.rand(n, generator=self._generator, dtype=dtype, device=device)
         self._before = self._generator.get_state()
-        return numbers.to(dtype) - 0.5
+        return numbers - 0.5
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and numbers from which :meth:`load_state_dict` goes on."""
@@ -78,10 +79,11 @@ class NoiseSource:
         self._before = self._generator.get_state()
         self._chunk, self._row = None, 0
         if state["dtype"]:
-            self._fill(state["length"], getattr(torch, state["dtype"]))
+            self.fill(state["length"], getattr(torch, state["dtype"]))
             self._row = state["row"]
 
-    def _fill(self, n: int, dtype: torch.dtype) -> Tensor:
+    def fill(self, n: int, dtype: torch.dtype) -> Tensor:
+        """Draw and return the next chunk, shape ``[rows, n]``, discarding what is left."""
         self._before = self._generator.get_state()
         rows = max(1, _CHUNK // max(n, 1))
         flat = torch.randn(
@@ -97,10 +99,13 @@ class NoiseBatch:
     Args:
         seeds: Seed of each trial.
         device: As in :class:`NoiseSource`.
+
+    Attributes:
+        sources: The source of each trial.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
-        self._sources = [NoiseSource(seed, device) for seed in seeds]
+        self.sources = [NoiseSource(seed, device) for seed in seeds]
         self._chunk: Tensor | None = None
         self._row = 0
 
@@ -110,12 +115,8 @@ class NoiseBatch:
         Row b is what ``NoiseSource(seeds[b])`` gives. ``n`` and ``dtype`` never change.
         """
         if self._chunk is None or self._row == len(self._chunk):
-            self._chunk = torch.stack([s._fill(n, dtype) for s in self._sources], dim=1)
+            self._chunk = torch.stack([s.fill(n, dtype) for s in self.sources], dim=1)
             self._row = 0
         row = self._chunk[self._row]
         self._row += 1
         return row
-
-    def uniform(self, trial: int, n: int, dtype: torch.dtype) -> Tensor:
-        """Return what ``NoiseSource(seeds[trial]).uniform`` gives next."""
-        return self._sources[trial].uniform(n, dtype)

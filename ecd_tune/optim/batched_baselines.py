@@ -1,0 +1,192 @@
+"""SGD, GDM, Adam and AdamW for B trials at once, row by row torch's formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ecd_tune.optim.baselines import check_nesterov
+from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
+from ecd_tune.optim.blocks import Algebra
+from ecd_tune.records import Scalar
+
+__all__ = ["BatchedAdam", "BatchedSGD", "make_adam", "make_adamw", "make_gdm", "make_sgd"]
+
+_ALGEBRA = Algebra(batched=True)
+
+
+class BatchedSGD:
+    """Torch's SGD with dampening 0, for B trials.
+
+    Args:
+        theta: Parameter blocks with leading dimension B; updated in place.
+        seeds: Not used but for their number.
+        hyperparameters: One mapping a trial, as declared for ``name``.
+        name: ``"sgd"`` or ``"gdm"``; they differ in the default of ``momentum``.
+    """
+
+    def __init__(
+        self,
+        theta: list[Tensor],
+        seeds: Sequence[int],
+        hyperparameters: Sequence[Mapping[str, Scalar]],
+        name: str = "sgd",
+    ) -> None:
+        rows = Rows(name, hyperparameters, theta, seeds)
+        for values in rows.values:
+            check_nesterov(name, values)
+        self.params = rows.theta
+        momentum, nesterov = rows.column("momentum"), rows.column("nesterov")
+        self._lr = rows.factors(-rows.column("lr"))
+        self._momentum = rows.factors(momentum)
+        self._of_buffer = rows.factors(torch.where(nesterov, momentum, 1.0))
+        self._of_grad = rows.factors(torch.where(nesterov, 1.0, 0.0))
+        self._nesterov = rows.any("nesterov")
+        decay = rows.any("weight_decay")
+        self._weight_decay = rows.factors(rows.column("weight_decay")) if decay else None
+        self._buffers = [torch.zeros_like(block) for block in theta]
+        self._updates = torch.zeros_like(momentum, dtype=torch.int64)
+
+    @torch.no_grad()
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step of every active trial; see ``BatchedOptimizer``.
+
+        Args:
+            loss: Shape ``[B]``; not used.
+            grads: Shaped as ``params``.
+            active: Shape ``[B]``, bool.
+        """
+        if self._weight_decay is not None:
+            pull = _ALGEBRA.times_each(self.params, self._weight_decay)
+            grads = _ALGEBRA.plus(grads, pull)
+        kept = _ALGEBRA.times_each(self._buffers, self._momentum)
+        buffers = _ALGEBRA.plus(kept, grads)
+        used = buffers
+        if self._nesterov:
+            ahead = _ALGEBRA.times_each(buffers, self._of_buffer)
+            used = _ALGEBRA.plus(ahead, _ALGEBRA.times_each(grads, self._of_grad))
+        masked_add(_ALGEBRA, self.params, active, _ALGEBRA.times_each(used, self._lr))
+        self._buffers = _ALGEBRA.where(active, buffers, self._buffers)
+        self._updates += active
+
+    def report(self) -> dict[str, Tensor]:
+        """Return the number of ``updates`` of each trial."""
+        return {"updates": self._updates.clone()}
+
+
+class BatchedAdam:
+    """Torch's Adam, or AdamW with ``decoupled``, for B trials.
+
+    Args:
+        theta: Parameter blocks with leading dimension B; updated in place.
+        seeds: Not used but for their number.
+        hyperparameters: One mapping a trial, as declared for ``adam`` or ``adamw``.
+        decoupled: Shrink the parameters instead of adding to the gradient (AdamW).
+    """
+
+    def __init__(
+        self,
+        theta: list[Tensor],
+        seeds: Sequence[int],
+        hyperparameters: Sequence[Mapping[str, Scalar]],
+        decoupled: bool = False,
+    ) -> None:
+        rows = Rows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
+        self.params = rows.theta
+        self._lr, self._decoupled = rows.column("lr"), decoupled
+        self._beta1, self._beta2 = rows.column("beta1"), rows.column("beta2")
+        self._new1, self._new2 = rows.factors(1 - self._beta1), rows.factors(1 - self._beta2)
+        self._old2 = rows.factors(self._beta2)
+        self._eps = rows.factors(rows.column("eps"))
+        decay = rows.column("weight_decay")
+        factor = -self._lr * decay if decoupled else decay
+        self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
+        self._mean = [torch.zeros_like(block) for block in theta]
+        self._square = [torch.zeros_like(block) for block in theta]
+        self._updates = torch.zeros_like(self._lr, dtype=torch.int64)
+
+    @torch.no_grad()
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step of every active trial; see ``BatchedOptimizer``.
+
+        Args:
+            loss: Shape ``[B]``; not used.
+            grads: Shaped as ``params``.
+            active: Shape ``[B]``, bool.
+        """
+        if self._weight_decay is not None:
+            pull = _ALGEBRA.times_each(self.params, self._weight_decay)
+            if self._decoupled:
+                masked_add(_ALGEBRA, self.params, active, pull)
+            else:
+                grads = _ALGEBRA.plus(grads, pull)
+        self._updates += active
+        mean = [
+            torch.lerp(m, g, new) for m, g, new in zip(self._mean, grads, self._new1, strict=True)
+        ]
+        square = [
+            v * old + new * g * g
+            for v, g, old, new in zip(self._square, grads, self._old2, self._new2, strict=True)
+        ]
+        self._mean = _ALGEBRA.where(active, mean, self._mean)
+        self._square = _ALGEBRA.where(active, square, self._square)
+        masked_add(_ALGEBRA, self.params, active, self._amounts())
+
+    def _amounts(self) -> list[Tensor]:
+        steps = self._updates.clamp(min=1)
+        size = -self._lr / (1 - self._beta1**steps)
+        root = (1 - self._beta2**steps).sqrt()
+        return [
+            m / (v.sqrt() / _ALGEBRA.spread(root, v) + eps) * _ALGEBRA.spread(size, m)
+            for m, v, eps in zip(self._mean, self._square, self._eps, strict=True)
+        ]
+
+    def report(self) -> dict[str, Tensor]:
+        """Return the number of ``updates`` of each trial."""
+        return {"updates": self._updates.clone()}
+
+
+def make_sgd(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build SGD for B trials; arguments as for :class:`BatchedSGD`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedSGD(theta, seeds, hyperparameters)
+
+
+def make_gdm(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build GDM (eq. 13) for B trials; arguments as for :class:`BatchedSGD`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedSGD(theta, seeds, hyperparameters, name="gdm")
+
+
+def make_adam(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build Adam for B trials; arguments as for :class:`BatchedAdam`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedAdam(theta, seeds, hyperparameters)
+
+
+def make_adamw(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build AdamW for B trials; arguments as for :class:`BatchedAdam`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedAdam(theta, seeds, hyperparameters, decoupled=True)
