@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from ecd_tune.objective.interrupt import Stop, check_stop
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, trajectory_outcome
-from ecd_tune.records import Outcome, RunCost, RunRequest
-from ecd_tune.registry import OptimizerDef, load_attribute
+from ecd_tune.optim import BatchedOptimizer
+from ecd_tune.records import Outcome, Params, RunCost, RunRequest
 from ecd_tune.tasks import BatchedTask
 
-__all__ = ["evaluate_batch"]
+__all__ = ["MakeBatched", "evaluate_batch"]
+
+MakeBatched = Callable[[list[Tensor], Sequence[int], Sequence[Params]], BatchedOptimizer]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class _Trace:
 
 def evaluate_batch(
     task: BatchedTask,
-    definition: OptimizerDef,
+    make: MakeBatched,
     requests: Sequence[RunRequest],
     steps: int,
     stop: Stop | None = None,
@@ -46,7 +48,7 @@ def evaluate_batch(
 
     Args:
         task: The task.
-        definition: An optimizer that has a batched form.
+        make: ``make(theta, seeds, hyperparameters) -> BatchedOptimizer``.
         requests: One a row; none may be missing hyperparameters.
         steps: Iterates to evaluate, the start included.
         stop: Polled every few steps.
@@ -58,7 +60,7 @@ def evaluate_batch(
         Interrupted: ``stop`` said so.
     """
     began = time.perf_counter()
-    trace = _descend(task, definition, requests, steps, stop)
+    trace = _descend(task, make, requests, steps, stop)
     seconds = (time.perf_counter() - began) / len(requests)
     cost = RunCost(seconds, str(trace.losses.device))
     return [_row_outcome(trace, row, cost) for row in range(len(requests))]
@@ -66,17 +68,14 @@ def evaluate_batch(
 
 def _descend(
     task: BatchedTask,
-    definition: OptimizerDef,
+    make: MakeBatched,
     requests: Sequence[RunRequest],
     steps: int,
     stop: Stop | None,
 ) -> _Trace:
-    assert definition.batched is not None
     seeds = [request.seed for request in requests]
     theta = task.start(seeds)
-    optimizer = load_attribute(definition.batched)(
-        [theta], seeds, [request.params for request in requests]
-    )
+    optimizer = make([theta], seeds, [request.params for request in requests])
     losses = theta.new_zeros((steps, len(seeds)), dtype=torch.float64)
     active = torch.ones(len(seeds), dtype=torch.bool, device=theta.device)
     lengths = torch.zeros_like(active, dtype=torch.int64)

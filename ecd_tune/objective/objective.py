@@ -20,6 +20,8 @@ __all__ = ["Objective"]
 
 _log = logging.getLogger(__name__)
 
+_Run = Callable[[Sequence[RunRequest]], list[Outcome]]
+
 
 class Objective:
     """Evaluates hyperparameters of one optimizer of a study.
@@ -77,37 +79,28 @@ class Objective:
     def _evaluate_stage(
         self, stage: Stage, requests: Sequence[RunRequest], stop: Stop | None
     ) -> list[Outcome]:
-        task = self._task(stage)
+        run = self._runner(stage, stop)
         if self.batched and len(requests) > 1:
             try:
-                return self._run(task, stage, requests, stop)
+                return run(requests)
             except Interrupted:
                 raise
             except Exception as error:
                 # One bad request must not take the others with it; alone, it fails alone.
-                _log.warning("batch of %d failed (%s); running one by one", len(requests), error)
-        return [self._attempt(task, stage, request, stop) for request in requests]
+                _log.info("batch of %d: %s; running one by one", len(requests), error)
+        return [_attempt(run, request) for request in requests]
 
-    def _attempt(self, task: Any, stage: Stage, request: RunRequest, stop: Stop | None) -> Outcome:
-        began = time.perf_counter()
-        try:
-            return self._run(task, stage, [request], stop)[0]
-        except Interrupted:
-            raise
-        except Exception as error:
-            _log.info("trial failed", exc_info=True)
-            return failure(error, RunCost(time.perf_counter() - began))
-
-    def _run(
-        self, task: Any, stage: Stage, requests: Sequence[RunRequest], stop: Stop | None
-    ) -> list[Outcome]:
-        steps = self._spec.steps(stage)
+    def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
+        # Task and optimizer are imported and made here, outside of any trial: what fails now
+        # would fail in all trials.
+        task, steps = self._task(stage), self._spec.steps(stage)
+        definition, direction = self._definition, self._task_def.direction
         if self.batched:
-            return evaluate_batch(task, self._definition, requests, steps, stop)
-        direction = self._task_def.direction
-        return [
-            evaluate_single(task, self._definition, request, steps, direction, stop)
-            for request in requests
+            make = load_attribute(definition.batched or "")
+            return lambda requests: evaluate_batch(task, make, requests, steps, stop)
+        make = load_attribute(definition.factory)
+        return lambda requests: [
+            evaluate_single(task, make, request, steps, direction, stop) for request in requests
         ]
 
     def _task(self, stage: Stage) -> Any:
@@ -115,3 +108,14 @@ class Objective:
             make = load_attribute(self._task_def.factory)
             self._tasks[stage] = make(**self._spec.task_options(stage))
         return self._tasks[stage]
+
+
+def _attempt(run: _Run, request: RunRequest) -> Outcome:
+    began = time.perf_counter()
+    try:
+        return run([request])[0]
+    except Interrupted:
+        raise
+    except Exception as error:
+        _log.info("trial failed", exc_info=True)
+        return failure(error, RunCost(time.perf_counter() - began))

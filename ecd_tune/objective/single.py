@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +15,16 @@ from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.interrupt import Stop, check_stop
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, trajectory_outcome
 from ecd_tune.records import Curve, Direction, Outcome, RunCost, RunRequest, Stage, Status
-from ecd_tune.registry import OptimizerDef, load_attribute
 from ecd_tune.tasks import Problem, Task
 
-__all__ = ["evaluate_single"]
+__all__ = ["MakeOptimizer", "evaluate_single"]
+
+MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 
 def evaluate_single(
     task: Task,
-    definition: OptimizerDef,
+    make: MakeOptimizer,
     request: RunRequest,
     steps: int,
     direction: Direction,
@@ -34,7 +34,7 @@ def evaluate_single(
 
     Args:
         task: The task.
-        definition: The optimizer.
+        make: ``make(params, seed, **hyperparameters) -> torch.optim.Optimizer``.
         request: Hyperparameters, seed and stage.
         steps: Length in the task's unit: iterates to evaluate, or epochs.
         direction: Which metric is better; only for problems that have one.
@@ -48,9 +48,7 @@ def evaluate_single(
     """
     began = time.perf_counter()
     problem = task.build(request.seed, request.stage)
-    optimizer = load_attribute(definition.factory)(
-        problem.parameters, request.seed, **request.params
-    )
+    optimizer = make(problem.parameters, request.seed, **request.params)
     run = _Run(problem, optimizer, stop)
     device = str(problem.parameters[0].device)
     if problem.metric is None:
@@ -76,7 +74,7 @@ class _Run:
     """
 
     problem: Problem
-    optimizer: Any
+    optimizer: torch.optim.Optimizer
     stop: Stop | None
     losses: list[float] = field(default_factory=list)
 
@@ -98,7 +96,7 @@ class _Run:
                 raise NonFiniteLossError(nonfinite("loss", seen[-1], f"at iteration {number}"))
             return loss
 
-        self.optimizer.step(closure)
+        self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
         self.losses.append(seen[0])
 
     def descend(self, steps: int) -> str | None:
