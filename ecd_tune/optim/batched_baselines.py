@@ -101,7 +101,7 @@ class BatchedAdam:
         self._old2 = rows.factors(self._beta2)
         self._eps = rows.factors(rows.column("eps"))
         decay = rows.column("weight_decay")
-        factor = -self._lr * decay if decoupled else decay
+        factor = 1 - self._lr * decay if decoupled else decay
         self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
         self._mean = [torch.zeros_like(block) for block in theta]
         self._square = [torch.zeros_like(block) for block in theta]
@@ -117,11 +117,14 @@ class BatchedAdam:
             active: Shape ``[B]``, bool.
         """
         if self._weight_decay is not None:
-            pull = _ALGEBRA.times_each(self.params, self._weight_decay)
+            scaled = _ALGEBRA.times_each(self.params, self._weight_decay)
             if self._decoupled:
-                masked_add(_ALGEBRA, self.params, active, pull)
+                for block, shrunk in zip(
+                    self.params, _ALGEBRA.where(active, scaled, self.params), strict=True
+                ):
+                    block.copy_(shrunk)
             else:
-                grads = _ALGEBRA.plus(grads, pull)
+                grads = _ALGEBRA.plus(grads, scaled)
         self._updates += active
         mean = [
             torch.lerp(m, g, new) for m, g, new in zip(self._mean, grads, self._new1, strict=True)

@@ -1,0 +1,114 @@
+"""Every built-in optimizer keeps the contract of ecd_tune.testing.optimizer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ecd_tune.optim.definitions import OPTIMIZER_DEFS
+from ecd_tune.testing.optimizer import BatchedOptimizerContract, OptimizerContract
+
+
+class TestECDSep(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    hyperparameters: ClassVar = {"lr": 0.2, "eta": 2.0, "nu": 0.01, "weight_decay": 0.01}
+
+
+class TestECDSepUnbounded(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    hyperparameters: ClassVar = {"lr": 0.05, "eta": 2.0, "nu": 0.01, "s": 0, "integrator": "sync"}
+
+
+class TestECDSepF0(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep_f0"]
+    hyperparameters: ClassVar = {"lr": 0.05, "eta": 3, "nu": 0.01, "F0": 1.2}
+
+
+class TestBBI(OptimizerContract):
+    definition = OPTIMIZER_DEFS["bbi"]
+    hyperparameters: ClassVar = {"lr": 0.02, "delta_energy": 0.1, "T0": 7, "T1": 11, "n_bounces": 3}
+
+
+class TestGDM(OptimizerContract):
+    definition = OPTIMIZER_DEFS["gdm"]
+    hyperparameters: ClassVar = {"lr": 0.01}
+
+
+class TestSGD(OptimizerContract):
+    definition = OPTIMIZER_DEFS["sgd"]
+    hyperparameters: ClassVar = {"lr": 0.05, "weight_decay": 0.01}
+
+
+class TestAdam(OptimizerContract):
+    definition = OPTIMIZER_DEFS["adam"]
+    hyperparameters: ClassVar = {"lr": 0.05}
+
+
+class TestAdamW(OptimizerContract):
+    definition = OPTIMIZER_DEFS["adamw"]
+    hyperparameters: ClassVar = {"lr": 0.05}
+
+
+class TestBatchedECDSep(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    rows = (
+        {"eta": 1.0},
+        {"eta": 2.0, "lr": 0.05, "nu": 0.1, "s": 0},
+        {"eta": 1.5, "lr": 0.1, "nu": 0.01, "delta_energy": 2.0, "weight_decay": 0.1},
+        {"eta": 3.0, "lr": 0.1, "nu": 0.0, "conserve_energy": False, "delta_energy": 0.3},
+        {"eta": 2.0, "lr": 0.3, "F0": 0.6, "on_gap": "shift", "s": 0, "nu": 0.2},
+        {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "stop", "s": 0, "nu": 0.2},
+        {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "hold", "s": 0, "eps2": 1e-3},
+        {"eta": 2.0, "lr": 0.1, "F0": 10.0, "on_gap": "shift", "eps1": 0.5},
+    )
+
+
+class TestBatchedSync(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    rows = tuple(
+        {"eta": 2.0, "lr": lr, "nu": 0.02, "s": s, "integrator": "sync"}
+        for lr in (0.05, 0.2)
+        for s in (0, 1)
+    )
+
+
+class TestBatchedBBI(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["bbi"]
+    rows = (
+        {"lr": 0.02},
+        {"lr": 0.03, "delta_energy": 0.5, "T0": 5, "T1": 9, "n_bounces": 3},
+        {"lr": 0.01, "v0": 0.3, "conserve_energy": False, "T0": 30, "T1": 4},
+        {"lr": 0.05, "v0": 0.8, "T0": 10},
+        {"lr": 0.05, "v0": 50.0},
+    )
+
+
+class TestBatchedGDM(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["gdm"]
+    rows = ({"lr": 0.01}, {"lr": 0.02, "momentum": 0.0}, {"lr": 0.001, "momentum": 0.99})
+
+
+class TestBatchedSGD(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["sgd"]
+    rows = (
+        {"lr": 0.01},
+        {"lr": 0.02, "momentum": 0.9, "nesterov": True},
+        {"lr": 0.01, "momentum": 0.5, "weight_decay": 0.1},
+        {"lr": 0.03, "momentum": 0.7, "nesterov": True, "weight_decay": 0.01},
+    )
+
+
+ADAM_ROWS = (
+    {"lr": 0.01},
+    {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    {"lr": 0.05, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.2},
+)
+
+
+class TestBatchedAdam(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["adam"]
+    rows = ADAM_ROWS
+
+
+class TestBatchedAdamW(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["adamw"]
+    rows = ADAM_ROWS
