@@ -9,6 +9,7 @@
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
     ├── TaskError                     a task was given an option or data that it cannot use
+    ├── ReportError                   the files of a report cannot be written
     └── StoreError                    the shared database
         ├── StorageUrlError           the URL is not one that the store understands
         ├── StorageUnavailableError   no connection, or lost for too long
@@ -29,6 +30,7 @@ __all__ = [
     "FingerprintMismatchError",
     "HyperparameterError",
     "NonFiniteLossError",
+    "ReportError",
     "SpaceError",
     "SpecError",
     "StorageUnavailableError",
@@ -83,6 +85,10 @@ class NonFiniteLossError(EcdTuneError, ArithmeticError):
 
 class TaskError(EcdTuneError, ValueError):
     """A task was given an option it does not know, or lacks its data."""
+
+
+class ReportError(EcdTuneError, OSError):
+    """The files of a report cannot be written."""
 
 
 class StoreError(EcdTuneError):

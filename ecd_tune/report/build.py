@@ -1,0 +1,167 @@
+"""Build the model of a report from a study and its records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from ecd_tune.analysis import (
+    best_so_far,
+    confirmed_runs,
+    count_trials,
+    curve_band,
+    group_reasons,
+    summarise,
+)
+from ecd_tune.records import Params, Stage, StudyKey, TrialRecord
+from ecd_tune.report.answer import compose_answer, compose_warnings, describe_protocol
+from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
+from ecd_tune.report.compare import compare_results, spans_decades
+from ecd_tune.report.model import CurveRow, ProgressRow, ResultRow, StudyReport
+from ecd_tune.report.setup import describe_setup
+from ecd_tune.spec import StudySpec
+
+__all__ = ["build_report"]
+
+Trials = Mapping[StudyKey, Sequence[TrialRecord]]
+
+
+def build_report(
+    spec: StudySpec, trials: Trials, environment: Mapping[str, str] | None = None
+) -> StudyReport:
+    """Build the report of a study, finished or not.
+
+    Args:
+        spec: The study.
+        trials: Records by study key, of both stages; a missing key has no trials.
+        environment: Host, processor and versions, name to words.
+
+    Returns:
+        The report.
+    """
+    task = spec.task_def
+    best = best_hyperparameters(spec, trials)
+    results = tuple(_results(spec, trials, best))
+    log = spans_decades(results)
+    baseline = _baseline(spec)
+    comparisons = compare_results(results, baseline, task.direction, log)
+    progress = tuple(_progress(spec, trials, key) for key in spec.optimizers)
+    oracle, protocol_text = describe_protocol(spec)
+    search = tuple(r for key in spec.optimizers for r in trials.get(spec.key(key), ()))
+    confirm = tuple(
+        r for key in spec.optimizers for r in trials.get(spec.key(key, Stage.CONFIRM), ())
+    )
+    return StudyReport(
+        name=spec.name,
+        title=spec.title or f"{spec.name}: {task.title}",
+        summary=spec.summary,
+        protocol=spec.protocol,
+        oracle=oracle,
+        protocol_text=protocol_text,
+        metric=task.metric,
+        confirm_metric=_confirm_metric(spec),
+        direction=task.direction,
+        log=log,
+        budget_unit=task.budget_unit,
+        baseline=baseline,
+        answer=compose_answer(spec, results, comparisons, oracle),
+        warnings=compose_warnings(spec, results, progress),
+        results=results,
+        comparisons=comparisons,
+        best=best,
+        curves=tuple(_curves(spec, trials, results)),
+        progress=progress,
+        setup=describe_setup(spec, (*search, *confirm), environment or {}),
+        reasons=group_reasons((*search, *confirm)),
+        trials=search,
+        confirmations=confirm,
+    )
+
+
+def _confirm_metric(spec: StudySpec) -> str:
+    name = spec.task_def.confirm_metric
+    return spec.task_def.metric if name == "value" else name.replace("_", " ")
+
+
+def _baseline(spec: StudySpec) -> str:
+    ours = [key for key, optimizer in spec.optimizers.items() if optimizer.optimizer == "ecdsep"]
+    return ours[0] if ours else next(iter(spec.optimizers))
+
+
+def _results(
+    spec: StudySpec, trials: Trials, best: Sequence[BestHyperparameters]
+) -> Iterator[ResultRow]:
+    found = {entry.optimizer: entry for entry in best}
+    for key, optimizer in spec.optimizers.items():
+        records = trials.get(spec.key(key, Stage.CONFIRM), ())
+        entry = found.get(key)
+        params = entry.values if entry else None
+        yield _result(spec, key, records, "best", params, "", entry)
+        for reference in optimizer.references if spec.confirmation.references else ():
+            yield _result(
+                spec, key, records, reference.label, reference.params, reference.note, None
+            )
+
+
+def _result(
+    spec: StudySpec,
+    key: str,
+    records: Sequence[TrialRecord],
+    source: str,
+    params: Params | None,
+    note: str,
+    entry: BestHyperparameters | None,
+) -> ResultRow:
+    task, optimizer = spec.task_def, spec.optimizers[key]
+    runs = confirmed_runs(records, source, params, task.confirm_metric, task.direction)
+    worst = task.direction.sign * math.inf
+    reached = [worst if run.reached is None else run.reached for run in runs.runs]
+    return ResultRow(
+        optimizer=key,
+        title=optimizer.title or optimizer.definition.title,
+        source=source,
+        note=note,
+        params=dict(params or {}),
+        search_value=entry.value if entry else None,
+        search_trial=entry.trial if entry else None,
+        confirmed=runs,
+        planned=spec.confirmation.runs,
+        summary=summarise(runs.values, task.direction) if runs.runs else None,
+        reached=summarise(reached, task.direction) if tuple(reached) != runs.values else None,
+    )
+
+
+def _curves(spec: StudySpec, trials: Trials, results: Sequence[ResultRow]) -> Iterator[CurveRow]:
+    for row in results:
+        records = [run.record for run in row.confirmed.runs]
+        stage = Stage.CONFIRM
+        if not records and row.source == "best":
+            stage = Stage.SEARCH
+            search = trials.get(spec.key(row.optimizer), ())
+            records = [record for record in search if record.number == row.search_trial]
+        band = curve_band(records)
+        if band is not None:
+            yield CurveRow(row.optimizer, row.source, row.label, stage, band)
+
+
+def _progress(spec: StudySpec, trials: Trials, key: str) -> ProgressRow:
+    records = trials.get(spec.key(key), ())
+    numbers, best = best_so_far(records, spec.task_def.direction)
+    optimizer = spec.optimizers[key]
+    return ProgressRow(
+        optimizer=key,
+        title=optimizer.title or optimizer.definition.title,
+        counts=count_trials(records),
+        planned=spec.trials(key),
+        seconds=math.fsum(record.cost.seconds for record in records),
+        elapsed=_elapsed(records),
+        numbers=numbers,
+        best=best,
+    )
+
+
+def _elapsed(records: Sequence[TrialRecord]) -> float | None:
+    starts: list[datetime] = [r.started for r in records if r.started is not None]
+    ends: list[datetime] = [r.completed for r in records if r.completed is not None]
+    return (max(ends) - min(starts)).total_seconds() if starts and ends else None

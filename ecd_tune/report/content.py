@@ -1,0 +1,338 @@
+"""The sections of a report in their order: words and tables, before any markup.
+
+Markdown, HTML and the terminal print the same tables; only figures differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ecd_tune.analysis import Interval, Summary
+from ecd_tune.analysis.curves import log_steps
+from ecd_tune.records import Direction
+from ecd_tune.report.answer import format_effect
+from ecd_tune.report.model import ComparisonRow, ResultRow, StudyReport
+from ecd_tune.report.numbers import (
+    format_duration,
+    format_number,
+    format_p,
+    format_scalar,
+    format_share,
+)
+
+__all__ = ["Section", "Table", "build_sections", "result_table"]
+
+_CURVE_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        caption: What it shows.
+        header: One text a column.
+        rows: Texts, as many as columns.
+        note: How to read it.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Attributes:
+        anchor: Short name, unique in the report.
+        title: Heading.
+        paragraphs: Texts before the tables.
+        tables: Tables.
+        figure: ``"curves"``, ``"progress"`` or empty.
+        code: A command line to show, or empty.
+    """
+
+    anchor: str
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figure: str = ""
+    code: str = ""
+
+
+def build_sections(report: StudyReport) -> tuple[Section, ...]:
+    """Lay a report out.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The sections after title, answer and warnings, which every renderer sets itself.
+    """
+    return (
+        Section("results", "Results", tables=(result_table(report),)),
+        Section("comparison", "Comparison, seed by seed", tables=tuple(_comparisons(report))),
+        Section("best", "Best hyperparameters", tables=(_best_table(report),)),
+        _curve_section(report),
+        _progress_section(report),
+        _searched_section(report),
+        _reason_section(report),
+        Section(
+            "reproduce",
+            "How to reproduce",
+            (
+                "Each trial and each run has its own seed, so that one rerun alone gives the same "
+                "number on the same versions and hardware. Under several workers the sampler sees "
+                "results in another order and may propose other trials.",
+            ),
+            code=report.setup.command,
+        ),
+    )
+
+
+def result_table(report: StudyReport) -> Table:
+    """Set the main table: search best and confirmed distribution side by side.
+
+    Args:
+        report: The model.
+
+    Returns:
+        One row for the best of each optimizer and for each reference.
+    """
+    reached = any(row.reached is not None for row in report.results)
+    mean = not report.log and any(
+        row.summary is not None and row.summary.mean is not None for row in report.results
+    )
+    header = [
+        "Optimizer",
+        "Hyperparameters",
+        f"Search best{report.mark}",
+        f"Confirmed median [Q1, Q3]{report.mark}",
+        f"Median, 95 % interval{report.mark}",
+        *([f"Mean ± 95 % interval{report.mark}"] if mean else []),
+        *([f"Median incl. values before divergence{report.mark}"] if reached else []),
+        "Diverged",
+        "Runs",
+    ]
+    rows = tuple(tuple(_result_cells(row, mean, reached)) for row in report.results)
+    better = "Smaller" if report.direction is Direction.MINIMIZE else "Larger"
+    note = (
+        f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with fresh "
+        f"seeds, the same for every row. {better} is better. Runs that diverged or failed count "
+        "as the worst value in every median and quartile; where such a run decides, the cell "
+        "says “diverged”. " + " ".join(dict.fromkeys(_interval_notes(report)))
+    )
+    return Table("Search and confirmation", tuple(header), rows, note.strip())
+
+
+def _interval_notes(report: StudyReport) -> Iterator[str]:
+    yield "The median's interval is exact, from order statistics, and needs six runs."
+    for row in report.results:
+        if row.summary is not None and row.summary.mean_interval and not report.log:
+            yield "The mean's interval is Student's t."
+        if row.summary is not None and row.summary.note.endswith("too few for an interval"):
+            yield f"{row.label}: {row.summary.note}."
+
+
+def _result_cells(row: ResultRow, mean: bool, reached: bool) -> Iterator[str]:
+    summary = row.summary
+    yield row.title
+    yield "ours" if row.source == "best" else row.source
+    yield format_number(row.search_value)
+    yield _quartiles(summary)
+    yield _interval(summary.median_interval) if summary else "–"
+    if mean:
+        yield _mean(summary)
+    if reached:
+        other = row.reached or summary
+        yield format_number(other.median, infinite="diverged") if other else "–"
+    runs = len(row.confirmed.runs)
+    failed = f" + {row.confirmed.failed} failed" if row.confirmed.failed else ""
+    yield format_share(row.confirmed.diverged, runs) + failed if runs else "–"
+    yield f"{runs} of {row.planned}" if runs != row.planned else str(runs)
+
+
+def _quartiles(summary: Summary | None) -> str:
+    if summary is None:
+        return "–"
+    low, middle, high = (
+        format_number(v, infinite="diverged") for v in (summary.q1, summary.median, summary.q3)
+    )
+    return f"{middle} [{low}, {high}]"
+
+
+def _interval(interval: Interval | None, digits: int = 4) -> str:
+    if interval is None:
+        return "–"
+    low, high = (format_number(v, digits, "diverged") for v in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
+def _mean(summary: Summary | None) -> str:
+    if summary is None or summary.mean is None:
+        return "–"
+    if summary.mean_interval is None:
+        return format_number(summary.mean)
+    half = (summary.mean_interval.high - summary.mean_interval.low) / 2
+    return f"{format_number(summary.mean)} ± {format_number(half, 2)}"
+
+
+def _comparisons(report: StudyReport) -> Iterator[Table]:
+    captions = {
+        "optimizers": "Optimizers, each under its own best hyperparameters",
+        "references": "Our best hyperparameters against the published ones",
+    }
+    for family, caption in captions.items():
+        rows = [row for row in report.comparisons if row.family == family and row.result.pairs]
+        if rows:
+            yield Table(
+                caption,
+                (
+                    "First",
+                    "Second",
+                    f"First against second, in the median{report.mark}",
+                    "First better at",
+                    "95 % interval of that share",
+                    "Ties",
+                    "p (Wilcoxon, exact)",
+                    "p (Holm)",
+                    "Beyond noise",
+                ),
+                tuple(tuple(_comparison_cells(row, report)) for row in rows),
+                _comparison_note(report),
+            )
+
+
+def _comparison_cells(row: ComparisonRow, report: StudyReport) -> Iterator[str]:
+    share = row.result.share_interval
+    yield row.first
+    yield row.second
+    yield format_effect(row, False, report.direction)
+    yield f"{row.result.wins} of {row.result.pairs} seeds"
+    yield f"{100 * share.low:.0f} to {100 * share.high:.0f} %" if share else "–"
+    yield str(row.result.ties)
+    yield format_p(row.result.p_value)
+    yield format_p(row.p_adjusted)
+    yield "yes" if row.beyond_noise else "no"
+
+
+def _comparison_note(report: StudyReport) -> str:
+    kind = (
+        "Values span more than two decades, so pairs are compared by ratio (difference of "
+        "logarithms). "
+        if report.log
+        else ""
+    )
+    return (
+        f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
+        "did not; two of them tie. The test is Wilcoxon's signed-rank test, counted exactly; "
+        "p (Holm) is adjusted for all comparisons of this table, and “beyond noise” means that "
+        "it is below 0.05. The share's interval is the exact binomial one."
+    )
+
+
+def _best_table(report: StudyReport) -> Table:
+    rows = []
+    for best in report.best:
+        for param in best.params:
+            edge = f"within 2 % of the {param.edge} edge" if param.edge else ""
+            rows.append((best.title, param.name, format_scalar(param.value), param.allowed, edge))
+    note = "All digits are given, so that a run can be repeated. "
+    if any(param.edge for best in report.best for param in best.params):
+        note += "A value at an edge of its range suggests that the range should be wider."
+    header = ("Optimizer", "Hyperparameter", "Best", "Searched", "Note")
+    return Table("Best hyperparameters of the search", header, tuple(rows), note.strip())
+
+
+def _curve_section(report: StudyReport) -> Section:
+    title = f"Learning curves (the counterpart of the paper's Fig. 1){report.mark}"
+    if not report.curves:
+        return Section("curves", title, ("No curves are stored yet.",))
+    text = (
+        f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
+        "band from the lower to the upper quartile. A run that diverged keeps its last finite "
+        "point: " + "; ".join(f"{c.label}: {c.band.held} of {c.band.runs}" for c in report.curves)
+    )
+    searched = [c.label for c in report.curves if c.stage.value == "search"]
+    extra = (f"Not confirmed yet, the search's best trial alone: {', '.join(searched)}.",)
+    steps = log_steps(sorted({s for c in report.curves for s in c.band.steps}), _CURVE_ROWS)
+    rows = tuple((str(step), *_curve_cells(report, step)) for step in steps)
+    header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in report.curves))
+    table = Table("Median curve at some steps", header, rows)
+    return Section("curves", title, (f"{text}.", *(extra if searched else ())), (table,), "curves")
+
+
+def _curve_cells(report: StudyReport, step: int) -> Iterator[str]:
+    for curve in report.curves:
+        reached = [v for s, v in zip(curve.band.steps, curve.band.median, strict=True) if s <= step]
+        yield format_number(reached[-1]) if reached else "–"
+
+
+def _progress_section(report: StudyReport) -> Section:
+    rows = tuple(
+        (
+            row.title,
+            f"{row.counts.finished} of {row.planned}",
+            str(row.counts.complete),
+            str(row.counts.diverged),
+            str(row.counts.failed),
+            str(row.counts.lost),
+            format_duration(row.seconds),
+            format_duration(row.elapsed),
+            format_number(row.rate, 3),
+        )
+        for row in report.progress
+    )
+    header = (
+        "Optimizer",
+        "Finished",
+        "Complete",
+        "Diverged",
+        "Failed",
+        "Interrupted",
+        "Time in trials",
+        "Elapsed",
+        "Trials per second",
+    )
+    note = (
+        "Diverged and failed trials count against the budget. Interrupted attempts were queued "
+        "again and do not."
+    )
+    table = Table("Trials of the search", header, rows, note)
+    return Section("search", f"Search{report.mark}", (), (table,), "progress")
+
+
+def _searched_section(report: StudyReport) -> Section:
+    setup = report.setup
+    spaces = tuple(
+        (row.optimizer, row.name, row.allowed, "yes" if row.searched else "no", row.doc)
+        for row in setup.spaces
+    )
+    prints = tuple((f"Fingerprint, {key}", text) for key, text in setup.fingerprints.items())
+    facts = (*setup.facts.items(), *prints, *setup.environment.items())
+    header = ("Optimizer", "Hyperparameter", "Range or value", "Searched", "Meaning")
+    return Section(
+        "setup",
+        "What was searched",
+        tables=(
+            Table("Search spaces and fixed values", header, spaces),
+            Table("Settings, versions and machine", ("What", "Value"), facts),
+        ),
+    )
+
+
+def _reason_section(report: StudyReport) -> Section:
+    title = "Trials that diverged or failed"
+    if not report.reasons:
+        return Section("failures", title, ("None.",))
+    rows = tuple(
+        (g.optimizer, g.stage.value, g.kind, g.reason, str(g.count), str(g.example))
+        for g in report.reasons
+    )
+    header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
+    note = "Numbers in a reason are replaced by N, so that equal reasons stand together."
+    return Section("failures", title, tables=(Table("By reason", header, rows, note),))

@@ -1,0 +1,122 @@
+"""The interactive figures of the HTML report, as plain plotly specifications."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ecd_tune.report.model import CurveRow, StudyReport
+from ecd_tune.report.svg import colours, curve_axes, dashes
+
+__all__ = ["Figure", "curve_figure", "progress_figure"]
+
+Figure = dict[str, Any]
+"""``data`` and ``layout`` as plotly's JavaScript takes them."""
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_DECADES = 2.0
+
+
+def curve_figure(report: StudyReport) -> Figure | None:
+    """Draw the learning curves.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The figure; None without curves.
+    """
+    if not report.curves:
+        return None
+    x, y = curve_axes(report.curves)
+    traces = [trace for curve in report.curves for trace in _curve_traces(report, curve, x.log)]
+    layout = _layout(report.budget_unit, f"recorded value{report.mark}", x.log, y.log)
+    return {"data": traces, "layout": layout}
+
+
+def _curve_traces(report: StudyReport, curve: CurveRow, log_x: bool) -> Iterator[Figure]:
+    band, colour = curve.band, colours(report)[curve.optimizer]
+    # Step 0 has no logarithm; it is left out here, and stands in the table.
+    keep = [i for i, step in enumerate(band.steps) if step > 0 or not log_x]
+    steps = [band.steps[i] for i in keep]
+    group = f"{curve.optimizer}/{curve.source}"
+    if band.runs > 1:
+        yield {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [*steps, *reversed(steps)],
+            "y": [*(band.q3[i] for i in keep), *(band.q1[i] for i in reversed(keep))],
+            "fill": "toself",
+            "fillcolor": _translucent(colour),
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "legendgroup": group,
+        }
+    yield {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{curve.label}{report.mark}",
+        "x": steps,
+        "y": [band.median[i] for i in keep],
+        "line": {
+            "color": colour,
+            "width": 2,
+            "dash": _DASHES[dashes(report)[curve.optimizer, curve.source] % len(_DASHES)],
+        },
+        "legendgroup": group,
+    }
+
+
+def _translucent(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.15)"
+
+
+def progress_figure(report: StudyReport) -> Figure | None:
+    """Draw the best value so far against the trial number.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The figure; None before any trial has a value.
+    """
+    values = [v for row in report.progress for v in row.best if v is not None]
+    if not values:
+        return None
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"{row.title}{report.mark}",
+            "x": list(row.numbers),
+            "y": list(row.best),
+            "line": {"shape": "hv", "width": 2, "color": colours(report)[row.optimizer]},
+        }
+        for row in report.progress
+    ]
+    layout = _layout("trial", f"{report.metric}, best so far{report.mark}", False, _is_wide(values))
+    return {"data": traces, "layout": layout}
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    return min(values) > 0 and math.log10(max(values) / min(values)) > _DECADES
+
+
+def _layout(x_title: str, y_title: str, log_x: bool, log_y: bool) -> Figure:
+    return {
+        "xaxis": _axis(x_title, log_x),
+        "yaxis": _axis(y_title, log_y),
+        "margin": {"l": 70, "r": 16, "t": 12, "b": 50},
+        "legend": {"orientation": "h", "y": -0.2},
+        "hovermode": "closest",
+        "height": 440,
+    }
+
+
+def _axis(title: str, log: bool) -> Figure:
+    axis: Figure = {"title": {"text": title}, "type": "log" if log else "linear"}
+    axis |= {"automargin": True, "zeroline": False}
+    return axis | ({"exponentformat": "power"} if log else {})

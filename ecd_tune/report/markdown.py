@@ -1,0 +1,69 @@
+"""A report as Markdown (GitHub's), with the learning curves as an SVG file beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ecd_tune.report.content import Section, Table, build_sections
+from ecd_tune.report.model import StudyReport
+
+__all__ = ["render_markdown"]
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
+
+
+def render_markdown(report: StudyReport, figure: str = "curves.svg") -> str:
+    """Write the report.
+
+    Args:
+        report: The model.
+        figure: Name of the file with the learning curves, relative to this one.
+
+    Returns:
+        The text of the file.
+    """
+    lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer)), ""]
+    lines += [_escape(report.protocol_text), ""]
+    if report.warnings:
+        lines += ["**To be read with care**", ""]
+        lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
+    if report.summary:
+        lines += [_escape(report.summary), ""]
+    for section in build_sections(report):
+        lines += _section(section, report, figure)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section, report: StudyReport, figure: str) -> Iterator[str]:
+    yield from (f"## {_escape(section.title)}", "")
+    for paragraph in section.paragraphs:
+        yield from (_escape(paragraph), "")
+    if section.figure == "curves" and report.curves:
+        yield from (f"![Learning curves: median and quartile band]({figure})", "")
+    if section.code:
+        yield from ("```sh", section.code, "```", "")
+    for table in section.tables:
+        yield from _table(table)
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield from (f"**{_escape(table.caption)}**", "")
+    if table.rows:
+        yield _row(table.header)
+        yield _row(["---"] * len(table.header), raw=True)
+        yield from map(_row, table.rows)
+    else:
+        yield "Nothing yet."
+    yield ""
+    if table.note:
+        yield from (_escape(table.note), "")
+
+
+def _row(cells: tuple[str, ...] | list[str], raw: bool = False) -> str:
+    return "| " + " | ".join(c if raw else _escape(c) for c in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    # A line break would end a table row or a heading.
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

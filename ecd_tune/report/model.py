@@ -1,0 +1,249 @@
+"""The model of a report: all that any renderer prints, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ecd_tune.records import Direction, Scalar, Stage, TrialRecord
+from ecd_tune.report.best import BestHyperparameters
+
+if TYPE_CHECKING:  # these load scipy
+    from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
+
+__all__ = [
+    "ComparisonRow",
+    "CurveRow",
+    "ProgressRow",
+    "ResultRow",
+    "Setup",
+    "SpaceRow",
+    "StudyReport",
+]
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What one set of hyperparameters gave.
+
+    Attributes:
+        optimizer: Key of the optimizer in the study.
+        title: As reports print it.
+        source: ``"best"``, or the label of a reference.
+        note: Where a reference comes from.
+        params: The hyperparameters; empty when the search has no complete trial.
+        search_value: The search's best value; None for references.
+        search_trial: Number of that trial.
+        confirmed: Its confirmation runs.
+        planned: How many of them the study asks for.
+        summary: Distribution of the confirmed number, diverged and failed runs as the worst.
+        reached: The same with what diverged runs reached before the end; None when no run
+            diverged, or nothing was reached.
+    """
+
+    optimizer: str
+    title: str
+    source: str
+    note: str
+    params: Mapping[str, Scalar]
+    search_value: float | None
+    search_trial: int | None
+    confirmed: Confirmed
+    planned: int
+    summary: Summary | None
+    reached: Summary | None
+
+    @property
+    def label(self) -> str:
+        """Optimizer and source, as tables and legends print it."""
+        return self.title if self.source == "best" else f"{self.title} ({self.source})"
+
+    @property
+    def lacking(self) -> int:
+        """Runs that diverged or failed."""
+        return self.confirmed.diverged + self.confirmed.failed
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One paired comparison.
+
+    Attributes:
+        family: ``"optimizers"`` or ``"references"``; p-values are adjusted within a family.
+        first: Label of the side that is compared.
+        second: Label of the side it is compared with.
+        first_optimizer: Key of the first side's optimizer.
+        first_source: Source of the first side.
+        second_optimizer: Key of the second side's optimizer.
+        second_source: Source of the second side.
+        result: Differences are first minus second.
+        p_adjusted: Holm-adjusted p-value.
+    """
+
+    family: str
+    first: str
+    second: str
+    first_optimizer: str
+    first_source: str
+    second_optimizer: str
+    second_source: str
+    result: PairedComparison
+    p_adjusted: float | None
+
+    @property
+    def beyond_noise(self) -> bool:
+        """True when the adjusted p-value is below 0.05."""
+        return self.p_adjusted is not None and self.p_adjusted < 0.05
+
+
+@dataclass(frozen=True)
+class CurveRow:
+    """The learning curve of one set of hyperparameters.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        source: ``"best"`` or a reference's label.
+        label: As legends print it.
+        stage: Confirmation, or search where there is no confirmation yet (the best trial).
+        band: Median and quartiles.
+    """
+
+    optimizer: str
+    source: str
+    label: str
+    stage: Stage
+    band: Band
+
+
+@dataclass(frozen=True)
+class ProgressRow:
+    """The search of one optimizer.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        title: As reports print it.
+        counts: How its trials stand.
+        planned: Trials that the budget asks for.
+        seconds: Sum of the trials' own wall times.
+        elapsed: From the first start to the last end, in seconds; None before any end.
+        numbers: Trial numbers, increasing.
+        best: Best value up to each of them.
+    """
+
+    optimizer: str
+    title: str
+    counts: Counts
+    planned: int
+    seconds: float
+    elapsed: float | None
+    numbers: tuple[int, ...]
+    best: tuple[float | None, ...]
+
+    @property
+    def rate(self) -> float | None:
+        """Finished trials per second of elapsed time."""
+        return self.counts.finished / self.elapsed if self.elapsed else None
+
+
+@dataclass(frozen=True)
+class SpaceRow:
+    """One hyperparameter of one optimizer.
+
+    Attributes:
+        optimizer: Title of the optimizer.
+        name: Hyperparameter.
+        allowed: Its range, choices or fixed value, in words.
+        searched: False when fixed.
+        doc: One line about it.
+    """
+
+    optimizer: str
+    name: str
+    allowed: str
+    searched: bool
+    doc: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was searched, and where.
+
+    Attributes:
+        spaces: Every hyperparameter of every optimizer.
+        facts: Budget, sampler, seeds, task options, durations: name to words.
+        fingerprints: Optimizer key to the fingerprint of its study.
+        environment: Host, processor, versions: name to words.
+        started: First start of any trial, UTC.
+        ended: Last end of any trial, UTC.
+        command: Command line that runs the study again.
+    """
+
+    spaces: tuple[SpaceRow, ...]
+    facts: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    environment: Mapping[str, str]
+    started: datetime | None
+    ended: datetime | None
+    command: str
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A whole report.
+
+    Attributes:
+        name: Name of the study.
+        title: Headline.
+        summary: What the study is for, from its file.
+        protocol: ``paper`` or ``clean``.
+        oracle: True when every number is a maximum on the split that is also reported.
+        protocol_text: What the protocol means for the numbers.
+        metric: What the search's value is.
+        confirm_metric: What the confirmed number is.
+        direction: Whether a smaller or a larger value is better.
+        log: True when confirmed values span decades and are compared by ratio.
+        budget_unit: Unit of a curve's steps.
+        baseline: Key of the optimizer that others are compared with.
+        answer: The answer, sentence by sentence.
+        warnings: What is incomplete or to be read with care.
+        results: The best of each optimizer followed by its references.
+        comparisons: Paired comparisons.
+        best: Best hyperparameters of each optimizer that has any.
+        curves: Learning curves.
+        progress: The search of each optimizer.
+        setup: What was searched.
+        reasons: Trials that diverged or failed, grouped.
+        trials: All search trials.
+        confirmations: All confirmation trials.
+    """
+
+    name: str
+    title: str
+    summary: str
+    protocol: str
+    oracle: bool
+    protocol_text: str
+    metric: str
+    confirm_metric: str
+    direction: Direction
+    log: bool
+    budget_unit: str
+    baseline: str
+    answer: tuple[str, ...]
+    warnings: tuple[str, ...]
+    results: tuple[ResultRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+    best: tuple[BestHyperparameters, ...]
+    curves: tuple[CurveRow, ...]
+    progress: tuple[ProgressRow, ...]
+    setup: Setup
+    reasons: tuple[ReasonGroup, ...]
+    trials: tuple[TrialRecord, ...]
+    confirmations: tuple[TrialRecord, ...]
+
+    @property
+    def mark(self) -> str:
+        """What every number carries: `` (oracle)`` or nothing."""
+        return " (oracle)" if self.oracle else ""

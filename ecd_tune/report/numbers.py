@@ -1,0 +1,105 @@
+"""How reports print numbers."""
+
+from __future__ import annotations
+
+import math
+
+from ecd_tune.records import Scalar
+
+__all__ = ["format_duration", "format_number", "format_p", "format_scalar", "format_share"]
+
+_SMALL, _LARGE = 1e-3, 1e5
+
+
+def format_number(value: float | None, digits: int = 4, infinite: str = "") -> str:
+    """Print a number for reading.
+
+    Args:
+        value: The number; None prints as a dash.
+        digits: Significant digits.
+        infinite: What stands for infinity, for example ``"diverged"``; a signed ∞ by default.
+
+    Returns:
+        For example ``0.9713``, ``1.2e-07`` or ``12340``; scientific below 1e-3 and from 1e5 on.
+    """
+    if value is None:
+        return "–"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return infinite or ("∞" if value > 0 else "-∞")
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    if abs(rounded) < _SMALL or abs(rounded) >= _LARGE:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{_trim(mantissa)}e{exponent}"
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return _trim(f"{rounded:.{max(decimals, 0)}f}")
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_scalar(value: Scalar) -> str:
+    """Print a hyperparameter with all digits that rerunning it takes.
+
+    Args:
+        value: A number, true or false, or text.
+
+    Returns:
+        The shortest text that reads back as the same value; true and false in small letters.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value
+    # float() because numpy's floats, which are Python's too, print their type.
+    return repr(float(value)) if isinstance(value, float) else repr(value)
+
+
+def format_share(count: int, total: int) -> str:
+    """Print how many of how many.
+
+    Args:
+        count: Part.
+        total: Whole.
+
+    Returns:
+        For example ``3 of 20 (15 %)``.
+    """
+    return f"{count} of {total}" + (f" ({100 * count / total:.0f} %)" if total else "")
+
+
+def format_p(p: float | None) -> str:
+    """Print a p-value.
+
+    Args:
+        p: From 0 to 1, or None.
+
+    Returns:
+        Two significant digits; ``< 0.0001`` when smaller, a dash for None.
+    """
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 1e-4 else format_number(p, 2)
+
+
+def format_duration(seconds: float | None) -> str:
+    """Print a duration.
+
+    Args:
+        seconds: Its length, or None.
+
+    Returns:
+        For example ``12.3 s``, ``4 min 05 s`` or ``2 h 03 min``; a dash for None.
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{format_number(seconds, 3)} s"
+    minutes = round(seconds / 60) if seconds >= 3600 else int(seconds // 60)
+    if seconds < 3600:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,174 @@
+"""The learning curves as a static SVG file: axes, ticks, bands, lines and a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ecd_tune.report._templates import environment
+from ecd_tune.report.model import CurveRow, StudyReport
+from ecd_tune.report.numbers import format_number
+
+__all__ = ["PALETTE", "Axis", "colours", "curve_axes", "dashes", "render_svg"]
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#666666")
+"""Okabe and Ito's colours, told apart by the colour-blind too; its yellow darkened."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78.0, 700.0, 16.0, 330.0
+_DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4")
+_LOG_DECADES, _LOG_STEPS = 2.0, 200
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: from values to places in the drawing.
+
+    Attributes:
+        low: Smallest value shown.
+        high: Largest value shown.
+        log: True for a logarithmic axis; needs low > 0.
+        start: Place of ``low``, in the drawing's units.
+        end: Place of ``high``.
+    """
+
+    low: float
+    high: float
+    log: bool
+    start: float
+    end: float
+
+    def place(self, value: float) -> float:
+        """Return the place of a value, kept inside the axis."""
+        turn: Callable[[float], float] = math.log10 if self.log else float
+        inside = min(max(value, self.low), self.high)
+        share = (turn(inside) - turn(self.low)) / (turn(self.high) - turn(self.low))
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Return about five round values between the ends."""
+        if not self.log:
+            return _round_values(self.low, self.high)
+        first = math.ceil(math.log10(self.low) - 1e-9)
+        last = math.floor(math.log10(self.high) + 1e-9)
+        stride = max(1, math.ceil((last - first) / 6))
+        decades = [10.0**power for power in range(first, last + 1, stride)]
+        return decades if len(decades) > 1 else [self.low, self.high]
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    raw = (high - low) / 5
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * k for k in range(first, last + 1)]
+
+
+def curve_axes(curves: Sequence[CurveRow]) -> tuple[Axis, Axis]:
+    """Choose the axes of learning curves.
+
+    Args:
+        curves: At least one.
+
+    Returns:
+        The axis of steps, logarithmic beyond 200 steps, and that of values, logarithmic when
+        all are positive and span more than two decades.
+    """
+    steps = [float(step) for c in curves for step in c.band.steps]
+    values = [v for c in curves for v in (*c.band.median, *c.band.q1, *c.band.q3)]
+    log_x = max(steps) > _LOG_STEPS
+    # The start is step 0, which has no logarithm: it is drawn at the left end.
+    steps = [step for step in steps if step > 0] if log_x else steps
+    log_y = min(values) > 0 and math.log10(max(values) / min(values)) > _LOG_DECADES
+    x = _axis(steps, log_x, _LEFT, _RIGHT, margin=0.0)
+    return x, _axis(values, log_y, _BOTTOM, _TOP, margin=0.04)
+
+
+def _axis(values: Sequence[float], log: bool, start: float, end: float, margin: float) -> Axis:
+    low, high = min(values), max(values)
+    if log:
+        if high / low < 1.01:
+            low, high = low / 2, high * 2
+        factor = (high / low) ** margin
+        return Axis(low / factor, high * factor, log, start, end)
+    width = (high - low) or abs(high) or 1.0
+    pad = width * margin if high > low else width / 2
+    return Axis(low - pad, high + pad, log, start, end)
+
+
+def colours(report: StudyReport) -> dict[str, str]:
+    """Give every optimizer its colour.
+
+    Args:
+        report: The model.
+
+    Returns:
+        Optimizer key to colour; its references share it.
+    """
+    keys = list(dict.fromkeys(row.optimizer for row in report.results))
+    return {key: PALETTE[i % len(PALETTE)] for i, key in enumerate(keys)}
+
+
+def dashes(report: StudyReport) -> dict[tuple[str, str], int]:
+    """Give every row its kind of line: 0 for our best, then one number a reference.
+
+    Args:
+        report: The model.
+
+    Returns:
+        Optimizer key and source to the number.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for row in report.results:
+        before = sum(key == row.optimizer for key, _ in found)
+        found[row.optimizer, row.source] = before
+    return found
+
+
+def render_svg(report: StudyReport) -> str:
+    """Draw the learning curves.
+
+    Args:
+        report: The model.
+
+    Returns:
+        A whole SVG document; without curves, an empty frame that says so.
+    """
+    template = environment().get_template("curves.svg.j2")
+    if not report.curves:
+        return template.render(report=report, lines=(), x_ticks=(), y_ticks=(), height=380)
+    x, y = curve_axes(report.curves)
+    return template.render(
+        report=report,
+        lines=list(_lines(report, x, y)),
+        x_ticks=[(round(x.place(t), 2), _tick(t)) for t in x.ticks()],
+        y_ticks=[(round(y.place(t), 2), _tick(t)) for t in y.ticks()],
+        height=384 + 20 * math.ceil(len(report.curves) / 2),
+    )
+
+
+def _tick(value: float) -> str:
+    # Multiples such as 3 * 0.1 carry rounding noise that 3 digits drop.
+    return format_number(value, 3)
+
+
+def _lines(report: StudyReport, x: Axis, y: Axis) -> Iterator[dict[str, object]]:
+    colour, dash = colours(report), dashes(report)
+    for index, curve in enumerate(report.curves):
+        band = curve.band
+        upper = _points(x, y, band.steps, band.q3)
+        lower = _points(x, y, band.steps, band.q1)
+        yield {
+            "label": f"{curve.label}{report.mark}",
+            "colour": colour[curve.optimizer],
+            "dash": _DASHES[dash[curve.optimizer, curve.source] % len(_DASHES)],
+            "band": " ".join([*upper, *reversed(lower)]) if band.runs > 1 else "",
+            "line": " ".join(_points(x, y, band.steps, band.median)),
+            "x": _LEFT + 310 * (index % 2),
+            "y": 392 + 20 * (index // 2),
+        }
+
+
+def _points(x: Axis, y: Axis, steps: Sequence[int], values: Sequence[float]) -> list[str]:
+    pairs = zip(steps, values, strict=True)
+    return [f"{x.place(step):.2f},{y.place(value):.2f}" for step, value in pairs]

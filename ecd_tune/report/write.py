@@ -1,0 +1,86 @@
+"""Write a report's files, each whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecd_tune.errors import ReportError, UnknownNameError
+from ecd_tune.report.export import render_json
+from ecd_tune.report.html import render_html
+from ecd_tune.report.markdown import render_markdown
+from ecd_tune.report.model import StudyReport
+from ecd_tune.report.svg import render_svg
+from ecd_tune.report.table import render_csv
+
+__all__ = ["REPORT_FORMATS", "write_report"]
+
+
+def _markdown(report: StudyReport) -> dict[str, str]:
+    figure = {"curves.svg": render_svg(report)} if report.curves else {}
+    return {"report.md": render_markdown(report), **figure}
+
+
+_RENDERERS: dict[str, Callable[[StudyReport], dict[str, str]]] = {
+    "md": _markdown,
+    "html": lambda report: {"report.html": render_html(report)},
+    "csv": render_csv,
+    "json": lambda report: {"report.json": render_json(report)},
+}
+
+REPORT_FORMATS = tuple(_RENDERERS)
+"""What ``formats`` may name."""
+
+
+def write_report(
+    report: StudyReport, out: Path, formats: Sequence[str] = REPORT_FORMATS
+) -> list[Path]:
+    """Write the report into a folder.
+
+    Each file is written beside its place and then renamed, so that a reader sees the old one
+    or the new one, never half of it.
+
+    Args:
+        report: The model.
+        out: Folder; made when it does not exist.
+        formats: Some of :data:`REPORT_FORMATS`.
+
+    Returns:
+        The files, in the order written.
+
+    Raises:
+        UnknownNameError: There is no such format; nothing is written.
+        ReportError: The folder or a file in it cannot be written.
+    """
+    for name in formats:
+        if name not in _RENDERERS:
+            raise UnknownNameError("report format", name, REPORT_FORMATS)
+    files: dict[str, str] = {}
+    for name in dict.fromkeys(formats):
+        files |= _RENDERERS[name](report)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return [_replace(out / name, text) for name, text in files.items()]
+    except OSError as error:
+        raise ReportError(
+            f"the report cannot be written to {out} ({error.strerror or error}); "
+            "choose a writable folder with --out"
+        ) from error
+
+
+def _replace(path: Path, text: str) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        # mkstemp makes files that only their owner reads; a report is for others too.
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
