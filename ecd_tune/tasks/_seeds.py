@@ -24,5 +24,5 @@ def stream(seed: int, *purpose: str | int) -> torch.Generator:
         A new generator on the CPU.
     """
     words = [crc32(part.encode()) if isinstance(part, str) else part for part in purpose]
-    derived = int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(derived >> 1)
+    sequence = np.random.SeedSequence(seed, spawn_key=tuple(words))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)

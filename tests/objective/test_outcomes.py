@@ -1,0 +1,47 @@
+"""Thinning of curves, and what is kept of an optimizer's report."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.objective.outcomes import optimizer_metrics, thin_steps, trajectory_outcome
+from ecd_tune.records import RunCost, Status
+
+
+@given(st.integers(1, 10**6))
+def test_thinned_steps_increase_from_the_first_to_the_last(count):
+    steps = thin_steps(count)
+    assert (steps[0], steps[-1]) == (0, count - 1)
+    assert all(a < b for a, b in pairwise(steps))
+    assert len(steps) <= 90
+
+
+@pytest.mark.parametrize("count", [250, 2000, 3500])
+def test_long_curves_have_60_to_80_points(count):
+    assert 60 <= len(thin_steps(count)) <= 80
+
+
+def test_short_curves_are_kept_whole():
+    assert thin_steps(70) == tuple(range(70))
+
+
+def test_curve_holds_the_running_loss_and_metrics_its_minimum():
+    values = np.array([3.0, 1.0, 2.0])
+    outcome = trajectory_outcome(values, None, RunCost())
+    assert outcome.curve.values == (3.0, 1.0, 2.0)
+    assert outcome.value == 1.0
+    assert outcome.metrics == {"start": 3.0, "final": 2.0, "best": 1.0, "best_step": 1.0}
+
+
+def test_nothing_measured_is_a_failure_with_its_reason():
+    outcome = trajectory_outcome(np.array([]), "loss became non-finite", RunCost())
+    assert (outcome.status, outcome.value) == (Status.FAILED, None)
+    assert outcome.reason == "loss became non-finite"
+
+
+def test_only_finite_known_counters_are_kept():
+    report = {"held": 2, "updates": float("nan"), "log_energy": 1.0}
+    assert optimizer_metrics(report) == {"held": 2.0}
