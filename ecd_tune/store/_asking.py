@@ -1,0 +1,223 @@
+"""Hand out trials of the search: queued ones first, then new ones from the sampler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from ecd_tune.records import Lease
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store._engine import Database
+from ecd_tune.store._leases import claim_waiting, grant
+from ecd_tune.store._queue import foreign_rows, queue_grid, queued_values, store_foreign
+from ecd_tune.store._rows import Draft, StudyRef, insert_trials, lock_studies, take_tally
+from ecd_tune.store.samplers import is_serial, make_sampler
+from ecd_tune.store.view import Point, View
+from ecd_tune.store.workers import Worker, register
+
+__all__ = ["Asker"]
+
+
+class Asker:
+    """Hands out search trials; keeps one view per study for as long as the process lives.
+
+    Args:
+        database: The database.
+        lease_seconds: Length of a lease.
+    """
+
+    def __init__(self, database: Database, lease_seconds: float) -> None:
+        self._database, self._lease_seconds = database, lease_seconds
+        self._views: dict[int, View] = {}
+        self._targets: dict[int, tuple[StudySpec, int]] = {}
+        self._lock = threading.Lock()
+
+    def ask(
+        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
+    ) -> list[Lease]:
+        """Lease up to ``count`` trials, as :meth:`ecd_tune.store.Store.ask` says.
+
+        Args:
+            ref: The stored study.
+            spec: The study.
+            optimizer: Key of the optimizer.
+            count: How many at the most.
+            worker: Who gets them.
+
+        Returns:
+            The leases.
+        """
+        with self._lock:
+            try:
+                return self._ask(ref, spec, optimizer, count, worker)
+            except BaseException:
+                # The view may hold trials of a transaction that was undone.
+                self._views.pop(ref.id, None)
+                raise
+
+    def _ask(
+        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
+    ) -> list[Lease]:
+        target = self._target(ref, spec, optimizer)
+        with self._database.read() as connection:
+            tally = take_tally(connection, ref.id)
+        if spec.sampler.name == "grid" and tally.room(target):
+            self._queue_grid(ref, spec, optimizer, target)
+        elif not tally.waiting:
+            # A look without a lock comes first, so that idle workers do not keep others waiting.
+            return self._ask_new(ref, spec, optimizer, min(count, tally.room(target)), worker)
+        return self._ask_waiting(ref, spec, optimizer, count, worker)
+
+    def _target(self, ref: StudyRef, spec: StudySpec, optimizer: str) -> int:
+        # Counting the points of a grid takes as long as listing them.
+        known = self._targets.get(ref.id)
+        if known is None or known[0] is not spec:
+            known = self._targets[ref.id] = (spec, spec.trials(optimizer))
+        return known[1]
+
+    def _ask_waiting(
+        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
+    ) -> list[Lease]:
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            self._complete_foreign(connection, ref, spec, optimizer)
+            claimable = take_tally(connection, ref.id).claimable(self._targets[ref.id][1])
+            register(connection, self._database, worker)
+            return claim_waiting(
+                connection,
+                self._database,
+                ref,
+                min(count, claimable),
+                worker,
+                self._lease_seconds,
+            )
+
+    def _ask_new(
+        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
+    ) -> list[Lease]:
+        if count == 0 or spec.sampler.name == "grid":
+            return []
+        if is_serial(spec):
+            with self._database.write() as connection:
+                return self._draw_locked(connection, ref, spec, optimizer, count, worker)
+        leases = self._draw_ahead(ref, spec, optimizer, count, worker)
+        if leases is None:
+            # Somebody else took these numbers, and has drawn the same points with the same seed.
+            leases = self._draw_ahead(ref, spec, optimizer, count, worker, salt=worker.id)
+        return leases or []
+
+    def _draw_locked(
+        self,
+        connection: sa.Connection,
+        ref: StudyRef,
+        spec: StudySpec,
+        optimizer: str,
+        count: int,
+        worker: Worker,
+    ) -> list[Lease]:
+        lock_studies(connection, [ref.id])
+        view = self._view(ref)
+        view.sync(connection)
+        tally = take_tally(connection, ref.id)
+        room = tally.room(self._targets[ref.id][1])
+        points = self._draw(view, spec, optimizer, min(count, room), "")
+        return self._insert(connection, ref, spec, points, tally.next_number, worker)
+
+    def _draw_ahead(
+        self,
+        ref: StudyRef,
+        spec: StudySpec,
+        optimizer: str,
+        count: int,
+        worker: Worker,
+        salt: str = "",
+    ) -> list[Lease] | None:
+        # Sampling can take seconds: it is done before the lock is taken, and what was drawn is
+        # fitted to what is left then. Without salt, None when the view was outdated by then.
+        view = self._view(ref)
+        with self._database.read() as connection:
+            view.sync(connection)
+        first = view.next_number
+        points = self._draw(view, spec, optimizer, count, salt)
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            tally = take_tally(connection, ref.id)
+            if tally.next_number != first and not salt:
+                return None
+            room = tally.room(self._targets[ref.id][1])
+            return self._insert(connection, ref, spec, points[:room], tally.next_number, worker)
+
+    def _draw(
+        self, view: View, spec: StudySpec, optimizer: str, count: int, salt: str
+    ) -> list[Point]:
+        sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
+        return view.draw(spec.optimizers[optimizer].space, count, sampler)
+
+    def _insert(
+        self,
+        connection: sa.Connection,
+        ref: StudyRef,
+        spec: StudySpec,
+        points: Sequence[Point],
+        first: int,
+        worker: Worker,
+    ) -> list[Lease]:
+        if not points:
+            return []
+        view = self._view(ref)
+        drafts = [
+            Draft(
+                params=point.params,
+                distributions=point.distributions,
+                source="sampler",
+                seed=spec.search_seed(first + offset),
+                system_attrs=point.system_attrs,
+            )
+            for offset, point in enumerate(points)
+        ]
+        register(connection, self._database, worker)
+        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
+        _store_study_attrs(connection, ref.id, view.changed_study_attrs)
+        if first == view.next_number:
+            view.adopt(ids)
+        return grant(connection, self._database, ref, ids, worker, self._lease_seconds)
+
+    def _queue_grid(self, ref: StudyRef, spec: StudySpec, optimizer: str, target: int) -> None:
+        space = spec.optimizers[optimizer].space
+        with self._database.write() as connection:
+            queue_grid(connection, ref, space, target, spec.search_seed)
+
+    def _complete_foreign(
+        self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, optimizer: str
+    ) -> None:
+        rows = foreign_rows(connection, ref.id)
+        if not rows:
+            return
+        view = self._view(ref)
+        view.sync(connection)
+        space = spec.optimizers[optimizer].space
+        for row in rows:
+            fixed = queued_values(connection, row.trial_id)
+            sampler = make_sampler(spec, optimizer, row.number)
+            point = view.complete(space, row.number, fixed, sampler)
+            seed = spec.search_seed(row.number)
+            store_foreign(connection, ref.id, row.trial_id, point.params, point.distributions, seed)
+
+    def _view(self, ref: StudyRef) -> View:
+        view = self._views.get(ref.id)
+        if view is None:
+            view = self._views[ref.id] = View(ref)
+        return view
+
+
+def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+    table = optuna_schema.study_system_attributes
+    for key, value in attrs.items():
+        row = {"value_json": optuna_schema.dump_attr(value)}
+        where = (table.c.study_id == study_id, table.c.key == key)
+        if connection.execute(sa.update(table).where(*where).values(row)).rowcount == 0:
+            connection.execute(sa.insert(table).values(study_id=study_id, key=key, **row))

@@ -1,0 +1,169 @@
+"""Connections and transactions; the one place that knows one database from another.
+
+Everything else in the store is SQLAlchemy Core over two kinds of transaction: :meth:`read`, a
+consistent look, and :meth:`write`, which on SQLite takes the write lock at its beginning. On a
+database with row locks, a write begins by locking the rows of its studies (``FOR UPDATE``, which
+SQLAlchemy leaves out on SQLite).
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.store.url import parse_url, show_url
+
+__all__ = ["Database"]
+
+_BUSY_SECONDS = 60
+_CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
+_WRITE = "ecd_tune_write"
+
+
+class Database:
+    """One database: its engine, its clock, and its two kinds of transaction.
+
+    Safe to use from several threads; every transaction takes a connection of its own. Not to be
+    carried over a fork: open it in the child.
+
+    Args:
+        url: As :func:`ecd_tune.store.url.parse_url` takes it.
+
+    Raises:
+        StorageUrlError: The URL is not supported.
+        StorageUnavailableError: The folder of an SQLite file does not exist.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.shown = show_url(self.url)
+        self.is_sqlite = self.url.drivername == "sqlite"
+        if self.is_sqlite:
+            self._check_folder()
+        # Without the parameters no error message or log can carry what was stored.
+        arguments = {"timeout": _BUSY_SECONDS} if self.is_sqlite else {}
+        self.engine = sa.create_engine(self.url, connect_args=arguments, hide_parameters=True)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writing = self.engine.execution_options(**{_WRITE: True})
+
+    @property
+    def file(self) -> Path:
+        """The file of an SQLite database."""
+        return Path(self.url.database or "")
+
+    @property
+    def now(self) -> sa.ColumnElement[float]:
+        """The database's own clock, in seconds since 1970, as an expression."""
+        if self.is_sqlite:
+            days: sa.ColumnElement[float] = sa.func.julianday("now")
+            return (days - 2440587.5) * 86400.0
+        return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a transaction that only reads.
+
+        Yields:
+            The connection.
+
+        Raises:
+            StorageUnavailableError: The database does not answer.
+        """
+        with self._translate(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Open a transaction that writes; it is undone when the block raises.
+
+        Yields:
+            The connection.
+
+        Raises:
+            StorageUnavailableError: The database does not answer, or is locked for too long.
+        """
+        with self._translate(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def creation_lock(self) -> Iterator[None]:
+        """Keep out every other process that wants to create or migrate the schema.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            StorageUnavailableError: The lock file beside an SQLite file cannot be written.
+        """
+        if not self.is_sqlite:
+            with self._translate(), self.engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+                yield
+            return
+        path = self.file.with_name(self.file.name + ".lock")
+        try:
+            lock = path.open("w")
+        except OSError as error:
+            raise StorageUnavailableError(
+                f"storage {self.shown}: cannot write {path}: {error.strerror}"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def prepare(self) -> None:
+        """Set what stays with a new database: on SQLite the write-ahead log."""
+        if self.is_sqlite:
+            with self._translate(), self.engine.connect() as connection:
+                # Outside a transaction, which the "begin" listener would open.
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("PRAGMA journal_mode=WAL").fetchone()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _check_folder(self) -> None:
+        folder = self.file.absolute().parent
+        if not folder.is_dir():
+            raise StorageUnavailableError(
+                f"storage {self.shown}: the folder {folder} does not exist; create it first"
+            )
+        if self.file.is_dir():
+            raise StorageUnavailableError(f"storage {self.shown}: is a folder, not a file")
+
+    @contextmanager
+    def _translate(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            if type(error) not in (DatabaseError, OperationalError):
+                raise
+            raise StorageUnavailableError(f"storage {self.shown}: {error.orig}") from error
+        except InterfaceError as error:
+            raise StorageUnavailableError(f"storage {self.shown}: {error.orig}") from error
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    # None: the driver opens no transaction by itself, so that ours can begin as it must.
+    connection.isolation_level = None
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get(_WRITE, False)
+    # A deferred transaction that turns from reading to writing can fail at once with "database
+    # is locked"; one that begins with the write lock waits for its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

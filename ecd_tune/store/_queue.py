@@ -1,0 +1,203 @@
+"""Queue trials whose hyperparameters are known: confirmation runs, the points of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.records import Params
+from ecd_tune.space import Space
+from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store import schema
+from ecd_tune.store._rows import (
+    Draft,
+    StudyRef,
+    insert_details,
+    insert_trials,
+    lock_studies,
+    take_tally,
+)
+
+__all__ = [
+    "QueueItem",
+    "foreign_rows",
+    "queue_grid",
+    "queue_items",
+    "queued_values",
+    "store_foreign",
+    "take_foreign",
+]
+
+
+@dataclass(frozen=True)
+class QueueItem:
+    """A trial to be queued.
+
+    Attributes:
+        label: Unique in its study: what was queued once is never queued again.
+        params: All hyperparameters; values may lie outside the search space.
+        seed: Seed of the run.
+        source: Where the hyperparameters are from, for example ``best`` or ``paper``.
+    """
+
+    label: str
+    params: Params
+    seed: int
+    source: str = "queue"
+
+
+def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueItem]) -> int:
+    """Queue items whose labels are new.
+
+    Args:
+        connection: A write transaction.
+        ref: The study.
+        items: What to queue, in this order.
+
+    Returns:
+        How many were new.
+    """
+    lock_studies(connection, [ref.id])
+    known = _known_labels(connection, ref.id)
+    unique = {item.label: item for item in items if item.label not in known}
+    drafts = [_draft(item, _single_distributions(item.params)) for item in unique.values()]
+    insert_trials(connection, ref.id, take_tally(connection, ref.id).next_number, drafts)
+    return len(drafts)
+
+
+def queue_grid(
+    connection: sa.Connection,
+    ref: StudyRef,
+    space: Space,
+    count: int,
+    seed_of: Callable[[int], int],
+) -> int:
+    """Queue the first points of a grid that were not queued yet, in the grid's order.
+
+    Args:
+        connection: A write transaction.
+        ref: The study.
+        space: A space of choices.
+        count: How many points of the grid are wanted.
+        seed_of: Trial number to seed.
+
+    Returns:
+        How many were new.
+    """
+    lock_studies(connection, [ref.id])
+    known = _known_labels(connection, ref.id)
+    points = {f"grid:{i}": point for i, point in zip(range(count), space.grid(), strict=False)}
+    fresh = [(label, point) for label, point in points.items() if label not in known]
+    first = take_tally(connection, ref.id).next_number
+    drafts = [
+        _draft(
+            QueueItem(label, point, seed_of(first + offset), "grid"),
+            _space_distributions(space, point),
+        )
+        for offset, (label, point) in enumerate(fresh)
+    ]
+    insert_trials(connection, ref.id, first, drafts)
+    return len(drafts)
+
+
+def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribution]:
+    """Return the distributions of a point's searched parameters."""
+    found = {name: optuna_schema.to_distribution(space.dimensions[name]) for name in point}
+    return {name: distribution for name, distribution in found.items() if distribution is not None}
+
+
+def take_foreign(connection: sa.Connection, ref: StudyRef) -> int:
+    """Make trials claimable that were queued through plain Optuna with all that they need.
+
+    Their seed is their number: nobody said another one.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        ref: The study.
+
+    Returns:
+        How many there were.
+    """
+    rows = foreign_rows(connection, ref.id)
+    for row in rows:
+        params = queued_values(connection, row.trial_id)
+        distributions = _single_distributions(params)
+        store_foreign(connection, ref.id, row.trial_id, params, distributions, row.number)
+    return len(rows)
+
+
+def foreign_rows(connection: sa.Connection, study_id: int) -> Sequence[Any]:
+    """Return id and number of the waiting trials that the store did not make."""
+    trials, runs = optuna_schema.trials, schema.runs
+    return connection.execute(
+        sa.select(trials.c.trial_id, trials.c.number)
+        .outerjoin(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == OptunaState.WAITING,
+            runs.c.trial_id.is_(None),
+        )
+        .order_by(trials.c.number)
+    ).all()
+
+
+def queued_values(connection: sa.Connection, trial_id: int) -> Params:
+    """Return what was queued through plain Optuna: ``fixed_params``, and stored parameters."""
+    params, attributes = optuna_schema.trial_params, optuna_schema.trial_system_attributes
+    text = connection.execute(
+        sa.select(attributes.c.value_json).where(
+            attributes.c.trial_id == trial_id, attributes.c.key == "fixed_params"
+        )
+    ).scalar()
+    values = dict(optuna_schema.load_attr(text)) if text else {}
+    for row in connection.execute(sa.select(params).where(params.c.trial_id == trial_id)):
+        distribution = optuna_schema.parse_distribution(row.distribution_json)
+        values[row.param_name] = distribution.to_external_repr(row.param_value)
+    return values
+
+
+def store_foreign(
+    connection: sa.Connection,
+    study_id: int,
+    trial_id: int,
+    params: Params,
+    distributions: Mapping[str, BaseDistribution],
+    seed: int,
+) -> None:
+    """Give a trial that plain Optuna queued the rows of one that the store queued.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        study_id: Optuna's study id.
+        trial_id: The trial.
+        params: All its hyperparameters.
+        distributions: Of those that Optuna is to see.
+        seed: Seed of the run.
+    """
+    table = optuna_schema.trial_params
+    connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))
+    attributes = optuna_schema.trial_user_attributes
+    given = (attributes.c.trial_id == trial_id, attributes.c.key == "seed")
+    connection.execute(sa.delete(attributes).where(*given))
+    insert_details(connection, study_id, [(trial_id, Draft(params, distributions, "queue", seed))])
+
+
+def _draft(item: QueueItem, distributions: Mapping[str, BaseDistribution]) -> Draft:
+    return Draft(item.params, distributions, item.source, item.seed, label=item.label)
+
+
+def _single_distributions(params: Params) -> dict[str, BaseDistribution]:
+    return {name: optuna_schema.single_distribution(value) for name, value in params.items()}
+
+
+def _known_labels(connection: sa.Connection, study_id: int) -> set[str]:
+    runs = schema.runs
+    statement = sa.select(runs.c.label).where(
+        runs.c.study_id == study_id, runs.c.label.is_not(None)
+    )
+    return set(connection.execute(statement).scalars())

@@ -1,0 +1,214 @@
+"""Create studies, and check that a stored one was made from the same study file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
+from ecd_tune.records import Direction, Stage, StudyKey
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store import schema
+from ecd_tune.store._rows import StudyRef
+
+__all__ = [
+    "check_fingerprint",
+    "create_studies",
+    "find_study",
+    "known_ids",
+    "list_studies",
+    "to_ref",
+]
+
+
+def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
+    """Create one Optuna study per optimizer and stage where it is not there yet.
+
+    Args:
+        connection: A write transaction.
+        spec: The study.
+
+    Raises:
+        FingerprintMismatchError: One is there, made from another study file.
+    """
+    stored = _stored_studies(connection, spec.name)
+    for optimizer in spec.optimizers:
+        for stage in Stage:
+            key = spec.key(optimizer, stage)
+            row = stored.get((optimizer, stage.value))
+            if row is None:
+                _create(connection, spec, key)
+            else:
+                check_fingerprint(spec, key, row.fingerprint, row.identity)
+                _set_target(connection, spec, key, row)
+
+
+def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
+    """Compare a stored study with the study file at hand.
+
+    Args:
+        spec: The study as its file says now.
+        key: Which of its Optuna studies.
+        fingerprint: As stored.
+        identity: As stored, JSON.
+
+    Raises:
+        FingerprintMismatchError: They differ; the message lists what.
+    """
+    if spec.fingerprint(key.optimizer) == fingerprint:
+        return
+    given = json.loads(json.dumps(spec.identity(key.optimizer)))
+    lines = [
+        f"  {name}: {_show(old)} -> {_show(new)}"
+        for name, old, new in _differences(json.loads(identity), given)
+    ]
+    raise FingerprintMismatchError(
+        f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
+        "something else (stored -> given):\n"
+        + "\n".join(lines)
+        + "\nGive the study another name, use another storage, or undo the change."
+    )
+
+
+def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
+    """Return a stored study's row.
+
+    Args:
+        connection: A transaction.
+        key: The study.
+
+    Returns:
+        Its row in ``ecd_studies``.
+
+    Raises:
+        StudyNotFoundError: There is none; the message lists those that exist.
+    """
+    row = _stored_studies(connection, key.study).get((key.optimizer, key.stage.value))
+    if row is None:
+        existing = sorted({f"{row.study}/{row.optimizer}" for row in _all_studies(connection)})
+        raise StudyNotFoundError(
+            f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
+        )
+    return row
+
+
+def to_ref(row: sa.Row[Any]) -> StudyRef:
+    """Return a stored study's names and id."""
+    key = StudyKey(row.study, row.optimizer, Stage(row.stage))
+    return StudyRef(row.study_id, key, Direction(row.direction))
+
+
+def known_ids(connection: sa.Connection, keys: Iterable[StudyKey]) -> list[int]:
+    """Return the ids of those studies that exist."""
+    wanted = {(key.study, key.optimizer, key.stage.value) for key in keys}
+    return [
+        row.study_id
+        for row in _all_studies(connection)
+        if (row.study, row.optimizer, row.stage) in wanted
+    ]
+
+
+def list_studies(connection: sa.Connection) -> list[str]:
+    """Return the names of all studies, sorted."""
+    return sorted({row.study for row in _all_studies(connection)})
+
+
+def _all_studies(connection: sa.Connection) -> list[sa.Row[Any]]:
+    return list(connection.execute(sa.select(schema.studies)))
+
+
+def _stored_studies(connection: sa.Connection, study: str) -> dict[tuple[str, str], sa.Row[Any]]:
+    table = schema.studies
+    rows = connection.execute(sa.select(table).where(table.c.study == study))
+    return {(row.optimizer, row.stage): row for row in rows}
+
+
+def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> None:
+    task = spec.task_def
+    study_id = _create_in_optuna(connection, spec, key)
+    connection.execute(
+        sa.insert(schema.studies).values(
+            study_id=study_id,
+            study=key.study,
+            optimizer=key.optimizer,
+            stage=key.stage.value,
+            direction=task.direction.value,
+            identity=json.dumps(spec.identity(key.optimizer), sort_keys=True),
+            fingerprint=spec.fingerprint(key.optimizer),
+            target=_target(spec, key),
+        )
+    )
+
+
+def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
+    studies, task = optuna_schema.studies, spec.task_def
+    connection.execute(sa.insert(studies).values(study_name=key.name))
+    study_id = connection.execute(
+        sa.select(studies.c.study_id).where(studies.c.study_name == key.name)
+    ).scalar_one()
+    connection.execute(
+        sa.insert(optuna_schema.study_directions).values(
+            study_id=study_id,
+            objective=0,
+            direction=optuna_schema.to_optuna_direction(task.direction),
+        )
+    )
+    # The name of the value, as Optuna's set_metric_names stores it for the dashboard.
+    connection.execute(
+        sa.insert(optuna_schema.study_system_attributes).values(
+            study_id=study_id,
+            key="study:metric_names",
+            value_json=json.dumps([task.metric]),
+        )
+    )
+    attributes = {
+        "study": spec.name,
+        "optimizer": key.optimizer,
+        "stage": key.stage.value,
+        "task": spec.task.name,
+        "fingerprint": spec.fingerprint(key.optimizer),
+    }
+    connection.execute(
+        sa.insert(optuna_schema.study_user_attributes),
+        [
+            {"study_id": study_id, "key": name, "value_json": json.dumps(value)}
+            for name, value in attributes.items()
+        ],
+    )
+    return int(study_id)
+
+
+def _set_target(
+    connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]
+) -> None:
+    target = _target(spec, key)
+    if row.target != target:
+        table = schema.studies
+        statement = sa.update(table).where(table.c.study_id == row.study_id)
+        connection.execute(statement.values(target=target))
+
+
+def _target(spec: StudySpec, key: StudyKey) -> int | None:
+    return spec.trials(key.optimizer) if key.stage is Stage.SEARCH else None
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*old, *new}):
+        before, after = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _differences(before, after, f"{path}{name}.")
+        elif before != after:
+            yield f"{path}{name}", before, after
+
+
+_ABSENT = object()
+
+
+def _show(value: Any) -> str:
+    return "(not there)" if value is _ABSENT else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,164 @@
+"""The memory behind a view: one study's trials, in the form in which samplers read them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["ViewStorage", "frozen_trial"]
+
+_ONLY_STUDY = 0
+
+
+def frozen_trial(number: int, state: TrialState, **parts: Any) -> FrozenTrial:
+    """Return a trial whose id is its number.
+
+    Args:
+        number: Trial number.
+        state: Its state.
+        **parts: Any of params, distributions, system_attrs, intermediate_values, values.
+
+    Returns:
+        Optuna's record.
+    """
+    return FrozenTrial(
+        trial_id=number,
+        number=number,
+        state=state,
+        value=None,
+        values=parts.get("values"),
+        datetime_start=None,
+        datetime_complete=None,
+        params=parts.get("params", {}),
+        distributions=parts.get("distributions", {}),
+        user_attrs={},
+        system_attrs=parts.get("system_attrs", {}),
+        intermediate_values=parts.get("intermediate_values", {}),
+    )
+
+
+class ViewStorage(BaseStorage):
+    """One study in memory; a trial's id is its number, so that ids agree between processes.
+
+    Optuna's own InMemoryStorage copies every trial deeply on its way in and numbers trials by
+    the order of their arrival; a view needs neither. For one thread at a time.
+
+    Args:
+        name: Name of the study.
+        direction: Its direction.
+    """
+
+    def __init__(self, name: str, direction: StudyDirection) -> None:
+        self._name, self._direction = name, direction
+        self.trials: list[FrozenTrial] = []
+        self.study_attrs: dict[str, Any] = {}
+        self.changed_study_attrs: dict[str, Any] = {}
+
+    # What samplers write.
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Append a provisional running trial."""
+        number = len(self.trials)
+        self.trials.append(frozen_trial(number, TrialState.RUNNING))
+        return number
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Set a parameter."""
+        trial = self.trials[trial_id]
+        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        trial.distributions[param_name] = distribution
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Note something with a trial."""
+        self.trials[trial_id].system_attrs[key] = value
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Note something with the study; the caller stores what has changed."""
+        self.study_attrs[key] = value
+        self.changed_study_attrs[key] = value
+
+    # What samplers read.
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return trials by number; never a waiting one, or ``Study.ask`` would take it."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.state is not TrialState.WAITING and (states is None or trial.state in states)
+        ]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial."""
+        return self.trials[trial_id]
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return what samplers noted with the study."""
+        return self.study_attrs
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return nothing: no sampler reads them."""
+        return {}
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the only study."""
+        return _ONLY_STUDY
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the study's name."""
+        return self._name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the one direction."""
+        return [self._direction]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return the only study."""
+        return [
+            FrozenStudy(self._name, self._direction, {}, self.study_attrs, study_id=_ONLY_STUDY)
+        ]
+
+    # What no sampler does to a view.
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """Refuse: a view holds one study."""
+        raise NotImplementedError
+
+    def delete_study(self, study_id: int) -> None:
+        """Refuse: a view is not where studies end."""
+        raise NotImplementedError
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Refuse: it would be lost."""
+        raise NotImplementedError
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Refuse: trials end in the database."""
+        raise NotImplementedError
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        """Refuse: it would be lost."""
+        raise NotImplementedError
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Refuse: it would be lost."""
+        raise NotImplementedError

@@ -1,0 +1,3 @@
+"""Alembic migrations of our own tables; Optuna's are left to Optuna."""
+
+__all__: list[str] = []

@@ -1,0 +1,337 @@
+"""The shared store of trials: the facade over Optuna's schema and our own tables."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import _leases
+from ecd_tune.store._asking import Asker
+from ecd_tune.store._creation import prepare_schema
+from ecd_tune.store._engine import Database
+from ecd_tune.store._queue import QueueItem, queue_items, take_foreign
+from ecd_tune.store._rows import StudyRef, lock_studies
+from ecd_tune.store._studies import (
+    check_fingerprint,
+    create_studies,
+    find_study,
+    known_ids,
+    list_studies,
+    to_ref,
+)
+from ecd_tune.store._telling import tell
+from ecd_tune.store.read import (
+    Event,
+    Progress,
+    WorkerRecord,
+    read_events,
+    read_progress,
+    read_trials,
+    read_workers,
+)
+from ecd_tune.store.samplers import check_sampler
+from ecd_tune.store.url import DEFAULT_URL
+from ecd_tune.store.workers import Worker, register
+
+__all__ = ["LEASE_SECONDS", "Store"]
+
+LEASE_SECONDS = 30.0
+
+
+class Store:
+    """The shared database of studies and trials.
+
+    All methods may be called from several threads at once: each takes a connection of its own
+    for one transaction. A worker renews its leases from a heartbeat thread while the main
+    thread runs trials. After a fork, open a store of its own in the child.
+
+    Use :meth:`open`, and the store as a context manager.
+
+    Args:
+        database: The database, its schema prepared.
+        lease_seconds: Length of a lease; renew every third of it.
+    """
+
+    def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._database = database
+        self._refs: dict[StudyKey, StudyRef] = {}
+        self._checked: dict[StudyKey, StudySpec] = {}
+        self._refs_lock = threading.Lock()
+        self._asker = Asker(database, lease_seconds)
+        self.lease_seconds = lease_seconds
+
+    @classmethod
+    def open(
+        cls, url: str = DEFAULT_URL, *, create: bool = True, lease_seconds: float = LEASE_SECONDS
+    ) -> Store:
+        """Open a store; several processes may do so at the same moment.
+
+        Args:
+            url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+            create: Create or migrate the tables where needed.
+            lease_seconds: Length of a lease.
+
+        Returns:
+            The store.
+
+        Raises:
+            StorageUrlError: The URL is not supported.
+            StorageUnavailableError: The database cannot be reached, read or written.
+            StoreError: Its tables do not fit this version of ecd_tune.
+        """
+        database = Database(url)
+        try:
+            prepare_schema(database, create=create)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, lease_seconds)
+
+    @property
+    def url(self) -> str:
+        """The URL, its password hidden."""
+        return self._database.shown
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    # Studies.
+
+    def create(self, spec: StudySpec) -> None:
+        """Create a study's Optuna studies, one per optimizer and stage, where they are not there.
+
+        Args:
+            spec: The study.
+
+        Raises:
+            FingerprintMismatchError: It is there, made from a study file that says something else.
+            SpecError: The sampler does not take the options given.
+        """
+        check_sampler(spec)
+        with self._database.write() as connection:
+            create_studies(connection, spec)
+
+    def studies(self) -> list[str]:
+        """Return the names of all studies, sorted."""
+        with self._database.read() as connection:
+            return list_studies(connection)
+
+    def identity(self, key: StudyKey) -> dict[str, Any]:
+        """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
+
+        Args:
+            key: The study.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        with self._database.read() as connection:
+            identity: dict[str, Any] = json.loads(find_study(connection, key).identity)
+            return identity
+
+    # Trials, from the queue to the result.
+
+    def ask(self, spec: StudySpec, optimizer: str, *, count: int, worker: Worker) -> list[Lease]:
+        """Lease trials of the search: queued ones first, then new ones from the sampler.
+
+        However many workers ask, never more than ``spec.trials(optimizer)`` trials come to
+        count: finished ones, lost attempts left out, leased ones and queued ones.
+
+        Args:
+            spec: The study.
+            optimizer: Key of the optimizer.
+            count: How many at the most.
+            worker: Who asks.
+
+        Returns:
+            The leases; none when nothing is left to hand out at this moment, because the search
+            is complete or the rest of it runs elsewhere.
+
+        Raises:
+            StudyNotFoundError: The study was not created here.
+            FingerprintMismatchError: It was created from a study file that says something else.
+        """
+        return self._asker.ask(self._checked_ref(spec, optimizer), spec, optimizer, count, worker)
+
+    def queue(self, key: StudyKey, items: Sequence[QueueItem]) -> int:
+        """Queue trials whose hyperparameters are known; a label is queued once for ever.
+
+        Args:
+            key: The study.
+            items: What to queue.
+
+        Returns:
+            How many labels were new.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        ref = self._ref(key)
+        with self._database.write() as connection:
+            return queue_items(connection, ref, items)
+
+    def claim(self, key: StudyKey, *, count: int, worker: Worker) -> list[Lease]:
+        """Lease queued trials only, the longest waiting first.
+
+        Args:
+            key: The study.
+            count: How many at the most.
+            worker: Who asks.
+
+        Returns:
+            The leases.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        ref = self._ref(key)
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            take_foreign(connection, ref)
+            register(connection, self._database, worker)
+            return _leases.claim_waiting(
+                connection, self._database, ref, count, worker, self.lease_seconds
+            )
+
+    def tell(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Store results, in one transaction.
+
+        Args:
+            results: Leases and what came out.
+
+        Returns:
+            For each result whether it was taken. False: the lease had expired and the trial was
+            given to somebody else; the late result is refused and noted as an event.
+        """
+        if not results:
+            return []
+        with self._database.write() as connection:
+            return tell(connection, self._database, results)
+
+    def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Put off the expiry of leases to a whole lease's length from now.
+
+        Args:
+            leases: The leases in hand.
+
+        Returns:
+            For each lease whether it still stands.
+        """
+        if not leases:
+            return []
+        with self._database.write() as connection:
+            return _leases.renew(connection, self._database, leases, self.lease_seconds)
+
+    def release(self, leases: Sequence[Lease]) -> int:
+        """Give trials back unfinished: they are queued again at once.
+
+        Args:
+            leases: The leases in hand; those that do not stand any more are passed over.
+
+        Returns:
+            How many were queued again.
+        """
+        reasons = {lease.token: "interrupted: its worker was told to stop" for lease in leases}
+        if not reasons:
+            return 0
+        with self._database.write() as connection:
+            return _leases.requeue(connection, self._database, reasons, "released")
+
+    def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
+        """Queue the trials of dead workers again, each exactly once.
+
+        A worker is dead when its lease has expired, or when it was a process of this very
+        machine that is no more.
+
+        Args:
+            keys: Look at these studies only; None for all. Unknown ones are passed over.
+
+        Returns:
+            How many trials were queued again.
+        """
+        with self._database.read() as connection:
+            study_ids = None if keys is None else known_ids(connection, keys)
+            lost = _leases.find_lost(connection, self._database, study_ids)
+        if not lost:
+            return 0
+        with self._database.write() as connection:
+            return _leases.requeue(connection, self._database, lost, "lost")
+
+    # Reading.
+
+    def trials(self, key: StudyKey, *, curves: bool = True) -> list[TrialRecord]:
+        """Read all trials of one study, lost attempts included.
+
+        Args:
+            key: The study.
+            curves: Read the curves too.
+
+        Returns:
+            Records by number.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        ref = self._ref(key)
+        with self._database.read() as connection:
+            return read_trials(connection, ref, curves=curves)
+
+    def progress(self, study: str) -> list[Progress]:
+        """Count the trials of a study; quick enough for a live display.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            One entry per optimizer and stage; none for an unknown study.
+        """
+        with self._database.read() as connection:
+            return read_progress(connection, study)
+
+    def workers(self) -> list[WorkerRecord]:
+        """Return all workers, the one seen last first."""
+        with self._database.read() as connection:
+            return read_workers(connection)
+
+    def events(self, study: str) -> list[Event]:
+        """Return what happened to a study, oldest first.
+
+        Args:
+            study: Name of the study.
+        """
+        with self._database.read() as connection:
+            return read_events(connection, study)
+
+    def _ref(self, key: StudyKey) -> StudyRef:
+        with self._database.read() as connection:
+            return to_ref(find_study(connection, key))
+
+    def _checked_ref(self, spec: StudySpec, optimizer: str) -> StudyRef:
+        key = spec.key(optimizer)
+        with self._refs_lock:
+            if self._checked.get(key) is not spec:
+                with self._database.read() as connection:
+                    row = find_study(connection, key)
+                check_fingerprint(spec, key, row.fingerprint, row.identity)
+                self._refs[key], self._checked[key] = to_ref(row), spec
+            return self._refs[key]

@@ -1,0 +1,238 @@
+"""A sampler's view of one study: the stored trials in memory, read on incrementally.
+
+Optuna's samplers read whole studies at every draw. A view gives them the database's trials from
+memory: at each :meth:`View.sync` only those are read that are new or were not finished before.
+Running trials are shown too, so that samplers keep away from points that somebody works on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, Trial
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.errors import StoreError
+from ecd_tune.records import Params, Scalar
+from ecd_tune.space import Space, Suggester
+from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store._rows import StudyRef
+from ecd_tune.store._view_storage import ViewStorage, frozen_trial
+
+__all__ = ["Point", "View"]
+
+_SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
+_CHUNK = 1000
+# Samplers write these for other processes that draw at the same moment; here a trial becomes
+# visible to others with all its parameters at once, so they would say the same thing twice.
+_REDUNDANT = ("tpe:relative_params", "gp:relative_params")
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a sampler drew.
+
+    Attributes:
+        params: All hyperparameters, fixed ones included.
+        distributions: Of those that were drawn.
+        system_attrs: What the sampler noted with the trial.
+    """
+
+    params: Params
+    distributions: Mapping[str, BaseDistribution]
+    system_attrs: Mapping[str, Any]
+
+
+class View:
+    """The stored trials of one study, as Optuna's samplers see them. For one thread at a time.
+
+    Args:
+        ref: The study.
+    """
+
+    def __init__(self, ref: StudyRef) -> None:
+        self._ref = ref
+        direction = optuna_schema.to_optuna_direction(ref.direction)
+        self._storage = ViewStorage(ref.key.name, direction)
+        self._study = optuna.load_study(
+            study_name=ref.key.name,
+            storage=self._storage,
+            sampler=RandomSampler(),
+            pruner=NopPruner(),
+        )
+        self._ids: list[int] = []
+        self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
+
+    @property
+    def next_number(self) -> int:
+        """The number of the first trial that is not in the database, as far as the view knows."""
+        return len(self._ids)
+
+    @property
+    def changed_study_attrs(self) -> dict[str, Any]:
+        """What samplers noted with the study since the last sync."""
+        return self._storage.changed_study_attrs
+
+    def sync(self, connection: sa.Connection) -> None:
+        """Take over what changed in the database, and forget what was drawn and not adopted.
+
+        Args:
+            connection: A transaction.
+
+        Raises:
+            StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
+        """
+        del self._storage.trials[self.next_number :]
+        changed = []
+        for row in self._changed_rows(connection):
+            if (
+                row.number < self.next_number
+                and self._storage.trials[row.number].state is row.state
+            ):
+                continue
+            if row.number > self.next_number:
+                raise StoreError(
+                    f"study {self._ref.key.name}: trial {self.next_number} is missing in the "
+                    "database; restore it from a backup, or give the study another name"
+                )
+            self._place(row.trial_id, frozen_trial(row.number, row.state))
+            if row.state in _SHOWN:
+                changed.append(row)
+        for start in range(0, len(changed), _CHUNK):
+            self._fill(connection, changed[start : start + _CHUNK])
+        self._sync_attrs(connection)
+
+    def draw(self, space: Space, count: int, sampler: BaseSampler) -> list[Point]:
+        """Let a sampler draw points; they stay in the view as running trials until the next sync.
+
+        Args:
+            space: What to draw from.
+            count: How many points.
+            sampler: Who draws.
+
+        Returns:
+            The points, in order.
+        """
+        self._study.sampler = sampler
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return [self._suggest(space, self._study.ask()) for _ in range(count)]
+
+    def complete(self, space: Space, number: int, fixed: Params, sampler: BaseSampler) -> Point:
+        """Let a sampler draw what a queued trial leaves open.
+
+        Args:
+            space: What to draw from.
+            number: Number of the queued trial.
+            fixed: The values that were queued.
+            sampler: Who draws.
+
+        Returns:
+            The whole point.
+
+        Raises:
+            ValueError: A queued value is not one of the space's choices.
+        """
+        self._study.sampler = sampler
+        self._storage.trials[number] = frozen_trial(
+            number, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)}
+        )
+        with warnings.catch_warnings():
+            # A queued value outside a range is what somebody asked for.
+            warnings.simplefilter("ignore")
+            return self._suggest(space, Trial(self._study, number))
+
+    def adopt(self, trial_ids: Sequence[int]) -> None:
+        """Keep the drawn points: they are in the database now, under the numbers of the view.
+
+        Args:
+            trial_ids: Their ids, in the order in which they were drawn.
+        """
+        for trial_id in trial_ids:
+            self._open[trial_id] = self.next_number
+            self._ids.append(trial_id)
+        self._storage.changed_study_attrs = {}
+
+    def _suggest(self, space: Space, trial: Trial) -> Point:
+        params = space.suggest(cast(Suggester, trial))
+        frozen = self._storage.trials[trial.number]
+        return Point(
+            params={name: _plain(value) for name, value in params.items()},
+            distributions=frozen.distributions,
+            system_attrs={
+                key: value
+                for key, value in frozen.system_attrs.items()
+                if not key.startswith(_REDUNDANT) and key != "fixed_params"
+            },
+        )
+
+    def _changed_rows(self, connection: sa.Connection) -> Sequence[Any]:
+        trials = optuna_schema.trials
+        fresh = trials.c.number >= self.next_number
+        if self._open:
+            fresh = fresh | trials.c.trial_id.in_(list(self._open))
+        statement = (
+            sa.select(trials.c.trial_id, trials.c.number, trials.c.state)
+            .where(trials.c.study_id == self._ref.id, fresh)
+            .order_by(trials.c.number)
+        )
+        return connection.execute(statement).all()
+
+    def _place(self, trial_id: int, trial: FrozenTrial) -> None:
+        if trial.number == self.next_number:
+            self._ids.append(trial_id)
+            self._storage.trials.append(trial)
+        else:
+            self._storage.trials[trial.number] = trial
+        if trial.state.is_finished():
+            self._open.pop(trial_id, None)
+        else:
+            self._open[trial_id] = trial.number
+
+    def _fill(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
+        trials = {row.trial_id: self._storage.trials[row.number] for row in rows}
+        for row in _select(connection, optuna_schema.trial_params, "param_id", trials):
+            distribution = optuna_schema.parse_distribution(row.distribution_json)
+            trial = trials[row.trial_id]
+            trial.params[row.param_name] = distribution.to_external_repr(row.param_value)
+            trial.distributions[row.param_name] = distribution
+        for row in _select(connection, optuna_schema.trial_values, "trial_value_id", trials):
+            trials[row.trial_id].value = optuna_schema.to_value(row.value, row.value_type)
+        steps = "trial_intermediate_value_id"
+        for row in _select(connection, optuna_schema.intermediate_values, steps, trials):
+            value = optuna_schema.to_intermediate(
+                row.intermediate_value, row.intermediate_value_type
+            )
+            trials[row.trial_id].intermediate_values[row.step] = value
+        attributes = optuna_schema.trial_system_attributes
+        for row in _select(connection, attributes, "trial_system_attribute_id", trials):
+            trials[row.trial_id].system_attrs[row.key] = optuna_schema.load_attr(row.value_json)
+
+    def _sync_attrs(self, connection: sa.Connection) -> None:
+        table = optuna_schema.study_system_attributes
+        rows = connection.execute(
+            sa.select(table.c.key, table.c.value_json).where(table.c.study_id == self._ref.id)
+        )
+        self._storage.study_attrs = {key: optuna_schema.load_attr(text) for key, text in rows}
+        self._storage.changed_study_attrs = {}
+
+
+def _select(
+    connection: sa.Connection, table: sa.Table, order: str, trials: Mapping[int, FrozenTrial]
+) -> sa.CursorResult[Any]:
+    statement = sa.select(table).where(table.c.trial_id.in_(list(trials)))
+    return connection.execute(statement.order_by(table.c[order]))
+
+
+def _plain(value: Scalar) -> Scalar:
+    # Samplers return NumPy's floats too, which are equal but print differently.
+    return float(value) if isinstance(value, float) else value

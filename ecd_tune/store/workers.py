@@ -1,0 +1,145 @@
+"""Who works on the store: one row a process, so that a dead one can be told from a slow one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ecd_tune.store import schema
+from ecd_tune.store._engine import Database
+
+__all__ = ["Worker", "register", "touch"]
+
+_PACKAGES = ("ecd_tune", "optuna", "torch", "numpy")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process, told from every other that ever was.
+
+    Attributes:
+        host: Name of the machine.
+        boot_id: Which boot of the machine, and which process namespace (a container's process
+            numbers mean nothing outside); empty where the system does not say.
+        pid: Process number.
+        process_start: When it started, in clock ticks since boot; 0 where not known.
+        versions: Package to version.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    process_start: int
+    versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def current(cls) -> Worker:
+        """Return the worker that is this process."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), _boot_id(), pid, _process_start(pid) or 0, _versions())
+
+    @property
+    def id(self) -> str:
+        """Key of the worker's row."""
+        text = f"{self.host}/{self.boot_id}/{self.pid}/{self.process_start}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def name(self) -> str:
+        """``host:pid``, as people read it."""
+        return f"{self.host}:{self.pid}"
+
+    @property
+    def is_dead(self) -> bool:
+        """True only when this process can know: same machine, same boot, and no such process."""
+        if not self.boot_id or (self.host, self.boot_id) != (socket.gethostname(), _boot_id()):
+            return False
+        return not _is_hidden(self.pid) and _process_start(self.pid) != self.process_start
+
+
+def register(connection: sa.Connection, database: Database, worker: Worker) -> None:
+    """Write the worker's row where it is not there yet, and note that it was seen.
+
+    Args:
+        connection: A write transaction.
+        database: For its clock.
+        worker: The worker.
+    """
+    if touch(connection, database, worker.id) == 0:
+        connection.execute(
+            sa.insert(schema.workers).values(
+                id=worker.id,
+                host=worker.host,
+                boot_id=worker.boot_id,
+                pid=worker.pid,
+                process_start=worker.process_start,
+                versions=json.dumps(dict(worker.versions)),
+                started_at=database.now,
+                seen_at=database.now,
+            )
+        )
+
+
+def touch(connection: sa.Connection, database: Database, worker_id: str) -> int:
+    """Note that a worker was seen just now.
+
+    Args:
+        connection: A write transaction.
+        database: For its clock.
+        worker_id: Key of the worker's row.
+
+    Returns:
+        1, or 0 when the worker has no row.
+    """
+    workers = schema.workers
+    statement = sa.update(workers).where(workers.c.id == worker_id).values(seen_at=database.now)
+    return connection.execute(statement).rowcount
+
+
+def _boot_id() -> str:
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_hidden(pid: int) -> bool:
+    # Where /proc is mounted with hidepid, another user's process looks as if it were gone.
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not (_PROC / str(pid)).exists()
+    except OSError:
+        return False
+    return False
+
+
+def _process_start(pid: int) -> int | None:
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    # The second field is the command in parentheses, which may hold anything.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
