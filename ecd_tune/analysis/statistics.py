@@ -12,6 +12,7 @@ and no average is formed that would hide it. Two intervals are used, both withou
 from __future__ import annotations
 
 import math
+import statistics as exact  # sums as fractions: no rounding, no overflow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,10 +100,18 @@ def quantile(values: Sequence[float], share: float) -> float:
     below, above = ordered[lower], ordered[min(lower + 1, len(ordered) - 1)]
     if weight == 0 or below == above:
         return below
+    if math.isinf(below) or math.isinf(above):
+        return _nearest_infinity(below, above, weight)
+    # Halved, so that the distance of two huge numbers does not overflow; then kept between them,
+    # which rounding alone would not promise.
+    middle = 2 * (below / 2 + weight * (above / 2 - below / 2))
+    return min(max(middle, below), above)
+
+
+def _nearest_infinity(below: float, above: float, weight: float) -> float:
     if math.isinf(below) and math.isinf(above):
         return below if weight < 0.5 else above
-    # Not (1 - w) * a + w * b, which need not stay between the two.
-    return below + weight * (above - below)
+    return below if math.isinf(below) else above
 
 
 def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
@@ -201,14 +210,8 @@ def _note(values: Sequence[float]) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return math.fsum(value / len(values) for value in values)
+    return float(exact.mean(values))
 
 
 def _sd(values: Sequence[float]) -> float:
-    # Scaled, so that values near 1e-200 or 1e200 neither vanish nor overflow when squared.
-    mean = _mean(values)
-    largest = max(abs(value - mean) for value in values)
-    if largest == 0 or len(set(values)) == 1:
-        return 0.0
-    total = math.fsum(((value - mean) / largest) ** 2 for value in values)
-    return largest * math.sqrt(total / (len(values) - 1))
+    return float(exact.stdev(values))

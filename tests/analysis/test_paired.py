@@ -1,0 +1,132 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from ecd_tune.analysis import compare_paired, holm, signed_rank_p
+from ecd_tune.records import Direction
+
+MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
+
+
+def enumerate_p(differences):
+    """Count all sign patterns: the definition of the test."""
+    kept = [d for d in differences if d != 0]
+    ranks = stats.rankdata(np.abs(kept))
+    observed = abs(sum(r * math.copysign(1, d) for r, d in zip(ranks, kept, strict=True)))
+    patterns = list(itertools.product((-1, 1), repeat=len(kept)))
+    sums = [abs(sum(s * r for s, r in zip(signs, ranks, strict=True))) for signs in patterns]
+    return sum(total >= observed for total in sums) / len(patterns)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
+def test_p_with_ties_and_zeros_is_the_count_of_sign_patterns(differences):
+    assert signed_rank_p(differences) == pytest.approx(enumerate_p(differences))
+
+
+@pytest.mark.parametrize("n", [5, 12, 40])
+def test_p_without_ties_is_scipys(n):
+    differences = np.random.default_rng(n).normal(0.3, 1, n)
+    expected = stats.wilcoxon(differences, method="exact").pvalue
+    assert signed_rank_p(differences) == pytest.approx(expected, rel=1e-9)
+
+
+def test_p_of_equal_sides_is_one():
+    assert signed_rank_p([0.0, 0.0]) == 1.0
+
+
+def test_infinite_differences_have_the_largest_rank():
+    assert signed_rank_p([math.inf, 1.0, 2.0]) == signed_rank_p([9.0, 1.0, 2.0])
+    assert signed_rank_p([-math.inf, 1.0, 2.0]) == signed_rank_p([-9.0, 1.0, 2.0])
+
+
+def test_hundreds_of_pairs_are_counted_too():
+    differences = np.random.default_rng(0).normal(0.0, 1, 300)
+    expected = stats.wilcoxon(differences, method="approx").pvalue
+    assert signed_rank_p(differences) == pytest.approx(expected, abs=2e-3)
+
+
+def test_only_common_seeds_are_compared():
+    found = compare_paired({1: 1.0, 2: 2.0, 3: 3.0}, {2: 3.0, 3: 3.0, 4: 0.0}, MIN)
+    assert (found.pairs, found.wins, found.losses, found.ties) == (2, 1, 0, 1)
+    assert (found.median, found.mean) == (-0.5, -0.5)
+
+
+@pytest.mark.parametrize(("direction", "wins"), [(MIN, 0), (MAX, 6)])
+def test_direction_decides_who_wins(direction, wins):
+    first = {seed: 0.9 + seed / 1000 for seed in range(6)}
+    second = dict.fromkeys(range(6), 0.8)
+    found = compare_paired(first, second, direction)
+    assert (found.wins, found.losses) == (wins, 6 - wins)
+    assert found.median == pytest.approx(0.1025)
+    assert found.median_interval.low == pytest.approx(0.1)
+    assert found.p_value == pytest.approx(2 / 2**6)
+
+
+def test_sides_are_symmetric():
+    rng = np.random.default_rng(1)
+    first = dict(enumerate(rng.lognormal(size=9)))
+    second = dict(enumerate(rng.lognormal(size=9)))
+    one, other = compare_paired(first, second, MIN), compare_paired(second, first, MIN)
+    assert (one.wins, one.losses) == (other.losses, other.wins)
+    assert one.median == -other.median
+    assert one.p_value == other.p_value
+
+
+def test_logarithms_give_ratios():
+    first = {seed: 10.0**-seed for seed in range(7)}
+    second = {seed: 100 * value for seed, value in first.items()}
+    found = compare_paired(first, second, MIN, log=True)
+    assert found.median == pytest.approx(-2)
+    assert (found.median_interval.low, found.median_interval.high) == pytest.approx((-2, -2))
+
+
+def test_an_exact_zero_is_better_than_any_positive_value():
+    found = compare_paired({0: 0.0, 1: 0.0}, {0: 1e-300, 1: 0.0}, MIN, log=True)
+    assert (found.wins, found.ties) == (1, 1)
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_diverged_run_loses_and_two_tie(direction):
+    worst = direction.sign * math.inf
+    found = compare_paired({0: worst, 1: worst, 2: 1.0}, {0: 1.0, 1: worst, 2: worst}, direction)
+    assert (found.wins, found.losses, found.ties) == (1, 1, 1)
+    assert (found.mean, found.mean_interval) == (None, None)
+
+
+def test_mostly_diverged_has_no_finite_difference():
+    found = compare_paired(dict.fromkeys(range(6), math.inf), dict.fromkeys(range(6), 1.0), MIN)
+    assert found.median == math.inf
+    assert found.p_value == pytest.approx(2 / 64)
+
+
+def test_nothing_in_common():
+    found = compare_paired({1: 1.0}, {2: 1.0}, MIN)
+    assert found.pairs == 0
+    assert (found.median, found.p_value, found.share_interval) == (None, None, None)
+
+
+def test_equal_accuracies_give_no_nonsense():
+    same = dict.fromkeys(range(10), 0.97)
+    found = compare_paired(same, same, MAX)
+    assert (found.ties, found.median, found.p_value) == (10, 0.0, 1.0)
+    assert found.mean_interval is None
+
+
+def test_holm_by_hand():
+    # 0.01 * 3, then 0.02 * 2, then the running maximum holds the last one up.
+    assert holm([0.03, 0.01, None, 0.02]) == pytest.approx((0.04, 0.03, None, 0.04))
+    assert holm([0.6, 0.9]) == (1.0, 1.0)
+    assert holm([]) == ()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_keeps_order_and_never_lowers(p_values):
+    adjusted = holm(p_values)
+    assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert all(adjusted[a] <= adjusted[b] for a, b in itertools.pairwise(order))
