@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import IO
 
 __all__ = ["StopFlag"]
 
@@ -66,19 +65,21 @@ class StopFlag:
         """The process's exit status: ``128 + signal``, or 0 when none came."""
         return 128 + self.signal if self.signal else 0
 
-    def follow(self, stream: IO[bytes]) -> None:
-        """Set the flag, as SIGHUP does, when ``stream`` ends.
+    def follow(self, descriptor: int) -> None:
+        """Set the flag, as SIGHUP does, when a pipe ends.
 
         A launcher keeps the other end of a worker's standard input open and never writes: when
         the launcher dies, however suddenly, its workers leave too.
 
         Args:
-            stream: Read to its end from a thread of its own.
+            descriptor: File descriptor, read to its end from a thread of its own. Not a file
+                object: its lock would be held at the interpreter's end.
         """
-        threading.Thread(target=self._await_end, args=(stream,), daemon=True).start()
+        threading.Thread(target=self._await_end, args=(descriptor,), daemon=True).start()
 
-    def _await_end(self, stream: IO[bytes]) -> None:
-        stream.read()
+    def _await_end(self, descriptor: int) -> None:
+        while os.read(descriptor, 4096):
+            pass
         self.signal = self.signal or signal.SIGHUP
         self._event.set()
 

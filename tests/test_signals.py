@@ -40,8 +40,8 @@ def test_no_signal_means_status_zero() -> None:
 
 def test_end_of_a_followed_stream_counts_as_a_hangup() -> None:
     read, write = os.pipe()
-    with StopFlag() as stop, os.fdopen(read, "rb") as stream:
-        stop.follow(stream)
+    with StopFlag() as stop:
+        stop.follow(read)
         assert not stop.wait(0.05)
         os.close(write)
         assert stop.wait(5)

@@ -67,7 +67,7 @@ class Meter:
             progress: One entry a study key.
             now: Clock in seconds.
         """
-        self.done = sum(p.counted for p in progress if p.key.optimizer in self._spec.optimizers)
+        self.done = sum(p.finished for p in progress if p.key.optimizer in self._spec.optimizers)
         self._now = now
         if self._first < 0:
             self._first = self.done
@@ -80,9 +80,10 @@ class Meter:
 
     def describe(self, workers: int) -> str:
         """Say in one line how far the run is."""
-        left = (self.total - self.done) / self.rate if self.rate else None
+        left = (self.total - self.done) / self.rate if self.rate and workers else None
         about = "" if left is None else f", about {left:.0f} s left"
-        return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}, {workers} workers"
+        by = f", {workers} worker{'s' * (workers != 1)}" if workers else ""
+        return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}{by}"
 
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:
@@ -151,11 +152,11 @@ class _Live:
             confirm = by_key[self._spec.key(key, Stage.CONFIRM)]
             table.add_row(
                 key,
-                f"{search.counted}/{self._meter.goal(key, Stage.SEARCH)}",
+                f"{search.finished}/{self._meter.goal(key, Stage.SEARCH)}",
                 _number(search.best),
                 str(search.pruned),
                 str(search.failed),
-                f"{confirm.counted}/{self._meter.goal(key, Stage.CONFIRM)}",
+                f"{confirm.finished}/{self._meter.goal(key, Stage.CONFIRM)}",
             )
         return Group(table, Text(f"  {self._meter.describe(workers)}"))
 

@@ -77,9 +77,9 @@ def _watch(store: Store, spec: StudySpec, pool: LocalWorkers, stop: StopFlag) ->
     from ecd_tune.cli.display import make_display
 
     with make_display(spec, sys.stdout.isatty()) as display:
-        while pool.running() and not stop.wait(_POLL_SECONDS):
-            display.update(store.progress(spec.name), pool.running())
-        display.update(store.progress(spec.name), pool.running())
+        while (running := pool.running()) and not stop.wait(_POLL_SECONDS):
+            display.update(store.progress(spec.name), running)
+        display.update(store.progress(spec.name), 0)
 
 
 def _explain(failures: list[WorkerFailure]) -> None:

@@ -51,7 +51,7 @@ def worker(
 
     with StopFlag() as stop, Store.open(storage) as store:
         if follow_stdin:
-            stop.follow(sys.stdin.buffer)
+            stop.follow(sys.stdin.fileno())
         summary = StudyWorker(store, spec, stop, on_told=say).run()
     end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
     logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)

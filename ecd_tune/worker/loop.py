@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _CONFIRM_BATCH = 100
 _IDLE_SECONDS = 0.25
+_REAP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class StudyWorker:
         self._worker = Worker.current()
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._queued: set[str] = set()
+        self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -83,7 +86,7 @@ class StudyWorker:
         return replace(self._summary, interrupted=self._stop())
 
     def _next_leases(self) -> list[Lease]:
-        self._store.reap(self._keys())
+        self._reap()
         for optimizer in self._by_need(Stage.SEARCH):
             leases = self._store.ask(
                 self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
@@ -126,6 +129,13 @@ class StudyWorker:
         )
         self._on_told(self._summary)
 
+    def _reap(self) -> None:
+        if time.monotonic() >= self._reap_due:
+            lost = self._store.reap(self._keys())
+            if lost:
+                _log.info("%d trials of workers that are gone were queued again", lost)
+            self._reap_due = time.monotonic() + _REAP_SECONDS
+
     def _keys(self) -> list[StudyKey]:
         return [self._spec.key(key, stage) for key in self._spec.optimizers for stage in Stage]
 
@@ -142,8 +152,8 @@ class StudyWorker:
         return sorted(self._spec.optimizers, key=lambda key: progress[key].running)
 
     def _search_complete(self, optimizer: str) -> bool:
-        counted = self._progress(Stage.SEARCH)[optimizer].counted
-        return counted >= self._spec.trials(optimizer)
+        finished = self._progress(Stage.SEARCH)[optimizer].finished
+        return finished >= self._spec.trials(optimizer)
 
     def _complete(self) -> bool:
         searches = all(self._search_complete(key) for key in self._spec.optimizers)

@@ -1,0 +1,112 @@
+"""What each command answers, to right and to wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ecd_tune.cli.main import app
+from ecd_tune.spec import find_study, load_study
+from ecd_tune.store import Store
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def test_every_command_has_help_and_stands_in_the_readme(ecd_tune) -> None:
+    readme = (ROOT / "README.md").read_text()
+    listed = ecd_tune("--help").stdout
+    for command in COMMANDS:
+        assert f"ecd-tune {command}" in readme, command
+        assert command in listed
+        assert ecd_tune(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["studies"], ["show", "zakharov"], ["status"], ["best", "zakharov"]]
+)
+def test_commands_that_only_look_never_import_torch(
+    ecd_tune, tmp_path: Path, arguments: list[str]
+) -> None:
+    with Store.open(f"sqlite:///{tmp_path / 'ecd_tune.db'}") as store:
+        store.create(load_study(find_study("zakharov")))
+    result = ecd_tune(*arguments, python=("-X", "importtime"))
+    assert result.returncode == 0
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert "ecd_tune.cli.main" in imported
+    assert not {"torch", "pandas", "sklearn", "plotly"} & imported
+
+
+def test_help_answers_quickly(ecd_tune) -> None:
+    ecd_tune("--help")  # compiles what is not compiled yet
+    best = min(_seconds(ecd_tune, "--help") for _ in range(3))
+    # The target is 0.7 s on an idle machine; tests share theirs, so a multiple of a bare
+    # interpreter with the command-line library is what is bounded.
+    bare = min(_seconds_bare() for _ in range(3))
+    assert best < max(0.7, 4 * bare)
+
+
+def _seconds(ecd_tune, *arguments: str) -> float:
+    begin = time.perf_counter()
+    ecd_tune(*arguments)
+    return time.perf_counter() - begin
+
+
+def _seconds_bare() -> float:
+    import subprocess
+
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import typer, rich, pydantic"], check=True)
+    return time.perf_counter() - begin
+
+
+def test_shipped_studies_are_listed(ecd_tune) -> None:
+    listed = json.loads(ecd_tune("studies", "--json").stdout)
+    by_name = {entry["name"]: entry for entry in listed}
+    assert {"zakharov", "ackley", "digits"} <= set(by_name)
+    assert by_name["zakharov"]["trials"] == 500
+    assert by_name["zakharov"]["steps"] == 250
+    assert "zakharov" in ecd_tune("studies").stdout
+    shown = ecd_tune("show", "zakharov").stdout
+    assert "delta_energy" in shown
+    assert "500 trials" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "zakharof"], r"unknown study 'zakharof'; did you mean 'zakharov'\?"),
+        (["run", "missing.toml"], r"missing\.toml: cannot be read"),
+        (["run", "zakharov", "--optimizers", "adamax"], r"no 'adamax'; it has .*ecdsep"),
+        (["run", "zakharov", "--storage", "mysql://h/d"], r"mysql"),
+        (["run", "zakharov", "--storage", "sqlite:///no/such/folder/x.db"], r"no/such/folder"),
+        (["status", "--storage", "sqlite:///absent.db"], r"absent\.db"),
+        (["report", "zakharov", "--format", "pdf"], r"--format pdf: allowed: md, html, csv, json"),
+        (["dashboard", "--host", "0.0.0.0"], r"no login"),
+    ],
+)
+def test_wrong_input_gets_a_clear_message(ecd_tune, arguments: list[str], expected: str) -> None:
+    result = ecd_tune(*arguments)
+    assert result.returncode == 2
+    assert re.search(expected, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_validate_names_file_key_and_rule(ecd_tune, write_study) -> None:
+    path = write_study()
+    assert "valid" in ecd_tune("validate", path).stdout
+    path.write_text(path.read_text().replace("low = 1.0, high = 4.0", "low = 0.5, high = 4.0"))
+    result = ecd_tune("validate", path)
+    assert result.returncode == 2
+    assert "[optimizers.ecdsep.space]: eta: value 0.5 must be >= 1" in result.stderr
+
+
+def test_a_database_password_is_shown_nowhere(ecd_tune) -> None:
+    result = ecd_tune("status", "--storage", "postgresql://me:hunter2@127.0.0.1:9/none")
+    assert result.returncode == 2
+    assert "hunter2" not in result.stderr + result.stdout

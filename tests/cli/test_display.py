@@ -1,0 +1,64 @@
+import pytest
+
+from ecd_tune.cli.display import Meter, make_display
+from ecd_tune.records import Direction, Stage
+from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.store import Progress
+
+
+@pytest.fixture
+def spec() -> StudySpec:
+    return parse_study(
+        {
+            "name": "small",
+            "task": {"name": "ackley"},
+            "budget": {"trials": 20, "steps": 5},
+            "confirmation": {"runs": 3},
+            "optimizers": {
+                "ecdsep": {
+                    "space": {"lr": {"low": 0.1, "high": 1}, "eta": 1.0},
+                    "references": [{"label": "paper", "params": {"lr": 0.4, "eta": 1.0}}],
+                }
+            },
+        }
+    )
+
+
+def progress(spec: StudySpec, search: int, confirm: int) -> list[Progress]:
+    return [
+        Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=search, best=0.25),
+        Progress(spec.key("ecdsep", Stage.CONFIRM), Direction.MINIMIZE, complete=confirm),
+        Progress(spec.key("other"), Direction.MINIMIZE, complete=99),
+    ]
+
+
+def test_meter_counts_references_and_leaves_other_optimizers_out(spec: StudySpec) -> None:
+    meter = Meter(spec, now=100.0)
+    assert meter.total == 20 + 2 * 3
+    meter.update(progress(spec, 6, 0), now=100.5)
+    meter.update(progress(spec, 16, 0), now=105.0)
+    # Six were there when the display began: they are done, but not work of this run.
+    assert meter.rate == pytest.approx(10 / 5)
+    assert meter.describe(2) == "16/26 trials, 2.0/s, about 5 s left, 2 workers"
+    meter.update(progress(spec, 20, 6), now=110.0)
+    assert meter.describe(0) == "26/26 trials, 2.0/s"
+
+
+def test_plain_display_prints_lines(spec: StudySpec, capsys: pytest.CaptureFixture[str]) -> None:
+    with make_display(spec, terminal=False) as display:
+        display.update(progress(spec, 6, 0), 1)
+        display.update(progress(spec, 7, 0), 1)  # too soon for a new line
+        display.update(progress(spec, 20, 6), 0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["6/26", "26/26"]
+    assert "best: ecdsep 0.25" in lines[0]
+
+
+def test_live_display_shows_both_stages(
+    spec: StudySpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_display(spec, terminal=True) as display:
+        display.update(progress(spec, 20, 4), 1)
+    shown = capsys.readouterr().out
+    assert "20/20" in shown
+    assert "4/6" in shown

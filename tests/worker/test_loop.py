@@ -1,0 +1,123 @@
+"""The worker's loop on a real SQLite store and real, short trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ecd_tune.objective import Objective
+from ecd_tune.records import Stage
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.store import Store
+from ecd_tune.worker import StudyWorker, WorkerSummary
+from ecd_tune.worker.confirmation import confirmation_items
+
+
+@pytest.fixture
+def spec() -> StudySpec:
+    return parse_study(
+        {
+            "name": "small",
+            "task": {"name": "zakharov", "n": 3},
+            "budget": {"trials": 9, "steps": 8, "batch": 4},
+            "sampler": {"name": "tpe"},
+            "confirmation": {"runs": 3, "task": {"start": "uniform"}},
+            "optimizers": {
+                "ecdsep": {
+                    "space": {"lr": {"low": 0.1, "high": 1}, "eta": {"low": 1, "high": 3}},
+                    "references": [{"label": "paper", "params": {"lr": 0.4, "eta": 1.0}}],
+                },
+                "adam": {"space": {"lr": {"low": 1e-3, "high": 1, "log": True}}},
+            },
+        }
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
+        yield store
+
+
+def test_search_and_confirmation_are_completed(spec: StudySpec, store: Store) -> None:
+    summary = StudyWorker(store, spec, StopFlag()).run()
+    assert summary == WorkerSummary(told=9 + 9 + 6 + 3)
+    for optimizer, runs in (("ecdsep", 6), ("adam", 3)):
+        search = store.trials(spec.key(optimizer))
+        confirm = store.trials(spec.key(optimizer, Stage.CONFIRM))
+        assert len(search) == 9
+        assert len(confirm) == runs
+        assert {r.seed for r in confirm} == {spec.confirm_seed(run) for run in range(3)}
+        best = min(search, key=lambda r: r.value if r.value is not None else 1e300)
+        assert [r.params for r in confirm if r.source == "best"] == [best.params] * 3
+
+
+def test_confirmation_sees_the_confirmation_task(spec: StudySpec, store: Store) -> None:
+    StudyWorker(store, spec, StopFlag()).run()
+    starts = {r.metrics["start"] for r in store.trials(spec.key("adam", Stage.CONFIRM))}
+    assert len(starts) == 3  # a start of its own for each seed
+    searched = {r.metrics["start"] for r in store.trials(spec.key("adam"))}
+    assert len(searched) == 1
+
+
+def test_one_worker_and_a_seed_give_the_same_study_bit_by_bit(
+    spec: StudySpec, tmp_path: Path
+) -> None:
+    found = []
+    for name in ("one.db", "two.db"):
+        with Store.open(f"sqlite:///{tmp_path / name}") as store:
+            StudyWorker(store, spec, StopFlag()).run()
+            keys = [spec.key(o, stage) for o in spec.optimizers for stage in Stage]
+            found.append(
+                [
+                    (r.number, r.params, r.value, r.metrics, r.curve)
+                    for k in keys
+                    for r in store.trials(k)
+                ]
+            )
+    assert found[0] == found[1]
+
+
+def test_an_interrupted_trial_is_queued_again(
+    spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = StopFlag()
+    evaluate = Objective.evaluate
+
+    def interrupted(self: Objective, requests, *, stop):  # type: ignore[no-untyped-def]
+        stop._event.set()
+        return evaluate(self, requests, stop=stop)
+
+    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    summary = StudyWorker(store, spec, stop).run()
+    assert summary.interrupted
+    assert summary.told == 0
+    progress = {p.key: p for p in store.progress("small")}[spec.key("ecdsep")]
+    assert (progress.waiting, progress.running, progress.lost) == (4, 0, 4)
+
+    monkeypatch.undo()
+    StudyWorker(store, spec, StopFlag()).run()
+    records = store.trials(spec.key("ecdsep"))
+    assert sum(r.counts for r in records) == 9
+    again = [r for r in records if r.attempt == 2]
+    lost = [r for r in records if r.lost]
+    assert [(r.params, r.seed) for r in again] == [(r.params, r.seed) for r in lost]
+
+
+def test_a_better_search_makes_new_confirmation_runs(spec: StudySpec, store: Store) -> None:
+    StudyWorker(store, spec, StopFlag()).run()
+    key = spec.key("adam")
+    first = confirmation_items(spec, "adam", store.trials(key))
+    assert first == confirmation_items(spec, "adam", store.trials(key))
+    worse = [r for r in store.trials(key) if r.number != _best_number(store, spec)]
+    second = confirmation_items(spec, "adam", worse)
+    assert not {item.label for item in first} & {item.label for item in second}
+    assert [item.seed for item in first] == [item.seed for item in second]
+
+
+def _best_number(store: Store, spec: StudySpec) -> int:
+    records = [r for r in store.trials(spec.key("adam")) if r.value is not None]
+    return min(records, key=lambda r: r.value or 0.0).number
