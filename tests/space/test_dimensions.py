@@ -1,0 +1,95 @@
+"""How the dimensions draw, and the ranges that they refuse."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecd_tune.errors import SpaceError
+from ecd_tune.space import Choice, Float, Int, Space
+
+
+def draws(dimension, count=2000):
+    rng = np.random.default_rng(0)
+    return np.array([dimension.draw(rng) for _ in range(count)])
+
+
+def test_float_is_uniform():
+    assert stats.kstest(draws(Float(2.0, 5.0)), stats.uniform(2, 3).cdf).pvalue > 0.01
+
+
+def test_log_float_is_uniform_in_the_logarithm():
+    logs = np.log10(draws(Float(1e-6, 1e2, log=True)))
+    assert stats.kstest(logs, stats.uniform(-6, 8).cdf).pvalue > 0.01
+
+
+def test_int_reaches_both_ends_evenly():
+    counts = np.bincount(draws(Int(1, 4)), minlength=5)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:]).pvalue > 0.01
+
+
+def test_log_int_follows_the_logarithm():
+    counts = np.bincount(draws(Int(1, 3, log=True)), minlength=4)[1:]
+    edges = np.log([0.5, 1.5, 2.5, 3.5])
+    expected = 2000 * np.diff(edges) / (edges[-1] - edges[0])
+    assert stats.chisquare(counts, expected).pvalue > 0.01
+
+
+def test_choice_draws_all_evenly():
+    values = draws(Choice(("a", "b", "c")))
+    assert stats.chisquare(np.unique(values, return_counts=True)[1]).pvalue > 0.01
+
+
+def test_choice_tells_types_apart():
+    choice = Choice((1, True, 1.0))
+    assert choice.contains(True)
+    assert not Choice((0, 1)).contains(True)
+    assert not Choice((0, 1)).contains(1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Float(1.0, 1.0), "low must be smaller than high"),
+        (lambda: Float(0.0, 1.0, log=True), "a log range needs low > 0"),
+        (lambda: Float(-1.0, 1.0, log=True), "a log range needs low > 0"),
+        (lambda: Float(0.0, float("inf")), "both must be finite"),
+        (lambda: Float(float("nan"), 1.0), "both must be finite"),
+        (lambda: Int(3, 2), "low must be smaller than high"),
+        (lambda: Choice((1,)), "at least two distinct"),
+        (lambda: Choice((1, 1)), "at least two distinct"),
+    ],
+)
+def test_impossible_dimensions_say_why(make, words):
+    with pytest.raises(SpaceError, match=words):
+        make()
+
+
+def test_grid_goes_through_all_points_last_fastest():
+    space = Space({"nu": Choice((1e-4, 1e-5)), "s": Choice((0, 1))})
+    assert [tuple(point.values()) for point in space.grid()] == [
+        (1e-4, 0),
+        (1e-4, 1),
+        (1e-5, 0),
+        (1e-5, 1),
+    ]
+
+
+def test_grid_counts_a_point_once_where_a_dimension_is_inactive():
+    space = Space({"s": Choice((0, 1)), "x": Choice((1, 2, 3), when={"s": (0,)})})
+    assert list(space.grid()) == [
+        {"s": 0, "x": 1},
+        {"s": 0, "x": 2},
+        {"s": 0, "x": 3},
+        {"s": 1},
+    ]
+
+
+def test_grid_of_a_range_is_refused_by_name():
+    with pytest.raises(SpaceError, match=r"lr = \[0.1, 1\]: a grid needs a list"):
+        next(Space({"lr": Float(0.1, 1.0)}).grid())
+
+
+def test_a_condition_must_name_what_stands_before():
+    with pytest.raises(SpaceError, match=r"does not stand before it; allowed: a"):
+        Space({"a": Choice((0, 1)), "x": Float(0.0, 1.0, when={"s": (0,)}), "s": Choice((0, 1))})

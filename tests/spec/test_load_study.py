@@ -1,0 +1,241 @@
+"""Shipped study files, the documented example, and what is said about wrong files."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ecd_tune.errors import SpecError, UnknownNameError
+from ecd_tune.records import Stage
+from ecd_tune.spec import find_study, load_study, parse_study, shipped_studies
+
+ROOT = Path(__file__).parents[2]
+
+GOOD = """
+name = "small"
+[task]
+name = "zakharov"
+[budget]
+trials = 10
+steps = 20
+[optimizers.ecdsep.space]
+lr = { low = 1e-2, high = 10.0, log = true }
+eta = 1.5
+[[optimizers.ecdsep.references]]
+label = "paper"
+params = { eta = 1.0 }
+"""
+
+
+def write(folder, text):
+    path = folder / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class TestShipped:
+    @pytest.mark.parametrize("name", sorted(shipped_studies()))
+    def test_loads_under_its_own_name(self, name):
+        spec = load_study(find_study(name))
+        assert spec.name == name
+        assert spec.title
+        assert spec.summary
+
+    @pytest.mark.parametrize("name", sorted(shipped_studies()))
+    def test_task_options_are_allowed_in_both_stages(self, name):
+        spec = load_study(find_study(name))
+        for stage in Stage:
+            for option, value in spec.task_options(stage).items():
+                assert spec.task_def.options[option].problem(value) is None
+
+    def test_synthetic_studies_follow_the_papers_protocol(self):
+        for name, steps in (("zakharov", 3500), ("ackley", 2000)):
+            spec = load_study(find_study(name))
+            assert (spec.budget.trials, spec.budget.steps) == (500, 250)
+            assert spec.sampler.name == "tpe"
+            assert spec.confirmation.runs >= 100
+            assert spec.steps(Stage.CONFIRM) == steps
+            assert spec.task_options(Stage.CONFIRM)["start"] == "uniform"
+            assert all(optimizer.references for optimizer in spec.optimizers.values())
+
+    def test_zakharov_has_the_papers_ranges(self):
+        optimizers = load_study(find_study("zakharov")).optimizers
+        ecdsep = {n: d.describe() for n, d in optimizers["ecdsep"].space.dimensions.items()}
+        assert ecdsep["lr"] == "[0.01, 10000]"
+        assert ecdsep["eta"] == "[1, 4]"
+        assert ecdsep["nu"] == "[1e-08, 1]"
+        assert ecdsep["delta_energy"] == "[0, 5]"
+        assert ecdsep["conserve_energy"] == "{true, false}"
+        assert optimizers["gdm"].space.dimensions["lr"].describe() == "[1e-08, 0.001]"
+        assert optimizers["bbi"].space.dimensions["lr"].describe() == "[0.0001, 0.01]"
+        assert optimizers["adam"].space.searched == ("lr", "beta1", "beta2", "eps")
+
+    def test_ackley_has_the_papers_constants(self):
+        spec = load_study(find_study("ackley"))
+        assert spec.task_options(Stage.SEARCH)["slope"] == 0.2
+        dimensions = spec.optimizers["ecdsep"].space.dimensions
+        assert (dimensions["delta_energy"].value, dimensions["F0"].value) == (0.0, 0.0)
+        assert dimensions["eta"].describe() == "[1, 10]"
+
+    def test_digits_searches_what_it_must_in_logarithmic_ranges(self):
+        spec = load_study(find_study("digits"))
+        assert spec.protocol == "clean"
+        assert spec.confirmation.runs == 10
+        wanted = {"lr", "eta", "nu", "delta_energy", "weight_decay", "conserve_energy"}
+        assert set(spec.optimizers["ecdsep"].space.searched) == wanted
+        assert list(spec.optimizers) == ["ecdsep", "sgd", "adam", "adamw"]
+        for optimizer in spec.optimizers.values():
+            for name in ("lr", "weight_decay"):
+                assert optimizer.space.dimensions[name].log
+
+    def test_loading_all_of_them_imports_no_torch(self):
+        code = (
+            "import sys; from ecd_tune.spec import *\n"
+            "for path in shipped_studies().values(): load_study(path)\n"
+            "sys.exit('torch' in sys.modules or 'optuna' in sys.modules)"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    def test_unknown_name_suggests_a_known_one(self):
+        with pytest.raises(UnknownNameError, match="did you mean 'zakharov'"):
+            find_study("zakarov")
+
+    def test_a_path_is_taken_as_it_is(self):
+        assert find_study("elsewhere/my.toml") == Path("elsewhere/my.toml")
+
+
+class TestDocumentation:
+    TEXT = (ROOT / "docs/study-files.md").read_text(encoding="utf-8")
+
+    def test_the_example_is_a_study(self):
+        example = re.search(r"```toml\n(.*?)```", self.TEXT, re.DOTALL).group(1)
+        spec = parse_study(tomllib.loads(example))
+        assert spec.optimizers["heavy-ball"].definition.name == "gdm"
+        assert spec.optimizers["heavy-ball"].references[0].label == "by-hand"
+        assert spec.sampler.options == {"n_startup_trials": 20}
+
+    def test_the_message_shown_is_the_message(self, tmp_path):
+        path = write(tmp_path, GOOD.replace("eta = 1.5", ""))
+        with pytest.raises(SpecError) as error:
+            load_study(path)
+        shown = re.search(r"^my-study\.toml (.*)$", self.TEXT, re.MULTILINE).group(1)
+        assert shown in str(error.value)
+
+    def test_every_task_and_option_is_named(self):
+        from ecd_tune.registry import OPTIMIZERS, TASKS
+
+        words = [d.name for d in (*TASKS, *OPTIMIZERS)]
+        words += [option for task in TASKS for option in task.options]
+        assert [word for word in words if f"`{word}`" not in self.TEXT] == []
+
+
+WRONG = {
+    "unknown key": ("trials = 10", "trails = 10", ["[budget]: trails", "unknown key"]),
+    "unknown top-level key": ('name = "small"', 'name = "small"\nseeds = 1', ["seeds", "unknown"]),
+    "missing table": ("[budget]\ntrials = 10\nsteps = 20", "", ["budget", "is missing"]),
+    "missing steps": ("steps = 20", "", ["[budget]: steps", "is missing"]),
+    "missing trials": ("trials = 10", "", ["[budget]: trials", "is missing", "grid"]),
+    "wrong type": ("steps = 20", 'steps = "many"', ["[budget]: steps", "'many'", "integer"]),
+    "negative steps": ("steps = 20", "steps = -1", ["[budget]: steps", "-1", "greater than"]),
+    "bad name": ('name = "small"', 'name = "a/b"', ["name", "'a/b'"]),
+    "empty range": ("high = 10.0", "high = 1e-2", ["ecdsep", "lr", "low must be smaller"]),
+    "log from zero": ("low = 1e-2", "low = 0.0", ["ecdsep", "lr: low = 0", "needs low > 0"]),
+    "unknown range key": ("log = true", "lgo = true", ["ecdsep", "lr", "'lgo'", "high, log, low"]),
+    "unknown task": ('"zakharov"', '"zakarov"', ["[task]", "'zakarov'", "mean 'zakharov'"]),
+    "unknown option": (
+        'name = "zakharov"',
+        'name = "zakharov"\nstarts = "ones"',
+        ["[task]: starts", "known: n, start, dtype"],
+    ),
+    "wrong option": (
+        'name = "zakharov"',
+        'name = "zakharov"\nstart = "left"',
+        ["[task]: start = 'left'", "'ones', 'uniform'"],
+    ),
+    "wrong option in the confirmation": (
+        "[budget]",
+        "[confirmation.task]\nn = 0\n[budget]",
+        ["[confirmation.task]: n = 0", ">= 1"],
+    ),
+    "unknown optimizer": (
+        "[optimizers.ecdsep.space]",
+        "[optimizers.lion.space]\n[optimizers.ecdsep.space]",
+        ["[optimizers.lion]", "unknown optimizer 'lion'", "ecdsep"],
+    ),
+    "unknown hyperparameter": (
+        "eta = 1.5",
+        "eta = 1.5\nbeta = 0.9",
+        ["[optimizers.ecdsep.space]: beta", "no such hyperparameter", "eta"],
+    ),
+    "value outside": ("eta = 1.5", "eta = 0.5", ["ecdsep.space]: eta", "0.5", ">= 1"]),
+    "range outside": ("low = 1e-2, high", "low = -1.0, high", ["lr: low = -1", "log range"]),
+    "missing eta": ("eta = 1.5", "", ["[optimizers.ecdsep.space]: eta", "is missing", ">= 1"]),
+    "reference outside": (
+        "{ eta = 1.0 }",
+        "{ eta = 0.0 }",
+        ["[optimizers.ecdsep.references.paper]: eta = 0.0", ">= 1"],
+    ),
+    "reference unknown": (
+        "{ eta = 1.0 }",
+        "{ eta = 1.0, beta = 1 }",
+        ["references.paper]: beta", "no such hyperparameter"],
+    ),
+    "reference without eta": (
+        "{ eta = 1.0 }",
+        "{ lr = 1.0 }",
+        ["references.paper]: eta", "is missing"],
+    ),
+    "reserved label": ('"paper"', '"best"', ["references", "'best'"]),
+    "repeated label": (
+        "[[optimizers",
+        '[[optimizers.ecdsep.references]]\nlabel = "paper"\nparams = { eta = 2.0 }\n[[optimizers',
+        ["references", "['paper', 'paper']", "must differ"],
+    ),
+    "unknown sampler": (
+        "[budget]",
+        '[sampler]\nname = "bayes"\n[budget]',
+        ["[sampler]: name", "'bayes'", "'tpe'"],
+    ),
+    "grid over a range": (
+        "[budget]",
+        '[sampler]\nname = "grid"\n[budget]',
+        ["[optimizers.ecdsep.space]: lr", "a grid needs a list"],
+    ),
+    "not TOML": ("[task]", "[task", ["is not valid TOML", "line 3"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_told_where_and_what(case, tmp_path):
+    old, new, words = WRONG[case]
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(SpecError) as error:
+        load_study(path)
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert [word for word in words if word not in message] == []
+
+
+def test_all_problems_are_named_at_once(tmp_path):
+    text = GOOD.replace("eta = 1.5", "beta = 1").replace("{ eta = 1.0 }", "{ eta = 0.0 }")
+    with pytest.raises(SpecError) as error:
+        load_study(write(tmp_path, text))
+    assert [line.split("]: ")[1][:9] for line in str(error.value).splitlines()] == [
+        "beta: 'ec",
+        "eta: is m",
+        "eta = 0.0",
+    ]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SpecError, match=r"none\.toml: cannot be read \(No such file"):
+        load_study(tmp_path / "none.toml")
+
+
+def test_a_good_file_loads(tmp_path):
+    spec = load_study(write(tmp_path, GOOD))
+    assert spec.optimizers["ecdsep"].references[0].params == {"eta": 1.0}

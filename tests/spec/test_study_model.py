@@ -1,0 +1,138 @@
+"""Seeds, lengths, options and the fingerprint of a study."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.records import Stage
+from ecd_tune.spec import StudySpec, parse_study
+
+TABLE = {
+    "name": "small",
+    "task": {"name": "zakharov", "n": 3},
+    "budget": {"trials": 10, "steps": 20},
+    "confirmation": {"steps": 70, "task": {"start": "uniform"}},
+    "optimizers": {
+        "ecdsep": {"space": {"lr": {"low": 0.1, "high": 1.0}, "eta": [1.0, 2.0]}},
+        "sgd": {"optimizer": "gdm", "space": {"lr": 0.1}},
+    },
+}
+
+
+def study(**changes):
+    return parse_study({**TABLE, **changes})
+
+
+def changed(path, value):
+    """The table with one value replaced, by a path of keys."""
+
+    def put(table, keys):
+        head, *rest = keys
+        return {**table, head: put(table.get(head, {}), rest) if rest else value}
+
+    return parse_study(put(TABLE, path))
+
+
+def test_options_are_filled_in_stage_by_stage():
+    assert study().task_options(Stage.SEARCH) == {"n": 3, "start": "ones", "dtype": "float64"}
+    assert study().task_options(Stage.CONFIRM)["start"] == "uniform"
+
+
+def test_confirmation_has_its_own_length_or_the_searchs():
+    assert [study().steps(stage) for stage in (Stage.SEARCH, Stage.CONFIRM)] == [20, 70]
+    assert study(confirmation={}).steps(Stage.CONFIRM) == 20
+
+
+def test_key_of_an_optimizer_is_its_registry_name_unless_said_otherwise():
+    spec = study()
+    assert spec.optimizers["ecdsep"].definition.name == "ecdsep"
+    assert spec.optimizers["sgd"].definition.name == "gdm"
+    assert spec.key("sgd", Stage.CONFIRM).name == "small/sgd/confirm"
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.data())
+def test_no_two_runs_share_a_seed(seed, other, data):
+    numbers = st.integers(0, 499_999)
+    a, b = study(seed=seed), study(seed=other)
+    search, confirm = data.draw(numbers), data.draw(numbers)
+    assert a.search_seed(search) != a.confirm_seed(confirm)
+    if seed != other:
+        assert a.search_seed(search) != b.search_seed(confirm)
+        assert a.confirm_seed(search) != b.confirm_seed(confirm)
+
+
+def test_grid_runs_its_points_and_no_more():
+    space = {"lr": [0.1, 0.2, 0.3], "eta": [1.0, 2.0]}
+    optimizers = {"ecdsep": {"space": space}}
+    for trials, expected in ((None, 6), (4, 4), (100, 6)):
+        budget = {"steps": 5} if trials is None else {"steps": 5, "trials": trials}
+        spec = study(sampler={"name": "grid"}, budget=budget, optimizers=optimizers)
+        assert spec.trials("ecdsep") == expected
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (["title"], "another"),
+            (["summary"], "another"),
+            (["budget", "trials"], 99),
+            (["confirmation", "runs"], 99),
+            (["confirmation", "references"], False),
+            (["optimizers", "ecdsep", "title"], "another"),
+            (["optimizers", "ecdsep", "references"], [{"label": "x", "params": {"eta": 1.0}}]),
+            (["optimizers", "adam"], {"space": {"lr": 0.1}}),
+            (["optimizers", "sgd", "space", "lr"], 0.2),
+            # A default that is spelled out means the same.
+            (["task", "start"], "ones"),
+            (["protocol"], "clean"),
+        ],
+    )
+    def test_what_does_not_change_a_trial(self, path, value):
+        assert changed(path, value).fingerprint("ecdsep") == study().fingerprint("ecdsep")
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (["seed"], 1),
+            (["protocol"], "paper"),
+            (["task", "n"], 4),
+            (["task", "dtype"], "float32"),
+            (["budget", "steps"], 21),
+            (["budget", "batch"], 2),
+            (["sampler"], {"name": "random"}),
+            (["sampler", "n_startup_trials"], 3),
+            (["confirmation", "steps"], 71),
+            (["confirmation", "task"], {}),
+            (["optimizers", "ecdsep", "space", "lr"], {"low": 0.1, "high": 2.0}),
+            (["optimizers", "ecdsep", "space", "lr"], {"low": 0.1, "high": 1.0, "log": True}),
+            (["optimizers", "ecdsep", "space", "eta"], 1.0),
+            (["optimizers", "ecdsep", "space", "nu"], 0.1),
+        ],
+    )
+    def test_what_changes_a_trial(self, path, value):
+        assert changed(path, value).fingerprint("ecdsep") != study().fingerprint("ecdsep")
+
+    def test_it_is_the_same_in_every_process(self):
+        # A stored study lives longer than a process: hash randomization must not matter.
+        assert len(study().fingerprint("ecdsep")) == 64
+        reordered = {**TABLE, "task": dict(reversed(TABLE["task"].items()))}
+        assert parse_study(reordered).fingerprint("ecdsep") == study().fingerprint("ecdsep")
+
+
+class TestOverrides:
+    def test_they_change_what_they_name(self):
+        spec = study().with_overrides(trials=3, seed=7, optimizers=("sgd",))
+        assert (spec.budget.trials, spec.seed, list(spec.optimizers)) == (3, 7, ["sgd"])
+        assert spec.budget.steps == 20
+
+    def test_nothing_named_nothing_changed(self):
+        assert study().with_overrides() == study()
+
+    def test_a_study_is_frozen(self):
+        with pytest.raises(ValueError, match="frozen"):
+            study().seed = 3
+
+
+def test_model_can_be_dumped_as_json():
+    assert StudySpec.model_dump_json(study()).startswith('{"name":"small"')
