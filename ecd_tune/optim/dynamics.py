@@ -44,8 +44,8 @@ __all__ = [
 
 _TINY = 1e-37
 """Below this a norm counts as zero; its reciprocal is still finite in float32."""
-_LOG_FLOOR = -700.0
-"""exp of its negative is still finite in float64."""
+_LOG_LIMIT = 700.0
+"""exp of it and of its negative are still normal float64 numbers."""
 
 
 class Constants(NamedTuple):
@@ -242,7 +242,8 @@ def kick(
         New direction and new log|Π|.
     """
     log_kick = log_strength + torch.log(force_norm)
-    scale = torch.maximum(log_p, log_kick).clamp(min=_LOG_FLOOR)
+    scale = torch.maximum(log_p, log_kick)
+    scale = torch.where(scale > -math.inf, scale, 0.0)
     keep = torch.exp(log_p - scale)
     push = torch.exp(log_kick - scale) / force_norm.clamp(min=_TINY)
     momentum = algebra.combine(e, keep, force, -push)
@@ -270,7 +271,8 @@ def turn(algebra: Algebra, e: Blocks, log_p: Tensor, noise: Blocks, nu: Tensor) 
 
 def drift_factor(log_p: Tensor, s: Tensor) -> Tensor:
     """Return 2|Π|/(Π² + s), the speed |Θ̇| of eq. 11; 0 at rest."""
-    speed = 2.0 / (torch.exp(log_p) + s * torch.exp(-log_p))
+    tame = log_p.clamp(-_LOG_LIMIT, _LOG_LIMIT)
+    speed = 2.0 / (torch.exp(tame) + s * torch.exp(-tame))
     return torch.where(log_p > -math.inf, speed, 0.0)
 
 

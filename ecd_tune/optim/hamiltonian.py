@@ -92,7 +92,8 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
             if loss is None:
                 raise TypeError("the closure given to step must return the loss")
         assert loss is not None
-        value = torch.as_tensor(loss).detach().to(self._home(), torch.float64).reshape(())
+        exact = loss.detach() if isinstance(loss, Tensor) else _double(loss)
+        value = exact.to(self._home(), torch.float64).reshape(())
         self._advance(value)
         self._steps += 1
         return loss
@@ -232,3 +233,8 @@ class HamiltonianOptimizer(torch.optim.Optimizer):
             self._foreach = kept["foreach"]
             self._noise = NoiseSource(0, self._home())
             self._restore(kept[_EXTRA])
+
+
+def _double(value: float) -> Tensor:
+    # as_tensor would round a Python float to torch's default dtype first.
+    return torch.tensor(float(value), dtype=torch.float64)
