@@ -12,7 +12,7 @@ from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.single import evaluate_single
 from ecd_tune.records import Direction, RunRequest, Stage, Status
 from ecd_tune.registry import OPTIMIZERS, load_attribute
-from ecd_tune.spec import parse_study
+from ecd_tune.spec import find_study, load_study, parse_study
 from ecd_tune.tasks.synthetic import make_zakharov
 
 SPACES = {
@@ -88,11 +88,25 @@ class TestSyntheticValue:
         start = make_zakharov(start="uniform").start([0])
         assert outcome.metrics["start"] == make_zakharov().loss(start).item()
 
-    def test_public_best_values_of_gdm_are_reproduced(self):
-        # Minimum over 250 iterations from the fixed start, recomputed with the public code.
-        point = {"lr": 3.727912e-6, "momentum": 0.942571448}
-        (outcome,) = evaluate(zakharov(steps=250), "gdm", point)
-        assert outcome.value == pytest.approx(2.0296, rel=1e-3)
+    @pytest.mark.parametrize(
+        ("optimizer", "steps", "expected"),
+        [("gdm", 250, 2.0296), ("gdm", 3500, 0.8659), ("bbi", 250, 9.4e-6), ("adam", 250, 8.1e-14)],
+    )
+    def test_the_papers_best_values_give_what_the_public_code_gives(
+        self, optimizer, steps, expected
+    ):
+        # Recomputed with the public optimizers from (1, …, 1) in float32, printed to these digits.
+        reference = load_study(find_study("zakharov")).optimizers[optimizer].references[0]
+        (outcome,) = evaluate(zakharov(steps, dtype="float32"), optimizer, reference.params)
+        assert outcome.value == pytest.approx(expected, rel=0.02)
+
+    def test_the_papers_ecdsep_goes_where_the_public_code_overflowed(self):
+        # The public code: median 5e-30 over 20 noise draws, then NaN in 20 of 20.
+        reference = load_study(find_study("zakharov")).optimizers["ecdsep"].references[0]
+        spec = zakharov(250, dtype="float32")
+        outcomes = evaluate(spec, "ecdsep", *[reference.params] * 20)
+        assert all(outcome.status is Status.COMPLETE for outcome in outcomes)
+        assert np.median([outcome.value for outcome in outcomes]) < 5e-30
 
     def test_counters_of_the_optimizer_are_kept(self):
         (outcome,) = evaluate(zakharov(), "ecdsep", POINTS["ecdsep"])
