@@ -210,10 +210,12 @@ class ECDSep(HamiltonianOptimizer):
             self._lower_offset(seen, loss, constants, SHIFT_FACTOR)
 
     def _count_skipped(self, seen: Survey) -> None:
+        if self._stopped:
+            return
         below = bool(seen.below)
         self._counts["held"] += below
         self._counts["converged_steps"] += self._converged
-        self._counts["bad_gradients"] += not (below or self._converged or self._stopped)
+        self._counts["bad_gradients"] += not (below or self._converged)
 
     def _lower_offset(
         self, seen: Survey, loss: Tensor, constants: Constants, factor: float
