@@ -1,7 +1,8 @@
 """The shared store of trials: create, ask, lease, tell, reap, read."""
 
 from ecd_tune.store._queue import QueueItem
-from ecd_tune.store.read import Event, Progress, WorkerRecord
+from ecd_tune.store.progress import Progress
+from ecd_tune.store.read import Event, WorkerRecord
 from ecd_tune.store.store import LEASE_SECONDS, Store
 from ecd_tune.store.url import DEFAULT_URL
 from ecd_tune.store.workers import Worker

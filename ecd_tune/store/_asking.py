@@ -12,9 +12,16 @@ from ecd_tune.records import Lease
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
+from ecd_tune.store._inserts import Draft, insert_trials
 from ecd_tune.store._leases import claim_waiting, grant
-from ecd_tune.store._queue import foreign_rows, queue_grid, queued_values, store_foreign
-from ecd_tune.store._rows import Draft, StudyRef, insert_trials, lock_studies, take_tally
+from ecd_tune.store._queue import (
+    fail_foreign,
+    foreign_rows,
+    queue_grid,
+    queued_values,
+    store_foreign,
+)
+from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 from ecd_tune.store.samplers import is_serial, make_sampler
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
@@ -65,6 +72,8 @@ class Asker:
         target = self._target(ref, spec, optimizer)
         with self._database.read() as connection:
             tally = take_tally(connection, ref.id)
+        if tally.next_number < self._view(ref).next_number:
+            del self._views[ref.id]  # deleted and created again under the same id
         if spec.sampler.name == "grid" and tally.room(target):
             self._queue_grid(ref, spec, optimizer, target)
         elif not tally.waiting:
@@ -201,10 +210,13 @@ class Asker:
         view.sync(connection)
         space = spec.optimizers[optimizer].space
         for row in rows:
-            fixed = queued_values(connection, row.trial_id)
-            sampler = make_sampler(spec, optimizer, row.number)
-            point = view.complete(space, row.number, fixed, sampler)
-            seed = spec.search_seed(row.number)
+            fixed, seed = queued_values(connection, row.trial_id), spec.search_seed(row.number)
+            try:
+                sampler = make_sampler(spec, optimizer, row.number)
+                point = view.complete(space, row.number, fixed, sampler)
+            except ValueError as error:
+                fail_foreign(connection, ref.id, row.trial_id, seed, f"queued: {error}")
+                continue
             store_foreign(connection, ref.id, row.trial_id, point.params, point.distributions, seed)
 
     def _view(self, ref: StudyRef) -> View:

@@ -16,17 +16,10 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._cells import load, utc_now
 from ecd_tune.store._engine import Database
-from ecd_tune.store._rows import (
-    Draft,
-    StudyRef,
-    add_event,
-    insert_trials,
-    load,
-    lock_studies,
-    take_tally,
-    utc_now,
-)
+from ecd_tune.store._inserts import Draft, insert_trials
+from ecd_tune.store._rows import StudyRef, add_event, lock_studies, take_tally
 from ecd_tune.store.workers import Worker, touch
 
 __all__ = ["claim_waiting", "find_lost", "grant", "renew", "requeue"]

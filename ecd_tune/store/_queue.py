@@ -14,17 +14,13 @@ from ecd_tune.records import Params
 from ecd_tune.space import Space
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._rows import (
-    Draft,
-    StudyRef,
-    insert_details,
-    insert_trials,
-    lock_studies,
-    take_tally,
-)
+from ecd_tune.store._cells import utc_now
+from ecd_tune.store._inserts import Draft, insert_details, insert_trials
+from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 
 __all__ = [
     "QueueItem",
+    "fail_foreign",
     "foreign_rows",
     "queue_grid",
     "queue_items",
@@ -182,9 +178,30 @@ def store_foreign(
     table = optuna_schema.trial_params
     connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))
     attributes = optuna_schema.trial_user_attributes
-    given = (attributes.c.trial_id == trial_id, attributes.c.key == "seed")
+    given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
     insert_details(connection, study_id, [(trial_id, Draft(params, distributions, "queue", seed))])
+
+
+def fail_foreign(
+    connection: sa.Connection, study_id: int, trial_id: int, seed: int, reason: str
+) -> None:
+    """End a trial that was queued through plain Optuna with values that cannot be run.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        study_id: Optuna's study id.
+        trial_id: The trial.
+        seed: Seed that the run would have had.
+        reason: Why, in words.
+    """
+    trials, runs = optuna_schema.trials, schema.runs
+    store_foreign(connection, study_id, trial_id, {}, {}, seed)
+    failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
+    connection.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(failed))
+    connection.execute(sa.update(runs).where(runs.c.trial_id == trial_id).values(reason=reason))
+    row = {"trial_id": trial_id, "key": "reason", "value_json": optuna_schema.dump_attr(reason)}
+    connection.execute(sa.insert(optuna_schema.trial_user_attributes).values(row))
 
 
 def _draft(item: QueueItem, distributions: Mapping[str, BaseDistribution]) -> Draft:

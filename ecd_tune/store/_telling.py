@@ -11,8 +11,10 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, Outcome, Status
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._engine import Database
-from ecd_tune.store._rows import add_event, dump, insert_many, lock_studies, utc_now
+from ecd_tune.store._inserts import insert_many
+from ecd_tune.store._rows import add_event, lock_studies
 
 __all__ = ["tell"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
@@ -15,7 +14,7 @@ from ecd_tune.store._asking import Asker
 from ecd_tune.store._creation import prepare_schema
 from ecd_tune.store._engine import Database
 from ecd_tune.store._queue import QueueItem, queue_items, take_foreign
-from ecd_tune.store._rows import StudyRef, lock_studies
+from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 from ecd_tune.store._studies import (
     check_fingerprint,
     create_studies,
@@ -25,15 +24,8 @@ from ecd_tune.store._studies import (
     to_ref,
 )
 from ecd_tune.store._telling import tell
-from ecd_tune.store.read import (
-    Event,
-    Progress,
-    WorkerRecord,
-    read_events,
-    read_progress,
-    read_trials,
-    read_workers,
-)
+from ecd_tune.store.progress import Progress, read_progress
+from ecd_tune.store.read import Event, WorkerRecord, read_events, read_trials, read_workers
 from ecd_tune.store.samplers import check_sampler
 from ecd_tune.store.url import DEFAULT_URL
 from ecd_tune.store.workers import Worker, register
@@ -59,9 +51,7 @@ class Store:
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
         self._database = database
-        self._refs: dict[StudyKey, StudyRef] = {}
-        self._checked: dict[StudyKey, StudySpec] = {}
-        self._refs_lock = threading.Lock()
+        self._checked: dict[StudyKey, tuple[StudySpec, str]] = {}
         self._asker = Asker(database, lease_seconds)
         self.lease_seconds = lease_seconds
 
@@ -205,6 +195,9 @@ class Store:
             StudyNotFoundError: There is no such study.
         """
         ref = self._ref(key)
+        with self._database.read() as connection:
+            if not take_tally(connection, ref.id).waiting:
+                return []
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
             take_foreign(connection, ref)
@@ -328,10 +321,10 @@ class Store:
 
     def _checked_ref(self, spec: StudySpec, optimizer: str) -> StudyRef:
         key = spec.key(optimizer)
-        with self._refs_lock:
-            if self._checked.get(key) is not spec:
-                with self._database.read() as connection:
-                    row = find_study(connection, key)
-                check_fingerprint(spec, key, row.fingerprint, row.identity)
-                self._refs[key], self._checked[key] = to_ref(row), spec
-            return self._refs[key]
+        # Read every time: a study that was deleted and created again has another id.
+        with self._database.read() as connection:
+            row = find_study(connection, key)
+        if self._checked.get(key) != (spec, row.fingerprint):
+            check_fingerprint(spec, key, row.fingerprint, row.identity)
+            self._checked[key] = (spec, row.fingerprint)
+        return to_ref(row)

@@ -1,0 +1,97 @@
+"""The store's contract on SQLite, and what is special to SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import optuna
+import pytest
+
+from ecd_tune.errors import StorageUnavailableError, StoreError
+from ecd_tune.store import Store, Worker
+from ecd_tune.testing.store import StoreContract, complete, make_spec
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def url(self, tmp_path):
+        return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+def test_the_file_uses_a_write_ahead_log(url, tmp_path):
+    Store.open(url).close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_rows_go_with_a_study_that_plain_optuna_deletes(url, tmp_path):
+    spec, worker = make_spec(), Worker.current()
+    with Store.open(url) as store:
+        store.create(spec)
+        store.tell(complete(store.ask(spec, "ecdsep", count=3, worker=worker)))
+        store.ask(spec, "ecdsep", count=1, worker=worker)
+        optuna.delete_study(study_name="contract/ecdsep", storage=url)
+        connection = sqlite3.connect(tmp_path / "store.db")
+        for table in ("ecd_runs", "ecd_leases"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        connection.close()
+        # The same store goes on with a new study under the same name.
+        store.create(spec)
+        leases = store.ask(spec, "ecdsep", count=9, worker=worker)
+        assert [lease.number for lease in leases] == list(range(6))
+
+
+def test_a_study_of_plain_optuna_beside_ours_is_left_alone(url):
+    optuna.create_study(study_name="other", storage=url).add_trial(optuna.create_trial(value=1.0))
+    spec = make_spec()
+    with Store.open(url) as store:
+        store.create(spec)
+        assert store.studies() == ["contract"]
+        assert len(store.ask(spec, "ecdsep", count=9, worker=Worker.current())) == 6
+    assert len(optuna.load_study(study_name="other", storage=url).trials) == 1
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(StorageUnavailableError, match="nowhere does not exist"):
+        Store.open(f"sqlite:///{tmp_path}/nowhere/store.db")
+
+
+def test_a_missing_file_is_not_created_to_be_read(url, tmp_path):
+    with pytest.raises(StorageUnavailableError, match="does not exist"):
+        Store.open(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_not_a_database(tmp_path):
+    with pytest.raises(StorageUnavailableError, match="is a folder"):
+        Store.open(f"sqlite:///{tmp_path}")
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(url, tmp_path):
+    file = tmp_path / "store.db"
+    file.write_text("a study file, perhaps\n" * 100)
+    with pytest.raises(StorageUnavailableError, match="not a database"):
+        Store.open(url)
+    assert file.read_text() == "a study file, perhaps\n" * 100
+
+
+def test_a_database_without_our_tables_is_not_changed_to_be_read(url):
+    optuna.create_study(study_name="other", storage=url)
+    with pytest.raises(StoreError, match="version none"):
+        Store.open(url, create=False)
+
+
+def test_a_newer_schema_is_refused(url, tmp_path):
+    Store.open(url).close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("UPDATE ecd_alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreError, match="9999"):
+        Store.open(url)

@@ -1,0 +1,66 @@
+"""The migrations make the tables of schema.py, and Optuna has the columns that we use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from ecd_tune import store as store_package
+from ecd_tune.store import Store, _optuna_schema, schema
+
+USED = {
+    "studies": {"study_id", "study_name"},
+    "study_directions": {"study_id", "direction", "objective"},
+    "study_system_attributes": {"study_id", "key", "value_json"},
+    "study_user_attributes": {"study_id", "key", "value_json"},
+    "trials": {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"},
+    "trial_params": {"param_id", "trial_id", "param_name", "param_value", "distribution_json"},
+    "trial_values": {"trial_value_id", "trial_id", "objective", "value", "value_type"},
+    "trial_user_attributes": {"trial_id", "key", "value_json"},
+    "trial_system_attributes": {"trial_system_attribute_id", "trial_id", "key", "value_json"},
+    "trial_intermediate_values": {
+        "trial_intermediate_value_id",
+        "trial_id",
+        "step",
+        "intermediate_value",
+        "intermediate_value_type",
+    },
+}
+
+
+@pytest.fixture
+def inspector(tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    Store.open(url).close()
+    engine = sa.create_engine(url)
+    yield sa.inspect(engine)
+    engine.dispose()
+
+
+def test_head_is_the_newest_migration():
+    config = Config()
+    folder = Path(store_package.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_migrated_tables_are_those_of_the_code(inspector):
+    tables = {name for name in inspector.get_table_names() if name.startswith("ecd_")}
+    assert tables == {*schema.METADATA.tables, schema.VERSION_TABLE}
+    for name, table in schema.METADATA.tables.items():
+        stored = {c["name"]: (str(c["type"]), c["nullable"]) for c in inspector.get_columns(name)}
+        dialect = inspector.engine.dialect
+        assert stored == {c.name: (c.type.compile(dialect), c.nullable) for c in table.columns}
+        indexes = {index["name"] for index in inspector.get_indexes(name) if not index["unique"]}
+        assert indexes == {index.name for index in table.indexes}
+
+
+def test_optuna_has_the_columns_that_we_use(inspector):
+    for name, columns in USED.items():
+        assert columns <= {column["name"] for column in inspector.get_columns(name)}
+        assert columns <= set(_optuna_schema.OPTUNA_METADATA.tables[name].c.keys())

@@ -1,0 +1,53 @@
+"""Storage URLs: which are taken, and that none shows its password."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecd_tune.errors import StorageUrlError
+from ecd_tune.store import url as url_module
+from ecd_tune.store.url import parse_url, show_url
+
+
+@pytest.mark.parametrize(
+    "text", ["postgres://u@h/d", "postgresql://u@h/d", "postgresql+psycopg://u@h/d"]
+)
+def test_every_spelling_of_postgresql_means_psycopg_3(text, monkeypatch):
+    monkeypatch.setattr(url_module, "find_spec", lambda name: object())
+    assert str(parse_url(text)) == "postgresql+psycopg://u@h/d"
+
+
+def test_postgresql_without_its_driver_names_the_extra(monkeypatch):
+    monkeypatch.setattr(url_module, "find_spec", lambda name: None)
+    with pytest.raises(StorageUrlError, match=r"ecd_tune\[postgres\]") as caught:
+        parse_url("postgresql://u:geheim@h/d")
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("mysql://u:geheim@h/d", "mysql"),
+        ("postgresql+asyncpg://u:geheim@h/d", "asyncpg"),
+        ("sqlite+aiosqlite:///a.db", "aiosqlite"),
+        ("sqlite://", "memory"),
+        ("sqlite:///:memory:", "memory"),
+        ("a.db", "sqlite:///NAME"),
+        ("postgresql://u:geheim@h:port/d", "not a URL"),
+        ("", "not a URL"),
+    ],
+)
+def test_other_urls_are_refused(text, word):
+    with pytest.raises(StorageUrlError, match=word) as caught:
+        parse_url(text)
+    assert "geheim" not in str(caught.value)
+
+
+def test_passwords_are_hidden_wherever_they_stand():
+    url = parse_url("sqlite:///a.db").set(
+        drivername="postgresql+psycopg", username="u", password="geheim", host="h"
+    )
+    url = url.update_query_dict({"sslpassword": "geheim", "sslmode": "require"})
+    shown = show_url(url)
+    assert "geheim" not in shown
+    assert "sslmode=require" in shown
