@@ -67,7 +67,7 @@ def compose_answer(
     ranked = rank_results(results, spec.task_def.direction)
     if not ranked:
         return tuple(_answer_from_search(spec, results, mark))
-    return tuple(_answer_from_runs(spec, ranked, comparisons, mark))
+    return tuple(_answer_from_runs(spec, results, ranked, comparisons, mark))
 
 
 def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str) -> Iterator[str]:
@@ -90,23 +90,37 @@ def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str
 
 def _answer_from_runs(
     spec: StudySpec,
+    results: Sequence[ResultRow],
     ranked: Sequence[ResultRow],
     comparisons: Sequence[ComparisonRow],
     mark: str,
 ) -> Iterator[str]:
     best, metric = ranked[0], _quantity(spec)
-    assert best.summary is not None  # ranked rows have runs
     yield _opening(spec, ranked, metric, mark)
     for row in ranked[1:]:
         assert row.summary is not None  # as above
-        yield f"{row.label}: median {describe_median(row.summary)}{mark}{_lacking(row)}."
+        yield f"{row.label}: {describe_median(row.summary)}{mark}{_lacking(row)}."
     key = _deciding(ranked, comparisons)
     if key is not None:
         yield _verdict(key, best, spec.task_def.direction, mark)
+    yield from _published(results, ranked, mark)
     ours = [row for row in ranked if spec.optimizers[row.optimizer].optimizer == "ecdsep"]
     if ours and ours[0] is not best:
         yield f"{ours[0].label} is not the best here: it ranks {ranked.index(ours[0]) + 1} of " + (
             f"{len(ranked)}."
+        )
+
+
+def _published(
+    results: Sequence[ResultRow], ranked: Sequence[ResultRow], mark: str
+) -> Iterator[str]:
+    order = [row.optimizer for row in ranked]
+    rows = [r for r in results if r.source != "best" and r.summary and r.optimizer in order]
+    for row in sorted(rows, key=lambda r: order.index(r.optimizer)):
+        assert row.summary is not None  # chosen so
+        yield (
+            f"{row.title} with the hyperparameters “{row.source}”, under the same seeds: "
+            f"{describe_median(row.summary)}{mark}{_lacking(row)}."
         )
 
 
@@ -122,8 +136,8 @@ def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: st
         )
     claim = "is best" if len(ranked) > 1 else "is the only optimizer with confirmed runs"
     return (
-        f"{best.label} {claim} on {spec.task_def.title}: over {runs} the median of the {metric} "
-        f"is {describe_median(best.summary)}{mark}{_lacking(best)}."
+        f"{best.label} {claim} on the task “{spec.task_def.title}”: over {runs}, and for the "
+        f"{metric}, {describe_median(best.summary)}{mark}{_lacking(best)}."
     )
 
 
@@ -139,11 +153,13 @@ def describe_median(summary: Summary) -> str:
         summary: Of confirmation runs.
 
     Returns:
-        For example ``0.97 (quartiles 0.96 to 0.98)``.
+        For example ``the median is 0.97 (quartiles 0.96 to 0.98)``.
     """
-    median = format_number(summary.median, infinite="diverged")
     q1, q3 = (format_number(q, infinite="diverged") for q in (summary.q1, summary.q3))
-    return f"{median} (quartiles {q1} to {q3})"
+    quartiles = f"(quartiles {q1} to {q3})"
+    if math.isinf(summary.median):
+        return f"there is no median, as so many runs diverged {quartiles}"
+    return f"the median is {format_number(summary.median)} {quartiles}"
 
 
 def _lacking(row: ResultRow) -> str:

@@ -186,6 +186,7 @@ def _comparisons(report: StudyReport) -> Iterator[Table]:
         "optimizers": "Optimizers, each under its own best hyperparameters",
         "references": "Our best hyperparameters against the published ones",
     }
+    note = _comparison_note(report)
     for family, caption in captions.items():
         rows = [row for row in report.comparisons if row.family == family and row.result.pairs]
         if rows:
@@ -203,8 +204,9 @@ def _comparisons(report: StudyReport) -> Iterator[Table]:
                     "Beyond noise",
                 ),
                 tuple(tuple(_comparison_cells(row, report)) for row in rows),
-                _comparison_note(report),
+                note,
             )
+            note = ""  # once is enough
 
 
 def _comparison_cells(row: ComparisonRow, report: StudyReport) -> Iterator[str]:
@@ -230,7 +232,7 @@ def _comparison_note(report: StudyReport) -> str:
     return (
         f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
         "did not; two of them tie. The test is Wilcoxon's signed-rank test, counted exactly; "
-        "p (Holm) is adjusted for all comparisons of this table, and “beyond noise” means that "
+        "p (Holm) is adjusted for all comparisons of a table, and “beyond noise” means that "
         "it is below 0.05. The share's interval is the exact binomial one."
     )
 

@@ -30,9 +30,21 @@ def render_json(report: StudyReport) -> str:
         report: The model.
 
     Returns:
-        Indented strict JSON, with a newline at its end.
+        Strict JSON, one line for each field and each item of a list of objects, with a newline
+        at its end.
     """
-    return json.dumps(report_to_dict(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    lines = [f"{_dump(name)}: {_field(value)}" for name, value in report_to_dict(report).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _field(value: Any) -> str:
+    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return _dump(value)
+    return "[\n  " + ",\n  ".join(map(_dump, value)) + "\n]"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def report_to_dict(report: StudyReport) -> dict[str, Any]:

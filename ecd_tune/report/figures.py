@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ecd_tune.report.model import CurveRow, StudyReport
-from ecd_tune.report.svg import colours, curve_axes, dashes
+from ecd_tune.report.svg import colours, curve_axes, dashes, shown_band
 
 __all__ = ["Figure", "curve_figure", "progress_figure"]
 
@@ -36,17 +36,15 @@ def curve_figure(report: StudyReport) -> Figure | None:
 
 
 def _curve_traces(report: StudyReport, curve: CurveRow, log_x: bool) -> Iterator[Figure]:
-    band, colour = curve.band, colours(report)[curve.optimizer]
-    # Step 0 has no logarithm; it is left out here, and stands in the table.
-    keep = [i for i, step in enumerate(band.steps) if step > 0 or not log_x]
-    steps = [band.steps[i] for i in keep]
+    band, colour = shown_band(curve.band, log_x), colours(report)[curve.optimizer]
+    steps = list(band.steps)
     group = f"{curve.optimizer}/{curve.source}"
     if band.runs > 1:
         yield {
             "type": "scatter",
             "mode": "lines",
             "x": [*steps, *reversed(steps)],
-            "y": [*(band.q3[i] for i in keep), *(band.q1[i] for i in reversed(keep))],
+            "y": [*band.q3, *reversed(band.q1)],
             "fill": "toself",
             "fillcolor": _translucent(colour),
             "line": {"width": 0},
@@ -59,7 +57,7 @@ def _curve_traces(report: StudyReport, curve: CurveRow, log_x: bool) -> Iterator
         "mode": "lines",
         "name": f"{curve.label}{report.mark}",
         "x": steps,
-        "y": [band.median[i] for i in keep],
+        "y": list(band.median),
         "line": {
             "color": colour,
             "width": 2,

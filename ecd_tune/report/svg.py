@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ecd_tune.analysis import Band
 from ecd_tune.report._templates import environment
 from ecd_tune.report.model import CurveRow, StudyReport
 from ecd_tune.report.numbers import format_number
 
-__all__ = ["PALETTE", "Axis", "colours", "curve_axes", "dashes", "render_svg"]
+__all__ = ["PALETTE", "Axis", "colours", "curve_axes", "dashes", "render_svg", "shown_band"]
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#666666")
 """Okabe and Ito's colours, told apart by the colour-blind too; its yellow darkened."""
@@ -77,11 +79,27 @@ def curve_axes(curves: Sequence[CurveRow]) -> tuple[Axis, Axis]:
     steps = [float(step) for c in curves for step in c.band.steps]
     values = [v for c in curves for v in (*c.band.median, *c.band.q1, *c.band.q3)]
     log_x = max(steps) > _LOG_STEPS
-    # The start is step 0, which has no logarithm: it is drawn at the left end.
     steps = [step for step in steps if step > 0] if log_x else steps
     log_y = min(values) > 0 and math.log10(max(values) / min(values)) > _LOG_DECADES
     x = _axis(steps, log_x, _LEFT, _RIGHT, margin=0.0)
     return x, _axis(values, log_y, _BOTTOM, _TOP, margin=0.04)
+
+
+def shown_band(band: Band, log_x: bool) -> Band:
+    """Leave out of a band what the axis of steps cannot show.
+
+    Args:
+        band: The band.
+        log_x: Whether the axis of steps is logarithmic: step 0 has no logarithm.
+
+    Returns:
+        The band, from step 1 on where the axis is logarithmic.
+    """
+    if not log_x or band.steps[0] > 0:
+        return band
+    return dataclasses.replace(
+        band, steps=band.steps[1:], median=band.median[1:], q1=band.q1[1:], q3=band.q3[1:]
+    )
 
 
 def _axis(values: Sequence[float], log: bool, start: float, end: float, margin: float) -> Axis:
@@ -155,7 +173,7 @@ def _tick(value: float) -> str:
 def _lines(report: StudyReport, x: Axis, y: Axis) -> Iterator[dict[str, object]]:
     colour, dash = colours(report), dashes(report)
     for index, curve in enumerate(report.curves):
-        band = curve.band
+        band = shown_band(curve.band, x.log)
         upper = _points(x, y, band.steps, band.q3)
         lower = _points(x, y, band.steps, band.q1)
         yield {

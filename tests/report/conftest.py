@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -192,3 +193,16 @@ def zakharov() -> StudyReport:
 def digits() -> StudyReport:
     spec = digits_spec()
     return build_report(spec, digits_trials(spec), ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def studies() -> SimpleNamespace:
+    """The makers of specs and records, for tests that change something."""
+    return SimpleNamespace(
+        zakharov_spec=zakharov_spec,
+        zakharov_trials=zakharov_trials,
+        digits_spec=digits_spec,
+        digits_trials=digits_trials,
+        record=record,
+        environment=ENVIRONMENT,
+    )

@@ -1,0 +1,156 @@
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.errors import UnknownNameError
+from ecd_tune.optim import ECDSep
+from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
+from ecd_tune.report.best import edge_of
+from ecd_tune.report.constructor import render_constructor
+from ecd_tune.report.literals import render_json_table, render_toml_table, render_yaml_table
+from ecd_tune.space import Choice, Fixed, Float, Int
+
+
+@pytest.fixture(scope="module")
+def study(studies):
+    spec = studies.zakharov_spec()
+    return spec, studies.zakharov_trials(spec)
+
+
+def expected(best, spec, trials):
+    return {
+        "optimizer": best.registry_name,
+        "metric": "minimum of F over the iterates",
+        "value": best.value,
+        "trial": best.trial,
+        "params": dict(trials[spec.key(best.optimizer)][best.trial].params),
+    }
+
+
+@pytest.mark.parametrize(
+    ("format", "read"), [("json", json.loads), ("toml", tomllib.loads), ("yaml", yaml.safe_load)]
+)
+def test_files_read_back_exactly(format, read, study):
+    bests = best_hyperparameters(*study)
+    wanted = {best.optimizer: expected(best, *study) for best in bests}
+    assert read(render_best(*study, format)) == wanted
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+scalars = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=12),
+)
+tables = st.dictionaries(names, st.dictionaries(names, scalars, max_size=4), max_size=3)
+
+
+@given(tables)
+def test_any_scalars_survive_each_format(inner):
+    table = {name: {"v": 1e-5, "params": params} for name, params in inner.items()}
+    assert json.loads(render_json_table(table)) == table
+    assert tomllib.loads(render_toml_table(table)) == table
+    assert (yaml.safe_load(render_yaml_table(table)) or {}) == table
+
+
+def run_python(name, params):
+    text = render_constructor(name, params)
+    scope = {"model": torch.nn.Linear(2, 1)}
+    exec(compile(text, "pasted", "exec"), scope)  # the reader pastes it
+    return scope["optimizer"]
+
+
+def test_python_constructs_ecdsep():
+    optimizer = run_python("ecdsep", {"lr": 0.3, "eta": 2.5, "s": 1, "conserve_energy": False})
+    assert type(optimizer) is ECDSep
+    assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "kind", "group"),
+    [
+        ("gdm", {"lr": 1e-6}, torch.optim.SGD, {"lr": 1e-6, "momentum": 0.9}),
+        ("sgd", {"lr": 0.1, "nesterov": True, "momentum": 0.5}, torch.optim.SGD,
+         {"nesterov": True, "momentum": 0.5}),
+        ("adam", {"lr": 0.1, "beta2": 0.95}, torch.optim.Adam, {"betas": (0.9, 0.95)}),
+        ("adamw", {"lr": 0.1}, torch.optim.AdamW, {"weight_decay": 0.01, "eps": 1e-8}),
+    ],
+)  # fmt: skip
+def test_python_constructs_torchs_own(name, params, kind, group):
+    optimizer = run_python(name, params)
+    assert type(optimizer) is kind
+    assert {key: optimizer.param_groups[0][key] for key in group} == group
+
+
+def test_python_of_a_whole_study_runs(study):
+    exec(render_best(*study, "python"), {"model": torch.nn.Linear(2, 1)})
+
+
+def test_table_shows_all_digits_and_no_markup(study):
+    text = render_best(*study, "table")
+    for best in best_hyperparameters(*study):
+        assert best.title in text
+        assert all(repr(v) in text for v in best.values.values())
+    assert "[0.01, 10000] log" in text
+    assert "minimum of F" in text
+
+
+@pytest.mark.parametrize("format", BEST_FORMATS)
+def test_before_any_trial_there_is_nothing_but_valid_text(format, study):
+    text = render_best(study[0], {}, format)
+    assert text == ("{}" if format == "json" else text)
+    assert format == "json" or "no complete trial yet" in text
+
+
+def test_unknown_format_lists_the_known(study):
+    with pytest.raises(UnknownNameError, match="json, python, table, toml, yaml"):
+        render_best(*study, "xml")
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "edge"),
+    [
+        (Float(0.0, 1.0), 0.019, "low"),
+        (Float(0.0, 1.0), 0.021, ""),
+        (Float(0.0, 1.0), 0.981, "high"),
+        (Float(1e-4, 1.0, log=True), 1.1e-4, "low"),
+        (Float(1e-4, 1.0, log=True), 0.019, ""),
+        (Float(1e-4, 1.0, log=True), 0.9, "high"),
+        (Int(1, 10), 10, "high"),
+        (Int(1, 10), 5, ""),
+        (Choice((0.1, 0.01, 0.001)), 0.1, "high"),
+        (Choice((0.1, 0.01, 0.001)), 0.01, ""),
+        (Choice((0.4, 0.6)), 0.4, ""),
+        (Choice((True, False)), True, ""),
+        (Choice(("a", "b", "c")), "a", ""),
+        (Fixed(1), 1, ""),
+    ],
+)
+def test_edges(dimension, value, edge):
+    assert edge_of(dimension, value) == edge
+
+
+def test_best_at_an_edge_is_marked(studies):
+    spec = studies.zakharov_spec()
+    trials = {spec.key("adam"): [studies.record(spec.key("adam"), 0, 1.0, params={"lr": 9999.0})]}
+    (best,) = best_hyperparameters(spec, trials)
+    assert best.params[0].edge == "high"
+    assert "at the high edge" in render_best(spec, trials)
+
+
+def test_best_loads_nothing_heavy():
+    code = (
+        "import sys; import ecd_tune.report.best, ecd_tune.report.terminal; "
+        "from ecd_tune.report import render_best; "
+        "print({'torch', 'scipy', 'pandas', 'plotly', 'jinja2'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"

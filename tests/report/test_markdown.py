@@ -1,0 +1,82 @@
+import dataclasses
+import re
+
+from ecd_tune.report import build_report, render_markdown
+
+
+def tables(text):
+    """Rows of each table, cells split at bars that are not escaped."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        yield [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
+
+
+def test_answer_comes_first(zakharov):
+    lines = render_markdown(zakharov).splitlines()
+    assert lines[0] == "# Zakharov, ten dimensions"
+    assert lines[2].startswith("ECDSep is best on the task")
+
+
+def test_sections_stand_in_their_order(zakharov):
+    titles = re.findall(r"^## (.+)$", render_markdown(zakharov), flags=re.M)
+    assert titles == [
+        "Results",
+        "Comparison, seed by seed",
+        "Best hyperparameters",
+        "Learning curves (the counterpart of the paper's Fig. 1)",
+        "Search",
+        "What was searched",
+        "Trials that diverged or failed",
+        "How to reproduce",
+    ]
+
+
+def test_every_table_is_rectangular(zakharov, digits):
+    for report in (zakharov, digits):
+        found = list(tables(render_markdown(report)))
+        assert len(found) >= 7
+        assert all(len({len(row) for row in table}) == 1 for table in found)
+
+
+def test_main_table_shows_search_and_confirmation_side_by_side(zakharov):
+    rows = {tuple(c.strip() for c in r[:2]): r for r in next(tables(render_markdown(zakharov)))}
+    ours, paper = rows["ECDSep", "ours"], rows["ECDSep", "paper"]
+    assert ours[2].strip() == f"{zakharov.results[0].search_value:.3e}"
+    assert "5 of 8 (62 %)" in paper[-2]
+    assert paper[3].strip().startswith("diverged")
+    assert paper[2].strip() == "–"
+
+
+def test_curve_table_has_about_eight_steps(zakharov):
+    text = render_markdown(zakharov)
+    table = next(t for t in tables(text) if t[0][0].strip() == "iterations")
+    steps = [int(row[0]) for row in table[2:]]
+    assert (steps[0], steps[-1]) == (0, 1000)
+    assert 6 <= len(steps) <= 8
+    assert "![Learning curves: median and quartile band](curves.svg)" in text
+
+
+def test_text_cannot_break_out_of_its_cell(zakharov):
+    title = "a | b\n# <script>*x*"
+    text = render_markdown(dataclasses.replace(zakharov, title=title))
+    assert text.splitlines()[0] == r"# a \| b # \<script\>\*x\*"
+
+
+def test_oracle_stands_at_every_number_of_the_papers_protocol(studies):
+    spec = studies.digits_spec(protocol="paper")
+    text = render_markdown(build_report(spec, studies.digits_trials(spec), {}))
+    header = next(tables(text))[0]
+    numbers = [c for c in header if re.search("best|median|Median|Mean", c)]
+    assert len(numbers) == 4
+    assert all("(oracle)" in cell for cell in numbers)
+
+
+def test_accuracies_have_a_mean_and_wide_values_none(zakharov, digits):
+    assert "Mean ± 95 % interval" in render_markdown(digits)
+    assert "Mean ±" not in render_markdown(zakharov)
+
+
+def test_an_empty_study_renders(studies):
+    text = render_markdown(build_report(studies.zakharov_spec(), {}, {}))
+    assert "There is no answer yet" in text
+    assert "curves.svg" not in text
+    assert "To be read with care" in text

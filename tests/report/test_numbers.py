@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.report import format_number
+from ecd_tune.report.numbers import format_duration, format_p, format_scalar, format_share
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.97134, "0.9713"),
+        (0.1, "0.1"),
+        (0.001, "0.001"),
+        (0.00099999, "0.001"),
+        (0.000999, "9.99e-04"),
+        (1.23456e-30, "1.235e-30"),
+        (572680.3, "5.727e+05"),
+        (99999.9, "1e+05"),
+        (12345.6, "12350"),
+        (-3.14159, "-3.142"),
+        (100.0, "100"),
+        (None, "–"),
+        (math.nan, "NaN"),
+        (math.inf, "∞"),
+        (-math.inf, "-∞"),
+    ],
+)
+def test_four_digits(value, text):
+    assert format_number(value) == text
+
+
+def test_infinity_by_another_name():
+    assert format_number(-math.inf, infinite="diverged") == "diverged"
+
+
+@given(st.floats(-1e308, 1e308))
+def test_what_is_printed_is_near(value):
+    assert float(format_number(value)) == pytest.approx(value, rel=5.1e-4, abs=1e-320)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_hyperparameters_read_back_exactly(value):
+    assert float(format_scalar(value)) == value
+    assert format_scalar(np.float64(value)) == format_scalar(value)
+
+
+def test_scalars_of_other_kinds():
+    assert [format_scalar(v) for v in (True, False, 3, "hold")] == ["true", "false", "3", "hold"]
+
+
+def test_shares():
+    assert format_share(3, 20) == "3 of 20 (15 %)"
+    assert format_share(0, 0) == "0 of 0"
+
+
+@pytest.mark.parametrize(("p", "text"), [(None, "–"), (3e-9, "< 0.0001"), (0.01234, "0.012")])
+def test_p(p, text):
+    assert format_p(p) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.5, "0.5 s"),
+        (12.34, "12.3 s"),
+        (245.0, "4 min 05 s"),
+        (7380.0, "2 h 03 min"),
+        (7199.9, "2 h 00 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert format_duration(seconds) == text

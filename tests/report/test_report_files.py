@@ -1,0 +1,166 @@
+"""CSV, JSON, the writing of files, and the terminal's summary."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import stat
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import ecd_tune.report as package
+from ecd_tune.errors import EcdTuneError, ReportError, UnknownNameError
+from ecd_tune.records import Curve
+from ecd_tune.report import (
+    REPORT_FORMATS,
+    build_report,
+    render_csv,
+    render_json,
+    render_summary,
+    write_report,
+)
+from ecd_tune.report import write as write_module
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_hyperparameters_read_back_exactly_from_csv(zakharov):
+    found = rows(render_csv(zakharov)["trials.csv"])
+    assert len(found) == len(zakharov.trials)
+    for row, record in zip(found, zakharov.trials, strict=True):
+        params = {n[6:]: float(v) for n, v in row.items() if n.startswith("param.") and v}
+        assert params == {name: float(value) for name, value in record.params.items()}
+        assert (float(row["value"]) if row["value"] else None) == record.value
+
+
+def test_confirmation_marks_what_counts(zakharov):
+    found = rows(render_csv(zakharov)["confirmation.csv"])
+    assert {row["current"] for row in found} == {"true"}
+    paper = [row for row in found if row["source"] == "paper"]
+    assert sum(row["confirmed"] == "inf" for row in paper) == 5
+    assert all(row["metric.final"] == "inf" for row in paper if row["state"] == "PRUNED")
+
+
+def test_outdated_runs_are_in_the_table_and_marked(studies):
+    spec = studies.digits_spec()
+    trials = dict(studies.digits_trials(spec))
+    key = spec.key("adamw")
+    trials[key] = [*trials[key], studies.record(key, 6, 0.999, params={"lr": 0.05})]
+    found = rows(render_csv(build_report(spec, trials, {}))["confirmation.csv"])
+    assert {r["current"] for r in found if r["optimizer"] == "adamw"} == {"false"}
+    assert {r["confirmed"] for r in found if r["optimizer"] == "adamw"} == {""}
+
+
+def test_curves_are_the_bands(zakharov):
+    frame = pd.read_csv(io.StringIO(render_csv(zakharov)["curves.csv"]))
+    ours = frame[(frame.optimizer == "ecdsep") & (frame.source == "best")]
+    assert tuple(ours["median"]) == zakharov.curves[0].band.median
+    assert (frame.q1 <= frame["median"]).all()
+    assert (frame["median"] <= frame.q3).all()
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_json_is_strict_and_infinities_are_texts(zakharov):
+    data = json.loads(render_json(zakharov), parse_constant=refuse)
+    assert data["schema_version"] == package.SCHEMA_VERSION == 1
+    paper = data["results"][1]
+    assert paper["summary"]["median"] == "Infinity"
+    assert float(paper["summary"]["median"]) == math.inf
+    assert data["trials"][0]["params"] == dict(zakharov.trials[0].params)
+
+
+def test_json_of_nan_and_negative_infinity(zakharov):
+    curve = Curve((0, 1, 2), (math.nan, -math.inf, 1.0))
+    report = dataclasses.replace(
+        zakharov, trials=(dataclasses.replace(zakharov.trials[0], curve=curve),)
+    )
+    data = json.loads(render_json(report), parse_constant=refuse)
+    assert data["trials"][0]["curve"]["values"] == ["NaN", "-Infinity", 1.0]
+
+
+def test_all_files_are_written(zakharov, tmp_path):
+    out = tmp_path / "new" / "folder"
+    paths = write_report(zakharov, out)
+    assert [path.name for path in paths] == [
+        "report.md",
+        "curves.svg",
+        "report.html",
+        "trials.csv",
+        "confirmation.csv",
+        "curves.csv",
+        "report.json",
+    ]
+    assert {path.name for path in out.iterdir()} == {path.name for path in paths}
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(paths[0].stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_format_is_enough(zakharov, tmp_path):
+    assert [path.name for path in write_report(zakharov, tmp_path, ("json",))] == ["report.json"]
+
+
+def test_an_unknown_format_writes_nothing(zakharov, tmp_path):
+    with pytest.raises(UnknownNameError, match="Known: csv, html, json, md"):
+        write_report(zakharov, tmp_path / "out", ("md", "latex"))
+    assert not (tmp_path / "out").exists()
+    assert REPORT_FORMATS == ("md", "html", "csv", "json")
+
+
+def test_a_folder_that_cannot_be_made_is_named(zakharov, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(ReportError, match=r"file.*choose a writable folder with --out") as caught:
+        write_report(zakharov, blocked / "out", ("md",))
+    assert isinstance(caught.value, EcdTuneError)
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(zakharov, tmp_path, monkeypatch):
+    (old,) = write_report(zakharov, tmp_path, ("json",))
+    before = old.read_text()
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write_module.Path, "replace", fail)
+    with pytest.raises(ReportError, match="No space left"):
+        write_report(dataclasses.replace(zakharov, title="new"), tmp_path, ("json",))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert old.read_text() == before
+
+
+def printed(report, width=160):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render_summary(report))
+    return console.export_text()
+
+
+def test_summary_begins_with_the_answer(zakharov):
+    text = printed(zakharov)
+    assert text.splitlines()[0].strip() == "Zakharov, ten dimensions"
+    assert "ECDSep is best" in text
+    assert "5 of 8 (62 %)" in text
+    summary = zakharov.results[3].summary
+    # The brackets of the quartiles are not taken for markup.
+    assert f"{summary.median:.4g} [{summary.q1:.4g}, {summary.q3:.4g}]" in text
+
+
+def test_summary_shows_warnings(studies):
+    text = printed(build_report(studies.zakharov_spec(), {}, {}))
+    assert "! The search of ECDSep is incomplete: 0 of 12 trials." in text
+
+
+def test_every_exported_name_exists_and_no_other():
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing
