@@ -66,6 +66,7 @@ def write_study_report(
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
+        store.check(spec)
         trials = fetch_trials(store, spec)
     model = build_report(spec, trials, describe_environment())
     if say:

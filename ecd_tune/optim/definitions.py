@@ -39,7 +39,7 @@ _CONSERVE = Hyperparameter(bool, "rescale Π to the energy surface, consEn", def
 
 _ECDSEP: Mapping[str, Hyperparameter] = {
     "lr": _positive("step size Δt", 0.4),
-    "eta": Hyperparameter(float, "concentration exponent η; required", low=1.0),
+    "eta": Hyperparameter(float, "concentration exponent η", low=1.0, required=True),
     "nu": _non_negative("chaos strength ν", 1e-5),
     "F0": Hyperparameter(float, "loss offset F0", default=0.0),
     "delta_energy": _non_negative("initial |Π|², δE; by default 0 for s = 1 and 1 for s = 0"),
@@ -58,7 +58,9 @@ _ECDSEP: Mapping[str, Hyperparameter] = {
 
 _ECDSEP_F0: Mapping[str, Hyperparameter] = {
     **{name: h for name, h in _ECDSEP.items() if name != "on_gap"},
-    "eta": Hyperparameter(int, "concentration exponent η, an odd whole number; required", low=1),
+    "eta": Hyperparameter(
+        int, "concentration exponent η, an odd whole number", low=1, required=True
+    ),
     "shift_factor": Hyperparameter(
         float, "shift of F0 in units of |F − F0|", low=1.0, low_open=True, default=5.0
     ),
@@ -179,8 +181,9 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
         raise HyperparameterError(
             f"{name} has no hyperparameter {', '.join(unknown)}; it has {', '.join(declared)}"
         )
-    if "eta" in declared and values.get("eta") is None:
-        raise HyperparameterError(f"{name}: eta is required; {declared['eta'].allowed}")
+    for key, hyperparameter in declared.items():
+        if hyperparameter.required and values.get(key) is None:
+            raise HyperparameterError(f"{name}: {key} is required; {hyperparameter.allowed}")
     return {key: _checked(name, key, h, values) for key, h in declared.items()}
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
+from optuna.storages import RDBStorage
+
 from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _leases
@@ -120,6 +122,23 @@ class Store:
         check_sampler(spec)
         with self._database.write() as connection:
             create_studies(connection, spec)
+
+    def check(self, spec: StudySpec) -> None:
+        """Check that a study is stored here and was made from the same study file.
+
+        Args:
+            spec: The study.
+
+        Raises:
+            StudyNotFoundError: It is not here.
+            FingerprintMismatchError: It was made from a study file that says something else.
+        """
+        for optimizer in spec.optimizers:
+            self._checked_ref(spec, optimizer)
+
+    def optuna_storage(self) -> RDBStorage:
+        """Return Optuna's own storage on this database, for its dashboard."""
+        return RDBStorage(self._database.url.render_as_string(hide_password=False))
 
     def studies(self) -> list[str]:
         """Return the names of all studies, sorted."""

@@ -1,0 +1,11 @@
+"""Settings of the whole test run."""
+
+import os
+
+from hypothesis import settings
+
+# The same examples on every machine, so that a red run is a change's fault; the other profile
+# looks for new ones: HYPOTHESIS_PROFILE=explore make test
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
