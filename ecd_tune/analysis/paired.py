@@ -26,6 +26,9 @@ from ecd_tune.records import Direction
 __all__ = ["PairedComparison", "compare_paired", "holm", "signed_rank_p"]
 
 
+_COUNTED = 1000
+
+
 @dataclass(frozen=True)
 class PairedComparison:
     """One side against another over equal seeds.
@@ -41,7 +44,7 @@ class PairedComparison:
         mean: Mean difference; None unless all differences are finite.
         mean_interval: Its interval (t), or None.
         share_interval: Exact binomial interval of wins / pairs.
-        p_value: Exact two-sided Wilcoxon signed-rank test; None without pairs.
+        p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
     """
 
     pairs: int
@@ -106,11 +109,12 @@ def _log10(value: float) -> float:
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test, exact also with ties.
+    """Return the two-sided p-value of Wilcoxon's signed-rank test, also with ties.
 
     Under the null hypothesis each difference is as likely to have either sign. Zeros are left
     out, equal sizes share their mean rank, and the distribution of the rank sum over all sign
-    patterns is counted, not approximated. Infinite differences have the largest rank.
+    patterns is counted, not approximated, for up to 1000 differences; for more, the normal
+    approximation holds to many digits. Infinite differences have the largest rank.
 
     Args:
         differences: Paired differences, infinities allowed.
@@ -124,13 +128,15 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     # Mean ranks are halves; twice them are whole numbers, which a table can be indexed by.
     ranks = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)
     total, positive = int(ranks.sum()), int(ranks[nonzero > 0].sum())
+    distance = abs(2 * positive - total)
+    if nonzero.size > _COUNTED:
+        return float(2 * stats.norm.sf(distance / math.sqrt(float((ranks**2).sum()))))
     chance = np.zeros(total + 1)
     chance[0] = 1.0
     for rank in ranks:
         moved = np.zeros_like(chance)
         moved[rank:] = chance[: total + 1 - rank]
         chance = 0.5 * (chance + moved)
-    distance = abs(2 * positive - total)
     extreme = np.abs(2 * np.arange(total + 1) - total) >= distance
     return min(1.0, float(chance[extreme].sum()))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ecd_tune.analysis import Interval, Summary
 from ecd_tune.records import Direction, Stage
+from ecd_tune.report.best import is_oracle, learns
 from ecd_tune.report.compare import rank_results
 from ecd_tune.report.model import ComparisonRow, ProgressRow, ResultRow
 from ecd_tune.report.numbers import format_number, format_p
@@ -24,13 +25,13 @@ def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
     Returns:
         Whether every number is an oracle number, and a sentence.
     """
-    if not _learns(spec):
+    if not learns(spec):
         return False, (
             f"Protocol {spec.protocol}. A synthetic task has no test split: a value is the "
             f"{spec.task_def.metric}. The search minimises it from its own start; the "
             "confirmation reruns the chosen hyperparameters from the starts of fresh seeds."
         )
-    if spec.protocol == "paper":
+    if is_oracle(spec):
         return True, (
             "Protocol paper: every number is an oracle number, a maximum selected on the test "
             "split that is also reported. It is too good, as the paper's own are, and must not "
@@ -40,10 +41,6 @@ def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
         "Protocol clean: a validation split drives every choice; the test split is looked at "
         "once for each confirmation run, after all choices."
     )
-
-
-def _learns(spec: StudySpec) -> bool:
-    return spec.task_def.confirm_metric != "value" or spec.task_def.budget_unit == "epochs"
 
 
 def compose_answer(
@@ -99,7 +96,7 @@ def _answer_from_runs(
     yield _opening(spec, ranked, metric, mark)
     for row in ranked[1:]:
         assert row.summary is not None  # as above
-        yield f"{row.label}: {describe_median(row.summary)}{mark}{_lacking(row)}."
+        yield f"{row.label}: {describe_median(row.summary)}{mark}; {_lacking(row)}."
     key = _deciding(ranked, comparisons)
     if key is not None:
         yield _verdict(key, best, spec.task_def.direction, mark)
@@ -120,7 +117,7 @@ def _published(
         assert row.summary is not None  # chosen so
         yield (
             f"{row.title} with the hyperparameters “{row.source}”, under the same seeds: "
-            f"{describe_median(row.summary)}{mark}{_lacking(row)}."
+            f"{describe_median(row.summary)}{mark}; {_lacking(row)}."
         )
 
 
@@ -137,7 +134,7 @@ def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: st
     claim = "is best" if len(ranked) > 1 else "is the only optimizer with confirmed runs"
     return (
         f"{best.label} {claim} on the task “{spec.task_def.title}”: over {runs}, and for the "
-        f"{metric}, {describe_median(best.summary)}{mark}{_lacking(best)}."
+        f"{metric}, {describe_median(best.summary)}{mark}; {_lacking(best)}."
     )
 
 
@@ -164,7 +161,7 @@ def describe_median(summary: Summary) -> str:
 
 def _lacking(row: ResultRow) -> str:
     assert row.summary is not None  # asked of rows with runs only
-    text = f", {row.confirmed.diverged} of {row.summary.runs} runs diverged"
+    text = f"{row.confirmed.diverged} of {row.summary.runs} runs diverged"
     if row.confirmed.failed:
         text += f" and {row.confirmed.failed} failed"
     if row.reached is not None and math.isfinite(row.reached.median):

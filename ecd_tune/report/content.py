@@ -199,7 +199,7 @@ def _comparisons(report: StudyReport) -> Iterator[Table]:
                     "First better at",
                     "95 % interval of that share",
                     "Ties",
-                    "p (Wilcoxon, exact)",
+                    "p (Wilcoxon)",
                     "p (Holm)",
                     "Beyond noise",
                 ),
@@ -231,7 +231,7 @@ def _comparison_note(report: StudyReport) -> str:
     )
     return (
         f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
-        "did not; two of them tie. The test is Wilcoxon's signed-rank test, counted exactly; "
+        "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds; "
         "p (Holm) is adjusted for all comparisons of a table, and “beyond noise” means that "
         "it is below 0.05. The share's interval is the exact binomial one."
     )
@@ -251,7 +251,9 @@ def _best_table(report: StudyReport) -> Table:
 
 
 def _curve_section(report: StudyReport) -> Section:
-    title = f"Learning curves (the counterpart of the paper's Fig. 1){report.mark}"
+    counterpart = " (the counterpart of the paper's Fig. 1)"
+    synthetic = report.budget_unit == "iterations"
+    title = f"Learning curves{counterpart if synthetic else ''}{report.mark}"
     if not report.curves:
         return Section("curves", title, ("No curves are stored yet.",))
     text = (

@@ -10,7 +10,7 @@ def test_every_exported_name_exists_and_no_other():
     for name in analysis.__all__:
         assert getattr(analysis, name).__module__.startswith("ecd_tune.analysis.")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        analysis.nothing  # noqa: B018
+        analysis.nothing
 
 
 def test_picking_the_best_loads_no_scipy():

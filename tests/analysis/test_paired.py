@@ -50,6 +50,12 @@ def test_hundreds_of_pairs_are_counted_too():
     assert signed_rank_p(differences) == pytest.approx(expected, abs=2e-3)
 
 
+def test_thousands_of_pairs_take_the_normal_approximation():
+    differences = np.random.default_rng(0).normal(0.03, 1, 1500)
+    expected = stats.wilcoxon(differences, method="approx").pvalue
+    assert signed_rank_p(differences) == pytest.approx(expected, rel=1e-6)
+
+
 def test_only_common_seeds_are_compared():
     found = compare_paired({1: 1.0, 2: 2.0, 3: 3.0}, {2: 3.0, 3: 3.0, 4: 0.0}, MIN)
     assert (found.pairs, found.wins, found.losses, found.ties) == (2, 1, 0, 1)

@@ -146,6 +146,15 @@ def test_best_at_an_edge_is_marked(studies):
     assert "at the high edge" in render_best(spec, trials)
 
 
+def test_oracle_values_say_so(studies):
+    spec = studies.digits_spec(protocol="paper")
+    trials = studies.digits_trials(spec)
+    for format in BEST_FORMATS:
+        assert "(oracle)" in " ".join(render_best(spec, trials, format).split())
+    clean = studies.digits_spec()
+    assert "(oracle)" not in render_best(clean, studies.digits_trials(clean), "json")
+
+
 def test_best_loads_nothing_heavy():
     code = (
         "import sys; import ecd_tune.report.best, ecd_tune.report.terminal; "

@@ -1,10 +1,12 @@
 import dataclasses
 import math
+import re
 
 import pytest
 
 from ecd_tune.records import Direction, Stage, TrialState
 from ecd_tune.report import build_report
+from ecd_tune.report.answer import format_effect
 from ecd_tune.report.compare import rank_results, spans_decades
 
 
@@ -30,6 +32,19 @@ def test_ratio_interval_holds_the_ratio(zakharov):
     result = zakharov.comparisons[0].result
     assert zakharov.log
     assert result.median_interval.low <= result.median <= result.median_interval.high
+
+
+@pytest.mark.parametrize("study", ["zakharov", "digits"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_effect_is_told_in_its_own_direction(study, swap, request):
+    report = request.getfixturevalue(study)
+    for row in report.comparisons:
+        text = format_effect(row, swap, report.direction)
+        found = re.findall(r"\d+(?:\.\d+)?(?:e[-+]\d+)?", text.replace("95 % interval", ""))
+        if not math.isinf(row.result.median):
+            size, low, high = map(float, found)
+            assert 0 < low <= size <= high
+            assert ("smaller" in text) is ((row.result.median < 0) is not swap)
 
 
 def test_a_losing_ecdsep_is_said_to_lose(digits):

@@ -88,6 +88,7 @@ def test_hostile_texts_stay_texts(zakharov):
     page = Page(render_html(report))
     assert page.open == []
     assert not any(text.startswith("alert") for text in page.scripts)
+    assert "<" not in page.scripts[0]
     assert json.loads(page.scripts[0])["data"][1]["name"] == evil
 
 
