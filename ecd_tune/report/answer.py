@@ -281,7 +281,9 @@ def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str
         return
     for row in results:
         done = len(row.confirmed.runs)
-        if done < row.planned:
+        if not row.params:
+            yield f"{row.label} has no complete trial in the search, so nothing can be confirmed."
+        elif done < row.planned:
             yield f"The confirmation of {row.label} is incomplete: {done} of {row.planned} runs."
         if row.confirmed.outdated:
             yield (

@@ -245,7 +245,10 @@ def _best_table(report: StudyReport) -> Table:
             rows.append((best.title, param.name, format_scalar(param.value), param.allowed, edge))
     note = "All digits are given, so that a run can be repeated. "
     if any(param.edge for best in report.best for param in best.params):
-        note += "A value at an edge of its range suggests that the range should be wider."
+        note += (
+            "A value at an edge of its range suggests a wider range, unless the hyperparameter "
+            "itself ends there."
+        )
     header = ("Optimizer", "Hyperparameter", "Best", "Searched", "Note")
     return Table("Best hyperparameters of the search", header, tuple(rows), note.strip())
 

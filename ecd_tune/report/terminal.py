@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecd_tune.report.model import StudyReport
+from ecd_tune.report.model import ResultRow, StudyReport
+from ecd_tune.report.numbers import format_number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 __all__ = ["render_summary"]
 
@@ -21,24 +23,43 @@ def render_summary(report: StudyReport) -> RenderableType:
     Returns:
         What ``rich`` prints.
     """
-    from rich import box
     from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [
+        Text(report.title, style="bold"),
+        *(Text(sentence) for sentence in report.answer),
+        *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
+        _table(report),
+    ]
+    return Group(*parts)
+
+
+def _table(report: StudyReport) -> Table:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from ecd_tune.report.content import result_table
-
-    content = result_table(report)
-    table = Table(title=content.caption, box=box.SIMPLE_HEAD, title_justify="left")
-    for header in content.header:
-        table.add_column(Text(header), overflow="fold")
-    for row in content.rows:
+    # Fewer columns than in the files, so that 80 characters are enough.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("Optimizer", "Search best", "Median", "Q1", "Q3", "Diverged", "Runs"):
+        right = header != "Optimizer"
+        table.add_column(header, justify="right" if right else "left", no_wrap=right)
+    for row in report.results:
         # Text, not str: brackets would be taken for markup.
-        table.add_row(*(Text(cell) for cell in row))
-    parts: list[RenderableType] = [
-        Text(report.title, style="bold"),
-        Text(" ".join(report.answer)),
-        *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
-        table,
-    ]
-    return Group(*parts)
+        table.add_row(*(Text(cell) for cell in _cells(row)))
+    table.caption = f"Median and quartiles of the confirmed runs{report.mark}"
+    return table
+
+
+def _cells(row: ResultRow) -> tuple[str, ...]:
+    runs = len(row.confirmed.runs)
+    summary = row.summary
+    quantiles = (summary.median, summary.q1, summary.q3) if summary else (None, None, None)
+    return (
+        row.label,
+        format_number(row.search_value, 3),
+        *(format_number(value, 3, "diverged") for value in quantiles),
+        str(row.lacking) if runs else "–",
+        str(runs) if runs == row.planned else f"{runs} of {row.planned}",
+    )

@@ -80,6 +80,8 @@ def test_nothing_yet(studies):
         "There is no answer yet: no trial of the search has ended with a value.",
     )
     assert "The search of ECDSep is incomplete: 0 of 12 trials." in report.warnings
+    text = "Adam has no complete trial in the search, so nothing can be confirmed."
+    assert text in report.warnings
     assert report.curves == report.best == report.reasons == ()
 
 
@@ -92,7 +94,7 @@ def test_search_alone_gives_no_confirmed_answer(studies):
     # In the order of merit: ECDSep, Adam, GDM.
     places = [report.answer[0].index(name) for name in ("ECDSep", "Adam", "GDM")]
     assert places == sorted(places)
-    assert "incomplete: 0 of 8 runs" in " ".join(report.warnings)
+    assert "The confirmation of Adam is incomplete: 0 of 8 runs." in report.warnings
 
 
 def test_incomplete_confirmation_is_counted(studies):

@@ -144,14 +144,15 @@ def printed(report, width=160):
     return console.export_text()
 
 
-def test_summary_begins_with_the_answer(zakharov):
-    text = printed(zakharov)
-    assert text.splitlines()[0].strip() == "Zakharov, ten dimensions"
-    assert "ECDSep is best" in text
-    assert "5 of 8 (62 %)" in text
-    summary = zakharov.results[3].summary
-    # The brackets of the quartiles are not taken for markup.
-    assert f"{summary.median:.4g} [{summary.q1:.4g}, {summary.q3:.4g}]" in text
+def test_summary_begins_with_the_answer_and_fits_80_columns(zakharov):
+    lines = printed(zakharov, width=80).splitlines()
+    assert lines[0].strip() == "Zakharov, ten dimensions"
+    assert lines[1].startswith("ECDSep is best")
+    cells = [line.split() for line in lines]
+    assert ["Optimizer", "Search", "best", "Median", "Q1", "Q3", "Diverged", "Runs"] in cells
+    paper = next(c for c in cells if c[:2] == ["ECDSep", "(paper)"] and len(c) == 8)
+    assert paper[2:4] == ["–", "diverged"]
+    assert paper[6:] == ["5", "8"]
 
 
 def test_summary_shows_warnings(studies):
