@@ -42,13 +42,13 @@ def _table(report: StudyReport) -> Table:
 
     # Fewer columns than in the files, so that 80 characters are enough.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("Optimizer", "Search best", "Median", "Q1", "Q3", "Diverged", "Runs"):
+    for header in ("Optimizer", "Search", "Median", "Q1", "Q3", "Diverged", "Runs"):
         right = header != "Optimizer"
         table.add_column(header, justify="right" if right else "left", no_wrap=right)
     for row in report.results:
         # Text, not str: brackets would be taken for markup.
         table.add_row(*(Text(cell) for cell in _cells(row)))
-    table.caption = f"Median and quartiles of the confirmed runs{report.mark}"
+    table.caption = f"Search: its best value. Median, Q1, Q3: confirmed runs{report.mark}"
     return table
 
 
