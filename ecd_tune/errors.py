@@ -9,6 +9,7 @@
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
     ├── TaskError                     a task was given an option or data that it cannot use
+    ├── LaunchError                   workers cannot be started as asked on this machine
     ├── ReportError                   the files of a report cannot be written
     └── StoreError                    the shared database
         ├── StorageUrlError           the URL is not one that the store understands
@@ -29,6 +30,7 @@ __all__ = [
     "EcdTuneError",
     "FingerprintMismatchError",
     "HyperparameterError",
+    "LaunchError",
     "NonFiniteLossError",
     "ReportError",
     "SpaceError",
@@ -89,6 +91,10 @@ class TaskError(EcdTuneError, ValueError):
 
 class ReportError(EcdTuneError, OSError):
     """The files of a report cannot be written."""
+
+
+class LaunchError(EcdTuneError, ValueError):
+    """Workers cannot be started as asked: the machine lacks the GPUs or cores."""
 
 
 class StoreError(EcdTuneError):

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress
@@ -26,12 +27,12 @@ _PLAIN_SECONDS = 5.0
 class Display(AbstractContextManager["Display"], Protocol):
     """Shows how far a run is."""
 
-    def update(self, progress: Sequence[Progress], workers: int) -> None:
+    def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
         """Show the newest state.
 
         Args:
             progress: One entry a study key.
-            workers: How many worker processes run.
+            workers: How the workers stand; none when all have ended.
         """
 
 
@@ -78,11 +79,12 @@ class Meter:
         elapsed = self._now - self._start
         return (self.done - self._first) / elapsed if elapsed > 0 else 0.0
 
-    def describe(self, workers: int) -> str:
+    def describe(self, workers: Sequence[WorkerView]) -> str:
         """Say in one line how far the run is."""
         left = (self.total - self.done) / self.rate if self.rate and workers else None
         about = "" if left is None else f", about {left:.0f} s left"
-        by = f", {workers} worker{'s' * (workers != 1)}" if workers else ""
+        running = sum(view.state is WorkerState.RUNNING for view in workers)
+        by = f", {running} worker{'s' * (running != 1)}" if workers else ""
         return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}{by}"
 
 
@@ -95,6 +97,7 @@ class _Plain:
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._meter = spec, Meter(spec, time.monotonic())
         self._last = 0.0
+        self._said: dict[int, tuple[str, int]] = {}
 
     def __enter__(self) -> _Plain:
         return self
@@ -107,7 +110,8 @@ class _Plain:
     ) -> None:
         pass
 
-    def update(self, progress: Sequence[Progress], workers: int) -> None:
+    def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
+        self._say_changes(workers)
         now = time.monotonic()
         self._meter.update(progress, now)
         if workers and now - self._last < _PLAIN_SECONDS:
@@ -119,6 +123,14 @@ class _Plain:
             if p.key.stage is Stage.SEARCH and p.key.optimizer in self._spec.optimizers
         )
         print(f"{self._meter.describe(workers)}; best: {best}", flush=True)  # noqa: T201
+
+    def _say_changes(self, workers: Sequence[WorkerView]) -> None:
+        for view in workers:
+            if view.reason and view.state in (WorkerState.WAITING, WorkerState.FAILED):
+                line = f"worker {view.index} {view.reason}; {view.state.value}"
+                if self._said.get(view.index) != (line, view.restarts):
+                    self._said[view.index] = (line, view.restarts)
+                    print(line, flush=True)  # noqa: T201
 
 
 class _Live:
@@ -138,11 +150,13 @@ class _Live:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def update(self, progress: Sequence[Progress], workers: int) -> None:
+    def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
         self._meter.update(progress, time.monotonic())
         self._live.update(self._render(progress, workers), refresh=True)
 
-    def _render(self, progress: Sequence[Progress], workers: int) -> RenderableType:
+    def _render(
+        self, progress: Sequence[Progress], workers: Sequence[WorkerView]
+    ) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
         for column in ("optimizer", "search", "best so far", "diverged", "failed", "confirmation"):
             table.add_column(column, justify="left" if column == "optimizer" else "right")
@@ -158,7 +172,31 @@ class _Live:
                 str(search.failed),
                 f"{confirm.finished}/{self._meter.goal(key, Stage.CONFIRM)}",
             )
-        return Group(table, Text(f"  {self._meter.describe(workers)}"))
+        parts: list[RenderableType] = [table, Text(f"  {self._meter.describe(workers)}")]
+        if _worth_a_table(workers):
+            parts.append(_worker_table(workers))
+        return Group(*parts)
+
+
+def _worth_a_table(workers: Sequence[WorkerView]) -> bool:
+    return any(view.reason or view.placement.gpus or view.placement.cores for view in workers)
+
+
+def _worker_table(workers: Sequence[WorkerView]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("worker", "pid", "GPUs", "cores", "state", "restarts", "last end"):
+        table.add_column(column)
+    for view in workers:
+        table.add_row(
+            str(view.index),
+            str(view.pid),
+            ",".join(view.placement.gpus) or "–",
+            ",".join(map(str, view.placement.cores)) or "–",
+            view.state.value,
+            str(view.restarts),
+            view.reason,
+        )
+    return table
 
 
 def _number(value: float | None) -> str:

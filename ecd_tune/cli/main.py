@@ -10,6 +10,9 @@ import typer
 import ecd_tune
 from ecd_tune.cli.best import best
 from ecd_tune.cli.dashboard import dashboard
+from ecd_tune.cli.db import db
+from ecd_tune.cli.launch import launch
+from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
@@ -30,8 +33,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, worker, status, best, report, dashboard, studies, show, validate):
+for command in (
+    run,
+    launch,
+    worker,
+    status,
+    best,
+    report,
+    dashboard,
+    studies,
+    show,
+    validate,
+    reap,
+):
     app.command()(command)
+app.add_typer(db, name="db")
 
 
 def _print_version(wanted: bool) -> None:

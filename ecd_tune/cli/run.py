@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,17 +20,11 @@ from ecd_tune.cli.options import (
     study_arguments,
 )
 from ecd_tune.cli.report import write_study_report
-from ecd_tune.spec import StudySpec
-
-if TYPE_CHECKING:
-    from ecd_tune.launch import LocalWorkers, WorkerFailure
-    from ecd_tune.signals import StopFlag
-    from ecd_tune.store import Store
 
 __all__ = ["run"]
 
-_POLL_SECONDS = 0.5
 _WORKER_FAILED = 1
+_MAX_RESTARTS = 5
 
 
 def run(
@@ -48,44 +41,30 @@ def run(
     Creates the study or resumes it, searches and confirms with worker processes, and writes the
     report. Ctrl-C leaves everything in the database.
     """
-    from ecd_tune.launch import LocalWorkers
+    from ecd_tune.cli.watch import explain_failures, run_workers
+    from ecd_tune.launch import plan_placements
     from ecd_tune.signals import StopFlag
-    from ecd_tune.store import Store
 
     spec = resolve_study(study, trials, seed, optimizers)
     folder = out or Path("reports") / spec.name
     arguments = study_arguments(study, trials, seed, optimizers)
     started = time.monotonic()
-    with Store.open(storage) as store, StopFlag() as stop:
-        store.create(spec)
-        with LocalWorkers(arguments, workers, storage, folder / "logs") as pool:
-            _watch(store, spec, pool, stop)
-        failures = pool.failures()
+    with StopFlag() as stop:
+        views = run_workers(
+            spec,
+            arguments,
+            plan_placements(workers),
+            storage,
+            folder / "logs",
+            _MAX_RESTARTS,
+            stop,
+        )
     if stop():
-        typer.echo(f"Interrupted; `ecd-tune run {study} --storage …` goes on where it stopped.")
+        typer.echo("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(stop.exit_status)
     paths = write_study_report(spec, storage, folder, say=True)
     typer.echo(f"\nReport after {time.monotonic() - started:.0f} s:")
     for path in paths:
         typer.echo(f"  {path}")
-    if failures:
-        _explain(failures)
+    if explain_failures(views):
         raise typer.Exit(_WORKER_FAILED)
-
-
-def _watch(store: Store, spec: StudySpec, pool: LocalWorkers, stop: StopFlag) -> None:
-    from ecd_tune.cli.display import make_display
-
-    with make_display(spec, sys.stdout.isatty()) as display:
-        while (running := pool.running()) and not stop.wait(_POLL_SECONDS):
-            display.update(store.progress(spec.name), running)
-        display.update(store.progress(spec.name), 0)
-
-
-def _explain(failures: list[WorkerFailure]) -> None:
-    for failure in failures:
-        typer.echo(
-            f"worker {failure.index} ended with status {failure.status}; "
-            f"{failure.log} ends with:\n{failure.tail}",
-            err=True,
-        )

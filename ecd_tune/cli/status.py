@@ -9,8 +9,11 @@ import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
 from ecd_tune.cli.studies import AsJson
+from ecd_tune.errors import StudyNotFoundError
 
 __all__ = ["status"]
+
+_HEAD = ("study", "finished", "diverged", "failed", "lost", "running", "waiting", "best")
 
 
 def status(
@@ -24,25 +27,41 @@ def status(
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
-        names = [study] if study else store.studies()
+        known, shown = store.studies(), store.url
+        if study is not None and study not in known:
+            raise StudyNotFoundError(
+                f"no study {study!r} in {shown}; there are: {', '.join(known) or 'none'}"
+            )
+        names = [study] if study else known
         rows = [_row(progress) for name in names for progress in store.progress(name)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        typer.echo(f"{storage}: no studies yet; start one with `ecd-tune run STUDY`")
+        typer.echo(f"{shown}: no studies yet; start one with `ecd-tune run STUDY`")
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    typer.echo(_table(rows))
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in rows[0]:
-        numeric = column not in ("study", "optimizer", "stage")
-        table.add_column(column, justify="right" if numeric else "left")
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines: list[tuple[str, ...]] = [_HEAD]
     for row in rows:
-        table.add_row(*(_show(value) for value in row.values()))
-    Console().print(table)
+        search = row["stage"] == "search"
+        name = f"{row['study']}/{row['optimizer']}{'' if search else '/confirm'}"
+        finished = row["complete"] + row["diverged"] + row["failed"]
+        counts = [row[key] for key in ("diverged", "failed", "lost", "running", "waiting")]
+        # The best of runs from other starts and seeds is luck, not a result.
+        best = _show(row["best"]) if search else ""
+        target = row["target"] if search else finished + row["running"] + row["waiting"]
+        lines.append((name, f"{finished}/{target}", *map(str, counts), best))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
 
 
 def _row(progress: Any) -> dict[str, Any]:
@@ -57,6 +76,7 @@ def _row(progress: Any) -> dict[str, Any]:
         "running": progress.running,
         "waiting": progress.waiting,
         "best": progress.best,
+        "target": progress.target,
     }
 
 

@@ -27,7 +27,9 @@ def worker(
     optimizers: Optimizers = None,
     trials: Trials = None,
     seed: Seed = None,
-    threads: Annotated[int, typer.Option(min=1, help="Torch threads of this worker.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of this worker.")
+    ] = 1,
     follow_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run one worker until the study is complete; start as many as there are cores or GPUs.

@@ -12,72 +12,131 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["LocalWorkers", "WorkerFailure"]
+from ecd_tune.launch.placement import Placement
+
+__all__ = ["LocalWorkers", "WorkerState", "WorkerView"]
 
 _TAIL_LINES = 15
+_FINAL = (0, 2, 3)
+"""Exit statuses that a restart cannot mend: complete, a mistake of the user's, gave up."""
+
+
+class WorkerState(StrEnum):
+    """What a launcher knows of one of its workers."""
+
+    RUNNING = "running"
+    WAITING = "restarts soon"
+    ENDED = "ended"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
-class WorkerFailure:
-    """A worker that ended with an error.
+class WorkerView:
+    """How one worker stands.
 
     Attributes:
         index: Which worker, from 0.
-        status: Its exit status; negative when a signal ended it.
+        pid: Process id of the present or last process.
+        state: What is known.
+        restarts: How often it was started again.
+        reason: How its last process ended, in words; empty while the first runs.
+        placement: GPUs and cores.
         log: Its log file.
-        tail: The last lines of the log.
     """
 
     index: int
-    status: int
+    pid: int
+    state: WorkerState
+    restarts: int
+    reason: str
+    placement: Placement
     log: Path
-    tail: str
+
+    @property
+    def tail(self) -> str:
+        """The last lines of the log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+
+@dataclass
+class _Slot:
+    """One worker's place: the process in it may change.
+
+    Attributes:
+        placement: GPUs and cores.
+        log: Log file of all its processes.
+        process: The present or last process.
+        restarts: Starts after the first.
+        reason: How the last process ended.
+        due: When to start again, on the launcher's clock; None when not waiting.
+    """
+
+    placement: Placement
+    log: Path
+    process: subprocess.Popen[bytes]
+    restarts: int = 0
+    reason: str = ""
+    due: float | None = None
+    closed: bool = field(default=False)
+
+    @property
+    def state(self) -> WorkerState:
+        """What is known of the worker."""
+        if self.due is not None:
+            return WorkerState.WAITING
+        status = self.process.poll()
+        if status is None:
+            return WorkerState.RUNNING
+        return WorkerState.ENDED if status == 0 or self.closed else WorkerState.FAILED
 
 
 class LocalWorkers:
-    """A set of ``ecd-tune worker`` processes, each with a log file.
+    """A set of ``ecd-tune worker`` processes, each with a log file and a place of its own.
 
-    A context manager: leaving the block stops what still runs.
+    A context manager: leaving the block stops what still runs. A worker that dies is started
+    again after a pause that doubles each time, up to a limit.
 
     Args:
         arguments: Arguments after ``ecd-tune worker``, the same for all.
-        count: Number of processes, at least 1.
+        placements: One a worker: its GPUs and cores.
         storage: Storage URL, handed over in ``ECD_TUNE_STORAGE``.
         logs: Folder of the log files ``worker-0.log`` …; made when missing.
+        max_restarts: Starts of one worker after its first.
+        pause: Seconds before the first restart.
+        clock: Seconds; tests replace it.
     """
 
-    def __init__(self, arguments: Sequence[str], count: int, storage: str, logs: Path) -> None:
-        self._arguments, self._count, self._storage, self._logs = arguments, count, storage, logs
-        self._processes: list[subprocess.Popen[bytes]] = []
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        placements: Sequence[Placement],
+        storage: str,
+        logs: Path,
+        *,
+        max_restarts: int = 5,
+        pause: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._command = [
+            sys.executable, "-m", "ecd_tune", "worker", "--follow-stdin", *arguments
+        ]  # fmt: skip
+        self._placements, self._storage, self._logs = placements, storage, logs
+        self._max_restarts, self._pause, self._clock = max_restarts, pause, clock
+        self._slots: list[_Slot] = []
 
     def __enter__(self) -> LocalWorkers:
         self._logs.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            "ECD_TUNE_STORAGE": self._storage,
-            # One thread each: the trials are small, and cores are what the workers share.
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        }
-        command = [sys.executable, "-m", "ecd_tune", "worker", "--follow-stdin", *self._arguments]
-        for index in range(self._count):
-            with self.log(index).open("wb") as log:
-                self._processes.append(
-                    subprocess.Popen(
-                        command,
-                        # Never written to: its end tells the worker that we are gone.
-                        stdin=subprocess.PIPE,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        env=environment,
-                        # Not in the terminal's group: Ctrl-C comes from the parent, once.
-                        start_new_session=True,
-                    )
-                )
+        for index, placement in enumerate(self._placements):
+            log = self._logs / f"worker-{index}.log"
+            log.write_bytes(b"")
+            self._slots.append(_Slot(placement, log, self._start(placement, log)))
         return self
 
     def __exit__(
@@ -88,20 +147,31 @@ class LocalWorkers:
     ) -> None:
         self.stop()
 
-    def log(self, index: int) -> Path:
-        """Return the log file of worker ``index``."""
-        return self._logs / f"worker-{index}.log"
+    def tend(self) -> list[WorkerView]:
+        """Start again what has died and is due, and say how all workers stand.
 
-    def running(self) -> int:
-        """Return how many workers have not ended yet."""
-        return sum(process.poll() is None for process in self._processes)
+        Call it every second or so.
 
-    def failures(self) -> list[WorkerFailure]:
-        """Return the workers that ended with an error so far."""
+        Returns:
+            One view a worker, by index.
+        """
+        for slot in self._slots:
+            self._tend(slot)
+        return self.views()
+
+    def views(self) -> list[WorkerView]:
+        """Say how all workers stand, and change nothing."""
         return [
-            WorkerFailure(index, status, self.log(index), _tail(self.log(index)))
-            for index, process in enumerate(self._processes)
-            if (status := process.poll()) not in (None, 0)
+            WorkerView(
+                index,
+                slot.process.pid,
+                slot.state,
+                slot.restarts,
+                slot.reason,
+                slot.placement,
+                slot.log,
+            )
+            for index, slot in enumerate(self._slots)
         ]
 
     def stop(self, patience: float = 10.0) -> None:
@@ -110,20 +180,75 @@ class LocalWorkers:
         Args:
             patience: Seconds to wait between SIGTERM and SIGKILL.
         """
-        for process in self._processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+        for slot in self._slots:
+            slot.due = None
+            if slot.process.poll() is None:
+                slot.closed = True
+                slot.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + patience
-        for process in self._processes:
+        for slot in self._slots:
             try:
-                process.wait(max(0.0, deadline - time.monotonic()))
+                slot.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            assert process.stdin is not None  # a pipe was asked for
-            process.stdin.close()
+                slot.process.kill()
+                slot.process.wait()
+                slot.reason = describe_end(-signal.SIGKILL)
+            _close_pipe(slot.process)
+
+    def _start(self, placement: Placement, log: Path) -> subprocess.Popen[bytes]:
+        environment = {
+            # One thread where nothing is pinned: trials are small, cores are what workers share.
+            "OMP_NUM_THREADS": "1",
+            **os.environ,
+            **placement.environment(),
+            "ECD_TUNE_STORAGE": self._storage,
+        }
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                self._command,
+                # Never written to: its end tells the worker that we are gone.
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                # Not in the terminal's group: Ctrl-C comes from us, once.
+                start_new_session=True,
+            )
+        if placement.cores:
+            # Before the interpreter is up, so that every thread of the worker inherits it.
+            os.sched_setaffinity(process.pid, placement.cores)
+        return process
+
+    def _tend(self, slot: _Slot) -> None:
+        if slot.due is not None:
+            if self._clock() >= slot.due:
+                slot.due = None
+                slot.restarts += 1
+                slot.process = self._start(slot.placement, slot.log)
+            return
+        status = slot.process.poll()
+        if status is None or slot.closed:
+            return
+        slot.reason = describe_end(status)
+        _close_pipe(slot.process)
+        if status not in _FINAL and slot.restarts < self._max_restarts:
+            slot.due = self._clock() + self._pause * 2**slot.restarts
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-_TAIL_LINES:])
+def describe_end(status: int) -> str:
+    """Say in words how a process ended.
+
+    Args:
+        status: As :attr:`subprocess.Popen.returncode`.
+
+    Returns:
+        For example ``"killed by SIGKILL"`` or ``"ended with status 1"``.
+    """
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}" if status else "complete"
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None  # a pipe was asked for
+    process.stdin.close()

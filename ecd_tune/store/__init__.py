@@ -3,6 +3,7 @@
 from ecd_tune.store._queue import QueueItem
 from ecd_tune.store.progress import Progress
 from ecd_tune.store.read import Event, WorkerRecord
+from ecd_tune.store.state import SchemaState, schema_state
 from ecd_tune.store.store import LEASE_SECONDS, Store
 from ecd_tune.store.url import DEFAULT_URL
 from ecd_tune.store.workers import Worker
@@ -13,7 +14,9 @@ __all__ = [
     "Event",
     "Progress",
     "QueueItem",
+    "SchemaState",
     "Store",
     "Worker",
     "WorkerRecord",
+    "schema_state",
 ]

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from ecd_tune.cli.display import Meter, make_display
+from ecd_tune.launch import Placement, WorkerState, WorkerView
 from ecd_tune.records import Direction, Stage
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Progress
@@ -24,6 +27,11 @@ def spec() -> StudySpec:
     )
 
 
+def worker(state: WorkerState = WorkerState.RUNNING, **changes: object) -> WorkerView:
+    values = {"index": 0, "pid": 7, "restarts": 0, "reason": "", "placement": Placement()}
+    return WorkerView(state=state, log=Path("none.log"), **(values | changes))  # type: ignore[arg-type]
+
+
 def progress(spec: StudySpec, search: int, confirm: int) -> list[Progress]:
     return [
         Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=search, best=0.25),
@@ -39,16 +47,16 @@ def test_meter_counts_references_and_leaves_other_optimizers_out(spec: StudySpec
     meter.update(progress(spec, 16, 0), now=105.0)
     # Six were there when the display began: they are done, but not work of this run.
     assert meter.rate == pytest.approx(10 / 5)
-    assert meter.describe(2) == "16/26 trials, 2.0/s, about 5 s left, 2 workers"
+    assert meter.describe([worker(), worker()]) == "16/26 trials, 2.0/s, about 5 s left, 2 workers"
     meter.update(progress(spec, 20, 6), now=110.0)
-    assert meter.describe(0) == "26/26 trials, 2.0/s"
+    assert meter.describe([]) == "26/26 trials, 2.0/s"
 
 
 def test_plain_display_prints_lines(spec: StudySpec, capsys: pytest.CaptureFixture[str]) -> None:
     with make_display(spec, terminal=False) as display:
-        display.update(progress(spec, 6, 0), 1)
-        display.update(progress(spec, 7, 0), 1)  # too soon for a new line
-        display.update(progress(spec, 20, 6), 0)
+        display.update(progress(spec, 6, 0), [worker()])
+        display.update(progress(spec, 7, 0), [worker()])  # too soon for a new line
+        display.update(progress(spec, 20, 6), [])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["6/26", "26/26"]
     assert "best: ecdsep 0.25" in lines[0]
@@ -58,7 +66,19 @@ def test_live_display_shows_both_stages(
     spec: StudySpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with make_display(spec, terminal=True) as display:
-        display.update(progress(spec, 20, 4), 1)
+        display.update(progress(spec, 20, 4), [worker(placement=Placement(("GPU-1",), (0, 1)))])
     shown = capsys.readouterr().out
     assert "20/20" in shown
     assert "4/6" in shown
+    assert "GPU-1" in shown
+
+
+def test_plain_display_says_once_that_a_worker_died(
+    spec: StudySpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = worker(WorkerState.WAITING, reason="killed by SIGKILL")
+    with make_display(spec, terminal=False) as display:
+        display.update(progress(spec, 6, 0), [dead])
+        display.update(progress(spec, 6, 0), [dead])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("worker 0 killed by SIGKILL; restarts soon") == 1

@@ -1,19 +1,24 @@
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from ecd_tune.launch import LocalWorkers
+from ecd_tune.launch import LocalWorkers, Placement, WorkerState
 
 FAKE_WORKER = """
 import os, signal, sys, time
 print(os.environ["ECD_TUNE_STORAGE"], *sys.argv[1:], flush=True)
 mode = sys.argv[-1]
 if mode == "fail":
-    print("it broke", flush=True); sys.exit(3)
+    print("it broke", flush=True); sys.exit(1)
+if mode == "mistake":
+    sys.exit(2)
+if mode == "where":
+    print(sorted(os.sched_getaffinity(0)), os.environ["OMP_NUM_THREADS"],
+          os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.exit(0)
 if mode == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("ready", flush=True); time.sleep(60)
@@ -40,33 +45,77 @@ def wait_for(condition: object, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
+def ended(pool: LocalWorkers) -> bool:
+    states = (WorkerState.RUNNING, WorkerState.WAITING)
+    return not any(view.state in states for view in pool.tend())
+
+
 @pytest.mark.usefixtures("fake_worker")
 def test_storage_travels_in_the_environment_not_in_the_arguments(tmp_path: Path) -> None:
     url = "postgresql://me:secret@host/db"
-    with LocalWorkers(["zakharov", "end"], 2, url, tmp_path / "logs") as pool:
-        wait_for(lambda: pool.running() == 0)
-        assert pool.failures() == []
-    for index in (0, 1):
-        line = pool.log(index).read_text()
-        assert line == f"{url} worker --follow-stdin zakharov end\n"
+    arguments = ["zakharov", "end"]
+    with LocalWorkers(arguments, [Placement()] * 2, url, tmp_path / "logs") as pool:
+        wait_for(lambda: ended(pool))
+    for view in pool.views():
+        assert view.state is WorkerState.ENDED
+        assert view.log.read_text() == f"{url} worker --follow-stdin zakharov end\n"
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_a_failed_worker_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    with LocalWorkers(["fail"], 1, "sqlite://", tmp_path / "logs") as pool:
-        wait_for(lambda: pool.running() == 0)
-        (failure,) = pool.failures()
-    assert failure.status == 3
-    assert failure.tail.endswith("it broke")
+def test_a_worker_that_dies_is_started_again_up_to_the_limit(tmp_path: Path) -> None:
+    with LocalWorkers(
+        ["fail"], [Placement()], "sqlite://", tmp_path, max_restarts=2, pause=0.01
+    ) as pool:
+        wait_for(lambda: ended(pool))
+    (view,) = pool.views()
+    assert view.state is WorkerState.FAILED
+    assert view.restarts == 2
+    assert view.reason == "ended with status 1"
+    assert view.log.read_text().count("it broke") == 3
+    assert view.tail.endswith("it broke")
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_a_deaf_worker_is_killed(tmp_path: Path) -> None:
-    with LocalWorkers(["deaf"], 1, "sqlite://", tmp_path / "logs") as pool:
-        wait_for(lambda: "ready" in pool.log(0).read_text())
+def test_the_pause_doubles(tmp_path: Path) -> None:
+    now = 0.0
+    pool = LocalWorkers(
+        ["fail"], [Placement()], "sqlite://", tmp_path, max_restarts=9, pause=8, clock=lambda: now
+    )
+    with pool:
+        for pause in (8, 16, 32):
+            wait_for(lambda: pool.tend()[0].state is WorkerState.WAITING)
+            restarts = pool.views()[0].restarts
+            now += pause - 1
+            assert pool.tend()[0].restarts == restarts
+            now += 1
+            assert pool.tend()[0].restarts == restarts + 1
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
+    with LocalWorkers(["mistake"], [Placement()], "sqlite://", tmp_path, pause=0.01) as pool:
+        wait_for(lambda: ended(pool))
+    (view,) = pool.views()
+    assert (view.state, view.restarts) == (WorkerState.FAILED, 0)
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_a_worker_is_pinned_to_its_place(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    place = Placement(("MIG-1",), (core,))
+    with LocalWorkers(["where"], [place], "sqlite://", tmp_path) as pool:
+        wait_for(lambda: ended(pool))
+    assert pool.views()[0].log.read_text().splitlines()[-1] == f"[{core}] 1 MIG-1"
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_a_deaf_worker_is_killed_and_one_that_was_stopped_is_not_a_failure(tmp_path: Path) -> None:
+    with LocalWorkers(["deaf"], [Placement()], "sqlite://", tmp_path / "logs") as pool:
+        wait_for(lambda: "ready" in pool.views()[0].log.read_text())
         pool.stop(patience=0.2)
-        assert pool.running() == 0
-        assert pool.failures()[0].status == -signal.SIGKILL
+        (view,) = pool.views()
+        assert view.state is WorkerState.ENDED
+        assert view.reason == "killed by SIGKILL"
 
 
 @pytest.mark.usefixtures("fake_worker")
@@ -75,10 +124,11 @@ def test_workers_see_the_launcher_die(tmp_path: Path) -> None:
         "import sys, time; sys.path.remove('') if '' in sys.path else None\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from pathlib import Path\n"
-        "from ecd_tune.launch import LocalWorkers\n"
-        f"pool = LocalWorkers(['follow'], 1, 'sqlite://', Path({str(tmp_path / 'logs')!r}))\n"
+        "from ecd_tune.launch import LocalWorkers, Placement\n"
+        f"logs = Path({str(tmp_path / 'logs')!r})\n"
+        "pool = LocalWorkers(['follow'], [Placement()], 'sqlite://', logs)\n"
         "pool.__enter__()\n"
-        "print(pool._processes[0].pid, flush=True)\n"
+        "print(pool.views()[0].pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     import subprocess

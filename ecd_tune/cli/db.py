@@ -1,0 +1,54 @@
+"""``ecd-tune db``: the database's tables."""
+
+from __future__ import annotations
+
+import typer
+
+from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+
+__all__ = ["db"]
+
+_NOT_CURRENT = 1
+
+db = typer.Typer(
+    no_args_is_help=True,
+    help="Create, migrate and check the database's tables.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@db.command()
+def upgrade(storage: Storage = DEFAULT_STORAGE) -> None:
+    """Create or migrate the tables; many processes may do so at once."""
+    from ecd_tune.store import Store, schema_state
+
+    with Store.open(storage):
+        pass
+    state = schema_state(storage)
+    typer.echo(f"{state.storage}: tables at version {state.stored}")
+
+
+@db.command()
+def current(storage: Storage = DEFAULT_STORAGE) -> None:
+    """Print the version of the tables, and the one that is needed."""
+    from ecd_tune.store import schema_state
+
+    state = schema_state(storage)
+    typer.echo(f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}")
+
+
+@db.command()
+def check(storage: Storage = DEFAULT_STORAGE) -> None:
+    """Exit with status 1 when the tables have to be upgraded."""
+    from ecd_tune.store import schema_state
+
+    state = schema_state(storage)
+    if state.current:
+        typer.echo(f"{state.storage}: current")
+        return
+    typer.echo(
+        f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}; "
+        "run `ecd-tune db upgrade`",
+        err=True,
+    )
+    raise typer.Exit(_NOT_CURRENT)

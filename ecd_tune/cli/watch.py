@@ -1,0 +1,92 @@
+"""Start local workers on a study and watch them until it is complete or stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ecd_tune.launch import LocalWorkers, Placement, WorkerView
+    from ecd_tune.signals import StopFlag
+    from ecd_tune.store import Store
+
+__all__ = ["explain_failures", "run_workers"]
+
+_POLL_SECONDS = 0.5
+
+
+def run_workers(
+    spec: StudySpec,
+    arguments: Sequence[str],
+    placements: Sequence[Placement],
+    storage: str,
+    logs: Path,
+    max_restarts: int,
+    stop: StopFlag,
+) -> list[WorkerView]:
+    """Create or resume a study and run workers on it until all have ended.
+
+    Args:
+        spec: The study.
+        arguments: The same study as arguments of ``ecd-tune worker``.
+        placements: One a worker.
+        storage: Database URL.
+        logs: Folder of the workers' logs.
+        max_restarts: How often one worker is started again after it died.
+        stop: Ends the workers.
+
+    Returns:
+        How the workers ended.
+    """
+    from ecd_tune.launch import LocalWorkers
+    from ecd_tune.store import Store
+
+    with Store.open(storage) as store:
+        store.create(spec)
+        with LocalWorkers(arguments, placements, storage, logs, max_restarts=max_restarts) as pool:
+            _watch(store, spec, pool, stop)
+        return pool.views()
+
+
+def _watch(store: Store, spec: StudySpec, pool: LocalWorkers, stop: StopFlag) -> None:
+    from ecd_tune.cli.display import make_display
+
+    with make_display(spec, sys.stdout.isatty()) as display:
+        while _alive(views := pool.tend()):
+            display.update(store.progress(spec.name), views)
+            if stop.wait(_POLL_SECONDS):
+                break
+        display.update(store.progress(spec.name), [])
+
+
+def _alive(views: Sequence[WorkerView]) -> bool:
+    from ecd_tune.launch import WorkerState
+
+    return any(view.state in (WorkerState.RUNNING, WorkerState.WAITING) for view in views)
+
+
+def explain_failures(views: Sequence[WorkerView]) -> bool:
+    """Print how workers failed, with the end of their logs.
+
+    Args:
+        views: How the workers ended.
+
+    Returns:
+        Whether any failed.
+    """
+    from ecd_tune.launch import WorkerState
+
+    failed = [view for view in views if view.state is WorkerState.FAILED]
+    for view in failed:
+        typer.echo(
+            f"worker {view.index} {view.reason} after {view.restarts} restarts; "
+            f"{view.log} ends with:\n{view.tail}",
+            err=True,
+        )
+    return bool(failed)
