@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -32,7 +33,9 @@ from ecd_tune.store import Progress, QueueItem, Store, Worker
 
 __all__ = ["StoreContract", "make_spec", "work"]
 
-_SPAWN = multiprocessing.get_context("spawn")
+# Imports once, then forks: a test can afford 64 processes.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["ecd_tune.testing.store"])
 _RANGES: Mapping[str, Any] = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},
     "eta": {"low": 1.0, "high": 6.0},
@@ -112,6 +115,25 @@ def create_at_signal(url: str, spec: StudySpec, ready: Any, start: Any, done: An
     with Store.open(url) as store:
         store.create(spec)
         done.put(store.studies())
+
+
+@contextmanager
+def plain_optuna(url: str, name: str = "contract/ecdsep") -> Iterator[optuna.Study]:
+    """Open a study as plain Optuna does, without ecd_tune.
+
+    Args:
+        url: The storage.
+        name: Name of the study.
+
+    Yields:
+        Optuna's study.
+    """
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        yield optuna.load_study(study_name=name, storage=storage)
+    finally:
+        storage.scoped_session.remove()
+        storage.engine.dispose()
 
 
 def _value(params: Mapping[str, Any]) -> float:
@@ -224,21 +246,22 @@ class StoreContract:
             Outcome(Status.FAILED, reason="no memory"),
         ]
         store.tell(list(zip(leases, outcomes, strict=False)))
-        study = optuna.load_study(study_name="contract/ecdsep", storage=url)
-        assert [trial.state.name for trial in study.trials] == [
+        with plain_optuna(url) as study:
+            trials, best = study.trials, study.best_value
+        assert [trial.state.name for trial in trials] == [
             "COMPLETE",
             "PRUNED",
             "PRUNED",
             "FAIL",
             "RUNNING",
         ]
-        assert [trial.value for trial in study.trials] == [1.5, -7.25, None, None, None]
-        assert study.trials[1].intermediate_values == {3: -7.25}
-        assert study.trials[2].intermediate_values == {}
-        assert study.best_value == 1.5
-        reasons = [trial.user_attrs.get("reason") for trial in study.trials]
+        assert [trial.value for trial in trials] == [1.5, -7.25, None, None, None]
+        assert trials[1].intermediate_values == {3: -7.25}
+        assert trials[2].intermediate_values == {}
+        assert best == 1.5
+        reasons = [trial.user_attrs.get("reason") for trial in trials]
         assert reasons == [None, "overflow", "too slow", "no memory", None]
-        for trial, lease in zip(study.trials, leases, strict=True):
+        for trial, lease in zip(trials, leases, strict=True):
             assert {**trial.params, "s": 1} == lease.request.params
             assert trial.user_attrs["seed"] == lease.request.seed
 
@@ -372,9 +395,9 @@ class StoreContract:
         """What they leave open is drawn; what cannot be run fails with its reason."""
         spec = make_spec("tpe", trials=4, space={**_RANGES, "nu": [0.1, 0.2]})
         store.create(spec)
-        study = optuna.load_study(study_name="contract/ecdsep", storage=url)
-        study.enqueue_trial({"lr": 0.25}, user_attrs={"seed": 1, "note": "mine"})
-        study.enqueue_trial({"nu": 0.3})
+        with plain_optuna(url) as study:
+            study.enqueue_trial({"lr": 0.25}, user_attrs={"seed": 1, "note": "mine"})
+            study.enqueue_trial({"nu": 0.3})
         leases = self.ask(store, spec, 10)
         assert leases[0].request.params["lr"] == 0.25
         spec.optimizers[_OPTIMIZER].space.check(leases[0].request.params)
@@ -389,10 +412,10 @@ class StoreContract:
         """They have no run of ours: records with defaults, and samplers see them."""
         spec = make_spec("tpe", trials=14)
         store.create(spec)
-        study = optuna.load_study(study_name="contract/ecdsep", storage=url)
-        trial = study.ask()
-        spec.optimizers[_OPTIMIZER].space.suggest(trial)  # type: ignore[arg-type]
-        study.tell(trial, 0.5)
+        with plain_optuna(url) as study:
+            trial = study.ask()
+            spec.optimizers[_OPTIMIZER].space.suggest(trial)  # type: ignore[arg-type]
+            study.tell(trial, 0.5)
         work(url, spec, 4)
         records = store.trials(spec.key(_OPTIMIZER))
         assert len(records) == 14
@@ -495,10 +518,10 @@ class StoreContract:
 
     def test_a_killed_worker_costs_nothing(self, store: Store, url: str) -> None:
         """Its trials are queued again at once, once, as they were; the study ends exactly."""
-        spec, ready = make_spec("tpe", trials=9), _SPAWN.Queue()
+        spec, ready = make_spec("tpe", trials=9), _PROCESSES.Queue()
         store.create(spec)
         store.tell(complete(self.ask(store, spec, 2)))
-        child = _SPAWN.Process(target=hold, args=(url, spec, 3, ready))
+        child = _PROCESSES.Process(target=hold, args=(url, spec, 3, ready))
         child.start()
         assert ready.get() == 3
         assert store.reap() == 0, "the process is alive and its lease is fresh"
@@ -535,9 +558,9 @@ def _at_once(count: int, call: Any) -> list[Any]:
 
 def _in_processes(count: int, target: Any, url: str, spec: StudySpec) -> list[Any]:
     """Run ``target`` in processes that all begin at the same moment."""
-    ready, start, done = _SPAWN.Queue(), _SPAWN.Event(), _SPAWN.Queue()
+    ready, start, done = _PROCESSES.Queue(), _PROCESSES.Event(), _PROCESSES.Queue()
     arguments = (url, spec, ready, start, done)
-    children = [_SPAWN.Process(target=target, args=arguments) for _ in range(count)]
+    children = [_PROCESSES.Process(target=target, args=arguments) for _ in range(count)]
     for child in children:
         child.start()
     for _ in children:

@@ -1,0 +1,5 @@
+"""Integration tests may use a real PostgreSQL server."""
+
+from ecd_tune.testing.postgres import postgres, postgres_url
+
+__all__ = ["postgres", "postgres_url"]
