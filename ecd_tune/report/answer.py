@@ -197,11 +197,16 @@ def _verdict(row: ComparisonRow, best: ResultRow, direction: Direction, mark: st
         f"seeds; its value is {effect}{mark}"
     )
     if row.beyond_noise:
-        return f"{text}. The difference is beyond noise (p = {format_p(row.p_adjusted)})."
+        return f"{text}. The difference is beyond noise ({_p(row)})."
     few = " with so few seeds it could not be" if row.result.pairs < 6 else ""
-    return f"{text}. The difference is not beyond noise (p = {format_p(row.p_adjusted)})" + (
+    return f"{text}. The difference is not beyond noise ({_p(row)})" + (
         f";{few}." if few else "."
     )
+
+
+def _p(row: ComparisonRow) -> str:
+    text = format_p(row.p_adjusted)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:

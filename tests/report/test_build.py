@@ -28,6 +28,13 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
     assert "beyond noise (p = 0.016)" in verdict  # 2 * 2/2**8: Holm over two comparisons
 
 
+def test_a_tiny_p_value_is_told_by_its_bound(studies):
+    spec = studies.zakharov_spec(confirmation={"runs": 40})
+    report = build_report(spec, studies.zakharov_trials(spec, runs=40), {})
+    verdict = next(s for s in report.answer if s.startswith("Against Adam"))
+    assert verdict.endswith("beyond noise (p < 0.0001).")
+
+
 def test_ratio_interval_holds_the_ratio(zakharov):
     result = zakharov.comparisons[0].result
     assert zakharov.log
