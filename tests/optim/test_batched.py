@@ -72,3 +72,19 @@ def test_float32_rows_are_single_runs():
             loss, p.grad = bowl(p.detach())
             single.step(loss=loss)
         torch.testing.assert_close(theta[b], p.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_stopped_row_stays_frozen_when_its_loss_rises_again():
+    rows = [{"eta": 2.0, "lr": 0.1, "on_gap": on_gap} for on_gap in ("stop", "hold")]
+    theta = torch.ones(2, 3, dtype=torch.float64)
+    batch = BatchedECDSep([theta], [0, 1], rows)
+    active = torch.ones(2, dtype=torch.bool)
+    places = []
+    for loss in (3.0, 2.5, -1.0, 2.0, 1.5):
+        batch.step(torch.full((2,), loss), [2 * theta], active)
+        places.append(theta.clone())
+    assert torch.equal(places[1][0], places[4][0])
+    assert not torch.equal(places[2][1], places[4][1])
+    assert batch.report()["stopped"].tolist() == [True, False]
+    assert batch.report()["held"].tolist() == [1, 1]
+    assert batch.report()["updates"].tolist() == [2, 4]
