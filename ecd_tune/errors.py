@@ -10,6 +10,7 @@
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
     ├── TaskError                     a task was given an option or data that it cannot use
     ├── LaunchError                   workers cannot be started as asked on this machine
+    ├── DashboardError                the dashboard would be unsafe, or cannot be served
     ├── ReportError                   the files of a report cannot be written
     └── StoreError                    the shared database
         ├── StorageUrlError           the URL is not one that the store understands
@@ -27,6 +28,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "DashboardError",
     "EcdTuneError",
     "FingerprintMismatchError",
     "HyperparameterError",
@@ -87,6 +89,10 @@ class NonFiniteLossError(EcdTuneError, ArithmeticError):
 
 class TaskError(EcdTuneError, ValueError):
     """A task was given an option it does not know, or lacks its data."""
+
+
+class DashboardError(EcdTuneError, ValueError):
+    """The dashboard was asked to serve in a way that is not safe, or cannot be served."""
 
 
 class ReportError(EcdTuneError, OSError):
