@@ -10,6 +10,12 @@ from ecd_tune.records import Direction, Stage
 from ecd_tune.report.best import is_oracle, learns
 from ecd_tune.report.compare import rank_results
 from ecd_tune.report.model import ComparisonRow, ProgressRow, ResultRow
+from ecd_tune.report.notes import (
+    describe_final,
+    describe_holding,
+    describe_stop,
+    state_median,
+)
 from ecd_tune.report.numbers import format_number, format_p
 from ecd_tune.spec import StudySpec
 
@@ -64,7 +70,7 @@ def compose_answer(
     ranked = rank_results(results, spec.task_def.direction)
     if not ranked:
         return tuple(_answer_from_search(spec, results, mark))
-    return tuple(_answer_from_runs(spec, results, ranked, comparisons, mark))
+    return tuple(_answer_from_runs(spec, ranked, comparisons, mark))
 
 
 def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str) -> Iterator[str]:
@@ -87,20 +93,19 @@ def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str
 
 def _answer_from_runs(
     spec: StudySpec,
-    results: Sequence[ResultRow],
     ranked: Sequence[ResultRow],
     comparisons: Sequence[ComparisonRow],
     mark: str,
 ) -> Iterator[str]:
     best, metric = ranked[0], _quantity(spec)
     yield _opening(spec, ranked, metric, mark)
-    for row in ranked[1:]:
-        assert row.summary is not None  # as above
-        yield f"{row.label}: {describe_median(row.summary)}{mark}; {_lacking(row)}."
+    if len(ranked) > 1:
+        yield f"The others' medians: {', '.join(state_median(row, mark) for row in ranked[1:])}."
     key = _deciding(ranked, comparisons)
     if key is not None:
         yield _verdict(key, best, spec.task_def.direction, mark)
-    yield from _published(results, ranked, mark)
+    yield from filter(None, (describe_final(row, spec.task_def.direction) for row in ranked))
+    yield from filter(None, _about_winner(spec, best))
     ours = [row for row in ranked if spec.optimizers[row.optimizer].optimizer == "ecdsep"]
     if ours and ours[0] is not best:
         yield f"{ours[0].label} is not the best here: it ranks {ranked.index(ours[0]) + 1} of " + (
@@ -108,17 +113,12 @@ def _answer_from_runs(
         )
 
 
-def _published(
-    results: Sequence[ResultRow], ranked: Sequence[ResultRow], mark: str
-) -> Iterator[str]:
-    order = [row.optimizer for row in ranked]
-    rows = [r for r in results if r.source != "best" and r.summary and r.optimizer in order]
-    for row in sorted(rows, key=lambda r: order.index(r.optimizer)):
-        assert row.summary is not None  # chosen so
-        yield (
-            f"{row.title} with the hyperparameters “{row.source}”, under the same seeds: "
-            f"{describe_median(row.summary)}{mark}; {_lacking(row)}."
-        )
+def _about_winner(spec: StudySpec, best: ResultRow) -> Iterator[str]:
+    runs = len(best.confirmed.runs)
+    if best.stopped > runs / 2:
+        yield describe_stop(spec, best)
+    if best.held > runs / 2:
+        yield describe_holding(best)
 
 
 def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: str) -> str:
@@ -164,7 +164,8 @@ def _lacking(row: ResultRow) -> str:
     text = f"{row.confirmed.diverged} of {row.summary.runs} runs diverged"
     if row.confirmed.failed:
         text += f" and {row.confirmed.failed} failed"
-    if row.reached is not None and math.isfinite(row.reached.median):
+    changed = row.reached is not None and row.reached.median != row.summary.median
+    if changed and row.reached is not None and math.isfinite(row.reached.median):
         reached = format_number(row.reached.median)
         text += f"; counting what they reached before the end, the median is {reached}"
     return text
@@ -199,9 +200,7 @@ def _verdict(row: ComparisonRow, best: ResultRow, direction: Direction, mark: st
     if row.beyond_noise:
         return f"{text}. The difference is beyond noise ({_p(row)})."
     few = " with so few seeds it could not be" if row.result.pairs < 6 else ""
-    return f"{text}. The difference is not beyond noise ({_p(row)})" + (
-        f";{few}." if few else "."
-    )
+    return f"{text}. The difference is not beyond noise ({_p(row)})" + (f";{few}." if few else ".")
 
 
 def _p(row: ComparisonRow) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ecd_tune.analysis import (
+    Confirmed,
+    Summary,
     best_so_far,
     confirmed_runs,
     count_trials,
@@ -14,11 +16,12 @@ from ecd_tune.analysis import (
     group_reasons,
     summarise,
 )
-from ecd_tune.records import Params, Stage, StudyKey, TrialRecord
+from ecd_tune.records import Direction, Params, Stage, StudyKey, TrialRecord
 from ecd_tune.report.answer import compose_answer, compose_warnings, describe_protocol
 from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
 from ecd_tune.report.compare import compare_results, spans_decades
 from ecd_tune.report.model import CurveRow, ProgressRow, ResultRow, StudyReport
+from ecd_tune.report.notes import compose_notes
 from ecd_tune.report.setup import describe_setup
 from ecd_tune.spec import StudySpec
 
@@ -67,6 +70,7 @@ def build_report(
         baseline=baseline,
         answer=compose_answer(spec, results, comparisons, oracle),
         warnings=compose_warnings(spec, results, progress),
+        notes=compose_notes(spec, results, oracle),
         results=results,
         comparisons=comparisons,
         best=best,
@@ -129,7 +133,21 @@ def _result(
         planned=spec.confirmation.runs,
         summary=summarise(runs.values, task.direction) if runs.runs else None,
         reached=summarise(reached, task.direction) if tuple(reached) != runs.values else None,
+        final=_final(
+            confirmed_runs(records, source, params, "final", task.direction), task.direction
+        ),
+        stopped=_count_runs(runs, "converged_steps"),
+        held=_count_runs(runs, "held"),
     )
+
+
+def _final(runs: Confirmed, direction: Direction) -> Summary | None:
+    recorded = any("final" in run.record.metrics for run in runs.runs)
+    return summarise(runs.values, direction) if recorded else None
+
+
+def _count_runs(runs: Confirmed, counter: str) -> int:
+    return sum(run.record.metrics.get(counter, 0) > 0 for run in runs.runs)
 
 
 def _curves(spec: StudySpec, trials: Trials, results: Sequence[ResultRow]) -> Iterator[CurveRow]:

@@ -24,6 +24,7 @@ from ecd_tune.report.numbers import (
 __all__ = ["Section", "Table", "build_sections", "result_table"]
 
 _CURVE_ROWS = 8
+_FINAL = "Final: the value at the last step of a run, which may have left its minimum again. "
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Section:
         title: Heading.
         paragraphs: Texts before the tables.
         tables: Tables.
+        closing: Texts after the tables.
         figure: ``"curves"``, ``"progress"`` or empty.
         code: A command line to show, or empty.
     """
@@ -60,6 +62,7 @@ class Section:
     title: str
     paragraphs: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    closing: tuple[str, ...] = ()
     figure: str = ""
     code: str = ""
 
@@ -71,10 +74,15 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         report: The model.
 
     Returns:
-        The sections after title, answer and warnings, which every renderer sets itself.
+        The sections after title, summary, answer and warnings, which every renderer sets itself.
     """
     return (
-        Section("results", "Results", tables=(result_table(report),)),
+        Section(
+            "results",
+            "Results",
+            tables=(result_table(report),),
+            closing=(*report.notes, report.protocol_text),
+        ),
         Section("comparison", "Comparison, seed by seed", tables=tuple(_comparisons(report))),
         Section("best", "Best hyperparameters", tables=(_best_table(report),)),
         _curve_section(report),
@@ -103,7 +111,8 @@ def result_table(report: StudyReport) -> Table:
     Returns:
         One row for the best of each optimizer and for each reference.
     """
-    reached = any(row.reached is not None for row in report.results)
+    reached = any(map(_tells_more, report.results))
+    final = any(row.final is not None for row in report.results)
     mean = not report.log and any(
         row.summary is not None and row.summary.mean is not None for row in report.results
     )
@@ -115,16 +124,18 @@ def result_table(report: StudyReport) -> Table:
         f"Median, 95 % interval{report.mark}",
         *([f"Mean ± 95 % interval{report.mark}"] if mean else []),
         *([f"Median incl. values before divergence{report.mark}"] if reached else []),
+        *([f"Final, median{report.mark}"] if final else []),
         "Diverged",
         "Runs",
     ]
-    rows = tuple(tuple(_result_cells(row, mean, reached)) for row in report.results)
+    rows = tuple(tuple(_result_cells(row, mean, reached, final)) for row in report.results)
     better = "Smaller" if report.direction is Direction.MINIMIZE else "Larger"
     note = (
         f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with fresh "
         f"seeds, the same for every row. {better} is better. Runs that diverged or failed count "
         "as the worst value in every median and quartile; where such a run decides, the cell "
-        "says “diverged”. " + " ".join(dict.fromkeys(_interval_notes(report)))
+        f"says “diverged”. {_FINAL if final else ''}"
+        + " ".join(dict.fromkeys(_interval_notes(report)))
     )
     return Table("Search and confirmation", tuple(header), rows, note.strip())
 
@@ -138,7 +149,18 @@ def _interval_notes(report: StudyReport) -> Iterator[str]:
             yield f"{row.label}: {row.summary.note}."
 
 
-def _result_cells(row: ResultRow, mean: bool, reached: bool) -> Iterator[str]:
+def _tells_more(row: ResultRow) -> bool:
+    """Say whether what runs reached before they diverged changes the median.
+
+    Returns:
+        True when the two medians are printed differently.
+    """
+    if row.reached is None or row.summary is None:
+        return False
+    return format_number(row.reached.median) != format_number(row.summary.median)
+
+
+def _result_cells(row: ResultRow, mean: bool, reached: bool, final: bool) -> Iterator[str]:
     summary = row.summary
     yield row.title
     yield "ours" if row.source == "best" else row.source
@@ -150,6 +172,8 @@ def _result_cells(row: ResultRow, mean: bool, reached: bool) -> Iterator[str]:
     if reached:
         other = row.reached or summary
         yield format_number(other.median, infinite="diverged") if other else "–"
+    if final:
+        yield format_number(row.final.median, infinite="diverged") if row.final else "–"
     runs = len(row.confirmed.runs)
     failed = f" + {row.confirmed.failed} failed" if row.confirmed.failed else ""
     yield format_share(row.confirmed.diverged, runs) + failed if runs else "–"
@@ -270,7 +294,8 @@ def _curve_section(report: StudyReport) -> Section:
     rows = tuple((str(step), *_curve_cells(report, step)) for step in steps)
     header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in report.curves))
     table = Table("Median curve at some steps", header, rows)
-    return Section("curves", title, (f"{text}.", *(extra if searched else ())), (table,), "curves")
+    paragraphs = (f"{text}.", *(extra if searched else ()))
+    return Section("curves", title, paragraphs, (table,), figure="curves")
 
 
 def _curve_cells(report: StudyReport, step: int) -> Iterator[str]:
@@ -310,7 +335,7 @@ def _progress_section(report: StudyReport) -> Section:
         "again and do not."
     )
     table = Table("Trials of the search", header, rows, note)
-    return Section("search", f"Search{report.mark}", (), (table,), "progress")
+    return Section("search", f"Search{report.mark}", tables=(table,), figure="progress")
 
 
 def _searched_section(report: StudyReport) -> Section:

@@ -24,7 +24,6 @@ def render_markdown(report: StudyReport, figure: str = "curves.svg") -> str:
         The text of the file.
     """
     lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer)), ""]
-    lines += [_escape(report.protocol_text), ""]
     if report.warnings:
         lines += ["**To be read with care**", ""]
         lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
@@ -45,6 +44,8 @@ def _section(section: Section, report: StudyReport, figure: str) -> Iterator[str
         yield from ("```sh", section.code, "```", "")
     for table in section.tables:
         yield from _table(table)
+    for paragraph in section.closing:
+        yield from (_escape(paragraph), "")
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -41,6 +41,10 @@ class ResultRow:
         summary: Distribution of the confirmed number, diverged and failed runs as the worst.
         reached: The same with what diverged runs reached before the end; None when no run
             diverged, or nothing was reached.
+        final: Distribution of the value at the end of each run, diverged and failed runs as the
+            worst; None where the task records none.
+        stopped: Runs that ECDSep's own stop rule, V < ε2, kept from moving at some steps.
+        held: Runs in which the loss was at some steps not above the optimizer's offset.
     """
 
     optimizer: str
@@ -54,6 +58,9 @@ class ResultRow:
     planned: int
     summary: Summary | None
     reached: Summary | None
+    final: Summary | None
+    stopped: int
+    held: int
 
     @property
     def label(self) -> str:
@@ -208,6 +215,7 @@ class StudyReport:
         baseline: Key of the optimizer that others are compared with.
         answer: The answer, sentence by sentence.
         warnings: What is incomplete or to be read with care.
+        notes: What has to be known to read the results.
         results: The best of each optimizer followed by its references.
         comparisons: Paired comparisons.
         best: Best hyperparameters of each optimizer that has any.
@@ -233,6 +241,7 @@ class StudyReport:
     baseline: str
     answer: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     results: tuple[ResultRow, ...]
     comparisons: tuple[ComparisonRow, ...]
     best: tuple[BestHyperparameters, ...]

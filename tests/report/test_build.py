@@ -61,12 +61,17 @@ def test_a_losing_ecdsep_is_said_to_lose(digits):
     assert "test accuracy" in digits.answer[0]
 
 
-def test_published_hyperparameters_are_answered_for(zakharov):
-    (sentence,) = [s for s in zakharov.answer if "“paper”" in s]
-    assert "5 of 8 runs diverged" in sentence
-    assert "there is no median, as so many runs diverged" in sentence
-    reached = zakharov.results[1].reached.median
-    assert f"counting what they reached before the end, the median is {reached:.3e}" in sentence
+def test_published_hyperparameters_stand_in_one_note(zakharov):
+    (sentence,) = [s for s in zakharov.notes if "published" in s]
+    assert sentence.endswith("same seeds: ECDSep (paper) none (5 of 8 runs diverged).")
+    assert not any("paper" in s for s in zakharov.answer)
+
+
+def test_the_others_stand_in_one_sentence_in_their_order(zakharov):
+    (sentence,) = [s for s in zakharov.answer if s.startswith("The others")]
+    adam, gdm = (f"{zakharov.results[i].summary.median:.3e}" for i in (2, 3))
+    assert sentence.startswith(f"The others' medians: Adam {adam}, GDM ")
+    assert float(sentence.rsplit(" ", 1)[1].rstrip(".")) == pytest.approx(float(gdm), rel=1e-3)
 
 
 def test_share_diverged_and_ranked_as_worst(zakharov):

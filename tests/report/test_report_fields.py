@@ -16,6 +16,7 @@ FREE = {"params", "facts", "fingerprints", "environment", "metrics"}
 SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",
+    "results.final": "summary",
     "trials": "trial",
     "confirmations": "trial",
     "trials.curve": "trial.curve",
