@@ -40,11 +40,11 @@ def render_json(report: StudyReport) -> str:
 def _field(value: Any) -> str:
     if not (isinstance(value, list) and value and isinstance(value[0], dict)):
         return _dump(value)
-    return "[\n  " + ",\n  ".join(map(_dump, value)) + "\n]"
+    return "[\n" + ",\n".join(map(_dump, value)) + "\n]"
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def report_to_dict(report: StudyReport) -> dict[str, Any]:

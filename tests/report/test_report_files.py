@@ -14,7 +14,7 @@ from rich.console import Console
 
 import ecd_tune.report as package
 from ecd_tune.errors import EcdTuneError, ReportError, UnknownNameError
-from ecd_tune.records import Curve
+from ecd_tune.records import Curve, Stage
 from ecd_tune.report import (
     REPORT_FORMATS,
     build_report,
@@ -76,6 +76,24 @@ def test_json_is_strict_and_infinities_are_texts(zakharov):
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
     assert data["trials"][0]["params"] == dict(zakharov.trials[0].params)
+
+
+def test_json_has_one_line_for_each_trial_and_no_space_in_it(zakharov):
+    lines = render_json(zakharov).splitlines()
+    found = [line for line in lines if line.startswith('{"study":') and '"curve":' in line]
+    assert len(found) == len(zakharov.trials) + len(zakharov.confirmations)
+    for line in found:
+        trial = json.loads(line.rstrip(","))
+        assert json.dumps(trial, separators=(",", ":")) == line.rstrip(",")
+
+
+def test_json_has_each_curve_once(studies):
+    spec = studies.zakharov_spec()
+    trials = dict(studies.zakharov_trials(spec))
+    key = spec.key("adam", Stage.CONFIRM)
+    first = dataclasses.replace(trials[key][0], curve=Curve((0, 1), (7.125, 0.0078125)))
+    trials[key] = [first, *trials[key][1:]]
+    assert render_json(build_report(spec, trials, {})).count("7.125,0.0078125") == 1
 
 
 def test_json_of_nan_and_negative_infinity(zakharov):
