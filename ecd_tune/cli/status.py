@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +13,17 @@ from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
 from ecd_tune.cli.studies import AsJson
 from ecd_tune.errors import StudyNotFoundError
 
+if TYPE_CHECKING:
+    from ecd_tune.store import WorkerRecord
+
 __all__ = ["status"]
 
+_RECENT_SECONDS = 60.0
+_EVENTS = {
+    "lost": "trials of dead workers queued again",
+    "released": "trials given back by workers told to stop",
+    "fenced": "late results refused",
+}
 _HEAD = ("study", "finished", "diverged", "failed", "lost", "running", "waiting", "best")
 
 
@@ -23,7 +34,7 @@ def status(
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
-    """Show trials by state and the best value so far, per optimizer and stage."""
+    """Show trials by state, best values, the workers at work, and what went wrong."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -34,13 +45,21 @@ def status(
             )
         names = [study] if study else known
         rows = [_row(progress) for name in names for progress in store.progress(name)]
+        workers = [_worker_row(record) for record in store.workers()]
+        events = Counter(event.kind for name in names for event in store.events(name))
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps({"trials": rows, "workers": workers, "events": events}, indent=2))
         return
     if not rows:
         typer.echo(f"{shown}: no studies yet; start one with `ecd-tune run STUDY`")
         return
     typer.echo(_table(rows))
+    for worker in workers:
+        if worker["running"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
+            typer.echo(_describe_worker(worker))
+    if events:
+        told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
+        typer.echo(f"what happened: {told}")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -78,6 +97,25 @@ def _row(progress: Any) -> dict[str, Any]:
         "best": progress.best,
         "target": progress.target,
     }
+
+
+def _worker_row(record: WorkerRecord) -> dict[str, Any]:
+    age = (datetime.now(UTC) - record.seen).total_seconds()
+    return {
+        "worker": record.name,
+        "running": record.running,
+        "seen_seconds_ago": round(max(0.0, age), 1),
+        "started": record.started.isoformat(),
+        "versions": dict(record.versions),
+    }
+
+
+def _describe_worker(worker: dict[str, Any]) -> str:
+    count = worker["running"]
+    return (
+        f"worker {worker['worker']}: {count} trial{'s' * (count != 1)} running, "
+        f"heartbeat {worker['seen_seconds_ago']:.0f} s ago"
+    )
 
 
 def _show(value: Any) -> str:

@@ -53,7 +53,7 @@ def finished_trials(folder: Path) -> int:
         text=True,
         check=False,
     )
-    rows = json.loads(result.stdout or "[]")
+    rows = json.loads(result.stdout)["trials"] if result.stdout else []
     return sum(r["complete"] for r in rows if r["stage"] == "search")
 
 
@@ -92,7 +92,7 @@ def assert_complete(folder: Path) -> None:
             text=True,
             check=True,
         ).stdout
-    )
+    )["trials"]
     for row in rows:
         goal = {"search": TRIALS, "confirm": 8 if row["optimizer"] == "ecdsep" else 4}
         done = row["complete"] + row["diverged"] + row["failed"]

@@ -48,7 +48,7 @@ def test_plain_optuna_reads_the_database(finished: Path) -> None:
 def test_status_and_best_agree_with_optuna(finished: Path, ecd_tune) -> None:
     url = f"sqlite:///{finished / 'ecd_tune.db'}"
     best = optuna.load_study(study_name="small/adam", storage=url).best_trial
-    rows = json.loads(ecd_tune("status", "--json").stdout)
+    rows = json.loads(ecd_tune("status", "--json").stdout)["trials"]
     (row,) = [r for r in rows if r["optimizer"] == "adam" and r["stage"] == "search"]
     assert row["best"] == pytest.approx(best.value)
     assert row["running"] == row["waiting"] == row["lost"] == 0
@@ -69,12 +69,12 @@ def test_status_and_best_agree_with_optuna(finished: Path, ecd_tune) -> None:
 def test_running_again_adds_nothing_and_a_larger_budget_goes_on(finished: Path, ecd_tune) -> None:
     study = finished / "small.toml"
     assert ecd_tune("run", study, "--out", "out").returncode == 0
-    rows = json.loads(ecd_tune("status", "small", "--json").stdout)
+    rows = json.loads(ecd_tune("status", "small", "--json").stdout)["trials"]
     assert {r["complete"] + r["diverged"] + r["failed"] for r in rows} == {20, 8, 4}
 
     result = ecd_tune("worker", study, "--trials", 26, "--optimizers", "adam")
     assert result.returncode == 0, result.stderr
-    rows = json.loads(ecd_tune("status", "small", "--json").stdout)
+    rows = json.loads(ecd_tune("status", "small", "--json").stdout)["trials"]
     (adam,) = [r for r in rows if r["optimizer"] == "adam" and r["stage"] == "search"]
     assert adam["complete"] + adam["diverged"] + adam["failed"] == 26
 
