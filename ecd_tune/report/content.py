@@ -285,16 +285,18 @@ def _curve_section(report: StudyReport) -> Section:
         return Section("curves", title, ("No curves are stored yet.",))
     text = (
         f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
-        "band from the lower to the upper quartile. A run that diverged keeps its last finite "
-        "point: " + "; ".join(f"{c.label}: {c.band.held} of {c.band.runs}" for c in report.curves)
+        "band from the lower to the upper quartile."
     )
+    held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in report.curves if c.band.held]
+    if held:
+        text += f" A run that diverged keeps its last finite point: {', '.join(held)}."
     searched = [c.label for c in report.curves if c.stage.value == "search"]
     extra = (f"Not confirmed yet, the search's best trial alone: {', '.join(searched)}.",)
     steps = log_steps(sorted({s for c in report.curves for s in c.band.steps}), _CURVE_ROWS)
     rows = tuple((str(step), *_curve_cells(report, step)) for step in steps)
     header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in report.curves))
     table = Table("Median curve at some steps", header, rows)
-    paragraphs = (f"{text}.", *(extra if searched else ()))
+    paragraphs = (text, *(extra if searched else ()))
     return Section("curves", title, paragraphs, (table,), figure="curves")
 
 

@@ -32,6 +32,8 @@ def curve_figure(report: StudyReport) -> Figure | None:
     x, y = curve_axes(report.curves)
     traces = [trace for curve in report.curves for trace in _curve_traces(report, curve, x.log)]
     layout = _layout(report.budget_unit, f"recorded value{report.mark}", x.log, y.log)
+    if x.log and x.high > 10**_DECADES * x.low:
+        layout["xaxis"]["dtick"] = 1  # decades alone; 2 and 5 between them are noise
     return {"data": traces, "layout": layout}
 
 
@@ -108,13 +110,14 @@ def _layout(x_title: str, y_title: str, log_x: bool, log_y: bool) -> Figure:
         "xaxis": _axis(x_title, log_x),
         "yaxis": _axis(y_title, log_y),
         "margin": {"l": 70, "r": 16, "t": 12, "b": 50},
-        "legend": {"orientation": "h", "y": -0.2},
+        # Held to the figure's lower edge: below the axis' title however many rows it takes.
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         "hovermode": "closest",
         "height": 440,
     }
 
 
 def _axis(title: str, log: bool) -> Figure:
-    axis: Figure = {"title": {"text": title}, "type": "log" if log else "linear"}
+    axis: Figure = {"title": {"text": title, "standoff": 8}, "type": "log" if log else "linear"}
     axis |= {"automargin": True, "zeroline": False}
     return axis | ({"exponentformat": "power"} if log else {})
