@@ -17,9 +17,10 @@ from ecd_tune.analysis import (
     summarise,
 )
 from ecd_tune.records import Direction, Params, Stage, StudyKey, TrialRecord
-from ecd_tune.report.answer import compose_answer, compose_warnings, describe_protocol
+from ecd_tune.report.answer import compose_answer, describe_protocol
 from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
 from ecd_tune.report.compare import compare_results, spans_decades
+from ecd_tune.report.gaps import compose_warnings
 from ecd_tune.report.model import CurveRow, ProgressRow, ResultRow, StudyReport
 from ecd_tune.report.notes import compose_notes
 from ecd_tune.report.setup import describe_setup

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ecd_tune.report.content import Section, Table, build_sections
+from ecd_tune.report.content import build_sections
+from ecd_tune.report.layout import Section, Table
 from ecd_tune.report.model import StudyReport
 
 __all__ = ["render_markdown"]
