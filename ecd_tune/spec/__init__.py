@@ -7,6 +7,7 @@ from ecd_tune.spec.model import (
     Confirmation,
     OptimizerSpec,
     Reference,
+    Retries,
     SamplerSpec,
     StudySpec,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "Confirmation",
     "OptimizerSpec",
     "Reference",
+    "Retries",
     "SamplerSpec",
     "StudySpec",
     "find_study",

@@ -23,6 +23,7 @@ __all__ = [
     "Confirmation",
     "OptimizerSpec",
     "Reference",
+    "Retries",
     "SamplerSpec",
     "StudySpec",
 ]
@@ -111,6 +112,32 @@ class Confirmation(_Model):
     task: dict[str, Value] = Field(default_factory=dict)
 
 
+class Retries(_Model):
+    """``[retries]``: how often a trial without a value is tried again, by cause.
+
+    An attempt that is tried again does not count against the budget; the last one does. Trials
+    that a worker gives back on a signal are always tried again and not counted here.
+
+    Attributes:
+        lost: The worker was killed, or was not heard of in time.
+        out_of_memory: The trial ran out of memory.
+        non_finite: Not even the first loss was finite.
+        exception: Any other exception.
+        stop_worker_after: Trials that end in a row with the same exception before the worker
+            stops: what fails every time is no property of a trial.
+    """
+
+    lost: int = Field(default=3, ge=0, le=1000)
+    out_of_memory: int = Field(default=0, ge=0, le=1000)
+    non_finite: int = Field(default=0, ge=0, le=1000)
+    exception: int = Field(default=0, ge=0, le=1000)
+    stop_worker_after: int = Field(default=10, ge=1)
+
+    def counts(self) -> dict[str, int]:
+        """Return cause to extra attempts."""
+        return self.model_dump(exclude={"stop_worker_after"})
+
+
 class Reference(_Model):
     """``[[optimizers.NAME.references]]``: published hyperparameters to run beside ours.
 
@@ -159,6 +186,7 @@ class StudySpec(_Model):
         budget: Trials and their length.
         sampler: How trials are chosen.
         confirmation: How the best are confirmed.
+        retries: How often a trial without a value is tried again.
         optimizers: Key to optimizer and space, in the order of the file.
     """
 
@@ -171,6 +199,7 @@ class StudySpec(_Model):
     budget: Budget
     sampler: SamplerSpec = SamplerSpec()
     confirmation: Confirmation = Confirmation()
+    retries: Retries = Retries()
     optimizers: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], OptimizerSpec
     ] = Field(min_length=1)
@@ -246,7 +275,7 @@ class StudySpec(_Model):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, the number of trials and the number of confirmation runs are left out: changing
+        Texts, retries, the number of trials and of confirmation runs are left out: changing
         them goes on with the same trials.
         """
         data = self.model_dump(
@@ -255,6 +284,7 @@ class StudySpec(_Model):
                 "title": True,
                 "summary": True,
                 "optimizers": True,
+                "retries": True,
                 "budget": {"trials"},
                 "confirmation": {"runs", "references"},
             },

@@ -3,6 +3,7 @@
 from ecd_tune.store._queue import QueueItem
 from ecd_tune.store.progress import Progress
 from ecd_tune.store.read import Event, WorkerRecord
+from ecd_tune.store.retries import Cause, cause_of
 from ecd_tune.store.state import SchemaState, schema_state
 from ecd_tune.store.store import LEASE_SECONDS, Store
 from ecd_tune.store.url import DEFAULT_URL
@@ -11,6 +12,7 @@ from ecd_tune.store.workers import Worker
 __all__ = [
     "DEFAULT_URL",
     "LEASE_SECONDS",
+    "Cause",
     "Event",
     "Progress",
     "QueueItem",
@@ -18,5 +20,6 @@ __all__ = [
     "Store",
     "Worker",
     "WorkerRecord",
+    "cause_of",
     "schema_state",
 ]

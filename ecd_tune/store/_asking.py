@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +27,28 @@ from ecd_tune.store.samplers import is_serial, make_sampler
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
 
-__all__ = ["Asker"]
+__all__ = ["Asker", "Find", "Request"]
+
+Find = Callable[[sa.Connection], StudyRef]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one ask wants.
+
+    Attributes:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        count: How many trials at the most.
+        worker: Who gets them.
+        batch: Names this ask; the same when it is repeated.
+    """
+
+    spec: StudySpec
+    optimizer: str
+    count: int
+    worker: Worker
+    batch: str
 
 
 class Asker:
@@ -41,45 +63,44 @@ class Asker:
         self._database, self._lease_seconds = database, lease_seconds
         self._views: dict[int, View] = {}
         self._targets: dict[int, tuple[StudySpec, int]] = {}
+        self._shared: set[int] = set()  # studies that other processes draw for too
         self._lock = threading.Lock()
 
-    def ask(
-        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
-    ) -> list[Lease]:
+    def ask(self, find: Find, request: Request) -> list[Lease]:
         """Lease up to ``count`` trials, as :meth:`ecd_tune.store.Store.ask` says.
 
         Args:
-            ref: The stored study.
-            spec: The study.
-            optimizer: Key of the optimizer.
-            count: How many at the most.
-            worker: Who gets them.
+            find: Finds the stored study.
+            request: What is asked for.
 
         Returns:
             The leases.
         """
         with self._lock:
             try:
-                return self._ask(ref, spec, optimizer, count, worker)
+                return self._ask(find, request)
             except BaseException:
-                # The view may hold trials of a transaction that was undone.
-                self._views.pop(ref.id, None)
+                # A view may hold trials of a transaction that was undone.
+                self._views.clear()
                 raise
 
-    def _ask(
-        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
-    ) -> list[Lease]:
-        target = self._target(ref, spec, optimizer)
+    def _ask(self, find: Find, request: Request) -> list[Lease]:
+        spec = request.spec
         with self._database.read() as connection:
+            ref = find(connection)
             tally = take_tally(connection, ref.id)
-        if tally.next_number < self._view(ref).next_number:
-            del self._views[ref.id]  # deleted and created again under the same id
+            target = self._target(ref, spec, request.optimizer)
+            if tally.next_number < self._view(ref).next_number:
+                del self._views[ref.id]  # deleted and created again under the same id
+            ahead = not tally.waiting and not is_serial(spec) and spec.sampler.name != "grid"
+            if ahead and tally.room(target):
+                self._view(ref).sync(connection)
         if spec.sampler.name == "grid" and tally.room(target):
-            self._queue_grid(ref, spec, optimizer, target)
+            self._queue_grid(ref, spec, request.optimizer, target)
         elif not tally.waiting:
             # A look without a lock comes first, so that idle workers do not keep others waiting.
-            return self._ask_new(ref, spec, optimizer, min(count, tally.room(target)), worker)
-        return self._ask_waiting(ref, spec, optimizer, count, worker)
+            return self._ask_new(ref, request, min(request.count, tally.room(target)))
+        return self._ask_waiting(ref, request)
 
     def _target(self, ref: StudyRef, spec: StudySpec, optimizer: str) -> int:
         # Counting the points of a grid takes as long as listing them.
@@ -88,81 +109,67 @@ class Asker:
             known = self._targets[ref.id] = (spec, spec.trials(optimizer))
         return known[1]
 
-    def _ask_waiting(
-        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
-    ) -> list[Lease]:
+    def _ask_waiting(self, ref: StudyRef, request: Request) -> list[Lease]:
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            self._complete_foreign(connection, ref, spec, optimizer)
+            self._complete_foreign(connection, ref, request.spec, request.optimizer)
             claimable = take_tally(connection, ref.id).claimable(self._targets[ref.id][1])
-            register(connection, self._database, worker)
+            register(connection, self._database, request.worker)
             return claim_waiting(
                 connection,
                 self._database,
                 ref,
-                min(count, claimable),
-                worker,
+                min(request.count, claimable),
+                request.worker,
                 self._lease_seconds,
+                request.batch,
             )
 
-    def _ask_new(
-        self, ref: StudyRef, spec: StudySpec, optimizer: str, count: int, worker: Worker
-    ) -> list[Lease]:
-        if count == 0 or spec.sampler.name == "grid":
+    def _ask_new(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
+        if count == 0 or request.spec.sampler.name == "grid":
             return []
-        if is_serial(spec):
-            with self._database.write() as connection:
-                return self._draw_locked(connection, ref, spec, optimizer, count, worker)
-        leases = self._draw_ahead(ref, spec, optimizer, count, worker)
-        if leases is None:
-            # Somebody else took these numbers, and has drawn the same points with the same seed.
-            leases = self._draw_ahead(ref, spec, optimizer, count, worker, salt=worker.id)
-        return leases or []
+        if is_serial(request.spec):
+            return self._draw_locked(ref, request, count)
+        if ref.id not in self._shared:
+            leases = self._draw_ahead(ref, request, count, salt="")
+            if leases is not None:
+                return leases
+            # Somebody else took these numbers, and has drawn the same points with the same
+            # seed. With others at work it would happen again: from now on this worker's id
+            # goes into the seed, and no numbers need to be the expected ones.
+            self._shared.add(ref.id)
+            with self._database.read() as connection:
+                self._view(ref).sync(connection)
+        return self._draw_ahead(ref, request, count, salt=request.worker.id) or []
 
-    def _draw_locked(
-        self,
-        connection: sa.Connection,
-        ref: StudyRef,
-        spec: StudySpec,
-        optimizer: str,
-        count: int,
-        worker: Worker,
-    ) -> list[Lease]:
-        lock_studies(connection, [ref.id])
-        view = self._view(ref)
-        view.sync(connection)
-        tally = take_tally(connection, ref.id)
-        room = tally.room(self._targets[ref.id][1])
-        points = self._draw(view, spec, optimizer, min(count, room), "")
-        return self._insert(connection, ref, spec, points, tally.next_number, worker)
+    def _draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            view = self._view(ref)
+            view.sync(connection)
+            tally = take_tally(connection, ref.id)
+            room = tally.room(self._targets[ref.id][1])
+            points = self._draw(view, request, min(count, room), "")
+            return self._insert(connection, ref, request, points, tally.next_number)
 
     def _draw_ahead(
-        self,
-        ref: StudyRef,
-        spec: StudySpec,
-        optimizer: str,
-        count: int,
-        worker: Worker,
-        salt: str = "",
+        self, ref: StudyRef, request: Request, count: int, salt: str
     ) -> list[Lease] | None:
         # Sampling can take seconds: it is done before the lock is taken, and what was drawn is
         # fitted to what is left then. Without salt, None when the view was outdated by then.
         view = self._view(ref)
-        with self._database.read() as connection:
-            view.sync(connection)
         first = view.next_number
-        points = self._draw(view, spec, optimizer, count, salt)
+        points = self._draw(view, request, count, salt)
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
             tally = take_tally(connection, ref.id)
             if tally.next_number != first and not salt:
                 return None
             room = tally.room(self._targets[ref.id][1])
-            return self._insert(connection, ref, spec, points[:room], tally.next_number, worker)
+            return self._insert(connection, ref, request, points[:room], tally.next_number)
 
-    def _draw(
-        self, view: View, spec: StudySpec, optimizer: str, count: int, salt: str
-    ) -> list[Point]:
+    def _draw(self, view: View, request: Request, count: int, salt: str) -> list[Point]:
+        spec, optimizer = request.spec, request.optimizer
         sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
         return view.draw(spec.optimizers[optimizer].space, count, sampler)
 
@@ -170,20 +177,19 @@ class Asker:
         self,
         connection: sa.Connection,
         ref: StudyRef,
-        spec: StudySpec,
+        request: Request,
         points: Sequence[Point],
         first: int,
-        worker: Worker,
     ) -> list[Lease]:
         if not points:
             return []
-        view = self._view(ref)
+        view, worker = self._view(ref), request.worker
         drafts = [
             Draft(
                 params=point.params,
                 distributions=point.distributions,
                 source="sampler",
-                seed=spec.search_seed(first + offset),
+                seed=request.spec.search_seed(first + offset),
                 system_attrs=point.system_attrs,
             )
             for offset, point in enumerate(points)
@@ -193,7 +199,9 @@ class Asker:
         _store_study_attrs(connection, ref.id, view.changed_study_attrs)
         if first == view.next_number:
             view.adopt(ids)
-        return grant(connection, self._database, ref, ids, worker, self._lease_seconds)
+        return grant(
+            connection, self._database, ref, ids, worker, self._lease_seconds, request.batch
+        )
 
     def _queue_grid(self, ref: StudyRef, spec: StudySpec, optimizer: str, target: int) -> None:
         space = spec.optimizers[optimizer].space

@@ -2,8 +2,8 @@
 
 Everything else in the store is SQLAlchemy Core over two kinds of transaction: :meth:`read`, a
 consistent look, and :meth:`write`, which on SQLite takes the write lock at its beginning. On a
-database with row locks, a write begins by locking the rows of its studies (``FOR UPDATE``, which
-SQLAlchemy leaves out on SQLite).
+database with row locks, a write begins by locking the rows that it decides upon (``FOR UPDATE``,
+which SQLAlchemy leaves out on SQLite).
 """
 
 from __future__ import annotations
@@ -16,16 +16,33 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
 from ecd_tune.store.url import parse_url, show_url
 
 __all__ = ["Database"]
 
 _BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
+_NAMES_LOCK = _CREATION_LOCK + 1
 _WRITE = "ecd_tune_write"
+_PORT = 5432
+_POSTGRES = {
+    # A host that does not answer: an error within five seconds instead of two minutes.
+    "connect_timeout": 4,
+    # A host that is gone without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "application_name": "ecd_tune",
+}
+_HINTS = {
+    "database or disk is full": "free some space; what waits is stored then",
+    "attempt to write a readonly database": "make the file and its folder writable",
+}
 
 
 class Database:
@@ -36,25 +53,40 @@ class Database:
 
     Args:
         url: As :func:`ecd_tune.store.url.parse_url` takes it.
+        patience: Seconds for which a call waits for a database that is away.
 
     Raises:
         StorageUrlError: The URL is not supported.
         StorageUnavailableError: The folder of an SQLite file does not exist.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
         self.url = parse_url(url)
         self.shown = show_url(self.url)
+        self.patience = Patience(self.shown, patience)
         self.is_sqlite = self.url.drivername == "sqlite"
         if self.is_sqlite:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
-        arguments = {"timeout": _BUSY_SECONDS} if self.is_sqlite else {}
-        self.engine = sa.create_engine(self.url, connect_args=arguments, hide_parameters=True)
+        self.engine = sa.create_engine(
+            self.url, connect_args=self._connect_arguments(), hide_parameters=True
+        )
+        reading: dict[str, Any] = {}
+        writing: dict[str, Any] = {_WRITE: True}
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._writing = self.engine.execution_options(**{_WRITE: True})
+        else:
+            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            # What was locked is read as it is now, not as it was when the transaction began.
+            writing |= {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
+        self._reading = self.engine.execution_options(**reading)
+        self._writing = self.engine.execution_options(**writing)
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        if self.is_sqlite:
+            return {"timeout": _BUSY_SECONDS}
+        return {name: value for name, value in _POSTGRES.items() if name not in self.url.query}
 
     @property
     def file(self) -> Path:
@@ -69,6 +101,13 @@ class Database:
             return (days - 2440587.5) * 86400.0
         return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
 
+    def up_for(self, seconds: float) -> sa.ColumnElement[bool]:
+        """Say whether the server has been up for some time, as an expression; SQLite always has."""
+        if self.is_sqlite:
+            return sa.true()
+        started = sa.func.extract("epoch", sa.func.pg_postmaster_start_time())
+        return sa.cast(started, sa.Double) < self.now - seconds
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that only reads.
@@ -79,7 +118,7 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer.
         """
-        with self._translate(), self.engine.begin() as connection:
+        with self._translate(), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
@@ -121,6 +160,15 @@ class Database:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def lock_names(self, connection: sa.Connection) -> None:
+        """Let no two transactions create studies at once: a row not there cannot be locked.
+
+        Args:
+            connection: A write transaction (which on SQLite has locked the whole file already).
+        """
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
     def prepare(self) -> None:
         """Set what stays with a new database: on SQLite the write-ahead log."""
         if self.is_sqlite:
@@ -147,12 +195,22 @@ class Database:
     def _translate(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseError as error:
-            if type(error) not in (DatabaseError, OperationalError):
+        except DBAPIError as error:
+            if is_outage(error):
+                raise OutageError(self._explain(error)) from error
+            if type(error) not in (DatabaseError, OperationalError, InterfaceError):
                 raise
-            raise StorageUnavailableError(f"storage {self.shown}: {error.orig}") from error
-        except InterfaceError as error:
-            raise StorageUnavailableError(f"storage {self.shown}: {error.orig}") from error
+            raise StorageUnavailableError(self._explain(error)) from error
+
+    def _explain(self, error: DBAPIError) -> str:
+        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+        if self.url.password:
+            text = text.replace(str(self.url.password), "***")
+        if self.is_sqlite:
+            hint = _HINTS.get(text)
+            return f"storage {self.shown}: {text}" + (f"; {hint}" if hint else "")
+        place = f"{self.url.host or 'localhost'}:{self.url.port or _PORT}"
+        return f"storage {self.shown}: {place}: {text}"
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

@@ -15,6 +15,7 @@ from ecd_tune.records import Params
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import dump, utc_now
+from ecd_tune.store.retries import History, dump_counts
 
 __all__ = ["Draft", "insert_details", "insert_many", "insert_trials"]
 
@@ -31,6 +32,7 @@ class Draft:
         label: Unique key in its study, or None.
         attempt: 1 for the first time.
         system_attrs: What the sampler noted with the trial.
+        history: Earlier attempts by cause.
     """
 
     params: Params
@@ -40,6 +42,7 @@ class Draft:
     label: str | None = None
     attempt: int = 1
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
 
 
 def insert_trials(
@@ -144,6 +147,7 @@ def _run_row(trial_id: int, study_id: int, draft: Draft, worker: str | None) -> 
         "seconds": 0.0,
         "device": "",
         "worker": worker,
+        "history": dump_counts(draft.history),
     }
 
 

@@ -2,27 +2,38 @@
 
 A trial is leased once in its life: when its run is lost or released, the trial itself becomes a
 FAIL that does not count, and a copy of it waits, with the same hyperparameters and seed. Both
-changes are one transaction, so that no crash in between can lose or double the work.
+changes are one transaction, so that no crash in between can lose or double the work. After as
+many attempts as the study allows there is no further copy, and the last attempt counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Lease, RunRequest
+from ecd_tune.spec import Retries
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load, utc_now
 from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import Draft, insert_trials
 from ecd_tune.store._rows import StudyRef, add_event, lock_studies, take_tally
+from ecd_tune.store.retries import Cause, add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker, touch
 
-__all__ = ["claim_waiting", "find_lost", "grant", "renew", "requeue"]
+__all__ = [
+    "claim_waiting",
+    "find_batch",
+    "find_lost",
+    "find_repeatable",
+    "grant",
+    "renew",
+    "requeue",
+]
 
 
 def claim_waiting(
@@ -32,16 +43,20 @@ def claim_waiting(
     count: int,
     worker: Worker,
     seconds: float,
+    batch: str,
 ) -> list[Lease]:
     """Lease waiting trials, the longest waiting first.
 
+    Where several workers claim at the same moment, each passes over what another has locked.
+
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction; no lock of the study is needed.
         database: For its clock.
         ref: The study.
         count: How many at the most.
         worker: Who gets them; its row is there.
         seconds: Length of the lease.
+        batch: Names this claim.
 
     Returns:
         The leases; fewer than ``count`` when fewer wait.
@@ -53,6 +68,7 @@ def claim_waiting(
         .where(trials.c.study_id == ref.id, trials.c.state == OptunaState.WAITING)
         .order_by(trials.c.number)
         .limit(count)
+        .with_for_update(of=trials, skip_locked=True)
     ).scalars()
     taken = list(ids)
     if not taken:
@@ -63,7 +79,7 @@ def claim_waiting(
         .values(state=OptunaState.RUNNING, datetime_start=utc_now())
     )
     connection.execute(sa.update(runs).where(runs.c.trial_id.in_(taken)).values(worker=worker.name))
-    return grant(connection, database, ref, taken, worker, seconds)
+    return grant(connection, database, ref, taken, worker, seconds, batch)
 
 
 def grant(
@@ -73,31 +89,55 @@ def grant(
     trial_ids: Sequence[int],
     worker: Worker,
     seconds: float,
+    batch: str,
 ) -> list[Lease]:
     """Write the leases of trials that run from now on.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction.
         database: For its clock.
         ref: The study.
         trial_ids: The trials; RUNNING already, with their rows in ``ecd_runs``.
         worker: Who gets them.
         seconds: Length of the lease.
+        batch: Names this ask or claim.
 
     Returns:
         One lease a trial, by number.
     """
-    leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
-    row = {"study_id": ref.id, "worker_id": worker.id}
+    leases = schema.leases
+    row = {"study_id": ref.id, "worker_id": worker.id, "batch": batch}
     connection.execute(
         sa.insert(leases).values(expires_at=database.now + seconds),
         [{**row, "trial_id": trial_id} for trial_id in trial_ids],
     )
+    return _read_leases(connection, ref, leases.c.trial_id.in_(trial_ids))
+
+
+def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lease]:
+    """Find what an ask or claim was given whose answer was lost on the way.
+
+    Args:
+        connection: A write transaction; it waits for the first try to be decided.
+        ref: The study.
+        batch: Names the call.
+
+    Returns:
+        Its leases, by number.
+    """
+    lock_studies(connection, [ref.id])
+    return _read_leases(connection, ref, schema.leases.c.batch == batch)
+
+
+def _read_leases(
+    connection: sa.Connection, ref: StudyRef, condition: sa.ColumnElement[bool]
+) -> list[Lease]:
+    leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
     statement = (
         sa.select(trials.c.trial_id, trials.c.number, leases.c.token, *_REQUEST)
         .join(leases, leases.c.trial_id == trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
-        .where(trials.c.trial_id.in_(trial_ids))
+        .where(condition)
         .order_by(trials.c.number)
     )
     return [_to_lease(ref, row) for row in connection.execute(statement)]
@@ -143,22 +183,33 @@ def renew(
 
 
 def find_lost(
-    connection: sa.Connection, database: Database, study_ids: Iterable[int] | None
+    connection: sa.Connection,
+    database: Database,
+    study_ids: Iterable[int] | None,
+    seconds: float,
 ) -> dict[int, str]:
     """Find the leases that nobody works on any more.
+
+    A lease that expired while the database was away says nothing about its worker, who could
+    not renew it. So nothing counts as expired until the database has answered for as long as a
+    lease lasts.
 
     Args:
         connection: A transaction.
         database: For its clock.
         study_ids: Look at these studies only; None for all.
+        seconds: Length of a lease.
 
     Returns:
         Token to the reason in words.
     """
     leases, workers = schema.leases, schema.workers
-    statement = sa.select(
-        leases.c.token, (leases.c.expires_at < database.now).label("expired"), workers
-    ).join(workers, workers.c.id == leases.c.worker_id)
+    expired: sa.ColumnElement[bool] = sa.false()
+    if database.patience.quiet_for(seconds):
+        expired = (leases.c.expires_at < database.now) & database.up_for(seconds)
+    statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
+        workers, workers.c.id == leases.c.worker_id
+    )
     if study_ids is not None:
         statement = statement.where(leases.c.study_id.in_(list(study_ids)))
     dead: dict[str, bool] = {}
@@ -172,16 +223,41 @@ def find_lost(
     return lost
 
 
+def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> dict[int, Cause]:
+    """Find the failed trials that the study allows another attempt.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        causes: Token to the reason for which the trial has no value.
+
+    Returns:
+        Those of them that may be tried again.
+    """
+    rows = connection.execute(_lost_rows(causes))
+    return {
+        row.token: causes[row.token]
+        for row in rows
+        if allows(_retries(row), load_counts(row.history), causes[row.token])
+    }
+
+
 def requeue(
-    connection: sa.Connection, database: Database, reasons: dict[int, str], kind: str
+    connection: sa.Connection,
+    database: Database,
+    reasons: Mapping[int, str],
+    kind: str,
+    cause: Cause | None,
 ) -> int:
-    """Turn leased trials into FAIL(lost) and queue a copy of each, where the lease still stands.
+    """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
+
+    A trial that may not stays FAIL with its reason and counts against the budget.
 
     Args:
         connection: A write transaction.
         database: For its clock.
-        reasons: Token to the reason in words.
-        kind: Kind of the event, ``lost`` or ``released``.
+        reasons: Token to the reason in words; leases that do not stand any more are passed over.
+        kind: Kind of the event: ``lost``, ``released`` or ``retried``.
+        cause: Why; None for trials given back on purpose, which are always queued again.
 
     Returns:
         How many trials were queued again.
@@ -193,27 +269,40 @@ def requeue(
     # Looked up again under the lock: another reaper may have been faster.
     rows = connection.execute(_lost_rows(reasons)).all()
     connection.execute(sa.delete(table).where(table.c.token.in_(reasons)))
-    running = [row for row in rows if row.state is OptunaState.RUNNING]
+    queued = 0
     for study_id in study_ids:
-        own = [row for row in running if row.study_id == study_id]
-        _fail(connection, {row.trial_id: reasons[row.token] for row in own})
-        drafts = [_copy(connection, row) for row in own]
+        own = [r for r in rows if r.study_id == study_id and r.state is OptunaState.RUNNING]
+        again = [r for r in own if allows(_retries(r), load_counts(r.history), cause)]
+        _fail(connection, {row.trial_id: reasons[row.token] for row in again}, lost=True)
+        given_up = {r.trial_id: _last_word(r, reasons[r.token]) for r in own if r not in again}
+        _fail(connection, given_up, lost=False)
         first = take_tally(connection, study_id).next_number
-        insert_trials(connection, study_id, first, drafts)
-        for offset, row in enumerate(own):
+        insert_trials(connection, study_id, first, [_copy(connection, r, cause) for r in again])
+        copies = {row.token: first + offset for offset, row in enumerate(again)}
+        for row in own:
             add_event(
                 connection,
                 database.now,
                 study_id=study_id,
                 trial_id=row.trial_id,
-                kind=kind,
+                kind=kind if row.token in copies else "given_up",
                 worker=row.worker,
                 number=row.number,
-                queued_as=first + offset,
+                queued_as=copies.get(row.token),
                 attempt=row.attempt,
                 reason=reasons[row.token],
             )
-    return len(running)
+        queued += len(again)
+    return queued
+
+
+def _retries(row: Any) -> dict[str, int]:
+    # A study that an earlier version stored says nothing: as often as a study file says by itself.
+    return load_counts(row.retries) or Retries().counts()
+
+
+def _last_word(row: Any, reason: str) -> str:
+    return f"{reason}; given up after attempt {row.attempt}"
 
 
 def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
@@ -226,17 +315,20 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
             trials.c.number,
             trials.c.state,
             runs.c.worker,
+            runs.c.history,
+            schema.studies.c.retries,
             *_REQUEST,
         )
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .join(runs, runs.c.trial_id == leases.c.trial_id)
+        .join(schema.studies, schema.studies.c.study_id == leases.c.study_id)
         .where(leases.c.token.in_(list(tokens)))
-        .order_by(trials.c.number)
+        .order_by(leases.c.token)
         .with_for_update(of=leases)
     )
 
 
-def _fail(connection: sa.Connection, reasons: dict[int, str]) -> None:
+def _fail(connection: sa.Connection, reasons: Mapping[int, str], *, lost: bool) -> None:
     if not reasons:
         return
     trials, runs = optuna_schema.trials, schema.runs
@@ -248,7 +340,7 @@ def _fail(connection: sa.Connection, reasons: dict[int, str]) -> None:
     connection.execute(
         sa.update(runs)
         .where(runs.c.trial_id == sa.bindparam("of_trial"))
-        .values(lost=True, reason=sa.bindparam("why")),
+        .values(lost=lost, reason=sa.bindparam("why")),
         [{"of_trial": trial_id, "why": why} for trial_id, why in reasons.items()],
     )
     connection.execute(
@@ -260,7 +352,7 @@ def _fail(connection: sa.Connection, reasons: dict[int, str]) -> None:
     )
 
 
-def _copy(connection: sa.Connection, row: Any) -> Draft:
+def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
     params, attributes = optuna_schema.trial_params, optuna_schema.trial_system_attributes
     distributions = {
         name: optuna_schema.parse_distribution(text)
@@ -287,5 +379,6 @@ def _copy(connection: sa.Connection, row: Any) -> Draft:
         source=row.source,
         seed=row.seed,
         attempt=row.attempt + 1,
+        history=add_cause(load_counts(row.history), cause),
         system_attrs={**system_attrs, "failed_trial": original, "retry_history": history},
     )

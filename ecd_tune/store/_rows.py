@@ -66,11 +66,13 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
     """
     table = optuna_schema.studies
     statement = sa.select(table.c.study_id).where(table.c.study_id.in_(sorted(set(study_ids))))
-    connection.execute(statement.order_by(table.c.study_id).with_for_update()).all()
+    # Not against key shares: a row that merely refers to the study is no decision about it.
+    locked = statement.order_by(table.c.study_id).with_for_update(key_share=True)
+    connection.execute(locked).all()
 
 
 def take_tally(connection: sa.Connection, study_id: int) -> Tally:
-    """Count one study's trials.
+    """Count one study's trials, in one statement: all counts are of the same moment.
 
     Args:
         connection: A transaction.
@@ -80,22 +82,26 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
         The counts at this moment.
     """
     trials, runs, leases = optuna_schema.trials, schema.runs, schema.leases
+    lost = sa.select(sa.func.count()).where(runs.c.study_id == study_id, runs.c.lost.is_(True))
+    leased = sa.select(sa.func.count()).where(leases.c.study_id == study_id)
     rows = connection.execute(
-        sa.select(trials.c.state, sa.func.count(), sa.func.max(trials.c.number))
+        sa.select(
+            trials.c.state,
+            sa.func.count().label("trials"),
+            sa.func.max(trials.c.number).label("last"),
+            lost.scalar_subquery().label("lost"),
+            leased.scalar_subquery().label("leased"),
+        )
         .where(trials.c.study_id == study_id)
         .group_by(trials.c.state)
     ).all()
-    lost = sa.select(sa.func.count()).where(runs.c.study_id == study_id, runs.c.lost.is_(True))
-    leased = sa.select(sa.func.count()).where(leases.c.study_id == study_id)
-    lost_count, leased_count = connection.execute(
-        sa.select(lost.scalar_subquery(), leased.scalar_subquery())
-    ).one()
-    finished = sum(count for state, count, _ in rows if state.is_finished())
+    if not rows:
+        return Tally(finished=0, leased=0, waiting=0, next_number=0)
     return Tally(
-        finished=finished - lost_count,
-        leased=leased_count,
-        waiting=sum(count for state, count, _ in rows if state is OptunaState.WAITING),
-        next_number=1 + max((number for _, _, number in rows), default=-1),
+        finished=sum(row.trials for row in rows if row.state.is_finished()) - rows[0].lost,
+        leased=rows[0].leased,
+        waiting=sum(row.trials for row in rows if row.state is OptunaState.WAITING),
+        next_number=1 + max(row.last for row in rows),
     )
 
 

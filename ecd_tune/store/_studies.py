@@ -14,6 +14,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._rows import StudyRef
+from ecd_tune.store.retries import dump_counts
 
 __all__ = [
     "check_fingerprint",
@@ -44,7 +45,7 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
                 _create(connection, spec, key)
             else:
                 check_fingerprint(spec, key, row.fingerprint, row.identity)
-                _set_target(connection, spec, key, row)
+                _update(connection, spec, key, row)
 
 
 def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
@@ -140,6 +141,7 @@ def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> None:
             identity=json.dumps(spec.identity(key.optimizer), sort_keys=True),
             fingerprint=spec.fingerprint(key.optimizer),
             target=_target(spec, key),
+            retries=dump_counts(spec.retries.counts()),
         )
     )
 
@@ -182,14 +184,12 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
     return int(study_id)
 
 
-def _set_target(
-    connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]
-) -> None:
-    target = _target(spec, key)
-    if row.target != target:
+def _update(connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]) -> None:
+    target, retries = _target(spec, key), dump_counts(spec.retries.counts())
+    if (row.target, row.retries) != (target, retries):
         table = schema.studies
         statement = sa.update(table).where(table.c.study_id == row.study_id)
-        connection.execute(statement.values(target=target))
+        connection.execute(statement.values(target=target, retries=retries))
 
 
 def _target(spec: StudySpec, key: StudyKey) -> int | None:

@@ -14,7 +14,9 @@ from ecd_tune.store import schema
 from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import insert_many
+from ecd_tune.store._leases import find_repeatable, requeue
 from ecd_tune.store._rows import add_event, lock_studies
+from ecd_tune.store.retries import cause_of
 
 __all__ = ["tell"]
 
@@ -28,42 +30,84 @@ _STATES: Mapping[Status, OptunaState] = {
 Result = tuple[Lease, Outcome]
 
 
-def tell(connection: sa.Connection, database: Database, results: Sequence[Result]) -> list[bool]:
+def tell(
+    connection: sa.Connection, database: Database, results: Sequence[Result], *, again: bool
+) -> list[bool]:
     """Store results.
 
     Args:
         connection: A write transaction.
         database: For its clock.
         results: Leases and what came out.
+        again: This call may have been answered before, without the answer arriving.
 
     Returns:
         For each result whether it was taken; False where the lease is outdated.
     """
     standing = _find_standing(connection, results)
     taken = [result for result in results if result[0].token in standing]
-    _finish_trials(connection, taken)
+    done = _find_told(connection, results) - standing if again else set()
     _store_runs(connection, taken)
-    _store_values(connection, taken)
-    _store_reasons(connection, taken)
+    repeated = _try_again(connection, database, taken)
+    final = [result for result in taken if result[0].token not in repeated]
+    _finish_trials(connection, final)
+    _store_values(connection, final)
+    _store_reasons(connection, final)
     leases = schema.leases
-    connection.execute(sa.delete(leases).where(leases.c.token.in_(list(standing))))
+    tokens = [lease.token for lease, _ in final]
+    connection.execute(sa.delete(leases).where(leases.c.token.in_(tokens)))
+    known = standing | done
     for lease, outcome in results:
-        if lease.token not in standing:
+        if lease.token not in known:
             _refuse(connection, database, lease, outcome)
-    return [lease.token in standing for lease, _ in results]
+    return [lease.token in known for lease, _ in results]
 
 
 def _find_standing(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
     leases, trials = schema.leases, optuna_schema.trials
     tokens = {lease.token: lease.trial_id for lease, _ in results}
     mine = leases.c.token.in_(list(tokens))
-    lock_studies(connection, connection.execute(sa.select(leases.c.study_id).where(mine)).scalars())
+    if any(outcome.status is Status.FAILED for _, outcome in results):
+        # A copy may have to be queued, which takes the study's lock; always before the leases'.
+        studies = sa.select(leases.c.study_id).where(mine)
+        lock_studies(connection, connection.execute(studies).scalars())
     rows = connection.execute(
         sa.select(leases.c.token, leases.c.trial_id)
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .where(mine, trials.c.state == OptunaState.RUNNING)
+        .order_by(leases.c.token)
+        .with_for_update(of=leases)
     )
     return {row.token for row in rows if tokens[row.token] == row.trial_id}
+
+
+def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
+    # A trial is leased once in its life, and only a tell writes metrics: where they stand, it
+    # was this lease's own tell.
+    runs, tokens = schema.runs, {lease.trial_id: lease.token for lease, _ in results}
+    statement = sa.select(runs.c.trial_id).where(
+        runs.c.trial_id.in_(list(tokens)), runs.c.metrics.is_not(None)
+    )
+    return {tokens[trial_id] for trial_id in connection.execute(statement).scalars()}
+
+
+def _try_again(
+    connection: sa.Connection, database: Database, results: Sequence[Result]
+) -> set[int]:
+    """Queue those failed trials again that the study allows another attempt.
+
+    Returns:
+        Their tokens.
+    """
+    causes = {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
+    if not causes:
+        return set()
+    reasons = {lease.token: outcome.reason or "failed" for lease, outcome in results}
+    allowed = find_repeatable(connection, causes)
+    for cause in sorted(set(allowed.values())):
+        chosen = {token: reasons[token] for token, c in allowed.items() if c is cause}
+        requeue(connection, database, chosen, "retried", cause)
+    return set(allowed)
 
 
 def _finish_trials(connection: sa.Connection, results: Sequence[Result]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -27,6 +27,8 @@ studies = sa.Table(
     sa.Column("identity", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("target", sa.Integer, nullable=True),
+    # Extra attempts that the study file allows, by cause.
+    sa.Column("retries", sa.Text, nullable=True),
     sa.UniqueConstraint("study", "optimizer", "stage", name="uq_ecd_studies_key"),
 )
 
@@ -60,6 +62,8 @@ runs = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("device", sa.String(64), nullable=False),
     sa.Column("worker", sa.String(320), nullable=True),
+    # Attempts before this one that were tried again, by cause.
+    sa.Column("history", sa.Text, nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
     sa.Index("ix_ecd_runs_lost", "study_id", "lost"),
 )
@@ -73,6 +77,8 @@ leases = sa.Table(
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
     sa.Column("worker_id", sa.String(64), sa.ForeignKey("ecd_workers.id"), nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
+    # Of which ask or claim: how a call that is repeated finds what its first try was given.
+    sa.Column("batch", sa.String(32), nullable=True),
     sqlite_autoincrement=True,
 )
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
+import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
 from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _leases
-from ecd_tune.store._asking import Asker
+from ecd_tune.store._asking import Asker, Request
 from ecd_tune.store._creation import prepare_schema
 from ecd_tune.store._engine import Database
-from ecd_tune.store._queue import QueueItem, queue_items, take_foreign
+from ecd_tune.store._outage import PATIENCE_SECONDS, Stop
+from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
 from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 from ecd_tune.store._studies import (
     check_fingerprint,
@@ -28,6 +32,7 @@ from ecd_tune.store._studies import (
 from ecd_tune.store._telling import tell
 from ecd_tune.store.progress import Progress, read_progress
 from ecd_tune.store.read import Event, WorkerRecord, read_events, read_trials, read_workers
+from ecd_tune.store.retries import Cause
 from ecd_tune.store.samplers import check_sampler
 from ecd_tune.store.url import DEFAULT_URL
 from ecd_tune.store.workers import Worker, register
@@ -35,6 +40,8 @@ from ecd_tune.store.workers import Worker, register
 __all__ = ["LEASE_SECONDS", "Store"]
 
 LEASE_SECONDS = 30.0
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -52,21 +59,30 @@ class Store:
     """
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._database = database
+        self._database, self._patience = database, database.patience
         self._checked: dict[StudyKey, tuple[StudySpec, str]] = {}
         self._asker = Asker(database, lease_seconds)
         self.lease_seconds = lease_seconds
 
     @classmethod
     def open(
-        cls, url: str = DEFAULT_URL, *, create: bool = True, lease_seconds: float = LEASE_SECONDS
+        cls,
+        url: str = DEFAULT_URL,
+        *,
+        create: bool = True,
+        lease_seconds: float = LEASE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
     ) -> Store:
         """Open a store; several processes may do so at the same moment.
+
+        A database that cannot be reached now is an error within five seconds; one that goes
+        away later is waited for.
 
         Args:
             url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
             create: Create or migrate the tables where needed.
             lease_seconds: Length of a lease.
+            patience: Seconds for which a call waits when the database goes away.
 
         Returns:
             The store.
@@ -76,7 +92,7 @@ class Store:
             StorageUnavailableError: The database cannot be reached, read or written.
             StoreError: Its tables do not fit this version of ecd_tune.
         """
-        database = Database(url)
+        database = Database(url, patience)
         try:
             prepare_schema(database, create=create)
         except BaseException:
@@ -88,6 +104,14 @@ class Store:
     def url(self) -> str:
         """The URL, its password hidden."""
         return self._database.shown
+
+    def heed(self, stop: Stop) -> None:
+        """Let a call that waits for the database end soon when the process is told to stop.
+
+        Args:
+            stop: Polled while waiting.
+        """
+        self._patience.stop = stop
 
     def close(self) -> None:
         """Close all connections."""
@@ -120,8 +144,12 @@ class Store:
             SpecError: The sampler does not take the options given.
         """
         check_sampler(spec)
-        with self._database.write() as connection:
+
+        def change(connection: sa.Connection) -> None:
+            self._database.lock_names(connection)
             create_studies(connection, spec)
+
+        self._write(change)
 
     def check(self, spec: StudySpec) -> None:
         """Check that a study is stored here and was made from the same study file.
@@ -134,7 +162,7 @@ class Store:
             FingerprintMismatchError: It was made from a study file that says something else.
         """
         for optimizer in spec.optimizers:
-            self._checked_ref(spec, optimizer)
+            self._read(partial(self._checked_ref, spec=spec, optimizer=optimizer))
 
     def optuna_storage(self) -> RDBStorage:
         """Return Optuna's own storage on this database, for its dashboard."""
@@ -142,8 +170,7 @@ class Store:
 
     def studies(self) -> list[str]:
         """Return the names of all studies, sorted."""
-        with self._database.read() as connection:
-            return list_studies(connection)
+        return self._read(list_studies)
 
     def identity(self, key: StudyKey) -> dict[str, Any]:
         """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
@@ -154,9 +181,8 @@ class Store:
         Raises:
             StudyNotFoundError: There is no such study.
         """
-        with self._database.read() as connection:
-            identity: dict[str, Any] = json.loads(find_study(connection, key).identity)
-            return identity
+        identity = self._read(lambda connection: find_study(connection, key).identity)
+        return dict(json.loads(identity))
 
     # Trials, from the queue to the result.
 
@@ -180,7 +206,14 @@ class Store:
             StudyNotFoundError: The study was not created here.
             FingerprintMismatchError: It was created from a study file that says something else.
         """
-        return self._asker.ask(self._checked_ref(spec, optimizer), spec, optimizer, count, worker)
+        request = Request(spec, optimizer, count, worker, uuid4().hex)
+        find = partial(self._checked_ref, spec=spec, optimizer=optimizer)
+
+        def call(again: bool) -> list[Lease]:
+            found = self._find_batch(spec.key(optimizer), request.batch) if again else []
+            return found or self._asker.ask(find, request)
+
+        return self._patience.persist(call)
 
     def queue(self, key: StudyKey, items: Sequence[QueueItem]) -> int:
         """Queue trials whose hyperparameters are known; a label is queued once for ever.
@@ -195,9 +228,9 @@ class Store:
         Raises:
             StudyNotFoundError: There is no such study.
         """
-        ref = self._ref(key)
-        with self._database.write() as connection:
-            return queue_items(connection, ref, items)
+        return self._write(
+            lambda connection: queue_items(connection, _find(connection, key), items)
+        )
 
     def claim(self, key: StudyKey, *, count: int, worker: Worker) -> list[Lease]:
         """Lease queued trials only, the longest waiting first.
@@ -213,17 +246,31 @@ class Store:
         Raises:
             StudyNotFoundError: There is no such study.
         """
-        ref = self._ref(key)
+        batch = uuid4().hex
+
+        def call(again: bool) -> list[Lease]:
+            found = self._find_batch(key, batch) if again else []
+            return found or self._claim(key, count, worker, batch)
+
+        return self._patience.persist(call)
+
+    def _claim(self, key: StudyKey, count: int, worker: Worker, batch: str) -> list[Lease]:
         with self._database.read() as connection:
+            ref = _find(connection, key)
             if not take_tally(connection, ref.id).waiting:
                 return []
         with self._database.write() as connection:
-            lock_studies(connection, [ref.id])
-            take_foreign(connection, ref)
+            if foreign_rows(connection, ref.id):
+                lock_studies(connection, [ref.id])
+                take_foreign(connection, ref)
             register(connection, self._database, worker)
             return _leases.claim_waiting(
-                connection, self._database, ref, count, worker, self.lease_seconds
+                connection, self._database, ref, count, worker, self.lease_seconds, batch
             )
+
+    def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
+        with self._database.write() as connection:
+            return _leases.find_batch(connection, _find(connection, key), batch)
 
     def tell(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         """Store results, in one transaction.
@@ -237,8 +284,12 @@ class Store:
         """
         if not results:
             return []
-        with self._database.write() as connection:
-            return tell(connection, self._database, results)
+
+        def call(again: bool) -> list[bool]:
+            with self._database.write() as connection:
+                return tell(connection, self._database, results, again=again)
+
+        return self._patience.persist(call)
 
     def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Put off the expiry of leases to a whole lease's length from now.
@@ -251,8 +302,10 @@ class Store:
         """
         if not leases:
             return []
-        with self._database.write() as connection:
-            return _leases.renew(connection, self._database, leases, self.lease_seconds)
+        seconds = self.lease_seconds
+        return self._write(
+            lambda connection: _leases.renew(connection, self._database, leases, seconds)
+        )
 
     def release(self, leases: Sequence[Lease]) -> int:
         """Give trials back unfinished: they are queued again at once.
@@ -266,8 +319,11 @@ class Store:
         reasons = {lease.token: "interrupted: its worker was told to stop" for lease in leases}
         if not reasons:
             return 0
-        with self._database.write() as connection:
-            return _leases.requeue(connection, self._database, reasons, "released")
+        return self._write(
+            lambda connection: _leases.requeue(
+                connection, self._database, reasons, "released", None
+            )
+        )
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.
@@ -281,13 +337,18 @@ class Store:
         Returns:
             How many trials were queued again.
         """
-        with self._database.read() as connection:
-            study_ids = None if keys is None else known_ids(connection, keys)
-            lost = _leases.find_lost(connection, self._database, study_ids)
+        wanted = None if keys is None else list(keys)
+
+        def look(connection: sa.Connection) -> dict[int, str]:
+            ids = None if wanted is None else known_ids(connection, wanted)
+            return _leases.find_lost(connection, self._database, ids, self.lease_seconds)
+
+        lost = self._read(look)
         if not lost:
             return 0
-        with self._database.write() as connection:
-            return _leases.requeue(connection, self._database, lost, "lost")
+        return self._write(
+            lambda connection: _leases.requeue(connection, self._database, lost, "lost", Cause.LOST)
+        )
 
     # Reading.
 
@@ -304,9 +365,9 @@ class Store:
         Raises:
             StudyNotFoundError: There is no such study.
         """
-        ref = self._ref(key)
-        with self._database.read() as connection:
-            return read_trials(connection, ref, curves=curves)
+        return self._read(
+            lambda connection: read_trials(connection, _find(connection, key), curves=curves)
+        )
 
     def progress(self, study: str) -> list[Progress]:
         """Count the trials of a study; quick enough for a live display.
@@ -317,13 +378,11 @@ class Store:
         Returns:
             One entry per optimizer and stage; none for an unknown study.
         """
-        with self._database.read() as connection:
-            return read_progress(connection, study)
+        return self._read(lambda connection: read_progress(connection, study))
 
     def workers(self) -> list[WorkerRecord]:
         """Return all workers, the one seen last first."""
-        with self._database.read() as connection:
-            return read_workers(connection)
+        return self._read(read_workers)
 
     def events(self, study: str) -> list[Event]:
         """Return what happened to a study, oldest first.
@@ -331,19 +390,32 @@ class Store:
         Args:
             study: Name of the study.
         """
-        with self._database.read() as connection:
-            return read_events(connection, study)
+        return self._read(lambda connection: read_events(connection, study))
 
-    def _ref(self, key: StudyKey) -> StudyRef:
-        with self._database.read() as connection:
-            return to_ref(find_study(connection, key))
+    def _read(self, look: Callable[[sa.Connection], _T]) -> _T:
+        def call(again: bool) -> _T:
+            with self._database.read() as connection:
+                return look(connection)
 
-    def _checked_ref(self, spec: StudySpec, optimizer: str) -> StudyRef:
-        key = spec.key(optimizer)
+        return self._patience.persist(call)
+
+    def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
+        # For changes that may be made twice: the second time they find nothing left to do.
+        def call(again: bool) -> _T:
+            with self._database.write() as connection:
+                return change(connection)
+
+        return self._patience.persist(call)
+
+    def _checked_ref(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
         # Read every time: a study that was deleted and created again has another id.
-        with self._database.read() as connection:
-            row = find_study(connection, key)
+        key = spec.key(optimizer)
+        row = find_study(connection, key)
         if self._checked.get(key) != (spec, row.fingerprint):
             check_fingerprint(spec, key, row.fingerprint, row.identity)
             self._checked[key] = (spec, row.fingerprint)
         return to_ref(row)
+
+
+def _find(connection: sa.Connection, key: StudyKey) -> StudyRef:
+    return to_ref(find_study(connection, key))

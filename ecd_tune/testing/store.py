@@ -35,7 +35,9 @@ __all__ = ["StoreContract", "make_spec", "work"]
 
 # Imports once, then forks: a test can afford 64 processes.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["ecd_tune.testing.store"])
+_PROCESSES.set_forkserver_preload(
+    ["ecd_tune.testing.store", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
+)
 _RANGES: Mapping[str, Any] = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},
     "eta": {"low": 1.0, "high": 6.0},
@@ -487,7 +489,7 @@ class StoreContract:
 
     def test_racing_reapers_queue_each_trial_once(self, url: str) -> None:
         """Four reapers at the same moment, over and over."""
-        spec = make_spec(trials=40)
+        spec = make_spec(trials=40, retries={"lost": 5})
         with Store.open(url, lease_seconds=0.01) as store:
             store.create(spec)
             for _ in range(5):
@@ -498,23 +500,95 @@ class StoreContract:
             assert sum(record.state is TrialState.WAITING for record in records) == 8
             assert sum(record.lost for record in records) == 40
 
+    # ------------------------------------------------------------------ trying again
+
+    def test_a_trial_that_is_lost_too_often_is_given_up(self, url: str) -> None:
+        """Its last attempt counts against the budget; those before it are history."""
+        spec = make_spec(trials=2, retries={"lost": 1})
+        key = spec.key(_OPTIMIZER)
+        with Store.open(url, lease_seconds=0.01) as store:
+            store.create(spec)
+            for queued in (1, 0):
+                assert len(self.ask(store, spec, 1)) == 1
+                time.sleep(0.05)
+                assert store.reap([key]) == queued
+            assert len(self.ask(store, spec, 5)) == 1
+            records = store.trials(key)
+            assert [(r.state, r.attempt, r.lost) for r in records[:2]] == [
+                (TrialState.FAIL, 1, True),
+                (TrialState.FAIL, 2, False),
+            ]
+            assert "given up after attempt 2" in str(records[1].reason)
+            assert [event.kind for event in store.events("contract")] == ["lost", "given_up"]
+
+    def test_a_trial_given_back_on_purpose_is_never_given_up(self, store: Store) -> None:
+        """A signal is no fault of the trial."""
+        spec = make_spec(trials=1, retries={"lost": 0})
+        store.create(spec)
+        for attempt in range(1, 6):
+            (lease,) = self.ask(store, spec, 1)
+            assert lease.attempt == attempt
+            assert store.release([lease]) == 1
+
+    def test_each_cause_has_its_own_number_of_retries(self, store: Store) -> None:
+        """Two more attempts after a lack of memory, none after another exception."""
+        spec = make_spec(trials=2, retries={"out_of_memory": 2})
+        store.create(spec)
+        full, broken = self.ask(store, spec, 2)
+        memory = Outcome(Status.FAILED, reason="OutOfMemoryError: tried to allocate 9 GiB")
+        other = Outcome(Status.FAILED, reason="ValueError: no")
+        assert store.tell([(full, memory), (broken, other)]) == [True, True]
+        for attempt in (2, 3):
+            (again,) = self.ask(store, spec, 5)
+            assert again.request == full.request
+            assert again.attempt == attempt
+            assert store.tell([(again, memory)]) == [True]
+        assert self.ask(store, spec, 5) == []
+        progress = self.search(store, spec)
+        assert (progress.failed, progress.lost, progress.remaining) == (2, 2, 0)
+
+    def test_what_is_not_finite_is_never_the_best(self, store: Store, url: str) -> None:
+        """Not even when plain Optuna stored it as complete."""
+        spec = make_spec(trials=6)
+        store.create(spec)
+        with plain_optuna(url) as study:
+            for value in (-math.inf, math.inf):
+                trial = study.ask()
+                spec.optimizers[_OPTIMIZER].space.suggest(trial)  # type: ignore[arg-type]
+                study.tell(trial, value)
+        (lease,) = self.ask(store, spec, 1)
+        store.tell([(lease, Outcome(Status.COMPLETE, 3.0))])
+        assert self.search(store, spec).best == 3.0
+        assert [r.value for r in store.trials(spec.key(_OPTIMIZER))] == [None, None, 3.0]
+
     # ------------------------------------------------------------------ several processes
 
     def test_many_processes_open_an_empty_database(self, url: str) -> None:
-        """Eight first starts at the same moment all succeed."""
-        assert _in_processes(8, create_at_signal, url, make_spec()) == [["contract"]] * 8
+        """64 first starts at the same moment all succeed."""
+        assert _in_processes(64, create_at_signal, url, make_spec()) == [["contract"]] * 64
+
+    def test_no_queued_trial_is_claimed_twice(self, store: Store, url: str) -> None:
+        """1000 queued trials, 16 workers."""
+        spec = make_spec()
+        store.create(spec)
+        key = spec.key(_OPTIMIZER, Stage.CONFIRM)
+        items = [QueueItem(f"n:{seed}", {"lr": 0.1, "eta": 1.0}, seed) for seed in range(1000)]
+        assert store.queue(key, items) == 1000
+        claimed = _in_processes(16, claim_at_signal, url, spec)
+        assert sorted(number for numbers in claimed for number in numbers) == list(range(1000))
+        assert sum(bool(numbers) for numbers in claimed) > 1, "only one of them worked"
 
     def test_processes_share_the_budget_exactly(self, store: Store, url: str) -> None:
-        """Two workers finish N trials for a budget of N, and draw no point twice."""
-        spec = make_spec(trials=101)
+        """16 workers finish N trials for a budget of N, and draw no point twice."""
+        spec = make_spec(trials=251)
         store.create(spec)
-        told = _in_processes(2, work_at_signal, url, spec)
-        assert sum(told) == 101
-        assert min(told) > 0, "only one of them worked: this run says nothing"
+        told = _in_processes(16, work_at_signal, url, spec)
+        assert sum(told) == 251
+        assert sum(count > 0 for count in told) > 1, "only one of them worked"
         records = store.trials(spec.key(_OPTIMIZER))
-        assert [record.number for record in records] == list(range(101))
+        assert [record.number for record in records] == list(range(251))
         assert all(record.state is TrialState.COMPLETE for record in records)
-        assert len({tuple(record.params.items()) for record in records}) == 101
+        assert len({tuple(record.params.items()) for record in records}) == 251
 
     def test_a_killed_worker_costs_nothing(self, store: Store, url: str) -> None:
         """Its trials are queued again at once, once, as they were; the study ends exactly."""
@@ -539,6 +613,19 @@ class StoreContract:
         ]
         assert sum(record.counts for record in records) == 9
         assert self.search(store, spec).remaining == 0
+
+
+def claim_at_signal(url: str, spec: StudySpec, ready: Any, start: Any, done: Any) -> None:
+    """Claim queued trials, 7 at a time, until there are none; say which."""
+    ready.put(True)
+    start.wait()
+    numbers: list[int] = []
+    worker, key = Worker.current(), spec.key(_OPTIMIZER, Stage.CONFIRM)
+    with Store.open(url) as store:
+        while leases := store.claim(key, count=7, worker=worker):
+            numbers += [lease.number for lease in leases]
+            store.tell([(lease, Outcome(Status.COMPLETE, 0.0)) for lease in leases])
+    done.put(numbers)
 
 
 def _at_once(count: int, call: Any) -> list[Any]:

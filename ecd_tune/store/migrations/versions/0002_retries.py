@@ -1,0 +1,21 @@
+"""What repeats need: the batch of a lease, what a study allows, what a run has gone through."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+__all__: list[str] = []
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the columns, and an index that counts a study's trials without reading them."""
+    op.add_column("ecd_leases", sa.Column("batch", sa.String(32), nullable=True))
+    op.add_column("ecd_studies", sa.Column("retries", sa.Text, nullable=True))
+    op.add_column("ecd_runs", sa.Column("history", sa.Text, nullable=True))
+    op.create_index("ix_ecd_trials_state", "trials", ["study_id", "state", "number"])
