@@ -9,6 +9,7 @@
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
     ├── TaskError                     a task was given an option or data that it cannot use
+    ├── RepeatedFailureError         trials fail one after the other for the same reason
     ├── LaunchError                   workers cannot be started as asked on this machine
     ├── DashboardError                the dashboard would be unsafe, or cannot be served
     ├── ReportError                   the files of a report cannot be written
@@ -34,6 +35,7 @@ __all__ = [
     "HyperparameterError",
     "LaunchError",
     "NonFiniteLossError",
+    "RepeatedFailureError",
     "ReportError",
     "SpaceError",
     "SpecError",
@@ -97,6 +99,10 @@ class DashboardError(EcdTuneError, ValueError):
 
 class ReportError(EcdTuneError, OSError):
     """The files of a report cannot be written."""
+
+
+class RepeatedFailureError(EcdTuneError, RuntimeError):
+    """A worker stopped: its trials failed one after the other for the same reason."""
 
 
 class LaunchError(EcdTuneError, ValueError):

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 
 __all__ = ["Heartbeat"]
@@ -30,8 +29,9 @@ class Heartbeat:
     def holding(self, leases: Sequence[Lease]) -> Iterator[None]:
         """Keep ``leases`` alive for the length of a ``with`` block.
 
-        A renewal that fails is logged and tried again at the next beat: the work goes on, and
-        whether the lease still stands is decided when the result is told.
+        A renewal waits for a database that is away, and one that fails is logged and tried
+        again at the next beat: the work goes on meanwhile, and whether the lease still stands
+        is decided when the result is told.
 
         Args:
             leases: The leases in hand.
@@ -51,5 +51,6 @@ class Heartbeat:
         while not done.wait(self._interval):
             try:
                 self._renew(leases)
-            except StoreError as error:
+            except Exception as error:
+                # Whatever it is: without a heartbeat the trials in hand are given to others.
                 _log.warning("heartbeat: %s; trying again in %.0f s", error, self._interval)

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.records import Lease, Stage, StudyKey
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, Store, Worker
 from ecd_tune.worker.confirmation import confirmation_items
+from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.heartbeat import Heartbeat
 
 __all__ = ["StudyWorker", "WorkerSummary"]
@@ -21,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _CONFIRM_BATCH = 100
 _IDLE_SECONDS = 0.25
+_ORDER_SECONDS = 1.0
 _REAP_SECONDS = 1.0
 
 
@@ -61,39 +64,57 @@ class StudyWorker:
         on_told: Callable[[WorkerSummary], None] = lambda summary: None,
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
+        store.heed(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         self._worker = Worker.current()
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
+        self._streak = FailureStreak(spec.retries.stop_worker_after)
+        self._searched: set[str] = set()
         self._queued: set[str] = set()
-        self._reap_due = time.monotonic()
+        self._order = list(spec.optimizers)
+        self._order_due = self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
         """Work until the study is complete or a signal comes.
 
+        While the database is away a trial in hand goes on, and its result waits.
+
         Returns:
             What was done.
+
+        Raises:
+            RepeatedFailureError: Trials failed one after the other for the same reason.
+            StorageUnavailableError: The database was away for too long.
         """
         self._store.create(self._spec)
-        while not self._stop():
-            leases = self._next_leases()
-            if leases:
-                self._evaluate(leases)
-            elif self._complete():
-                break
-            else:
-                self._stop.wait(_IDLE_SECONDS)
+        try:
+            while not self._stop():
+                leases = self._next_leases()
+                if leases:
+                    self._evaluate(leases)
+                elif self._complete():
+                    break
+                else:
+                    self._stop.wait(_IDLE_SECONDS)
+        except StorageUnavailableError as error:
+            if not self._stop():
+                raise
+            _log.warning("stopped while the database is away: %s", error)
         return replace(self._summary, interrupted=self._stop())
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
-        for optimizer in self._by_need(Stage.SEARCH):
+        self._sort_by_need()
+        for optimizer in self._order:
+            if optimizer in self._searched:
+                continue
             leases = self._store.ask(
                 self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
             )
             if leases:
                 return leases
-        for optimizer in self._by_need(Stage.CONFIRM):
+        for optimizer in self._order:
             leases = self._confirm(optimizer)
             if leases:
                 return leases
@@ -118,6 +139,14 @@ class StudyWorker:
         except Interrupted:
             self._store.release(leases)
             return
+        except BaseException:
+            # What cannot even begin here may run elsewhere.
+            self._store.release(leases)
+            raise
+        self._tell(leases, outcomes)
+        self._streak.add(outcomes)
+
+    def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         taken = self._store.tell(list(zip(leases, outcomes, strict=True)))
         for lease, accepted in zip(leases, taken, strict=True):
             if not accepted:
@@ -147,13 +176,23 @@ class StudyWorker:
             if progress.key in wanted
         }
 
-    def _by_need(self, stage: Stage) -> list[str]:
-        progress = self._progress(stage)
-        return sorted(self._spec.optimizers, key=lambda key: progress[key].running)
+    def _sort_by_need(self) -> None:
+        # A hint only, so that it may be a second old; with one worker the order of the file.
+        if len(self._order) == 1 or time.monotonic() < self._order_due:
+            return
+        running = dict.fromkeys(self._spec.optimizers, 0)
+        for stage in Stage:
+            for optimizer, progress in self._progress(stage).items():
+                running[optimizer] += progress.running
+        self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
+        self._order_due = time.monotonic() + _ORDER_SECONDS
 
     def _search_complete(self, optimizer: str) -> bool:
-        finished = self._progress(Stage.SEARCH)[optimizer].finished
-        return finished >= self._spec.trials(optimizer)
+        if optimizer not in self._searched:
+            finished = self._progress(Stage.SEARCH)[optimizer].finished
+            if finished >= self._spec.trials(optimizer):
+                self._searched.add(optimizer)
+        return optimizer in self._searched
 
     def _complete(self) -> bool:
         searches = all(self._search_complete(key) for key in self._spec.optimizers)

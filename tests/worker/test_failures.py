@@ -1,0 +1,70 @@
+"""A worker stops when its trials fail alike, and not because a search meets bad points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecd_tune.errors import RepeatedFailureError
+from ecd_tune.objective import Objective
+from ecd_tune.records import Outcome, Status
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Store
+from ecd_tune.testing.store import make_spec
+from ecd_tune.worker import StudyWorker
+from ecd_tune.worker.failures import FailureStreak
+
+GOOD = Outcome(Status.COMPLETE, 1.0)
+
+
+def failed(reason: str) -> Outcome:
+    return Outcome(Status.FAILED, reason=reason)
+
+
+def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
+    streak = FailureStreak(3)
+    streak.add([failed("RuntimeError: device 1 lost"), failed("RuntimeError: device 2 lost")])
+    with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.*device 3 lost"):
+        streak.add([failed("RuntimeError: device 3 lost")])
+
+
+@pytest.mark.parametrize(
+    "between", [GOOD, failed("ValueError: other"), Outcome(Status.DIVERGED, 1.0, reason="x")]
+)
+def test_anything_else_between_begins_anew(between: Outcome) -> None:
+    streak, same = FailureStreak(3), failed("RuntimeError: lost")
+    streak.add([same, same, between, same, same])
+
+
+def test_losses_that_are_not_finite_are_the_searchs_own_business() -> None:
+    FailureStreak(2).add([failed("loss became non-finite (nan) at iteration 0")] * 50)
+
+
+def failing(spec: StudySpec, monkeypatch: pytest.MonkeyPatch, url: str) -> list[str | None]:
+    monkeypatch.setattr(
+        Objective,
+        "evaluate",
+        lambda self, requests, **_: [failed("RuntimeError: no driver") for _ in requests],
+    )
+    with Store.open(url) as store:
+        with pytest.raises(RepeatedFailureError, match="no driver"):
+            StudyWorker(store, spec, StopFlag()).run()
+        assert [p.running for p in store.progress(spec.name)] == [0, 0]
+        return [record.reason for record in store.trials(spec.key("ecdsep")) if record.counts]
+
+
+def test_the_worker_stops_and_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(trials=50, retries={"stop_worker_after": 4})
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 4
+
+
+def test_with_retries_the_same_trials_are_not_burned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(trials=50, retries={"stop_worker_after": 4, "exception": 9})
+    assert failing(spec, monkeypatch, f"sqlite:///{tmp_path / 'a.db'}") == []
