@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+import torch
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
+from ecd_tune.objective.checkpoint import Report, Slot
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.single import evaluate_single
+from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
@@ -20,7 +27,30 @@ __all__ = ["Objective"]
 
 _log = logging.getLogger(__name__)
 
-_Run = Callable[[Sequence[RunRequest]], list[Outcome]]
+
+@dataclass(frozen=True)
+class _Row:
+    """One request of a call.
+
+    Attributes:
+        number: Which, from 0.
+        request: The request.
+        slot: Where its run is kept, or None.
+        reports: Told of its epochs, or None.
+    """
+
+    number: int
+    request: RunRequest
+    slot: Slot | None
+    reports: Report | None
+
+    def report(self, epoch: int, value: float) -> None:
+        """Pass an epoch's metric on."""
+        if self.reports is not None:
+            self.reports(self.number, epoch, value)
+
+
+_Run = Callable[[Sequence[_Row]], list[Outcome]]
 
 
 class Objective:
@@ -51,44 +81,59 @@ class Objective:
         return self._task_def.batched and self._definition.batched is not None
 
     def evaluate(
-        self, requests: Sequence[RunRequest], *, stop: Callable[[], bool] | None = None
+        self,
+        requests: Sequence[RunRequest],
+        *,
+        stop: Stop | None = None,
+        checkpoints: Sequence[Slot | None] | None = None,
+        report: Report | None = None,
     ) -> list[Outcome]:
         """Run all requests.
 
-        Each outcome depends on its own request alone, not on which others stand beside it.
+        Each outcome depends on its own request alone, not on which others stand beside it, nor
+        on whether the run was interrupted and continued from a checkpoint.
 
         Args:
             requests: Hyperparameters, seed and stage of each run.
             stop: Polled every few steps; True makes this call raise.
+            checkpoints: For each request where its run is saved and continued from, or None.
+                Not used where requests run as one batch, which takes less than such saving.
+            report: Called after each epoch with row, epoch and metric, of tasks that have
+                epochs. A continued run reports its earlier epochs again.
 
         Returns:
             One outcome a request, in their order.
 
         Raises:
-            Interrupted: ``stop`` said so; what was done is lost.
+            Interrupted: ``stop`` said so; what was done is in the checkpoints, or lost.
             TaskError: The task cannot be made, for example for want of data.
         """
+        slots = checkpoints or [None] * len(requests)
+        rows = [
+            _Row(number, request, slot, report)
+            for number, (request, slot) in enumerate(zip(requests, slots, strict=True))
+        ]
         outcomes: dict[int, Outcome] = {}
         for stage in Stage:
-            rows = [row for row, request in enumerate(requests) if request.stage is stage]
-            chosen = [requests[row] for row in rows]
+            chosen = [row for row in rows if row.request.stage is stage]
             if chosen:
-                outcomes |= zip(rows, self._evaluate_stage(stage, chosen, stop), strict=True)
+                numbers = [row.number for row in chosen]
+                outcomes |= zip(numbers, self._evaluate_stage(stage, chosen, stop), strict=True)
         return [outcomes[row] for row in range(len(requests))]
 
     def _evaluate_stage(
-        self, stage: Stage, requests: Sequence[RunRequest], stop: Stop | None
+        self, stage: Stage, rows: Sequence[_Row], stop: Stop | None
     ) -> list[Outcome]:
         run = self._runner(stage, stop)
-        if self.batched and len(requests) > 1:
+        if self.batched and len(rows) > 1:
             try:
-                return run(requests)
+                return run(rows)
             except Interrupted:
                 raise
             except Exception as error:
                 # One bad request must not take the others with it; alone, it fails alone.
-                _log.info("batch of %d: %s; running one by one", len(requests), error)
-        return [_attempt(run, request) for request in requests]
+                _log.info("batch of %d: %s; running one by one", len(rows), error)
+        return [_attempt(run, row) for row in rows]
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
         # Task and optimizer are imported and made here, outside of any trial: what fails now
@@ -97,11 +142,43 @@ class Objective:
         definition, direction = self._definition, self._task_def.direction
         if self.batched:
             make = load_attribute(definition.batched or "")
-            return lambda requests: evaluate_batch(task, make, requests, steps, stop)
+            return lambda rows: evaluate_batch(task, make, [r.request for r in rows], steps, stop)
         make = load_attribute(definition.factory)
-        return lambda requests: [
-            evaluate_single(task, make, request, steps, direction, stop) for request in requests
-        ]
+
+        def run(rows: Sequence[_Row]) -> list[Outcome]:
+            return [
+                evaluate_single(
+                    task,
+                    make,
+                    row.request,
+                    steps,
+                    direction,
+                    stop,
+                    self._snapshots(row),
+                    row.report,
+                )
+                for row in rows
+            ]
+
+        return run
+
+    def _snapshots(self, row: _Row) -> Snapshots | None:
+        return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
+
+    def _identity(self, request: RunRequest) -> str:
+        """Write down all that decides how a run goes, the software included."""
+        return json.dumps(
+            {
+                "task": [self._spec.task.name, self._spec.task_options(request.stage)],
+                "optimizer": self._definition.name,
+                "params": dict(request.params),
+                "seed": request.seed,
+                "stage": request.stage,
+                "steps": self._spec.steps(request.stage),
+                "software": _software(),
+            },
+            sort_keys=True,
+        )
 
     def _task(self, stage: Stage) -> Any:
         if stage not in self._tasks:
@@ -110,10 +187,19 @@ class Objective:
         return self._tasks[stage]
 
 
-def _attempt(run: _Run, request: RunRequest) -> Outcome:
+def _software() -> list[str]:
+    # Another version may round otherwise, and half a run of each is neither.
+    try:
+        own = version("ecd_tune")
+    except PackageNotFoundError:  # run from its source, not installed
+        own = "unknown"
+    return [own, torch.__version__]
+
+
+def _attempt(run: _Run, row: _Row) -> Outcome:
     began = time.perf_counter()
     try:
-        return run([request])[0]
+        return run([row])[0]
     except Interrupted:
         raise
     except Exception as error:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.interrupt import Stop, check_stop
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, trajectory_outcome
-from ecd_tune.records import Curve, Direction, Outcome, RunCost, RunRequest, Stage, Status
-from ecd_tune.tasks import Problem, Task
+from ecd_tune.objective.interrupt import Stop
+from ecd_tune.objective.outcomes import trajectory_outcome
+from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
+from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training import Training
+from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
+from ecd_tune.tasks import Task
 
 __all__ = ["MakeOptimizer", "evaluate_single"]
+
+_log = logging.getLogger(__name__)
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
@@ -29,8 +33,10 @@ def evaluate_single(
     steps: int,
     direction: Direction,
     stop: Stop | None = None,
+    snapshots: Snapshots | None = None,
+    report: Callable[[int, float], None] = lambda epoch, value: None,
 ) -> Outcome:
-    """Run one trial.
+    """Run one trial, from its last snapshot on where there is one.
 
     Args:
         task: The task.
@@ -38,167 +44,64 @@ def evaluate_single(
         request: Hyperparameters, seed and stage.
         steps: Length in the task's unit: iterates to evaluate, or epochs.
         direction: Which metric is better; only for problems that have one.
-        stop: Polled every few steps.
+        stop: Polled before each step.
+        snapshots: Where the run is saved when due and before it leaves.
+        report: Called with epoch and metric after each epoch, of problems that have one.
 
     Returns:
-        The outcome.
+        The outcome; its cost counts the work before an interruption too.
 
     Raises:
         Interrupted: ``stop`` said so.
     """
-    began = time.perf_counter()
-    problem = task.build(request.seed, request.stage)
-    optimizer = make(problem.parameters, request.seed, **request.params)
-    run = _Run(problem, optimizer, stop)
-    device = str(problem.parameters[0].device)
-    if problem.metric is None:
-        reason = run.descend(steps)
-        cost = RunCost(time.perf_counter() - began, device)
-        return trajectory_outcome(np.array(run.losses), reason, cost, run.report())
-    training = _Training(run, problem.metric, direction)
-    reason = training.train(steps)
-    tested = training.test() if request.stage is Stage.CONFIRM else {}
-    cost = RunCost(time.perf_counter() - began, device)
-    return training.outcome(reason, tested, cost)
+    watch = Watch(stop, snapshots, time.perf_counter())
+
+    def begin() -> Training | _Descent:
+        problem = task.build(request.seed, request.stage)
+        optimizer = make(problem.parameters, request.seed, **request.params)
+        stepper = Stepper(problem, optimizer)
+        if problem.metric is None:
+            return _Descent(stepper)
+        return Training(stepper, problem.metric, direction, report)
+
+    run = begin()
+    try:
+        watch.resume(run.load_state_dict)
+    except DamagedSnapshotError as error:
+        _log.warning("checkpoint does not fit, starting afresh: %s", error)
+        run = begin()
+    reason = run.proceed(steps, watch)
+    return run.outcome(reason, request.stage, lambda: RunCost(watch.seconds, run.device))
 
 
-@dataclass
-class _Run:
-    """A problem with its optimizer.
+class _Descent:
+    """Iterations of a run that is judged by its loss at every step."""
 
-    Attributes:
-        problem: The problem.
-        optimizer: Its optimizer.
-        stop: Polled every few steps.
-        losses: Loss of each step so far.
-    """
+    def __init__(self, stepper: Stepper) -> None:
+        self._stepper = stepper
 
-    problem: Problem
-    optimizer: torch.optim.Optimizer
-    stop: Stop | None
-    losses: list[float] = field(default_factory=list)
+    @property
+    def device(self) -> str:
+        return self._stepper.device
 
-    def step(self) -> None:
-        """Make one step.
-
-        Raises:
-            NonFiniteLossError: The loss is NaN or infinite; nothing was changed.
-        """
-        number = len(self.losses)
-        check_stop(self.stop, number)
-        seen: list[float] = []
-
-        def closure() -> Tensor:
-            loss = self.problem.closure(number)
-            seen.append(float(loss))
-            # Before the optimizer can spread it: not all of them look at the loss.
-            if not math.isfinite(seen[-1]):
-                raise NonFiniteLossError(nonfinite("loss", seen[-1], f"at iteration {number}"))
-            return loss
-
-        self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
-        self.losses.append(seen[0])
-
-    def descend(self, steps: int) -> str | None:
-        """Evaluate ``steps`` iterates, the start included.
-
-        Returns:
-            Why it ended early, or None.
-        """
+    def proceed(self, steps: int, watch: Watch) -> str | None:
+        """Evaluate ``steps`` iterates in all, the start included; say why it ended early."""
         try:
-            for _ in range(steps):
-                self.step()
+            for number in range(self._stepper.number, steps):
+                watch.check(number, self.state_dict)
+                self._stepper.step()
         except NonFiniteLossError as error:
             return str(error)
         return None
 
-    def report(self) -> dict[str, float]:
-        """Return the optimizer's counters, if it has any."""
-        report = getattr(self.optimizer, "report", None)
-        return optimizer_metrics(report()) if report is not None else {}
+    def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
+        """Make the outcome, the same for both stages."""
+        losses = np.array(self._stepper.losses)
+        return trajectory_outcome(losses, reason, cost(), self._stepper.report())
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"stepper": self._stepper.state_dict()}
 
-class _Training:
-    """Epochs of a run, judged on the validation split after each.
-
-    Epoch 0 is the state before training. It takes part in the choice of the best epoch, so
-    that a run which diverges at once still has a value.
-    """
-
-    def __init__(self, run: _Run, metric: str, direction: Direction) -> None:
-        self._run, self._metric, self._sign = run, metric, direction.sign
-        self._values: list[float] = []
-        self._best: Mapping[str, float] = {}
-        self._best_epoch = -1
-        self._best_parameters: list[Tensor] = []
-        self._train_loss = math.nan
-
-    def train(self, epochs: int) -> str | None:
-        """Train for ``epochs`` epochs.
-
-        Returns:
-            Why it ended early, or None.
-        """
-        try:
-            self._judge(0)
-            for epoch in range(1, epochs + 1):
-                self._run_epoch()
-                self._judge(epoch)
-        except NonFiniteLossError as error:
-            return str(error)
-        return None
-
-    def test(self) -> dict[str, float]:
-        """Judge the parameters of the best epoch on the test split.
-
-        Returns:
-            ``test_accuracy``, ``test_loss`` and so on; nothing where no epoch is the best.
-        """
-        if self._best_epoch < 0:
-            return {}
-        with torch.no_grad():
-            for parameter, best in zip(
-                self._run.problem.parameters, self._best_parameters, strict=True
-            ):
-                parameter.copy_(best)
-        return {f"test_{k}": v for k, v in self._run.problem.evaluate("test").items()}
-
-    def outcome(self, reason: str | None, tested: Mapping[str, float], cost: RunCost) -> Outcome:
-        """Make the outcome.
-
-        Returns:
-            COMPLETE; DIVERGED when there is a reason; FAILED when no epoch has a value.
-        """
-        if self._best_epoch < 0:
-            return Outcome(Status.FAILED, reason=reason, cost=cost)
-        metrics = {f"val_{k}": v for k, v in self._best.items()}
-        metrics |= {"best_epoch": float(self._best_epoch), **tested, **self._run.report()}
-        if math.isfinite(self._train_loss):
-            metrics["train_loss"] = self._train_loss
-        return Outcome(
-            status=Status.COMPLETE if reason is None else Status.DIVERGED,
-            value=self._best[self._metric],
-            metrics=metrics,
-            curve=Curve(tuple(range(len(self._values))), tuple(self._values)),
-            reason=reason,
-            cost=cost,
-        )
-
-    def _run_epoch(self) -> None:
-        steps = self._run.problem.steps_per_epoch
-        for _ in range(steps):
-            self._run.step()
-        self._train_loss = float(np.mean(self._run.losses[-steps:]))
-
-    def _judge(self, epoch: int) -> None:
-        judged = self._run.problem.evaluate("val")
-        for name, value in judged.items():
-            if not math.isfinite(value):
-                raise NonFiniteLossError(
-                    nonfinite(f"validation {name}", value, f"after epoch {epoch}")
-                )
-        value = judged[self._metric]
-        self._values.append(value)
-        if self._best_epoch < 0 or self._sign * value < self._sign * self._best[self._metric]:
-            self._best, self._best_epoch = judged, epoch
-            self._best_parameters = [p.detach().clone() for p in self._run.problem.parameters]
+    def load_state_dict(self, state: dict[str, Any]) -> int:
+        self._stepper.load_state_dict(state["stepper"])
+        return self._stepper.number

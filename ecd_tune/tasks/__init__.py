@@ -11,19 +11,29 @@ from typing import TYPE_CHECKING, Any
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 
 if TYPE_CHECKING:
-    from ecd_tune.tasks.base import BatchedTask, Problem, Split, Task, differentiate
+    from ecd_tune.tasks.base import (
+        BatchedTask,
+        Problem,
+        Split,
+        StatefulProblem,
+        Task,
+        differentiate,
+    )
 
 __all__ = [
     "TASK_DEFS",
     "BatchedTask",
     "Problem",
     "Split",
+    "StatefulProblem",
     "Task",
     "check_options",
     "differentiate",
 ]
 
-_HOMES = dict.fromkeys(("BatchedTask", "Problem", "Split", "Task", "differentiate"), "base")
+_HOMES = dict.fromkeys(
+    ("BatchedTask", "Problem", "Split", "StatefulProblem", "Task", "differentiate"), "base"
+)
 
 
 def __getattr__(name: str) -> Any:

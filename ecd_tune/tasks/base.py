@@ -9,14 +9,14 @@ and then whole batches of trials run at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ecd_tune.records import Stage
 
-__all__ = ["BatchedTask", "Problem", "Split", "Task", "differentiate"]
+__all__ = ["BatchedTask", "Problem", "Split", "StatefulProblem", "Task", "differentiate"]
 
 Split = Literal["train", "val", "test"]
 
@@ -59,6 +59,28 @@ class Problem(Protocol):
 
         Returns:
             Metric to value, with the key ``loss`` always among them.
+        """
+        ...
+
+
+@runtime_checkable
+class StatefulProblem(Problem, Protocol):
+    """A problem whose steps depend on more than its parameters and the number of the step.
+
+    Running means of a batch normalisation, for example. Both methods are optional: only a
+    problem that has them has this state in its checkpoints.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return that state: tensors, numbers, strings, and lists and dictionaries of them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it up again.
+
+        Args:
+            state: What :meth:`state_dict` returned, read back with
+                ``torch.load(weights_only=True)``.
         """
         ...
 

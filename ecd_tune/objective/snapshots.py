@@ -1,0 +1,155 @@
+"""The state of a run as bytes, and back without trusting them.
+
+Written by ``torch.save``, read with ``weights_only=True`` alone: a checkpoint lies where others
+may write, and reading it must not run what they wrote.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ecd_tune.objective.checkpoint import Slot
+from ecd_tune.objective.interrupt import Interrupted, Stop
+
+__all__ = ["FORMAT", "Snapshots", "Watch"]
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Version of what a snapshot holds; another one is not read."""
+
+State = dict[str, Any]
+
+
+class Snapshots:
+    """Keeps the state of one run in a slot.
+
+    Args:
+        slot: Where to.
+        run: All that decides how the run goes, as text. A snapshot of any other is not taken.
+    """
+
+    def __init__(self, slot: Slot, run: str) -> None:
+        self._slot, self._run = slot, run
+        self._works = True
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return self._works and self._slot.due()
+
+    def load(self) -> State | None:
+        """Return the state that was saved last.
+
+        Returns:
+            None when there is none, or none that can be used; the log says why.
+        """
+        data = self._slot.load()
+        if data is None:
+            return None
+        try:
+            held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            kind, run, state = held["format"], held["run"], held["state"]
+        except Exception as error:
+            _log.warning("checkpoint is damaged, starting afresh: %s", _first_line(error))
+            return None
+        if kind != FORMAT:
+            _log.warning(
+                "checkpoint has format %s, not %d; starting afresh: it is from another version",
+                kind,
+                FORMAT,
+            )
+            return None
+        if run != self._run:
+            _log.warning("checkpoint is of another run; starting afresh")
+            return None
+        return dict(state)
+
+    def save(self, state: State) -> None:
+        """Save a state; one that cannot be written is said once and not tried again.
+
+        Args:
+            state: Tensors, numbers, strings, and lists and dictionaries of them.
+        """
+        buffer = io.BytesIO()
+        try:
+            torch.save({"format": FORMAT, "run": self._run, "state": state}, buffer)
+        except Exception:
+            # An optimizer or a problem of somebody else's; the run itself is sound.
+            self._works = False
+            _log.warning("this run cannot be saved; it goes on without checkpoints", exc_info=True)
+            return
+        self._slot.save(buffer.getvalue())
+
+
+class Watch:
+    """Looks up from a run before each step: is it time to leave, or to save?
+
+    Args:
+        stop: Says whether to leave, or None.
+        snapshots: Where to save, or None.
+        began: ``time.perf_counter()`` at the start of the run.
+    """
+
+    def __init__(self, stop: Stop | None, snapshots: Snapshots | None, began: float) -> None:
+        self._stop, self._snapshots = stop, snapshots
+        self._began, self._kept = began, 0
+
+    def resume(self, restore: Callable[[State], int]) -> None:
+        """Continue from the last snapshot, if there is one.
+
+        Args:
+            restore: Takes up a state and returns the number of the next step. What it raises
+                counts as a damaged checkpoint.
+
+        Raises:
+            DamagedSnapshotError: The state could not be taken up, perhaps only in part: the run
+                must be made anew.
+        """
+        state = None if self._snapshots is None else self._snapshots.load()
+        if state is None:
+            return
+        try:
+            seconds = float(state["seconds"])
+            self._kept = restore(state["run"])
+        except Exception as error:
+            raise DamagedSnapshotError(_first_line(error)) from error
+        self._began -= seconds
+        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work so far, those before an interruption included."""
+        return time.perf_counter() - self._began
+
+    def check(self, step: int, state: Callable[[], State]) -> None:
+        """Save when it is time to, and leave when asked.
+
+        Args:
+            step: Number of the step that would come next.
+            state: Returns the state before this step.
+
+        Raises:
+            Interrupted: ``stop`` said so; where there are snapshots, the state was saved.
+        """
+        stopped = self._stop is not None and self._stop()
+        snapshots = self._snapshots
+        if snapshots is not None and step > self._kept and (stopped or snapshots.due):
+            snapshots.save({"seconds": self.seconds, "run": state()})
+            self._kept = step
+        if stopped:
+            raise Interrupted(f"stopped at step {step}")
+
+
+class DamagedSnapshotError(Exception):
+    """A snapshot that could be read does not fit the run."""
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

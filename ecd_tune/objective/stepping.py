@@ -1,0 +1,116 @@
+"""A problem and its optimizer, one step after the other, and all of their state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.tasks import Problem, StatefulProblem
+
+__all__ = ["Stepper", "copy_into"]
+
+
+class Stepper:
+    """Makes the steps of one run.
+
+    Args:
+        problem: The problem.
+        optimizer: Its optimizer.
+
+    Attributes:
+        problem: The problem.
+        number: Number of the next step, from 0.
+        losses: Losses of the steps so far; whoever drives the run may empty it.
+    """
+
+    def __init__(self, problem: Problem, optimizer: torch.optim.Optimizer) -> None:
+        self.problem, self._optimizer = problem, optimizer
+        self.number = 0
+        self.losses: list[float] = []
+
+    @property
+    def device(self) -> str:
+        """Where the parameters lie, for example ``"cpu"``."""
+        return str(self.problem.parameters[0].device)
+
+    def step(self) -> None:
+        """Make one step.
+
+        Raises:
+            NonFiniteLossError: The loss is NaN or infinite; nothing was changed.
+        """
+        number = self.number
+        seen: list[float] = []
+
+        def closure() -> Tensor:
+            loss = self.problem.closure(number)
+            seen.append(float(loss))
+            # Before the optimizer can spread it: not all of them look at the loss.
+            if not math.isfinite(seen[-1]):
+                raise NonFiniteLossError(nonfinite("loss", seen[-1], f"at iteration {number}"))
+            return loss
+
+        self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
+        self.losses.append(seen[0])
+        self.number += 1
+
+    def report(self) -> dict[str, float]:
+        """Return the optimizer's counters, if it has any."""
+        report = getattr(self._optimizer, "report", None)
+        return optimizer_metrics(report()) if report is not None else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next steps depend on."""
+        problem = self.problem
+        return {
+            "number": self.number,
+            "losses": list(self.losses),
+            "parameters": [parameter.detach() for parameter in problem.parameters],
+            "optimizer": self._optimizer.state_dict(),
+            "problem": problem.state_dict() if isinstance(problem, StatefulProblem) else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the saved run stood.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: It does not fit this problem.
+        """
+        problem, extra = self.problem, state["problem"]
+        copy_into(problem.parameters, state["parameters"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if isinstance(problem, StatefulProblem) != (extra is not None):
+            raise ValueError(
+                "the problem has state of its own and the checkpoint none, or reversed"
+            )
+        if isinstance(problem, StatefulProblem):
+            problem.load_state_dict(extra)
+        self.losses = [float(loss) for loss in state["losses"]]
+        self.number = int(state["number"])
+
+
+@torch.no_grad()
+def copy_into(parameters: list[Tensor], saved: list[Tensor]) -> None:
+    """Write saved values into parameters, in place.
+
+    Args:
+        parameters: Where to.
+        saved: One a parameter.
+
+    Raises:
+        ValueError: Number, shapes or dtypes differ; ``copy_`` alone would broadcast and round.
+    """
+    present = [(tuple(p.shape), p.dtype) for p in parameters]
+    kept = [(tuple(s.shape), s.dtype) for s in saved]
+    if present != kept:
+        raise ValueError(f"the parameters are {present}, the saved ones {kept}")
+    for parameter, value in zip(parameters, saved, strict=True):
+        parameter.copy_(value)

@@ -1,0 +1,174 @@
+"""Train by epochs, and judge each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.outcomes import nonfinite
+from ecd_tune.objective.snapshots import Watch
+from ecd_tune.objective.stepping import Stepper, copy_into
+from ecd_tune.records import Curve, Direction, Outcome, RunCost, Stage, Status
+
+__all__ = ["Training"]
+
+
+class Training:
+    """Epochs of a run, judged on the validation split after each.
+
+    Epoch 0 is the state before training. It takes part in the choice of the best epoch, so
+    that a run which diverges at once still has a value.
+
+    Args:
+        stepper: The problem with its optimizer.
+        metric: What is judged, a key of ``evaluate("val")``.
+        direction: Which metric is better.
+        report: Called with epoch and metric after each epoch.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        metric: str,
+        direction: Direction,
+        report: Callable[[int, float], None],
+    ) -> None:
+        self._stepper, self._metric, self._sign = stepper, metric, direction.sign
+        self._report = report
+        self._values: list[float] = []
+        self._best: Mapping[str, float] = {}
+        self._best_epoch = -1
+        self._best_parameters: list[Tensor] = []
+        self._train_loss = math.nan
+
+    @property
+    def device(self) -> str:
+        """Where the parameters lie."""
+        return self._stepper.device
+
+    def proceed(self, epochs: int, watch: Watch) -> str | None:
+        """Train until ``epochs`` epochs are done.
+
+        Args:
+            epochs: How many in all, those before a checkpoint included.
+            watch: Looks up before each step; raises to leave.
+
+        Returns:
+            Why it ended early, or None.
+        """
+        length = self._stepper.problem.steps_per_epoch
+        try:
+            if not self._values:
+                self._judge(0)
+            for number in range(self._stepper.number, epochs * length):
+                watch.check(number, self.state_dict)
+                self._stepper.step()
+                if (number + 1) % length == 0:
+                    self._end_epoch((number + 1) // length)
+        except NonFiniteLossError as error:
+            return str(error)
+        return None
+
+    def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
+        """Make the outcome; a confirmation is judged on the test split now, once.
+
+        Args:
+            reason: Why the run ended early, or None.
+            stage: Search or confirmation.
+            cost: Asked after the test.
+
+        Returns:
+            COMPLETE; DIVERGED when there is a reason; FAILED when no epoch has a value.
+        """
+        if self._best_epoch < 0:
+            return Outcome(Status.FAILED, reason=reason, cost=cost())
+        metrics = {f"val_{k}": v for k, v in self._best.items()}
+        metrics |= {"best_epoch": float(self._best_epoch)}
+        if stage is Stage.CONFIRM:
+            metrics |= self._test()
+        metrics |= self._stepper.report()
+        if math.isfinite(self._train_loss):
+            metrics["train_loss"] = self._train_loss
+        return Outcome(
+            status=Status.COMPLETE if reason is None else Status.DIVERGED,
+            value=self._best[self._metric],
+            metrics=metrics,
+            curve=Curve(tuple(range(len(self._values))), tuple(self._values)),
+            reason=reason,
+            cost=cost(),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state before the next step."""
+        return {
+            "stepper": self._stepper.state_dict(),
+            "values": list(self._values),
+            "best": dict(self._best),
+            "best_epoch": self._best_epoch,
+            "best_parameters": list(self._best_parameters),
+            "train_loss": self._train_loss,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> int:
+        """Go on where the saved run stood, and report its epochs again.
+
+        They were reported for another trial: a run that is continued is a new attempt.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+
+        Returns:
+            Number of the next step.
+
+        Raises:
+            ValueError: The state does not fit this run, or does not fit together.
+        """
+        self._stepper.load_state_dict(state["stepper"])
+        number, values = self._stepper.number, [float(value) for value in state["values"]]
+        epochs = number // self._stepper.problem.steps_per_epoch
+        best = int(state["best_epoch"])
+        if len(values) != epochs + 1 or not 0 <= best <= epochs:
+            raise ValueError(f"{len(values)} epochs judged, best {best}, at step {number}")
+        self._best = {str(name): float(value) for name, value in state["best"].items()}
+        if self._best[self._metric] != values[best]:
+            raise ValueError(f"the best {self._metric} is not that of epoch {best}")
+        self._best_parameters = self._copies()
+        copy_into(self._best_parameters, state["best_parameters"])
+        self._values, self._best_epoch = values, best
+        self._train_loss = float(state["train_loss"])
+        for epoch, value in enumerate(values):
+            self._report(epoch, value)
+        return number
+
+    def _test(self) -> dict[str, float]:
+        problem = self._stepper.problem
+        copy_into(problem.parameters, self._best_parameters)
+        return {f"test_{k}": v for k, v in problem.evaluate("test").items()}
+
+    def _end_epoch(self, epoch: int) -> None:
+        losses = self._stepper.losses
+        self._train_loss = float(np.mean(losses))
+        losses.clear()
+        self._judge(epoch)
+
+    def _judge(self, epoch: int) -> None:
+        judged = self._stepper.problem.evaluate("val")
+        for name, value in judged.items():
+            if not math.isfinite(value):
+                raise NonFiniteLossError(
+                    nonfinite(f"validation {name}", value, f"after epoch {epoch}")
+                )
+        value = judged[self._metric]
+        self._values.append(value)
+        if self._best_epoch < 0 or self._sign * value < self._sign * self._best[self._metric]:
+            self._best, self._best_epoch = judged, epoch
+            self._best_parameters = self._copies()
+        self._report(epoch, value)
+
+    def _copies(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self._stepper.problem.parameters]

@@ -1,0 +1,381 @@
+"""Interrupted, killed, continued: the outcome is that of a run that was left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import logging
+import pickle
+
+import pytest
+import torch
+
+from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.objective.snapshots import FORMAT
+from ecd_tune.records import RunCost, RunRequest, Stage
+from ecd_tune.registry import OPTIMIZERS
+from ecd_tune.spec import parse_study
+from ecd_tune.tasks.digits import DigitsProblem
+
+EPOCHS, LENGTH = 3, 9
+POINTS = {
+    "ecdsep": {"lr": 0.1, "eta": 2.0, "nu": 1e-2, "weight_decay": 1e-4},
+    "ecdsep_f0": {"lr": 0.1, "eta": 3.0, "nu": 1e-2},
+    "bbi": {"lr": 1e-2, "v0": 1e-3, "T0": 5, "T1": 7},
+    "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    "gdm": {"lr": 0.1, "momentum": 0.9},
+    "adam": {"lr": 1e-2},
+    "adamw": {"lr": 1e-2, "weight_decay": 1e-2},
+}
+
+
+class Memory:
+    """A slot that keeps its bytes, and is due before the steps named."""
+
+    def __init__(self, due=()):
+        self.data, self.saves, self._due, self._asked = None, 0, set(due), 0
+
+    def load(self):
+        return self.data
+
+    def save(self, data):
+        self.data, self.saves = data, self.saves + 1
+
+    def due(self):
+        self._asked += 1
+        return self._asked in self._due  # first asked before step 1
+
+
+def digits(optimizer, epochs=EPOCHS, **task):
+    params = POINTS[optimizer]
+    return parse_study(
+        {
+            "name": "test",
+            "task": {"name": "digits", "hidden": 8, "batch_size": 128, **task},
+            "budget": {"trials": 10, "steps": epochs},
+            "optimizers": {optimizer: {"space": params}},
+        }
+    )
+
+
+def ackley(optimizer, steps=60):
+    return parse_study(
+        {
+            "name": "test",
+            "task": {"name": "ackley"},
+            "budget": {"trials": 10, "steps": steps},
+            "optimizers": {optimizer: {"space": POINTS[optimizer]}},
+        }
+    )
+
+
+def run(spec, optimizer, slot=None, stop_before=None, stage=Stage.SEARCH, report=None, **params):
+    """Evaluate one request, its cost left out; ``stop_before`` names the step to leave before."""
+    polls = iter(range(10**6))
+    request = RunRequest(POINTS[optimizer] | params, 5, stage)
+    (outcome,) = Objective(spec, optimizer).evaluate(
+        [request],
+        stop=None if stop_before is None else lambda: next(polls) == stop_before,
+        checkpoints=None if slot is None else [slot],
+        report=report,
+    )
+    return dataclasses.replace(outcome, cost=RunCost())
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The numbers of all steps of the digits problem."""
+    seen, closure = [], DigitsProblem.closure
+
+    def record(self, step):
+        seen.append(step)
+        return closure(self, step)
+
+    monkeypatch.setattr(DigitsProblem, "closure", record)
+    return seen
+
+
+def test_the_steps_of_an_epoch_are_known(steps):
+    run(digits("sgd"), "sgd")
+    assert len(steps) == EPOCHS * LENGTH
+
+
+def test_every_optimizer_is_tried():
+    assert set(POINTS) == {definition.name for definition in OPTIMIZERS}
+
+
+class TestContinuing:
+    @pytest.mark.parametrize("optimizer", sorted(POINTS))
+    @pytest.mark.parametrize("step", [1, LENGTH - 1, LENGTH, 2 * LENGTH + 4, 3 * LENGTH - 1])
+    def test_a_stopped_run_goes_on_bit_by_bit(self, optimizer, step, steps):
+        spec, slot = digits(optimizer), Memory()
+        with pytest.raises(Interrupted):
+            run(spec, optimizer, slot, stop_before=step)
+        assert slot.saves == 1
+        assert steps == list(range(step))
+        steps.clear()
+        continued = run(spec, optimizer, slot)
+        assert steps == list(range(step, EPOCHS * LENGTH))
+        assert continued == run(spec, optimizer)
+
+    @pytest.mark.parametrize("optimizer", ["ecdsep", "adam"])
+    def test_a_killed_run_goes_on_from_where_it_was_last_saved(self, optimizer, monkeypatch):
+        spec, slot, closure = digits(optimizer), Memory(due={4, 13}), DigitsProblem.closure
+
+        def killed(self, step):
+            if step == 20:
+                raise SystemExit
+            return closure(self, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DigitsProblem, "closure", killed)
+            with pytest.raises(SystemExit):
+                run(spec, optimizer, slot)
+        assert slot.saves == 2
+        seen = []
+        monkeypatch.setattr(
+            DigitsProblem, "closure", lambda self, step: seen.append(step) or closure(self, step)
+        )
+        continued = run(spec, optimizer, slot)
+        assert seen == list(range(13, EPOCHS * LENGTH))
+        assert continued == run(spec, optimizer)
+
+    def test_a_run_may_be_stopped_again_and_again(self):
+        spec, slot = digits("ecdsep"), Memory()
+        for _ in range(5):
+            with pytest.raises(Interrupted):
+                run(spec, "ecdsep", slot, stop_before=4)
+        assert run(spec, "ecdsep", slot) == run(spec, "ecdsep")
+
+    def test_a_confirmation_tests_the_best_epoch_from_before_the_stop(self):
+        # So large a step that an early epoch is the best.
+        spec, slot = digits("adam", epochs=6), Memory()
+        with pytest.raises(Interrupted):
+            run(spec, "adam", slot, stop_before=5 * LENGTH + 3, stage=Stage.CONFIRM, lr=0.5)
+        continued = run(spec, "adam", slot, stage=Stage.CONFIRM, lr=0.5)
+        assert continued == run(spec, "adam", stage=Stage.CONFIRM, lr=0.5)
+        assert continued.metrics["best_epoch"] <= 5
+        assert "test_accuracy" in continued.metrics
+
+    def test_a_divergence_after_the_stop_is_the_same(self, monkeypatch):
+        closure = DigitsProblem.closure
+
+        def diverging(self, step):
+            return closure(self, step) * (torch.inf if step == 22 else 1.0)
+
+        monkeypatch.setattr(DigitsProblem, "closure", diverging)
+        spec, slot = digits("sgd"), Memory()
+        plain = run(spec, "sgd")
+        assert plain.reason == "loss became non-finite (inf) at iteration 22"
+        with pytest.raises(Interrupted):
+            run(spec, "sgd", slot, stop_before=20)
+        assert run(spec, "sgd", slot) == plain
+
+    def test_iterations_go_on_too(self):
+        # No batched form, so that the synthetic task runs step by step.
+        assert not Objective(ackley("ecdsep_f0"), "ecdsep_f0").batched
+        spec, slot = ackley("ecdsep_f0"), Memory()
+        with pytest.raises(Interrupted):
+            run(spec, "ecdsep_f0", slot, stop_before=17)
+        continued = run(spec, "ecdsep_f0", slot)
+        assert continued == run(spec, "ecdsep_f0")
+        assert continued.curve.steps == tuple(range(60))
+
+    def test_the_work_before_the_stop_is_counted(self):
+        spec, slot, request = digits("sgd"), Memory(), RunRequest(POINTS["sgd"], 5)
+        with pytest.raises(Interrupted):
+            run(spec, "sgd", slot, stop_before=20)
+        held = torch.load(io.BytesIO(slot.data), weights_only=True)
+        held["state"]["seconds"] = 1000.0
+        slot.data = _bytes(held)
+        (outcome,) = Objective(spec, "sgd").evaluate([request], checkpoints=[slot])
+        assert 1000 < outcome.cost.seconds < 1060
+
+    def test_a_problem_may_have_state_of_its_own(self, monkeypatch):
+        # A running mean of the parameters that the loss depends on, as a batch norm has it.
+        closure = DigitsProblem.closure
+
+        def stateful(self, step):
+            loss = closure(self, step)
+            for parameter in self.parameters:
+                parameter.grad *= 1 + self.__dict__.get("mean", 0.0)
+            self.mean = 0.9 * self.__dict__.get("mean", 0.0) + 0.1 * float(loss)
+            return loss
+
+        monkeypatch.setattr(DigitsProblem, "closure", stateful)
+        spec = digits("sgd")
+        plain = run(spec, "sgd")
+
+        def stop_and_go():
+            slot = Memory()
+            with pytest.raises(Interrupted):
+                run(spec, "sgd", slot, stop_before=13)
+            return run(spec, "sgd", slot)
+
+        assert stop_and_go() != plain  # the mean was lost
+        monkeypatch.setattr(
+            DigitsProblem, "state_dict", lambda self: {"mean": self.mean}, raising=False
+        )
+        monkeypatch.setattr(
+            DigitsProblem,
+            "load_state_dict",
+            lambda self, state: setattr(self, "mean", state["mean"]),
+            raising=False,
+        )
+        assert stop_and_go() == plain
+
+
+class TestSaving:
+    def test_nothing_is_saved_before_the_first_step_nor_twice_at_the_same(self):
+        spec, slot = digits("sgd"), Memory()
+        with pytest.raises(Interrupted):
+            run(spec, "sgd", slot, stop_before=0)
+        assert slot.saves == 0
+        with pytest.raises(Interrupted):
+            run(spec, "sgd", slot, stop_before=3)
+        with pytest.raises(Interrupted):
+            run(spec, "sgd", slot, stop_before=0)
+        assert slot.saves == 1
+
+    def test_a_stop_waits_for_one_step_at_the_most(self, steps):
+        with pytest.raises(Interrupted):
+            run(digits("sgd"), "sgd", stop_before=2)
+        assert steps == [0, 1]
+
+    def test_what_cannot_be_written_does_not_end_the_run(self, monkeypatch, caplog):
+        monkeypatch.setattr(
+            torch.optim.SGD, "state_dict", lambda self: {"hook": lambda: None, "groups": []}
+        )
+        spec, slot = digits("sgd"), Memory(due=range(100))
+        with caplog.at_level(logging.WARNING):
+            assert run(spec, "sgd", slot) == run(spec, "sgd")
+        assert slot.saves == 0
+        assert sum("cannot be saved" in r.message for r in caplog.records) == 1
+
+    def test_a_batch_of_rows_is_not_saved(self):
+        spec, slots = ackley("ecdsep"), [Memory(due=range(100)) for _ in range(2)]
+        requests = [RunRequest(POINTS["ecdsep"], seed) for seed in range(2)]
+        Objective(spec, "ecdsep").evaluate(requests, checkpoints=slots)
+        assert [slot.saves for slot in slots] == [0, 0]
+
+    def test_each_row_has_its_own_slot(self):
+        spec, slots = digits("adam"), [None, Memory(due={9})]
+        requests = [RunRequest(POINTS["adam"], seed) for seed in range(2)]
+        outcomes = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
+        again = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
+        assert slots[1].saves == 1
+        assert [o.curve for o in outcomes] == [o.curve for o in again]
+
+
+class _Shell:
+    def __reduce__(self):
+        return (open, ("pwned", "w"))
+
+
+def _bytes(held):
+    buffer = io.BytesIO()
+    torch.save(held, buffer)
+    return buffer.getvalue()
+
+
+class TestDistrust:
+    @pytest.fixture
+    def saved(self):
+        slot = Memory()
+        with pytest.raises(Interrupted):
+            run(digits("adam"), "adam", slot, stop_before=12)
+        return slot.data
+
+    def starts_afresh(self, data, steps, caplog, spec=None, **params):
+        slot, spec = Memory(), spec or digits("adam")
+        slot.data = data
+        steps.clear()
+        with caplog.at_level(logging.WARNING):
+            outcome = run(spec, "adam", slot, **params)
+        assert steps[0] == 0
+        assert outcome == run(spec, "adam", **params)
+        assert "afresh" in caplog.text
+        return caplog.text
+
+    def test_damage(self, saved, steps, caplog):
+        for data in (b"", b"nonsense", saved[: len(saved) // 2], _bytes([1, 2]), _bytes({})):
+            assert "damaged" in self.starts_afresh(data, steps, caplog)
+            caplog.clear()
+
+    def test_code_in_it_is_not_run(self, saved, steps, caplog, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        held = torch.load(io.BytesIO(saved), weights_only=True)
+        for data in (pickle.dumps(_Shell()), _bytes({**held, "state": _Shell()})):
+            self.starts_afresh(data, steps, caplog)
+            caplog.clear()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_another_format(self, saved, steps, caplog):
+        held = torch.load(io.BytesIO(saved), weights_only=True)
+        assert held["format"] == FORMAT
+        data = _bytes({**held, "format": FORMAT + 1})
+        assert "another version" in self.starts_afresh(data, steps, caplog)
+
+    @pytest.mark.parametrize("change", ["params", "epochs", "task", "torch"])
+    def test_another_run(self, change, saved, steps, caplog, monkeypatch):
+        spec, params = digits("adam"), {}
+        if change == "params":
+            params = {"lr": 0.02}
+        elif change == "epochs":
+            spec = digits("adam", epochs=EPOCHS + 1)
+        elif change == "task":
+            spec = digits("adam", split_seed=1)
+        else:
+            monkeypatch.setattr(torch, "__version__", "1.0")
+        assert "another run" in self.starts_afresh(saved, steps, caplog, spec, **params)
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (("stepper", "parameters"), [torch.zeros(1)] * 4),
+            (("stepper", "parameters"), []),
+            (("stepper", "optimizer"), {}),
+            (("stepper", "number"), 26),
+            (("stepper", "number"), "x"),
+            (("stepper", "problem"), {"mean": 1.0}),
+            (("values",), []),
+            (("best_epoch",), 7),
+            (("best",), {"accuracy": 2.0}),
+            (("best_parameters",), None),
+            (("train_loss",), {}),
+        ],
+    )
+    def test_a_state_that_does_not_fit_is_left_whole(self, path, value, saved, steps, caplog):
+        held = torch.load(io.BytesIO(saved), weights_only=True)
+        place = held["state"]["run"]
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = value
+        assert "does not fit" in self.starts_afresh(_bytes(held), steps, caplog)
+
+
+class TestReports:
+    def test_each_epoch_is_told_when_it_is_judged(self):
+        told = []
+        outcome = run(digits("adam"), "adam", report=lambda *point: told.append(point))
+        assert told == [(0, epoch, value) for epoch, value in enumerate(outcome.curve.values)]
+
+    def test_a_continued_run_tells_its_earlier_epochs_again(self):
+        spec, slot, told = digits("adam"), Memory(), []
+        with pytest.raises(Interrupted):
+            run(spec, "adam", slot, stop_before=2 * LENGTH, report=lambda *p: told.append(p))
+        before, told = told, []
+        outcome = run(spec, "adam", slot, report=lambda *p: told.append(p))
+        assert len(before) == 3
+        assert told[:3] == before
+        assert [value for _, _, value in told] == list(outcome.curve.values)
+
+    def test_rows_are_told_apart(self):
+        told, requests = [], [RunRequest(POINTS["adam"], seed) for seed in range(2)]
+        Objective(digits("adam", epochs=1), "adam").evaluate(
+            requests, report=lambda *point: told.append(point[:2])
+        )
+        assert told == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+    def test_iterations_are_not_told(self):
+        run(ackley("ecdsep_f0"), "ecdsep_f0", report=lambda *point: pytest.fail("told"))
