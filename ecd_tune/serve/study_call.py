@@ -1,0 +1,85 @@
+"""Answer the dashboard's main call, ``GET /api/studies/ID``, from bulk reads.
+
+The dashboard builds a dictionary for every parameter of every trial and merges search spaces
+trial by trial. The answer here is the same, which a test holds against the dashboard's own; it
+is put together from pieces of JSON, one piece a trial. Studies with several objectives or with
+preferences are left to the dashboard.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from optuna_dashboard._serializer import serialize_study_detail
+from optuna_dashboard._storage import get_study
+
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer
+from ecd_tune.serve.search_space import merge_spaces
+from ecd_tune.serve.trial_json import SYSTEM_ATTRS, TrialWriter
+from ecd_tune.store.fast_reads import FastStorage
+
+__all__ = ["StudyCall"]
+
+_PATH = re.compile(r"/api/studies/(\d{1,18})/?")
+_PREFERENTIAL = "preference:is_preferential"
+
+
+class StudyCall:
+    """Answer the study call, and leave everything else to the dashboard.
+
+    Args:
+        app: The dashboard.
+        storage: What both read.
+    """
+
+    def __init__(self, app: App, storage: FastStorage) -> None:
+        self._app, self._storage = app, storage
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        match = _PATH.fullmatch(environ.get("PATH_INFO", ""))
+        after = _read_after(environ)
+        if match is None or environ["REQUEST_METHOD"] != "GET" or after is None:
+            return self._app(environ, start_response)
+        study_id = int(match[1])
+        study = get_study(self._storage, study_id)
+        if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
+            return self._app(environ, start_response)
+        body = self._write(study, study_id, after)
+        return answer(environ, start_response, HTTPStatus.OK, body, kind="application/json")
+
+    def _write(self, study: Any, study_id: int, after: int) -> bytes:
+        summary = self._storage.summarize(study_id)
+        union, intersection = merge_spaces(summary)
+        try:
+            best = [self._storage.get_best_trial(study_id)]
+        except ValueError:  # none is complete
+            best = []
+        detail = serialize_study_detail(
+            study,
+            best,
+            [],
+            intersection,
+            union,
+            list(summary.user_attrs.items()),
+            summary.has_intermediate_values,
+            get_plotly_graph_objects(study.system_attrs),
+            [],
+        )
+        del detail["trials"]
+        writer = TrialWriter(study_id, study.system_attrs)
+        cells = self._storage.cells(study_id, after, SYSTEM_ATTRS)
+        trials = ", ".join([writer.write(trial) for trial in cells])
+        return f'{json.dumps(detail)[:-1]}, "trials": [{trials}]}}'.encode()
+
+
+def _read_after(environ: Environ) -> int | None:
+    """Return how many trials to leave out; None for what the dashboard should refuse itself."""
+    text = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
+    return int(text) if text.isdecimal() and len(text) < 10 else None

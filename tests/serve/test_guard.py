@@ -1,0 +1,150 @@
+"""What a browser may be made to send by a foreign page, and what may not come of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecd_tune.serve.guard import Guard, ReadOnly, is_loopback, split_host
+from tests.serve.client import Client
+
+OWN = "http://127.0.0.1:8080"
+
+
+def answer_ok(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [environ["REQUEST_METHOD"].encode()]
+
+
+@pytest.fixture
+def client():
+    return Client(Guard(answer_ok))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
+        ("LOCALHOST.", True), ("0.0.0.0", False), ("::", False), ("192.168.0.1", False),
+        ("localhost.example.org", False), ("127.0.0.1.example.org", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_is_loopback(host, loopback):
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("header", "parts"),
+    [
+        ("localhost:8080", ("localhost", 8080)),
+        ("[::1]:9", ("::1", 9)),
+        ("Tune.Example.org", ("tune.example.org", None)),
+        ("a@127.0.0.1", ("", None)),
+        ("127.0.0.1/x", ("", None)),
+        ("127.0.0.1:port", ("", None)),
+        ("127.0.0.1#.example.org", ("", None)),
+        ("[::1", ("", None)),
+        ("", ("", None)),
+    ],
+)
+def test_a_host_header_is_split(header, parts):
+    assert split_host(header) == parts
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "localhost:9999"])
+def test_this_machine_is_known_by_its_own_names(client, host):
+    client.host = host
+    assert client("GET", "/api/studies").status == 200
+
+
+@pytest.mark.parametrize("host", ["rebound.example.org", "rebound.example.org:8080", "", "a@[::1]"])
+def test_a_foreign_name_for_this_machine_is_refused(client, host):
+    client.host = host
+    reply = client("GET", "/api/studies")
+    assert reply.status == 421
+    assert "--public-url" in reply.json["reason"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", "WHATEVER"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "null"},
+        {"origin": "http://evil.example.org"},
+        {"origin": "http://127.0.0.1:9090"},
+        {"origin": "http://127.0.0.1"},
+        {"origin": "http://127.0.0.1:8080.example.org"},
+        {"origin": "http://localhost:8080"},
+        {"origin": "chrome-extension://127.0.0.1:8080"},
+        {"referer": "http://evil.example.org/?http://127.0.0.1:8080/"},
+        {"origin": OWN, "sec_fetch_site": "cross-site"},
+        {"origin": OWN, "sec_fetch_site": "same-site"},
+        {"origin": OWN, "sec_fetch_site": "none"},
+        {"origin": "http://evil.example.org", "sec_fetch_site": "same-origin"},
+        {"origin": "http://evil.example.org", "referer": f"{OWN}/dashboard"},
+        {"authorization": "Basic Og=="},
+    ],
+)
+def test_a_write_without_evidence_of_our_own_page_is_refused(client, method, headers):
+    reply = client(method, "/api/studies", b"{}", **headers)
+    assert reply.status == 403
+    assert "another site" in reply.json["reason"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": OWN},
+        {"origin": OWN, "sec_fetch_site": "same-origin"},
+        {"sec_fetch_site": "same-origin"},
+        {"referer": f"{OWN}/dashboard/studies/1"},
+        {"authorization": "Bearer token-to-be-judged-by-the-login"},
+    ],
+)
+def test_a_write_of_our_own_page_passes(client, headers):
+    assert client("POST", "/api/studies", b"{}", **headers).body == b"POST"
+
+
+def test_behind_a_proxy_the_public_origin_is_ours():
+    client = Client(Guard(answer_ok, "https://tune.example.org"), host="tune.example.org")
+    for origin in ("https://tune.example.org", "https://tune.example.org:443"):
+        assert client("POST", "/x", origin=origin).status == 200
+    assert client("POST", "/x", origin="https://example.org").status == 403
+    client.host = "127.0.0.1:8080"  # a proxy that does not hand the name on
+    assert client("POST", "/x", origin="https://tune.example.org").status == 200
+    client.host = "other.example.org"
+    assert client("GET", "/x").status == 421
+
+
+def test_reads_need_no_evidence(client):
+    for method in ("GET", "HEAD"):
+        assert client(method, "/x", origin="http://evil.example.org").status == 200
+
+
+def test_every_answer_carries_the_protecting_headers(client):
+    refused = client("POST", "/x")
+    for reply in (client("GET", "/api/studies"), refused):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+        assert reply.headers["x-frame-options"] == "DENY"
+        assert reply.headers["referrer-policy"] == "same-origin"
+        assert reply.headers["cross-origin-resource-policy"] == "same-origin"
+        assert reply.headers["cache-control"] == "no-store"
+    assert "cache-control" not in client("GET", "/static/bundle.js").headers
+
+
+def test_a_policy_of_the_page_is_kept_and_completed():
+    def page(environ, start_response):
+        start_response("200 OK", [("content-security-policy", "default-src 'self'")])
+        return []
+
+    policy = Client(Guard(page))("GET", "/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'; frame-ancestors 'none'")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "post"])
+def test_read_only_refuses_what_could_write(method):
+    reply = Client(ReadOnly(answer_ok))(method, "/api/studies")
+    assert reply.status == 403
+    assert "read-only" in reply.json["reason"]
+    assert Client(ReadOnly(answer_ok))("GET", "/api/studies").status == 200
