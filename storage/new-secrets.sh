@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Make a folder of random database passwords for docker-compose.yml.
+#
+#   storage/new-secrets.sh secrets
+#
+# A file that is there is kept, so that it can be run again after deleting one to rotate it.
+# The folder is closed to others; the files in it are readable, because containers read them
+# under users of their own. The dashboard's file (dashboard.toml) is yours to write.
+set -euo pipefail
+
+folder="${1:?usage: storage/new-secrets.sh FOLDER}"
+mkdir -p "$folder"
+chmod 700 "$folder"
+for name in postgres owner worker reader; do
+    file="$folder/${name}_password"
+    if [ -e "$file" ]; then
+        echo "kept $file"
+        continue
+    fi
+    # Hexadecimal, so that it needs no quoting anywhere; without a newline at its end.
+    password="$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
+    (umask 077 && printf '%s' "$password" > "$file.new")
+    chmod 444 "$file.new"
+    mv "$file.new" "$file"
+    echo "made $file"
+done
+if [ ! -e "$folder/dashboard.toml" ]; then
+    echo "next: write $folder/dashboard.toml, mode 600 (see storage/README.md, Users)"
+fi

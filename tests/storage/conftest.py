@@ -1,0 +1,3 @@
+from ecd_tune.testing.postgres import postgres, postgres_url
+
+__all__ = ["postgres", "postgres_url"]
