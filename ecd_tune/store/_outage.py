@@ -120,13 +120,15 @@ class Patience:
             try:
                 result = call(again)
             except OutageError as error:
-                self._note(error)
                 pause, stopped = next(pauses), self.stop is not None and self.stop()
+                self._note(error, aloud=pause > 0.0)
                 limit = min(self._seconds, _STOPPED_SECONDS) if stopped else self._seconds
                 if time.monotonic() - began + pause > limit:
                     raise
                 self._pause(pause, stopped)
                 again = True
+                # Up to now nobody could be heard, however long ago the last call failed.
+                self._last_trouble = time.monotonic()
             else:
                 self._note_success()
                 return result
@@ -137,9 +139,11 @@ class Patience:
         else:
             self.stop.wait(seconds)
 
-    def _note(self, error: OutageError) -> None:
+    def _note(self, error: OutageError, *, aloud: bool) -> None:
         with self._lock:
             now = self._last_trouble = time.monotonic()
+            if not aloud:
+                return
             if self._away_since is None:
                 self._away_since, self._said = now, now
                 _log.warning("%s; trying again, the work goes on meanwhile", error)

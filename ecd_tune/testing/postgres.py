@@ -109,7 +109,8 @@ class PostgresServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop("immediate")
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self.stop("immediate")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:

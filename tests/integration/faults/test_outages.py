@@ -1,0 +1,216 @@
+"""The server restarts, crashes or stays away while workers work: everybody survives."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.records import Outcome, Status
+from ecd_tune.store import Store, Worker, _outage
+from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.postgres import PostgresServer
+from ecd_tune.testing.store import complete, make_spec
+
+
+@pytest.fixture
+def server(postgres):
+    """A server of this test's own, which it may stop; ``postgres`` says whether it can be."""
+    with PostgresServer() as server:
+        yield server
+
+
+def ask(store, spec, count=1):
+    return store.ask(spec, "ecdsep", count=count, worker=Worker.current())
+
+
+@pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.slow), "immediate"])
+def test_eight_workers_survive_a_restart(server, mode):
+    spec = make_spec(trials=160, retries={"lost": 0})
+    url = server.create_database()
+    with Store.open(url) as store:
+        store.create(spec)
+        with Crew(url, spec, 8, seconds=0.05, count=1).working() as crew:
+            while store.progress(spec.name)[0].complete < 40:
+                time.sleep(0.02)
+            server.stop(mode)
+            time.sleep(1.0)
+            server.start()
+            assert crew.wait(60) == [0] * 8
+        records = assert_whole(store, spec)
+        assert not any(record.lost for record in records), "no work was thrown away"
+
+
+def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
+    """An outage longer than a lease: the worker is alive, its trial is not given away."""
+    spec = make_spec(trials=2)
+    with (
+        Store.open(server.create_database(), lease_seconds=1.0) as store,
+        Store.open(server.url("test_1"), lease_seconds=1.0) as newcomer,
+    ):
+        store.create(spec)
+        (lease,) = ask(store, spec)
+        server.stop()
+        threading.Timer(1.5, server.start).start()
+        assert newcomer.reap() == 0
+        assert store.reap() == 0
+        assert store.renew([lease]) == [True]
+        assert store.tell(complete([lease])) == [True]
+
+
+class LostAnswer:
+    """Cuts the connection just after, or just before, the n-th commit from now on."""
+
+    def __init__(self, store: Store, *, after: bool) -> None:
+        self._engine, self._after, self.cuts = store._database.engine, after, 0
+        self._commit = self._engine.dialect.do_commit
+        self._engine.dialect.do_commit = self
+
+    def __call__(self, connection: object) -> None:
+        if self.cuts or not self._engine_is_writing(connection):
+            self._commit(connection)
+            return
+        self.cuts += 1
+        if self._after:
+            self._commit(connection)
+        raw = connection.driver_connection
+        address = self._engine.url.set(drivername="postgresql")
+        with psycopg.connect(address.render_as_string(hide_password=False)) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [raw.info.backend_pid])
+        time.sleep(0.05)
+        raw.execute("SELECT 1")
+
+    @staticmethod
+    def _engine_is_writing(connection: object) -> bool:
+        return not connection.driver_connection.read_only
+
+
+@pytest.fixture(params=["before", "after"])
+def cut(request):
+    return lambda store: LostAnswer(store, after=request.param == "after")
+
+
+def test_a_commit_without_an_answer_makes_no_duplicates(postgres_url, cut):
+    """Ask, claim, tell, queue, release: each once, whether the commit had arrived or not."""
+    spec = make_spec(trials=3)
+    with Store.open(postgres_url) as store:
+        store.create(spec)
+        cuts = [cut(store)]
+        leases = ask(store, spec, 2)
+        assert [lease.number for lease in leases] == [0, 1]
+        cuts.append(cut(store))
+        assert store.tell(complete(leases[:1])) == [True]
+        cuts.append(cut(store))
+        store.release(leases[1:])
+        cuts.append(cut(store))
+        (again,) = ask(store, spec, 1)
+        assert (again.number, again.attempt) == (2, 2)
+        assert store.tell(complete([again])) == [True]
+        assert store.tell(complete(ask(store, spec, 5))) == [True]
+        assert ask(store, spec, 5) == []
+        assert [event.kind for event in store.events(spec.name)] == ["released"]
+        assert sum(record.counts for record in store.trials(spec.key("ecdsep"))) == 3
+        assert [c.cuts for c in cuts] == [1] * 4
+
+
+def test_a_late_result_is_refused_though_its_answer_was_lost(postgres_url, cut):
+    spec = make_spec(trials=3)
+    with Store.open(postgres_url) as store:
+        store.create(spec)
+        (late,) = ask(store, spec)
+        store.release([late])
+        broken = cut(store)
+        assert store.tell(complete([late])) == [False]
+        assert broken.cuts == 1
+
+
+def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
+    """Once at its beginning, once a minute, once at its end; never the password."""
+    spec = make_spec()
+    monkeypatch.setattr(_outage, "_SAY_SECONDS", 1.0)
+    monkeypatch.setattr(_outage, "_LONGEST_PAUSE", 0.2)
+    with Store.open(server.create_database()) as store:
+        store.create(spec)
+        server.stop()
+        threading.Timer(2.5, server.start).start()
+        with caplog.at_level(logging.WARNING):
+            assert len(ask(store, spec)) == 1
+    texts = [record.getMessage() for record in caplog.records]
+    assert "trying again, the work goes on meanwhile" in texts[0]
+    assert "answers again after" in texts[-1]
+    assert 3 <= len(texts) <= 5
+    assert server.password not in caplog.text
+    assert f"127.0.0.1:{server.port}" in texts[0]
+
+
+def test_patience_ends(server):
+    spec = make_spec()
+    with Store.open(server.create_database(), patience=0.5) as store:
+        store.create(spec)
+        server.stop()
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match=f"127.0.0.1:{server.port}") as caught:
+            ask(store, spec)
+        assert time.monotonic() - began < 2
+        assert server.password not in str(caught.value)
+
+
+def test_a_mistake_is_not_taken_for_an_outage(postgres_url):
+    with Store.open(postgres_url) as store:
+        store.create(make_spec())
+        with store._database.write() as connection:
+            connection.execute(sa.text("DROP TABLE ecd_events CASCADE"))
+        with pytest.raises(sa.exc.ProgrammingError, match="ecd_events"):
+            store.events("contract")
+
+
+class FullDisk:
+    """Lets a SQLite file not grow any more."""
+
+    def __init__(self, store: Store) -> None:
+        self._engine, self.full = store._database.engine, False
+        event.listen(self._engine, "begin", self._limit)
+
+    def _limit(self, connection: sa.Connection) -> None:
+        pages = 1 if self.full else 1_000_000
+        connection.connection.driver_connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_waited_for_and_burns_no_trial(tmp_path, caplog):
+    spec = make_spec(trials=40)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        store.create(spec)
+        disk, chooser = FullDisk(store), random.Random(0)
+        for _ in range(40):
+            (lease,) = ask(store, spec)
+            note = "".join(chooser.choices("abcdef", k=9000))
+            disk.full = lease.number == 20
+            if disk.full:
+                threading.Timer(0.6, setattr, (disk, "full", False)).start()
+            assert store.tell([(lease, Outcome(Status.DIVERGED, 1.0, reason=note))]) == [True]
+        records = store.trials(spec.key("ecdsep"))
+        assert [record.lost for record in records] == [False] * 40
+    assert "disk is full; free some space" in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_waited_for(tmp_path, caplog):
+    spec = make_spec(trials=1)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        store.create(spec)
+        (lease,) = ask(store, spec)
+        only = [1]
+
+        def limit(connection: object, *_: object) -> None:
+            connection.execute(f"PRAGMA query_only = {only[0]}")
+
+        event.listen(store._database.engine, "checkout", limit)
+        threading.Timer(0.5, only.__setitem__, (0, 0)).start()
+        assert store.tell(complete([lease])) == [True]
+    assert "readonly database; make the file and its folder writable" in caplog.text
