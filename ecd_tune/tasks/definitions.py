@@ -11,6 +11,7 @@ from typing import Any
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Direction, Scalar
 from ecd_tune.registry import Option, TaskDef
+from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 
 __all__ = ["TASK_DEFS", "check_options"]
 
@@ -95,6 +96,8 @@ TASK_DEFS: dict[str, TaskDef] = {
     definition.name: definition for definition in (_ZAKHAROV, _ACKLEY, _DIGITS)
 }
 """The built-in tasks by registry name."""
+
+TASK_DEFS |= GRAPH_DEFS
 
 
 def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -1,0 +1,91 @@
+"""Find the data files of a task, or say exactly which ones are missing.
+
+Nothing is ever downloaded. The data root is the folder that the environment variable
+``ECD_TUNE_DATA`` names; where it is not set, ``shared/data`` beside the checkout is used when it
+exists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecd_tune.errors import TaskError
+
+__all__ = ["ROOT_VARIABLE", "Layout", "data_root", "find_layout"]
+
+ROOT_VARIABLE = "ECD_TUNE_DATA"
+"""Environment variable that names the data root."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a task's data may lie under the data root.
+
+    Attributes:
+        name: What a reader tells layouts apart by, for example ``"official"``.
+        files: Paths relative to the root; all of them are needed.
+        source: Where they are to be had, in words.
+        optional: More files of this layout, used where they exist.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    source: str
+    optional: tuple[str, ...] = ()
+
+    def missing(self, root: Path) -> list[str]:
+        """Return those of ``files`` that are not under ``root``."""
+        return [name for name in self.files if not (root / name).is_file()]
+
+
+def data_root() -> Path | None:
+    """Return the data root.
+
+    Returns:
+        An absolute path, which need not exist where the variable is set; None where the
+        variable is not set and there is no ``shared/data`` beside the checkout.
+    """
+    if given := os.environ.get(ROOT_VARIABLE):
+        return Path(given).expanduser().absolute()
+    beside = _beside()
+    return beside if beside.is_dir() else None
+
+
+def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
+    """Choose the first layout of which every file is there.
+
+    Args:
+        task: Name of the task, for the message.
+        layouts: The layouts in order of preference.
+
+    Returns:
+        The layout, and the root that its paths are relative to.
+
+    Raises:
+        TaskError: No layout is complete; the message lists the files of each, and their source.
+    """
+    root = data_root()
+    if root is not None:
+        for layout in layouts:
+            if not layout.missing(root):
+                return layout, root
+    where = f"under {root}" if root else f"anywhere: {ROOT_VARIABLE} is not set"
+    ways = "; or ".join(_describe(layout, root) for layout in layouts)
+    raise TaskError(
+        f"{task}: its data is not {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder "
+        "that holds these paths"
+    )
+
+
+def _describe(layout: Layout, root: Path | None) -> str:
+    missing = layout.missing(root) if root else []
+    partly = 0 < len(missing) < len(layout.files)
+    lack = f", of which {', '.join(missing)} missing" if partly else ""
+    return f"{', '.join(layout.files)} ({layout.source}{lack})"
+
+
+def _beside() -> Path:
+    return Path(__file__).resolve().parents[2].parent / "shared" / "data"
