@@ -1,0 +1,100 @@
+"""Move a study from SQLite to PostgreSQL and go on there."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import optuna
+import pytest
+
+from ecd_tune.errors import StoreError
+from ecd_tune.store import Store, Worker
+from ecd_tune.testing.store import complete, make_spec
+
+PATH = Path(__file__).parents[2] / "storage/move_to_postgres.py"
+
+
+@pytest.fixture(scope="module")
+def move():
+    spec = importlib.util.spec_from_file_location("move_to_postgres", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.move
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "study.db"
+    with Store.open(f"sqlite:///{path}") as store:
+        spec = make_spec(trials=20)
+        store.create(spec)
+        worker = Worker.current()
+        store.tell(complete(store.ask(spec, "ecdsep", count=8, worker=worker)))
+        store.release(store.ask(spec, "ecdsep", count=2, worker=worker))
+    plain = optuna.create_study(study_name="plain", storage=f"sqlite:///{path}")
+    plain.add_trial(
+        optuna.create_trial(
+            value=float("inf"),
+            params={"x": 0.5, "c": "a"},
+            distributions={
+                "x": optuna.distributions.FloatDistribution(0, 1),
+                "c": optuna.distributions.CategoricalDistribution(("a", None)),
+            },
+            intermediate_values={1: float("nan"), 2: 0.25},
+            user_attrs={"é": [1, "x"]},
+        )
+    )
+    return path
+
+
+def test_all_trials_arrive_and_the_study_goes_on(move, file, postgres_url):
+    spec = make_spec(trials=20)
+    Store.open(postgres_url).close()
+    moved = move(file, postgres_url)
+    assert (moved["studies"], moved["trials"]) == (3, 13)
+    with Store.open(f"sqlite:///{file}") as old, Store.open(postgres_url) as new:
+        assert new.trials(spec.key("ecdsep")) == old.trials(spec.key("ecdsep"))
+        assert new.progress("contract") == old.progress("contract")
+        new.check(spec)
+        # New rows get new ids, and the budget counts what was moved.
+        worker = Worker.current()
+        while leases := new.ask(spec, "ecdsep", count=99, worker=worker):
+            assert all(new.tell(complete(leases)))
+        records = new.trials(spec.key("ecdsep"))
+        assert sum(record.counts for record in records) == 20
+        assert len({record.number for record in records}) == len(records)
+    before, after = (
+        optuna.load_study(study_name="plain", storage=url)
+        for url in (f"sqlite:///{file}", postgres_url)
+    )
+    assert repr(after.trials) == repr(before.trials)
+
+
+def test_nothing_is_moved_over_what_is_there(move, file, postgres_url):
+    Store.open(postgres_url).close()
+    move(file, postgres_url)
+    with pytest.raises(StoreError, match="holds studies already"):
+        move(file, postgres_url)
+
+
+def test_the_tables_must_be_there_first(move, file, postgres_url):
+    with pytest.raises(StoreError, match="db upgrade"):
+        move(file, postgres_url)
+
+
+def test_trials_in_hand_must_end_first(move, file, postgres_url):
+    Store.open(postgres_url).close()
+    with Store.open(f"sqlite:///{file}") as store:
+        store.ask(make_spec(trials=20), "ecdsep", count=1, worker=Worker.current())
+    with pytest.raises(StoreError, match="trials in hand"):
+        move(file, postgres_url)
+    with Store.open(postgres_url) as target:
+        assert target.studies() == []
+
+
+def test_the_file_and_the_target_are_checked(move, file, tmp_path):
+    with pytest.raises(StoreError, match="no such database"):
+        move(tmp_path / "missing.db", "postgresql://h/d")
+    with pytest.raises(StoreError, match="must be PostgreSQL"):
+        move(file, f"sqlite:///{tmp_path}/other.db")
