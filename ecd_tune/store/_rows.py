@@ -74,6 +74,9 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
 def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     """Count one study's trials, in one statement: all counts are of the same moment.
 
+    Trial numbers have no gaps, so that only those trials are counted one by one that are not
+    finished: the time does not grow with the study.
+
     Args:
         connection: A transaction.
         study_id: Optuna's study id.
@@ -82,27 +85,28 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
         The counts at this moment.
     """
     trials, runs, leases = optuna_schema.trials, schema.runs, schema.leases
-    lost = sa.select(sa.func.count()).where(runs.c.study_id == study_id, runs.c.lost.is_(True))
-    leased = sa.select(sa.func.count()).where(leases.c.study_id == study_id)
-    rows = connection.execute(
+    last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == study_id)
+    row = connection.execute(
         sa.select(
-            trials.c.state,
-            sa.func.count().label("trials"),
-            sa.func.max(trials.c.number).label("last"),
-            lost.scalar_subquery().label("lost"),
-            leased.scalar_subquery().label("leased"),
+            last.scalar_subquery().label("last"),
+            _count(trials.c.study_id == study_id, trials.c.state == OptunaState.WAITING),
+            _count(trials.c.study_id == study_id, trials.c.state == OptunaState.RUNNING),
+            _count(runs.c.study_id == study_id, runs.c.lost.is_(True)),
+            _count(leases.c.study_id == study_id),
         )
-        .where(trials.c.study_id == study_id)
-        .group_by(trials.c.state)
-    ).all()
-    if not rows:
-        return Tally(finished=0, leased=0, waiting=0, next_number=0)
+    ).one()
+    last_number, waiting, running, lost, leased = row
+    next_number = 0 if last_number is None else last_number + 1
     return Tally(
-        finished=sum(row.trials for row in rows if row.state.is_finished()) - rows[0].lost,
-        leased=rows[0].leased,
-        waiting=sum(row.trials for row in rows if row.state is OptunaState.WAITING),
-        next_number=1 + max(row.last for row in rows),
+        finished=next_number - waiting - running - lost,
+        leased=leased,
+        waiting=waiting,
+        next_number=next_number,
     )
+
+
+def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).where(*conditions).scalar_subquery()
 
 
 def add_event(

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 __all__ = ["ViewStorage", "frozen_trial"]
 
 _ONLY_STUDY = 0
+_SHOWN = frozenset(state for state in TrialState if state is not TrialState.WAITING)
 
 
 def frozen_trial(number: int, state: TrialState, **parts: Any) -> FrozenTrial:
@@ -95,11 +96,12 @@ class ViewStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return trials by number; never a waiting one, or ``Study.ask`` would take it."""
-        return [
-            trial
-            for trial in self.trials
-            if trial.state is not TrialState.WAITING and (states is None or trial.state in states)
-        ]
+        if states is None:
+            wanted = _SHOWN
+        else:
+            wanted = frozenset(state for state in _SHOWN if state in states)
+        # Asked for at every draw, by Study.ask for waiting trials: nothing to look through for.
+        return [trial for trial in self.trials if trial.state in wanted] if wanted else []
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial."""

