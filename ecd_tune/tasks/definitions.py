@@ -12,6 +12,7 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Direction, Scalar
 from ecd_tune.registry import Option, TaskDef
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
+from ecd_tune.tasks.images.definitions import IMAGE_DEFS
 
 __all__ = ["TASK_DEFS", "check_options"]
 
@@ -98,6 +99,7 @@ TASK_DEFS: dict[str, TaskDef] = {
 """The built-in tasks by registry name."""
 
 TASK_DEFS |= GRAPH_DEFS
+TASK_DEFS |= IMAGE_DEFS
 
 
 def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -1,0 +1,191 @@
+"""Steps, judgement and running statistics of a network on images."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ecd_tune.errors import TaskError
+from ecd_tune.records import Stage
+from ecd_tune.tasks import StatefulProblem
+from ecd_tune.tasks.images.tasks import make_cifar10, make_imagenet1k, make_tiny_imagenet
+from ecd_tune.testing.task import _evaluate  # a step's loss and gradients, copied
+
+SMALL = {"depth": 10, "widen": 1, "batch_size": 32, "device": "cpu"}
+FOLDERS = {"width": 4, "image_size": 64, "val_per_class": 2, "batch_size": 5, "weights": ""}
+
+
+def build(stage=Stage.SEARCH, seed=0, **options):
+    return make_cifar10(**{**SMALL, **options}).build(seed, stage)
+
+
+def test_normalisation_is_that_of_the_paper():
+    # Class 0 is drawn in 0 … 55 in all channels; one pixel of value v becomes (v/255 − m)/s.
+    pixels = torch.tensor([0, 255, 51], dtype=torch.uint8).expand(1, 4, 4, 3)
+    for problem, means, stds in (
+        (build(), (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        (build(model="resnet20"), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (
+            make_tiny_imagenet(width=4).build(0, Stage.SEARCH),
+            (0.480, 0.448, 0.397),
+            (0.276, 0.269, 0.282),
+        ),
+        (
+            make_imagenet1k(**FOLDERS).build(0, Stage.SEARCH),
+            (0.485, 0.456, 0.406),
+            (0.229, 0.224, 0.225),
+        ),
+    ):
+        x = problem._prepare(pixels)
+        assert x.shape == (1, 3, 4, 4)
+        expected = [(v - m) / s for v, m, s in zip((0.0, 1.0, 0.2), means, stds, strict=True)]
+        np.testing.assert_allclose(x[0, :, 2, 3], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: build(), lambda: imagenet()])
+def test_an_epoch_sees_every_training_image_once_in_an_order_of_its_own(make):
+    problem = make()
+    length, count = problem.steps_per_epoch, len(problem._train.labels)
+    orders = [
+        torch.cat([problem._rows(e * length + b) for b in range(length)]).tolist() for e in (0, 1)
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(count))
+    assert orders[0] != orders[1]
+
+
+def imagenet(stage=Stage.SEARCH, seed=0, **options):
+    return make_imagenet1k(**{**FOLDERS, **options}).build(seed, stage)
+
+
+@pytest.mark.parametrize("make", [build, imagenet])
+def test_a_run_that_is_saved_and_restored_goes_on_bit_by_bit(make):
+    whole, broken = make(), make()
+    for problem in (whole, broken):
+        descend(problem, range(3))
+    buffer = io.BytesIO()
+    torch.save((broken.state_dict(), [p.detach() for p in broken.parameters]), buffer)
+    buffer.seek(0)
+    state, parameters = torch.load(buffer, weights_only=True)
+    resumed = make()
+    assert isinstance(resumed, StatefulProblem)
+    resumed.load_state_dict(state)
+    with torch.no_grad():
+        for own, saved in zip(resumed.parameters, parameters, strict=True):
+            own.copy_(saved)
+    steps = range(3, 2 + whole.steps_per_epoch)
+    assert torch.equal(descend(whole, steps), descend(resumed, steps))
+    assert whole.evaluate("val") == resumed.evaluate("val")
+    # Without the running statistics it would not.
+    resumed.load_state_dict(make().state_dict())
+    assert whole.evaluate("val") != resumed.evaluate("val")
+
+
+def descend(problem, steps):
+    losses = []
+    for step in steps:
+        losses.append(problem.closure(step))
+        with torch.no_grad():
+            for parameter in problem.parameters:
+                parameter.sub_(parameter.grad, alpha=0.05)
+    return torch.stack(losses)
+
+
+def test_statistics_of_another_network_are_refused():
+    with pytest.raises(ValueError, match="another network"):
+        build().load_state_dict(build(widen=2).state_dict())
+
+
+@pytest.mark.parametrize("make", [build, imagenet])
+def test_augmentation_changes_with_the_epoch_and_can_be_switched_off(make):
+    for augment in (True, False):
+        problem = make(augment=augment)
+        first = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
+        again = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
+        later = problem._train.begin(torch.arange(4), problem._generator("augment", 1))()
+        assert first.dtype == torch.uint8
+        assert torch.equal(first, again)
+        assert torch.equal(first, later) != augment
+
+
+def test_steps_may_be_asked_for_in_any_order_while_batches_are_read_ahead():
+    problem, other = imagenet(), imagenet()
+    length = problem.steps_per_epoch
+    forward = [_evaluate(problem, step)[0] for step in range(length + 2)]
+    backward = [_evaluate(other, step)[0] for step in reversed(range(length + 2))]
+    assert forward == backward[::-1]
+
+
+def test_evaluation_is_that_of_the_network_in_evaluation_mode():
+    problem = build(stage=Stage.CONFIRM)
+    descend(problem, range(3))
+    judged = problem.evaluate("test")
+    part = problem._parts["test"]
+    network = problem.network.eval()
+    with torch.no_grad():
+        pixels = part.begin(torch.arange(len(part.labels)), None)()
+        logits = network(problem._prepare(pixels))
+    assert judged["accuracy"] == (logits.argmax(1) == part.labels).double().mean()
+    expected = nn.functional.cross_entropy(logits, part.labels)
+    assert judged["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_renewed_statistics_are_the_mean_over_the_batches():
+    problem = build(augment=False, batch_size=22)  # 110 images: five whole batches
+    descend(problem, range(3))
+    before = [p.detach().clone() for p in problem.parameters]
+    problem.renew_statistics()
+    # The first normalisation sees the first convolution's output, whatever the others do.
+    first = problem.network.blocks[0].bn1
+    with torch.no_grad():
+        everything = problem._train.begin(torch.arange(110), None)()
+        inner = problem.network.conv1(problem._prepare(everything))
+    torch.testing.assert_close(first.running_mean, inner.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert first.momentum == 0.1
+    assert problem.network.bn.momentum == 0.9
+    assert all(torch.equal(a, b) for a, b in zip(before, problem.parameters, strict=True))
+    renewed = problem.state_dict()
+    problem.renew_statistics()
+    assert all(torch.equal(renewed[k], v) for k, v in problem.state_dict().items())
+
+
+def test_training_moves_the_statistics_and_evaluation_does_not():
+    problem = build()
+    before = problem.state_dict()
+    problem.evaluate("val")
+    assert all(torch.equal(before[k], v) for k, v in problem.state_dict().items())
+    problem.closure(0)
+    assert not torch.equal(before["bn.running_mean"], problem.state_dict()["bn.running_mean"])
+
+
+def test_train_val_and_test_share_no_image():
+    problem = build(stage=Stage.CONFIRM)
+    seen = {}
+    for split, size in (("train", 110), ("val", 10), ("test", 20)):
+        part = problem._parts[split]
+        assert len(part.labels) == size
+        pixels = part.begin(torch.arange(size), None)()
+        seen[split] = {image.numpy().tobytes() for image in pixels}
+        assert len(seen[split]) == size
+    assert not seen["train"] & seen["val"]
+    assert not (seen["train"] | seen["val"]) & seen["test"]
+
+
+def test_a_search_never_even_decodes_the_test_images(monkeypatch, tmp_path):
+    monkeypatch.setenv("ECD_TUNE_CACHE", str(tmp_path))
+    task = make_cifar10(**SMALL)
+    with pytest.raises(TaskError, match="test"):
+        task.build(0, Stage.SEARCH).evaluate("test")
+    assert not list(tmp_path.rglob("cifar10-test-*"))
+    task.build(0, Stage.CONFIRM)
+    assert list(tmp_path.rglob("cifar10-test-*"))
+
+
+def test_it_learns_the_colours_of_the_classes():
+    problem = build(stage=Stage.CONFIRM)
+    optimizer = torch.optim.Adam(problem.parameters, lr=3e-3)
+    for step in range(8 * problem.steps_per_epoch):
+        optimizer.step(lambda step=step: problem.closure(step))
+    problem.renew_statistics()
+    assert problem.evaluate("test")["accuracy"] > 0.8

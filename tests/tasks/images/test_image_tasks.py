@@ -1,0 +1,109 @@
+"""The image tasks keep the contract, and say what they lack."""
+
+from typing import ClassVar
+
+import pytest
+
+from ecd_tune.errors import TaskError
+from ecd_tune.records import Stage
+from ecd_tune.tasks import TASK_DEFS
+from ecd_tune.tasks.images.tasks import (
+    make_cifar10,
+    make_cifar100,
+    make_imagenet1k,
+    make_tiny_imagenet,
+)
+from ecd_tune.testing.task import TaskContract
+
+
+class TestCifar10(TaskContract):
+    definition = TASK_DEFS["cifar10"]
+    options: ClassVar = {"depth": 10, "widen": 1, "batch_size": 16}
+    difference, tolerance = 1e-4, 2e-2
+
+
+class TestCifar100(TaskContract):
+    definition = TASK_DEFS["cifar100"]
+    options: ClassVar = {"model": "resnet20", "batch_size": 16, "subset": 2, "val_fraction": 0.5}
+    difference, tolerance = 1e-4, 2e-2
+
+
+class TestTinyImageNet(TaskContract):
+    definition = TASK_DEFS["tiny_imagenet"]
+    options: ClassVar = {"width": 4, "image_size": 32, "batch_size": 8}
+    difference, tolerance = 1e-5, 2e-2
+
+
+class TestImageNet(TaskContract):
+    definition = TASK_DEFS["imagenet1k"]
+    options: ClassVar = {
+        "width": 4,
+        "image_size": 64,
+        "val_per_class": 2,
+        "batch_size": 8,
+        "threads": 2,
+        "weights": "",
+    }
+    difference, tolerance = 1e-5, 2e-2
+
+
+@pytest.mark.parametrize(
+    ("make", "classes", "sizes"),
+    [(make_cifar10, 10, (110, 10, 20)), (make_cifar100, 100, (300, 100, 200)),
+     (make_tiny_imagenet, 200, (33, 3, 12))],
+)  # fmt: skip
+def test_sizes_of_the_splits_and_of_the_head(make, classes, sizes):
+    model = {} if classes == 200 else {"depth": 10, "widen": 1}
+    problem = make(**model).build(0, Stage.CONFIRM)
+    assert tuple(len(problem._parts[s].labels) for s in ("train", "val", "test")) == sizes
+    assert problem.parameters[-1].shape == (classes,)
+
+
+def test_subset_limits_each_part_to_so_many_of_each_class():
+    problem = make_cifar10(depth=10, widen=1, subset=2, val_fraction=0.5).build(0, Stage.CONFIRM)
+    for split, count in (("train", 1), ("val", 1), ("test", 2)):
+        assert problem._parts[split].labels.bincount(minlength=10).tolist() == [count] * 10
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (make_cifar10, {"source": "jpeg"}, r"images/cifar10-jpeg\.tar\.xz"),
+        (make_tiny_imagenet, {"source": "subset"}, "tiny-imagenet-200-subset"),
+        (make_imagenet1k, {"folder": "elsewhere"}, "no folders train and val"),
+        (make_imagenet1k, {"val_per_class": 2}, r"resnet18-5c106cde\.pth"),
+        (make_cifar10, {"val_fraction": 1.0}, "val_fraction"),
+        (make_cifar10, {"weights": "nowhere"}, "no such file"),
+        (make_cifar10, {"depth": 11}, "depth = 11"),
+    ],
+)
+def test_what_is_missing_is_named(make, options, message):
+    with pytest.raises(TaskError, match=message):
+        make(**options).build(0, Stage.SEARCH)
+
+
+def test_pretrained_resnet20_reaches_its_accuracy_on_500_jpeg_images(stand_ins):
+    task = make_cifar10(source="jpeg", model="resnet20", weights="resnet20-cifar10", subset=50)
+    problem = task.build(0, Stage.CONFIRM)
+    judged = problem.evaluate("test")
+    # 81.4 % on 2000 of these images with an independent implementation; the interval is two
+    # standard errors of 500 images to each side.
+    assert 0.779 < judged["accuracy"] < 0.849
+
+
+def test_cifar_weights_are_fine_tuned_on_tiny_imagenet(stand_ins):
+    task = make_tiny_imagenet(
+        source="subset",
+        model="resnet20",
+        weights="resnet20-cifar10",
+        subset=2,
+        image_size=16,
+        val_fraction=0.5,
+    )
+    problem = task.build(0, Stage.SEARCH)
+    first = problem.closure(0)
+    for step in range(4):
+        problem.closure(step)
+        for parameter in problem.parameters:
+            parameter.data.sub_(parameter.grad, alpha=0.02)
+    assert problem.closure(0) < first
