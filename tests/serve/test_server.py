@@ -267,3 +267,14 @@ def test_a_page_of_its_own_can_write(serve, page):
             body: '{"study_name": "wanted", "directions": ["minimize"]}'})).status"""
     )
     assert status == 201
+
+
+def test_other_commands_do_not_load_the_server():
+    code = (
+        "import sys, ecd_tune.cli.main; "
+        "print({'gunicorn', 'optuna_dashboard', 'optuna', 'torch'} & sys.modules.keys())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
