@@ -10,6 +10,7 @@ import typer
 import ecd_tune
 from ecd_tune.cli.best import best
 from ecd_tune.cli.dashboard import dashboard
+from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.reap import reap
@@ -47,6 +48,7 @@ for command in (
     reap,
 ):
     app.command()(command)
+app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 
 

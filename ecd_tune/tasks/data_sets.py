@@ -16,14 +16,17 @@ class Download:
 
     Attributes:
         url: Where from.
-        file: Where to, below the data root. Tasks read archives as they are.
+        file: Where to, below the data root. Most tasks read archives as they are.
         digest: ``"md5:…"`` or ``"sha256:…"``, or the beginning of it; empty where the authors
             publish none.
+        unpack: For a zip archive that tasks read unpacked: the folder that what lies in the
+            archive's one folder goes to. The archive is not kept then.
     """
 
     url: str
     file: str
     digest: str = ""
+    unpack: str = ""
 
 
 @dataclass(frozen=True)

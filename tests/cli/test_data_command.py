@@ -1,0 +1,215 @@
+"""``ecd-tune data``: what is here, and downloads from a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ecd_tune.cli import data as command
+from ecd_tune.cli._download import fetch
+from ecd_tune.cli.main import app
+from ecd_tune.errors import TaskError
+from ecd_tune.registry import TASKS, load_attribute
+from ecd_tune.tasks.data import Layout
+from ecd_tune.tasks.data_sets import DataSet, Download
+
+CONTENT = bytes(range(256)) * 4096
+MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def pack(names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return buffer.getvalue()
+
+
+FILES = {
+    "/whole": CONTENT,
+    "/short": CONTENT,
+    "/graph.zip": pack(["arxiv/raw/edge.csv", "arxiv/../../escaped", "arxiv/split/x.csv"]),
+    "/flat.zip": pack(["a", "b"]),
+}
+
+
+class Server(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path not in FILES:
+            self.send_error(404)
+            return
+        content = FILES[self.path]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // (2 if self.path == "/short" else 1)])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path))
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, ["data", *map(str, arguments)])
+
+
+def silent(count, total):
+    pass
+
+
+@pytest.mark.parametrize("digest", [f"md5:{MD5}", f"sha256:{SHA256}", f"sha256:{SHA256[:8]}", ""])
+def test_a_file_arrives_whole(server, tmp_path, digest):
+    seen = []
+    file, sha256 = fetch(
+        Download(f"{server}/whole", "deep/file.bin", digest),
+        tmp_path,
+        lambda count, total: seen.append((count, total)),
+    )
+    assert file == tmp_path / "deep/file.bin"
+    assert file.read_bytes() == CONTENT
+    assert sha256 == SHA256
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert [path.name for path in file.parent.iterdir()] == ["file.bin"]
+
+
+@pytest.mark.parametrize(
+    ("path", "digest", "message"),
+    [
+        ("/whole", "md5:" + "0" * 32, f"has md5 {MD5}"),
+        ("/whole", "sha256:0123", f"has sha256 {SHA256}"),
+        ("/short", "", f"broke off after {len(CONTENT) // 2} of {len(CONTENT)} bytes"),
+        ("/nowhere", "", "404"),
+    ],
+)
+def test_what_is_not_whole_or_not_the_right_file_leaves_nothing(
+    server, tmp_path, path, digest, message
+):
+    kept = tmp_path / "file.bin"
+    kept.write_bytes(b"what was here before")
+    with pytest.raises(TaskError, match=message):
+        fetch(Download(f"{server}{path}", "file.bin", digest), tmp_path, silent)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.bin"]
+    assert kept.read_bytes() == b"what was here before"
+
+
+def test_no_server_is_an_error_that_names_the_file(tmp_path):
+    with pytest.raises(TaskError, match=r"file\.bin: .*refused"):
+        fetch(Download("http://127.0.0.1:9/x", "file.bin"), tmp_path, silent)
+
+
+def test_an_archive_is_unpacked_into_its_folder_and_nowhere_else(server, tmp_path):
+    root = tmp_path / "root"
+    download = Download(f"{server}/graph.zip", "graphs/g.zip", unpack="graphs/ogbn_arxiv")
+    folder, _ = fetch(download, root, silent)
+    assert (folder / "raw/edge.csv").read_text() == "arxiv/raw/edge.csv"
+    assert folder == root / "graphs/ogbn_arxiv"
+    assert [entry.name for entry in (root / "graphs").iterdir()] == ["ogbn_arxiv"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["root"]
+    with pytest.raises(TaskError, match="2 entries and not one folder"):
+        fetch(Download(f"{server}/flat.zip", "f.zip", unpack="f"), root, silent)
+
+
+def test_get_downloads_once_and_the_list_shows_it(server, run, monkeypatch, tmp_path):
+    layouts = (Layout("official", ("file.bin",), "example.org"),)
+    download = Download(f"{server}/whole", "file.bin", f"md5:{MD5}")
+    monkeypatch.setitem(
+        command.DATA_SETS, "made", DataSet("made", ("cora",), layouts, "free", download)
+    )
+    assert not entry(run, "made")["present"]
+    first = run("get", "made")
+    assert first.exit_code == 0, first.output
+    assert SHA256 in first.stdout
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert entry(run, "made")["present"]
+    monkeypatch.setitem(FILES, "/whole", b"not asked for again")
+    assert "here already" in run("get", "made").stdout
+
+
+def entry(run, name):
+    return {e["name"]: e for e in json.loads(run("--json").stdout)}[name]
+
+
+def test_what_cannot_be_downloaded_says_how_to_get_it(run, tmp_path):
+    result = run("get", "imagenet1k")
+    assert isinstance(result.exception, TaskError)
+    assert "image-net.org" in str(result.exception)
+    assert str(tmp_path) in str(result.exception)
+    assert "did you mean 'cifar100'" in str(run("get", "cifar-100").exception)
+
+
+def test_without_a_data_root_it_says_so(run, monkeypatch):
+    monkeypatch.delenv("ECD_TUNE_DATA")
+    monkeypatch.setattr(command, "data_root", lambda: None)
+    assert "set ECD_TUNE_DATA" in run().stdout
+    assert "--root" in str(run("get", "cifar10").exception)
+
+
+def test_the_table_names_every_data_set_and_what_is_missing(run):
+    lines = run().stdout.splitlines()
+    for name in command.DATA_SETS:
+        assert any(name in line for line in lines), name
+    assert not any(" here " in line for line in lines)
+
+
+def test_data_sets_are_well_formed_and_belong_to_tasks_that_exist():
+    for name, data_set in command.DATA_SETS.items():
+        assert data_set.name == name
+        assert data_set.layouts
+        assert data_set.licence
+        assert data_set.tasks
+        assert set(data_set.tasks) <= set(TASKS.names())
+        if data_set.download is not None:
+            kind, _, digest = data_set.download.digest.partition(":")
+            assert not kind or len(digest) in (8, hashlib.new(kind).digest_size * 2)
+
+
+# The tables must name what the tasks themselves ask for.
+@pytest.mark.parametrize(
+    "name", [name for name in command.DATA_SETS if not name.startswith(("imagenet", "resnet"))]
+)
+def test_tasks_ask_for_the_files_that_the_table_names(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path))
+    data_set = command.DATA_SETS[name]
+    options = {"cifar10-jpeg": {"source": "jpeg"}, "tiny-imagenet-subset": {"source": "subset"}}
+    task = load_attribute(TASKS.get(data_set.tasks[0]).factory)
+    with pytest.raises(TaskError) as caught:
+        task(**options.get(name, {}))
+    for layout in data_set.layouts:
+        for file in layout.files:
+            assert file in str(caught.value)
+
+
+def test_the_list_imports_no_torch():
+    code = "import sys, ecd_tune.cli.main; sys.exit(bool({'torch', 'PIL'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_empty_root_holds_nothing_and_one_layout_is_enough(tmp_path: Path):
+    data_set = command.DATA_SETS["cifar10"]
+    assert data_set.found(None) is None
+    assert data_set.found(tmp_path) is None
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    assert data_set.found(tmp_path).files == ("cifar-10-python.tar.gz",)
