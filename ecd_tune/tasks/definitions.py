@@ -11,6 +11,7 @@ from typing import Any
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Direction, Scalar
 from ecd_tune.registry import Option, TaskDef
+from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 from ecd_tune.tasks.images.definitions import IMAGE_DEFS
 
@@ -99,6 +100,7 @@ TASK_DEFS: dict[str, TaskDef] = {
 """The built-in tasks by registry name."""
 
 TASK_DEFS |= GRAPH_DEFS
+TASK_DEFS |= GLUE_DEFS
 TASK_DEFS |= IMAGE_DEFS
 
 

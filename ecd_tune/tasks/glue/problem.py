@@ -1,0 +1,132 @@
+"""Fine-tune BERT on a GLUE task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss
+
+from ecd_tune.errors import TaskError
+from ecd_tune.records import Stage
+from ecd_tune.tasks._seeds import stream
+from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.glue.bert import build_classifier, noise_from
+from ecd_tune.tasks.glue.metrics import score
+from ecd_tune.tasks.glue.tokens import Encoded
+
+__all__ = ["Classification", "GlueProblem"]
+
+_EVALUATE = 32
+_SOURCES = ("matched", "mismatched")
+
+
+class GlueProblem:
+    """A classifier with its own initial weights, order of the data and dropout.
+
+    Args:
+        task: Data and settings.
+        parts: Rows by split; a split that is missing cannot be evaluated.
+        seed: Decides initial weights, order and dropout.
+    """
+
+    def __init__(self, task: Classification, parts: Mapping[Split, Encoded], seed: int) -> None:
+        self._task, self._parts, self._seed = task, parts, seed
+        self.metric: str | None = task.metric
+        self._network = build_classifier(task.model, task.outputs, stream(seed, "init"))
+        self.parameters: list[Tensor] = list(self._network.parameters())
+        self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
+        self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
+
+    def closure(self, step: int) -> Tensor:
+        """Compute the loss of one batch and its gradient."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        rows, train = self._rows(step), self._parts["train"]
+        self._network.train()
+        with torch.enable_grad(), noise_from(stream(self._seed, "dropout", step)):
+            loss = _loss(self._network(**train.batch(rows)).logits, train.labels[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> Mapping[str, float]:
+        """Return ``loss`` and the task's metric on one split.
+
+        Where MNLI has two test files, its metric is the mean over both, and both are there too,
+        as ``accuracy_matched`` and ``accuracy_mismatched``.
+
+        Raises:
+            TaskError: The test split, in a problem built for the search.
+        """
+        if split not in self._parts:
+            raise TaskError(
+                f"{self._task.name}: the {split} split is closed to a search run; build the "
+                "problem with Stage.CONFIRM"
+            )
+        part, outputs = self._parts[split], self._outputs(self._parts[split])
+        metric, sources = self._task.metric, torch.unique(part.sources).tolist()
+        scores = {
+            f"{metric}_{_SOURCES[source]}": score(
+                metric,
+                part.labels[part.sources == source].numpy(),
+                outputs[part.sources == source].numpy(),
+            )
+            for source in sources
+        }
+        found = {metric: float(np.mean(list(scores.values())))}
+        found["loss"] = float(_loss(outputs, part.labels))
+        return found | (scores if len(scores) > 1 else {})
+
+    def _outputs(self, part: Encoded) -> Tensor:
+        self._network.eval()
+        outputs = torch.empty(len(part), self._task.outputs)
+        # Rows of like length together: less padding.
+        for rows in torch.split(part.lengths.argsort(stable=True), _EVALUATE):
+            outputs[rows] = self._network(**part.batch(rows)).logits
+        return outputs
+
+    def _rows(self, step: int) -> Tensor:
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if self._batches[0] != epoch:
+            order = stream(self._seed, "order", epoch)
+            shuffled = torch.randperm(len(self._parts["train"]), generator=order)
+            self._batches = (epoch, torch.split(shuffled, self._task.batch_size))
+        return self._batches[1][batch]
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """Tokenised data with the network for it.
+
+    Attributes:
+        name: Registry name.
+        parts: Rows by split.
+        model: As for :func:`~ecd_tune.tasks.glue.bert.build_classifier`.
+        outputs: Classes, or 1 for a number.
+        metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
+        batch_size: Examples in one step; the last step of an epoch takes what is left.
+    """
+
+    name: str
+    parts: Mapping[Split, Encoded]
+    model: str
+    outputs: int
+    metric: str
+    batch_size: int
+
+    def build(self, seed: int, stage: Stage) -> GlueProblem:
+        """Make a network; only in the confirmation does it hold the test rows."""
+        parts = dict(self.parts)
+        if stage is not Stage.CONFIRM:
+            del parts["test"]
+        return GlueProblem(self, parts, seed)
+
+
+def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    if labels.is_floating_point():
+        return mse_loss(outputs.squeeze(1), labels)
+    return cross_entropy(outputs, labels)

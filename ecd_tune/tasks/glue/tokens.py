@@ -1,0 +1,79 @@
+"""Text to WordPiece numbers, once, and batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecd_tune.tasks.glue.tables import Table
+
+__all__ = ["Encoded", "encode"]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Tokenised rows, one after the other.
+
+    Attributes:
+        ids: Numbers of the tokens of all rows, ``[CLS] … [SEP]`` each, int32.
+        types: 1 for tokens of the second sentence, int8.
+        starts: Where each row begins, and the end of the last, shape ``[N + 1]``.
+        labels: Class, int64, or number, float32; shape ``[N]``.
+        sources: As in :class:`~ecd_tune.tasks.glue.tables.Table`.
+    """
+
+    ids: Tensor
+    types: Tensor
+    starts: Tensor
+    labels: Tensor
+    sources: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each row, shape ``[N]``."""
+        return self.starts.diff()
+
+    def batch(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return rows as a network takes them, padded to the longest of them.
+
+        Args:
+            rows: Their numbers, shape ``[B]``.
+
+        Returns:
+            ``input_ids``, ``token_type_ids`` and ``attention_mask``, shape ``[B, T]``, int64.
+        """
+        lengths = self.lengths[rows]
+        place = torch.arange(int(lengths.max()))
+        mask = place < lengths.unsqueeze(1)
+        index = torch.where(mask, self.starts[rows].unsqueeze(1) + place, 0)
+        return {
+            "input_ids": torch.where(mask, self.ids[index], 0).long(),  # [PAD] is 0
+            "token_type_ids": torch.where(mask, self.types[index], 0).long(),
+            "attention_mask": mask.long(),
+        }
+
+
+def encode(tokenizer: Any, table: Table) -> Encoded:
+    """Tokenise rows.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer`` that truncates and does not pad.
+        table: The rows.
+
+    Returns:
+        Their tokens and labels.
+    """
+    texts = [text if len(text) == 2 else text[0] for text in table.texts]
+    found = tokenizer.encode_batch(texts)
+    starts = np.cumsum([0, *(len(row.ids) for row in found)])
+    ids = np.fromiter((i for row in found for i in row.ids), np.int32, starts[-1])
+    types = np.fromiter((i for row in found for i in row.type_ids), np.int8, starts[-1])
+    arrays = (ids, types, starts, table.labels, table.sources)
+    return Encoded(*(torch.tensor(array) for array in arrays))

@@ -1,0 +1,216 @@
+"""The BERT classifier: its size, its tokens, its noise, and what a run may see."""
+
+import builtins
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from ecd_tune.errors import TaskError
+from ecd_tune.records import Stage
+from ecd_tune.registry import load_attribute
+from ecd_tune.tasks._seeds import stream
+from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+from ecd_tune.tasks.glue.bert import build_classifier, load_tokenizer, noise_from
+from ecd_tune.tasks.glue.definitions import GLUE_DEFS
+from ecd_tune.tasks.glue.problem import Classification
+from ecd_tune.tasks.glue.tables import Table
+from ecd_tune.tasks.glue.tokens import Encoded, encode
+from ecd_tune.testing.task import TaskContract
+
+transformers = pytest.importorskip("transformers", reason="needs the extra glue")
+tokenizers = pytest.importorskip("tokenizers", reason="needs the extra glue")
+
+ROOT = data_root()
+needs_data = pytest.mark.skipif(
+    ROOT is None or not (ROOT / "glue").is_dir() or not (ROOT / "text").is_dir(),
+    reason=f"no glue/ and text/ under {ROOT_VARIABLE}",
+)
+
+
+def make(name, **options):
+    return load_attribute(GLUE_DEFS[name].factory)(model="tiny", **options)
+
+
+def toy(outputs=2, sources=(0, 0, 0, 0, 0, 0)):
+    """A task of six rows that needs no files."""
+    lengths = torch.tensor([3, 5, 4, 7, 3, 6])
+    ids = torch.randint(5, 1000, (int(lengths.sum()),), generator=stream(0, "toy")).int()
+    labels = torch.tensor([0.0, 5, 1, 2, 3, 4]) if outputs == 1 else torch.arange(6) % outputs
+    starts = torch.cat([torch.tensor([0]), lengths.cumsum(0)])
+    part = Encoded(ids, torch.zeros_like(ids).to(torch.int8), starts, labels, torch.tensor(sources))
+    parts = {"train": part, "val": part, "test": part}
+    metric = "spearman" if outputs == 1 else "accuracy"
+    return Classification("toy", parts, "tiny", outputs, metric, 2)
+
+
+@needs_data
+class TestWnli(TaskContract):
+    definition = GLUE_DEFS["glue_wnli"]
+    options: ClassVar = {"model": "tiny", "subset": 24, "max_length": 16}
+    difference, tolerance = 1e-4, 2e-2
+
+
+# ----------------------------------------------------------------------------- network
+
+
+@pytest.mark.parametrize(
+    ("outputs", "count"), [(2, 109_483_778), (3, 109_484_547), (1, 109_483_009)]
+)
+def test_parameter_counts_are_the_papers(outputs, count):
+    with torch.device("meta"):
+        config = transformers.BertConfig(num_labels=outputs)
+        network = transformers.BertForSequenceClassification(config)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+def test_a_folder_gives_its_weights_and_tokens(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    config = transformers.BertConfig(
+        vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    saved = transformers.BertModel(config)
+    saved.save_pretrained(tmp_path)
+    tokens = tokenizers.BertWordPieceTokenizer(str(tmp_path / "vocab.txt"))
+    tokens.save(str(tmp_path / "tokenizer.json"))
+    first, again, other = (build_classifier(str(tmp_path), 3, stream(s, "x")) for s in (0, 0, 1))
+    for name, value in saved.state_dict().items():
+        assert torch.equal(first.state_dict()[f"bert.{name}"], value)
+    assert torch.equal(first.classifier.weight, again.classifier.weight)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+    assert load_tokenizer(str(tmp_path), 8).encode("ab a", "A").ids == [2, 5, 6, 5, 3, 5, 3]
+
+
+@pytest.mark.parametrize(
+    "load", [lambda m: load_tokenizer(m, 64), lambda m: build_classifier(m, 2, stream(0, "x"))]
+)
+def test_weights_that_are_not_there_are_an_error(load, tmp_path, monkeypatch):
+    with pytest.raises(TaskError, match=r"neither 'tiny', nor a folder.*hf download"):
+        load(str(tmp_path))
+
+
+def test_without_transformers_the_extra_is_named(monkeypatch):
+    real = builtins.__import__
+    monkeypatch.setattr(
+        "ecd_tune.tasks.glue.bert.import_module",
+        lambda name: real("no_such_module_of_that_name"),
+    )
+    with pytest.raises(TaskError, match=r"ecd_tune\[glue\]"):
+        build_classifier("tiny", 2, stream(0, "x"))
+
+
+def test_noise_is_of_the_seed_and_leaves_the_global_one_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    draws = []
+    for _ in range(2):
+        with noise_from(stream(0, "dropout", 1)):
+            draws.append(torch.rand(3))
+    assert torch.equal(*draws)
+    assert torch.equal(torch.rand(2), expected)
+
+
+# ------------------------------------------------------------------------------ tokens
+
+
+@needs_data
+def test_tokens_are_berts():
+    table = Table((("Hello world",), ("hello", "world's Café")), np.zeros(2), np.zeros(2))
+    encoded = encode(load_tokenizer("tiny", 64), table)
+    batch = encoded.batch(torch.tensor([0, 1]))
+    # The numbers that bert-base-uncased gives these words.
+    assert batch["input_ids"].tolist() == [
+        [101, 7592, 2088, 102, 0, 0, 0, 0],
+        [101, 7592, 102, 2088, 1005, 1055, 7668, 102],
+    ]
+    assert batch["attention_mask"].sum(1).tolist() == [4, 8]
+    assert batch["token_type_ids"].tolist()[1] == [0, 0, 0, 1, 1, 1, 1, 1]
+
+
+@needs_data
+def test_long_inputs_are_cut_and_batches_no_longer_than_needed():
+    table = Table((("word " * 90,), ("word",)), np.zeros(2), np.zeros(2))
+    encoded = encode(load_tokenizer("tiny", 10), table)
+    assert encoded.lengths.tolist() == [10, 3]
+    assert encoded.batch(torch.tensor([0]))["input_ids"][0, -1] == 102
+    assert encoded.batch(torch.tensor([1]))["input_ids"].shape == (1, 3)
+
+
+# ----------------------------------------------------------------------------- problem
+
+
+def test_padding_changes_no_output():
+    problem = toy().build(0, Stage.SEARCH)
+    network, part = problem._network.eval(), toy().parts["train"]
+    with torch.no_grad():
+        together = network(**part.batch(torch.arange(6))).logits
+        alone = torch.cat([network(**part.batch(torch.tensor([row]))).logits for row in range(6)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_every_epoch_sees_each_row_once_in_an_order_of_its_own():
+    problem = toy().build(0, Stage.SEARCH)
+    assert problem.steps_per_epoch == 3
+    epochs = [torch.cat([problem._rows(3 * e + b) for b in range(3)]).tolist() for e in range(3)]
+    assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_dropout_follows_the_step():
+    problem = toy().build(0, Stage.SEARCH)
+    problem._rows = lambda step: torch.tensor([0, 1])
+    first, second, again = (problem.closure(step) for step in (0, 1, 0))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_a_number_is_fitted_by_squares():
+    problem = toy(outputs=1).build(0, Stage.CONFIRM)
+    found = problem.evaluate("test")
+    truth = toy(outputs=1).parts["test"].labels
+    outputs = problem._outputs(toy(outputs=1).parts["test"])[:, 0].detach()
+    assert found["loss"] == pytest.approx(float((outputs - truth).square().mean()))
+    assert set(found) == {"spearman", "loss"}
+
+
+def test_mnli_is_the_mean_over_both_test_files():
+    found = toy(3, (0, 0, 0, 0, 1, 1)).build(0, Stage.CONFIRM).evaluate("test")
+    halves = found["accuracy_matched"], found["accuracy_mismatched"]
+    assert found["accuracy"] == pytest.approx(sum(halves) / 2)
+
+
+def test_training_learns():
+    problem = toy().build(0, Stage.SEARCH)
+    optimizer = torch.optim.Adam(problem.parameters, lr=1e-3)
+    before = problem.evaluate("train")["loss"]
+    train(problem, optimizer, range(12))
+    assert problem.evaluate("train")["loss"] < 0.7 * before
+
+
+def train(problem, optimizer, steps):
+    for step in steps:
+        problem.closure(step)
+        optimizer.step()
+
+
+def test_a_run_resumed_halfway_ends_the_same():
+    whole, half, resumed = (toy().build(5, Stage.SEARCH) for _ in range(3))
+    adams = [torch.optim.Adam(p.parameters, lr=1e-3) for p in (whole, half, resumed)]
+    train(whole, adams[0], range(8))
+    train(half, adams[1], range(4))
+    with torch.no_grad():
+        for own, saved in zip(resumed.parameters, half.parameters, strict=True):
+            own.copy_(saved)
+    adams[2].load_state_dict(adams[1].state_dict())
+    train(resumed, adams[2], range(4, 8))
+    assert all(map(torch.equal, whole.parameters, resumed.parameters))
+
+
+@needs_data
+def test_tokens_are_kept_and_options_checked():
+    assert make("glue_wnli", subset=5).parts is make("glue_wnli", subset=5).parts
+    with pytest.raises(TaskError, match="max_length = 4"):
+        make("glue_wnli", max_length=4)
