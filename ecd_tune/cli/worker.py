@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Annotated
@@ -30,12 +31,25 @@ def worker(
     threads: Annotated[
         int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of this worker.")
     ] = 1,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ECD_TUNE_CHECKPOINTS",
+            metavar="DIR",
+            help="Folder where unfinished training runs are kept for their next attempt, on "
+            "whatever machine sees it; `none` for nowhere. "
+            "[default: ~/.local/state/ecd_tune/checkpoints]",
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
     follow_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run one worker until the study is complete; start as many as there are cores or GPUs.
 
-    The study is created when the database does not have it. The first Ctrl-C or SIGTERM puts
-    the trials in hand back into the queue and leaves; the second leaves at once.
+    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves
+    a training run, puts the trials in hand back into the queue and leaves; the second leaves at
+    once.
     """
     spec = resolve_study(study, trials, seed, optimizers)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -44,7 +58,7 @@ def worker(
 
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
-    from ecd_tune.worker import StudyWorker, WorkerSummary
+    from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
 
     torch.set_num_threads(threads)
 
@@ -54,7 +68,10 @@ def worker(
     with StopFlag() as stop, Store.open(storage) as store:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
-        summary = StudyWorker(store, spec, stop, on_told=say).run()
+        kept = open_checkpoints(checkpoints)
+        summary = StudyWorker(store, spec, stop, on_told=say, checkpoints=kept).run()
     end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
     logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
+    # Python's last garbage collection walks through all of torch, for most of a second.
+    gc.freeze()
     raise typer.Exit(stop.exit_status)

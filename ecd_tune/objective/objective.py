@@ -80,6 +80,20 @@ class Objective:
         """Whether all requests of one call run at once."""
         return self._task_def.batched and self._definition.batched is not None
 
+    def prepare(self, stage: Stage) -> None:
+        """Import and load what runs of a stage need, so that the first one does not wait for it.
+
+        Args:
+            stage: Search or confirmation.
+
+        Raises:
+            TaskError: The task cannot be made, for example for want of data.
+        """
+        self._runner(stage, None)
+        if not self.batched:
+            # The first optimizer of a process makes torch import its compiler, for a second.
+            torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+
     def evaluate(
         self,
         requests: Sequence[RunRequest],

@@ -3,6 +3,7 @@
 from ecd_tune.store._queue import QueueItem
 from ecd_tune.store.progress import Progress
 from ecd_tune.store.read import Event, WorkerRecord
+from ecd_tune.store.reports import CurvePoint, ReportBuffer
 from ecd_tune.store.retries import Cause, cause_of
 from ecd_tune.store.state import SchemaState, schema_state
 from ecd_tune.store.store import LEASE_SECONDS, Store
@@ -13,9 +14,11 @@ __all__ = [
     "DEFAULT_URL",
     "LEASE_SECONDS",
     "Cause",
+    "CurvePoint",
     "Event",
     "Progress",
     "QueueItem",
+    "ReportBuffer",
     "SchemaState",
     "Store",
     "Worker",

@@ -28,9 +28,9 @@ from ecd_tune.space import Choice, Dimension, Fixed, Float
 
 __all__ = [
     "FINITE",
-    "INTERMEDIATE_FINITE",
     "OPTUNA_METADATA",
     "dump_attr",
+    "from_intermediate",
     "intermediate_values",
     "load_attr",
     "parse_distribution",
@@ -67,7 +67,6 @@ trial_system_attributes: sa.Table = models.TrialSystemAttributeModel.__table__
 intermediate_values: sa.Table = models.TrialIntermediateValueModel.__table__
 
 FINITE = models.TrialValueModel.TrialValueType.FINITE
-INTERMEDIATE_FINITE = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 
 
 def to_optuna_state(state: TrialState) -> OptunaState:
@@ -135,3 +134,9 @@ def to_value(value: float | None, kind: Any) -> float:
 def to_intermediate(value: float | None, kind: Any) -> float:
     """Return a stored intermediate value as a number, infinities and NaN included."""
     return float(models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, kind))
+
+
+def from_intermediate(value: float) -> tuple[float | None, Any]:
+    """Return an intermediate value as Optuna stores it: a number if finite, and its kind."""
+    stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+    return stored, kind

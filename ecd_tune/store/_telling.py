@@ -16,6 +16,7 @@ from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import insert_many
 from ecd_tune.store._leases import find_repeatable, requeue
 from ecd_tune.store._rows import add_event, lock_studies
+from ecd_tune.store.reports import CurvePoint, insert_points
 from ecd_tune.store.retries import cause_of
 
 __all__ = ["tell"]
@@ -31,7 +32,12 @@ Result = tuple[Lease, Outcome]
 
 
 def tell(
-    connection: sa.Connection, database: Database, results: Sequence[Result], *, again: bool
+    connection: sa.Connection,
+    database: Database,
+    results: Sequence[Result],
+    points: Sequence[CurvePoint],
+    *,
+    again: bool,
 ) -> list[bool]:
     """Store results.
 
@@ -39,6 +45,7 @@ def tell(
         connection: A write transaction.
         database: For its clock.
         results: Leases and what came out.
+        points: Of their curves, as far as they are not stored yet.
         again: This call may have been answered before, without the answer arriving.
 
     Returns:
@@ -48,6 +55,7 @@ def tell(
     taken = [result for result in results if result[0].token in standing]
     done = _find_told(connection, results) - standing if again else set()
     _store_runs(connection, taken)
+    insert_points(connection, [point for point in points if point.token in standing])
     repeated = _try_again(connection, database, taken)
     final = [result for result in taken if result[0].token not in repeated]
     _finish_trials(connection, final)
@@ -149,7 +157,7 @@ def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
     # As Optuna's own tell: a pruned trial's value is also its last intermediate value, which is
     # where samplers look for it.
     values: list[dict[str, Any]] = []
-    reported: list[dict[str, Any]] = []
+    reported: list[CurvePoint] = []
     for lease, outcome in results:
         state = _STATES[outcome.status]
         if outcome.value is None or state is OptunaState.FAIL:
@@ -158,17 +166,10 @@ def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
         finite = {"value": outcome.value, "value_type": optuna_schema.FINITE}
         values.append({**row, "objective": 0, **finite})
         if state is OptunaState.PRUNED:
-            reported.append({**row, **_last_report(outcome)})
+            last = outcome.curve.steps[-1] if outcome.curve.steps else 0
+            reported.append(CurvePoint(lease.trial_id, lease.token, last, outcome.value))
     insert_many(connection, optuna_schema.trial_values, values)
-    insert_many(connection, optuna_schema.intermediate_values, reported)
-
-
-def _last_report(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "step": outcome.curve.steps[-1] if outcome.curve.steps else 0,
-        "intermediate_value": outcome.value,
-        "intermediate_value_type": optuna_schema.INTERMEDIATE_FINITE,
-    }
+    insert_points(connection, reported)
 
 
 def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None:

@@ -33,6 +33,7 @@ from ecd_tune.store._studies import (
 from ecd_tune.store._telling import tell
 from ecd_tune.store.progress import Progress, read_progress
 from ecd_tune.store.read import Event, WorkerRecord, read_events, read_trials, read_workers
+from ecd_tune.store.reports import CurvePoint, write_points
 from ecd_tune.store.retries import Cause
 from ecd_tune.store.samplers import check_sampler
 from ecd_tune.store.url import DEFAULT_URL
@@ -277,11 +278,14 @@ class Store:
         with self._database.write() as connection:
             return _leases.find_batch(connection, _find(connection, key), batch)
 
-    def tell(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+    def tell(
+        self, results: Sequence[tuple[Lease, Outcome]], points: Sequence[CurvePoint] = ()
+    ) -> list[bool]:
         """Store results, in one transaction.
 
         Args:
             results: Leases and what came out.
+            points: Of their curves, as far as :meth:`report` has not stored them.
 
         Returns:
             For each result whether it was taken. False: the lease had expired and the trial was
@@ -292,9 +296,21 @@ class Store:
 
         def call(again: bool) -> list[bool]:
             with self._database.write() as connection:
-                return tell(connection, self._database, results, again=again)
+                return tell(connection, self._database, results, points, again=again)
 
         return self._patience.persist(call)
+
+    def report(self, points: Sequence[CurvePoint]) -> int:
+        """Store points of the curves of trials that run; tries once and waits for no outage.
+
+        Args:
+            points: The points, oldest first; one of the same trial and step replaces another.
+
+        Returns:
+            How many were refused, their lease being gone.
+        """
+        with self._database.write() as connection:
+            return write_points(connection, points)
 
     def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Put off the expiry of leases to a whole lease's length from now.

@@ -29,7 +29,7 @@ import pytest
 from ecd_tune.errors import FingerprintMismatchError, SpecError, StudyNotFoundError
 from ecd_tune.records import Curve, Lease, Outcome, RunCost, Stage, Status, StudyKey, TrialState
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, QueueItem, Store, Worker
+from ecd_tune.store import CurvePoint, Progress, QueueItem, Store, Worker
 
 __all__ = ["StoreContract", "make_spec", "work"]
 
@@ -266,6 +266,25 @@ class StoreContract:
         for trial, lease in zip(trials, leases, strict=True):
             assert {**trial.params, "s": 1} == lease.request.params
             assert trial.user_attrs["seed"] == lease.request.seed
+
+    def test_curves_of_running_trials_are_stored_while_the_lease_stands(
+        self, store: Store, url: str
+    ) -> None:
+        """Not finite ones too; a repeated point replaces, a tell brings the rest."""
+        spec = make_spec(trials=3)
+        store.create(spec)
+        done, gone, diverged = self.ask(store, spec, 3)
+        store.release([gone])
+        points = [CurvePoint(lease.trial_id, lease.token, 0, 2.0) for lease in (done, gone)]
+        infinite = CurvePoint(diverged.trial_id, diverged.token, 1, math.inf)
+        assert store.report([*points, infinite]) == 1
+        assert store.report([points[0]._replace(value=1.0)]) == 0
+        outcome = Outcome(Status.DIVERGED, 0.5, curve=Curve((0, 1), (0.5, 9.0)), reason="overflow")
+        results = [(done, Outcome(Status.COMPLETE, 1.5)), (diverged, outcome)]
+        assert store.tell(results, [points[0]._replace(step=7)]) == [True, True]
+        with plain_optuna(url) as study:
+            curves = [trial.intermediate_values for trial in study.trials[:3]]
+        assert curves == [{0: 1.0, 7: 2.0}, {}, {1: 0.5}]
 
     def test_records_return_what_was_told(self, store: Store, worker: Worker) -> None:
         """Metrics, curve, reason and cost survive, numbers that are none included."""

@@ -12,7 +12,8 @@ from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, Store, Worker
+from ecd_tune.store import Progress, ReportBuffer, Store, Worker
+from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.heartbeat import Heartbeat
@@ -54,6 +55,7 @@ class StudyWorker:
         spec: The study, with the command line's changes applied.
         stop: Polled between and during evaluations.
         on_told: Called after each tell, for a progress display.
+        checkpoints: Where runs that go step by step are saved and found again; None nowhere.
     """
 
     def __init__(
@@ -62,13 +64,16 @@ class StudyWorker:
         spec: StudySpec,
         stop: StopFlag,
         on_told: Callable[[WorkerSummary], None] = lambda summary: None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         store.heed(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         self._worker = Worker.current()
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
+        self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._streak = FailureStreak(spec.retries.stop_worker_after)
+        self._ready: set[tuple[str, Stage]] = set()
         self._searched: set[str] = set()
         self._queued: set[str] = set()
         self._order = list(spec.optimizers)
@@ -107,7 +112,7 @@ class StudyWorker:
         self._reap()
         self._sort_by_need()
         for optimizer in self._order:
-            if optimizer in self._searched:
+            if optimizer in self._searched or not self._prepare(optimizer, Stage.SEARCH):
                 continue
             leases = self._store.ask(
                 self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
@@ -128,27 +133,66 @@ class StudyWorker:
             search = self._store.trials(self._spec.key(optimizer), curves=False)
             self._store.queue(key, confirmation_items(self._spec, optimizer, search))
             self._queued.add(optimizer)
+        if not self._prepare(optimizer, Stage.CONFIRM):
+            return []
         count = _CONFIRM_BATCH if self._objectives[optimizer].batched else 1
         return self._store.claim(key, count=count, worker=self._worker)
 
+    def _prepare(self, optimizer: str, stage: Stage) -> bool:
+        """Load what the trials need, before one is in hand that a signal would have to wait for.
+
+        Returns:
+            False when there is nothing to do: then nothing is loaded.
+        """
+        if (optimizer, stage) not in self._ready:
+            if stage is Stage.SEARCH and self._search_complete(optimizer):
+                return False
+            if stage is Stage.CONFIRM and not self._progress(stage)[optimizer].waiting:
+                return False
+            self._objectives[optimizer].prepare(stage)
+            self._ready.add((optimizer, stage))
+        return True
+
     def _evaluate(self, leases: Sequence[Lease]) -> None:
         objective = self._objectives[leases[0].key.optimizer]
+        # What runs one by one is told one by one, so that a signal costs one run and not all.
+        groups = [leases] if objective.batched else [[lease] for lease in leases]
+        left = list(leases)
         try:
             with self._heartbeat.holding(leases):
-                outcomes = objective.evaluate([lease.request for lease in leases], stop=self._stop)
+                for group in groups:
+                    outcomes = self._run(objective, group)
+                    self._tell(group, outcomes)
+                    del left[: len(group)]
+                    self._streak.add(outcomes)
         except Interrupted:
-            self._store.release(leases)
-            return
+            self._store.release(left)
+        except StorageUnavailableError:
+            raise
         except BaseException:
             # What cannot even begin here may run elsewhere.
-            self._store.release(leases)
+            self._store.release(left)
             raise
-        self._tell(leases, outcomes)
-        self._streak.add(outcomes)
+
+    def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
+        requests = [lease.request for lease in leases]
+        if objective.batched:
+            return objective.evaluate(requests, stop=self._stop)
+        kept = self._checkpoints
+        slots = None if kept is None else [kept.slot(lease) for lease in leases]
+
+        def report(row: int, step: int, value: float) -> None:
+            self._reports.report(leases[row], step, value)
+
+        with self._reports.flushing():
+            return objective.evaluate(requests, stop=self._stop, checkpoints=slots, report=report)
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
-        taken = self._store.tell(list(zip(leases, outcomes, strict=True)))
+        results = list(zip(leases, outcomes, strict=True))
+        taken = self._store.tell(results, self._reports.take())
         for lease, accepted in zip(leases, taken, strict=True):
+            if accepted and self._checkpoints is not None:
+                self._checkpoints.discard(lease)
             if not accepted:
                 _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
         self._summary = replace(

@@ -87,9 +87,9 @@ def test_an_interrupted_trial_is_queued_again(
     stop = StopFlag()
     evaluate = Objective.evaluate
 
-    def interrupted(self: Objective, requests, *, stop):  # type: ignore[no-untyped-def]
+    def interrupted(self: Objective, requests, *, stop, **rest):  # type: ignore[no-untyped-def]
         stop._event.set()
-        return evaluate(self, requests, stop=stop)
+        return evaluate(self, requests, stop=stop, **rest)
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
     summary = StudyWorker(store, spec, stop).run()

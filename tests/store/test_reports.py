@@ -1,0 +1,280 @@
+"""Points of curves: quick to hand over, stored in the background, fenced like results."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.records import Curve, Lease, Outcome, RunRequest, Status, StudyKey
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import parse_study
+from ecd_tune.store import CurvePoint, ReportBuffer, Store, Worker
+from ecd_tune.testing.store import make_spec
+from ecd_tune.worker import StudyWorker
+
+LEASE = Lease(StudyKey("a", "b"), 1, 0, 1, 1, RunRequest({}, 0))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'a.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store.open(url) as store:
+        store.create(make_spec())
+        yield store
+
+
+def ask(store: Store, count: int = 1) -> list[Lease]:
+    return store.ask(make_spec(), "ecdsep", count=count, worker=Worker.current())
+
+
+def stored(url: str, number: int = 0) -> dict[int, float]:
+    study = optuna.load_study(study_name="contract/ecdsep", storage=url)
+    return study.trials[number].intermediate_values
+
+
+def point(lease: Lease, step: int, value: float) -> CurvePoint:
+    return CurvePoint(lease.trial_id, lease.token, step, value)
+
+
+class TestStored:
+    def test_a_running_trial_shows_its_points_in_optuna(self, store, url):
+        (lease,) = ask(store)
+        assert store.report([point(lease, step, step / 2) for step in range(4)]) == 0
+        assert stored(url) == {0: 0.0, 1: 0.5, 2: 1.0, 3: 1.5}
+
+    def test_numbers_that_are_not_finite_are_what_optuna_reads(self, store, url):
+        (lease,) = ask(store)
+        store.report([point(lease, 0, math.inf), point(lease, 1, -math.inf)])
+        store.report([point(lease, 2, math.nan), point(lease, 3, 1e308)])
+        values = stored(url)
+        assert (values[0], values[1], values[3]) == (math.inf, -math.inf, 1e308)
+        assert math.isnan(values[2])
+
+    def test_the_same_points_twice_are_stored_once(self, store, url):
+        (lease,) = ask(store)
+        for value in (1.0, 2.0):
+            store.report([point(lease, 0, 0.0), point(lease, 5, 9.0), point(lease, 5, value)])
+        assert stored(url) == {0: 0.0, 5: 2.0}
+
+    def test_after_the_lease_is_gone_nothing_is_stored(self, store, url):
+        gone, standing = ask(store, 2)
+        store.release([gone])
+        assert store.report([point(gone, 0, 1.0), point(standing, 0, 2.0)]) == 1
+        assert stored(url, 0) == {}
+        assert stored(url, 1) == {0: 2.0}
+
+    def test_a_token_fits_its_own_trial_only(self, store, url):
+        one, two = ask(store, 2)
+        assert store.report([CurvePoint(one.trial_id, two.token, 0, 1.0)]) == 1
+        assert stored(url) == {}
+
+    def test_a_tell_brings_the_rest(self, store, url):
+        (lease,) = ask(store)
+        store.report([point(lease, 0, 3.0)])
+        store.tell([(lease, Outcome(Status.COMPLETE, 1.0))], [point(lease, 1, 1.0)])
+        assert stored(url) == {0: 3.0, 1: 1.0}
+        assert store.report([point(lease, 2, 1.0)]) == 1
+
+    def test_a_late_tell_brings_nothing(self, store, url):
+        (lease,) = ask(store)
+        store.release([lease])
+        assert store.tell([(lease, Outcome(Status.COMPLETE, 1.0))], [point(lease, 0, 1.0)]) == [
+            False
+        ]
+        assert stored(url) == {}
+
+    @pytest.mark.parametrize("early", [True, False])
+    def test_a_diverged_trial_keeps_its_best_value_as_the_last(self, store, url, early):
+        (lease,) = ask(store)
+        points = [point(lease, 0, 1.0), point(lease, 1, 7.0)]
+        if early:
+            store.report(points)
+        outcome = Outcome(Status.DIVERGED, 1.0, curve=Curve((0, 1), (1.0, 7.0)), reason="x")
+        assert store.tell([(lease, outcome)], [] if early else points) == [True]
+        # Where samplers look for the value of a pruned trial.
+        assert stored(url) == {0: 1.0, 1: 1.0}
+
+
+class Sink:
+    """Takes points; may be away, slow or broken."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[CurvePoint]] = []
+        self.error: Exception | None = None
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+
+    def __call__(self, points):
+        self.entered.set()
+        self.open.wait()
+        if self.error is not None:
+            raise self.error
+        self.batches.append(list(points))
+        return 0
+
+    @property
+    def steps(self):
+        return [[p.step for p in batch] for batch in self.batches]
+
+
+class TestBuffer:
+    def test_a_call_costs_the_caller_less_than_a_tenth_of_a_millisecond(self, store):
+        (lease,) = ask(store)
+        buffer, times = ReportBuffer(store.report, interval=0.01), []
+        with buffer.flushing():
+            for step in range(3000):
+                began = time.perf_counter()
+                buffer.report(lease, step, 0.5)
+                times.append(time.perf_counter() - began)
+                if step % 100 == 0:
+                    time.sleep(0.005)  # so that the thread writes in between
+        times.sort()
+        assert times[int(0.99 * len(times))] <= 1e-4
+        assert len(buffer.take()) < 3000
+
+    def test_an_interval_is_one_write_for_all(self):
+        sink = Sink()
+        buffer = ReportBuffer(sink, interval=0.05)
+        with buffer.flushing():
+            for step in range(3):
+                buffer.report(LEASE, step, 0.0)
+            assert sink.entered.wait(5)
+        assert sink.steps == [[0, 1, 2]]
+        assert buffer.take() == []
+
+    def test_what_is_shorter_than_the_interval_is_left_to_the_tell(self):
+        sink = Sink()
+        buffer = ReportBuffer(sink, interval=60)
+        with buffer.flushing():
+            buffer.report(LEASE, 0, 0.5)
+        assert buffer.take() == [CurvePoint(1, 1, 0, 0.5)]
+        assert buffer.take() == sink.batches == []
+
+    def test_an_outage_blocks_nobody_and_loses_nothing(self, caplog):
+        sink = Sink()
+        sink.error = StorageUnavailableError("gone")
+        buffer = ReportBuffer(sink, interval=60)
+        with caplog.at_level(logging.WARNING):
+            for step in range(3):
+                buffer.report(LEASE, step, 0.0)
+                buffer.flush()
+        assert caplog.text.count("gone") == 1
+        sink.error = None
+        buffer.report(LEASE, 3, 0.0)
+        buffer.flush()
+        assert sink.steps == [[0, 1, 2, 3]]
+        assert (buffer.dropped, buffer.refused) == (0, 0)
+
+    def test_a_slow_database_does_not_slow_the_caller(self):
+        sink = Sink()
+        sink.open.clear()
+        buffer = ReportBuffer(sink, interval=0.001)
+        buffer.report(LEASE, 0, 0.0)
+        with buffer.flushing():
+            assert sink.entered.wait(5)
+            began = time.perf_counter()
+            for step in range(1, 100):
+                buffer.report(LEASE, step, 0.0)
+            assert time.perf_counter() - began < 0.5
+            sink.open.set()
+        assert [s for steps in sink.steps for s in steps] + [p.step for p in buffer.take()] == list(
+            range(100)
+        )
+
+    def test_the_memory_is_bounded_and_the_newest_stay(self):
+        sink = Sink()
+        sink.error = StorageUnavailableError("gone")
+        buffer = ReportBuffer(sink, interval=60, limit=10)
+        for step in range(25):
+            buffer.report(LEASE, step, 0.0)
+            if step % 7 == 0:
+                buffer.flush()
+        assert [p.step for p in buffer.take()] == list(range(15, 25))
+        assert buffer.dropped == 15
+
+    def test_what_would_fail_again_is_dropped(self, caplog):
+        sink = Sink()
+        sink.error = ValueError("a mistake")
+        buffer = ReportBuffer(sink, interval=60)
+        buffer.report(LEASE, 0, 0.0)
+        with caplog.at_level(logging.WARNING):
+            buffer.flush()
+        assert "a mistake" in caplog.text
+        assert (buffer.take(), buffer.dropped) == ([], 1)
+
+    def test_leaving_waits_for_no_database_and_forgets_the_rest(self):
+        sink = Sink()
+        sink.open.clear()
+        buffer = ReportBuffer(sink, interval=0.001)
+        buffer.report(LEASE, 0, 0.0)
+
+        def leave():
+            with buffer.flushing():
+                assert sink.entered.wait(5)
+                buffer.report(LEASE, 1, 0.0)
+                raise KeyError
+
+        began = time.monotonic()
+        with pytest.raises(KeyError):
+            leave()
+        assert time.monotonic() - began < 2
+        sink.open.set()
+        assert buffer.take() == []
+
+    def test_refused_points_are_counted(self, store, url):
+        (lease,) = ask(store)
+        buffer = ReportBuffer(store.report, interval=60)
+        buffer.report(lease, 0, 1.0)
+        store.release([lease])
+        buffer.flush()
+        assert buffer.refused == 1
+        assert stored(url) == {}
+
+
+def test_a_training_trial_costs_two_commits_and_leaves_its_curve(url):
+    spec = parse_study(
+        {
+            "name": "curves",
+            "task": {"name": "digits", "hidden": 8, "batch_size": 512},
+            "budget": {"trials": 6, "steps": 4},
+            "sampler": {"name": "random"},
+            "confirmation": {"runs": 0},
+            "optimizers": {"adam": {"space": {"lr": {"low": 1e-3, "high": 1e-2}}}},
+        }
+    )
+    commits: list[bool] = []
+
+    @sa.event.listens_for(sa.Engine, "commit")
+    def count(connection):
+        commits.append(connection.get_execution_options().get("ecd_tune_write", False))
+
+    try:
+        with Store.open(url) as store:
+            store.create(spec)
+            commits.clear()
+            StudyWorker(store, spec, StopFlag()).run()
+            writes = sum(commits)
+            records = store.trials(spec.key("adam"))
+    finally:
+        sa.event.remove(sa.Engine, "commit", count)
+    # One to ask and one to tell; one to create the study, one that finds nothing left.
+    assert 2 * 6 <= writes <= 2 * 6 + 2
+    study = optuna.load_study(study_name="curves/adam", storage=url)
+    for record, trial in zip(records, study.trials, strict=True):
+        curve = dict(zip(record.curve.steps, record.curve.values, strict=True))
+        assert len(curve) == 5
+        assert trial.intermediate_values == curve

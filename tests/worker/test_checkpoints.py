@@ -1,0 +1,349 @@
+"""Where checkpoints lie, and workers that are stopped and killed in the middle of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.artifacts import FileSystemArtifactStore
+
+from ecd_tune.objective import Objective
+from ecd_tune.records import Lease, RunCost, RunRequest, Stage, StudyKey, TrialState
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import load_study
+from ecd_tune.store import Store
+from ecd_tune.tasks.digits import DigitsProblem
+from ecd_tune.worker import (
+    ArtifactCheckpoints,
+    FolderCheckpoints,
+    StudyWorker,
+    open_checkpoints,
+)
+from ecd_tune.worker.checkpoints import default_folder
+
+
+def make_lease(seed=1, number=0, attempt=1, stage=Stage.SEARCH, optimizer="adam", **params):
+    key = StudyKey("study", optimizer, stage)
+    request = RunRequest({"lr": 0.1, "eta": 2.0, **params}, seed, stage)
+    return Lease(key, 10 + number, number, 100 + number, attempt, request)
+
+
+@pytest.fixture(params=["folder", "artifacts"])
+def make(request, tmp_path):
+    """Open the same place again and again, as several workers do."""
+    folder = tmp_path / "kept"
+
+    def make(**options):
+        if request.param == "folder":
+            return FolderCheckpoints(folder, **options)
+        folder.mkdir(exist_ok=True)
+        return ArtifactCheckpoints(FileSystemArtifactStore(folder), **options)
+
+    make.folder = folder
+    return make
+
+
+class TestPlaces:
+    def test_the_last_saved_is_loaded_by_any_worker(self, make):
+        slot = make().slot(make_lease())
+        assert slot.load() is None
+        for data in (b"one", b"two", b"three"):
+            slot.save(data)
+            assert make().slot(make_lease()).load() == data
+
+    def test_the_next_attempt_has_the_same_place_and_no_other_run_has(self, make):
+        make().slot(make_lease()).save(b"mine")
+        again = make_lease(number=7, attempt=2)
+        assert make().slot(again).load() == b"mine"
+        for other in (
+            make_lease(seed=2),
+            make_lease(lr=0.2),
+            make_lease(stage=Stage.CONFIRM),
+            make_lease(optimizer="sgd"),
+        ):
+            assert make().slot(other).load() is None
+
+    def test_a_stored_result_removes_it(self, make):
+        kept = make()
+        kept.slot(make_lease()).save(b"data")
+        kept.slot(make_lease()).save(b"data")
+        kept.discard(make_lease())
+        assert list(make.folder.iterdir()) == []
+        kept.discard(make_lease())
+
+    def test_a_worker_that_only_loaded_it_removes_it_too(self, make):
+        make().slot(make_lease()).save(b"data")
+        kept = make()
+        kept.slot(make_lease()).load()
+        kept.discard(make_lease())
+        assert list(make.folder.iterdir()) == []
+
+    def test_too_large_a_checkpoint_is_not_kept_and_said_once(self, make, caplog):
+        slot = make(max_bytes=10).slot(make_lease())
+        slot.save(b"x" * 10)
+        with caplog.at_level(logging.WARNING):
+            slot.save(b"y" * 11)
+            slot.save(b"y" * 11)
+        assert slot.load() == b"x" * 10
+        assert [r.message for r in caplog.records if "larger than 10" in r.message][1:] == []
+        assert "larger than 10" in caplog.text
+        assert make(max_bytes=9).slot(make_lease()).load() is None
+
+    def test_due_after_the_interval_and_again_after_saving(self, make):
+        slot = make(interval=0.05).slot(make_lease())
+        assert not slot.due()
+        time.sleep(0.06)
+        assert slot.due()
+        slot.save(b"data")
+        assert not slot.due()
+        assert not make().slot(make_lease()).due()
+
+    def test_a_full_disk_is_logged_and_the_last_checkpoint_stands(self, make, caplog, monkeypatch):
+        slot = make().slot(make_lease())
+        slot.save(b"good")
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr("ecd_tune.worker.checkpoints.os.fsync", full)
+            patch.setattr(FileSystemArtifactStore, "write", full)
+            slot.save(b"bad")
+        assert "No space left" in caplog.text
+        assert slot.load() == b"good"
+        slot.save(b"better")
+        assert make().slot(make_lease()).load() == b"better"
+
+    def test_a_place_that_cannot_be_reached_ends_no_run(self, tmp_path, caplog):
+        (tmp_path / "file").write_text("not a folder")
+        kept = FolderCheckpoints(tmp_path / "file" / "below")
+        slot = kept.slot(make_lease())
+        with caplog.at_level(logging.WARNING):
+            assert slot.load() is None
+            slot.save(b"data")
+        assert caplog.text.count("Not a directory") == 2
+        kept.discard(make_lease())
+
+
+class TestFolder:
+    def test_a_kill_while_writing_leaves_the_former(self, tmp_path, monkeypatch):
+        slot = FolderCheckpoints(tmp_path).slot(make_lease())
+        slot.save(b"former")
+
+        def killed(descriptor):
+            raise SystemExit
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ecd_tune.worker.checkpoints.os.fsync", killed)
+            with pytest.raises(SystemExit):
+                slot.save(b"half")
+        assert slot.load() == b"former"
+        assert len(list(tmp_path.iterdir())) == 1
+
+    def test_only_old_files_of_ours_are_tidied_away(self, tmp_path):
+        names = ["0" * 32 + ".checkpoint", "1" * 32 + ".x_1Z.part", "mine.checkpoint", "a.part"]
+        for name in names:
+            (tmp_path / name).write_bytes(b"")
+            os.utime(tmp_path / name, (0, 0))
+        fresh = tmp_path / ("2" * 32 + ".checkpoint")
+        fresh.write_bytes(b"")
+        FolderCheckpoints(tmp_path).slot(make_lease()).save(b"data")
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left >= {"mine.checkpoint", "a.part", fresh.name}
+        assert len(left) == 4
+
+    def test_nobody_else_can_look_in(self, tmp_path):
+        FolderCheckpoints(tmp_path / "a" / "b").slot(make_lease()).save(b"data")
+        assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
+
+    def test_the_folder_is_made_when_it_is_needed(self, tmp_path):
+        kept = FolderCheckpoints(tmp_path / "a")
+        kept.slot(make_lease()).load()
+        kept.discard(make_lease())
+        assert not (tmp_path / "a").exists()
+
+    def test_the_folder_by_default(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        assert default_folder() == tmp_path / "ecd_tune" / "checkpoints"
+        monkeypatch.setenv("XDG_STATE_HOME", "relative")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert default_folder() == tmp_path / ".local/state/ecd_tune/checkpoints"
+
+    def test_what_the_command_line_says(self, tmp_path):
+        assert open_checkpoints("none") is None
+        for place, folder in ((str(tmp_path), tmp_path), ("", default_folder())):
+            kept = open_checkpoints(place)
+            assert isinstance(kept, FolderCheckpoints)
+            assert kept.folder == folder
+
+
+class TestArtifacts:
+    def test_a_kill_while_writing_leaves_the_former(self, tmp_path):
+        # The local artifact store truncates a file and then fills it.
+        store = FileSystemArtifactStore(tmp_path)
+        slot = ArtifactCheckpoints(store).slot(make_lease())
+        for data in (b"one", b"two", b"three"):
+            slot.save(data)
+        newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[:8])
+        newest.write_bytes(newest.read_bytes()[:-2])
+        again = ArtifactCheckpoints(store)
+        assert again.slot(make_lease()).load() == b"two"
+        again.slot(make_lease()).save(b"four")
+        assert ArtifactCheckpoints(store).slot(make_lease()).load() == b"four"
+
+    def test_short_runs_cost_no_request(self, tmp_path):
+        class Closed(FileSystemArtifactStore):
+            def remove(self, artifact_id):
+                raise AssertionError(artifact_id)
+
+        ArtifactCheckpoints(Closed(tmp_path)).discard(make_lease())
+
+
+STUDY = """
+name = "small"
+[task]
+name = "digits"
+hidden = 8
+batch_size = 128
+[budget]
+trials = 1
+steps = {epochs}
+[sampler]
+name = "random"
+[confirmation]
+runs = 0
+[optimizers.ecdsep.space]
+lr = {{ low = 0.01, high = 0.02 }}
+eta = 2.0
+nu = 0.01
+"""
+EPOCHS, LENGTH = 300, 9
+WORKER = """
+import sys
+from pathlib import Path
+import torch
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import load_study
+from ecd_tune.store import Store
+from ecd_tune.worker import FolderCheckpoints, StudyWorker
+torch.set_num_threads(1)
+study, url, folder = sys.argv[1:]
+with StopFlag() as stop, Store.open(url) as store:
+    kept = FolderCheckpoints(Path(folder), interval=0.1)
+    StudyWorker(store, load_study(Path(study)), stop, checkpoints=kept).run()
+"""
+
+
+class Scene:
+    """A study of one long training run, a database, a folder of checkpoints."""
+
+    def __init__(self, folder):
+        self.study, self.kept = folder / "small.toml", folder / "kept"
+        self.study.write_text(STUDY.format(epochs=EPOCHS))
+        self.url = f"sqlite:///{folder / 'a.db'}"
+        self.spec = load_study(self.study)
+        self.key = self.spec.key("ecdsep")
+
+    def start(self, *command):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while not self.running():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    def running(self):
+        if not Path(self.url.removeprefix("sqlite:///")).exists():
+            return False
+        with Store.open(self.url) as store:
+            return any(progress.running for progress in store.progress("small"))
+
+    def records(self):
+        with Store.open(self.url) as store:
+            return store.trials(self.key)
+
+    def files(self):
+        return sorted(self.kept.iterdir()) if self.kept.exists() else []
+
+    def go_on(self, monkeypatch):
+        """Run a worker in this process; return the numbers of the steps that it made."""
+        steps, closure = [], DigitsProblem.closure
+        monkeypatch.setattr(
+            DigitsProblem, "closure", lambda self, step: steps.append(step) or closure(self, step)
+        )
+        with Store.open(self.url) as store:
+            kept = FolderCheckpoints(self.kept)
+            StudyWorker(store, self.spec, StopFlag(), checkpoints=kept).run()
+        monkeypatch.undo()
+        return steps
+
+    def assert_as_if_never_stopped(self):
+        lost, done = self.records()
+        assert (lost.state, lost.lost, done.state) == (TrialState.FAIL, True, TrialState.COMPLETE)
+        assert (done.params, done.seed, done.attempt) == (lost.params, lost.seed, 2)
+        request = RunRequest(done.params, done.seed)
+        (plain,) = Objective(self.spec, "ecdsep").evaluate([request])
+        plain = dataclasses.replace(plain, cost=RunCost())
+        assert (done.value, done.metrics, done.curve) == (plain.value, plain.metrics, plain.curve)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Scene(tmp_path)
+    torch.set_num_threads(threads)
+
+
+class TestWorkers:
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+    def test_a_signal_saves_the_run_and_queues_it_again(self, number, scene):
+        log = self.interrupt(scene, number)
+        states = [record.state for record in scene.records()]
+        assert states == [TrialState.FAIL, TrialState.WAITING], log
+        assert len(scene.files()) == 1
+
+    def test_the_next_worker_goes_on_where_the_last_one_stopped(self, scene, monkeypatch):
+        log = self.interrupt(scene, signal.SIGTERM)
+        steps = scene.go_on(monkeypatch)
+        assert 0 < steps[0] < EPOCHS * LENGTH, log
+        assert steps == list(range(steps[0], EPOCHS * LENGTH))
+        scene.assert_as_if_never_stopped()
+        assert scene.files() == []
+
+    def interrupt(self, scene, number):
+        command = ["worker", scene.study, "--storage", scene.url, "--checkpoints", scene.kept]
+        process = scene.start("-m", "ecd_tune", *command)
+        time.sleep(0.2)
+        began = time.monotonic()
+        process.send_signal(number)
+        _, log = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2, log
+        assert process.returncode == 128 + number, log
+        return log
+
+    def test_after_a_kill_the_last_checkpoint_is_used(self, scene, monkeypatch):
+        process = scene.start("-c", WORKER, scene.study, scene.url, scene.kept)
+        deadline = time.monotonic() + 60
+        while not [path for path in scene.files() if path.suffix == ".checkpoint"]:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        steps = scene.go_on(monkeypatch)
+        assert 0 < steps[0] < EPOCHS * LENGTH
+        scene.assert_as_if_never_stopped()
+        assert [path for path in scene.files() if path.suffix == ".checkpoint"] == []
