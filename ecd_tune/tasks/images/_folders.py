@@ -8,6 +8,7 @@ the order in which threads finish.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,34 +23,35 @@ from ecd_tune.errors import TaskError
 from ecd_tune.tasks.images._decode import Pixels, open_rgb
 from ecd_tune.tasks.images._parts import Pending
 
-__all__ = ["FolderPart", "centre_crop", "choose_box", "list_folder"]
+__all__ = ["FolderPart", "centre_crop", "choose_box", "class_names", "list_folder"]
 
 Box = tuple[int, int, int, int]
 
-_ENDINGS = {".jpeg", ".jpg", ".png"}
+_ENDINGS = (".jpeg", ".jpg", ".png")
 _AREA = (0.08, 1.0)
 _LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
 _TRIES = 10
 _AHEAD = 2
 
 
-def list_folder(folder: Path) -> tuple[list[Path], list[int]]:
+def list_folder(folder: Path) -> tuple[list[str], list[int]]:
     """List the images of one part; classes are numbered in the order of their folders' names.
 
     Args:
         folder: Holds one folder a class.
 
     Returns:
-        Files, and the class of each.
+        Files below ``folder`` (as text: a million paths would fill memory), and their classes.
 
     Raises:
         TaskError: There is no image below it.
     """
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    files, labels = [], []
-    for label, entry in enumerate(classes):
-        found = sorted(file for file in entry.iterdir() if file.suffix.lower() in _ENDINGS)
-        files += found
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(class_names(folder)):
+        with os.scandir(folder / name) as entries:
+            found = sorted(e.name for e in entries if e.name.lower().endswith(_ENDINGS))
+        files += [f"{name}/{file}" for file in found]
         labels += [label] * len(found)
     if not files:
         raise TaskError(
@@ -59,11 +61,17 @@ def list_folder(folder: Path) -> tuple[list[Path], list[int]]:
     return files, labels
 
 
+def class_names(folder: Path) -> list[str]:
+    """Return the names of the folders in ``folder``, sorted."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
 class FolderPart:
     """Images that are read from their files each time.
 
     Args:
-        files: The files.
+        folder: Where they lie.
+        files: Their names below it.
         labels: The class of each.
         size: Side of what the network sees, in pixels.
         threads: How many decode at a time; all parts of a process share them.
@@ -72,14 +80,14 @@ class FolderPart:
     ahead = _AHEAD
 
     def __init__(
-        self, files: Sequence[Path], labels: Sequence[int], size: int, threads: int
+        self, folder: Path, files: Sequence[str], labels: Sequence[int], size: int, threads: int
     ) -> None:
-        self._files, self._size, self._threads = files, size, threads
+        self._folder, self._files, self._size, self._threads = folder, files, size, threads
         self.labels = torch.tensor(labels, dtype=torch.int64)
 
     def begin(self, rows: Tensor, generator: torch.Generator | None) -> Pending:
         """Hand a batch to the threads."""
-        files = [self._files[row] for row in rows.tolist()]
+        files = [self._folder / self._files[row] for row in rows.tolist()]
         # Per image: tries of an area and a ratio, then the place, and whether it is mirrored.
         draws: list[Pixels] | list[None] = [None] * len(files)
         if generator is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +20,9 @@ from ecd_tune.tasks.data import ROOT_VARIABLE, Layout, data_root, find_layout
 from ecd_tune.tasks.definitions import check_options
 from ecd_tune.tasks.images import _cifar, _tiny
 from ecd_tune.tasks.images._cache import Decoded, decoded
-from ecd_tune.tasks.images._folders import FolderPart, list_folder
+from ecd_tune.tasks.images._folders import FolderPart, class_names, list_folder
 from ecd_tune.tasks.images._parts import CachedPart, Part
-from ecd_tune.tasks.images._split import carve, first_of_each_class
+from ecd_tune.tasks.images._split import Rows, carve, first_of_each_class
 from ecd_tune.tasks.images._weights import load_weights, read_torchvision, read_weights
 from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet, build_model
@@ -143,29 +144,23 @@ def make_imagenet1k(**options: Scalar) -> ImageTask:
     """
     chosen = check_options(IMAGE_DEFS["imagenet1k"], options)
     folder = _find_folder(str(chosen["folder"]))
-    files, labels = list_folder(folder / "train")
-    # As rows of a table, so that what is carved out of it needs no pixels.
-    classes = torch.tensor(labels).numpy()
-    kept = first_of_each_class(classes, int(chosen["subset"]))
-    train, val = carve(
-        classes[kept], int(chosen["split_seed"]), per_class=int(chosen["val_per_class"])
-    )
+    files, classes = _list_part(folder / "train", int(chosen["subset"]))
+    split_seed, per_class = int(chosen["split_seed"]), int(chosen["val_per_class"])
+    train, val = carve(classes, split_seed, per_class=per_class)
     shape = (int(chosen["image_size"]), int(chosen["threads"]))
 
-    def part(rows: Any) -> FolderPart:
-        return FolderPart([files[row] for row in rows], classes[rows].tolist(), *shape)
+    def part(rows: Rows) -> FolderPart:
+        names = [files[row] for row in rows]
+        return FolderPart(folder / "train", names, classes[rows].tolist(), *shape)
 
     def test() -> FolderPart:
-        held_files, held_labels = list_folder(folder / "val")
-        rows = first_of_each_class(torch.tensor(held_labels).numpy(), int(chosen["subset"]))
-        return FolderPart(
-            [held_files[row] for row in rows], [held_labels[row] for row in rows], *shape
-        )
+        held, labels = _list_part(folder / "val", int(chosen["subset"]))
+        return FolderPart(folder / "val", held, labels.tolist(), *shape)
 
     return ImageTask(
-        partial(ResNet18, max(labels) + 1, width=int(chosen["width"])),
+        partial(ResNet18, int(classes.max()) + 1, width=int(chosen["width"])),
         _weights(str(chosen["weights"])),
-        {"train": part(kept[train]), "val": part(kept[val])},
+        {"train": part(train), "val": part(val)},
         test,
         _recipe(chosen, _IMAGENET),
         str(chosen["weights"]),
@@ -184,6 +179,13 @@ def _make_official_cifar(name: str, chosen: Mapping[str, Any], classes: int) -> 
         )
 
     return _assemble(name, chosen, partial(read, "train"), partial(read, "test"), classes)
+
+
+def _list_part(folder: Path, subset: int) -> tuple[list[str], Rows]:
+    files, labels = list_folder(folder)
+    classes = np.array(labels)
+    rows = first_of_each_class(classes, subset)
+    return [files[row] for row in rows], classes[rows]
 
 
 def _assemble(
@@ -271,5 +273,12 @@ def _find_folder(name: str) -> Path:
         raise TaskError(
             f"imagenet1k: no folders train and val in {folder}; set {ROOT_VARIABLE} to the data "
             'root, or folder = "/path/of/imagenet"'
+        )
+    names = [set(class_names(folder / part)) for part in ("train", "val")]
+    if different := sorted(names[0] ^ names[1]):
+        # Classes are numbered by their order: one that is missing would shift all others.
+        raise TaskError(
+            f"imagenet1k: train and val in {folder} are not of the same classes; "
+            f"{len(different)} are in one of them only, the first is {different[0]}"
         )
     return folder

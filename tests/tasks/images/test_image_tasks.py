@@ -14,6 +14,7 @@ from ecd_tune.tasks.images.tasks import (
     make_tiny_imagenet,
 )
 from ecd_tune.testing.task import TaskContract
+from tests.tasks.images.made import write_imagenet
 
 
 class TestCifar10(TaskContract):
@@ -80,6 +81,24 @@ def test_subset_limits_each_part_to_so_many_of_each_class():
 def test_what_is_missing_is_named(make, options, message):
     with pytest.raises(TaskError, match=message):
         make(**options).build(0, Stage.SEARCH)
+
+
+def test_folders_of_different_classes_are_refused(tmp_path):
+    write_imagenet(tmp_path / "imagenet")
+    (tmp_path / "imagenet/val/n01").rename(tmp_path / "imagenet/val/n07")
+    with pytest.raises(TaskError, match="2 are in one of them only, the first is n01"):
+        make_imagenet1k(folder=str(tmp_path / "imagenet"))
+
+
+def test_imagenet_classes_are_numbered_by_name_in_both_parts(places):
+    task = make_imagenet1k(width=4, val_per_class=2, weights="", image_size=64)
+    problem = task.build(0, Stage.CONFIRM)
+    for split, folder, count in (("train", "train", 6), ("val", "train", 2), ("test", "val", 3)):
+        part = problem._parts[split]
+        assert part.labels.bincount().tolist() == [count] * 3
+        for file, label in zip(part._files, part.labels.tolist(), strict=True):
+            assert file.split("/")[0] == ("n01", "n02", "n03")[label]
+            assert (places / "imagenet" / folder / file).is_file()
 
 
 def test_pretrained_resnet20_reaches_its_accuracy_on_500_jpeg_images(stand_ins):

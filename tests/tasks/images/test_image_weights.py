@@ -65,7 +65,12 @@ def test_files_that_would_run_code_are_refused(tmp_path):
 def test_damaged_files_are_refused(tmp_path, name):
     SAVE[name](tmp_path / name)
     whole = (tmp_path / name).read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"nothing of the kind", pickle.dumps([1], protocol=2)):
+    for damaged in (
+        whole[: len(whole) // 2],
+        b"",
+        b"nothing of the kind",
+        pickle.dumps([1], protocol=2),
+    ):
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(TaskError, match="cannot be read as weights"):
             read_weights(tmp_path / name)
