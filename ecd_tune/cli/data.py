@@ -11,12 +11,13 @@ import typer
 from ecd_tune.errors import TaskError, UnknownNameError
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.data_sets import DataSet
+from ecd_tune.tasks.glue.data_sets import GLUE_DATA
 from ecd_tune.tasks.graphs.data_sets import GRAPH_DATA
 from ecd_tune.tasks.images.definitions import IMAGE_DATA
 
 __all__ = ["DATA_SETS", "data"]
 
-DATA_SETS: dict[str, DataSet] = {**IMAGE_DATA, **GRAPH_DATA}
+DATA_SETS: dict[str, DataSet] = {**IMAGE_DATA, **GRAPH_DATA, **GLUE_DATA}
 """All data sets by name."""
 
 data = typer.Typer(

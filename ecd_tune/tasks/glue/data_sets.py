@@ -1,0 +1,34 @@
+"""The files of the GLUE tasks, and where they come from; imports no torch."""
+
+from __future__ import annotations
+
+from ecd_tune.tasks.data import Layout
+from ecd_tune.tasks.data_sets import DataSet
+from ecd_tune.tasks.glue.layouts import GLUE, layouts_of
+
+__all__ = ["GLUE_DATA"]
+
+_TERMS = "each task has terms of its own: see gluebenchmark.com and the papers it names"
+
+
+def _data_set(task: str) -> DataSet:
+    return DataSet(task.replace("_", "-"), (task,), layouts_of(GLUE[task]), _TERMS)
+
+
+_VOCABULARY = DataSet(
+    "bert-vocabulary",
+    tuple(GLUE),
+    (
+        Layout(
+            "vocabulary",
+            ("text/bert-base-uncased-vocab.txt",),
+            "vocab.txt of bert-base-uncased, 30,522 lines",
+        ),
+    ),
+    "Apache 2.0",
+)
+
+GLUE_DATA: dict[str, DataSet] = {
+    data_set.name: data_set for data_set in (*map(_data_set, GLUE), _VOCABULARY)
+}
+"""The data sets of the GLUE tasks by name."""
