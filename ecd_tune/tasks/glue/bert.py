@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ecd_tune.errors import TaskError
+from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks.data import Layout, find_layout
 
 __all__ = ["TINY", "build_classifier", "load_tokenizer", "noise_from"]
@@ -80,19 +81,23 @@ def build_classifier(model: str, outputs: int, start: torch.Generator) -> torch.
 
 
 @contextmanager
-def noise_from(generator: torch.Generator) -> Iterator[None]:
+def noise_from(generator: torch.Generator, device: torch.device = CPU) -> Iterator[None]:
     """Let torch's global random numbers follow a seed for a while, and go on as before.
 
     ``transformers`` draws initial weights and dropout from them.
 
     Args:
         generator: Its seed is taken.
+        device: A GPU whose numbers follow it too.
 
     Yields:
         Nothing.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(generator.initial_seed())
+    seed, gpu = generator.initial_seed(), device.type == "cuda"
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.manual_seed(seed)
         yield
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
+from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import build_classifier, noise_from
@@ -36,7 +37,8 @@ class GlueProblem:
     def __init__(self, task: Classification, parts: Mapping[Split, Encoded], seed: int) -> None:
         self._task, self._parts, self._seed = task, parts, seed
         self.metric: str | None = task.metric
-        self._network = build_classifier(task.model, task.outputs, stream(seed, "init"))
+        network = build_classifier(task.model, task.outputs, stream(seed, "init"))
+        self._network = network.to(task.device)
         self.parameters: list[Tensor] = list(self._network.parameters())
         self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
         self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
@@ -47,8 +49,9 @@ class GlueProblem:
             parameter.grad = None
         rows, train = self._rows(step), self._parts["train"]
         self._network.train()
-        with torch.enable_grad(), noise_from(stream(self._seed, "dropout", step)):
-            loss = _loss(self._network(**train.batch(rows)).logits, train.labels[rows])
+        noise = noise_from(stream(self._seed, "dropout", step), self._task.device)
+        with torch.enable_grad(), noise:
+            loss = _loss(self._logits(train, rows), train.labels[rows].to(self._task.device))
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -86,8 +89,13 @@ class GlueProblem:
         outputs = torch.empty(len(part), self._task.outputs)
         # Rows of like length together: less padding.
         for rows in torch.split(part.lengths.argsort(stable=True), _EVALUATE):
-            outputs[rows] = self._network(**part.batch(rows)).logits
+            outputs[rows] = self._logits(part, rows).cpu()
         return outputs
+
+    def _logits(self, part: Encoded, rows: Tensor) -> Tensor:
+        batch = {name: x.to(self._task.device) for name, x in part.batch(rows).items()}
+        logits: Tensor = self._network(**batch).logits
+        return logits
 
     def _rows(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.steps_per_epoch)
@@ -109,6 +117,7 @@ class Classification:
         outputs: Classes, or 1 for a number.
         metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
+        device: Where the network lies; the data stays on the CPU.
     """
 
     name: str
@@ -117,6 +126,7 @@ class Classification:
     outputs: int
     metric: str
     batch_size: int
+    device: torch.device = CPU
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
         """Make a network; only in the confirmation does it hold the test rows."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar
+from ecd_tune.tasks._device import choose_device
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root, find_layout
 from ecd_tune.tasks.definitions import check_options
@@ -79,6 +80,7 @@ def _make(name: str, **options: Scalar) -> Classification:
         outputs=GLUE[name].outputs,
         metric=GLUE[name].metric,
         batch_size=int(chosen["batch_size"]),
+        device=choose_device(str(chosen["device"])),
     )
 
 

@@ -9,6 +9,12 @@ __all__ = ["GRAPH_DEFS"]
 
 _HIDDEN = Option(int, 256, "width of the two hidden layers", low=1)
 _DROPOUT = Option(float, 0.5, "dropout after each hidden layer, in [0, 1)", low=0)
+_DEVICE = Option(
+    str,
+    "auto",
+    "where the network lies; auto: a GPU where there is one",
+    choices=("auto", "cpu", "cuda"),
+)
 _SPLIT_SEED = Option(int, 0, "fixes which nodes train, validate and test (60/20/20)", low=0)
 _SPLIT = Option(
     str,
@@ -33,7 +39,7 @@ def _define(
         metric=f"best {metric[1]} over the epochs",
         direction=Direction.MAXIMIZE,
         budget_unit="epochs",
-        options=options,
+        options={**options, "device": _DEVICE},
         confirm_metric=f"test_{metric[0]}",
         source=source,
     )

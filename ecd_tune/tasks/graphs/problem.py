@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
+from ecd_tune.tasks._device import on_device
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
@@ -53,7 +54,7 @@ class GraphProblem:
         self._task, self._parts, self._seed = task, parts, seed
         self.metric: str | None = task.metric
         start = stream(seed, "init")
-        self._network = Sage(task.widths, task.normalise, task.dropout, start)
+        self._network = Sage(task.widths, task.normalise, task.dropout, start, task.device)
         self.parameters = self._network.parameters
 
     def closure(self, step: int) -> Tensor:
@@ -62,7 +63,8 @@ class GraphProblem:
             parameter.grad = None
         part = self._parts["train"]
         with torch.enable_grad():
-            outputs = self._forward(stream(self._seed, "dropout", step))
+            noise = on_device(stream(self._seed, "dropout", step), self._task.device)
+            outputs = self._forward(noise)
             loss = _loss(outputs[part.nodes], part.labels)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -86,6 +88,15 @@ class GraphProblem:
             return {"roc_auc": mean_roc_auc(part.labels, outputs), "loss": loss}
         hits = (outputs.argmax(1) == part.labels).double().mean()
         return {"accuracy": float(hits), "loss": loss}
+
+    @torch.no_grad()
+    def renew_statistics(self) -> None:
+        """Recompute the running statistics for the present parameters, by one training pass.
+
+        For parameters that no step has led to: averaged ones, or earlier ones put back.
+        """
+        noise = on_device(stream(self._seed, "statistics"), self._task.device)
+        self._network(self._task.features, self._task.mean, noise, momentum=1.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the running statistics of the batch normalisation."""
@@ -121,6 +132,7 @@ class GraphTask:
         widths: Layer widths from input to output.
         normalise: Batch normalisation.
         dropout: Probability of dropout.
+        device: Where network, features and parts lie.
     """
 
     name: str
@@ -130,6 +142,7 @@ class GraphTask:
     widths: tuple[int, ...]
     normalise: bool
     dropout: float
+    device: torch.device
 
     @property
     def metric(self) -> str:
@@ -159,7 +172,7 @@ def mean_roc_auc(truth: Tensor, scores: Tensor) -> float:
     """
     if not scores.isfinite().all():
         return math.nan
-    y, x = truth.numpy(), scores.numpy()
+    y, x = truth.cpu().numpy(), scores.cpu().numpy()
     both = np.flatnonzero((y.min(0) == 0) & (y.max(0) == 1))
     if len(both) == 0:
         raise TaskError("no label occurs with both values, so there is no ROC curve; split anew")

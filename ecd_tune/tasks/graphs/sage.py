@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import batch_norm, linear
 
+from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks.graphs.graph import Sparse
 
 __all__ = ["Sage", "SparseMatrix", "average_neighbours"]
@@ -26,11 +27,13 @@ class SparseMatrix:
 
     Args:
         matrix: SciPy CSR matrix, shape ``[N, M]``.
+        device: Where it is needed.
     """
 
-    def __init__(self, matrix: Sparse) -> None:
+    def __init__(self, matrix: Sparse, device: torch.device = CPU) -> None:
         self.shape = matrix.shape
-        self._matrix, self._transposed = _to_torch(matrix), _to_torch(matrix.T.tocsr())
+        self._matrix = _to_torch(matrix).to(device)
+        self._transposed = _to_torch(matrix.T.tocsr()).to(device)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         product: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
@@ -63,11 +66,12 @@ def _to_torch(matrix: Sparse) -> Tensor:
         )
 
 
-def average_neighbours(adjacency: Sparse) -> SparseMatrix:
+def average_neighbours(adjacency: Sparse, device: torch.device = CPU) -> SparseMatrix:
     """Return the matrix that gives each node the mean over its neighbours.
 
     Args:
         adjacency: Shape ``[N, N]``, entries 1.
+        device: Where it is needed.
 
     Returns:
         Rows that sum to 1; a node without neighbours has a row of zeros.
@@ -75,7 +79,7 @@ def average_neighbours(adjacency: Sparse) -> SparseMatrix:
     degrees = np.diff(adjacency.indptr)
     weights = np.repeat(1 / np.maximum(degrees, 1), degrees).astype(np.float32)
     parts = (weights, adjacency.indices, adjacency.indptr)
-    return SparseMatrix(sparse.csr_array(parts, shape=adjacency.shape))
+    return SparseMatrix(sparse.csr_array(parts, shape=adjacency.shape), device)
 
 
 @dataclass
@@ -85,8 +89,8 @@ class _Norm:
     mean: Tensor
     variance: Tensor
 
-    def __call__(self, x: Tensor, training: bool) -> Tensor:
-        return batch_norm(x, self.mean, self.variance, self.weight, self.bias, training)
+    def __call__(self, x: Tensor, training: bool, momentum: float) -> Tensor:
+        return batch_norm(x, self.mean, self.variance, self.weight, self.bias, training, momentum)
 
 
 @dataclass
@@ -112,13 +116,16 @@ class Sage:
         widths: From input to output, for example ``(128, 256, 256, 40)``.
         normalise: Batch normalisation after each hidden layer.
         dropout: Probability that an entry of a hidden layer is set to 0 in training.
-        generator: Draws the initial weights, U(±1/√fan_in) as torch does.
+        generator: Draws the initial weights, U(±1/√fan_in) as torch does; on the CPU, so that
+            they are the same on every device.
+        device: Where the network lies.
     """
 
     widths: tuple[int, ...]
     normalise: bool
     dropout: float
     generator: torch.Generator
+    device: torch.device = CPU
     layers: list[_Layer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,15 +149,20 @@ class Sage:
         return [tensor for norm in norms for tensor in (norm.mean, norm.variance)]
 
     def __call__(
-        self, x: Tensor | SparseMatrix, mean: SparseMatrix, noise: torch.Generator | None = None
+        self,
+        x: Tensor | SparseMatrix,
+        mean: SparseMatrix,
+        noise: torch.Generator | None = None,
+        momentum: float = 0.1,
     ) -> Tensor:
         """Compute the outputs of all nodes.
 
         Args:
             x: Features, shape ``[N, widths[0]]``.
             mean: See :func:`average_neighbours`.
-            noise: Draws the dropout; given in training only. It also decides whether batch
-                statistics are used and remembered (given) or the running ones (None).
+            noise: Draws the dropout, on ``device``; given in training only. With it batch
+                statistics are used and remembered, without it the running ones are used.
+            momentum: Weight of the batch statistics in the running ones.
 
         Returns:
             Shape ``[N, widths[-1]]``.
@@ -158,7 +170,7 @@ class Sage:
         for layer in self.layers[:-1]:
             hidden = layer(x, mean)
             if layer.norm is not None:
-                hidden = layer.norm(hidden, noise is not None)
+                hidden = layer.norm(hidden, noise is not None, momentum)
             x = hidden.relu()
             if noise is not None and self.dropout > 0:
                 keep = 1 - self.dropout
@@ -170,13 +182,17 @@ class Sage:
         bound = width_in**-0.5
         shapes = ((width_out, width_in), (width_out,), (width_out, width_in))
         neighbour, bias, root = (
-            torch.empty(shape).uniform_(-bound, bound, generator=self.generator).requires_grad_()
+            torch.empty(shape)
+            .uniform_(-bound, bound, generator=self.generator)
+            .to(self.device)
+            .requires_grad_()
             for shape in shapes
         )
-        norm = _make_norm(width_out) if normalise else None
+        norm = _make_norm(width_out, self.device) if normalise else None
         return _Layer(neighbour, bias, root, norm)
 
 
-def _make_norm(width: int) -> _Norm:
-    weight, bias = torch.ones(width).requires_grad_(), torch.zeros(width).requires_grad_()
-    return _Norm(weight, bias, torch.zeros(width), torch.ones(width))
+def _make_norm(width: int, device: torch.device) -> _Norm:
+    weight, variance = (torch.ones(width, device=device) for _ in range(2))
+    bias, mean = (torch.zeros(width, device=device) for _ in range(2))
+    return _Norm(weight.requires_grad_(), bias.requires_grad_(), mean, variance)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar
+from ecd_tune.tasks._device import choose_device
+from ecd_tune.tasks._strata import Rows
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
@@ -55,18 +56,24 @@ def load_graph(name: str) -> Graph:
     Returns:
         The graph.
     """
-    return _load(name, data_root())[0]
+    return _load(name, data_root())
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, root: Path | None) -> tuple[Graph, SparseMatrix, Tensor | SparseMatrix]:
+def _load(name: str, root: Path | None) -> Graph:
     # By root too: the reader looks it up itself, and tests change it.
-    graph = _READERS[name]()
-    return graph, average_neighbours(graph.adjacency), _prepare(graph.features)
+    return _READERS[name]()
 
 
-def _prepare(features: Any) -> Tensor | SparseMatrix:
-    return SparseMatrix(features) if hasattr(features, "indptr") else torch.from_numpy(features)
+@lru_cache(maxsize=2)
+def _prepare(
+    name: str, root: Path | None, device: torch.device
+) -> tuple[SparseMatrix, Tensor | SparseMatrix]:
+    graph = _load(name, root)
+    mean, features = average_neighbours(graph.adjacency, device), graph.features
+    if hasattr(features, "indptr"):
+        return mean, SparseMatrix(features, device)
+    return mean, torch.from_numpy(features).to(device)
 
 
 def _make(name: str, **options: Scalar) -> GraphTask:
@@ -74,25 +81,35 @@ def _make(name: str, **options: Scalar) -> GraphTask:
     dropout = float(chosen.get("dropout", 0.0))
     if dropout >= 1:
         raise TaskError(f"{name}: dropout = {dropout} must be below 1")
-    graph, mean, features = _load(name, data_root())
+    device, graph = choose_device(str(chosen["device"])), load_graph(name)
+    mean, features = _prepare(name, data_root(), device)
+    rows = _choose_rows(graph, chosen.get("split") == "random", int(chosen.get("split_seed", 0)))
     hidden = int(chosen["hidden"])
     return GraphTask(
         name=name,
         mean=mean,
         features=features,
-        parts=_split(graph, chosen.get("split") == "random", int(chosen.get("split_seed", 0))),
+        parts=_label(graph, rows, device),
         widths=(features.shape[1], hidden, hidden, graph.outputs),
         normalise="dropout" in chosen,
         dropout=dropout,
+        device=device,
     )
 
 
-def _split(graph: Graph, anew: bool, split_seed: int) -> dict[Split, NodePart]:
-    shipped = None if anew else graph.parts
-    rows = split_labelled(graph, split_seed) if shipped is None else shipped
+def _choose_rows(graph: Graph, anew: bool, split_seed: int) -> Mapping[str, Rows]:
+    if graph.parts is not None and not anew:
+        return graph.parts
+    return split_labelled(graph, split_seed)
+
+
+def _label(graph: Graph, rows: Mapping[str, Rows], device: torch.device) -> dict[Split, NodePart]:
     labels = torch.from_numpy(graph.labels)
     nodes = {name: torch.from_numpy(rows[name]) for name in _SPLITS}
-    return {name: NodePart(chosen, labels[chosen]) for name, chosen in nodes.items()}
+    return {
+        name: NodePart(chosen.to(device), labels[chosen].to(device))
+        for name, chosen in nodes.items()
+    }
 
 
 make_ogbn_arxiv = partial(_make, "ogbn_arxiv")

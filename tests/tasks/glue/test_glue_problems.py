@@ -1,6 +1,7 @@
 """The BERT classifier: its size, its tokens, its noise, and what a run may see."""
 
 import builtins
+import dataclasses
 from typing import ClassVar
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_training_learns():
     before = problem.evaluate("train")["loss"]
     train(problem, optimizer, range(12))
     assert problem.evaluate("train")["loss"] < 0.7 * before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
+def test_a_gpu_runs_it_and_dropout_follows_the_step():
+    problem = dataclasses.replace(toy(), device=torch.device("cuda")).build(0, Stage.SEARCH)
+    problem._rows = lambda step: torch.tensor([0, 1])
+    first, second, again = (problem.closure(step) for step in (0, 1, 0))
+    assert first == pytest.approx(float(again), rel=1e-5)
+    assert abs(float(first - second)) > 1e-4
+    assert problem.evaluate("val")["loss"] > 0
 
 
 def train(problem, optimizer, steps):

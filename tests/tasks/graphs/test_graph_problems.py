@@ -180,10 +180,53 @@ def test_a_run_resumed_halfway_ends_the_same():
 
 
 @needs_data
+def test_renewed_statistics_are_those_of_the_present_parameters():
+    moved, fresh = (make("cora", hidden=8).build(0, Stage.SEARCH) for _ in range(2))
+    initial = [p.detach().clone() for p in moved.parameters]
+    train(moved, torch.optim.Adam(moved.parameters, lr=0.1), range(5))
+    with torch.no_grad():
+        for own, value in zip(moved.parameters, initial, strict=True):
+            own.copy_(value)
+    assert moved.evaluate("val") != fresh.evaluate("val")
+    for problem in (moved, fresh):
+        problem.renew_statistics()
+    assert moved.evaluate("val") == fresh.evaluate("val")
+    # Without dropout in the way: what the first normalisation lets through has mean 0.
+    first = fresh._network.layers[0]
+    hidden = first(fresh._task.features, fresh._task.mean)
+    torch.testing.assert_close(first.norm.mean, hidden.mean(0).detach())
+    torch.testing.assert_close(first.norm.variance, hidden.var(0).detach())
+
+
+@needs_data
 def test_state_of_another_shape_is_refused():
     small, large = (make("cora", hidden=h).build(0, Stage.SEARCH) for h in (4, 8))
     with pytest.raises(ValueError, match="saved"):
         small.load_state_dict(large.state_dict())
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
+
+
+@needs_data
+@pytest.mark.gpu
+@needs_gpu
+def test_a_gpu_computes_the_same_loss():
+    losses = []
+    for device in ("cpu", "cuda"):
+        problem = make("cora", device=device, dropout=0.0).build(0, Stage.SEARCH)
+        losses.append(float(problem.closure(0)))
+        assert problem.parameters[0].grad.device.type == device
+        assert problem.evaluate("val")["accuracy"] > 0
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@needs_data
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error():
+    assert make("cora", device="auto").device.type == "cpu"
+    with pytest.raises(TaskError, match="no GPU"):
+        make("cora", device="cuda")
 
 
 @needs_data
