@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 DEMO   := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint install figures clean
+.PHONY: help demo test test-slow lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ lint: install ## Style, types and layers
 	$(BIN)/lint-imports
 
 install: $(VENV)/.dev ## Make .venv with all that the tests need
+
+docs: install ## Make the pages that are made from the code
+	$(BIN)/ecd-tune tasks --markdown > docs/tasks.md
 
 figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo

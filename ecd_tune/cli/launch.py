@@ -11,6 +11,7 @@ from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Optimizers,
     Seed,
+    Smoke,
     Storage,
     StudyName,
     Trials,
@@ -43,6 +44,7 @@ def launch(
     trials: Trials = None,
     optimizers: Optimizers = None,
     seed: Seed = None,
+    smoke: Smoke = False,
     logs: Annotated[
         Path | None, typer.Option(help="Folder of the workers' logs. [default: logs/STUDY]")
     ] = None,
@@ -55,7 +57,7 @@ def launch(
     from ecd_tune.launch import find_gpus, plan_placements, usable_cores
     from ecd_tune.signals import StopFlag
 
-    spec = resolve_study(study, trials, seed, optimizers)
+    spec = resolve_study(study, trials, seed, optimizers, smoke)
     placements = plan_placements(
         workers,
         find_gpus(),
@@ -64,7 +66,7 @@ def launch(
         workers_per_gpu=workers_per_gpu,
         cores_per_worker=cores_per_worker,
     )
-    arguments = study_arguments(study, trials, seed, optimizers)
+    arguments = study_arguments(study, trials, seed, optimizers, smoke)
     folder = logs or Path("logs") / spec.name
     with StopFlag() as stop:
         views = run_workers(spec, arguments, placements, storage, folder, max_restarts, stop)

@@ -18,6 +18,7 @@ from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
 from ecd_tune.cli.studies import show, studies, validate
+from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.worker import worker
 from ecd_tune.errors import EcdTuneError
 
@@ -43,6 +44,7 @@ for command in (
     report,
     dashboard,
     studies,
+    tasks,
     show,
     validate,
     reap,

@@ -15,6 +15,7 @@ __all__ = [
     "Out",
     "Optimizers",
     "Seed",
+    "Smoke",
     "Storage",
     "StudyName",
     "Trials",
@@ -82,11 +83,20 @@ Out = Annotated[
 ]
 
 
+Smoke = Annotated[
+    bool,
+    typer.Option(
+        "--smoke", help="The study's short form, on a stand-in where its data are not to be had."
+    ),
+]
+
+
 def resolve_study(
     name: str,
     trials: int | None = None,
     seed: int | None = None,
     optimizers: str | None = None,
+    smoke: bool = False,
 ) -> StudySpec:
     """Load a study and apply what the command line changes.
 
@@ -95,6 +105,7 @@ def resolve_study(
         trials: Replaces the file's budget.
         seed: Replaces the file's seed.
         optimizers: Comma-separated keys to keep.
+        smoke: Take the study's smoke form.
 
     Returns:
         The study.
@@ -102,7 +113,7 @@ def resolve_study(
     Raises:
         SpecError: ``optimizers`` names one that the study does not have.
     """
-    spec = load_study(find_study(name))
+    spec = load_study(find_study(name), smoke)
     keys = None
     if optimizers is not None:
         keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
@@ -116,10 +127,14 @@ def resolve_study(
 
 
 def study_arguments(
-    name: str, trials: int | None, seed: int | None, optimizers: str | None
+    name: str,
+    trials: int | None,
+    seed: int | None,
+    optimizers: str | None,
+    smoke: bool,
 ) -> list[str]:
     """Write the same study and changes as arguments of another ``ecd-tune`` command."""
-    arguments = [name]
+    arguments = [name, *["--smoke"] * smoke]
     for option, value in (("--trials", trials), ("--seed", seed), ("--optimizers", optimizers)):
         if value is not None:
             arguments += [option, str(value)]

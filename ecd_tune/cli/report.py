@@ -12,6 +12,7 @@ from ecd_tune.cli.options import (
     Optimizers,
     Out,
     Seed,
+    Smoke,
     Storage,
     StudyName,
     Trials,
@@ -35,13 +36,14 @@ def report(
     optimizers: Optimizers = None,
     trials: Trials = None,
     seed: Seed = None,
+    smoke: Smoke = False,
 ) -> None:
     """Write the report of a study, finished or not, as Markdown, HTML, CSV and JSON."""
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in FORMATS]
     if unknown or not formats:
         raise SpecError(f"--format {format}: allowed: {', '.join(FORMATS)}, comma-separated")
-    spec = resolve_study(study, trials, seed, optimizers)
+    spec = resolve_study(study, trials, seed, optimizers, smoke)
     for path in write_study_report(spec, storage, out or Path("reports") / spec.name, formats):
         typer.echo(str(path))
 

@@ -13,6 +13,7 @@ from ecd_tune.cli.options import (
     Optimizers,
     Out,
     Seed,
+    Smoke,
     Storage,
     StudyName,
     Trials,
@@ -34,6 +35,7 @@ def run(
     trials: Trials = None,
     optimizers: Optimizers = None,
     seed: Seed = None,
+    smoke: Smoke = False,
     out: Out = None,
 ) -> None:
     """Run a study from its file to its report; run it again to go on where it stopped.
@@ -45,9 +47,9 @@ def run(
     from ecd_tune.launch import plan_placements
     from ecd_tune.signals import StopFlag
 
-    spec = resolve_study(study, trials, seed, optimizers)
+    spec = resolve_study(study, trials, seed, optimizers, smoke)
     folder = out or Path("reports") / spec.name
-    arguments = study_arguments(study, trials, seed, optimizers)
+    arguments = study_arguments(study, trials, seed, optimizers, smoke)
     started = time.monotonic()
     with StopFlag() as stop:
         views = run_workers(

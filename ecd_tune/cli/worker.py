@@ -13,6 +13,7 @@ from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Optimizers,
     Seed,
+    Smoke,
     Storage,
     StudyName,
     Trials,
@@ -28,6 +29,7 @@ def worker(
     optimizers: Optimizers = None,
     trials: Trials = None,
     seed: Seed = None,
+    smoke: Smoke = False,
     threads: Annotated[
         int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of this worker.")
     ] = 1,
@@ -51,7 +53,7 @@ def worker(
     a training run, puts the trials in hand back into the queue and leaves; the second leaves at
     once.
     """
-    spec = resolve_study(study, trials, seed, optimizers)
+    spec = resolve_study(study, trials, seed, optimizers, smoke)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
     import torch

@@ -73,6 +73,7 @@ class Objective:
             raise UnknownNameError(f"optimizer of study {spec.name}", optimizer, spec.optimizers)
         self._spec, self._task_def = spec, spec.task_def
         self._definition = spec.optimizers[optimizer].definition
+        self._training = spec.training_for(optimizer)
         self._tasks: dict[Stage, Any] = {}
 
     @property
@@ -170,6 +171,7 @@ class Objective:
                     stop,
                     self._snapshots(row),
                     row.report,
+                    self._training,
                 )
                 for row in rows
             ]
@@ -189,6 +191,7 @@ class Objective:
                 "seed": request.seed,
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),
+                "training": self._training.model_dump(mode="json"),
                 "software": _software(),
             },
             sort_keys=True,

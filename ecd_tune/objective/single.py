@@ -13,10 +13,12 @@ import torch
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.outcomes import trajectory_outcome
+from ecd_tune.objective.schedules import make_pace
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
+from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import Task
 
 __all__ = ["MakeOptimizer", "evaluate_single"]
@@ -35,6 +37,7 @@ def evaluate_single(
     stop: Stop | None = None,
     snapshots: Snapshots | None = None,
     report: Callable[[int, float], None] = lambda epoch, value: None,
+    training: TrainingSpec | None = None,
 ) -> Outcome:
     """Run one trial, from its last snapshot on where there is one.
 
@@ -47,6 +50,7 @@ def evaluate_single(
         stop: Polled before each step.
         snapshots: Where the run is saved when due and before it leaves.
         report: Called with epoch and metric after each epoch, of problems that have one.
+        training: Schedule and the like, for problems that have a metric.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
@@ -59,10 +63,13 @@ def evaluate_single(
     def begin() -> Training | _Descent:
         problem = task.build(request.seed, request.stage)
         optimizer = make(problem.parameters, request.seed, **request.params)
-        stepper = Stepper(problem, optimizer)
         if problem.metric is None:
-            return _Descent(stepper)
-        return Training(stepper, problem.metric, direction, report)
+            return _Descent(Stepper(problem, optimizer))
+        settings = training or TrainingSpec()
+        length = problem.steps_per_epoch
+        pace = make_pace(settings.schedule, steps * length, length)
+        stepper = Stepper(problem, optimizer, pace, settings.clip)
+        return Training(stepper, problem.metric, direction, report, settings.eval_every)
 
     run = begin()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ class Stepper:
     Args:
         problem: The problem.
         optimizer: Its optimizer.
+        pace: Number of a step to the factor of each group's ``lr`` at it; None leaves ``lr``
+            alone.
+        clip: Largest norm of the gradient, or None.
 
     Attributes:
         problem: The problem.
@@ -28,8 +32,16 @@ class Stepper:
         losses: Losses of the steps so far; whoever drives the run may empty it.
     """
 
-    def __init__(self, problem: Problem, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        optimizer: torch.optim.Optimizer,
+        pace: Callable[[int], float] | None = None,
+        clip: float | None = None,
+    ) -> None:
         self.problem, self._optimizer = problem, optimizer
+        self._pace, self._clip = pace, clip
+        self._full_lr = [group["lr"] for group in optimizer.param_groups]
         self.number = 0
         self.losses: list[float] = []
 
@@ -46,6 +58,7 @@ class Stepper:
         """
         number = self.number
         seen: list[float] = []
+        self._set_lr(number)
 
         def closure() -> Tensor:
             loss = self.problem.closure(number)
@@ -53,11 +66,19 @@ class Stepper:
             # Before the optimizer can spread it: not all of them look at the loss.
             if not math.isfinite(seen[-1]):
                 raise NonFiniteLossError(nonfinite("loss", seen[-1], f"at iteration {number}"))
+            if self._clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
             return loss
 
         self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
         self.losses.append(seen[0])
         self.number += 1
+
+    def _set_lr(self, number: int) -> None:
+        if self._pace is not None:
+            factor = self._pace(number)
+            for group, full in zip(self._optimizer.param_groups, self._full_lr, strict=True):
+                group["lr"] = full * factor
 
     def report(self) -> dict[str, float]:
         """Return the optimizer's counters, if it has any."""

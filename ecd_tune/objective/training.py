@@ -28,7 +28,8 @@ class Training:
         stepper: The problem with its optimizer.
         metric: What is judged, a key of ``evaluate("val")``.
         direction: Which metric is better.
-        report: Called with epoch and metric after each epoch.
+        report: Called with epoch and metric after each epoch that is judged.
+        eval_every: Epochs between two judgements; the first and the last always are.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Training:
         metric: str,
         direction: Direction,
         report: Callable[[int, float], None],
+        eval_every: int = 1,
     ) -> None:
         self._stepper, self._metric, self._sign = stepper, metric, direction.sign
-        self._report = report
+        self._report, self._eval_every = report, eval_every
+        self._epochs: list[int] = []
         self._values: list[float] = []
         self._best: Mapping[str, float] = {}
         self._best_epoch = -1
@@ -69,7 +72,7 @@ class Training:
                 watch.check(number, self.state_dict)
                 self._stepper.step()
                 if (number + 1) % length == 0:
-                    self._end_epoch((number + 1) // length)
+                    self._end_epoch((number + 1) // length, epochs)
         except NonFiniteLossError as error:
             return str(error)
         return None
@@ -98,7 +101,7 @@ class Training:
             status=Status.COMPLETE if reason is None else Status.DIVERGED,
             value=self._best[self._metric],
             metrics=metrics,
-            curve=Curve(tuple(range(len(self._values))), tuple(self._values)),
+            curve=Curve(tuple(self._epochs), tuple(self._values)),
             reason=reason,
             cost=cost(),
         )
@@ -107,6 +110,7 @@ class Training:
         """Return the state before the next step."""
         return {
             "stepper": self._stepper.state_dict(),
+            "epochs": list(self._epochs),
             "values": list(self._values),
             "best": dict(self._best),
             "best_epoch": self._best_epoch,
@@ -130,18 +134,20 @@ class Training:
         """
         self._stepper.load_state_dict(state["stepper"])
         number, values = self._stepper.number, [float(value) for value in state["values"]]
-        epochs = number // self._stepper.problem.steps_per_epoch
+        epochs = [int(epoch) for epoch in state["epochs"]]
+        done = number // self._stepper.problem.steps_per_epoch
         best = int(state["best_epoch"])
-        if len(values) != epochs + 1 or not 0 <= best <= epochs:
-            raise ValueError(f"{len(values)} epochs judged, best {best}, at step {number}")
+        expected = [k for k in range(done + 1) if k % self._eval_every == 0]
+        if epochs != expected or len(values) != len(epochs) or best not in epochs:
+            raise ValueError(f"epochs {epochs} judged, best {best}, at step {number}")
         self._best = {str(name): float(value) for name, value in state["best"].items()}
-        if self._best[self._metric] != values[best]:
+        if self._best[self._metric] != values[epochs.index(best)]:
             raise ValueError(f"the best {self._metric} is not that of epoch {best}")
         self._best_parameters = self._copies()
         copy_into(self._best_parameters, state["best_parameters"])
-        self._values, self._best_epoch = values, best
+        self._epochs, self._values, self._best_epoch = epochs, values, best
         self._train_loss = float(state["train_loss"])
-        for epoch, value in enumerate(values):
+        for epoch, value in zip(epochs, values, strict=True):
             self._report(epoch, value)
         return number
 
@@ -150,11 +156,12 @@ class Training:
         copy_into(problem.parameters, self._best_parameters)
         return {f"test_{k}": v for k, v in problem.evaluate("test").items()}
 
-    def _end_epoch(self, epoch: int) -> None:
+    def _end_epoch(self, epoch: int, last: int) -> None:
         losses = self._stepper.losses
         self._train_loss = float(np.mean(losses))
         losses.clear()
-        self._judge(epoch)
+        if epoch % self._eval_every == 0 or epoch == last:
+            self._judge(epoch)
 
     def _judge(self, epoch: int) -> None:
         judged = self._stepper.problem.evaluate("val")
@@ -164,6 +171,7 @@ class Training:
                     nonfinite(f"validation {name}", value, f"after epoch {epoch}")
                 )
         value = judged[self._metric]
+        self._epochs.append(epoch)
         self._values.append(value)
         if self._best_epoch < 0 or self._sign * value < self._sign * self._best[self._metric]:
             self._best, self._best_epoch = judged, epoch

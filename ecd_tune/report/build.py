@@ -69,7 +69,7 @@ def build_report(
         log=log,
         budget_unit=task.budget_unit,
         baseline=baseline,
-        answer=compose_answer(spec, results, comparisons, oracle),
+        answer=(*_say_smoke(spec), *compose_answer(spec, results, comparisons, oracle)),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),
         results=results,
@@ -82,6 +82,13 @@ def build_report(
         trials=search,
         confirmations=confirm,
     )
+
+
+def _say_smoke(spec: StudySpec) -> Iterator[str]:
+    if spec.smoke:
+        yield (
+            f"This is a smoke run, which shows that the study runs and nothing more: {spec.smoke}."
+        )
 
 
 def _confirm_metric(spec: StudySpec) -> str:

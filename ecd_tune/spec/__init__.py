@@ -2,15 +2,16 @@
 
 from ecd_tune.spec.find import find_study, shipped_studies
 from ecd_tune.spec.load import load_study, parse_study
-from ecd_tune.spec.model import (
+from ecd_tune.spec.model import StudySpec
+from ecd_tune.spec.parts import (
     Budget,
     Confirmation,
     OptimizerSpec,
     Reference,
     Retries,
     SamplerSpec,
-    StudySpec,
 )
+from ecd_tune.spec.training import Schedule, TrainingSpec
 
 __all__ = [
     "Budget",
@@ -19,7 +20,9 @@ __all__ = [
     "Reference",
     "Retries",
     "SamplerSpec",
+    "Schedule",
     "StudySpec",
+    "TrainingSpec",
     "find_study",
     "load_study",
     "parse_study",

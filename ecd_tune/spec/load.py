@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,38 +12,36 @@ from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import OptimizerDef, TaskDef
 from ecd_tune.space import Choice, Dimension
-from ecd_tune.spec.model import OptimizerSpec, Reference, StudySpec
+from ecd_tune.spec.files import apply_smoke, read_table
+from ecd_tune.spec.model import StudySpec
+from ecd_tune.spec.parts import OptimizerSpec, Reference
 
 __all__ = ["load_study", "parse_study"]
 
 
-def load_study(path: Path) -> StudySpec:
+def load_study(path: Path, smoke: bool = False) -> StudySpec:
     """Read and check a study file.
 
     Args:
         path: A TOML file.
+        smoke: Load its smoke form: a short run, on a stand-in where the data are not to be had.
 
     Returns:
         The study.
 
     Raises:
-        SpecError: The file cannot be read, is not TOML, or is not a valid study.
+        SpecError: A file cannot be read, is not TOML, or is not a valid study.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not valid TOML: {error}") from None
-    return parse_study(table, where=str(path))
+    return parse_study(read_table(path), str(path), smoke)
 
 
-def parse_study(table: Mapping[str, Any], where: str = "study") -> StudySpec:
+def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = False) -> StudySpec:
     """Check a study given as plain values.
 
     Args:
         table: What the TOML file holds.
         where: Begins every message.
+        smoke: Make its smoke form.
 
     Returns:
         The study.
@@ -52,6 +49,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study") -> StudySpec:
     Raises:
         SpecError: The table is not a valid study; all problems are named, one a line.
     """
+    table = apply_smoke(table, smoke, where)
     try:
         spec = StudySpec.model_validate(dict(table))
     except ValidationError as error:
@@ -92,14 +90,35 @@ def _problems(spec: StudySpec) -> list[str]:
         task = spec.task_def
     except UnknownNameError as error:
         return [f"[task]: {error}"]
-    problems = _option_problems("[task]", task, spec.task.options)
+    problems = _protocol_problems(spec, task)
+    problems += _option_problems("[task]", task, spec.task.options)
     problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
         problems.append("[budget]: trials: is missing; only a grid does without it")
+    problems += _training_problems(spec)
     for key, optimizer in spec.optimizers.items():
         problems += _optimizer_problems(f"[optimizers.{key}]", optimizer)
+    return problems
+
+
+def _protocol_problems(spec: StudySpec, task: TaskDef) -> list[str]:
+    if spec.protocol == "paper" and task.confirm_metric != "value":
+        return [
+            ": protocol: 'paper' (choices by the maximum on the reported split) is not built yet "
+            f"for tasks that learn, such as {task.name!r}; allowed: 'clean'"
+        ]
+    return []
+
+
+def _training_problems(spec: StudySpec) -> list[str]:
+    problems = []
+    for key in spec.optimizers:
+        try:
+            spec.training_for(key)
+        except ValidationError as error:
+            problems += _explain(f"[optimizers.{key}.training]", error)
     return problems
 
 

@@ -6,174 +6,33 @@ what needs the registries (names of tasks, optimizers, hyperparameters and optio
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from ecd_tune.records import Scalar, Stage, StudyKey
-from ecd_tune.registry import OPTIMIZERS, TASKS, OptimizerDef, TaskDef
-from ecd_tune.space import Space, parse_space
+from ecd_tune.registry import TASKS, TaskDef
+from ecd_tune.spec.parts import (
+    MOST_TRIALS,
+    Budget,
+    Confirmation,
+    OptimizerSpec,
+    Retries,
+    SamplerSpec,
+    SpecModel,
+    TaskSpec,
+)
+from ecd_tune.spec.training import TrainingSpec
 
-__all__ = [
-    "Budget",
-    "Confirmation",
-    "OptimizerSpec",
-    "Reference",
-    "Retries",
-    "SamplerSpec",
-    "StudySpec",
-]
+__all__ = ["StudySpec"]
 
-_CONFIRM_SEED_OFFSET = 500_000
 _SEED_STRIDE = 1_000_000
 
-Value = bool | int | float | str
-SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
 
-
-def _serialize_space(space: Space) -> dict[str, Any]:
-    return {
-        name: {"kind": type(d).__name__, **dataclasses.asdict(d)}
-        for name, d in space.dimensions.items()
-    }
-
-
-SpaceField = Annotated[
-    Space,
-    BeforeValidator(lambda value: value if isinstance(value, Space) else parse_space(value)),
-    PlainSerializer(_serialize_space),
-]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class TaskSpec(_Model):
-    """``[task]``: the task's name and the options that differ from its defaults."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    @property
-    def options(self) -> dict[str, Value]:
-        """The options given, without defaults."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class Budget(_Model):
-    """``[budget]``: how much one optimizer may use in the search.
-
-    Attributes:
-        trials: Finished trials per optimizer. For a grid: the number of its points.
-        steps: Length of one trial, in the task's unit (iterations or epochs).
-        batch: Trials that one worker asks for and runs at once; more than one only helps where
-            the task runs whole batches.
-    """
-
-    trials: int | None = Field(default=None, ge=1, le=_CONFIRM_SEED_OFFSET)
-    steps: int = Field(ge=1)
-    batch: int = Field(default=1, ge=1, le=10_000)
-
-
-class SamplerSpec(_Model):
-    """``[sampler]``: one of Optuna's samplers by name, and its options.
-
-    Attributes:
-        name: random, tpe, qmc, gp, cmaes or grid.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: SamplerName = "tpe"
-
-    @property
-    def options(self) -> dict[str, Value]:
-        """Keyword arguments for Optuna's sampler."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class Confirmation(_Model):
-    """``[confirmation]``: reruns of the best hyperparameters under fresh seeds.
-
-    Attributes:
-        runs: Number of runs, each with its own seed; 0 turns the confirmation off.
-        steps: Length of one run; the search's when not given.
-        references: Run the study file's reference hyperparameters under the same seeds too.
-        task: Task options that differ from the search's, for example a random start.
-    """
-
-    runs: int = Field(default=10, ge=0, le=_CONFIRM_SEED_OFFSET)
-    steps: int | None = Field(default=None, ge=1)
-    references: bool = True
-    task: dict[str, Value] = Field(default_factory=dict)
-
-
-class Retries(_Model):
-    """``[retries]``: how often a trial without a value is tried again, by cause.
-
-    An attempt that is tried again does not count against the budget; the last one does. Trials
-    that a worker gives back on a signal are always tried again and not counted here.
-
-    Attributes:
-        lost: The worker was killed, or was not heard of in time.
-        out_of_memory: The trial ran out of memory.
-        non_finite: Not even the first loss was finite.
-        exception: Any other exception.
-        stop_worker_after: Trials that end in a row with the same exception before the worker
-            stops: what fails every time is no property of a trial.
-    """
-
-    lost: int = Field(default=3, ge=0, le=1000)
-    out_of_memory: int = Field(default=0, ge=0, le=1000)
-    non_finite: int = Field(default=0, ge=0, le=1000)
-    exception: int = Field(default=0, ge=0, le=1000)
-    stop_worker_after: int = Field(default=10, ge=1)
-
-    def counts(self) -> dict[str, int]:
-        """Return cause to extra attempts."""
-        return self.model_dump(exclude={"stop_worker_after"})
-
-
-class Reference(_Model):
-    """``[[optimizers.NAME.references]]``: published hyperparameters to run beside ours.
-
-    Attributes:
-        label: Short name, unique in its optimizer, for example ``paper``.
-        params: Full hyperparameters.
-        note: Where they come from.
-    """
-
-    label: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    params: dict[str, Value]
-    note: str = ""
-
-
-class OptimizerSpec(_Model):
-    """``[optimizers.NAME]``: an optimizer and its search space.
-
-    Attributes:
-        optimizer: Registry name; the key itself when not given.
-        title: As the report prints it; the optimizer's own title when not given.
-        space: Hyperparameter to dimension; what is not named keeps the optimizer's default.
-        references: Published hyperparameters.
-    """
-
-    optimizer: str
-    title: str = ""
-    space: SpaceField
-    references: tuple[Reference, ...] = ()
-
-    @property
-    def definition(self) -> OptimizerDef:
-        """The registered optimizer."""
-        return OPTIMIZERS.get(self.optimizer)
-
-
-class StudySpec(_Model):
+class StudySpec(SpecModel):
     """A whole study, as its file says.
 
     Attributes:
@@ -187,7 +46,9 @@ class StudySpec(_Model):
         sampler: How trials are chosen.
         confirmation: How the best are confirmed.
         retries: How often a trial without a value is tried again.
+        training: How learning tasks are trained.
         optimizers: Key to optimizer and space, in the order of the file.
+        smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -199,6 +60,8 @@ class StudySpec(_Model):
     budget: Budget
     sampler: SamplerSpec = SamplerSpec()
     confirmation: Confirmation = Confirmation()
+    training: TrainingSpec = TrainingSpec()
+    smoke: str = ""
     retries: Retries = Retries()
     optimizers: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], OptimizerSpec
@@ -243,6 +106,11 @@ class StudySpec(_Model):
         assert self.budget.trials is not None  # checked when the file is loaded
         return self.budget.trials
 
+    def training_for(self, optimizer: str) -> TrainingSpec:
+        """Return ``[training]`` with what one optimizer changes in it."""
+        changes = self.optimizers[optimizer].training
+        return TrainingSpec.model_validate({**self.training.model_dump(), **changes})
+
     def key(self, optimizer: str, stage: Stage = Stage.SEARCH) -> StudyKey:
         """Return the name under which one optimizer's trials are stored."""
         return StudyKey(self.name, optimizer, stage)
@@ -253,7 +121,7 @@ class StudySpec(_Model):
 
     def confirm_seed(self, run: int) -> int:
         """Return the seed of confirmation run ``run``; never one that the search used."""
-        return self.seed * _SEED_STRIDE + _CONFIRM_SEED_OFFSET + run
+        return self.seed * _SEED_STRIDE + MOST_TRIALS + run
 
     def with_overrides(
         self,

@@ -230,3 +230,11 @@ def test_fixed_and_default_values_are_listed(zakharov):
     assert rows["ECDSep", "lr"].searched
     assert (rows["ECDSep", "s"].allowed, rows["ECDSep", "s"].searched) == ("= 1", False)
     assert rows["Adam", "beta2"].allowed == "= 0.999 (default)"
+
+
+def test_a_smoke_run_says_so_first(studies):
+    spec = studies.zakharov_spec(smoke="Cora stands in for ogbn-arxiv")
+    report = build_report(spec, studies.zakharov_trials(spec), {})
+    assert report.answer[0].startswith("This is a smoke run")
+    assert "Cora stands in for ogbn-arxiv" in report.answer[0]
+    assert report.answer[1].startswith("ECDSep is best")

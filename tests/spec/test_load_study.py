@@ -124,11 +124,13 @@ class TestDocumentation:
         shown = re.search(r"^my-study\.toml (.*)$", self.TEXT, re.MULTILINE).group(1)
         assert shown in str(error.value)
 
-    def test_every_task_and_option_is_named(self):
-        from ecd_tune.registry import OPTIMIZERS, TASKS
+    def test_every_optimizer_and_training_key_is_named(self):
+        from ecd_tune.registry import OPTIMIZERS
+        from ecd_tune.spec import Retries, Schedule, TrainingSpec
 
-        words = [d.name for d in (*TASKS, *OPTIMIZERS)]
-        words += [option for task in TASKS for option in task.options]
+        words = [d.name for d in OPTIMIZERS]
+        for table in (Retries, Schedule, TrainingSpec):
+            words += list(table.model_fields)
         assert [word for word in words if f"`{word}`" not in self.TEXT] == []
 
 

@@ -1,0 +1,171 @@
+"""The tables of a study file, one model each; :class:`ecd_tune.spec.model.StudySpec` joins them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from ecd_tune.registry import OPTIMIZERS, OptimizerDef
+from ecd_tune.space import Space, parse_space
+
+__all__ = [
+    "MOST_TRIALS",
+    "Budget",
+    "Confirmation",
+    "OptimizerSpec",
+    "Reference",
+    "Retries",
+    "SamplerSpec",
+    "SpecModel",
+    "TaskSpec",
+]
+
+MOST_TRIALS = 500_000
+"""Search seeds end here, confirmation seeds begin."""
+
+Value = bool | int | float | str
+SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
+
+
+def _serialize_space(space: Space) -> dict[str, Any]:
+    return {
+        name: {"kind": type(d).__name__, **dataclasses.asdict(d)}
+        for name, d in space.dimensions.items()
+    }
+
+
+SpaceField = Annotated[
+    Space,
+    BeforeValidator(lambda value: value if isinstance(value, Space) else parse_space(value)),
+    PlainSerializer(_serialize_space),
+]
+
+
+class SpecModel(BaseModel):
+    """Base of all tables: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TaskSpec(SpecModel):
+    """``[task]``: the task's name and the options that differ from its defaults."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Value]:
+        """The options given, without defaults."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Budget(SpecModel):
+    """``[budget]``: how much one optimizer may use in the search.
+
+    Attributes:
+        trials: Finished trials per optimizer. For a grid: the number of its points.
+        steps: Length of one trial, in the task's unit (iterations or epochs).
+        batch: Trials that one worker asks for and runs at once; more than one only helps where
+            the task runs whole batches.
+    """
+
+    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
+    steps: int = Field(ge=1)
+    batch: int = Field(default=1, ge=1, le=10_000)
+
+
+class SamplerSpec(SpecModel):
+    """``[sampler]``: one of Optuna's samplers by name, and its options.
+
+    Attributes:
+        name: random, tpe, qmc, gp, cmaes or grid.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: SamplerName = "tpe"
+
+    @property
+    def options(self) -> dict[str, Value]:
+        """Keyword arguments for Optuna's sampler."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Confirmation(SpecModel):
+    """``[confirmation]``: reruns of the best hyperparameters under fresh seeds.
+
+    Attributes:
+        runs: Number of runs, each with its own seed; 0 turns the confirmation off.
+        steps: Length of one run; the search's when not given.
+        references: Run the study file's reference hyperparameters under the same seeds too.
+        task: Task options that differ from the search's, for example a random start.
+    """
+
+    runs: int = Field(default=10, ge=0, le=MOST_TRIALS)
+    steps: int | None = Field(default=None, ge=1)
+    references: bool = True
+    task: dict[str, Value] = Field(default_factory=dict)
+
+
+class Retries(SpecModel):
+    """``[retries]``: how often a trial without a value is tried again, by cause.
+
+    An attempt that is tried again does not count against the budget; the last one does. Trials
+    that a worker gives back on a signal are always tried again and not counted here.
+
+    Attributes:
+        lost: The worker was killed, or was not heard of in time.
+        out_of_memory: The trial ran out of memory.
+        non_finite: Not even the first loss was finite.
+        exception: Any other exception.
+        stop_worker_after: Trials that end in a row with the same exception before the worker
+            stops: what fails every time is no property of a trial.
+    """
+
+    lost: int = Field(default=3, ge=0, le=1000)
+    out_of_memory: int = Field(default=0, ge=0, le=1000)
+    non_finite: int = Field(default=0, ge=0, le=1000)
+    exception: int = Field(default=0, ge=0, le=1000)
+    stop_worker_after: int = Field(default=10, ge=1)
+
+    def counts(self) -> dict[str, int]:
+        """Return cause to extra attempts."""
+        return self.model_dump(exclude={"stop_worker_after"})
+
+
+class Reference(SpecModel):
+    """``[[optimizers.NAME.references]]``: published hyperparameters to run beside ours.
+
+    Attributes:
+        label: Short name, unique in its optimizer, for example ``paper``.
+        params: Full hyperparameters.
+        note: Where they come from.
+    """
+
+    label: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    params: dict[str, Value]
+    note: str = ""
+
+
+class OptimizerSpec(SpecModel):
+    """``[optimizers.NAME]``: an optimizer and its search space.
+
+    Attributes:
+        optimizer: Registry name; the key itself when not given.
+        title: As the report prints it; the optimizer's own title when not given.
+        space: Hyperparameter to dimension; what is not named keeps the optimizer's default.
+        references: Published hyperparameters.
+        training: Keys of ``[training]`` that differ for this optimizer.
+    """
+
+    optimizer: str
+    title: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    space: SpaceField
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def definition(self) -> OptimizerDef:
+        """The registered optimizer."""
+        return OPTIMIZERS.get(self.optimizer)
