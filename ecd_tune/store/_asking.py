@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from ecd_tune.records import Lease
+from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._leases import claim_waiting, grant
+from ecd_tune.store._leases import claim_waiting, insert_leases
 from ecd_tune.store._queue import (
     fail_foreign,
     foreign_rows,
@@ -23,7 +25,7 @@ from ecd_tune.store._queue import (
     store_foreign,
 )
 from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
-from ecd_tune.store.samplers import is_serial, make_sampler
+from ecd_tune.store.samplers import is_blind, is_serial, make_sampler
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
 
@@ -63,6 +65,7 @@ class Asker:
         self._database, self._lease_seconds = database, lease_seconds
         self._views: dict[int, View] = {}
         self._targets: dict[int, tuple[StudySpec, int]] = {}
+        self._registered: dict[str, float] = {}
         self._shared: set[int] = set()  # studies that other processes draw for too
         self._lock = threading.Lock()
 
@@ -82,6 +85,7 @@ class Asker:
             except BaseException:
                 # A view may hold trials of a transaction that was undone.
                 self._views.clear()
+                self._registered.clear()
                 raise
 
     def _ask(self, find: Find, request: Request) -> list[Lease]:
@@ -94,7 +98,7 @@ class Asker:
                 del self._views[ref.id]  # deleted and created again under the same id
             ahead = not tally.waiting and not is_serial(spec) and spec.sampler.name != "grid"
             if ahead and tally.room(target):
-                self._view(ref).sync(connection)
+                self._sync(connection, ref, spec, tally.next_number)
         if spec.sampler.name == "grid" and tally.room(target):
             self._queue_grid(ref, spec, request.optimizer, target)
         elif not tally.waiting:
@@ -114,7 +118,7 @@ class Asker:
             lock_studies(connection, [ref.id])
             self._complete_foreign(connection, ref, request.spec, request.optimizer)
             claimable = take_tally(connection, ref.id).claimable(self._targets[ref.id][1])
-            register(connection, self._database, request.worker)
+            self._register(connection, request.worker)
             return claim_waiting(
                 connection,
                 self._database,
@@ -139,7 +143,8 @@ class Asker:
             # goes into the seed, and no numbers need to be the expected ones.
             self._shared.add(ref.id)
             with self._database.read() as connection:
-                self._view(ref).sync(connection)
+                number = take_tally(connection, ref.id).next_number
+                self._sync(connection, ref, request.spec, number)
         return self._draw_ahead(ref, request, count, salt=request.worker.id) or []
 
     def _draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
@@ -151,6 +156,12 @@ class Asker:
             room = tally.room(self._targets[ref.id][1])
             points = self._draw(view, request, min(count, room), "")
             return self._insert(connection, ref, request, points, tally.next_number)
+
+    def _sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
+        if is_blind(spec):
+            self._view(ref).skip_to(number)
+        else:
+            self._view(ref).sync(connection)
 
     def _draw_ahead(
         self, ref: StudyRef, request: Request, count: int, salt: str
@@ -194,14 +205,32 @@ class Asker:
             )
             for offset, point in enumerate(points)
         ]
-        register(connection, self._database, worker)
+        self._register(connection, worker)
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         _store_study_attrs(connection, ref.id, view.changed_study_attrs)
-        if first == view.next_number:
+        if first == view.next_number and not is_blind(request.spec):
             view.adopt(ids)
-        return grant(
+        tokens = insert_leases(
             connection, self._database, ref, ids, worker, self._lease_seconds, request.batch
         )
+        return [
+            Lease(
+                key=ref.key,
+                trial_id=trial_id,
+                number=first + offset,
+                token=token,
+                attempt=1,
+                request=RunRequest(draft.params, draft.seed, ref.key.stage),
+            )
+            for offset, (trial_id, token, draft) in enumerate(zip(ids, tokens, drafts, strict=True))
+        ]
+
+    def _register(self, connection: sa.Connection, worker: Worker) -> None:
+        # The heartbeat says often enough that the worker is alive; its row is needed once.
+        now = time.monotonic()
+        if now - self._registered.get(worker.id, -math.inf) > self._lease_seconds / 3:
+            register(connection, self._database, worker)
+            self._registered[worker.id] = now
 
     def _queue_grid(self, ref: StudyRef, spec: StudySpec, optimizer: str, target: int) -> None:
         space = spec.optimizers[optimizer].space

@@ -127,11 +127,8 @@ def _insert_bare(
         "datetime_start": utc_now() if running else None,
     }
     rows = [{**row, "number": first + offset} for offset in range(count)]
-    connection.execute(sa.insert(trials), rows)
-    statement = sa.select(trials.c.trial_id).where(
-        trials.c.study_id == study_id, trials.c.number >= first
-    )
-    return list(connection.execute(statement.order_by(trials.c.number)).scalars())
+    statement = sa.insert(trials).returning(trials.c.trial_id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, rows).scalars())
 
 
 def _run_row(trial_id: int, study_id: int, draft: Draft, worker: str | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ __all__ = [
     "find_batch",
     "find_lost",
     "find_repeatable",
+    "insert_leases",
     "grant",
     "renew",
     "requeue",
@@ -105,13 +106,41 @@ def grant(
     Returns:
         One lease a trial, by number.
     """
+    insert_leases(connection, database, ref, trial_ids, worker, seconds, batch)
+    return _read_leases(connection, ref, schema.leases.c.trial_id.in_(trial_ids))
+
+
+def insert_leases(
+    connection: sa.Connection,
+    database: Database,
+    ref: StudyRef,
+    trial_ids: Sequence[int],
+    worker: Worker,
+    seconds: float,
+    batch: str,
+) -> list[int]:
+    """Write the leases of trials whose details the caller knows.
+
+    Args:
+        connection: A write transaction.
+        database: For its clock.
+        ref: The study.
+        trial_ids: The trials.
+        worker: Who gets them.
+        seconds: Length of the lease.
+        batch: Names this ask or claim.
+
+    Returns:
+        One token a trial, in their order.
+    """
     leases = schema.leases
     row = {"study_id": ref.id, "worker_id": worker.id, "batch": batch}
-    connection.execute(
-        sa.insert(leases).values(expires_at=database.now + seconds),
-        [{**row, "trial_id": trial_id} for trial_id in trial_ids],
+    statement = sa.insert(leases).values(expires_at=database.now + seconds)
+    rows = [{**row, "trial_id": trial_id} for trial_id in trial_ids]
+    inserted = connection.execute(
+        statement.returning(leases.c.token, sort_by_parameter_order=True), rows
     )
-    return _read_leases(connection, ref, leases.c.trial_id.in_(trial_ids))
+    return list(inserted.scalars())
 
 
 def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lease]:

@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
 
-__all__ = ["OPTIONS", "check_sampler", "is_serial", "make_sampler"]
+__all__ = ["OPTIONS", "check_sampler", "is_blind", "is_serial", "make_sampler"]
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": (),
@@ -120,6 +120,11 @@ def check_options(spec: StudySpec) -> None:
 def is_serial(spec: StudySpec) -> bool:
     """Say whether two workers must draw one after the other: a sequence is never drawn twice."""
     return spec.sampler.name == "qmc"
+
+
+def is_blind(spec: StudySpec) -> bool:
+    """Say whether the sampler never looks at the trials before."""
+    return spec.sampler.name == "random"
 
 
 def _derive_seed(seed: int, optimizer: str, number: int, salt: str) -> int:

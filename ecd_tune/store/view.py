@@ -70,12 +70,14 @@ class View:
             pruner=NopPruner(),
         )
         self._ids: list[int] = []
+        self._skipped = 0
+        self._own: set[int] = set()  # ids of running trials that this view has drawn
         self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
 
     @property
     def next_number(self) -> int:
         """The number of the first trial that is not in the database, as far as the view knows."""
-        return len(self._ids)
+        return self._skipped + len(self._ids)
 
     @property
     def changed_study_attrs(self) -> dict[str, Any]:
@@ -103,11 +105,23 @@ class View:
                     "database; restore it from a backup, or give the study another name"
                 )
             trial = frozen_trial(number, state)
+            if trial_id in self._own:
+                # What was drawn is what is stored.
+                _take_over(trial, self._storage.trials[number])
             self._place(trial_id, trial)
             if state in _SHOWN:
                 shown[trial_id] = trial
         self._fill(connection, shown, first)
         self._sync_attrs(connection)
+
+    def skip_to(self, number: int) -> None:
+        """Forget all trials and go on at a number, for a sampler that looks at none.
+
+        Args:
+            number: Number of the first trial that is not in the database.
+        """
+        self._storage.trials = []
+        self._ids, self._open, self._skipped = [], {}, number
 
     def draw(self, space: Space, count: int, sampler: BaseSampler) -> list[Point]:
         """Let a sampler draw points; they stay in the view as running trials until the next sync.
@@ -157,6 +171,7 @@ class View:
         """
         for trial_id in trial_ids:
             self._open[trial_id] = self.next_number
+            self._own.add(trial_id)
             self._ids.append(trial_id)
         self._storage.changed_study_attrs = {}
 
@@ -166,11 +181,7 @@ class View:
         return Point(
             params={name: _plain(value) for name, value in params.items()},
             distributions=frozen.distributions,
-            system_attrs={
-                key: value
-                for key, value in frozen.system_attrs.items()
-                if not key.startswith(_REDUNDANT) and key != "fixed_params"
-            },
+            system_attrs=_stored_attrs(frozen.system_attrs),
         )
 
     def _changed_rows(self, connection: sa.Connection) -> Sequence[Any]:
@@ -192,6 +203,7 @@ class View:
             self._storage.trials[trial.number] = trial
         if trial.state in _FINISHED:
             self._open.pop(trial_id, None)
+            self._own.discard(trial_id)
         else:
             self._open[trial_id] = trial.number
 
@@ -199,7 +211,10 @@ class View:
         self, connection: sa.Connection, shown: Mapping[int, FrozenTrial], first: int
     ) -> None:
         for condition in self._where(shown, first):
-            self._fill_some(connection, shown, condition)
+            self._fill_values(connection, shown, condition)
+        bare = {trial_id: trial for trial_id, trial in shown.items() if not trial.params}
+        for condition in self._where(bare, first):
+            self._fill_params(connection, bare, condition)
 
     def _where(
         self, shown: Mapping[int, FrozenTrial], first: int
@@ -211,14 +226,14 @@ class View:
         if len(known) < len(shown):
             yield (trials.c.study_id == self._ref.id) & (trials.c.number >= first)
 
-    def _fill_some(
+    def _fill_params(
         self,
         connection: sa.Connection,
         shown: Mapping[int, FrozenTrial],
         condition: sa.ColumnElement[bool],
     ) -> None:
-        table = optuna_schema.trial_params
         columns: tuple[sa.Column[Any], ...]
+        table = optuna_schema.trial_params
         columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
         for trial, name, value, text in _select(
             connection, shown, condition, table.c.param_id, columns
@@ -226,24 +241,37 @@ class View:
             distribution = optuna_schema.parse_distribution(text)
             trial.params[name] = distribution.to_external_repr(value)
             trial.distributions[name] = distribution
-        table = optuna_schema.trial_values
-        columns = (table.c.value, table.c.value_type)
-        for trial, value, kind in _select(
-            connection, shown, condition, table.c.trial_value_id, columns
-        ):
-            trial.value = optuna_schema.to_value(value, kind)
-        table = optuna_schema.intermediate_values
-        columns = (table.c.step, table.c.intermediate_value, table.c.intermediate_value_type)
-        for trial, step, value, kind in _select(
-            connection, shown, condition, table.c.trial_intermediate_value_id, columns
-        ):
-            trial.intermediate_values[step] = optuna_schema.to_intermediate(value, kind)
         table = optuna_schema.trial_system_attributes
         columns = (table.c.key, table.c.value_json)
         for trial, key, text in _select(
             connection, shown, condition, table.c.trial_system_attribute_id, columns
         ):
             trial.system_attrs[key] = optuna_schema.load_attr(text)
+
+    def _fill_values(
+        self,
+        connection: sa.Connection,
+        shown: Mapping[int, FrozenTrial],
+        condition: sa.ColumnElement[bool],
+    ) -> None:
+        columns: tuple[sa.Column[Any], ...]
+        if all(trial.state is OptunaState.RUNNING for trial in shown.values()):
+            return
+        table = optuna_schema.trial_values
+        columns = (table.c.value, table.c.value_type)
+        for trial, value, kind in _select(
+            connection, shown, condition, table.c.trial_value_id, columns
+        ):
+            trial.value = optuna_schema.to_value(value, kind)
+        # Samplers look at the reports of pruned trials only.
+        if not any(trial.state is OptunaState.PRUNED for trial in shown.values()):
+            return
+        table = optuna_schema.intermediate_values
+        columns = (table.c.step, table.c.intermediate_value, table.c.intermediate_value_type)
+        for trial, step, value, kind in _select(
+            connection, shown, condition, table.c.trial_intermediate_value_id, columns
+        ):
+            trial.intermediate_values[step] = optuna_schema.to_intermediate(value, kind)
 
     def _sync_attrs(self, connection: sa.Connection) -> None:
         table = optuna_schema.study_system_attributes
@@ -252,6 +280,19 @@ class View:
         )
         self._storage.study_attrs = {key: optuna_schema.load_attr(text) for key, text in rows}
         self._storage.changed_study_attrs = {}
+
+
+def _take_over(trial: FrozenTrial, drawn: FrozenTrial) -> None:
+    trial.params, trial.distributions = drawn.params, drawn.distributions
+    trial.system_attrs = _stored_attrs(drawn.system_attrs)
+
+
+def _stored_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in attrs.items()
+        if not key.startswith(_REDUNDANT) and key != "fixed_params"
+    }
 
 
 def _select(
