@@ -216,6 +216,17 @@ def test_groups_are_never_torn(pairs):
     assert len(parts["test"]) <= 0.2 * len(pairs)
 
 
+def test_a_large_cluster_trains():
+    # 60 rows hang together, 40 stand alone.
+    groups = np.array(
+        [(i, i + 1) for i in range(60)] + [(1000 + 2 * i, 1001 + 2 * i) for i in range(40)]
+    )
+    for seed in range(5):
+        parts = split_groups(groups, seed)
+        assert set(range(60)) <= set(parts["train"].tolist())
+        assert len(parts["val"]) == len(parts["test"]) == 10
+
+
 @pytest.mark.parametrize(("subset", "rows"), [(1.0, 50), (0.5, 25), (7, 7), (99, 50), (1e-6, 1)])
 def test_subset_is_a_share_or_a_number(subset, rows):
     assert len(thin(table_of(np.arange(50) % 2), subset, 0)) == rows

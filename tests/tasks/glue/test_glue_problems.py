@@ -2,6 +2,7 @@
 
 import builtins
 import dataclasses
+import types
 from typing import ClassVar
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_a_folder_gives_its_weights_and_tokens(tmp_path):
 def test_weights_that_are_not_there_are_an_error(load, tmp_path, monkeypatch):
     with pytest.raises(TaskError, match=r"neither 'tiny', nor a folder.*hf download"):
         load(str(tmp_path))
+
+
+def test_weights_are_never_looked_for_on_the_network_nor_unpickled(monkeypatch):
+    asked = []
+
+    class Kind:
+        @staticmethod
+        def from_pretrained(model, **settings):
+            asked.append(settings)
+            raise OSError("not here")
+
+    kinds = types.SimpleNamespace(AutoTokenizer=Kind, BertForSequenceClassification=Kind)
+    monkeypatch.setattr("ecd_tune.tasks.glue.bert.import_module", lambda name: kinds)
+    for load in (lambda: load_tokenizer("x", 64), lambda: build_classifier("x", 2, stream(0, "x"))):
+        with pytest.raises(TaskError, match="not here"):
+            load()
+    assert all(settings["local_files_only"] for settings in asked)
+    assert asked[1]["use_safetensors"]
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch):

@@ -204,7 +204,7 @@ def test_facebook_orders_by_id_and_drops_loops(root):
     (folder / "edges.csv").write_text("id_1,id_2\n0,1\n1,1\n")
     (folder / "features.json").write_text(json.dumps({"1": [0, 2], "0": [1, 1]}))
     (folder / "target.csv").write_text(
-        'id,facebook_id,page_name,page_type\n1,9,"Tea, with, milk",company\n0,8,B,tvshow\n'
+        'id,facebook_id,page_name,page_type\n1,7,"Tea, with, milk",company\n0,8,B,tvshow\n'
     )
     graph = load_graph("facebook")
     assert graph.labels.tolist() == [3, 1]

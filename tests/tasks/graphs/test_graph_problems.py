@@ -157,6 +157,14 @@ def train(problem, optimizer, steps):
 
 
 @needs_data
+def test_dropout_follows_the_step():
+    problem = make("cora", hidden=8).build(0, Stage.SEARCH)
+    first, second, again = (problem.closure(step) for step in (0, 1, 0))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+@needs_data
 def test_a_run_resumed_halfway_ends_the_same():
     task = make("cora", hidden=16)
     whole, half, resumed = (task.build(5, Stage.SEARCH) for _ in range(3))
