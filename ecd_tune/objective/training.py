@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from ecd_tune.objective.outcomes import nonfinite
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.stepping import Stepper, copy_into
 from ecd_tune.records import Curve, Direction, Outcome, RunCost, Stage, Status
+from ecd_tune.tasks import StatefulProblem
 
 __all__ = ["Training"]
 
@@ -47,6 +49,7 @@ class Training:
         self._best: Mapping[str, float] = {}
         self._best_epoch = -1
         self._best_parameters: list[Tensor] = []
+        self._best_state: dict[str, Any] | None = None
         self._train_loss = math.nan
 
     @property
@@ -115,6 +118,7 @@ class Training:
             "best": dict(self._best),
             "best_epoch": self._best_epoch,
             "best_parameters": list(self._best_parameters),
+            "best_state": self._best_state,
             "train_loss": self._train_loss,
         }
 
@@ -145,6 +149,7 @@ class Training:
             raise ValueError(f"the best {self._metric} is not that of epoch {best}")
         self._best_parameters = self._copies()
         copy_into(self._best_parameters, state["best_parameters"])
+        self._best_state = state["best_state"]
         self._epochs, self._values, self._best_epoch = epochs, values, best
         self._train_loss = float(state["train_loss"])
         for epoch, value in zip(epochs, values, strict=True):
@@ -154,6 +159,9 @@ class Training:
     def _test(self) -> dict[str, float]:
         problem = self._stepper.problem
         copy_into(problem.parameters, self._best_parameters)
+        if isinstance(problem, StatefulProblem) and self._best_state is not None:
+            # Running statistics belong to the weights that they were gathered with.
+            problem.load_state_dict(self._best_state)
         return {f"test_{k}": v for k, v in problem.evaluate("test").items()}
 
     def _end_epoch(self, epoch: int, last: int) -> None:
@@ -176,6 +184,9 @@ class Training:
         if self._best_epoch < 0 or self._sign * value < self._sign * self._best[self._metric]:
             self._best, self._best_epoch = judged, epoch
             self._best_parameters = self._copies()
+            problem = self._stepper.problem
+            if isinstance(problem, StatefulProblem):
+                self._best_state = copy.deepcopy(problem.state_dict())
         self._report(epoch, value)
 
     def _copies(self) -> list[Tensor]:

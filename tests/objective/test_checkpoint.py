@@ -214,7 +214,10 @@ class TestContinuing:
 
         assert stop_and_go() != plain  # the mean was lost
         monkeypatch.setattr(
-            DigitsProblem, "state_dict", lambda self: {"mean": self.mean}, raising=False
+            DigitsProblem,
+            "state_dict",
+            lambda self: {"mean": self.__dict__.get("mean", 0.0)},
+            raising=False,
         )
         monkeypatch.setattr(
             DigitsProblem,
