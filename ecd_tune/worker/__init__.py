@@ -1,13 +1,22 @@
-"""The loop of one worker process: claim, run, heartbeat, record."""
+"""The loop of one worker process: claim, run, heartbeat, record.
 
-from ecd_tune.worker.checkpoints import (
-    ArtifactCheckpoints,
-    Checkpoints,
-    FolderCheckpoints,
-    open_checkpoints,
-)
-from ecd_tune.worker.heartbeat import Heartbeat
-from ecd_tune.worker.loop import StudyWorker, WorkerSummary
+Names are imported when first used: a heartbeat needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecd_tune.worker.checkpoints import (
+        ArtifactCheckpoints,
+        Checkpoints,
+        FolderCheckpoints,
+        open_checkpoints,
+    )
+    from ecd_tune.worker.heartbeat import Heartbeat
+    from ecd_tune.worker.loop import StudyWorker, WorkerSummary
 
 __all__ = [
     "ArtifactCheckpoints",
@@ -18,3 +27,19 @@ __all__ = [
     "WorkerSummary",
     "open_checkpoints",
 ]
+
+_HOMES = {
+    "ArtifactCheckpoints": "checkpoints",
+    "Checkpoints": "checkpoints",
+    "FolderCheckpoints": "checkpoints",
+    "Heartbeat": "heartbeat",
+    "StudyWorker": "loop",
+    "WorkerSummary": "loop",
+    "open_checkpoints": "checkpoints",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

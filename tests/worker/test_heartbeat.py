@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -30,3 +32,8 @@ def test_a_database_that_is_away_does_not_end_the_heartbeat() -> None:
     with Heartbeat(renew, interval=0.01).holding([LEASE]):
         for _ in range(3):
             assert calls.acquire(timeout=5)
+
+
+def test_a_heartbeat_needs_no_torch() -> None:
+    code = "import sys; from ecd_tune.worker import Heartbeat; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
