@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 DEMO   := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint install docs figures clean
+.PHONY: help demo test test-slow faults lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ test: install lint ## Everything that CI checks: ruff, mypy, import-linter, pyte
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+faults: install ## Kills by the thousand, restarts and outages, on both databases (about 45 minutes)
+	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
 
 lint: install ## Style, types and layers
 	$(BIN)/ruff check .

@@ -20,11 +20,13 @@ from ecd_tune.cli.status import status
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.worker import worker
-from ecd_tune.errors import EcdTuneError
+from ecd_tune.errors import EcdTuneError, RepeatedFailureError
 
 __all__ = ["app", "main"]
 
 USER_ERROR = 2
+GAVE_UP = 3
+"""The launcher does not start a worker again that left with one of these."""
 
 app = typer.Typer(
     name="ecd-tune",
@@ -73,9 +75,9 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one clear message and status 2."""
+    """Run the command line; an error is one clear message and status 2, or 3 for giving up."""
     try:
         app()
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
-        sys.exit(USER_ERROR)
+        sys.exit(GAVE_UP if isinstance(error, RepeatedFailureError) else USER_ERROR)

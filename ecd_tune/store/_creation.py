@@ -37,7 +37,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
     if not create:
         raise StoreError(
             f"storage {database.shown}: its tables are at version {version or 'none'}, this "
-            f"ecd_tune needs {HEAD}; run a study there, or open it with Store.open(url)"
+            f"ecd_tune needs {HEAD}; run `ecd-tune db upgrade`"
         )
     with database.creation_lock():
         if _read_version(database) != HEAD:
