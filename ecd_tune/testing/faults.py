@@ -28,6 +28,7 @@ from ecd_tune.worker.heartbeat import Heartbeat
 __all__ = ["Crew", "assert_whole", "run_worker"]
 
 OPTIMIZER = "ecdsep"
+_SETTLE_SECONDS = 0.05
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
@@ -113,19 +114,26 @@ class Crew:
         Args:
             chooser: Chooses.
             store: Tells who holds trials.
-            at_work: Only one that holds trials at this moment.
+            at_work: Only one that holds trials when it dies: it is stopped first, and runs on
+                where its result has been told in the meantime.
 
         Returns:
             False when there was none to kill.
         """
         alive = [process for process in self.processes if process.is_alive()]
         if at_work:
-            holding = {worker.name for worker in store.workers() if worker.running}
-            alive = [p for p in alive if f"{socket.gethostname()}:{p.pid}" in holding]
+            alive = [process for process in alive if _holds(process, store)]
         if not alive:
             return False
         victim = chooser.choice(alive)
         assert victim.pid is not None
+        if at_work:
+            os.kill(victim.pid, signal.SIGSTOP)
+            # A commit that was on its way to the server has arrived by then.
+            time.sleep(_SETTLE_SECONDS)
+            if not _holds(victim, store):
+                os.kill(victim.pid, signal.SIGCONT)
+                return False
         os.kill(victim.pid, signal.SIGKILL)
         victim.join()
         return victim.exitcode == -signal.SIGKILL
@@ -143,6 +151,11 @@ class Crew:
         for process in self.processes:
             process.join(max(0.0, deadline - time.monotonic()))
         return [process.exitcode for process in self.processes]
+
+
+def _holds(process: ForkServerProcess, store: Store) -> bool:
+    name = f"{socket.gethostname()}:{process.pid}"
+    return any(worker.name == name and worker.running for worker in store.workers())
 
 
 def assert_whole(store: Store, spec: StudySpec) -> list[TrialRecord]:

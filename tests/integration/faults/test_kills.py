@@ -30,8 +30,8 @@ def kill_workers(url: str, kills: int) -> None:
                 crew.fill()
             assert crew.wait(150) == [0] * 4
         records = assert_whole(store, spec)
-        # One in ten may have told its result between the look and the kill.
-        assert sum(record.lost for record in records) >= 0.9 * at_work
+        assert at_work
+        assert sum(record.lost for record in records) >= at_work
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
