@@ -1,0 +1,29 @@
+"""The smoke form of each shipped study that has one, run as a user runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecd_tune.spec import load_study, shipped_studies
+from ecd_tune.spec.files import read_table
+from ecd_tune.tasks.data import data_root
+
+SMOKE = [name for name, path in shipped_studies().items() if "smoke" in read_table(path)]
+
+
+def test_there_are_smoke_forms() -> None:
+    assert "cora" in SMOKE
+
+
+@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.skipif(data_root() is None, reason="no data: set ECD_TUNE_DATA")
+def test_a_smoke_run_goes_the_whole_way(name: str, ecd_tune, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("ECD_TUNE_DATA", str(data_root()))
+    result = ecd_tune("run", name, "--smoke", "--workers", 2)
+    assert result.returncode == 0, result.stdout + result.stderr
+    spec = load_study(shipped_studies()[name], smoke=True)
+    report = (tmp_path / "reports" / f"{name}-smoke" / "report.md").read_text(encoding="utf-8")
+    assert report.splitlines()[2].startswith("This is a smoke run")
+    assert spec.smoke in report
+    again = ecd_tune("best", name, "--smoke", "--format", "json")
+    assert again.returncode == 0, again.stderr
