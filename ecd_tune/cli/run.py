@@ -21,6 +21,7 @@ from ecd_tune.cli.options import (
     study_arguments,
 )
 from ecd_tune.cli.report import write_study_report
+from ecd_tune.spec import StudySpec
 
 __all__ = ["run"]
 
@@ -64,9 +65,19 @@ def run(
     if stop():
         typer.echo("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(stop.exit_status)
+    failed = explain_failures(views)
+    if failed and not _any_finished(storage, spec):
+        raise typer.Exit(_WORKER_FAILED)
     paths = write_study_report(spec, storage, folder, say=True)
     typer.echo(f"\nReport after {time.monotonic() - started:.0f} s:")
     for path in paths:
         typer.echo(f"  {path}")
-    if explain_failures(views):
+    if failed:
         raise typer.Exit(_WORKER_FAILED)
+
+
+def _any_finished(storage: str, spec: StudySpec) -> bool:
+    from ecd_tune.store import Store
+
+    with Store.open(storage, create=False) as store:
+        return any(progress.finished for progress in store.progress(spec.name))

@@ -99,3 +99,15 @@ def test_a_database_password_is_shown_nowhere(ecd_tune) -> None:
     result = ecd_tune("status", "--storage", "postgresql://me:hunter2@127.0.0.1:9/none")
     assert result.returncode == 2
     assert "hunter2" not in result.stderr + result.stdout
+
+
+def test_a_run_whose_workers_all_fail_says_why_and_writes_no_report(
+    ecd_tune, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path / "nothing"))
+    result = ecd_tune("run", "cora")
+    assert result.returncode == 1
+    assert "worker 0 ended with status 2" in result.stderr
+    assert "cora: its data is not under" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "reports" / "cora").glob("report.*"))
