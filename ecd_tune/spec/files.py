@@ -74,8 +74,11 @@ def apply_smoke(table: Mapping[str, Any], smoke: bool, where: str) -> dict[str, 
         The table without ``[smoke]``; in the smoke form ``smoke`` is its note.
 
     Raises:
-        SpecError: There is no ``[smoke]``, or it lacks the ``note`` that the report shows.
+        SpecError: ``smoke`` is no table, there is none, or it lacks the ``note`` that the report
+            shows.
     """
+    if not isinstance(table.get("smoke", {}), Mapping):
+        raise SpecError(f"{where}: smoke: {table['smoke']!r}: expected a table, [smoke]")
     rest = {key: value for key, value in table.items() if key != "smoke"}
     if not smoke:
         return rest

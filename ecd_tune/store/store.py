@@ -10,7 +10,6 @@ from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
 
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
@@ -169,10 +168,6 @@ class Store:
         """
         for optimizer in spec.optimizers:
             self._read(partial(self._checked_ref, spec=spec, optimizer=optimizer))
-
-    def optuna_storage(self) -> RDBStorage:
-        """Return Optuna's own storage on this database, for its dashboard."""
-        return RDBStorage(self._database.url.render_as_string(hide_password=False))
 
     def studies(self) -> list[str]:
         """Return the names of all studies, sorted."""

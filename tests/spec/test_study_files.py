@@ -66,6 +66,9 @@ def test_a_file_without_smoke_says_so(tmp_path: Path) -> None:
     path.write_text(BASE)
     with pytest.raises(SpecError, match=r"base\.toml: has no \[smoke\] table"):
         load_study(path, smoke=True)
+    path.write_text('smoke = "yes"\n' + BASE)
+    with pytest.raises(SpecError, match="smoke: 'yes': expected a table"):
+        load_study(path)
     path.write_text(BASE + "[smoke]\nbudget = { trials = 1 }\n")
     with pytest.raises(SpecError, match=r"\[smoke\]: note: is missing"):
         load_study(path, smoke=True)
