@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from ecd_tune.cli.studies import AsJson
 from ecd_tune.errors import StudyNotFoundError
 
 if TYPE_CHECKING:
-    from ecd_tune.store import WorkerRecord
+    from ecd_tune.store import HeldTrial, WorkerRecord
 
 __all__ = ["status"]
 
@@ -34,7 +33,7 @@ def status(
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
-    """Show trials by state, best values, the workers at work, and what went wrong."""
+    """Show trials by state, best values, who works on what, and what went wrong."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -55,7 +54,7 @@ def status(
         return
     typer.echo(_table(rows))
     for worker in workers:
-        if worker["running"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
+        if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             typer.echo(_describe_worker(worker))
     if events:
         told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
@@ -100,22 +99,27 @@ def _row(progress: Any) -> dict[str, Any]:
 
 
 def _worker_row(record: WorkerRecord) -> dict[str, Any]:
-    age = (datetime.now(UTC) - record.seen).total_seconds()
     return {
         "worker": record.name,
+        "device": record.device,
         "running": record.running,
-        "seen_seconds_ago": round(max(0.0, age), 1),
+        "trials": [_name(trial) for trial in record.trials],
+        "seen_seconds_ago": round(record.age, 1),
         "started": record.started.isoformat(),
         "versions": dict(record.versions),
     }
 
 
 def _describe_worker(worker: dict[str, Any]) -> str:
-    count = worker["running"]
-    return (
-        f"worker {worker['worker']}: {count} trial{'s' * (count != 1)} running, "
-        f"heartbeat {worker['seen_seconds_ago']:.0f} s ago"
-    )
+    device = f" on {worker['device']}" if worker["device"] else ""
+    first, *more = worker["trials"] or ["no trial"]
+    others = f" and {len(more)} more" if more else ""
+    age = worker["seen_seconds_ago"]
+    return f"worker {worker['worker']}{device}: {first}{others}, heartbeat {age:.0f} s ago"
+
+
+def _name(trial: HeldTrial) -> str:
+    return f"{trial.key.name} #{trial.number}"
 
 
 def _show(value: Any) -> str:

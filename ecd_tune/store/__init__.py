@@ -2,7 +2,7 @@
 
 from ecd_tune.store._queue import QueueItem
 from ecd_tune.store.progress import Progress
-from ecd_tune.store.read import Event, WorkerRecord
+from ecd_tune.store.read import Event, HeldTrial, WorkerRecord
 from ecd_tune.store.reports import CurvePoint, ReportBuffer
 from ecd_tune.store.retries import Cause, cause_of
 from ecd_tune.store.state import SchemaState, schema_state
@@ -16,6 +16,7 @@ __all__ = [
     "Cause",
     "CurvePoint",
     "Event",
+    "HeldTrial",
     "Progress",
     "QueueItem",
     "ReportBuffer",

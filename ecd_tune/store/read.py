@@ -13,15 +13,30 @@ from ecd_tune.records import Curve, RunCost, Stage, StudyKey, TrialRecord
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load
+from ecd_tune.store._engine import Database
 from ecd_tune.store._rows import StudyRef
 
 __all__ = [
     "Event",
+    "HeldTrial",
     "WorkerRecord",
     "read_events",
     "read_trials",
     "read_workers",
 ]
+
+
+@dataclass(frozen=True)
+class HeldTrial:
+    """A trial under a lease.
+
+    Attributes:
+        key: Its study.
+        number: Its number there.
+    """
+
+    key: StudyKey
+    number: int
 
 
 @dataclass(frozen=True)
@@ -33,14 +48,23 @@ class WorkerRecord:
         versions: Package to version.
         started: When it first asked; UTC, aware.
         seen: When it last asked or renewed; UTC, aware.
-        running: Trials that it holds now.
+        age: Seconds since then, by the database's clock.
+        device: What it computes on; empty where not known.
+        trials: What it holds now, in the order in which it was given.
     """
 
     name: str
     versions: Mapping[str, str]
     started: datetime
     seen: datetime
-    running: int = 0
+    age: float
+    device: str = ""
+    trials: tuple[HeldTrial, ...] = ()
+
+    @property
+    def running(self) -> int:
+        """How many trials it holds now."""
+        return len(self.trials)
 
 
 @dataclass(frozen=True)
@@ -95,22 +119,21 @@ def read_trials(connection: sa.Connection, ref: StudyRef, *, curves: bool) -> li
     return [_to_record(ref.key, row, foreign.get(row.id, {}), curves) for row in rows]
 
 
-def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
+def read_workers(connection: sa.Connection, database: Database) -> list[WorkerRecord]:
     """Read all workers, the one seen last first.
 
     Args:
         connection: A transaction.
+        database: For its clock.
 
     Returns:
         One record a process.
     """
-    workers, leases = schema.workers, schema.leases
-    held = sa.select(leases.c.worker_id, sa.func.count().label("held")).group_by(leases.c.worker_id)
-    counts = held.subquery()
+    workers, held = schema.workers, _read_held(connection)
     rows = connection.execute(
-        sa.select(workers, counts.c.held)
-        .outerjoin(counts, counts.c.worker_id == workers.c.id)
-        .order_by(workers.c.seen_at.desc(), workers.c.id)
+        sa.select(workers, database.now.label("now")).order_by(
+            workers.c.seen_at.desc(), workers.c.id
+        )
     )
     return [
         WorkerRecord(
@@ -118,10 +141,33 @@ def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
             versions=load(row.versions),
             started=datetime.fromtimestamp(row.started_at, UTC),
             seen=datetime.fromtimestamp(row.seen_at, UTC),
-            running=row.held or 0,
+            age=max(0.0, row.now - row.seen_at),
+            device=row.device or "",
+            trials=tuple(held.get(row.id, ())),
         )
         for row in rows
     ]
+
+
+def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
+    leases, studies, trials = schema.leases, schema.studies, optuna_schema.trials
+    rows = connection.execute(
+        sa.select(
+            leases.c.worker_id,
+            studies.c.study,
+            studies.c.optimizer,
+            studies.c.stage,
+            trials.c.number,
+        )
+        .join(studies, studies.c.study_id == leases.c.study_id)
+        .join(trials, trials.c.trial_id == leases.c.trial_id)
+        .order_by(leases.c.token)
+    )
+    held: dict[str, list[HeldTrial]] = {}
+    for worker_id, study, optimizer, stage, number in rows:
+        trial = HeldTrial(StudyKey(study, optimizer, Stage(stage)), number)
+        held.setdefault(worker_id, []).append(trial)
+    return held
 
 
 def read_events(connection: sa.Connection, study: str) -> list[Event]:

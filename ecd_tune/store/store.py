@@ -398,7 +398,7 @@ class Store:
 
     def workers(self) -> list[WorkerRecord]:
         """Return all workers, the one seen last first."""
-        return self._read(read_workers)
+        return self._read(lambda connection: read_workers(connection, self._database))
 
     def events(self, study: str) -> list[Event]:
         """Return what happened to a study, oldest first.

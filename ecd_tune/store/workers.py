@@ -15,6 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ecd_tune.store import schema
+from ecd_tune.store._device import describe_device
 from ecd_tune.store._engine import Database
 
 __all__ = ["Worker", "register", "touch"]
@@ -34,6 +35,7 @@ class Worker:
         pid: Process number.
         process_start: When it started, in clock ticks since boot; 0 where not known.
         versions: Package to version.
+        device: What it may compute on: its GPUs, or else its processor.
     """
 
     host: str
@@ -41,12 +43,20 @@ class Worker:
     pid: int
     process_start: int
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+    device: str = field(default="", compare=False)
 
     @classmethod
     def current(cls) -> Worker:
         """Return the worker that is this process."""
         pid = os.getpid()
-        return cls(socket.gethostname(), _boot_id(), pid, _process_start(pid) or 0, _versions())
+        return cls(
+            socket.gethostname(),
+            _boot_id(),
+            pid,
+            _process_start(pid) or 0,
+            _versions(),
+            describe_device(),
+        )
 
     @property
     def id(self) -> str:
@@ -84,6 +94,7 @@ def register(connection: sa.Connection, database: Database, worker: Worker) -> N
                 pid=worker.pid,
                 process_start=worker.process_start,
                 versions=json.dumps(dict(worker.versions)),
+                device=worker.device,
                 started_at=database.now,
                 seen_at=database.now,
             )

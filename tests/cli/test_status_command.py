@@ -1,0 +1,52 @@
+"""What `ecd-tune status` says about workers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from ecd_tune.cli.main import app
+from ecd_tune.store import Store, Worker
+from ecd_tune.testing.store import complete, make_spec
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+def status(url, *options):
+    result = CliRunner().invoke(app, ["status", "--storage", url, *options])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_each_worker_is_shown_with_its_device_and_trial(url):
+    spec = make_spec()
+    busy, idle = (replace(Worker.current(), host=host, device="A GPU") for host in ("a", "b"))
+    with Store.open(url) as store:
+        store.create(spec)
+        store.tell(complete(store.ask(spec, "ecdsep", count=1, worker=idle)))
+        store.ask(spec, "ecdsep", count=3, worker=busy)
+    text = status(url)
+    assert f"worker {busy.name} on A GPU: contract/ecdsep #1 and 2 more, heartbeat 0 s" in text
+    assert f"worker {idle.name} on A GPU: no trial, heartbeat 0 s" in text
+    workers = {row["worker"]: row for row in json.loads(status(url, "--json"))["workers"]}
+    assert workers[busy.name]["trials"] == [f"contract/ecdsep #{n}" for n in (1, 2, 3)]
+    assert workers[busy.name]["running"] == 3
+    assert workers[busy.name]["versions"]["optuna"] == busy.versions["optuna"]
+
+
+def test_a_worker_without_a_trial_is_forgotten_after_a_minute(url):
+    spec = make_spec()
+    with Store.open(url) as store:
+        store.create(spec)
+        store.tell(complete(store.ask(spec, "ecdsep", count=1, worker=Worker.current())))
+        with store._database.write() as connection:
+            connection.exec_driver_sql("UPDATE ecd_workers SET seen_at = seen_at - 90")
+    assert "worker" not in status(url)
+    (row,) = json.loads(status(url, "--json"))["workers"]
+    assert row["seen_seconds_ago"] >= 90
