@@ -17,6 +17,8 @@ from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.checkpoint import Report, Slot
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.outcomes import failure
+from ecd_tune.objective.protocols import Protocol
+from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
@@ -73,7 +75,8 @@ class Objective:
             raise UnknownNameError(f"optimizer of study {spec.name}", optimizer, spec.optimizers)
         self._spec, self._task_def = spec, spec.task_def
         self._definition = spec.optimizers[optimizer].definition
-        self._training = spec.training_for(optimizer)
+        self._optimizer, self._training = optimizer, spec.training_for(optimizer)
+        self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
 
     @property
@@ -155,26 +158,31 @@ class Objective:
         # would fail in all trials.
         task, steps = self._task(stage), self._spec.steps(stage)
         definition, direction = self._definition, self._task_def.direction
+        optimizer = self._spec.optimizers[self._optimizer]
         if self.batched:
-            make = load_attribute(definition.batched or "")
-            return lambda rows: evaluate_batch(task, make, [r.request for r in rows], steps, stop)
-        make = load_attribute(definition.factory)
+            batch = Resolving(optimizer, load_attribute(definition.batched or ""))
+            return lambda rows: batch.mark(
+                evaluate_batch(task, batch.batch, [r.request for r in rows], steps, stop)
+            )
+        resolving = Resolving(optimizer, load_attribute(definition.factory))
 
         def run(rows: Sequence[_Row]) -> list[Outcome]:
-            return [
-                evaluate_single(
+            outcomes = []
+            for row in rows:
+                outcome = evaluate_single(
                     task,
-                    make,
+                    resolving.single,
                     row.request,
                     steps,
                     direction,
                     stop,
                     self._snapshots(row),
                     row.report,
-                    self._training,
+                    self._spec.training_for(self._optimizer, row.request.params),
+                    self._protocol,
                 )
-                for row in rows
-            ]
+                outcomes += resolving.mark([outcome])
+            return outcomes
 
         return run
 
@@ -192,6 +200,7 @@ class Objective:
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),
                 "training": self._training.model_dump(mode="json"),
+                "protocol": self._protocol,
                 "software": _software(),
             },
             sort_keys=True,

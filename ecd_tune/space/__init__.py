@@ -1,11 +1,15 @@
 """Search spaces: what may vary, and how it is drawn, checked and described."""
 
+from ecd_tune.space.derived import DERIVED, RESOLVED, Derived, resolve, searchable
 from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
 from ecd_tune.space.parse import parse_dimension, parse_space
 from ecd_tune.space.space import Space, Suggester
 
 __all__ = [
+    "DERIVED",
+    "RESOLVED",
     "Choice",
+    "Derived",
     "Dimension",
     "Fixed",
     "Float",
@@ -14,4 +18,6 @@ __all__ = [
     "Suggester",
     "parse_dimension",
     "parse_space",
+    "resolve",
+    "searchable",
 ]

@@ -11,9 +11,10 @@ from ecd_tune.spec.parts import (
     Retries,
     SamplerSpec,
 )
-from ecd_tune.spec.training import Schedule, TrainingSpec
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Schedule, TrainingSpec
 
 __all__ = [
+    "SEARCHABLE_SCHEDULE",
     "Budget",
     "Confirmation",
     "OptimizerSpec",

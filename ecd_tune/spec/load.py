@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
 from ecd_tune.records import Scalar
-from ecd_tune.registry import OptimizerDef, TaskDef
-from ecd_tune.space import Choice, Dimension
+from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
+from ecd_tune.space import DERIVED, Choice, Dimension
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import OptimizerSpec, Reference
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 
 __all__ = ["load_study", "parse_study"]
 
@@ -90,8 +91,7 @@ def _problems(spec: StudySpec) -> list[str]:
         task = spec.task_def
     except UnknownNameError as error:
         return [f"[task]: {error}"]
-    problems = _protocol_problems(spec, task)
-    problems += _option_problems("[task]", task, spec.task.options)
+    problems = _option_problems("[task]", task, spec.task.options)
     problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
@@ -99,17 +99,8 @@ def _problems(spec: StudySpec) -> list[str]:
         problems.append("[budget]: trials: is missing; only a grid does without it")
     problems += _training_problems(spec)
     for key, optimizer in spec.optimizers.items():
-        problems += _optimizer_problems(f"[optimizers.{key}]", optimizer)
+        problems += _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
     return problems
-
-
-def _protocol_problems(spec: StudySpec, task: TaskDef) -> list[str]:
-    if spec.protocol == "paper" and task.confirm_metric != "value":
-        return [
-            ": protocol: 'paper' (choices by the maximum on the reported split) is not built yet "
-            f"for tasks that learn, such as {task.name!r}; allowed: 'clean'"
-        ]
-    return []
 
 
 def _training_problems(spec: StudySpec) -> list[str]:
@@ -146,49 +137,73 @@ def _option_problems(where: str, task: TaskDef, options: Mapping[str, Scalar]) -
     return problems
 
 
-def _optimizer_problems(where: str, spec: OptimizerSpec) -> list[str]:
+def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
     try:
         definition = spec.definition
     except UnknownNameError as error:
         return [f"{where}: {error}"]
-    problems = []
+    problems, known = [], spec.searchable
     for name, dimension in spec.space.dimensions.items():
-        problems += _dimension_problems(f"{where[:-1]}.space]: {name}", definition, name, dimension)
+        problems += _dimension_problems(f"{where[:-1]}.space]: {name}", spec, name, dimension)
     problems += _missing(f"{where[:-1]}.space]", definition, spec.space.dimensions)
+    problems += _schedule_problems(f"{where[:-1]}.space]", spec, task)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
         problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
     for reference in spec.references:
-        problems += _reference_problems(where, definition, reference)
+        problems += _reference_problems(where, definition, known, reference)
     return problems
 
 
 def _dimension_problems(
-    where: str, definition: OptimizerDef, name: str, dimension: Dimension
+    where: str, spec: OptimizerSpec, name: str, dimension: Dimension
 ) -> list[str]:
-    declared = definition.hyperparameters.get(name)
+    declared = spec.searchable.get(name)
     if declared is None:
-        known = ", ".join(definition.hyperparameters)
-        return [f"{where}: {definition.name!r} has no such hyperparameter; known: {known}"]
+        known = ", ".join(spec.definition.hyperparameters)
+        return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
     # The ends of a range stand for all that lies between them.
     bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
     label = "choice" if isinstance(dimension, Choice) else "value"
     return [f"{where}: {label} {value!r} {reason}" for value, reason in bad]
 
 
-def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) -> list[str]:
+def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
+    own = spec.definition.hyperparameters
+    named = [k for k in SEARCHABLE_SCHEDULE if k in spec.space.dimensions and k not in own]
+    if not named or task.budget_unit != "iterations":
+        return []
     return [
-        f"{where}: {name}: is missing; {definition.name!r} requires it ({declared.allowed})"
-        for name, declared in definition.hyperparameters.items()
-        if declared.required and name not in given
+        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations, without a schedule"
     ]
 
 
-def _reference_problems(where: str, definition: OptimizerDef, reference: Reference) -> list[str]:
+def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) -> list[str]:
+    problems = []
+    own = definition.hyperparameters
+    replaced = {k: d.target for k, d in DERIVED.items() if k in given and k not in own}
+    for name, declared in own.items():
+        standing = [derived for derived, target in replaced.items() if target == name]
+        if declared.required and name not in given and not standing:
+            allowed = declared.allowed
+            problems.append(
+                f"{where}: {name}: is missing; {definition.name!r} requires it ({allowed})"
+            )
+        if name in given and standing:
+            problems.append(f"{where}: {name} and {standing[0]}: give one, the other follows")
+    return problems
+
+
+def _reference_problems(
+    where: str,
+    definition: OptimizerDef,
+    known: Mapping[str, Hyperparameter],
+    reference: Reference,
+) -> list[str]:
     place = f"{where[:-1]}.references.{reference.label}]"
     problems = _missing(place, definition, reference.params)
     for name, value in reference.params.items():
-        declared = definition.hyperparameters.get(name)
+        declared = known.get(name)
         if declared is None:
             problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")
         elif reason := declared.problem(value):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ecd_tune.records import Scalar, Stage, StudyKey
+from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
@@ -84,6 +84,23 @@ class StudySpec(SpecModel):
         """The registered task."""
         return TASKS.get(self.task.name)
 
+    @property
+    def learns(self) -> bool:
+        """Whether the task learns from data, and so has splits."""
+        return self.task_def.confirm_metric != "value" or self.task_def.budget_unit == "epochs"
+
+    @property
+    def oracle(self) -> bool:
+        """Whether every number is a maximum on the split that is also reported."""
+        return self.learns and self.protocol == "paper"
+
+    @property
+    def metric(self) -> str:
+        """What a trial's value is, in words."""
+        if not self.oracle:
+            return self.task_def.metric
+        return f"best {self.task_def.confirm_metric.replace('_', ' ')} over the epochs"
+
     def task_options(self, stage: Stage) -> dict[str, Scalar]:
         """Return the task's full options for a stage, defaults filled in."""
         options = {name: option.default for name, option in self.task_def.options.items()}
@@ -106,10 +123,11 @@ class StudySpec(SpecModel):
         assert self.budget.trials is not None  # checked when the file is loaded
         return self.budget.trials
 
-    def training_for(self, optimizer: str) -> TrainingSpec:
-        """Return ``[training]`` with what one optimizer changes in it."""
+    def training_for(self, optimizer: str, params: Params | None = None) -> TrainingSpec:
+        """Return ``[training]`` with what one optimizer, and its searched values, change in it."""
         changes = self.optimizers[optimizer].training
-        return TrainingSpec.model_validate({**self.training.model_dump(), **changes})
+        training = TrainingSpec.model_validate({**self.training.model_dump(), **changes})
+        return training.with_searched(params or {})
 
     def key(self, optimizer: str, stage: Stage = Stage.SEARCH) -> StudyKey:
         """Return the name under which one optimizer's trials are stored."""

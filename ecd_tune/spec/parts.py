@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from ecd_tune.registry import OPTIMIZERS, OptimizerDef
-from ecd_tune.space import Space, parse_space
+from ecd_tune.records import Params, Scalar
+from ecd_tune.registry import OPTIMIZERS, Hyperparameter, OptimizerDef
+from ecd_tune.space import Space, parse_space, resolve, searchable
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 
 __all__ = [
     "MOST_TRIALS",
@@ -169,3 +171,26 @@ class OptimizerSpec(SpecModel):
     def definition(self) -> OptimizerDef:
         """The registered optimizer."""
         return OPTIMIZERS.get(self.optimizer)
+
+    @property
+    def searchable(self) -> dict[str, Hyperparameter]:
+        """All that ``space`` may name: hyperparameters, what stands for them, the schedule."""
+        return {**SEARCHABLE_SCHEDULE, **searchable(self.definition.hyperparameters)}
+
+    def resolve(self, params: Params, n: int) -> dict[str, Scalar]:
+        """Turn searched values into what the optimizer takes.
+
+        Args:
+            params: As the space has them.
+            n: Number of parameters of the network.
+
+        Returns:
+            Hyperparameters by name, without those of the schedule.
+        """
+        declared = self.definition.hyperparameters
+        own = {
+            name: value
+            for name, value in params.items()
+            if name in declared or name not in SEARCHABLE_SCHEDULE
+        }
+        return resolve(own, n, declared)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Schedule", "TrainingSpec"]
+from ecd_tune.records import Params
+from ecd_tune.registry import Hyperparameter
+
+__all__ = ["SEARCHABLE_SCHEDULE", "Schedule", "TrainingSpec"]
+
+SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
+    "schedule": Hyperparameter(
+        str,
+        "the learning rate over the run",
+        choices=("constant", "linear", "cosine", "step"),
+    ),
+    "schedule_warmup": Hyperparameter(
+        float, "share of all steps over which lr first rises", low=0.0, high=1.0, high_open=True
+    ),
+    "schedule_final": Hyperparameter(
+        float, "factor of lr at the end of linear and cosine", low=0.0, high=1.0
+    ),
+}
+"""What a search space may name beside hyperparameters: name, ``warmup`` and ``final`` of the
+schedule of a task that learns."""
 
 
 class _Table(BaseModel):
@@ -45,3 +65,24 @@ class TrainingSpec(_Table):
     clip: float | None = Field(default=None, gt=0.0)
     eval_every: int = Field(default=1, ge=1)
     schedule: Schedule = Schedule()
+
+    def with_searched(self, params: Params) -> Self:
+        """Return these settings with what a search space says of the schedule.
+
+        Args:
+            params: Searched values; others than those of the schedule do not matter.
+
+        Returns:
+            A changed copy, or this object where nothing is said.
+        """
+        found: dict[str, Any] = {
+            name.removeprefix("schedule_"): params[name]
+            for name in SEARCHABLE_SCHEDULE
+            if name in params
+        }
+        if not found:
+            return self
+        if "schedule" in found:
+            found["name"] = found.pop("schedule")
+        schedule = Schedule.model_validate({**self.schedule.model_dump(), **found})
+        return self.model_copy(update={"schedule": schedule})

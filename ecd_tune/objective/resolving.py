@@ -1,0 +1,78 @@
+"""Give optimizers what their searched values come to for a network of n parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ecd_tune.records import Outcome, Params, Scalar
+from ecd_tune.space import RESOLVED
+from ecd_tune.spec import OptimizerSpec
+
+__all__ = ["Resolving"]
+
+
+class Resolving:
+    """Makes the optimizers of one call, and remembers what they were given.
+
+    Args:
+        spec: The optimizer in the study.
+        make: Its factory, for single runs or for batches.
+    """
+
+    def __init__(self, spec: OptimizerSpec, make: Any) -> None:
+        self._spec, self._make = spec, make
+        self._found: list[Mapping[str, float]] = []
+
+    def single(self, parameters: Sequence[Tensor], seed: int, **searched: Scalar) -> Any:
+        """Make an optimizer of one run.
+
+        Args:
+            parameters: Of the network.
+            seed: Of the run.
+            **searched: Values as the space has them.
+
+        Returns:
+            The optimizer.
+        """
+        given = self._spec.resolve(searched, sum(p.numel() for p in parameters))
+        self._found = [_changes(given, searched)]
+        return self._make(parameters, seed, **given)
+
+    def batch(self, theta: list[Tensor], seeds: Sequence[int], searched: Sequence[Params]) -> Any:
+        """Make the optimizer of a batch.
+
+        Args:
+            theta: Parameter blocks, the first dimension being the batch.
+            seeds: One a run.
+            searched: Values of each run as the space has them.
+
+        Returns:
+            The optimizer.
+        """
+        n = sum(block[0].numel() for block in theta)
+        given = [self._spec.resolve(params, n) for params in searched]
+        self._found = [_changes(own, params) for own, params in zip(given, searched, strict=True)]
+        return self._make(theta, seeds, given)
+
+    def mark(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Write down what the searched values came to.
+
+        Args:
+            outcomes: Of the runs that were made, in order.
+
+        Returns:
+            The outcomes with a metric ``resolved_NAME`` for each value that followed from
+            another.
+        """
+        return [
+            replace(outcome, metrics={**outcome.metrics, **found})
+            for outcome, found in zip(outcomes, self._found, strict=True)
+        ]
+
+
+def _changes(given: Mapping[str, Scalar], searched: Params) -> dict[str, float]:
+    return {f"{RESOLVED}{k}": float(v) for k, v in given.items() if k not in searched}

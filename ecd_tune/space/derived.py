@@ -1,0 +1,134 @@
+"""Quantities to search in place of a hyperparameter.
+
+ν√n sets the angle of a bounce whatever the number n of parameters, and 1 − β spans decades where
+β does not: such a quantity has a range that makes sense, and the optimizer's own hyperparameter
+follows from it when a trial runs, where n is known. A trial keeps what was searched among its
+parameters, and what the optimizer was given as the metric ``resolved_NAME``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ecd_tune.records import Params, Scalar
+from ecd_tune.registry import Hyperparameter
+
+__all__ = ["DERIVED", "RESOLVED", "Derived", "mean_rotation", "resolve", "searchable"]
+
+RESOLVED = "resolved_"
+"""Begins the name of the metric that holds what a derived quantity came to."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A quantity that stands for one hyperparameter.
+
+    Attributes:
+        target: The hyperparameter.
+        words: How it follows, for reports.
+        declared: What the quantity may be.
+        formula: ``(value, hyperparameters, n)`` to the hyperparameter's value; the
+            hyperparameters are those that are known by then, defaults included.
+    """
+
+    target: str
+    words: str
+    declared: Hyperparameter
+    formula: Callable[[float, Params, int], float]
+
+
+def mean_rotation(nu: float, n: int) -> float:
+    """Return λ, the mean cosine between a direction before and after a bounce (eq. 23).
+
+    To second order in 1/n; the relative error is below 0.18/n².
+
+    Args:
+        nu: Chaos strength ν.
+        n: Number of parameters.
+
+    Returns:
+        λ, in (0, 1].
+    """
+    q = nu * nu * n
+    return (1 + q * (2 - q) / (4 * n * (1 + q) ** 2)) / math.sqrt(1 + q)
+
+
+def _eta_of_effective(value: float, params: Params, n: int) -> float:
+    if params.get("integrator", "algorithm1") != "algorithm1":
+        return max(1.0, value)
+    rotation = mean_rotation(float(params.get("nu", 0.0)), n)
+    # η itself has no value below 1; the record shows what it came to.
+    return max(1.0, value * (1 + rotation) / 2 / (1 - (1 - rotation) / n))
+
+
+def _one_minus(name: str, symbol: str) -> Derived:
+    doc = f"1 − {symbol}, in place of {name}"
+    declared = Hyperparameter(float, doc, low=0.0, high=1.0, low_open=True)
+    words = f"1 − one_minus_{name}"
+    return Derived(name, words, declared, lambda value, params, n: 1.0 - value)
+
+
+DERIVED: Mapping[str, Derived] = {
+    "nu_sqrt_n": Derived(
+        "nu",
+        "nu_sqrt_n / √n",
+        Hyperparameter(float, "ν√n for n parameters, in place of nu", low=0.0),
+        lambda value, params, n: value / math.sqrt(n),
+    ),
+    # After ν, on which it depends.
+    "eta_eff": Derived(
+        "eta",
+        "eta_eff (1 + λ) / 2 / (1 − (1 − λ) / n), at least 1",
+        Hyperparameter(
+            float, "exponent that Algorithm 1 samples with, η_eff, in place of eta", low=1.0
+        ),
+        _eta_of_effective,
+    ),
+    "one_minus_momentum": _one_minus("momentum", "β"),
+    "one_minus_beta1": _one_minus("beta1", "β1"),
+    "one_minus_beta2": _one_minus("beta2", "β2"),
+}
+"""The derived quantities by name."""
+
+
+def searchable(declared: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
+    """Return all that a space of an optimizer may name.
+
+    Args:
+        declared: The optimizer's hyperparameters.
+
+    Returns:
+        The hyperparameters, and the quantities that stand for one of them.
+    """
+    fitting = {
+        name: derived.declared
+        for name, derived in DERIVED.items()
+        if derived.target in declared and declared[derived.target].kind is float
+    }
+    return {**fitting, **declared}
+
+
+def resolve(params: Params, n: int, declared: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
+    """Put hyperparameters in the place of the quantities that stand for them.
+
+    Args:
+        params: What was searched.
+        n: Number of parameters of the network.
+        declared: The optimizer's hyperparameters.
+
+    Returns:
+        What the optimizer takes, in the same order.
+    """
+    used = {name: DERIVED[name] for name in _derived_in(params, declared)}
+    known: dict[str, Scalar] = {k: h.default for k, h in declared.items() if h.default is not None}
+    known |= {name: value for name, value in params.items() if name not in used}
+    for name, derived in used.items():
+        known[derived.target] = derived.formula(float(params[name]), known, n)
+    targets = [used[name].target if name in used else name for name in params]
+    return {target: known[target] for target in targets}
+
+
+def _derived_in(params: Params, declared: Mapping[str, Hyperparameter]) -> Iterable[str]:
+    return (name for name in DERIVED if name in params and name not in declared)

@@ -1,0 +1,77 @@
+"""Trials whose searched values stand for hyperparameters, run by run and as a batch."""
+
+import math
+
+import pytest
+
+from ecd_tune.objective import Objective
+from ecd_tune.records import RunRequest, Status
+from ecd_tune.spec import parse_study
+
+
+def objective(task, optimizer="ecdsep", **options):
+    return Objective(
+        parse_study(
+            {
+                "name": "resolving",
+                "task": {"name": task, **options},
+                "budget": {"trials": 2, "steps": 5},
+                "optimizers": {optimizer: {"space": {"eta": 1.0} if optimizer == "ecdsep" else {}}},
+            }
+        ),
+        optimizer,
+    )
+
+
+def test_nu_sqrt_n_runs_as_the_nu_that_it_stands_for_and_the_record_says_which():
+    digits = objective("digits", model="logistic")
+    n = 64 * 10 + 10
+    nu = 2.0 / math.sqrt(n)
+    searched, given = digits.evaluate(
+        [RunRequest({"eta": 1.0, "nu_sqrt_n": 2.0}, 3), RunRequest({"eta": 1.0, "nu": nu}, 3)]
+    )
+    assert searched.metrics["resolved_nu"] == nu
+    assert "resolved_nu" not in given.metrics
+    assert searched.curve == given.curve
+    assert searched.status is Status.COMPLETE
+
+
+def test_each_row_of_a_batch_has_its_own():
+    zakharov = objective("zakharov", n=4)
+    rows = [
+        RunRequest({"eta": 1.5, "lr": 0.1, "nu_sqrt_n": 1.0}, 1),
+        RunRequest({"eta": 1.5, "lr": 0.1, "nu": 0.5}, 1),
+        RunRequest({"eta_eff": 4.0, "lr": 0.1, "nu": 0.0}, 1),
+    ]
+    outcomes = zakharov.evaluate(rows)
+    found = [outcome.metrics.get("resolved_nu") for outcome in outcomes]
+    assert found == [0.5, None, None]
+    # ν = 0 never turns Π, so that η_eff is η.
+    assert outcomes[2].metrics["resolved_eta"] == pytest.approx(4.0)
+    assert outcomes[0].curve == outcomes[1].curve
+    assert zakharov.evaluate(rows[:1])[0].metrics["resolved_nu"] == 0.5
+
+
+def test_a_searched_schedule_is_that_of_the_training_table():
+    request = RunRequest({"lr": 0.5, "schedule": "linear", "schedule_final": 0.5}, 7)
+    searched = objective("digits", "sgd", model="logistic")
+    table = {"schedule": {"name": "linear", "final": 0.5}}
+    named = Objective(
+        parse_study(
+            {
+                "name": "named",
+                "task": {"name": "digits", "model": "logistic"},
+                "budget": {"trials": 2, "steps": 5},
+                "training": table,
+                "optimizers": {"sgd": {"space": {}}},
+            }
+        ),
+        "sgd",
+    )
+    (one,) = searched.evaluate([request])
+    (other,) = named.evaluate([RunRequest({"lr": 0.5}, 7)])
+    (constant,) = searched.evaluate([RunRequest({"lr": 0.5}, 7)])
+    assert one.curve == other.curve
+    assert (
+        one.metrics["train_loss"] == other.metrics["train_loss"] != constant.metrics["train_loss"]
+    )

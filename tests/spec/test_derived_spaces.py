@@ -1,0 +1,73 @@
+"""Spaces that name derived quantities and the schedule."""
+
+import pytest
+
+from ecd_tune.errors import SpecError
+from ecd_tune.spec import parse_study
+
+
+def study(space, task="digits", optimizer="ecdsep", **more):
+    return parse_study(
+        {
+            "name": "derived",
+            "task": {"name": task},
+            "budget": {"trials": 2, "steps": 3},
+            "optimizers": {optimizer: {"space": space, **more}},
+        }
+    )
+
+
+def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
+    spec = study(
+        {
+            "eta_eff": {"low": 2.0, "high": 6.0},
+            "nu_sqrt_n": {"low": 1e-3, "high": 10.0, "log": True},
+        }
+    )
+    assert spec.optimizers["ecdsep"].space.searched == ("eta_eff", "nu_sqrt_n")
+    given = spec.optimizers["ecdsep"].resolve({"eta_eff": 2.0, "nu_sqrt_n": 1.0}, 100)
+    assert list(given) == ["eta", "nu"]
+    assert given["nu"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({"eta": 1.0, "nu": 1e-5, "nu_sqrt_n": 0.1}, "nu and nu_sqrt_n: give one"),
+        ({"eta": 1.0, "nu_sqrt_n": -0.1}, "nu_sqrt_n: value -0.1 must be >= 0"),
+        ({"nu_sqrt_n": 0.1}, "eta: is missing"),
+        ({"eta_eff": 0.5}, "eta_eff: value 0.5 must be >= 1"),
+        ({"eta": 1.0, "one_minus_beta1": 0.1}, "one_minus_beta1: 'ecdsep' has no such"),
+        ({"eta": 1.0, "schedule": ["constant", "linaer"]}, "schedule: choice 'linaer' must be"),
+        ({"eta": 1.0, "schedule_final": 2.0}, "schedule_final: value 2.0 must be"),
+    ],
+)
+def test_wrong_ones_are_told(space, words):
+    with pytest.raises(SpecError) as error:
+        study(space)
+    assert words in str(error.value)
+
+
+def test_references_may_name_them_too():
+    reference = {"label": "by-hand", "params": {"eta": 1.0, "nu_sqrt_n": 0.1}}
+    spec = study({"eta": 1.0}, references=[reference])
+    assert spec.optimizers["ecdsep"].references[0].params["nu_sqrt_n"] == 0.1
+    with pytest.raises(SpecError, match="eta: is missing"):
+        study({"eta": 1.0}, references=[{"label": "by-hand", "params": {"nu": 0.1}}])
+
+
+def test_a_searched_schedule_changes_the_training_and_not_the_optimizer():
+    space = {"lr": 0.1, "schedule": ["constant", "cosine"], "schedule_final": {"low": 0, "high": 1}}
+    spec = study(space, optimizer="sgd", training={"schedule": {"warmup": 0.5}, "clip": 1.0})
+    point = {"lr": 0.1, "schedule": "cosine", "schedule_final": 0.25}
+    training = spec.training_for("sgd", point)
+    assert training.clip == 1.0
+    schedule = training.schedule
+    assert (schedule.name, schedule.final, schedule.warmup) == ("cosine", 0.25, 0.5)
+    assert spec.training_for("sgd").schedule.name == "constant"
+    assert spec.optimizers["sgd"].resolve(point, 10) == {"lr": 0.1}
+
+
+def test_a_task_that_counts_iterations_has_no_schedule_to_search():
+    with pytest.raises(SpecError, match="schedule: task 'ackley' counts iterations"):
+        study({"lr": 0.1, "schedule": "linear"}, task="ackley", optimizer="adam")
