@@ -105,6 +105,8 @@ class BatchedAdam:
         self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
         self._mean = [torch.zeros_like(block) for block in theta]
         self._square = [torch.zeros_like(block) for block in theta]
+        self._amsgrad = rows.column("amsgrad") if rows.any("amsgrad") else None
+        self._largest = self._square
         self._updates = torch.zeros_like(self._lr, dtype=torch.int64)
 
     @torch.no_grad()
@@ -135,7 +137,15 @@ class BatchedAdam:
         ]
         self._mean = _ALGEBRA.where(active, mean, self._mean)
         self._square = _ALGEBRA.where(active, square, self._square)
+        self._largest = self._divisors()
         masked_add(_ALGEBRA, self.params, active, self._amounts())
+
+    def _divisors(self) -> list[Tensor]:
+        if self._amsgrad is None:
+            return self._square
+        # A trial that is not active has the square that it had, and so the largest.
+        largest = [torch.maximum(m, v) for m, v in zip(self._largest, self._square, strict=True)]
+        return _ALGEBRA.where(self._amsgrad, largest, self._square)
 
     def _amounts(self) -> list[Tensor]:
         steps = self._updates.clamp(min=1)
@@ -143,7 +153,7 @@ class BatchedAdam:
         root = (1 - self._beta2**steps).sqrt()
         return [
             m / (v.sqrt() / _ALGEBRA.spread(root, v) + eps) * _ALGEBRA.spread(size, m)
-            for m, v, eps in zip(self._mean, self._square, self._eps, strict=True)
+            for m, v, eps in zip(self._mean, self._largest, self._eps, strict=True)
         ]
 
     def report(self) -> dict[str, Tensor]:

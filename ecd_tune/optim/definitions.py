@@ -99,6 +99,9 @@ def _adam(weight_decay: Hyperparameter) -> Mapping[str, Hyperparameter]:
         "beta2": _fraction("decay of the mean of squared gradients, β2", 0.999),
         "eps": _non_negative("added to the root of the second moment, ε", 1e-8),
         "weight_decay": weight_decay,
+        "amsgrad": Hyperparameter(
+            bool, "divide by the largest second moment so far", default=False
+        ),
     }
 
 

@@ -39,7 +39,9 @@ def test_lr_multiplies_the_momentum_not_the_gradient():
 def test_adam_gets_every_hyperparameter():
     """ε included, which the published search drew but never passed on (D12)."""
     values = {"lr": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-4, "weight_decay": 0.3}
+    values["amsgrad"] = True
     for make in (make_adam, make_adamw):
         group = make([torch.nn.Parameter(torch.ones(1))], seed=0, **values).param_groups[0]
         assert group["betas"] == (0.8, 0.9)
         assert (group["lr"], group["eps"], group["weight_decay"]) == (0.1, 1e-4, 0.3)
+        assert group["amsgrad"] is True

@@ -101,6 +101,8 @@ ADAM_ROWS = (
     {"lr": 0.01},
     {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "eps": 1e-6, "weight_decay": 0.0},
     {"lr": 0.05, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.2},
+    # Forgets its large first gradients at once, so that the largest square is not the last one.
+    {"lr": 0.05, "beta1": 0.5, "beta2": 0.5, "amsgrad": True},
 )
 
 
