@@ -118,7 +118,7 @@ class _Plain:
             return
         self._last = now
         best = ", ".join(
-            f"{p.key.optimizer} {_number(p.best)}"
+            f"{p.key.optimizer} {_number(p.best)}{_mark(self._spec)}"
             for p in progress
             if p.key.stage is Stage.SEARCH and p.key.optimizer in self._spec.optimizers
         )
@@ -158,7 +158,8 @@ class _Live:
         self, progress: Sequence[Progress], workers: Sequence[WorkerView]
     ) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
-        for column in ("optimizer", "search", "best so far", "diverged", "failed", "confirmation"):
+        best = f"best so far{_mark(self._spec)}"
+        for column in ("optimizer", "search", best, "diverged", "failed", "confirmation"):
             table.add_column(column, justify="left" if column == "optimizer" else "right")
         by_key = {p.key: p for p in progress}
         for key in self._spec.optimizers:
@@ -197,6 +198,10 @@ def _worker_table(workers: Sequence[WorkerView]) -> Table:
             view.reason,
         )
     return table
+
+
+def _mark(spec: StudySpec) -> str:
+    return " (oracle)" if spec.oracle else ""
 
 
 def _number(value: float | None) -> str:

@@ -50,7 +50,8 @@ def show(study: StudyName) -> None:
     if spec.summary:
         typer.echo(f"\n{spec.summary.strip()}")
     typer.echo(f"\ntask          {task.name} ({task.title}; {task.source})")
-    typer.echo(f"value         {task.metric}, {task.direction.value}")
+    mark = " (oracle)" if spec.oracle else ""
+    typer.echo(f"value         {spec.metric}{mark}, {task.direction.value}")
     typer.echo(f"options       {_pairs(spec.task_options(Stage.SEARCH))}")
     typer.echo(f"protocol      {spec.protocol}, seed {spec.seed}")
     typer.echo(f"sampler       {spec.sampler.name} {_pairs(spec.sampler.options)}".rstrip())

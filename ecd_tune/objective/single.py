@@ -13,6 +13,7 @@ import torch
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.outcomes import trajectory_outcome
+from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.schedules import make_pace
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.stepping import Stepper
@@ -38,6 +39,7 @@ def evaluate_single(
     snapshots: Snapshots | None = None,
     report: Callable[[int, float], None] = lambda epoch, value: None,
     training: TrainingSpec | None = None,
+    protocol: Protocol = "clean",
 ) -> Outcome:
     """Run one trial, from its last snapshot on where there is one.
 
@@ -51,6 +53,7 @@ def evaluate_single(
         snapshots: Where the run is saved when due and before it leaves.
         report: Called with epoch and metric after each epoch, of problems that have one.
         training: Schedule and the like, for problems that have a metric.
+        protocol: Which data trains and which split judges, for problems that have a metric.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
@@ -61,7 +64,7 @@ def evaluate_single(
     watch = Watch(stop, snapshots, time.perf_counter())
 
     def begin() -> Training | _Descent:
-        problem = task.build(request.seed, request.stage)
+        problem = builder(task, protocol)(request.seed, request.stage)
         optimizer = make(problem.parameters, request.seed, **request.params)
         if problem.metric is None:
             return _Descent(Stepper(problem, optimizer))
@@ -69,7 +72,8 @@ def evaluate_single(
         length = problem.steps_per_epoch
         pace = make_pace(settings.schedule, steps * length, length)
         stepper = Stepper(problem, optimizer, pace, settings.clip)
-        return Training(stepper, problem.metric, direction, report, settings.eval_every)
+        split = judged_split(protocol)
+        return Training(stepper, problem.metric, direction, report, settings.eval_every, split)
 
     run = begin()
     try:

@@ -15,23 +15,26 @@ from ecd_tune.objective.outcomes import nonfinite
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.stepping import Stepper, copy_into
 from ecd_tune.records import Curve, Direction, Outcome, RunCost, Stage, Status
-from ecd_tune.tasks import StatefulProblem
+from ecd_tune.tasks import Split, StatefulProblem
 
 __all__ = ["Training"]
 
+_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
 
 class Training:
-    """Epochs of a run, judged on the validation split after each.
+    """Epochs of a run, each judged on the split that drives the choices.
 
     Epoch 0 is the state before training. It takes part in the choice of the best epoch, so
     that a run which diverges at once still has a value.
 
     Args:
         stepper: The problem with its optimizer.
-        metric: What is judged, a key of ``evaluate("val")``.
+        metric: What is judged, a key of ``evaluate(split)``.
         direction: Which metric is better.
         report: Called with epoch and metric after each epoch that is judged.
         eval_every: Epochs between two judgements; the first and the last always are.
+        split: What judges: ``"val"``, or under the paper's protocol ``"test"``.
     """
 
     def __init__(
@@ -41,9 +44,10 @@ class Training:
         direction: Direction,
         report: Callable[[int, float], None],
         eval_every: int = 1,
+        split: Split = "val",
     ) -> None:
         self._stepper, self._metric, self._sign = stepper, metric, direction.sign
-        self._report, self._eval_every = report, eval_every
+        self._report, self._eval_every, self._split = report, eval_every, split
         self._epochs: list[int] = []
         self._values: list[float] = []
         self._best: Mapping[str, float] = {}
@@ -83,6 +87,8 @@ class Training:
     def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
         """Make the outcome; a confirmation is judged on the test split now, once.
 
+        Where the test split has driven the choices all along, there is nothing left to judge.
+
         Args:
             reason: Why the run ended early, or None.
             stage: Search or confirmation.
@@ -93,9 +99,9 @@ class Training:
         """
         if self._best_epoch < 0:
             return Outcome(Status.FAILED, reason=reason, cost=cost())
-        metrics = {f"val_{k}": v for k, v in self._best.items()}
+        metrics = {f"{self._split}_{k}": v for k, v in self._best.items()}
         metrics |= {"best_epoch": float(self._best_epoch)}
-        if stage is Stage.CONFIRM:
+        if stage is Stage.CONFIRM and self._split != "test":
             metrics |= self._test()
         metrics |= self._stepper.report()
         if math.isfinite(self._train_loss):
@@ -172,11 +178,11 @@ class Training:
             self._judge(epoch)
 
     def _judge(self, epoch: int) -> None:
-        judged = self._stepper.problem.evaluate("val")
+        judged = self._stepper.problem.evaluate(self._split)
         for name, value in judged.items():
             if not math.isfinite(value):
                 raise NonFiniteLossError(
-                    nonfinite(f"validation {name}", value, f"after epoch {epoch}")
+                    nonfinite(f"{_WORDS[self._split]} {name}", value, f"after epoch {epoch}")
                 )
         value = judged[self._metric]
         self._epochs.append(epoch)

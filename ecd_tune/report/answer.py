@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from ecd_tune.analysis import Interval, Summary
 from ecd_tune.records import Direction, Stage
-from ecd_tune.report.best import is_oracle, learns
 from ecd_tune.report.compare import rank_results
 from ecd_tune.report.model import ComparisonRow, ResultRow
 from ecd_tune.report.notes import (
@@ -31,13 +30,13 @@ def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
     Returns:
         Whether every number is an oracle number, and a sentence.
     """
-    if not learns(spec):
+    if not spec.learns:
         return False, (
             f"Protocol {spec.protocol}. A synthetic task has no test split: a value is the "
             f"{spec.task_def.metric}. The search minimises it from its own start; the "
             "confirmation reruns the chosen hyperparameters from the starts of fresh seeds."
         )
-    if is_oracle(spec):
+    if spec.oracle:
         return True, (
             "Protocol paper: every number is an oracle number, a maximum selected on the test "
             "split that is also reported. It is too good, as the paper's own are, and must not "
@@ -104,7 +103,7 @@ def _answer_from_runs(
     key = _deciding(ranked, comparisons)
     if key is not None:
         yield _verdict(key, best, spec.task_def.direction, mark)
-    yield from filter(None, (describe_final(row, spec.task_def.direction) for row in ranked))
+    yield from filter(None, (describe_final(row, spec.task_def.direction, mark) for row in ranked))
     yield from filter(None, _about_winner(spec, best))
     ours = [row for row in ranked if spec.optimizers[row.optimizer].optimizer == "ecdsep"]
     if ours and ours[0] is not best:
@@ -134,13 +133,13 @@ def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: st
     claim = "is best" if len(ranked) > 1 else "is the only optimizer with confirmed runs"
     return (
         f"{best.label} {claim} on the task “{spec.task_def.title}”: over {runs}, and for the "
-        f"{metric}, {describe_median(best.summary)}{mark}; {_lacking(best)}."
+        f"{metric}, {describe_median(best.summary)}{mark}; {_lacking(best, mark)}."
     )
 
 
 def _quantity(spec: StudySpec) -> str:
     name = spec.task_def.confirm_metric
-    return spec.task_def.metric if name == "value" else name.replace("_", " ")
+    return spec.metric if name == "value" else name.replace("_", " ")
 
 
 def describe_median(summary: Summary) -> str:
@@ -159,7 +158,7 @@ def describe_median(summary: Summary) -> str:
     return f"the median is {format_number(summary.median)} {quartiles}"
 
 
-def _lacking(row: ResultRow) -> str:
+def _lacking(row: ResultRow, mark: str) -> str:
     assert row.summary is not None  # asked of rows with runs only
     text = f"{row.confirmed.diverged} of {row.summary.runs} runs diverged"
     if row.confirmed.failed:
@@ -167,7 +166,7 @@ def _lacking(row: ResultRow) -> str:
     changed = row.reached is not None and row.reached.median != row.summary.median
     if changed and row.reached is not None and math.isfinite(row.reached.median):
         reached = format_number(row.reached.median)
-        text += f"; counting what they reached before the end, the median is {reached}"
+        text += f"; counting what they reached before the end, the median is {reached}{mark}"
     return text
 
 

@@ -35,8 +35,6 @@ __all__ = [
     "best_hyperparameters",
     "best_table",
     "edge_of",
-    "is_oracle",
-    "learns",
     "render_best",
 ]
 
@@ -90,30 +88,6 @@ class BestHyperparameters:
         return {param.name: param.value for param in self.params}
 
 
-def learns(spec: StudySpec) -> bool:
-    """Say whether a study's task learns from data, and so has splits.
-
-    Args:
-        spec: The study.
-
-    Returns:
-        False for synthetic functions.
-    """
-    return spec.task_def.confirm_metric != "value" or spec.task_def.budget_unit == "epochs"
-
-
-def is_oracle(spec: StudySpec) -> bool:
-    """Say whether every number of a study is a maximum on the split that is also reported.
-
-    Args:
-        spec: The study.
-
-    Returns:
-        True for the paper's protocol on a learning task.
-    """
-    return learns(spec) and spec.protocol == "paper"
-
-
 def best_hyperparameters(
     spec: StudySpec, trials: Mapping[StudyKey, Sequence[TrialRecord]]
 ) -> tuple[BestHyperparameters, ...]:
@@ -147,7 +121,7 @@ def _describe(spec: StudySpec, key: str, record: TrialRecord, value: float) -> B
         optimizer=key,
         registry_name=optimizer.optimizer,
         title=optimizer.title or optimizer.definition.title,
-        metric=spec.task_def.metric + (" (oracle)" if is_oracle(spec) else ""),
+        metric=spec.metric + (" (oracle)" if spec.oracle else ""),
         trial=record.number,
         value=value,
         params=params,

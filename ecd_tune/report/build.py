@@ -63,7 +63,7 @@ def build_report(
         protocol=spec.protocol,
         oracle=oracle,
         protocol_text=protocol_text,
-        metric=task.metric,
+        metric=spec.metric,
         confirm_metric=_confirm_metric(spec),
         direction=task.direction,
         log=log,
@@ -93,7 +93,7 @@ def _say_smoke(spec: StudySpec) -> Iterator[str]:
 
 def _confirm_metric(spec: StudySpec) -> str:
     name = spec.task_def.confirm_metric
-    return spec.task_def.metric if name == "value" else name.replace("_", " ")
+    return spec.metric if name == "value" else name.replace("_", " ")
 
 
 def _baseline(spec: StudySpec) -> str:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ecd_tune.records import Direction
-from ecd_tune.report.best import learns
 from ecd_tune.report.compare import rank_results
 from ecd_tune.report.model import ResultRow
 from ecd_tune.report.numbers import format_number
@@ -37,7 +36,7 @@ def compose_notes(spec: StudySpec, results: Sequence[ResultRow], oracle: bool) -
     found = [
         *_published(results, direction, mark),
         # The answer has this sentence for our own hyperparameters.
-        *(describe_final(row, direction) for row in results if row.source != "best"),
+        *(describe_final(row, direction, mark) for row in results if row.source != "best"),
         *(describe_stop(spec, row) for row in results),
         *(describe_holding(row) for row in results),
     ]
@@ -71,12 +70,13 @@ def _published(results: Sequence[ResultRow], direction: Direction, mark: str) ->
         yield f"Medians under the published hyperparameters, with the same seeds: {medians}."
 
 
-def describe_final(row: ResultRow, direction: Direction) -> str:
+def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
     """Say that runs leave the minimum that they are judged by.
 
     Args:
         row: What one set of hyperparameters gave.
         direction: Whether a smaller or a larger value is better.
+        mark: What every number carries.
 
     Returns:
         A sentence; empty unless the median of the final values is more than ten times the
@@ -87,7 +87,7 @@ def describe_final(row: ResultRow, direction: Direction) -> str:
     lowest, final = row.summary.median, row.final.median
     if lowest < 0 or not math.isfinite(final) or final <= _WORSE * lowest:
         return ""
-    return f"{row.label} {_LEAVES} {format_number(final)}."
+    return f"{row.label} {_LEAVES} {format_number(final)}{mark}."
 
 
 def describe_stop(spec: StudySpec, row: ResultRow) -> str:
@@ -103,7 +103,7 @@ def describe_stop(spec: StudySpec, row: ResultRow) -> str:
     if not row.stopped:
         return ""
     share = f"{row.stopped} of {len(row.confirmed.runs)} runs of {row.label}"
-    if learns(spec):
+    if spec.learns:
         # The loss of another minibatch may be above the threshold again.
         return f"{share} made no update at some steps, by its own stop rule V < ε2."
     return (

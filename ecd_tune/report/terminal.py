@@ -48,7 +48,8 @@ def _table(report: StudyReport) -> Table:
     for row in report.results:
         # Text, not str: brackets would be taken for markup.
         table.add_row(*(Text(cell) for cell in _cells(row)))
-    table.caption = f"Search: its best value. Median, Q1, Q3: confirmed runs{report.mark}"
+    mark = report.mark
+    table.caption = f"Search: its best value{mark}. Median, Q1, Q3: confirmed runs{mark}"
     return table
 
 

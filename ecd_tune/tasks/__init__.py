@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ecd_tune.tasks.base import (
         BatchedTask,
         Problem,
+        PublishedTask,
         Split,
         StatefulProblem,
         Task,
@@ -24,6 +25,7 @@ __all__ = [
     "TASK_DEFS",
     "BatchedTask",
     "Problem",
+    "PublishedTask",
     "Split",
     "StatefulProblem",
     "Task",
@@ -32,7 +34,16 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(
-    ("BatchedTask", "Problem", "Split", "StatefulProblem", "Task", "differentiate"), "base"
+    (
+        "BatchedTask",
+        "Problem",
+        "PublishedTask",
+        "Split",
+        "StatefulProblem",
+        "Task",
+        "differentiate",
+    ),
+    "base",
 )
 
 

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from ecd_tune.records import Stage
 
-__all__ = ["BatchedTask", "Problem", "Split", "StatefulProblem", "Task", "differentiate"]
+__all__ = [
+    "BatchedTask",
+    "Problem",
+    "PublishedTask",
+    "Split",
+    "StatefulProblem",
+    "Task",
+    "differentiate",
+]
 
 Split = Literal["train", "val", "test"]
 
@@ -98,6 +106,26 @@ class Task(Protocol):
 
         Returns:
             A problem that shares no state with any other.
+        """
+        ...
+
+
+@runtime_checkable
+class PublishedTask(Task, Protocol):
+    """A task whose validation split is a part of the published training data.
+
+    The paper has no such split: it trains on all of these data. ``build_published`` is optional;
+    without it a problem of the paper's protocol trains on the same data as any other.
+    """
+
+    def build_published(self, seed: int) -> Problem:
+        """Make one instance that trains on all published training data.
+
+        Args:
+            seed: As for :meth:`Task.build`.
+
+        Returns:
+            A problem that can judge ``train`` and ``test``.
         """
         ...
 

@@ -107,8 +107,17 @@ def test_training_is_checked_for_each_optimizer(tmp_path: Path) -> None:
     assert (training.clip, training.schedule.name) == (1.0, "linear")
 
 
-def test_the_papers_protocol_is_refused_for_tasks_that_learn(tmp_path: Path) -> None:
+def test_the_papers_protocol_makes_oracle_numbers_of_tasks_that_learn(tmp_path: Path) -> None:
     path = tmp_path / "base.toml"
+    path.write_text(BASE)
+    clean = load_study(path)
+    assert not clean.oracle
+    assert clean.metric == "best validation accuracy over the epochs"
     path.write_text(BASE.replace('name = "base"', 'name = "base"\nprotocol = "paper"'))
-    with pytest.raises(SpecError, match=r"protocol: 'paper' .* not built yet .* 'digits'"):
-        load_study(path)
+    paper = load_study(path)
+    assert paper.oracle
+    assert paper.metric == "best test accuracy over the epochs"
+    assert paper.fingerprint("sgd") != clean.fingerprint("sgd")
+    synthetic = BASE.replace('"digits"\nhidden = 16', '"ackley"').replace("sgd", "gdm")
+    path.write_text(synthetic.replace('name = "base"', 'name = "base"\nprotocol = "paper"'))
+    assert not load_study(path).oracle

@@ -17,7 +17,7 @@ from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import build_classifier, noise_from
 from ecd_tune.tasks.glue.metrics import score
-from ecd_tune.tasks.glue.tokens import Encoded
+from ecd_tune.tasks.glue.tokens import Encoded, join
 
 __all__ = ["Classification", "GlueProblem"]
 
@@ -118,6 +118,8 @@ class Classification:
         metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
         device: Where the network lies; the data stays on the CPU.
+        thinned: Whether ``train`` holds some of the training rows only, as the option
+            ``subset`` asks.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Classification:
     metric: str
     batch_size: int
     device: torch.device = CPU
+    thinned: bool = False
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
         """Make a network; only in the confirmation does it hold the test rows."""
@@ -134,6 +137,16 @@ class Classification:
         if stage is not Stage.CONFIRM:
             del parts["test"]
         return GlueProblem(self, parts, seed)
+
+    def build_published(self, seed: int) -> GlueProblem:
+        """Make a network that trains on the rows that validate too, and holds the test rows.
+
+        Where a subset trains, it is the same one as under any other protocol.
+        """
+        train = self.parts["train"]
+        if not self.thinned:
+            train = join(train, self.parts["val"])
+        return GlueProblem(self, {"train": train, "test": self.parts["test"]}, seed)
 
 
 def _loss(outputs: Tensor, labels: Tensor) -> Tensor:

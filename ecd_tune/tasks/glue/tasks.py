@@ -81,6 +81,7 @@ def _make(name: str, **options: Scalar) -> Classification:
         metric=GLUE[name].metric,
         batch_size=int(chosen["batch_size"]),
         device=choose_device(str(chosen["device"])),
+        thinned=subset != 1.0,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecd_tune.tasks.glue.tables import Table
 
-__all__ = ["Encoded", "encode"]
+__all__ = ["Encoded", "encode", "join"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +77,22 @@ def encode(tokenizer: Any, table: Table) -> Encoded:
     types = np.fromiter((i for row in found for i in row.type_ids), np.int8, starts[-1])
     arrays = (ids, types, starts, table.labels, table.sources)
     return Encoded(*(torch.tensor(array) for array in arrays))
+
+
+def join(first: Encoded, second: Encoded) -> Encoded:
+    """Put the rows of two parts together, those of the first before those of the second.
+
+    Args:
+        first: Some rows.
+        second: Others, with labels of the same kind.
+
+    Returns:
+        All of them.
+    """
+    return Encoded(
+        torch.cat([first.ids, second.ids]),
+        torch.cat([first.types, second.types]),
+        torch.cat([first.starts, second.starts[1:] + first.starts[-1]]),
+        torch.cat([first.labels, second.labels]),
+        torch.cat([first.sources, second.sources]),
+    )

@@ -45,6 +45,7 @@ class ImageTask:
         network: Makes the network, with random initial values.
         weights: Pretrained weights that replace them; empty: none.
         parts: ``train`` and ``val``.
+        published: Returns all training images, those that validate among them.
         test: Reads the test split; called for a confirmation only.
         recipe: How pixels reach the network.
         origin: Where the weights come from, for messages.
@@ -53,18 +54,26 @@ class ImageTask:
     network: Callable[[], nn.Module]
     weights: Mapping[str, Tensor]
     parts: Mapping[Split, Part]
+    published: Callable[[], Part]
     test: Callable[[], Part]
     recipe: Recipe
     origin: str
 
     def build(self, seed: int, stage: Stage) -> ImageProblem:
         """Make a classifier; only in the confirmation does it hold the test split."""
-        network = build_model(self.network, stream(seed, "init"))
-        if self.weights:
-            load_weights(network, self.weights, self.origin)
         parts = dict(self.parts)
         if stage is Stage.CONFIRM:
             parts["test"] = self.test()
+        return self._assemble(parts, seed)
+
+    def build_published(self, seed: int) -> ImageProblem:
+        """Make a classifier that trains on all training images, and holds the test split."""
+        return self._assemble({"train": self.published(), "test": self.test()}, seed)
+
+    def _assemble(self, parts: Mapping[Split, Part], seed: int) -> ImageProblem:
+        network = build_model(self.network, stream(seed, "init"))
+        if self.weights:
+            load_weights(network, self.weights, self.origin)
         return ImageProblem(network, parts, self.recipe, seed)
 
 
@@ -161,6 +170,7 @@ def make_imagenet1k(**options: Scalar) -> ImageTask:
         partial(ResNet18, int(classes.max()) + 1, width=int(chosen["width"])),
         _weights(str(chosen["weights"])),
         {"train": part(train), "val": part(val)},
+        partial(part, np.arange(len(files))),
         test,
         _recipe(chosen, _IMAGENET),
         str(chosen["weights"]),
@@ -211,6 +221,7 @@ def _assemble(
         network,
         _weights(str(chosen["weights"])),
         {"train": CachedPart(data, kept[train]), "val": CachedPart(data, kept[val])},
+        partial(CachedPart, data, kept),
         test,
         _recipe(chosen, statistics),
         str(chosen["weights"]),

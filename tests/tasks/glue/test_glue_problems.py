@@ -54,6 +54,23 @@ class TestWnli(TaskContract):
     difference, tolerance = 1e-4, 2e-2
 
 
+def test_published_training_rows_are_those_that_validate_too():
+    task = toy()
+    parts = {
+        **task.parts,
+        "val": dataclasses.replace(task.parts["val"], labels=torch.ones(6).long()),
+    }
+    task = dataclasses.replace(task, parts=parts)
+    problem = task.build_published(3)
+    train = problem._parts["train"]
+    assert (len(train), set(problem._parts)) == (12, {"train", "test"})
+    assert train.labels.tolist() == [0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1]
+    both = train.batch(torch.tensor([1, 7]))["input_ids"]
+    assert torch.equal(both[0], both[1])  # the toy's rows are the same in all parts
+    thinned = dataclasses.replace(task, thinned=True).build_published(3)
+    assert len(thinned._parts["train"]) == 6
+
+
 # ----------------------------------------------------------------------------- network
 
 

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import pytest
+import torch
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
@@ -58,6 +59,27 @@ def test_sizes_of_the_splits_and_of_the_head(make, classes, sizes):
     problem = make(**model).build(0, Stage.CONFIRM)
     assert tuple(len(problem._parts[s].labels) for s in ("train", "val", "test")) == sizes
     assert problem.parameters[-1].shape == (classes,)
+
+
+@pytest.mark.parametrize(
+    ("make", "trained", "tested"),
+    [(make_cifar10, 120, 20), (make_tiny_imagenet, 36, 12), (make_imagenet1k, 24, 9)],
+)
+def test_published_training_images_are_those_that_validate_too(make, trained, tested):
+    options = {
+        make_cifar10: {"depth": 10, "widen": 1},
+        make_tiny_imagenet: {},
+        make_imagenet1k: {"width": 4, "val_per_class": 2, "weights": "", "image_size": 64},
+    }[make]
+    task = make(**options)
+    published, clean = task.build_published(0), task.build(0, Stage.CONFIRM)
+    assert {name: len(part.labels) for name, part in published._parts.items()} == {
+        "train": trained,
+        "test": tested,
+    }
+    assert len(clean._parts["train"].labels) + len(clean._parts["val"].labels) == trained
+    for a, b in zip(published.parameters, clean.parameters, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_subset_limits_each_part_to_so_many_of_each_class():

@@ -1,0 +1,47 @@
+"""What a study's protocol means for one run: which data trains, and which split judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from ecd_tune.records import Stage
+from ecd_tune.tasks import PublishedTask, Split, Task
+from ecd_tune.tasks.base import Problem
+
+__all__ = ["Build", "Protocol", "builder", "judged_split"]
+
+Protocol = Literal["paper", "clean"]
+Build = Callable[[int, Stage], Problem]
+"""``build(seed, stage)``: one problem."""
+
+
+def judged_split(protocol: Protocol) -> Split:
+    """Return the split that chooses epoch and hyperparameters.
+
+    Args:
+        protocol: Of the study.
+
+    Returns:
+        ``"test"`` under the paper's protocol, which reports what it chooses by.
+    """
+    return "test" if protocol == "paper" else "val"
+
+
+def builder(task: Task, protocol: Protocol) -> Build:
+    """Return what makes the problems of a study.
+
+    Args:
+        task: The task.
+        protocol: Of the study.
+
+    Returns:
+        Under the clean protocol the task's own ``build``. Under the paper's a problem that holds
+        the test split in both stages; where the task takes its validation split out of the
+        published training data, that split trains too.
+    """
+    if protocol == "clean":
+        return task.build
+    if isinstance(task, PublishedTask):
+        return lambda seed, stage: task.build_published(seed)
+    return lambda seed, stage: task.build(seed, Stage.CONFIRM)
