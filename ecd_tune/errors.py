@@ -8,6 +8,7 @@
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
+    ├── TheoryError                   a formula was asked outside the range where it holds
     ├── TaskError                     a task was given an option or data that it cannot use
     ├── RepeatedFailureError         trials fail one after the other for the same reason
     ├── LaunchError                   workers cannot be started as asked on this machine
@@ -44,6 +45,7 @@ __all__ = [
     "StoreError",
     "StudyNotFoundError",
     "TaskError",
+    "TheoryError",
     "UnknownNameError",
 ]
 
@@ -87,6 +89,10 @@ class HyperparameterError(EcdTuneError, ValueError):
 
 class NonFiniteLossError(EcdTuneError, ArithmeticError):
     """A loss handed to ``step`` was NaN or infinite."""
+
+
+class TheoryError(EcdTuneError, ValueError):
+    """A formula of the theory was asked for numbers that break one of its assumptions."""
 
 
 class TaskError(EcdTuneError, ValueError):
