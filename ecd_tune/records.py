@@ -120,10 +120,17 @@ class RunCost:
     Attributes:
         seconds: Wall time, in seconds; a trial of a batch carries its share of the batch.
         device: For example ``"cpu"`` or ``"cuda:0"``.
+        energy_kwh: Energy, in kWh; None where it was not counted.
+        energy_source: What the energy was read from: ``"RAPL"``, ``"NVML + RAPL"`` and the like
+            where it was measured, ``"TDP"`` where it is power × time; empty where not counted.
+        carbon_kg: kg of CO₂ equivalent, at the intensity stated when it ran; None as above.
     """
 
     seconds: float = 0.0
     device: str = "cpu"
+    energy_kwh: float | None = None
+    energy_source: str = ""
+    carbon_kg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +263,9 @@ class TrialRecord:
             "reason": self.reason,
             "seconds": self.cost.seconds,
             "device": self.cost.device,
+            "energy_kwh": self.cost.energy_kwh,
+            "energy_source": self.cost.energy_source,
+            "carbon_kg": self.cost.carbon_kg,
             "started": self.started.isoformat() if self.started else None,
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,

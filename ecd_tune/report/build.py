@@ -20,6 +20,7 @@ from ecd_tune.records import Direction, Params, Stage, StudyKey, TrialRecord
 from ecd_tune.report.answer import compose_answer, describe_protocol
 from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
 from ecd_tune.report.compare import compare_results, spans_decades
+from ecd_tune.report.costs import sum_costs
 from ecd_tune.report.gaps import compose_warnings
 from ecd_tune.report.model import CurveRow, ProgressRow, ResultRow, StudyReport
 from ecd_tune.report.notes import compose_notes
@@ -77,6 +78,7 @@ def build_report(
         best=best,
         curves=tuple(_curves(spec, trials, results)),
         progress=progress,
+        cost=sum_costs(spec, trials),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
         reasons=group_reasons((*search, *confirm)),
         trials=search,

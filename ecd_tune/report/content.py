@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
 from ecd_tune.report.answer import format_effect
+from ecd_tune.report.costs import cost_section
 from ecd_tune.report.layout import Section, Table
 from ecd_tune.report.model import ComparisonRow, StudyReport
 from ecd_tune.report.numbers import (
@@ -46,6 +47,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         _progress_section(report),
         _searched_section(report),
         _reason_section(report),
+        cost_section(report.cost),
         Section(
             "reproduce",
             "How to reproduce",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # these load scipy
 
 __all__ = [
     "ComparisonRow",
+    "Cost",
+    "CostRow",
     "CurveRow",
     "ProgressRow",
     "ResultRow",
@@ -155,6 +157,52 @@ class ProgressRow:
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """What one optimizer's trials of one stage cost, or a sum over several.
+
+    Attributes:
+        optimizer: Key of the optimizer; None for all of them.
+        title: As reports print it.
+        stage: The stage; None for both.
+        trials: Trials that took time, attempts that were tried again included.
+        uncounted: Those of them whose energy is not known, and not in the sum.
+        hours: Sum of their wall times.
+        energy_kwh: Energy, in kWh; None where that of no trial is known.
+        carbon_kg: kg of CO₂ equivalent, before any offset; None as above.
+    """
+
+    optimizer: str | None
+    title: str
+    stage: Stage | None
+    trials: int
+    uncounted: int
+    hours: float
+    energy_kwh: float | None
+    carbon_kg: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the study cost.
+
+    Attributes:
+        kg_per_kwh: Carbon intensity that the sums count with.
+        origin: Where it comes from, in words.
+        offset: Share of the carbon that the provider offsets.
+        sources: Number of trials by what their energy was read from.
+        recorded_kg: Sum of what the trials recorded when they ran, perhaps at another intensity.
+        rows: Each optimizer and stage, then each stage, then all.
+    """
+
+    kg_per_kwh: float
+    origin: str
+    offset: float
+    sources: Mapping[str, int]
+    recorded_kg: float | None
+    rows: tuple[CostRow, ...]
+
+
+@dataclass(frozen=True)
 class SpaceRow:
     """One hyperparameter of one optimizer.
 
@@ -221,6 +269,7 @@ class StudyReport:
         best: Best hyperparameters of each optimizer that has any.
         curves: Learning curves.
         progress: The search of each optimizer.
+        cost: Hours, energy and carbon.
         setup: What was searched.
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
@@ -247,6 +296,7 @@ class StudyReport:
     best: tuple[BestHyperparameters, ...]
     curves: tuple[CurveRow, ...]
     progress: tuple[ProgressRow, ...]
+    cost: Cost
     setup: Setup
     reasons: tuple[ReasonGroup, ...]
     trials: tuple[TrialRecord, ...]

@@ -1,5 +1,6 @@
 """The study file: its model, its loading with messages, and its fingerprint."""
 
+from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import find_study, shipped_studies
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
@@ -17,6 +18,7 @@ __all__ = [
     "SEARCHABLE_SCHEDULE",
     "Budget",
     "Confirmation",
+    "CostSpec",
     "OptimizerSpec",
     "Reference",
     "Retries",

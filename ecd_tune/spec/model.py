@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
+from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
     Budget,
@@ -47,6 +48,7 @@ class StudySpec(SpecModel):
         confirmation: How the best are confirmed.
         retries: How often a trial without a value is tried again.
         training: How learning tasks are trained.
+        cost: What energy and carbon are counted with.
         optimizers: Key to optimizer and space, in the order of the file.
         smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
     """
@@ -61,6 +63,7 @@ class StudySpec(SpecModel):
     sampler: SamplerSpec = SamplerSpec()
     confirmation: Confirmation = Confirmation()
     training: TrainingSpec = TrainingSpec()
+    cost: CostSpec = CostSpec()
     smoke: str = ""
     retries: Retries = Retries()
     optimizers: dict[
@@ -161,7 +164,7 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, retries, the number of trials and of confirmation runs are left out: changing
+        Texts, costs, retries, the number of trials and of confirmation runs are left out: changing
         them goes on with the same trials.
         """
         data = self.model_dump(
@@ -170,6 +173,7 @@ class StudySpec(SpecModel):
                 "title": True,
                 "summary": True,
                 "optimizers": True,
+                "cost": True,
                 "retries": True,
                 "budget": {"trials"},
                 "confirmation": {"runs", "references"},

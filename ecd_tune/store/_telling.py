@@ -133,7 +133,16 @@ def _finish_trials(connection: sa.Connection, results: Sequence[Result]) -> None
 def _store_runs(connection: sa.Connection, results: Sequence[Result]) -> None:
     if not results:
         return
-    names = ("reason", "metrics", "curve", "seconds", "device")
+    names = (
+        "reason",
+        "metrics",
+        "curve",
+        "seconds",
+        "device",
+        "energy_kwh",
+        "energy_source",
+        "carbon_kg",
+    )
     statement = (
         sa.update(schema.runs)
         .where(schema.runs.c.trial_id == sa.bindparam("of_trial"))
@@ -147,6 +156,9 @@ def _store_runs(connection: sa.Connection, results: Sequence[Result]) -> None:
             "new_curve": dump([outcome.curve.steps, outcome.curve.values]),
             "new_seconds": outcome.cost.seconds,
             "new_device": outcome.cost.device,
+            "new_energy_kwh": outcome.cost.energy_kwh,
+            "new_energy_source": outcome.cost.energy_source or None,
+            "new_carbon_kg": outcome.cost.carbon_kg,
         }
         for lease, outcome in results
     ]

@@ -224,7 +224,13 @@ def _to_record(key: StudyKey, row: Any, foreign: Mapping[str, Any], curves: bool
             "metrics": {name: float(value) for name, value in load(row.metrics).items()},
             "curve": _to_curve(row.curve) if curves else Curve(),
             "reason": row.reason,
-            "cost": RunCost(row.seconds, row.device),
+            "cost": RunCost(
+                row.seconds,
+                row.device,
+                row.energy_kwh,
+                row.energy_source or "",
+                row.carbon_kg,
+            ),
             "worker": row.worker,
         }
     return TrialRecord(

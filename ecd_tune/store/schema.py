@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -65,6 +65,9 @@ runs = sa.Table(
     sa.Column("worker", sa.String(320), nullable=True),
     # Attempts before this one that were tried again, by cause.
     sa.Column("history", sa.Text, nullable=True),
+    sa.Column("energy_kwh", sa.Double, nullable=True),
+    sa.Column("energy_source", sa.String(64), nullable=True),
+    sa.Column("carbon_kg", sa.Double, nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
     sa.Index("ix_ecd_runs_lost", "study_id", "lost"),
 )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
@@ -70,6 +71,7 @@ class StudyWorker:
         store.heed(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         self._worker = Worker.current()
+        self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._streak = FailureStreak(spec.retries.stop_worker_after)
@@ -161,7 +163,8 @@ class StudyWorker:
         try:
             with self._heartbeat.holding(leases):
                 for group in groups:
-                    outcomes = self._run(objective, group)
+                    began = self._meter.start()
+                    outcomes = self._meter.charge(self._run(objective, group), began)
                     self._tell(group, outcomes)
                     del left[: len(group)]
                     self._streak.add(outcomes)

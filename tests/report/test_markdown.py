@@ -26,6 +26,7 @@ def test_sections_stand_in_their_order(zakharov):
         "Search",
         "What was searched",
         "Trials that diverged or failed",
+        "Cost",
         "How to reproduce",
     ]
 

@@ -12,7 +12,7 @@ from ecd_tune.report.export import report_to_dict
 from ecd_tune.report.table import CONFIRMATION_FIELDS, TRIAL_FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
-FREE = {"params", "facts", "fingerprints", "environment", "metrics"}
+FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics"}
 SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",

@@ -76,6 +76,7 @@ class TestFingerprint:
         [
             (["title"], "another"),
             (["summary"], "another"),
+            (["cost"], {"region": "FRA", "tdp_watts": 65, "offset": 1}),
             (["budget", "trials"], 99),
             (["confirmation", "runs"], 99),
             (["confirmation", "references"], False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from ecd_tune.objective import Objective
 from ecd_tune.records import Stage
 from ecd_tune.signals import StopFlag
-from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.spec import CostSpec, StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary
 from ecd_tune.worker.confirmation import confirmation_items
@@ -121,3 +122,17 @@ def test_a_better_search_makes_new_confirmation_runs(spec: StudySpec, store: Sto
 def _best_number(store: Store, spec: StudySpec) -> int:
     records = [r for r in store.trials(spec.key("adam")) if r.value is not None]
     return min(records, key=lambda r: r.value or 0.0).number
+
+
+def test_every_trial_carries_its_energy_and_carbon(spec: StudySpec, store: Store) -> None:
+    priced = spec.model_copy(update={"cost": CostSpec(kg_per_kwh=2.0, tdp_watts=80.0)})
+    StudyWorker(store, priced, StopFlag()).run()
+    cores = os.cpu_count() or 1
+    for stage in Stage:
+        for record in store.trials(spec.key("ecdsep", stage)):
+            cost = record.cost
+            assert cost.energy_source == "TDP"
+            assert cost.energy_kwh is not None
+            # One thread, so at most one core's share; a thread of torch may help for a moment.
+            assert 0 < cost.energy_kwh <= 2 * 80.0 / cores * cost.seconds / 3.6e6
+            assert cost.carbon_kg == pytest.approx(2.0 * cost.energy_kwh)
