@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Report", "Slot"]
+__all__ = ["Prune", "Report", "Slot"]
+
+Prune = Callable[[int], str | None]
+"""``prune(row)``: asked after each report of a request in the search; a reason ends its run."""
 
 Report = Callable[[int, int, float], None]
 """``report(row, step, value)``: the metric of one request after one epoch, as it comes."""

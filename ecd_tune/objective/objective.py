@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
-from ecd_tune.objective.checkpoint import Report, Slot
+from ecd_tune.objective.checkpoint import Prune, Report, Slot
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
 from ecd_tune.objective.resolving import Resolving
-from ecd_tune.objective.single import evaluate_single
+from ecd_tune.objective.single import Plan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
 from ecd_tune.registry import load_attribute
@@ -39,17 +41,25 @@ class _Row:
         request: The request.
         slot: Where its run is kept, or None.
         reports: Told of its epochs, or None.
+        prunes: Asked whether to end it, or None.
     """
 
     number: int
     request: RunRequest
     slot: Slot | None
     reports: Report | None
+    prunes: Prune | None = None
 
     def report(self, epoch: int, value: float) -> None:
         """Pass an epoch's metric on."""
         if self.reports is not None:
             self.reports(self.number, epoch, value)
+
+    def prune(self) -> str | None:
+        """Ask whether to end the run; a confirmation always goes to its end."""
+        if self.prunes is None or self.request.stage is Stage.CONFIRM:
+            return None
+        return self.prunes(self.number)
 
 
 _Run = Callable[[Sequence[_Row]], list[Outcome]]
@@ -65,17 +75,20 @@ class Objective:
     Args:
         spec: The study.
         optimizer: Key of the optimizer in the study.
+        scratch: Folder for what runs keep beside their checkpoints until they end; None for a
+            temporary one, which no other process finds.
 
     Raises:
         UnknownNameError: The study has no optimizer of that key.
     """
 
-    def __init__(self, spec: StudySpec, optimizer: str) -> None:
+    def __init__(self, spec: StudySpec, optimizer: str, scratch: Path | None = None) -> None:
         if optimizer not in spec.optimizers:
             raise UnknownNameError(f"optimizer of study {spec.name}", optimizer, spec.optimizers)
         self._spec, self._task_def = spec, spec.task_def
         self._definition = spec.optimizers[optimizer].definition
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
+        self._scratch = scratch
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
 
@@ -105,6 +118,7 @@ class Objective:
         stop: Stop | None = None,
         checkpoints: Sequence[Slot | None] | None = None,
         report: Report | None = None,
+        prune: Prune | None = None,
     ) -> list[Outcome]:
         """Run all requests.
 
@@ -118,6 +132,7 @@ class Objective:
                 Not used where requests run as one batch, which takes less than such saving.
             report: Called after each epoch with row, epoch and metric, of tasks that have
                 epochs. A continued run reports its earlier epochs again.
+            prune: Asked after each new report of a search; a reason ends the run as PRUNED.
 
         Returns:
             One outcome a request, in their order.
@@ -128,7 +143,7 @@ class Objective:
         """
         slots = checkpoints or [None] * len(requests)
         rows = [
-            _Row(number, request, slot, report)
+            _Row(number, request, slot, report, prune)
             for number, (request, slot) in enumerate(zip(requests, slots, strict=True))
         ]
         outcomes: dict[int, Outcome] = {}
@@ -157,7 +172,7 @@ class Objective:
         # Task and optimizer are imported and made here, outside of any trial: what fails now
         # would fail in all trials.
         task, steps = self._task(stage), self._spec.steps(stage)
-        definition, direction = self._definition, self._task_def.direction
+        definition = self._definition
         optimizer = self._spec.optimizers[self._optimizer]
         if self.batched:
             batch = Resolving(optimizer, load_attribute(definition.batched or ""))
@@ -173,18 +188,29 @@ class Objective:
                     task,
                     resolving.single,
                     row.request,
-                    steps,
-                    direction,
+                    self._plan(row.request),
                     stop,
                     self._snapshots(row),
                     row.report,
-                    self._spec.training_for(self._optimizer, row.request.params),
-                    self._protocol,
+                    row.prune,
                 )
                 outcomes += resolving.mark([outcome])
             return outcomes
 
         return run
+
+    def _plan(self, request: RunRequest) -> Plan:
+        shelf = None
+        if self._scratch is not None:
+            name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
+            shelf = self._scratch / name
+        return Plan(
+            self._spec.steps(request.stage),
+            self._task_def.direction,
+            self._protocol,
+            self._spec.training_for(self._optimizer, request.params),
+            shelf,
+        )
 
     def _snapshots(self, row: _Row) -> Snapshots | None:
         return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
@@ -199,7 +225,7 @@ class Objective:
                 "seed": request.seed,
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),
-                "training": self._training.model_dump(mode="json"),
+                "training": self._training.identity(),
                 "protocol": self._protocol,
                 "software": _software(),
             },
@@ -209,7 +235,10 @@ class Objective:
     def _task(self, stage: Stage) -> Any:
         if stage not in self._tasks:
             make = load_attribute(self._task_def.factory)
-            self._tasks[stage] = make(**self._spec.task_options(stage))
+            options = self._spec.task_options(stage)
+            if self._training.device != "auto" and "device" in self._task_def.options:
+                options["device"] = self._training.device
+            self._tasks[stage] = make(**options)
         return self._tasks[stage]
 
 

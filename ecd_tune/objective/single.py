@@ -5,41 +5,64 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.averaging import Averager, PostHoc, Swa
+from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.interrupt import Stop
+from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
 from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.schedules import make_pace
+from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
-from ecd_tune.tasks import Task
+from ecd_tune.tasks import Problem, Task
 
-__all__ = ["MakeOptimizer", "evaluate_single"]
+__all__ = ["MakeOptimizer", "Plan", "evaluate_single"]
 
 _log = logging.getLogger(__name__)
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How every run of one optimizer in one stage goes.
+
+    Attributes:
+        steps: Length in the task's unit: iterates to evaluate, or epochs.
+        direction: Which metric is better; only for problems that have one.
+        protocol: Which data trains and which split judges, for problems that have a metric.
+        training: Schedule and the like, for problems that have a metric.
+        shelf: Folder for the weights of many epochs, or None for a temporary one.
+    """
+
+    steps: int
+    direction: Direction
+    protocol: Protocol = "clean"
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    shelf: Path | None = None
+
+
 def evaluate_single(
     task: Task,
     make: MakeOptimizer,
     request: RunRequest,
-    steps: int,
-    direction: Direction,
+    plan: Plan,
     stop: Stop | None = None,
     snapshots: Snapshots | None = None,
     report: Callable[[int, float], None] = lambda epoch, value: None,
-    training: TrainingSpec | None = None,
-    protocol: Protocol = "clean",
+    prune: Callable[[], str | None] = lambda: None,
 ) -> Outcome:
     """Run one trial, from its last snapshot on where there is one.
 
@@ -47,13 +70,11 @@ def evaluate_single(
         task: The task.
         make: ``make(params, seed, **hyperparameters) -> torch.optim.Optimizer``.
         request: Hyperparameters, seed and stage.
-        steps: Length in the task's unit: iterates to evaluate, or epochs.
-        direction: Which metric is better; only for problems that have one.
+        plan: How it goes.
         stop: Polled before each step.
         snapshots: Where the run is saved when due and before it leaves.
         report: Called with epoch and metric after each epoch, of problems that have one.
-        training: Schedule and the like, for problems that have a metric.
-        protocol: Which data trains and which split judges, for problems that have a metric.
+        prune: Asked after each report whether to end here: a reason, or None.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
@@ -64,16 +85,11 @@ def evaluate_single(
     watch = Watch(stop, snapshots, time.perf_counter())
 
     def begin() -> Training | _Descent:
-        problem = builder(task, protocol)(request.seed, request.stage)
+        problem = builder(task, plan.protocol)(request.seed, request.stage)
         optimizer = make(problem.parameters, request.seed, **request.params)
         if problem.metric is None:
-            return _Descent(Stepper(problem, optimizer))
-        settings = training or TrainingSpec()
-        length = problem.steps_per_epoch
-        pace = make_pace(settings.schedule, steps * length, length)
-        stepper = Stepper(problem, optimizer, pace, settings.clip)
-        split = judged_split(protocol)
-        return Training(stepper, problem.metric, direction, report, settings.eval_every, split)
+            return _Descent(Stepper(problem, optimizer), plan.steps)
+        return _begin_training(problem, optimizer, problem.metric, plan, report, prune)
 
     run = begin()
     try:
@@ -81,24 +97,52 @@ def evaluate_single(
     except DamagedSnapshotError as error:
         _log.warning("checkpoint does not fit, starting afresh: %s", error)
         run = begin()
-    reason = run.proceed(steps, watch)
+    reason = run.proceed(watch)
     return run.outcome(reason, request.stage, lambda: RunCost(watch.seconds, run.device))
+
+
+def _begin_training(
+    problem: Problem,
+    optimizer: torch.optim.Optimizer,
+    metric: str,
+    plan: Plan,
+    report: Callable[[int, float], None],
+    prune: Callable[[], str | None],
+) -> Training:
+    settings = plan.training
+    batches = Batches(problem, settings.accumulate, settings.precision == "bf16")
+    length = batches.steps_per_epoch
+    pace = make_pace(settings.schedule, plan.steps * length, length)
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches)
+    judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
+    averager = _make_averager(judge, plan)
+    return Training(stepper, judge, plan.steps, report, settings.eval_every, averager, prune)
+
+
+def _make_averager(judge: Judge, plan: Plan) -> Averager | None:
+    settings = plan.training.averaging
+    if settings is None:
+        return None
+    if settings.kind == "swa":
+        return Swa(judge, settings, plan.steps)
+    shelf = Shelf(plan.shelf, settings.max_gib, len(settings.starts(plan.steps)))
+    return PostHoc(judge, settings, plan.steps, shelf)
 
 
 class _Descent:
     """Iterations of a run that is judged by its loss at every step."""
 
-    def __init__(self, stepper: Stepper) -> None:
-        self._stepper = stepper
+    def __init__(self, stepper: Stepper, steps: int) -> None:
+        self._stepper, self._steps = stepper, steps
 
     @property
     def device(self) -> str:
         return self._stepper.device
 
-    def proceed(self, steps: int, watch: Watch) -> str | None:
-        """Evaluate ``steps`` iterates in all, the start included; say why it ended early."""
+    def proceed(self, watch: Watch) -> str | None:
+        """Evaluate all iterates, the start included; say why it ended early."""
         try:
-            for number in range(self._stepper.number, steps):
+            for number in range(self._stepper.number, self._steps):
                 watch.check(number, self.state_dict)
                 self._stepper.step()
         except NonFiniteLossError as error:

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
 from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Stepper", "copy_into"]
+
+_PATIENCE = 16
+"""Steps on a GPU between two looks at the losses."""
 
 
 class Stepper:
@@ -25,11 +29,12 @@ class Stepper:
         pace: Number of a step to the factor of each group's ``lr`` at it; None leaves ``lr``
             alone.
         clip: Largest norm of the gradient, or None.
+        batches: What a step sees; None: one batch of the problem.
 
     Attributes:
         problem: The problem.
+        batches: What a step sees.
         number: Number of the next step, from 0.
-        losses: Losses of the steps so far; whoever drives the run may empty it.
     """
 
     def __init__(
@@ -38,41 +43,68 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         pace: Callable[[int], float] | None = None,
         clip: float | None = None,
+        batches: Batches | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip = pace, clip
+        self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
+        # On a GPU a look at the loss would wait for all that was asked of it.
+        self._patience = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
         self.number = 0
-        self.losses: list[float] = []
+        self._losses: list[float] = []
+        self._unseen: list[tuple[int, Tensor]] = []
 
     @property
     def device(self) -> str:
         """Where the parameters lie, for example ``"cpu"``."""
         return str(self.problem.parameters[0].device)
 
+    @property
+    def losses(self) -> list[float]:
+        """Losses of the steps so far; whoever drives the run may empty it.
+
+        Raises:
+            NonFiniteLossError: One is NaN or infinite.
+        """
+        self._look()
+        return self._losses
+
     def step(self) -> None:
         """Make one step.
 
         Raises:
-            NonFiniteLossError: The loss is NaN or infinite; nothing was changed.
+            NonFiniteLossError: The loss is NaN or infinite. On the CPU nothing was changed; on
+                a GPU, which is not waited for, some steps may have been made since.
         """
         number = self.number
-        seen: list[float] = []
+        first = len(self._unseen)
         self._set_lr(number)
 
         def closure() -> Tensor:
-            loss = self.problem.closure(number)
-            seen.append(float(loss))
+            loss = self.batches.closure(number)
             # Before the optimizer can spread it: not all of them look at the loss.
-            if not math.isfinite(seen[-1]):
-                raise NonFiniteLossError(nonfinite("loss", seen[-1], f"at iteration {number}"))
+            if self._patience == 1:
+                _check(float(loss), number)
+            if len(self._unseen) == first:  # some optimizers ask twice
+                self._unseen.append((number, loss.detach()))
             if self._clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
             return loss
 
         self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
-        self.losses.append(seen[0])
         self.number += 1
+        if len(self._unseen) >= self._patience:
+            self._look()
+
+    def _look(self) -> None:
+        if not self._unseen:
+            return
+        unseen, self._unseen = self._unseen, []
+        values = torch.stack([loss for _, loss in unseen]).tolist()
+        for (number, _), value in zip(unseen, values, strict=True):
+            _check(value, number)
+            self._losses.append(value)
 
     def _set_lr(self, number: int) -> None:
         if self._pace is not None:
@@ -114,8 +146,13 @@ class Stepper:
             )
         if isinstance(problem, StatefulProblem):
             problem.load_state_dict(extra)
-        self.losses = [float(loss) for loss in state["losses"]]
+        self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
         self.number = int(state["number"])
+
+
+def _check(value: float, number: int) -> None:
+    if not math.isfinite(value):
+        raise NonFiniteLossError(nonfinite("loss", value, f"at iteration {number}"))
 
 
 @torch.no_grad()

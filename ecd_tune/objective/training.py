@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.outcomes import nonfinite
+from ecd_tune.objective.averaging import Averager
+from ecd_tune.objective.judging import Judge
+from ecd_tune.objective.means import Weights
 from ecd_tune.objective.snapshots import Watch
-from ecd_tune.objective.stepping import Stepper, copy_into
-from ecd_tune.records import Curve, Direction, Outcome, RunCost, Stage, Status
-from ecd_tune.tasks import Split, StatefulProblem
+from ecd_tune.objective.speed import Speed
+from ecd_tune.objective.stepping import Stepper
+from ecd_tune.records import Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["Training"]
-
-_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 class Training:
@@ -30,56 +28,65 @@ class Training:
 
     Args:
         stepper: The problem with its optimizer.
-        metric: What is judged, a key of ``evaluate(split)``.
-        direction: Which metric is better.
+        judge: Judges it.
+        epochs: Length of the run.
         report: Called with epoch and metric after each epoch that is judged.
         eval_every: Epochs between two judgements; the first and the last always are.
-        split: What judges: ``"val"``, or under the paper's protocol ``"test"``.
+        averager: Judges means of weights too, or None.
+        prune: Asked after each report whether to end here: a reason, or None.
     """
 
     def __init__(
         self,
         stepper: Stepper,
-        metric: str,
-        direction: Direction,
-        report: Callable[[int, float], None],
+        judge: Judge,
+        epochs: int,
+        report: Callable[[int, float], None] = lambda epoch, value: None,
         eval_every: int = 1,
-        split: Split = "val",
+        averager: Averager | None = None,
+        prune: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._stepper, self._metric, self._sign = stepper, metric, direction.sign
-        self._report, self._eval_every, self._split = report, eval_every, split
+        self._stepper, self._judge, self._length = stepper, judge, epochs
+        self._report, self._eval_every, self._prune = report, eval_every, prune
+        self._averager, self._speed = averager, Speed(stepper)
         self._epochs: list[int] = []
         self._values: list[float] = []
-        self._best: Mapping[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._best: dict[str, float] | None = None
         self._best_epoch = -1
-        self._best_parameters: list[Tensor] = []
-        self._best_state: dict[str, Any] | None = None
+        self._best_weights: Weights | None = None
         self._train_loss = math.nan
+        self._pruned: str | None = None
 
     @property
     def device(self) -> str:
         """Where the parameters lie."""
         return self._stepper.device
 
-    def proceed(self, epochs: int, watch: Watch) -> str | None:
-        """Train until ``epochs`` epochs are done.
+    def proceed(self, watch: Watch) -> str | None:
+        """Train to the end.
 
         Args:
-            epochs: How many in all, those before a checkpoint included.
             watch: Looks up before each step; raises to leave.
 
         Returns:
             Why it ended early, or None.
         """
-        length = self._stepper.problem.steps_per_epoch
+        length = self._stepper.batches.steps_per_epoch
+        total = self._length * length
         try:
             if not self._values:
-                self._judge(0)
-            for number in range(self._stepper.number, epochs * length):
+                self._judge_epoch(0)
+            self._speed.begin()
+            for number in range(self._stepper.number, total):
+                if self._pruned is not None:
+                    return self._pruned
                 watch.check(number, self.state_dict)
                 self._stepper.step()
                 if (number + 1) % length == 0:
-                    self._end_epoch((number + 1) // length, epochs)
+                    self._end_epoch((number + 1) // length)
+            if self._averager is not None:
+                self._averager.finish(watch, total, self.state_dict)
         except NonFiniteLossError as error:
             return str(error)
         return None
@@ -88,6 +95,8 @@ class Training:
         """Make the outcome; a confirmation is judged on the test split now, once.
 
         Where the test split has driven the choices all along, there is nothing left to judge.
+        With averaging the chosen mean gives value and numbers, and the best single epoch stands
+        beside it as ``single_…``.
 
         Args:
             reason: Why the run ended early, or None.
@@ -95,37 +104,42 @@ class Training:
             cost: Asked after the test.
 
         Returns:
-            COMPLETE; DIVERGED when there is a reason; FAILED when no epoch has a value.
+            COMPLETE; PRUNED or DIVERGED when there is a reason; FAILED when no epoch has a
+            value.
         """
-        if self._best_epoch < 0:
-            return Outcome(Status.FAILED, reason=reason, cost=cost())
-        metrics = {f"{self._split}_{k}": v for k, v in self._best.items()}
+        if self._best is None:
+            return self._close(Outcome(Status.FAILED, reason=reason, cost=cost()))
+        metrics = self._choose(stage)
         metrics |= {"best_epoch": float(self._best_epoch)}
-        if stage is Stage.CONFIRM and self._split != "test":
-            metrics |= self._test()
         metrics |= self._stepper.report()
+        metrics |= self._speed.metrics()
         if math.isfinite(self._train_loss):
             metrics["train_loss"] = self._train_loss
-        return Outcome(
-            status=Status.COMPLETE if reason is None else Status.DIVERGED,
-            value=self._best[self._metric],
-            metrics=metrics,
-            curve=Curve(tuple(self._epochs), tuple(self._values)),
-            reason=reason,
-            cost=cost(),
+        ended = Status.DIVERGED if self._pruned is None else Status.PRUNED
+        return self._close(
+            Outcome(
+                status=Status.COMPLETE if reason is None else ended,
+                value=metrics[f"{self._judge.split}_{self._judge.metric}"],
+                metrics=metrics,
+                curve=Curve(tuple(self._epochs), tuple(self._values)),
+                reason=reason,
+                cost=cost(),
+            )
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state before the next step."""
+        best, averager = self._best_weights, self._averager
         return {
             "stepper": self._stepper.state_dict(),
             "epochs": list(self._epochs),
             "values": list(self._values),
-            "best": dict(self._best),
+            "last": dict(self._last),
+            "best": dict(self._best or {}),
             "best_epoch": self._best_epoch,
-            "best_parameters": list(self._best_parameters),
-            "best_state": self._best_state,
+            "best_weights": None if best is None else best.to_dict(),
             "train_loss": self._train_loss,
+            "averager": None if averager is None else averager.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
@@ -145,55 +159,84 @@ class Training:
         self._stepper.load_state_dict(state["stepper"])
         number, values = self._stepper.number, [float(value) for value in state["values"]]
         epochs = [int(epoch) for epoch in state["epochs"]]
-        done = number // self._stepper.problem.steps_per_epoch
-        best = int(state["best_epoch"])
-        expected = [k for k in range(done + 1) if k % self._eval_every == 0]
-        if epochs != expected or len(values) != len(epochs) or best not in epochs:
-            raise ValueError(f"epochs {epochs} judged, best {best}, at step {number}")
-        self._best = {str(name): float(value) for name, value in state["best"].items()}
-        if self._best[self._metric] != values[epochs.index(best)]:
-            raise ValueError(f"the best {self._metric} is not that of epoch {best}")
-        self._best_parameters = self._copies()
-        copy_into(self._best_parameters, state["best_parameters"])
-        self._best_state = state["best_state"]
+        done = number // self._stepper.batches.steps_per_epoch
+        best, metric = int(state["best_epoch"]), self._judge.metric
+        if epochs != [k for k in range(done + 1) if self._is_judged(k)]:
+            raise ValueError(f"epochs {epochs} judged, at step {number}")
+        if len(values) != len(epochs) or best not in epochs:
+            raise ValueError(f"{len(values)} values of epochs {epochs}, best {best}")
+        self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
+        if self._best[metric] != values[epochs.index(best)] or self._last[metric] != values[-1]:
+            raise ValueError(f"the best {metric} is not that of epoch {best}")
+        self._best_weights = Weights.from_dict(state["best_weights"], self._stepper.problem)
+        if self._averager is not None:
+            self._averager.load_state_dict(state["averager"], done)
         self._epochs, self._values, self._best_epoch = epochs, values, best
         self._train_loss = float(state["train_loss"])
         for epoch, value in zip(epochs, values, strict=True):
             self._report(epoch, value)
         return number
 
-    def _test(self) -> dict[str, float]:
-        problem = self._stepper.problem
-        copy_into(problem.parameters, self._best_parameters)
-        if isinstance(problem, StatefulProblem) and self._best_state is not None:
-            # Running statistics belong to the weights that they were gathered with.
-            problem.load_state_dict(self._best_state)
-        return {f"test_{k}": v for k, v in problem.evaluate("test").items()}
+    def _choose(self, stage: Stage) -> dict[str, float]:
+        """Return the numbers of what was chosen, on the judged split and perhaps the test."""
+        split, metric = self._judge.split, self._judge.metric
+        assert self._best is not None  # asked with a value only
+        single = _named(split, self._best)
+        if stage is Stage.CONFIRM and split != "test":
+            single |= _named("test", self._test(self._best_weights))
+        choice = self._averager.choice if self._averager is not None else None
+        if choice is None:
+            return single
+        metrics = _named(split, choice.judged)
+        if stage is Stage.CONFIRM and split != "test":
+            metrics |= _named("test", self._test(choice.weights))
+        metrics |= {f"single_{name}": value for name, value in single.items()}
+        metrics[f"last_{split}_{metric}"] = self._last[metric]
+        return metrics | {"averaged_from": float(choice.first), "averaged_to": float(choice.last)}
 
-    def _end_epoch(self, epoch: int, last: int) -> None:
+    def _test(self, weights: Weights | None) -> dict[str, float]:
+        assert weights is not None  # kept with every choice that is still to be tested
+        # Running statistics belong to the weights that they were gathered with: both are put.
+        weights.put(self._stepper.problem)
+        return self._judge.test()
+
+    def _close(self, outcome: Outcome) -> Outcome:
+        if self._averager is not None:
+            self._averager.close()
+        return outcome
+
+    def _is_judged(self, epoch: int) -> bool:
+        return epoch % self._eval_every == 0 or epoch == self._length
+
+    def _end_epoch(self, epoch: int) -> None:
         losses = self._stepper.losses
         self._train_loss = float(np.mean(losses))
         losses.clear()
-        if epoch % self._eval_every == 0 or epoch == last:
-            self._judge(epoch)
+        self._speed.pause()
+        judged = self._is_judged(epoch)
+        if judged:
+            self._judge_epoch(epoch)
+        if self._averager is not None:
+            self._averager.end_epoch(epoch, judged)
+        if judged and epoch < self._length:
+            self._pruned = self._prune()
+        self._speed.begin()
 
-    def _judge(self, epoch: int) -> None:
-        judged = self._stepper.problem.evaluate(self._split)
-        for name, value in judged.items():
-            if not math.isfinite(value):
-                raise NonFiniteLossError(
-                    nonfinite(f"{_WORDS[self._split]} {name}", value, f"after epoch {epoch}")
-                )
-        value = judged[self._metric]
+    def _judge_epoch(self, epoch: int) -> None:
+        judged = self._judge.judge(f"after epoch {epoch}")
+        value = judged[self._judge.metric]
         self._epochs.append(epoch)
         self._values.append(value)
-        if self._best_epoch < 0 or self._sign * value < self._sign * self._best[self._metric]:
+        self._last = judged
+        if self._judge.better(judged, self._best):
             self._best, self._best_epoch = judged, epoch
-            self._best_parameters = self._copies()
-            problem = self._stepper.problem
-            if isinstance(problem, StatefulProblem):
-                self._best_state = copy.deepcopy(problem.state_dict())
+            self._best_weights = Weights.of(self._stepper.problem)
         self._report(epoch, value)
 
-    def _copies(self) -> list[Tensor]:
-        return [p.detach().clone() for p in self._stepper.problem.parameters]
+
+def _named(split: str, numbers: Mapping[str, float]) -> dict[str, float]:
+    return {f"{split}_{name}": value for name, value in numbers.items()}
+
+
+def _numbers(held: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in held.items()}

@@ -143,16 +143,27 @@ def _result(
         planned=spec.confirmation.runs,
         summary=summarise(runs.values, task.direction) if runs.runs else None,
         reached=summarise(reached, task.direction) if tuple(reached) != runs.values else None,
-        final=_final(
-            confirmed_runs(records, source, params, "final", task.direction), task.direction
-        ),
+        final=_beside("final", records, source, params, task.direction),
+        single=_beside(f"single_{task.confirm_metric}", records, source, params, task.direction),
         stopped=_count_runs(runs, "converged_steps"),
         held=_count_runs(runs, "held"),
     )
 
 
-def _final(runs: Confirmed, direction: Direction) -> Summary | None:
-    recorded = any("final" in run.record.metrics for run in runs.runs)
+def _beside(
+    metric: str,
+    records: Sequence[TrialRecord],
+    source: str,
+    params: Params | None,
+    direction: Direction,
+) -> Summary | None:
+    """Summarise a number that stands beside the confirmed one.
+
+    Returns:
+        None where no run has recorded it.
+    """
+    runs = confirmed_runs(records, source, params, metric, direction)
+    recorded = any(metric in run.record.metrics for run in runs.runs)
     return summarise(runs.values, direction) if recorded else None
 
 

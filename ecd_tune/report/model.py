@@ -45,6 +45,8 @@ class ResultRow:
             diverged, or nothing was reached.
         final: Distribution of the value at the end of each run, diverged and failed runs as the
             worst; None where the task records none.
+        single: Distribution of the confirmed number for the best single epoch's weights, where
+            averaged ones are confirmed; None elsewhere.
         stopped: Runs that ECDSep's own stop rule, V < ε2, kept from moving at some steps.
         held: Runs in which the loss was at some steps not above the optimizer's offset.
     """
@@ -61,6 +63,7 @@ class ResultRow:
     summary: Summary | None
     reached: Summary | None
     final: Summary | None
+    single: Summary | None
     stopped: int
     held: int
 

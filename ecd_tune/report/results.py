@@ -13,6 +13,10 @@ from ecd_tune.report.numbers import format_number, format_share
 __all__ = ["result_table"]
 
 _FINAL = "Final: the value at the last step of a run, which may have left its minimum again. "
+_SINGLE = (
+    "The weights of several epochs are averaged and the mean is judged; best single epoch: the "
+    "same number for the weights of the epoch that was chosen. "
+)
 
 
 def result_table(report: StudyReport) -> Table:
@@ -26,6 +30,7 @@ def result_table(report: StudyReport) -> Table:
     """
     reached = any(map(_tells_more, report.results))
     final = any(row.final is not None for row in report.results)
+    single = any(row.single is not None for row in report.results)
     mean = not report.log and any(
         row.summary is not None and row.summary.mean is not None for row in report.results
     )
@@ -38,16 +43,17 @@ def result_table(report: StudyReport) -> Table:
         *([f"Mean ± 95 % interval{report.mark}"] if mean else []),
         *([f"Median incl. values before divergence{report.mark}"] if reached else []),
         *([f"Final, median{report.mark}"] if final else []),
+        *([f"Best single epoch, median{report.mark}"] if single else []),
         "Diverged",
         "Runs",
     ]
-    rows = tuple(tuple(_result_cells(row, mean, reached, final)) for row in report.results)
+    rows = tuple(tuple(_result_cells(row, mean, reached, final, single)) for row in report.results)
     better = "Smaller" if report.direction is Direction.MINIMIZE else "Larger"
     note = (
         f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with fresh "
         f"seeds, the same for every row. {better} is better. Runs that diverged or failed count "
         "as the worst value in every median and quartile; where such a run decides, the cell "
-        f"says “diverged”. {_FINAL if final else ''}"
+        f"says “diverged”. {_FINAL if final else ''}{_SINGLE if single else ''}"
         + " ".join(dict.fromkeys(_interval_notes(report)))
     )
     return Table("Search and confirmation", tuple(header), rows, note.strip())
@@ -73,7 +79,9 @@ def _tells_more(row: ResultRow) -> bool:
     return format_number(row.reached.median) != format_number(row.summary.median)
 
 
-def _result_cells(row: ResultRow, mean: bool, reached: bool, final: bool) -> Iterator[str]:
+def _result_cells(
+    row: ResultRow, mean: bool, reached: bool, final: bool, single: bool
+) -> Iterator[str]:
     summary = row.summary
     yield row.title
     yield "ours" if row.source == "best" else row.source
@@ -87,6 +95,8 @@ def _result_cells(row: ResultRow, mean: bool, reached: bool, final: bool) -> Ite
         yield format_number(other.median, infinite="diverged") if other else "–"
     if final:
         yield format_number(row.final.median, infinite="diverged") if row.final else "–"
+    if single:
+        yield format_number(row.single.median, infinite="diverged") if row.single else "–"
     runs = len(row.confirmed.runs)
     failed = f" + {row.confirmed.failed} failed" if row.confirmed.failed else ""
     yield format_share(row.confirmed.diverged, runs) + failed if runs else "–"

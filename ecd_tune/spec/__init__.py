@@ -12,14 +12,17 @@ from ecd_tune.spec.parts import (
     Retries,
     SamplerSpec,
 )
-from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Schedule, TrainingSpec
+from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Averaging, Schedule, TrainingSpec
 
 __all__ = [
     "SEARCHABLE_SCHEDULE",
+    "Averaging",
     "Budget",
     "Confirmation",
     "CostSpec",
     "OptimizerSpec",
+    "PruningSpec",
     "Reference",
     "Retries",
     "SamplerSpec",

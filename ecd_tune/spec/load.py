@@ -12,6 +12,7 @@ from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension
+from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import OptimizerSpec, Reference
@@ -98,6 +99,7 @@ def _problems(spec: StudySpec) -> list[str]:
     elif spec.budget.trials is None:
         problems.append("[budget]: trials: is missing; only a grid does without it")
     problems += _training_problems(spec)
+    problems += check_pruning(spec)
     for key, optimizer in spec.optimizers.items():
         problems += _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
     return problems
@@ -110,6 +112,8 @@ def _training_problems(spec: StudySpec) -> list[str]:
             spec.training_for(key)
         except ValidationError as error:
             problems += _explain(f"[optimizers.{key}.training]", error)
+            continue
+        problems += check_training(spec, key)
     return problems
 
 

@@ -26,6 +26,7 @@ from ecd_tune.spec.parts import (
     SpecModel,
     TaskSpec,
 )
+from ecd_tune.spec.pruning import PruningSpec
 from ecd_tune.spec.training import TrainingSpec
 
 __all__ = ["StudySpec"]
@@ -49,6 +50,7 @@ class StudySpec(SpecModel):
         retries: How often a trial without a value is tried again.
         training: How learning tasks are trained.
         cost: What energy and carbon are counted with.
+        pruning: Which trials of the search end early.
         optimizers: Key to optimizer and space, in the order of the file.
         smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
     """
@@ -64,6 +66,7 @@ class StudySpec(SpecModel):
     confirmation: Confirmation = Confirmation()
     training: TrainingSpec = TrainingSpec()
     cost: CostSpec = CostSpec()
+    pruning: PruningSpec = PruningSpec()
     smoke: str = ""
     retries: Retries = Retries()
     optimizers: dict[
@@ -100,6 +103,9 @@ class StudySpec(SpecModel):
     @property
     def metric(self) -> str:
         """What a trial's value is, in words."""
+        if self.learns and self.training.averaging is not None:
+            name = self.task_def.confirm_metric.removeprefix("test_").replace("_", " ")
+            return f"best {'test' if self.oracle else 'validation'} {name} of averaged weights"
         if not self.oracle:
             return self.task_def.metric
         return f"best {self.task_def.confirm_metric.replace('_', ' ')} over the epochs"
@@ -130,7 +136,7 @@ class StudySpec(SpecModel):
         """Return ``[training]`` with what one optimizer, and its searched values, change in it."""
         changes = self.optimizers[optimizer].training
         training = TrainingSpec.model_validate({**self.training.model_dump(), **changes})
-        return training.with_searched(params or {})
+        return training.resolved(self.oracle).with_searched(params or {})
 
     def key(self, optimizer: str, stage: Stage = Stage.SEARCH) -> StudyKey:
         """Return the name under which one optimizer's trials are stored."""
@@ -175,12 +181,22 @@ class StudySpec(SpecModel):
                 "optimizers": True,
                 "cost": True,
                 "retries": True,
+                "training": True,
+                "pruning": True,
                 "budget": {"trials"},
                 "confirmation": {"runs", "references"},
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
-        return {**data, "optimizer": own, "task": _task_identity(self)}
+        own["training"].pop("device", None)
+        pruning = self.pruning.identity()
+        return {
+            **data,
+            "training": self.training.identity(),
+            **({"pruning": pruning} if pruning else {}),
+            "optimizer": own,
+            "task": _task_identity(self),
+        }
 
     def fingerprint(self, optimizer: str) -> str:
         """Return the SHA-256 (64 hex digits) of :meth:`identity`."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ecd_tune.records import Params
 from ecd_tune.registry import Hyperparameter
 
-__all__ = ["SEARCHABLE_SCHEDULE", "Schedule", "TrainingSpec"]
+__all__ = ["SEARCHABLE_SCHEDULE", "Averaging", "Schedule", "TrainingSpec"]
 
 SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
     "schedule": Hyperparameter(
@@ -53,6 +53,54 @@ class Schedule(_Table):
     factor: float = Field(default=0.1, gt=0.0, le=1.0)
 
 
+Epoch = Annotated[int, Field(ge=1)]
+
+
+class Averaging(_Table):
+    """``[training.averaging]``: judge the mean of several epochs' weights.
+
+    Attributes:
+        kind: ``swa``: a running mean from the epoch ``start`` on. ``post_hoc``: the last k
+            epochs, with the k that the judged split prefers.
+        start: ``swa``: first epoch that takes part, or several, of which the judged split
+            chooses. ``post_hoc``: first epoch that may take part; by default half of the
+            training may.
+        statistics: Running statistics of the mean's batch normalisation: ``renew`` (a pass over
+            the training data) or ``average``. None: ``average`` for ``post_hoc`` under the
+            paper's protocol, else ``renew``.
+        max_gib: Largest size of the weights that ``post_hoc`` keeps on disk meanwhile, in GiB.
+    """
+
+    kind: Literal["swa", "post_hoc"]
+    start: Epoch | Annotated[tuple[Epoch, ...], Field(min_length=1)] | None = None
+    statistics: Literal["renew", "average"] | None = None
+    max_gib: float = Field(default=20.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.kind == "swa" and self.start is None:
+            raise ValueError("swa needs start, the first epoch that takes part, such as 161")
+        if self.kind == "post_hoc" and isinstance(self.start, tuple):
+            raise ValueError("post_hoc tries all starts from one on; give one number")
+        return self
+
+    def starts(self, epochs: int) -> tuple[int, ...]:
+        """Return the first epochs among which to choose.
+
+        Args:
+            epochs: Length of the run.
+
+        Returns:
+            Increasing epochs; for ``post_hoc`` all that may be the first.
+        """
+        if isinstance(self.start, tuple):
+            return tuple(sorted(set(self.start)))
+        if self.kind == "swa" and self.start is not None:
+            return (self.start,)
+        half = epochs - epochs // 2 + 1
+        return tuple(range(min(self.start or half, epochs), epochs + 1))
+
+
 class TrainingSpec(_Table):
     """``[training]``: the training loop's settings; tasks that count iterations have none.
 
@@ -60,11 +108,47 @@ class TrainingSpec(_Table):
         clip: Largest norm of the gradient of one step, or None.
         eval_every: Epochs between two evaluations; the first and the last epoch always are.
         schedule: The learning rate over the run.
+        precision: ``fp32``, or ``bf16`` for torch's autocast in forward passes.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        accumulate: Batches of the task whose gradients make one step.
+        averaging: Weights of several epochs averaged, or None.
     """
 
     clip: float | None = Field(default=None, gt=0.0)
     eval_every: int = Field(default=1, ge=1)
     schedule: Schedule = Schedule()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
+    accumulate: int = Field(default=1, ge=1)
+    averaging: Averaging | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the meaning of a run, as plain values.
+
+        Where it runs does not. Keys that came later are left out at their defaults, so that
+        studies from before them go on.
+        """
+        later = {"precision", "accumulate", "averaging"}
+        data = self.model_dump(mode="json", exclude={"device"})
+        plain = type(self)().model_dump(mode="json")
+        return {k: v for k, v in data.items() if k not in later or v != plain[k]}
+
+    def resolved(self, oracle: bool) -> Self:
+        """Return these settings with the averaging's statistics decided.
+
+        Args:
+            oracle: Whether the study follows the paper's protocol on a task that learns; the
+                paper averages the statistics of ``post_hoc`` means.
+
+        Returns:
+            A changed copy, or this object where nothing is open.
+        """
+        averaging = self.averaging
+        if averaging is None or averaging.statistics is not None:
+            return self
+        kind = "average" if oracle and averaging.kind == "post_hoc" else "renew"
+        changed = averaging.model_copy(update={"statistics": kind})
+        return self.model_copy(update={"averaging": changed})
 
     def with_searched(self, params: Params) -> Self:
         """Return these settings with what a search space says of the schedule.

@@ -13,6 +13,8 @@ from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 if TYPE_CHECKING:
     from ecd_tune.tasks.base import (
         BatchedTask,
+        CountedProblem,
+        NormalisedProblem,
         Problem,
         PublishedTask,
         Split,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "TASK_DEFS",
     "BatchedTask",
+    "CountedProblem",
+    "NormalisedProblem",
     "Problem",
     "PublishedTask",
     "Split",
@@ -36,6 +40,8 @@ __all__ = [
 _HOMES = dict.fromkeys(
     (
         "BatchedTask",
+        "CountedProblem",
+        "NormalisedProblem",
         "Problem",
         "PublishedTask",
         "Split",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
+from torch import Tensor
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["CPU", "choose_device", "on_device"]
+__all__ = ["CPU", "choose_device", "hand_over", "on_device"]
 
 CPU = torch.device("cpu")
 
@@ -15,18 +18,41 @@ def choose_device(name: str) -> torch.device:
     """Return a device by the value of the option ``device``.
 
     Args:
-        name: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
+        name: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
 
     Returns:
         The device.
 
     Raises:
-        TaskError: ``"cuda"`` where torch finds no GPU.
+        TaskError: It is none of these, or a GPU that torch does not find.
     """
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise TaskError('device = "cuda": torch finds no GPU here; use "cpu" or "auto"')
-    return torch.device("cuda" if found and name != "cpu" else "cpu")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise TaskError(f'device = {name!r} must be "auto", "cpu", "cuda" or "cuda:N"')
+    found = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
+    if name.startswith("cuda"):
+        wanted = int(name.partition(":")[2] or 0)
+        if wanted >= found:
+            raise TaskError(
+                f'device = "{name}": torch finds {found or "no"} GPU{"s" * (found > 1)} here; '
+                'use "cpu" or "auto"'
+            )
+        return torch.device(name)
+    return torch.device("cuda" if found else "cpu")
+
+
+def hand_over(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor from the CPU to where it is needed, without waiting for a GPU.
+
+    Args:
+        tensor: On the CPU; not to be written to afterwards.
+        device: Where to.
+
+    Returns:
+        The tensor there; itself where it is there already.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:

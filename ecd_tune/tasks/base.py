@@ -18,6 +18,8 @@ from ecd_tune.records import Stage
 
 __all__ = [
     "BatchedTask",
+    "CountedProblem",
+    "NormalisedProblem",
     "Problem",
     "PublishedTask",
     "Split",
@@ -90,6 +92,32 @@ class StatefulProblem(Problem, Protocol):
             state: What :meth:`state_dict` returned, read back with
                 ``torch.load(weights_only=True)``.
         """
+        ...
+
+
+@runtime_checkable
+class CountedProblem(Problem, Protocol):
+    """A problem that says how many examples a step sees; optional.
+
+    Where gradients of several batches are accumulated, each counts by its examples, and the
+    speed of a run is told in examples. Without it batches count alike.
+    """
+
+    def examples(self, step: int) -> int:
+        """Return the number of examples of a step.
+
+        Args:
+            step: As for :meth:`Problem.closure`.
+        """
+        ...
+
+
+@runtime_checkable
+class NormalisedProblem(StatefulProblem, Protocol):
+    """A problem whose running statistics can be made to fit any parameters; optional."""
+
+    def renew_statistics(self) -> None:
+        """Recompute the running statistics for the present parameters."""
         ...
 
 

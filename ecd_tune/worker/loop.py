@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
@@ -14,7 +15,7 @@ from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, ReportBuffer, Store, Worker
-from ecd_tune.worker.checkpoints import Checkpoints
+from ecd_tune.worker.checkpoints import Checkpoints, FolderCheckpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.heartbeat import Heartbeat
@@ -69,7 +70,8 @@ class StudyWorker:
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         store.heed(stop)
-        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
+        scratch = _scratch(checkpoints)
+        self._objectives = {key: Objective(spec, key, scratch) for key in spec.optimizers}
         self._worker = Worker.current()
         self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
@@ -245,3 +247,11 @@ class StudyWorker:
         searches = all(self._search_complete(key) for key in self._spec.optimizers)
         confirms = self._progress(Stage.CONFIRM).values()
         return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
+
+
+def _scratch(checkpoints: Checkpoints | None) -> Path | None:
+    # Other places for checkpoints hold single files: what else a run keeps is then temporary,
+    # and its next attempt begins anew.
+    if isinstance(checkpoints, FolderCheckpoints):
+        return checkpoints.folder / "weights"
+    return None

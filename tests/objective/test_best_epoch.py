@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ecd_tune.objective.interrupt import Interrupted
+from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
@@ -46,12 +47,13 @@ class Drifting:
 def start() -> tuple[Drifting, Training]:
     problem = Drifting()
     stepper = Stepper(problem, torch.optim.SGD(problem.parameters, lr=1.0))
-    return problem, Training(stepper, "accuracy", Direction.MAXIMIZE, lambda epoch, value: None)
+    judge = Judge(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
+    return problem, Training(stepper, judge, 5)
 
 
 def test_the_test_sees_parameters_and_state_of_the_best_epoch() -> None:
     problem, training = start()
-    training.proceed(5, Watch(None, None, 0.0))
+    training.proceed(Watch(None, None, 0.0))
     outcome = training.outcome(None, Stage.CONFIRM, RunCost)
     assert outcome.metrics["best_epoch"] == 2
     assert problem.tested == [(2.0, 2.0)]
@@ -61,9 +63,9 @@ def test_the_best_state_survives_a_checkpoint() -> None:
     _, first = start()
     calls = iter([False] * 4 + [True])
     with pytest.raises(Interrupted):
-        first.proceed(5, Watch(lambda: next(calls), None, 0.0))
+        first.proceed(Watch(lambda: next(calls), None, 0.0))
     problem, second = start()
     second.load_state_dict(first.state_dict())
-    second.proceed(5, Watch(None, None, 0.0))
+    second.proceed(Watch(None, None, 0.0))
     second.outcome(None, Stage.CONFIRM, RunCost)
     assert problem.tested == [(2.0, 2.0)]

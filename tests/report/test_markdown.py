@@ -1,6 +1,7 @@
 import dataclasses
 import re
 
+from ecd_tune.records import Stage
 from ecd_tune.report import build_report, render_markdown
 
 
@@ -81,3 +82,21 @@ def test_an_empty_study_renders(studies):
     assert "There is no answer yet" in text
     assert "curves.svg" not in text
     assert "To be read with care" in text
+
+
+def test_averaged_weights_stand_beside_the_best_single_epoch(studies):
+    spec = studies.digits_spec(training={"averaging": {"kind": "swa", "start": 5}})
+    trials = studies.digits_trials(spec)
+    for key in spec.optimizers:
+        name = spec.key(key, Stage.CONFIRM)
+        trials[name] = [
+            dataclasses.replace(r, metrics={**r.metrics, "single_test_accuracy": 0.625})
+            for r in trials[name]
+        ]
+    report = build_report(spec, trials, {})
+    assert report.metric == "best validation accuracy of averaged weights"
+    table = next(tables(render_markdown(report)))
+    place = table[0].index(" Best single epoch, median ")
+    assert [row[place].strip() for row in table[2:4]] == ["0.625", "0.625"]
+    plain = render_markdown(build_report(studies.digits_spec(), studies.digits_trials(spec), {}))
+    assert "Best single epoch" not in plain

@@ -17,6 +17,7 @@ SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",
     "results.final": "summary",
+    "results.single": "summary",
     "trials": "trial",
     "confirmations": "trial",
     "trials.curve": "trial.curve",

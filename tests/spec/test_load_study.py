@@ -126,10 +126,10 @@ class TestDocumentation:
 
     def test_every_optimizer_and_training_key_is_named(self):
         from ecd_tune.registry import OPTIMIZERS
-        from ecd_tune.spec import Retries, Schedule, TrainingSpec
+        from ecd_tune.spec import Averaging, PruningSpec, Retries, Schedule, TrainingSpec
 
         words = [d.name for d in OPTIMIZERS]
-        for table in (Retries, Schedule, TrainingSpec):
+        for table in (Averaging, PruningSpec, Retries, Schedule, TrainingSpec):
             words += list(table.model_fields)
         assert [word for word in words if f"`{word}`" not in self.TEXT] == []
 

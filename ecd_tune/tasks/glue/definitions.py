@@ -27,12 +27,7 @@ _OPTIONS = {
     "subset": Option(
         float, 1.0, "training rows to use: a share up to 1, or a number above 1", low=1e-6
     ),
-    "device": Option(
-        str,
-        "auto",
-        "where the network lies; auto: a GPU where there is one",
-        choices=("auto", "cpu", "cuda"),
-    ),
+    "device": Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N"),
     "split_seed": Option(int, 0, "fixes which training rows validate", low=0),
 }
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import CPU
+from ecd_tune.tasks._device import CPU, hand_over
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import build_classifier, noise_from
@@ -51,7 +51,8 @@ class GlueProblem:
         self._network.train()
         noise = noise_from(stream(self._seed, "dropout", step), self._task.device)
         with torch.enable_grad(), noise:
-            loss = _loss(self._logits(train, rows), train.labels[rows].to(self._task.device))
+            labels = hand_over(train.labels[rows], self._task.device)
+            loss = _loss(self._logits(train, rows), labels)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -93,9 +94,13 @@ class GlueProblem:
         return outputs
 
     def _logits(self, part: Encoded, rows: Tensor) -> Tensor:
-        batch = {name: x.to(self._task.device) for name, x in part.batch(rows).items()}
+        batch = {name: hand_over(x, self._task.device) for name, x in part.batch(rows).items()}
         logits: Tensor = self._network(**batch).logits
-        return logits
+        return logits.float()  # half precision is for inside the network
+
+    def examples(self, step: int) -> int:
+        """Return the number of rows in a step."""
+        return len(self._rows(step))
 
     def _rows(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.steps_per_epoch)

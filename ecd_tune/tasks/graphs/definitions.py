@@ -9,12 +9,7 @@ __all__ = ["GRAPH_DEFS"]
 
 _HIDDEN = Option(int, 256, "width of the two hidden layers", low=1)
 _DROPOUT = Option(float, 0.5, "dropout after each hidden layer, in [0, 1)", low=0)
-_DEVICE = Option(
-    str,
-    "auto",
-    "where the network lies; auto: a GPU where there is one",
-    choices=("auto", "cpu", "cuda"),
-)
+_DEVICE = Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
 _SPLIT_SEED = Option(int, 0, "fixes which nodes train, validate and test (60/20/20)", low=0)
 _SPLIT = Option(
     str,

@@ -89,6 +89,10 @@ class GraphProblem:
         hits = (outputs.argmax(1) == part.labels).double().mean()
         return {"accuracy": float(hits), "loss": loss}
 
+    def examples(self, step: int) -> int:
+        """Return the number of training nodes, all of which each step sees."""
+        return len(self._parts["train"].nodes)
+
     @torch.no_grad()
     def renew_statistics(self) -> None:
         """Recompute the running statistics for the present parameters, by one training pass.

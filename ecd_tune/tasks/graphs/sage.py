@@ -36,9 +36,11 @@ class SparseMatrix:
         self._transposed = _to_torch(matrix.T.tocsr()).to(device)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        product: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
-            dense, self._matrix, self._transposed
-        )
+        # Sparse products have no half precision on every device.
+        with torch.autocast(dense.device.type, enabled=False):
+            product: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+                dense.to(self._matrix.dtype), self._matrix, self._transposed
+            )
         return product
 
 
@@ -51,7 +53,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.transposed @ gradients[0].contiguous(), None, None
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            return ctx.transposed @ gradients[0].contiguous(), None, None
 
 
 def _to_torch(matrix: Sparse) -> Tensor:

@@ -137,12 +137,7 @@ IMAGE_DATA: dict[str, DataSet] = {
 }
 """The data sets and weights of the image tasks by name."""
 
-_DEVICE = Option(
-    str,
-    "auto",
-    "where the network lies; auto: a GPU where there is one",
-    choices=("auto", "cpu", "cuda"),
-)
+_DEVICE = Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
 _COMMON = {
     "batch_size": Option(int, 128, "images in one step", low=1),
     "augment": Option(bool, True, "augment the training images as the paper does"),

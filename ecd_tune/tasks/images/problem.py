@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from ecd_tune.errors import TaskError
+from ecd_tune.tasks._device import hand_over
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.images._parts import Part, Pending
@@ -80,7 +81,7 @@ class ImageProblem:
             parameter.grad = None
         x, y = self._prepare(self._pixels(step)), self._train.labels[self._rows(step)]
         with torch.enable_grad():
-            loss = cross_entropy(self.network(x), y.to(x.device))
+            loss = cross_entropy(self.network(x), hand_over(y, x.device))
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -100,13 +101,20 @@ class ImageProblem:
             )
         self.network.eval()
         part = self._parts[split]
-        hits, loss = 0, 0.0
+        # On the device, so that no batch waits for the one before.
+        hits = torch.zeros((), dtype=torch.int64, device=self._mean.device)
+        loss = torch.zeros((), dtype=torch.float64, device=self._mean.device)
         for rows, pixels in self._evaluation_batches(part):
             logits = self.network(self._prepare(pixels()))
-            y = part.labels[rows].to(logits.device)
-            hits += int((logits.argmax(1) == y).sum())
-            loss += float(cross_entropy(logits, y, reduction="sum"))
-        return {"accuracy": hits / len(part.labels), "loss": loss / len(part.labels)}
+            y = hand_over(part.labels[rows], logits.device)
+            hits += (logits.argmax(1) == y).sum()
+            loss += cross_entropy(logits, y, reduction="sum")
+        count = len(part.labels)
+        return {"accuracy": int(hits) / count, "loss": float(loss) / count}
+
+    def examples(self, step: int) -> int:
+        """Return the number of images in a step."""
+        return len(self._rows(step))
 
     def renew_statistics(self) -> None:
         """Recompute the normalisations' running statistics for the present parameters.
@@ -140,7 +148,7 @@ class ImageProblem:
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         # uint8 to the device, four times less than floats would be.
-        x = pixels.to(self._mean.device).permute(0, 3, 1, 2).float()
+        x = hand_over(pixels, self._mean.device).permute(0, 3, 1, 2).float()
         return x.div_(255).sub_(self._mean).div_(self._std).contiguous()
 
     def _pixels(self, step: int) -> Tensor:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
+from ecd_tune.tasks._device import choose_device
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import ROOT_VARIABLE, Layout, data_root, find_layout
@@ -242,11 +242,7 @@ def _network(
 
 
 def _recipe(chosen: Mapping[str, Any], statistics: Statistics) -> Recipe:
-    device = str(chosen["device"])
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise TaskError('device = "cuda": torch finds no GPU here; use "cpu" or "auto"')
+    device = str(choose_device(str(chosen["device"])))
     return Recipe(int(chosen["batch_size"]), bool(chosen["augment"]), *statistics, device)
 
 

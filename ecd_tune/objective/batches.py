@@ -1,0 +1,92 @@
+"""What one step of the optimizer sees: one batch of the task, or several put together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ecd_tune.tasks import CountedProblem, Problem
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """The losses and gradients of a problem, step by step.
+
+    Args:
+        problem: The problem.
+        accumulate: Batches that make one step. Each counts by its examples, so that loss and
+            gradient are those of one large batch, to rounding; the last step of an epoch takes
+            what is left. Normalisation over a batch and dropout still see small ones.
+        half: Run forward passes under autocast to bfloat16.
+    """
+
+    def __init__(self, problem: Problem, accumulate: int = 1, half: bool = False) -> None:
+        self._problem, self._accumulate, self._half = problem, accumulate, half
+        self._length = problem.steps_per_epoch
+        self.steps_per_epoch = -(-self._length // accumulate)
+
+    def precision(self) -> torch.autocast:
+        """Return the context in which the network runs, to judge it as well."""
+        kind = self._problem.parameters[0].device.type
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self._half)
+
+    def closure(self, step: int) -> Tensor:
+        """Compute the loss of one step of the optimizer and its gradient.
+
+        Args:
+            step: Number of the step, from 0.
+
+        Returns:
+            The loss, as :meth:`~ecd_tune.tasks.base.Problem.closure` returns it.
+        """
+        parts = self._parts(step)
+        if len(parts) == 1:
+            return self._one(parts[0])
+        weights = [self._count(part) for part in parts]
+        total = sum(weights)
+        losses = self._one(parts[0]) * (weights[0] / total)
+        gradients = _take_gradients(self._problem.parameters, weights[0] / total)
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            losses = losses + self._one(part) * (weight / total)
+            _add_gradients(gradients, self._problem.parameters, weight / total)
+        for parameter, gradient in zip(self._problem.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return losses
+
+    def examples(self, step: int) -> int:
+        """Return the number of examples of a step; of batches where the problem has no count.
+
+        Args:
+            step: Number of the step, from 0.
+        """
+        return sum(self._count(part) for part in self._parts(step))
+
+    def _one(self, part: int) -> Tensor:
+        with self.precision():
+            return self._problem.closure(part)
+
+    def _count(self, part: int) -> int:
+        problem = self._problem
+        return problem.examples(part) if isinstance(problem, CountedProblem) else 1
+
+    def _parts(self, step: int) -> range:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        first = epoch * self._length + place * self._accumulate
+        return range(first, min(first + self._accumulate, (epoch + 1) * self._length))
+
+
+def _take_gradients(parameters: list[Tensor], factor: float) -> list[Tensor | None]:
+    # Multiplied into new tensors: the problem may reuse its own.
+    return [None if p.grad is None else p.grad * factor for p in parameters]
+
+
+def _add_gradients(gradients: list[Tensor | None], parameters: list[Tensor], factor: float) -> None:
+    for index, parameter in enumerate(parameters):
+        if parameter.grad is None:
+            continue
+        before = gradients[index]
+        if before is None:
+            gradients[index] = parameter.grad * factor
+        else:
+            before.add_(parameter.grad, alpha=factor)

@@ -1,0 +1,109 @@
+"""Weights of many epochs on disk, for a pass over them at the end of a run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from ecd_tune.errors import TaskError
+from ecd_tune.objective.means import Weights
+from ecd_tune.tasks import Problem
+
+__all__ = ["Shelf"]
+
+_GIB = 2**30
+_KEEP_SECONDS = 30 * 86400.0
+_PRIVATE = 0o700
+
+
+class Shelf:
+    """Weights by epoch, in a folder of one run.
+
+    Args:
+        folder: The folder, which another attempt at the same run finds again; None for one that
+            goes with this process.
+        max_gib: What may lie in it at the most, in GiB.
+        count: Epochs that will be kept.
+    """
+
+    def __init__(self, folder: Path | None, max_gib: float, count: int) -> None:
+        self._folder, self._max_gib, self._count = folder, max_gib, count
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def keep(self, epoch: int, weights: Weights) -> None:
+        """Write the weights of one epoch; a file of that epoch is replaced.
+
+        Args:
+            epoch: Their epoch.
+            weights: The weights.
+
+        Raises:
+            TaskError: All epochs together would not fit into the bound.
+        """
+        self._check_size(weights)
+        path = self._path(epoch)
+        path.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        torch.save(weights.to_dict(), part)
+        part.replace(path)
+
+    def take(self, epoch: int, like: Problem) -> Weights:
+        """Read the weights of one epoch.
+
+        Args:
+            epoch: Their epoch.
+            like: A problem that they must fit.
+
+        Returns:
+            The weights.
+        """
+        # Others may write there: nothing in the file is run.
+        held = torch.load(self._path(epoch), map_location="cpu", weights_only=True)
+        return Weights.from_dict(held, like)
+
+    def check(self, epochs: Iterable[int]) -> None:
+        """Check that some epochs are there.
+
+        Args:
+            epochs: Which.
+
+        Raises:
+            ValueError: One is not.
+        """
+        missing = [epoch for epoch in epochs if not self._path(epoch).is_file()]
+        if missing:
+            raise ValueError(f"the weights of epoch {missing[0]} are gone")
+
+    def clear(self) -> None:
+        """Remove all of it, and what runs left behind that nobody came back for in 30 days."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+        if self._folder is None:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            for other in self._folder.parent.iterdir():
+                if time.time() - other.stat().st_mtime > _KEEP_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
+
+    def _check_size(self, weights: Weights) -> None:
+        size = sum(p.numel() * p.element_size() for p in weights.parameters)
+        needed = size * self._count / _GIB
+        if needed > self._max_gib:
+            raise TaskError(
+                f"[training.averaging]: the weights of {self._count} epochs need {needed:.3g} "
+                f"GiB of disk, and max_gib = {self._max_gib:g}; raise it, or start later"
+            )
+
+    def _path(self, epoch: int) -> Path:
+        if self._folder is None and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ecd_tune-")
+        place = self._folder or Path(self._temporary.name if self._temporary else "")
+        return place / f"{epoch:06d}.weights"

@@ -1,0 +1,338 @@
+"""Means of weights: their values, their statistics, what is chosen, and going on in the middle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ecd_tune.errors import SpecError
+from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.objective.means import Mean, Weights, mix
+from ecd_tune.objective.shelf import Shelf
+from ecd_tune.objective.single import Plan, evaluate_single
+from ecd_tune.objective.snapshots import Snapshots
+from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage, Status
+from ecd_tune.spec import Averaging, StudySpec, TrainingSpec, parse_study
+from ecd_tune.tasks.digits import DigitsProblem
+
+Table = Mapping[str, Any]
+
+
+class Walk:
+    """A parameter that is 1 after epoch 1, 2 after 2, …, with a statistic that follows it.
+
+    Judged by the distance of the *mean* from ``goal``; statistics of other parameters cost 1.
+    """
+
+    metric = "accuracy"
+    steps_per_epoch = 1
+
+    def __init__(self, goal: float) -> None:
+        self.parameters = [torch.zeros(1, dtype=torch.float64, requires_grad=True)]
+        self.statistic = torch.zeros(1, dtype=torch.float64)
+        self.goal, self.renewed = goal, 0
+        self.tested: list[float] = []
+
+    def closure(self, step: int) -> torch.Tensor:
+        self.parameters[0].grad = torch.tensor([-1.0], dtype=torch.float64)
+        self.statistic = torch.tensor([step + 1.0], dtype=torch.float64)
+        return torch.tensor(1.0)
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        at = self.parameters[0].item()
+        if split == "test":
+            self.tested.append(at)
+        stale = abs(at - self.statistic.item())
+        return {"accuracy": -abs(at - self.goal) - stale, "loss": 1.0}
+
+    def renew_statistics(self) -> None:
+        self.renewed += 1
+        self.statistic = self.parameters[0].detach().clone()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"statistic": self.statistic}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.statistic = state["statistic"].clone()
+
+
+class Walks:
+    def __init__(self, goal: float) -> None:
+        self.goal = goal
+        self.problems: list[Walk] = []
+
+    def build(self, seed: int, stage: Stage) -> Any:
+        self.problems.append(Walk(self.goal))
+        return self.problems[-1]
+
+
+def walk(
+    goal: float,
+    averaging: Table,
+    stage: Stage = Stage.CONFIRM,
+    protocol: Any = "clean",
+    epochs: int = 8,
+    shelf: Path | None = None,
+) -> tuple[Outcome, Walk]:
+    task: Any = Walks(goal)
+    training = TrainingSpec(averaging=Averaging.model_validate(averaging))
+    plan = Plan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"), shelf)
+    outcome = evaluate_single(
+        task, lambda params, seed: torch.optim.SGD(params, lr=1.0), RunRequest({}, 0, stage), plan
+    )
+    return outcome, task.problems[0]
+
+
+class TestSwa:
+    def test_the_last_epochs_mean_gives_value_and_test_number(self) -> None:
+        # Epochs 5 to 8: their mean is 6.5, and no epoch is as near to 6.4.
+        outcome, problem = walk(6.4, {"kind": "swa", "start": 5})
+        assert outcome.value == pytest.approx(-0.1)
+        assert outcome.metrics["test_accuracy"] == pytest.approx(-0.1)
+        assert (outcome.metrics["averaged_from"], outcome.metrics["averaged_to"]) == (5, 8)
+        assert outcome.metrics["single_val_accuracy"] == pytest.approx(-0.4)
+        assert outcome.metrics["single_test_accuracy"] == pytest.approx(-0.4)
+        assert outcome.metrics["last_val_accuracy"] == pytest.approx(-1.6)
+        assert outcome.metrics["best_epoch"] == 6
+        assert outcome.curve.values == pytest.approx([-abs(k - 6.4) for k in range(9)])
+        assert sorted(problem.tested) == pytest.approx([6.0, 6.5])
+
+    def test_the_validation_split_chooses_among_starts(self) -> None:
+        outcome, problem = walk(7.5, {"kind": "swa", "start": [3, 7, 5]}, Stage.SEARCH)
+        assert outcome.metrics["averaged_from"] == 7
+        assert outcome.value == pytest.approx(0.0)
+        assert problem.renewed == 3
+        assert problem.tested == []
+
+    def test_the_paper_takes_the_best_mean_over_the_epochs(self) -> None:
+        # Means from epoch 3 on: 3, 3.5, 4, …: that of epochs 3 to 5 hits 4.
+        outcome, problem = walk(4.0, {"kind": "swa", "start": 3}, Stage.SEARCH, "paper")
+        assert outcome.value == outcome.metrics["test_accuracy"] == pytest.approx(0.0)
+        assert (outcome.metrics["averaged_from"], outcome.metrics["averaged_to"]) == (3, 5)
+        assert problem.renewed == 6
+
+    def test_statistics_may_be_averaged_instead(self) -> None:
+        table = {"kind": "swa", "start": 5, "statistics": "average"}
+        outcome, problem = walk(6.5, table, Stage.SEARCH)
+        assert problem.renewed == 0
+        assert outcome.value == pytest.approx(0.0)
+
+    def test_training_goes_on_as_without(self) -> None:
+        _, problem = walk(4.0, {"kind": "swa", "start": 2}, Stage.SEARCH, "paper")
+        assert problem.parameters[0].item() == 8.0
+        assert problem.statistic.item() == 8.0
+
+
+class TestPostHoc:
+    def test_the_best_k_of_the_second_half_is_chosen(self) -> None:
+        # Means of the last 1, 2, 3, 4 of 8 epochs: 8, 7.5, 7, 6.5.
+        for goal, first in ((8.2, 8), (7.4, 7), (6.9, 6), (6.0, 5), (1.0, 5)):
+            outcome, problem = walk(goal, {"kind": "post_hoc"}, Stage.SEARCH)
+            assert outcome.metrics["averaged_from"] == first
+            assert outcome.metrics["averaged_to"] == 8
+            assert outcome.value == pytest.approx(-abs(goal - (first + 8) / 2))
+            assert problem.renewed == 4
+
+    def test_the_start_may_be_said(self) -> None:
+        outcome, _ = walk(4.4, {"kind": "post_hoc", "start": 1}, Stage.SEARCH)
+        assert outcome.metrics["averaged_from"] == 1
+
+    def test_the_paper_averages_the_statistics(self) -> None:
+        outcome, problem = walk(7.5, {"kind": "post_hoc"}, Stage.SEARCH, "paper")
+        assert problem.renewed == 0
+        assert outcome.value == outcome.metrics["test_accuracy"] == pytest.approx(0.0)
+
+    def test_the_test_sees_the_chosen_mean(self) -> None:
+        outcome, problem = walk(7.0, {"kind": "post_hoc"})
+        assert outcome.metrics["test_accuracy"] == pytest.approx(0.0)
+        assert sorted(problem.tested) == pytest.approx([7.0, 7.0])
+
+    def test_the_disk_is_left_as_it_was(self, tmp_path: Path) -> None:
+        shelf = tmp_path / "weights" / "run"
+        walk(7.0, {"kind": "post_hoc"}, shelf=shelf)
+        assert list((tmp_path / "weights").iterdir()) == []
+
+    def test_too_much_for_the_disk_is_refused_before_anything_is_written(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(Exception, match=r"weights of 4 epochs need .* max_gib = 1e-09"):
+            walk(7.0, {"kind": "post_hoc", "max_gib": 1e-9}, shelf=tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mean_is_the_mean() -> None:
+    torch.manual_seed(0)
+    rows = [[torch.randn(4, 3), torch.randn(2)] for _ in range(5)]
+    mean = Mean()
+    for number, row in enumerate(rows):
+        mean.include(
+            Weights([t.clone() for t in row], {"s": [row[1]], "count": torch.tensor(number)})
+        )
+    assert mean.weights is not None
+    for index, tensor in enumerate(mean.weights.parameters):
+        torch.testing.assert_close(tensor, torch.stack([row[index] for row in rows]).mean(0))
+    expected = torch.stack([row[1] for row in rows]).mean(0)
+    torch.testing.assert_close(mean.weights.state["s"][0], expected)  # type: ignore[index]
+    assert int(mean.weights.state["count"]) == 4  # type: ignore[index]
+    assert mix(1.0, 3.0, 0.25) == 1.5
+
+
+def test_a_shelf_is_read_without_trust(tmp_path: Path) -> None:
+    problem: Any = Walk(0.0)
+    shelf = Shelf(tmp_path / "run", 1.0, 2)
+    shelf.keep(3, Weights.of(problem))
+    shelf.check([3])
+    with pytest.raises(ValueError, match="epoch 4 are gone"):
+        shelf.check([3, 4])
+    (path,) = (tmp_path / "run").iterdir()
+    torch.save({"parameters": [torch.zeros(2)], "state": None}, path)
+    with pytest.raises(ValueError, match="the parameters are"):
+        shelf.take(3, problem)
+
+
+# ---------------------------------------------------------- digits, stopped in the middle
+
+EPOCHS, LENGTH = 6, 5
+
+
+def study(protocol: str = "clean", **training: Any) -> StudySpec:
+    return parse_study(
+        {
+            "name": "test",
+            "protocol": protocol,
+            "task": {"name": "digits", "hidden": 8, "batch_size": 128},
+            "budget": {"trials": 1, "steps": EPOCHS},
+            "training": training,
+            "optimizers": {"ecdsep": {"space": PARAMS}},
+        }
+    )
+
+
+PARAMS = {"lr": 0.3, "eta": 1.5, "nu": 1e-3}
+SETTINGS: dict[str, Table] = {
+    "swa": {"averaging": {"kind": "swa", "start": [2, 4]}},
+    "post_hoc": {"averaging": {"kind": "post_hoc"}},
+    "all": {
+        "averaging": {"kind": "post_hoc", "start": 3},
+        "accumulate": 2,
+        "clip": 0.5,
+        "eval_every": 4,
+        "schedule": {"name": "cosine", "warmup": 0.2},
+    },
+    "bf16": {"averaging": {"kind": "swa", "start": 3}, "accumulate": 2, "precision": "bf16"},
+}
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+    def due(self) -> bool:
+        return False
+
+
+def run(
+    spec: StudySpec,
+    scratch: Path,
+    slot: Any = None,
+    stop_at: int | None = None,
+    stage: Stage = Stage.CONFIRM,
+) -> Outcome:
+    polls = iter(range(10**6))
+    (outcome,) = Objective(spec, "ecdsep", scratch).evaluate(
+        [RunRequest(PARAMS, 5, stage)],
+        stop=None if stop_at is None else lambda: next(polls) == stop_at,
+        checkpoints=[slot],
+    )
+    metrics = {k: v for k, v in outcome.metrics.items() if k not in SPEED_METRICS}
+    return dataclasses.replace(outcome, cost=RunCost(), metrics=metrics)
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+@pytest.mark.parametrize("settings", list(SETTINGS))
+def test_a_run_that_was_stopped_has_the_same_numbers(
+    settings: str, protocol: str, tmp_path: Path
+) -> None:
+    spec = study(protocol, **SETTINGS[settings])
+    plain = run(spec, tmp_path)
+    assert plain.status is Status.COMPLETE
+    assert "averaged_from" in plain.metrics
+    length = LENGTH if "accumulate" in SETTINGS[settings] else 9
+    for stop_at in (1, 3 * length + 2, 4 * length, EPOCHS * length - 1):
+        slot = Memory()
+        with pytest.raises(Interrupted):
+            run(spec, tmp_path, slot, stop_at)
+        assert slot.data is not None
+        assert run(spec, tmp_path, slot) == plain
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_may_be_stopped_between_two_candidates(tmp_path: Path) -> None:
+    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    with pytest.raises(Interrupted):
+        run(spec, tmp_path, slot, EPOCHS * 9 + 1)
+    assert len(list(tmp_path.glob("*/*"))) == 3
+    assert run(spec, tmp_path, slot) == run(spec, tmp_path)
+
+
+def test_weights_that_are_gone_begin_the_run_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    with pytest.raises(Interrupted):
+        run(spec, tmp_path, slot, 5 * 9 + 1)
+    for path in tmp_path.glob("*/*"):
+        path.unlink()
+    assert run(spec, tmp_path, slot) == run(spec, tmp_path)
+    assert "epoch 4 are gone" in caplog.text
+
+
+def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closure = DigitsProblem.closure
+    monkeypatch.setattr(
+        DigitsProblem,
+        "closure",
+        lambda self, step: closure(self, step) * (torch.inf if step == 12 else 1.0),
+    )
+    outcome = run(study(**SETTINGS["post_hoc"]), tmp_path)
+    assert outcome.status is Status.DIVERGED
+    assert outcome.value == outcome.metrics["val_accuracy"] == max(outcome.curve.values)
+    assert "averaged_from" not in outcome.metrics
+
+
+@pytest.mark.parametrize(
+    ("averaging", "message"),
+    [
+        ({"kind": "swa"}, "swa needs start"),
+        ({"kind": "swa", "start": 7}, "start = 7: a run has 6 epochs"),
+        ({"kind": "swa", "start": [2, 9]}, "start = 9: a run has 6 epochs"),
+        ({"kind": "post_hoc", "start": [2, 3]}, "post_hoc tries all starts"),
+        ({"kind": "ema", "start": 2}, "swa"),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(averaging: Table, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        study(averaging=averaging)
+
+
+def test_a_snapshot_of_another_averaging_is_not_taken(tmp_path: Path) -> None:
+    one, other = study(**SETTINGS["swa"]), study(**SETTINGS["post_hoc"])
+    slot = Memory()
+    with pytest.raises(Interrupted):
+        run(one, tmp_path, slot, 30)
+    held: Any = Snapshots(slot, Objective(other, "ecdsep")._identity(RunRequest(PARAMS, 5))).load()
+    assert held is None
