@@ -185,7 +185,7 @@ def load_attribute(path: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-Def = TypeVar("Def", TaskDef, OptimizerDef)
+Def = TypeVar("Def")
 
 
 class Registry(Generic[Def]):

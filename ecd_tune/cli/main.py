@@ -9,6 +9,7 @@ import typer
 
 import ecd_tune
 from ecd_tune.cli.best import best
+from ecd_tune.cli.check import check
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
@@ -49,6 +50,7 @@ for command in (
     tasks,
     show,
     validate,
+    check,
     reap,
 ):
     app.command()(command)

@@ -1,0 +1,183 @@
+"""Relations and checks as plain objects.
+
+A :class:`Relation` says what is predicted and from where. A :class:`Check` measures it on data
+and answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data are
+what the check's subject says: a :class:`~ecd_tune.analysis.checks.bench.Bench` that runs exact
+systems, or the records of a study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Check", "CheckResult", "Finding", "Relation", "Subject", "Verdict", "combine"]
+
+
+class Verdict(StrEnum):
+    """What the data say of a relation."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Subject(StrEnum):
+    """What a check needs as its data."""
+
+    SYSTEMS = "systems"
+    """A bench that runs exact systems."""
+    STUDY = "study"
+    """The trial records of a study, ``Sequence[TrialRecord]``."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Something that the theory predicts.
+
+    Attributes:
+        statement: The prediction, in one line.
+        source: Where it stands: an equation or section of the paper, or ``"theory: law"`` for a
+            section of ``docs/theory.md``.
+    """
+
+    statement: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured case.
+
+    Attributes:
+        case: The setting, for example ``"n=20 η=2 ν√n=1"``.
+        statistic: What was measured, for example ``"1/mean x"``.
+        predicted: Its predicted value.
+        measured: Its measured value.
+        low: Lower end of the 95 % interval; None where the rule has none.
+        high: Upper end.
+        verdict: By the check's rule.
+        samples: Number of independent samples.
+        note: Why it is inconclusive, or how many samples would decide; may be empty.
+        sense: How the measured value relates to the predicted one: ``"="``, ``"≤"``, ``">"``.
+    """
+
+    case: str
+    statistic: str
+    predicted: float
+    measured: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    samples: int
+    note: str = ""
+    sense: str = "="
+
+    @property
+    def prediction(self) -> str:
+        """The prediction in print, such as ``"0.5"`` or ``"≤ 1"``."""
+        return f"{'' if self.sense == '=' else self.sense + ' '}{self.predicted:.5g}"
+
+    @property
+    def interval(self) -> str:
+        """The interval in print, or nothing."""
+        ends = self.low, self.high
+        return "" if None in ends else f"[{self.low:.5g}, {self.high:.5g}]"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A relation, the data that test it, and the rule that decides.
+
+    Attributes:
+        id: Short name, for example ``"C04"``.
+        relation: What is tested.
+        rule: The decision rule and its tolerance, in words.
+        measure: From the data of ``subject`` to findings; every one is a case that must hold.
+        subject: What data it needs.
+        expects: What a working system gives; ``REFUTED`` for a negative control.
+        family: Checks of one family share measurements and run in one process.
+        seconds: About how long the whole family takes, to spread families over processes.
+    """
+
+    id: str
+    relation: Relation
+    rule: str
+    measure: Callable[[Any], Sequence[Finding]]
+    subject: Subject = Subject.SYSTEMS
+    expects: Verdict = Verdict.SUPPORTED
+    family: str = ""
+    seconds: float = 1.0
+
+    def run(self, data: Any) -> CheckResult:
+        """Measure and decide.
+
+        Args:
+            data: As ``subject`` says.
+
+        Returns:
+            The result.
+        """
+        findings = tuple(self.measure(data))
+        return CheckResult(self.id, self.relation, self.rule, self.expects, findings)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        id: The check's.
+        relation: The check's.
+        rule: The check's.
+        expects: The check's.
+        findings: One a case.
+    """
+
+    id: str
+    relation: Relation
+    rule: str
+    expects: Verdict
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the relation, from those of its cases."""
+        return combine([finding.verdict for finding in self.findings])
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether a working system would give this verdict."""
+        return self.verdict is self.expects
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result in plain values; numbers that JSON lacks are words."""
+        fields = asdict(self) | {"verdict": self.verdict, "as_expected": self.as_expected}
+        fields["findings"] = [
+            {key: _plain(value) for key, value in asdict(finding).items()}
+            for finding in self.findings
+        ]
+        return fields
+
+
+def combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return one verdict for all cases: one refuted refutes, all supported support.
+
+    Args:
+        verdicts: Those of the cases; none at all is inconclusive.
+
+    Returns:
+        The verdict.
+    """
+    if Verdict.REFUTED in verdicts:
+        return Verdict.REFUTED
+    if verdicts and all(verdict is Verdict.SUPPORTED for verdict in verdicts):
+        return Verdict.SUPPORTED
+    return Verdict.INCONCLUSIVE
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

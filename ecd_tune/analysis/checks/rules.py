@@ -1,0 +1,221 @@
+"""The decision rules, fixed before anything is measured.
+
+- R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol]. Supported when the interval
+  lies inside, refuted when it lies outside, else inconclusive.
+- K: Kolmogorov's and Smirnov's test on at least 500 independent samples. Supported for
+  p > 0.01, refuted for p < 1e-4, else inconclusive. With several cases in one check, p is
+  multiplied by their number (Bonferroni), so that the check as a whole has these levels.
+- B: a bound. Refuted by any excess above 1e-9, supported after 1e5 chain-steps without one.
+
+Chains are the independent units: intervals are Student's t over chains, for anything but a mean
+over the pseudo-values of the jackknife.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from ecd_tune.analysis.checks.model import Finding, Verdict
+from ecd_tune.optim.trajectory import Array
+
+__all__ = [
+    "Estimate",
+    "bound_finding",
+    "interval_finding",
+    "jackknife",
+    "judge_interval",
+    "judge_p",
+    "ks_finding",
+    "mean",
+]
+
+KS_SAMPLES = 500
+KS_SUPPORTED, KS_REFUTED = 0.01, 1e-4
+BOUND_STEPS = 100_000
+BOUND_SLACK = 1e-9
+MAX_SKIPPED = 0.01
+"""Share of skipped rescales from which a measurement says nothing."""
+
+
+class Estimate:
+    """A statistic with its 95 % interval.
+
+    Args:
+        value: The statistic.
+        error: Its standard error.
+        count: Number of independent units.
+    """
+
+    def __init__(self, value: float, error: float, count: int) -> None:
+        self.value, self.error, self.count = float(value), float(error), count
+        half = float(stats.t.ppf(0.975, count - 1)) * self.error if count > 1 else math.inf
+        self.low, self.high = self.value - half, self.value + half
+
+
+def mean(values: Array) -> Estimate:
+    """Return the mean of independent values.
+
+    Args:
+        values: Shape ``[N]``.
+
+    Returns:
+        Mean and standard error.
+    """
+    count = len(values)
+    error = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return Estimate(float(np.mean(values)), error, count)
+
+
+def jackknife(statistic: Callable[..., float], *samples: Array) -> Estimate:
+    """Return a statistic of independent units, with the jackknife's standard error.
+
+    Args:
+        statistic: Of the same arrays with one unit left out each time.
+        *samples: Arrays whose first axis runs over the units.
+
+    Returns:
+        The plain statistic and its standard error.
+    """
+    count = len(samples[0])
+    whole = statistic(*samples)
+    if count < 2:
+        return Estimate(whole, math.inf, count)
+    keep = ~np.eye(count, dtype=bool)
+    left_out = np.array([statistic(*(x[row] for x in samples)) for row in keep])
+    spread = float(np.sum((left_out - left_out.mean()) ** 2))
+    return Estimate(whole, math.sqrt((count - 1) / count * spread), count)
+
+
+def judge_interval(low: float, high: float, target: float, tolerance: float) -> Verdict:
+    """Rule R.
+
+    Args:
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        target: T₀.
+        tolerance: Half width of what is allowed.
+
+    Returns:
+        The verdict; inconclusive when the interval is not a number.
+    """
+    if high < target - tolerance or low > target + tolerance:
+        return Verdict.REFUTED
+    if low >= target - tolerance and high <= target + tolerance:
+        return Verdict.SUPPORTED
+    return Verdict.INCONCLUSIVE
+
+
+def judge_p(p: float, count: int, cases: int = 1) -> Verdict:
+    """Rule K.
+
+    Args:
+        p: The test's p-value.
+        count: Number of independent samples.
+        cases: Number of tests in the same check.
+
+    Returns:
+        The verdict.
+    """
+    adjusted = p * cases
+    if count < KS_SAMPLES or KS_REFUTED <= adjusted <= KS_SUPPORTED or math.isnan(p):
+        return Verdict.INCONCLUSIVE
+    return Verdict.SUPPORTED if adjusted > KS_SUPPORTED else Verdict.REFUTED
+
+
+def interval_finding(
+    case: str,
+    statistic: str,
+    estimate: Estimate,
+    target: float,
+    tolerance: float,
+    skipped: float = 0.0,
+) -> Finding:
+    """Apply rule R.
+
+    Args:
+        case: The setting.
+        statistic: What was measured.
+        estimate: With its interval.
+        target: T₀.
+        tolerance: Half width of what is allowed.
+        skipped: Share of steps whose rescale was skipped.
+
+    Returns:
+        The finding; it says how many units would decide where these did not.
+    """
+    verdict, note = judge_interval(estimate.low, estimate.high, target, tolerance), ""
+    if verdict is Verdict.INCONCLUSIVE:
+        note = _needed(estimate, target, tolerance)
+    if skipped > MAX_SKIPPED:
+        verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"
+    low, high = estimate.low, estimate.high
+    return Finding(
+        case, statistic, target, estimate.value, low, high, verdict, estimate.count, note
+    )
+
+
+def _needed(estimate: Estimate, target: float, tolerance: float) -> str:
+    """Say how many units would decide, were the statistic where it is now."""
+    distance = abs(abs(estimate.value - target) - tolerance)
+    if not math.isfinite(estimate.error) or not distance > 0:
+        return "no finite interval"
+    units = estimate.count * (1.96 * estimate.error / distance) ** 2
+    return f"about {max(units, estimate.count + 1):.2g} units would decide"
+
+
+def ks_finding(
+    case: str,
+    samples: Array,
+    law: object,
+    cases: int = 1,
+    skipped: float = 0.0,
+) -> Finding:
+    """Apply rule K; measured is p, and predicted the level above which it supports.
+
+    Args:
+        case: The setting.
+        samples: Independent samples, ``[N]``.
+        law: Distribution with a ``cdf``.
+        cases: Number of tests in the same check.
+        skipped: Share of steps whose rescale was skipped.
+
+    Returns:
+        The finding.
+    """
+    count = len(samples)
+    finite = bool(np.isfinite(samples).all())
+    p = float(stats.kstest(samples, law.cdf).pvalue) if finite else math.nan  # type: ignore[attr-defined]
+    verdict = judge_p(p, count, cases)
+    note = f"needs {KS_SAMPLES} chains" if count < KS_SAMPLES else ""
+    if skipped > MAX_SKIPPED:
+        verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"
+    level = KS_SUPPORTED / cases
+    return Finding(case, "p of KS", level, p, None, None, verdict, count, note, ">")
+
+
+def bound_finding(
+    case: str, statistic: str, largest: float, bound: float, excess: float, steps: int
+) -> Finding:
+    """Apply rule B.
+
+    Args:
+        case: The setting.
+        statistic: What is bounded.
+        largest: Its largest value.
+        bound: The bound.
+        excess: How far it is exceeded, in the units of the rule; <= 1e-9 is none.
+        steps: Number of chain-steps.
+
+    Returns:
+        The finding.
+    """
+    verdict, note = Verdict.SUPPORTED, ""
+    if not excess <= BOUND_SLACK:
+        verdict = Verdict.REFUTED
+    elif steps < BOUND_STEPS:
+        verdict, note = Verdict.INCONCLUSIVE, f"needs {BOUND_STEPS} chain-steps"
+    return Finding(case, statistic, bound, largest, None, None, verdict, steps, note, "≤")

@@ -1,0 +1,104 @@
+"""Checks as objects: verdicts of several cases, JSON, and the registry with users' own."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from ecd_tune import registry
+from ecd_tune.analysis.checks import (
+    CHECKS,
+    Check,
+    Finding,
+    Relation,
+    Subject,
+    Verdict,
+    system_checks,
+)
+from ecd_tune.analysis.checks.model import combine
+from ecd_tune.errors import UnknownNameError
+
+S, R, Q = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+
+
+def finding(verdict, measured=1.0):
+    return Finding("n=1", "mean", 1.0, measured, 0.9, 1.1, verdict, 10)
+
+
+def gaps_fall(trials):
+    """A study check: its data are the records."""
+    return [finding(S if sorted(trials, reverse=True) == trials else R)]
+
+
+OWN = Check(
+    "MINE",
+    Relation("gaps fall", "my notes"),
+    "sorted",
+    gaps_fall,
+    subject=Subject.STUDY,
+    expects=S,
+)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [([S, S], S), ([S, Q], Q), ([S, R], R), ([Q, R], R), ([Q], Q), ([], Q)],
+)
+def test_combine(verdicts, whole):
+    assert combine(verdicts) is whole
+
+
+def test_a_check_judges_any_data():
+    good, bad = OWN.run([3, 2, 1]), OWN.run([1, 2, 3])
+    assert (good.verdict, good.as_expected) == (S, True)
+    assert (bad.verdict, bad.as_expected) == (R, False)
+    control = Check("N", OWN.relation, "", lambda data: [finding(R)], expects=R)
+    assert control.run(None).as_expected
+
+
+def test_results_are_json_even_where_numbers_are_not():
+    check = Check("X", OWN.relation, "rule", lambda data: [finding(Q, math.nan)])
+    plain = json.loads(json.dumps(check.run(None).to_json(), allow_nan=False))
+    assert plain["verdict"] == "inconclusive"
+    assert plain["expects"] == "supported"
+    assert not plain["as_expected"]
+    assert plain["findings"][0]["measured"] == "nan"
+
+
+def test_predictions_in_print():
+    assert finding(S).prediction == "1"
+    assert finding(S).interval == "[0.9, 1.1]"
+    bound = Finding("", "", 0.25, 0.1, None, None, S, 5, sense="≤")
+    assert (bound.prediction, bound.interval) == ("≤ 0.25", "")
+
+
+def test_all_relations_are_checked_and_controlled():
+    assert CHECKS.names() == [f"C{i:02}" for i in range(1, 21)] + [f"N{i:02}" for i in range(1, 14)]
+    for check in CHECKS:
+        assert check.expects is (R if check.id.startswith("N") else S)
+        assert check.relation.source
+        assert check.rule
+        assert check.family
+
+
+def test_unknown_checks_are_named():
+    with pytest.raises(UnknownNameError, match=r"unknown check 'C21'.*C20"):
+        system_checks(["C21"])
+
+
+def test_other_packages_checks_join(monkeypatch):
+    class Entry:
+        name = "MINE"
+
+        def load(self):
+            return OWN
+
+    def entries(group):
+        return [Entry()] if group == "ecd_tune.checks" else []
+
+    monkeypatch.setattr(registry, "entry_points", entries)
+    assert CHECKS.get("MINE") is OWN
+    assert "MINE" in CHECKS.names()
+    assert OWN not in system_checks()

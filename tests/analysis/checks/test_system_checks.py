@@ -1,0 +1,153 @@
+"""The checks of exact systems: right on the working integrator, refuted on broken ones."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from ecd_tune.analysis.checks import CHECKS, Bench, Verdict, run_systems, system_checks
+from ecd_tune.analysis.checks.energy import check_order
+from ecd_tune.analysis.checks.law import (
+    check_beta_law,
+    check_effective_eta,
+    measure_algorithm1,
+    measure_sync,
+)
+from ecd_tune.analysis.checks.mode import check_speed, measure_radius
+from ecd_tune.analysis.checks.model import combine
+from ecd_tune.analysis.checks.rotation import check_cosines
+from ecd_tune.analysis.checks.virial import check_virial
+from ecd_tune.optim import dynamics
+from ecd_tune.optim.chains import ChainRunner
+from ecd_tune.theory import bounce_cosine, effective_eta
+
+QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13", "C16", "N10")
+
+
+def bench(seed=7):
+    return Bench(ChainRunner(), seed)
+
+
+def verdict(findings):
+    return combine([finding.verdict for finding in findings])
+
+
+@pytest.fixture(scope="module")
+def shared_bench():
+    return bench()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_checks_are_as_expected(shared_bench, name):
+    result = CHECKS.get(name).run(shared_bench)
+    assert result.as_expected, result
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_all_checks_are_as_expected():
+    results = list(run_systems(system_checks(), partial(ChainRunner, threads=1), 7, 2))
+    assert len(results) == 33
+    assert [result.id for result in results if not result.as_expected] == []
+
+
+# ------------------------------------------------------- broken integrators
+
+
+def speeds(factor):
+    return verdict(check_speed([measure_radius(bench(), 30, 2.0, 20, 300)], factor))
+
+
+def test_without_the_factor_2_the_speed_is_refuted(monkeypatch):
+    assert speeds(2.0) is Verdict.SUPPORTED
+    whole = dynamics.drift_factor
+    monkeypatch.setattr(dynamics, "drift_factor", lambda log_p, s: 0.5 * whole(log_p, s))
+    assert speeds(2.0) is Verdict.REFUTED
+
+
+def test_without_the_factor_2_the_order_of_sync_is_refuted(monkeypatch):
+    whole = dynamics.drift_factor
+    monkeypatch.setattr(dynamics, "drift_factor", lambda log_p, s: 0.5 * whole(log_p, s))
+    assert verdict(check_order("sync", 2.0)(bench())) is Verdict.REFUTED
+
+
+def laws():
+    cases = measure_algorithm1(bench(), chains=300, steps=4000)
+    return verdict(check_effective_eta(cases, lambda eta, n, nu: float(effective_eta(eta, n, nu))))
+
+
+def test_without_the_rescale_the_law_of_algorithm_1_is_refuted(monkeypatch):
+    assert laws() is Verdict.SUPPORTED
+
+    def leave(log_p, target, allowed, log_eps1):
+        return log_p, torch.zeros_like(allowed)
+
+    monkeypatch.setattr(dynamics, "rescale", leave)
+    assert laws() is Verdict.REFUTED
+
+
+def test_a_turn_of_half_the_strength_is_refuted(monkeypatch):
+    def measure():
+        return check_cosines(lambda n, nu: float(bounce_cosine(n, nu)))(bench())
+
+    whole = dynamics.turn
+    monkeypatch.setattr(
+        dynamics,
+        "turn",
+        lambda algebra, e, log_p, noise, nu: whole(algebra, e, log_p, noise, 0.5 * nu),
+    )
+    assert {finding.verdict for finding in measure()} == {Verdict.REFUTED}
+
+
+def test_sync_in_the_order_of_algorithm_1_is_refuted(monkeypatch):
+    whole = dynamics.advance
+    monkeypatch.setattr(dynamics, "advance", lambda *a: whole(*a[:-1], "algorithm1"))
+    assert verdict(check_order("sync", 2.0)(bench())) is Verdict.REFUTED
+
+
+# ------------------------------------------------------------ too little data
+
+
+def test_few_chains_decide_nothing():
+    assert {f.verdict for f in check_beta_law(measure_sync(bench(), 60, 400))} == {
+        Verdict.INCONCLUSIVE
+    }
+    cases = measure_algorithm1(bench(), chains=4, steps=500)
+    found = check_effective_eta(cases, lambda eta, n, nu: float(effective_eta(eta, n, nu)))
+    assert verdict(found) is Verdict.INCONCLUSIVE
+    few = check_virial("sync", lambda nu: 1.0, chains=4, steps=1000)(bench())
+    assert verdict(few) is Verdict.INCONCLUSIVE
+    assert all("units would decide" in f.note for f in few if f.verdict is Verdict.INCONCLUSIVE)
+
+
+# ---------------------------------------------------------------- running them
+
+
+def test_results_depend_on_the_seed_alone():
+    first = CHECKS.get("C02").run(bench())
+    after = bench()
+    CHECKS.get("C03").run(after)
+    assert CHECKS.get("C02").run(after) == first
+    assert CHECKS.get("C02").run(bench(8)) != first
+
+
+def test_processes_give_what_one_gives():
+    checks = system_checks(["C02", "N02", "C13"])
+    make = partial(ChainRunner, threads=1)
+    alone = {result.id: result for result in run_systems(checks, make, 3)}
+    together = {result.id: result for result in run_systems(checks, make, 3, 2)}
+    assert together == alone
+    assert set(alone) == {"C02", "N02", "C13"}
+
+
+def test_a_measurement_is_made_once_and_remembered():
+    calls = []
+    place = bench()
+    for _ in range(2):
+        assert place.once("x", lambda b: calls.append(b.seed) or 5) == 5
+    assert calls == [7]
+    assert np.array_equal(place.rng("a").random(3), place.rng("a").random(3))
+    assert not np.array_equal(place.rng("a").random(3), place.rng("b").random(3))
