@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecd_tune.analysis.select import best_trial
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.records import Scalar, StudyKey, TrialRecord
+from ecd_tune.registry import OPTIMIZERS
 from ecd_tune.report.constructor import render_constructor
 from ecd_tune.report.literals import (
     NamedTable,
@@ -22,8 +23,8 @@ from ecd_tune.report.literals import (
     render_yaml_table,
 )
 from ecd_tune.report.numbers import format_number, format_scalar
-from ecd_tune.space import Choice, Dimension, Fixed
-from ecd_tune.spec import StudySpec
+from ecd_tune.space import DERIVED, RESOLVED, Choice, Dimension, Fixed
+from ecd_tune.spec import SEARCHABLE_SCHEDULE, OptimizerSpec, StudySpec
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +71,8 @@ class BestHyperparameters:
         metric: What the value is, in words.
         trial: Number of the trial.
         value: Its value.
-        params: Its hyperparameters, in the space's order.
+        params: Its hyperparameters as searched, in the space's order.
+        resolved: What searched quantities such as ν√n came to, by hyperparameter.
     """
 
     study: str
@@ -81,11 +83,31 @@ class BestHyperparameters:
     trial: int
     value: float
     params: tuple[BestParam, ...]
+    resolved: tuple[BestParam, ...] = ()
 
     @property
     def values(self) -> dict[str, Scalar]:
-        """Hyperparameter name to value."""
+        """Hyperparameter name to value, as searched."""
         return {param.name: param.value for param in self.params}
+
+    @property
+    def given(self) -> dict[str, Scalar]:
+        """What the optimizer is called with: ν for ν√n, and nothing of the schedule."""
+        own = OPTIMIZERS.get(self.registry_name).hyperparameters
+        other = {*DERIVED, *SEARCHABLE_SCHEDULE} - set(own)
+        values = {name: value for name, value in self.values.items() if name not in other}
+        return values | {param.name: param.value for param in self.resolved}
+
+    @property
+    def schedule(self) -> dict[str, Scalar]:
+        """What was searched of the learning rate's schedule."""
+        given = self.given
+        return {k: self.values[k] for k in SEARCHABLE_SCHEDULE if k in self.values.keys() - given}
+
+    @property
+    def lines(self) -> tuple[BestParam, ...]:
+        """All to be shown: what was searched, and what it came to."""
+        return (*self.params, *self.resolved)
 
 
 def best_hyperparameters(
@@ -125,7 +147,15 @@ def _describe(spec: StudySpec, key: str, record: TrialRecord, value: float) -> B
         trial=record.number,
         value=value,
         params=params,
+        resolved=tuple(_resolved(optimizer, record)),
     )
+
+
+def _resolved(optimizer: OptimizerSpec, record: TrialRecord) -> Iterator[BestParam]:
+    for name, derived in DERIVED.items():
+        value = record.metrics.get(f"{RESOLVED}{derived.target}")
+        if name in record.params and value is not None:
+            yield BestParam(derived.target, value, f"= {derived.words}")
 
 
 def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:
@@ -201,11 +231,11 @@ def best_table(bests: Sequence[BestHyperparameters]) -> Table:
         table.add_column(header, overflow="fold")
     for best in bests:
         head = f"{best.title}\n{best.metric} = {format_number(best.value)}\ntrial {best.trial}"
-        for i, param in enumerate(best.params):
+        for i, param in enumerate(best.lines):
             note = f"at the {param.edge} edge" if param.edge else ""
             first = head.splitlines()[i] if i < 3 else ""
             table.add_row(first, param.name, format_scalar(param.value), param.allowed, note)
-        for line in head.splitlines()[len(best.params) :]:
+        for line in head.splitlines()[len(best.lines) :]:
             table.add_row(line)
         table.add_section()
     return table
@@ -225,16 +255,20 @@ def _render_table(bests: Sequence[BestHyperparameters]) -> str:
 
 
 def _tables(bests: Sequence[BestHyperparameters]) -> dict[str, NamedTable]:
-    return {
-        best.optimizer: {
-            "optimizer": best.registry_name,
-            "metric": best.metric,
-            "value": best.value,
-            "trial": best.trial,
-            "params": best.values,
-        }
-        for best in bests
+    return {best.optimizer: _table(best) for best in bests}
+
+
+def _table(best: BestHyperparameters) -> NamedTable:
+    table: dict[str, Any] = {
+        "optimizer": best.registry_name,
+        "metric": best.metric,
+        "value": best.value,
+        "trial": best.trial,
+        "params": best.given,
     }
+    if best.given != best.values:
+        table["searched"] = best.values
+    return table
 
 
 def _render_python(bests: Sequence[BestHyperparameters]) -> str:
@@ -244,7 +278,10 @@ def _render_python(bests: Sequence[BestHyperparameters]) -> str:
     for best in bests:
         value = format_number(best.value)
         head = f"# {best.study}, {best.title}: trial {best.trial}, {best.metric} = {value}"
-        blocks.append(f"{head}\n{render_constructor(best.registry_name, best.values)}")
+        if best.schedule:
+            pairs = ", ".join(f"{k} = {format_scalar(v)}" for k, v in best.schedule.items())
+            head += f"\n# learning rate: {pairs}"
+        blocks.append(f"{head}\n{render_constructor(best.registry_name, best.given)}")
     return "\n\n\n".join(blocks)
 
 

@@ -120,7 +120,7 @@ def _comparison_note(report: StudyReport) -> str:
 def _best_table(report: StudyReport) -> Table:
     rows = []
     for best in report.best:
-        for param in best.params:
+        for param in best.lines:
             edge = f"within 2 % of the {param.edge} edge" if param.edge else ""
             rows.append((best.title, param.name, format_scalar(param.value), param.allowed, edge))
     note = "All digits are given, so that a run can be repeated. "

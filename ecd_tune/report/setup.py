@@ -8,7 +8,7 @@ from datetime import datetime
 from ecd_tune.records import Stage, TrialRecord
 from ecd_tune.report.model import Setup, SpaceRow
 from ecd_tune.report.numbers import format_duration, format_scalar
-from ecd_tune.space import Fixed
+from ecd_tune.space import DERIVED, Fixed
 from ecd_tune.spec import StudySpec
 
 __all__ = ["describe_setup"]
@@ -49,16 +49,17 @@ def _command(spec: StudySpec) -> str:
 
 def _spaces(spec: StudySpec) -> Iterator[SpaceRow]:
     for optimizer in spec.optimizers.values():
-        definition = optimizer.definition
+        definition, known = optimizer.definition, optimizer.searchable
         title = optimizer.title or definition.title
         words = optimizer.space.describe()
         for name, dimension in optimizer.space.dimensions.items():
-            declared = definition.hyperparameters.get(name)
+            declared = known.get(name)
             searched = not isinstance(dimension, Fixed)
             doc = declared.doc if declared else ""
             yield SpaceRow(title, name, words[name], searched, doc)
+        named = {*words, *(DERIVED[name].target for name in words if name in DERIVED)}
         for name, declared in definition.hyperparameters.items():
-            if name not in words and declared.default is not None:
+            if name not in named and declared.default is not None:
                 text = f"= {format_scalar(declared.default)} (default)"
                 yield SpaceRow(title, name, text, False, declared.doc)
 

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ from ecd_tune.errors import UnknownNameError
 from ecd_tune.optim import ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
 from ecd_tune.report.best import edge_of
+from ecd_tune.report.build import build_report
 from ecd_tune.report.constructor import render_constructor
+from ecd_tune.report.content import build_sections
 from ecd_tune.report.literals import render_json_table, render_toml_table, render_yaml_table
 from ecd_tune.space import Choice, Fixed, Float, Int
+from ecd_tune.spec import parse_study
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +168,56 @@ def test_best_loads_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def derived_study(studies):
+    space = {
+        "nu_sqrt_n": {"low": 1e-3, "high": 10.0, "log": True},
+        "one_minus_momentum": {"low": 1e-3, "high": 0.5, "log": True},
+    }
+    ecdsep = {"space": {"lr": [0.1, 0.2], "eta": 1.0, "nu_sqrt_n": space["nu_sqrt_n"]}}
+    schedule = {"schedule": ["constant", "linear"]}
+    sgd = {"space": {"lr": 0.1, "one_minus_momentum": space["one_minus_momentum"], **schedule}}
+    spec = parse_study(
+        {
+            "name": "derived",
+            "task": {"name": "digits"},
+            "budget": {"trials": 2, "steps": 1},
+            "optimizers": {"ecdsep": ecdsep, "sgd": sgd},
+        }
+    )
+    drawn = {"ecdsep": {"lr": 0.1, "eta": 1.0, "nu_sqrt_n": 2.0},
+             "sgd": {"lr": 0.1, "one_minus_momentum": 0.25, "schedule": "linear"}}  # fmt: skip
+    came_to = {"ecdsep": {"resolved_nu": 0.05}, "sgd": {"resolved_momentum": 0.75}}
+    trials = {}
+    for key, params in drawn.items():
+        record = studies.record(spec.key(key), 0, 0.9, params=params)
+        trials[spec.key(key)] = [replace(record, metrics=came_to[key])]
+    return spec, trials
+
+
+def test_what_was_searched_and_what_it_came_to_both_show(studies):
+    spec, trials = derived_study(studies)
+    ecdsep, sgd = best_hyperparameters(spec, trials)
+    assert ecdsep.values == {"lr": 0.1, "eta": 1.0, "nu_sqrt_n": 2.0}
+    assert ecdsep.given == {"lr": 0.1, "eta": 1.0, "nu": 0.05}
+    assert sgd.given == {"lr": 0.1, "momentum": 0.75}
+    table = json.loads(render_best(spec, trials, "json"))
+    assert table["ecdsep"]["params"] == ecdsep.given
+    assert table["sgd"]["searched"] == sgd.values
+    assert "= nu_sqrt_n / √n" in render_best(spec, trials, "table")
+    text = render_best(spec, trials, "python")
+    assert "nu=0.05" in text
+    assert "momentum=0.75" in text
+    assert "# learning rate: schedule = linear" in text
+    exec(text, {"model": torch.nn.Linear(2, 1)})
+
+
+def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
+    report = build_report(*derived_study(studies))
+    rows = {(row.optimizer, row.name): row for row in report.setup.spaces}
+    assert rows["ECDSep", "nu_sqrt_n"].doc.startswith("ν√n")
+    assert ("ECDSep", "nu") not in rows
+    assert ("SGD", "momentum") not in rows
+    (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
+    assert ("ECDSep", "nu", "0.05", "= nu_sqrt_n / √n", "") in table.rows
