@@ -9,37 +9,69 @@ from typing import Annotated, Any
 import typer
 
 from ecd_tune.cli.options import StudyName
+from ecd_tune.errors import UnknownNameError
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec, find_study, load_study, shipped_studies
+from ecd_tune.spec.files import read_table
 
 __all__ = ["show", "studies", "validate"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def studies(as_json: AsJson = False) -> None:
-    """List the studies that ship with ecd_tune."""
-    specs = [load_study(path) for path in shipped_studies().values()]
+def studies(
+    family: Annotated[
+        str | None,
+        typer.Argument(help="Only these: synthetic, digits, images, graphs or glue."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the studies that ship with ecd_tune.
+
+    Those after the paper end in -paper (its grids, its protocol) or -wide (wide spaces, clean
+    protocol).
+    """
+    families = _load_families(family)
     if as_json:
-        typer.echo(json.dumps([_entry(spec) for spec in specs], indent=2))
+        entries = [entry for rows in families.values() for entry in rows]
+        typer.echo(json.dumps(entries, indent=2))
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("study", "task", "optimizers", "trials × steps", "what it is"):
+    table.add_column("study", no_wrap=True)
+    for column in ("protocol", "trials × steps", "what it is"):
         table.add_column(column, overflow="fold")
-    for spec in specs:
-        entry = _entry(spec)
-        table.add_row(
-            spec.name,
-            spec.task.name,
-            ", ".join(spec.optimizers),
-            f"{entry['trials']} × {spec.budget.steps}",
-            spec.title,
-        )
+    for name, entries in families.items():
+        table.add_row(f"[bold]{name}[/bold]")
+        for entry in entries:
+            size = f"{entry['trials']} × {entry['steps']}"
+            table.add_row(f" {entry['name']}", entry["protocol"], size, entry["title"])
+        table.add_section()
     Console().print(table)
+    long = [e["name"] for entries in families.values() for e in entries if not e["smoke"]]
+    but = f" (not of {', '.join(long)})" if long else ""
+    typer.echo(f"ecd-tune show NAME tells more; ecd-tune run NAME --smoke runs a short form{but}.")
+
+
+def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
+    families: dict[str, list[dict[str, Any]]] = {}
+    for path in shipped_studies().values():
+        if family in (None, path.parent.name):
+            entry = {**_entry(load_study(path)), "smoke": "smoke" in read_table(path)}
+            families.setdefault(path.parent.name, []).append(entry)
+    if not families:
+        known = sorted({path.parent.name for path in shipped_studies().values()})
+        raise UnknownNameError("family of studies", str(family), known)
+    return {name: families[name] for name in sorted(families, key=_family_order)}
+
+
+def _family_order(name: str) -> tuple[int, str]:
+    # From what any machine runs in a minute to what needs data and a GPU.
+    order = ("synthetic", "digits", "images", "graphs", "glue")
+    return (order.index(name) if name in order else len(order), name)
 
 
 def show(study: StudyName) -> None:

@@ -19,6 +19,7 @@ from ecd_tune.report.numbers import (
     format_scalar,
 )
 from ecd_tune.report.results import result_table
+from ecd_tune.report.search_only import search_tables
 
 __all__ = ["build_sections"]
 
@@ -38,7 +39,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         Section(
             "results",
             "Results",
-            tables=(result_table(report),),
+            tables=(result_table(report), *search_tables(report)),
             closing=(*report.notes, report.protocol_text),
         ),
         Section("comparison", "Comparison, seed by seed", tables=tuple(_comparisons(report))),

@@ -44,7 +44,8 @@ def describe_setup(
 
 def _command(spec: StudySpec) -> str:
     trials = f" --trials {spec.budget.trials}" if spec.budget.trials is not None else ""
-    return f"ecd-tune run {spec.name}{trials} --seed {spec.seed}"
+    name = f"{spec.name.removesuffix('-smoke')} --smoke" if spec.smoke else spec.name
+    return f"ecd-tune run {name}{trials} --seed {spec.seed}"
 
 
 def _spaces(spec: StudySpec) -> Iterator[SpaceRow]:

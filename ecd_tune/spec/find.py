@@ -11,12 +11,16 @@ __all__ = ["find_study", "shipped_studies"]
 
 
 def shipped_studies() -> dict[str, Path]:
-    """Return the shipped study files by name, sorted; the name is the file's stem."""
+    """Return the shipped study files by name, sorted; the name is the file's stem.
+
+    A file whose name begins with ``_`` is no study: others extend it.
+    """
     package = Path(ecd_tune.__file__).parent
     # In a wheel the files lie in the package; in a checkout at the project's root.
     installed, checkout = package / "studies", package.parent / "studies"
     root = installed if installed.is_dir() else checkout
-    return {path.stem: path for path in sorted(root.rglob("*.toml"), key=lambda p: p.stem)}
+    files = (path for path in root.rglob("*.toml") if not path.stem.startswith("_"))
+    return {path.stem: path for path in sorted(files, key=lambda p: p.stem)}
 
 
 def find_study(name: str) -> Path:

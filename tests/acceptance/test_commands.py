@@ -60,7 +60,14 @@ def test_shipped_studies_are_listed(ecd_tune) -> None:
     assert {"zakharov", "ackley", "digits"} <= set(by_name)
     assert by_name["zakharov"]["trials"] == 500
     assert by_name["zakharov"]["steps"] == 250
-    assert "zakharov" in ecd_tune("studies").stdout
+    assert by_name["cifar100-paper"]["trials"] == "6–12"
+    assert (by_name["cora"]["smoke"], by_name["zakharov"]["smoke"]) == (True, False)
+    text = ecd_tune("studies").stdout
+    assert [name for name in by_name if name not in text] == []
+    assert "zakharov" not in ecd_tune("studies", "glue").stdout
+    unknown = ecd_tune("studies", "graph")
+    assert unknown.returncode == 2
+    assert "did you mean 'graphs'" in unknown.stderr
     shown = ecd_tune("show", "zakharov").stdout
     assert "delta_energy" in shown
     assert "500 trials" in shown

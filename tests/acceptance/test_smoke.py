@@ -9,13 +9,16 @@ from ecd_tune.spec.files import read_table
 from ecd_tune.tasks.data import data_root
 
 SMOKE = [name for name, path in shipped_studies().items() if "smoke" in read_table(path)]
+# One of each family; the others, which differ in data and ranges, with the slow tests.
+QUICK = {"ogbn-arxiv-wide", "rte-paper", "tiny-imagenet-paper"}
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMOKE]
 
 
 def test_there_are_smoke_forms() -> None:
-    assert "cora" in SMOKE
+    assert QUICK | {"cora"} <= set(SMOKE)
 
 
-@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.skipif(data_root() is None, reason="no data: set ECD_TUNE_DATA")
 def test_a_smoke_run_goes_the_whole_way(name: str, ecd_tune, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("ECD_TUNE_DATA", str(data_root()))
@@ -25,5 +28,7 @@ def test_a_smoke_run_goes_the_whole_way(name: str, ecd_tune, monkeypatch, tmp_pa
     report = (tmp_path / "reports" / f"{name}-smoke" / "report.md").read_text(encoding="utf-8")
     assert report.splitlines()[2].startswith("This is a smoke run")
     assert spec.smoke in report
+    assert f"ecd-tune run {name} --smoke" in report
+    assert ("(oracle)" in report) == (spec.protocol == "paper")
     again = ecd_tune("best", name, "--smoke", "--format", "json")
     assert again.returncode == 0, again.stderr

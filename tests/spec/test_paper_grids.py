@@ -1,0 +1,149 @@
+"""The studies after the paper: its grids, lengths and seeds; and the wide ones' equal terms."""
+
+import pytest
+
+from ecd_tune.spec import find_study, load_study, shipped_studies
+from ecd_tune.spec.files import read_table
+
+GLUE = ("mnli", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte")
+IMAGES = ("cifar100", "tiny-imagenet", "imagenet1k")
+GRAPHS = ("ogbn-arxiv", "ogbn-proteins")
+OPTIMIZERS = ["ecdsep", "sgd", "adam", "adamw"]
+
+# Points of each optimizer's grid, epochs and runs: §4.2 to §4.4 and B.2 to B.5 of the paper.
+PAPER = {
+    "cifar100": ((6, 12, 12, 12), 300, 4),
+    "tiny-imagenet": ((6, 8, 8, 8), 100, 3),
+    "imagenet1k": ((12, 12, 12, 12), 10, 2),
+    "ogbn-arxiv": ((96, 96, 24, 24), 500, 10),
+    "ogbn-proteins": ((96, 96, 24, 24), 1000, 5),
+    **dict.fromkeys(GLUE, ((12, 16, 9, 9), 3, 3)),
+}
+OFF_GRID = {
+    ("cifar100", "adam", "lr"),
+    ("cifar100", "adamw", "lr"),
+    ("imagenet1k", "sgd", "lr"),
+    ("cola", "adam", "weight_decay"),
+    ("mrpc", "ecdsep", "weight_decay"),
+    ("rte", "ecdsep", "weight_decay"),
+}
+WIDE = {
+    "cifar100": (24, 5, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
+    "tiny-imagenet": (24, 5, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
+    "imagenet1k": (24, 3, (1e-3, 1.0), (1e-6, 1e-1), (1e-7, 1e-2)),
+    "ogbn-arxiv": (96, 10, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
+    "ogbn-proteins": (96, 10, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
+    **dict.fromkeys(GLUE, (24, 5, (1e-3, 1.0), (1e-6, 1e-1), (1e-6, 2e-4))),
+}
+
+
+def shipped(name, smoke=False):
+    return load_study(find_study(name), smoke)
+
+
+@pytest.mark.parametrize("task", PAPER)
+def test_the_papers_grids_lengths_and_runs(task):
+    sizes, epochs, runs = PAPER[task]
+    spec = shipped(f"{task}-paper")
+    assert list(spec.optimizers) == OPTIMIZERS
+    assert tuple(spec.trials(key) for key in OPTIMIZERS) == sizes
+    assert (spec.budget.steps, spec.confirmation.runs) == (epochs, runs)
+    assert (spec.protocol, spec.sampler.name) == ("paper", "grid")
+    fixed = spec.optimizers["ecdsep"].space.dimensions
+    names = ("F0", "delta_energy", "s", "conserve_energy")
+    assert [fixed[name].value for name in names] == [0.0, 0.0, 1, True]
+
+
+@pytest.mark.parametrize("task", PAPER)
+def test_the_papers_best_values_run_too_on_its_grid_but_for_six(task):
+    spec = shipped(f"{task}-paper")
+    outside = set()
+    for key, optimizer in spec.optimizers.items():
+        (reference,) = optimizer.references
+        assert reference.label == "paper"
+        assert "mean" in reference.note
+        dimensions = optimizer.space.dimensions
+        assert set(optimizer.space.searched) <= set(reference.params)
+        for name, value in reference.params.items():
+            if not dimensions[name].contains(value):
+                outside.add((task, key, name))
+    assert outside == {entry for entry in OFF_GRID if entry[0] == task}
+
+
+def test_averaging_schedules_and_evaluations_are_the_papers():
+    starts = {
+        "cifar100": ("swa", 161),
+        "tiny-imagenet": ("post_hoc", 52),
+        "imagenet1k": ("post_hoc", 1),
+    }
+    for task, (kind, start) in starts.items():
+        averaging = shipped(f"{task}-paper").training_for("sgd").averaging
+        assert (averaging.kind, averaging.start) == (kind, start)
+    assert len(shipped("tiny-imagenet-paper").training.averaging.starts(100)) == 49
+    assert shipped("imagenet1k-paper").training.averaging.starts(10) == tuple(range(1, 11))
+    assert shipped("ogbn-proteins-paper").training.eval_every == 5
+    for task in GLUE:
+        spec = shipped(f"{task}-paper")
+        names = [spec.training_for(key).schedule.name for key in OPTIMIZERS]
+        assert names == ["constant", "constant", "linear", "linear"]
+        assert spec.optimizers["adamw"].space.dimensions["eps"].value == 1e-6
+        assert spec.optimizers["ecdsep"].space.dimensions["lr"].value == 0.04
+
+
+@pytest.mark.parametrize("task", WIDE)
+def test_wide_searches_are_on_equal_terms(task):
+    trials, runs, *ranges = WIDE[task]
+    spec = shipped(f"{task}-wide")
+    assert spec.protocol == "clean"
+    assert spec.budget.steps == PAPER[task][1]
+    assert (spec.confirmation.runs, list(spec.optimizers)) == (runs, OPTIMIZERS)
+    spaces = {key: optimizer.space for key, optimizer in spec.optimizers.items()}
+    assert {key: len(space.searched) for key, space in spaces.items()} == dict.fromkeys(
+        OPTIMIZERS, 7
+    )
+    assert {spec.trials(key) for key in OPTIMIZERS} == {trials}
+    for key, ends in zip(OPTIMIZERS, [*ranges, ranges[-1]], strict=True):
+        lr = spaces[key].dimensions["lr"]
+        assert (lr.low, lr.high, lr.log) == (*ends, True)
+    wanted = {"lr", "eta", "nu_sqrt_n", "delta_energy", "weight_decay", "conserve_energy", "s"}
+    assert set(spaces["ecdsep"].searched) == wanted
+
+
+def test_figure_2_changes_eta_alone():
+    spec = shipped("cifar100-eta")
+    spaces = [optimizer.space.dimensions for optimizer in spec.optimizers.values()]
+    assert [space["eta"].value for space in spaces] == [1.0, 1.5, 2.0, 2.5, 3.0, 4.0]
+    rest = [{n: d.value for n, d in space.items() if n != "eta"} for space in spaces]
+    assert all(values == rest[0] for values in rest)
+    assert (rest[0]["lr"], rest[0]["nu"]) == (0.5, 1e-4)
+    assert [spec.trials(key) for key in spec.optimizers] == [1] * 6
+    assert (spec.training.averaging.kind, spec.training.averaging.start) == ("swa", 200)
+    assert (spec.protocol, spec.budget.steps, spec.confirmation.runs) == ("paper", 300, 0)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, path in shipped_studies().items() if "smoke" in read_table(path)]
+)
+def test_smoke_forms_are_short_and_keep_what_they_try(name):
+    real, smoke = shipped(name), shipped(name, smoke=True)
+    assert smoke.smoke
+    assert smoke.protocol == real.protocol
+    assert list(smoke.optimizers) == list(real.optimizers)
+    for key in real.optimizers:
+        assert smoke.optimizers[key].space == real.optimizers[key].space
+        assert smoke.trials(key) <= 3
+    assert smoke.budget.steps <= 10
+    # What stands in must be named; the smallest of the paper's data sets is not shipped.
+    assert smoke.task != real.task
+
+
+def test_every_study_of_the_papers_learning_tasks_is_there_and_has_a_smoke_form():
+    tasks = (*IMAGES, *GRAPHS, *GLUE)
+    names = {f"{task}-{form}" for task in tasks for form in ("paper", "wide")} | {"cifar100-eta"}
+    assert names <= set(shipped_studies())
+    for name in names:
+        assert shipped(name, smoke=True).name == f"{name}-smoke"
+
+
+def test_what_others_extend_is_no_study():
+    assert not [name for name in shipped_studies() if name.startswith("_")]
