@@ -22,7 +22,7 @@ test: install lint ## Everything that CI checks: ruff, mypy, import-linter, pyte
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-faults: install ## Kills by the thousand, restarts and outages, on both databases (about 10 minutes)
+faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
 
 lint: install ## Style, types and layers

@@ -1,0 +1,36 @@
+"""Real workers outlive a database that is away: seconds here, ten minutes in `make faults`."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecd_tune.testing.outage import LONGEST_SILENCE, read_log, survive_outage
+
+LINES = """\
+2026-11-25 04:00:00,000 INFO outage: 3 results stored
+2026-11-25 04:00:10,000 WARNING storage x: refused; trying again, the work goes on meanwhile
+2026-11-25 04:01:12,500 WARNING storage x: refused; away for 63 s, trying again
+2026-11-25 04:01:13,000 WARNING storage x: answers again after 63.0 s
+"""
+
+
+@pytest.mark.usefixtures("postgres")
+def test_two_workers_survive_three_seconds(tmp_path):
+    outage = survive_outage(tmp_path, 3.0, workers=2, trials=6, epochs=60)
+    assert 2 <= outage.before < 6
+    assert outage.back < 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("postgres")
+def test_four_workers_survive_ten_minutes(tmp_path):
+    outage = survive_outage(tmp_path, 600.0)
+    assert all(log.away > 590.0 and log.lines >= 9 for log in outage.logs)
+    assert all(log.silence <= LONGEST_SILENCE for log in outage.logs)
+
+
+def test_a_log_is_read_from_its_first_word_about_the_outage_to_its_last():
+    log = read_log(LINES)
+    assert (log.lines, log.silence, log.away) == (3, 62.5, 63.0)
+    assert read_log("2026-11-25 04:00:00,000 INFO outage: 3 results stored\n").lines == 0
