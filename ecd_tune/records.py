@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "PRUNED_BY",
     "Curve",
     "Direction",
     "Lease",
@@ -29,6 +30,9 @@ __all__ = [
     "TrialRecord",
     "TrialState",
 ]
+
+PRUNED_BY = "pruned by "
+"""How the reason of a trial begins that a pruner ended; Optuna's PRUNED is a diverged one too."""
 
 Scalar = float | int | bool | str
 Params = Mapping[str, Scalar]
@@ -238,6 +242,12 @@ class TrialRecord:
     started: datetime | None = None
     completed: datetime | None = None
     worker: str | None = None
+
+    @property
+    def pruned(self) -> bool:
+        """True when a pruner ended it; state PRUNED alone may also mean that it diverged."""
+        reason = self.reason or ""
+        return self.state is TrialState.PRUNED and reason.startswith(PRUNED_BY)
 
     @property
     def counts(self) -> bool:

@@ -53,14 +53,16 @@ def group_reasons(records: Iterable[TrialRecord]) -> tuple[ReasonGroup, ...]:
     """Group the trials that diverged or failed.
 
     Args:
-        records: Trials of any optimizers and stages; interrupted attempts are left out.
+        records: Trials of any optimizers and stages; interrupted attempts are left out, and so
+            are pruned ones, which did not end badly.
 
     Returns:
         Groups by optimizer (in the order met) and stage, the largest first.
     """
     numbers: dict[tuple[str, Stage, str, str], list[int]] = {}
     for record in records:
-        if record.lost or record.state not in (TrialState.PRUNED, TrialState.FAIL):
+        bad = record.state in (TrialState.PRUNED, TrialState.FAIL)
+        if record.lost or record.pruned or not bad:
             continue
         kind = "diverged" if record.state is TrialState.PRUNED else "failed"
         group = (record.key.optimizer, record.key.stage, kind, normalise_reason(record.reason))

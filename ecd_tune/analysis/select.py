@@ -75,6 +75,7 @@ class Counts:
     Attributes:
         complete: Ended with a value.
         diverged: Left the finite numbers (state PRUNED).
+        pruned: Ended by a pruner, behind the others (state PRUNED too).
         failed: No value at all (state FAIL), interrupted attempts not counted.
         lost: Interrupted attempts whose parameters were queued again.
         running: Under way.
@@ -87,11 +88,12 @@ class Counts:
     lost: int = 0
     running: int = 0
     waiting: int = 0
+    pruned: int = 0
 
     @property
     def finished(self) -> int:
         """Trials that count against the budget."""
-        return self.complete + self.diverged + self.failed
+        return self.complete + self.diverged + self.pruned + self.failed
 
 
 _FIELD = {
@@ -112,9 +114,10 @@ def count_trials(records: Iterable[TrialRecord]) -> Counts:
     Returns:
         The counts; every record is counted exactly once.
     """
-    counts = dict.fromkeys((*_FIELD.values(), "lost"), 0)
+    counts = dict.fromkeys((*_FIELD.values(), "lost", "pruned"), 0)
     for record in records:
-        counts["lost" if record.lost else _FIELD[record.state]] += 1
+        ended = "pruned" if record.pruned else _FIELD[record.state]
+        counts["lost" if record.lost else ended] += 1
     return Counts(**counts)
 
 

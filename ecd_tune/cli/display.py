@@ -159,7 +159,8 @@ class _Live:
     ) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
         best = f"best so far{_mark(self._spec)}"
-        for column in ("optimizer", "search", best, "diverged", "failed", "confirmation"):
+        ended = "diverged" if self._spec.pruning.kind == "none" else "pruned, diverged"
+        for column in ("optimizer", "search", best, ended, "failed", "confirmation"):
             table.add_column(column, justify="left" if column == "optimizer" else "right")
         by_key = {p.key: p for p in progress}
         for key in self._spec.optimizers:

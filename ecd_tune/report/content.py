@@ -164,12 +164,14 @@ def _curve_cells(report: StudyReport, step: int) -> Iterator[str]:
 
 
 def _progress_section(report: StudyReport) -> Section:
+    pruned = any(row.counts.pruned for row in report.progress)
     rows = tuple(
         (
             row.title,
             f"{row.counts.finished} of {row.planned}",
             str(row.counts.complete),
             str(row.counts.diverged),
+            *([str(row.counts.pruned)] if pruned else []),
             str(row.counts.failed),
             str(row.counts.lost),
             format_duration(row.seconds),
@@ -183,6 +185,7 @@ def _progress_section(report: StudyReport) -> Section:
         "Finished",
         "Complete",
         "Diverged",
+        *(["Pruned"] if pruned else []),
         "Failed",
         "Interrupted",
         "Time in trials",
@@ -190,9 +193,11 @@ def _progress_section(report: StudyReport) -> Section:
         "Trials per second",
     )
     note = (
-        "Diverged and failed trials count against the budget. Interrupted attempts were queued "
-        "again and do not."
+        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
+        "Interrupted attempts were queued again and do not."
     )
+    if pruned:
+        note += " A pruned trial was ended because it was behind the others, and is never the best."
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table,), figure="progress")
 

@@ -36,7 +36,15 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
                 f"The search of {row.title} has {done} finished trials, more than the "
                 f"{row.planned} planned; all are used."
             )
-    if len({row.counts.finished for row in progress}) > 1:
+    if len({row.counts.finished for row in progress}) == 1:
+        return
+    if all(row.counts.finished == row.planned for row in progress):
+        sizes = ", ".join(f"{row.title} {row.planned}" for row in progress)
+        yield (
+            f"The study gives the optimizers unequally many trials ({sizes}): those with more "
+            "have the better chances."
+        )
+    else:
         yield "The optimizers have searched unequally long, so their comparison is not fair yet."
 
 

@@ -2,6 +2,7 @@
 
 from ecd_tune.store._queue import QueueItem
 from ecd_tune.store.progress import Progress
+from ecd_tune.store.pruning import TrialPruner
 from ecd_tune.store.read import Event, HeldTrial, WorkerRecord
 from ecd_tune.store.reports import CurvePoint, ReportBuffer
 from ecd_tune.store.retries import Cause, cause_of
@@ -22,6 +23,7 @@ __all__ = [
     "ReportBuffer",
     "SchemaState",
     "Store",
+    "TrialPruner",
     "Worker",
     "WorkerRecord",
     "cause_of",

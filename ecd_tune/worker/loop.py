@@ -14,7 +14,7 @@ from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, ReportBuffer, Store, Worker
+from ecd_tune.store import Progress, ReportBuffer, Store, TrialPruner, Worker
 from ecd_tune.worker.checkpoints import Checkpoints, FolderCheckpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
@@ -72,6 +72,9 @@ class StudyWorker:
         store.heed(stop)
         scratch = _scratch(checkpoints)
         self._objectives = {key: Objective(spec, key, scratch) for key in spec.optimizers}
+        prunes = spec.pruning.kind != "none"
+        keys = spec.optimizers if prunes else ()
+        self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
         self._worker = Worker.current()
         self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
@@ -185,12 +188,20 @@ class StudyWorker:
             return objective.evaluate(requests, stop=self._stop)
         kept = self._checkpoints
         slots = None if kept is None else [kept.slot(lease) for lease in leases]
+        pruner = self._pruners.get(leases[0].key.optimizer)
+        points: list[dict[int, float]] = [{} for _ in leases]
 
         def report(row: int, step: int, value: float) -> None:
+            points[row][step] = value
             self._reports.report(leases[row], step, value)
 
+        def prune(row: int) -> str | None:
+            return None if pruner is None else pruner.decide(leases[row], points[row])
+
         with self._reports.flushing():
-            return objective.evaluate(requests, stop=self._stop, checkpoints=slots, report=report)
+            return objective.evaluate(
+                requests, stop=self._stop, checkpoints=slots, report=report, prune=prune
+            )
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))

@@ -10,6 +10,7 @@ import pytest
 
 from ecd_tune.objective import Objective
 from ecd_tune.records import Stage
+from ecd_tune.report import build_report, render_markdown
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import CostSpec, StudySpec, parse_study
 from ecd_tune.store import Store
@@ -136,3 +137,35 @@ def test_every_trial_carries_its_energy_and_carbon(spec: StudySpec, store: Store
             # One thread, so at most one core's share; a thread of torch may help for a moment.
             assert 0 < cost.energy_kwh <= 2 * 80.0 / cores * cost.seconds / 3.6e6
             assert cost.carbon_kg == pytest.approx(2.0 * cost.energy_kwh)
+
+
+def test_pruned_trials_of_a_search_are_stored_and_reported_as_pruned(store: Store) -> None:
+    spec = parse_study(
+        {
+            "name": "pruned",
+            "task": {"name": "digits", "hidden": 4, "batch_size": 256},
+            "budget": {"trials": 12, "steps": 4},
+            "sampler": {"name": "random"},
+            "pruning": {"kind": "median", "startup_trials": 2},
+            "confirmation": {"runs": 2},
+            "optimizers": {
+                "adam": {"space": {"lr": {"low": 1e-5, "high": 0.1, "log": True}}},
+            },
+        }
+    )
+    StudyWorker(store, spec, StopFlag()).run()
+    key = spec.key("adam")
+    search, confirm = store.trials(key), store.trials(spec.key("adam", Stage.CONFIRM))
+    pruned = [record for record in search if record.pruned]
+    assert 0 < len(pruned) < 10
+    assert all(len(record.curve.steps) < 5 for record in pruned)
+    assert all(
+        record.reason == f"pruned by median after epoch {record.curve.steps[-1]}"
+        for record in pruned
+    )
+    assert not any(record.pruned for record in confirm)
+    report = build_report(spec, {key: search, spec.key("adam", Stage.CONFIRM): confirm}, {})
+    assert report.progress[0].counts.pruned == len(pruned)
+    assert report.progress[0].counts.diverged == 0
+    assert report.reasons == ()
+    assert "| Pruned |" in render_markdown(report)

@@ -1,0 +1,82 @@
+"""A run that a pruner ends: when it is asked, and what comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.records import RunRequest, Stage, Status
+from ecd_tune.spec import parse_study
+
+PARAMS = {"lr": 0.1, "momentum": 0.9}
+SPEC = parse_study(
+    {
+        "name": "test",
+        "task": {"name": "digits", "hidden": 8, "batch_size": 128},
+        "budget": {"trials": 1, "steps": 4},
+        "training": {"averaging": {"kind": "post_hoc"}},
+        "optimizers": {"sgd": {"space": PARAMS}},
+    }
+)
+
+
+class Memory:
+    data: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+    def due(self) -> bool:
+        return False
+
+
+def run(ends_after: int, stage: Stage = Stage.SEARCH, **more: Any) -> tuple[Any, list[int]]:
+    told: list[int] = []
+    asked: list[int] = []
+
+    def prune(row: int) -> str | None:
+        asked.append(told[-1])
+        return f"pruned by test after epoch {told[-1]}" if told[-1] == ends_after else None
+
+    (outcome,) = Objective(SPEC, "sgd").evaluate(
+        [RunRequest(PARAMS, 3, stage)],
+        report=lambda row, epoch, value: told.append(epoch),
+        prune=prune,
+        **more,
+    )
+    return outcome, asked
+
+
+def test_a_run_ends_after_the_epoch_in_which_the_pruner_says_so() -> None:
+    outcome, asked = run(2)
+    assert outcome.status is Status.PRUNED
+    assert outcome.reason == "pruned by test after epoch 2"
+    assert outcome.curve.steps == (0, 1, 2)
+    assert outcome.value == max(outcome.curve.values)
+    assert asked == [1, 2]
+
+
+def test_a_run_that_is_done_is_not_pruned() -> None:
+    outcome, asked = run(4)
+    assert outcome.status is Status.COMPLETE
+    assert asked == [1, 2, 3]
+
+
+def test_a_confirmation_is_never_pruned() -> None:
+    outcome, asked = run(2, Stage.CONFIRM)
+    assert outcome.status is Status.COMPLETE
+    assert asked == []
+
+
+def test_epochs_before_an_interruption_are_not_asked_about_again() -> None:
+    slot, polls = Memory(), iter(range(100))
+    with pytest.raises(Interrupted):
+        run(99, checkpoints=[slot], stop=lambda: next(polls) == 2 * 9 + 3)
+    outcome, asked = run(99, checkpoints=[slot])
+    assert outcome.status is Status.COMPLETE
+    assert asked == [3]
