@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from ecd_tune.spec import StudySpec, load_study
@@ -193,7 +194,7 @@ def read_log(text: str) -> WorkerLog:
     """
     spoken = [line for line in text.splitlines() if any(part in line for part in _SPOKEN)]
     times = [datetime.strptime(line[:23], _STAMP) for line in spoken]
-    gaps = [(b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)]
+    gaps = [(b - a).total_seconds() for a, b in pairwise(times)]
     return WorkerLog(len(spoken), max(gaps, default=0.0), sum(gaps))
 
 
