@@ -11,6 +11,7 @@
     ├── TheoryError                   a formula was asked outside the range where it holds
     ├── TaskError                     a task was given an option or data that it cannot use
     ├── RepeatedFailureError         trials fail one after the other for the same reason
+    ├── CheckpointError               checkpoints cannot be kept where asked
     ├── LaunchError                   workers cannot be started as asked on this machine
     ├── DashboardError                the dashboard would be unsafe, or cannot be served
     ├── ReportError                   the files of a report cannot be written
@@ -30,6 +31,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "CheckpointError",
     "DashboardError",
     "EcdTuneError",
     "FingerprintMismatchError",
@@ -109,6 +111,10 @@ class ReportError(EcdTuneError, OSError):
 
 class RepeatedFailureError(EcdTuneError, RuntimeError):
     """A worker stopped: its trials failed one after the other for the same reason."""
+
+
+class CheckpointError(EcdTuneError):
+    """Checkpoints cannot be kept where a study file or a command line says."""
 
 
 class LaunchError(EcdTuneError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import sys
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from ecd_tune.cli.options import (
     Trials,
     resolve_study,
 )
+from ecd_tune.errors import CheckpointError
+from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
 
 __all__ = ["worker"]
 
@@ -37,10 +40,21 @@ def worker(
         str | None,
         typer.Option(
             envvar="ECD_TUNE_CHECKPOINTS",
-            metavar="DIR",
-            help="Folder where unfinished training runs are kept for their next attempt, on "
-            "whatever machine sees it; `none` for nowhere. "
-            "[default: ~/.local/state/ecd_tune/checkpoints]",
+            metavar="PLACE",
+            help="Where unfinished training runs are kept for their next attempt, on whatever "
+            f"machine sees it: {PLACES}. "
+            "[default: as in the file, else ~/.local/state/ecd_tune/checkpoints]",
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
+    checkpoint_limit: Annotated[
+        float | None,
+        typer.Option(
+            envvar="ECD_TUNE_CHECKPOINT_LIMIT",
+            metavar="GIB",
+            help="Largest size of one run's checkpoint; a larger one is not kept, and the run "
+            "goes on. [default: as in the file, else 2]",
             show_default=False,
             show_envvar=True,
         ),
@@ -54,6 +68,7 @@ def worker(
     once.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke)
+    kept_where = _checkpoints(spec, checkpoints, checkpoint_limit)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
     import torch
@@ -70,10 +85,26 @@ def worker(
     with StopFlag() as stop, Store.open(storage) as store:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
-        kept = open_checkpoints(checkpoints)
+        kept = open_checkpoints(kept_where)
         summary = StudyWorker(store, spec, stop, on_told=say, checkpoints=kept).run()
     end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
     logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
     # Python's last garbage collection walks through all of torch, for most of a second.
     gc.freeze()
     raise typer.Exit(stop.exit_status)
+
+
+def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:
+    """Lay what the command line says about checkpoints over what the file says."""
+    changes: dict[str, str | float] = {}
+    if place:
+        try:
+            parse_place(place)
+        except ValueError as error:
+            raise CheckpointError(f"--checkpoints {error}") from None
+        changes["place"] = place
+    if limit is not None:
+        if not 0.0 < limit < math.inf:
+            raise CheckpointError(f"--checkpoint-limit {limit:g}: must be a number of GiB above 0")
+        changes["max_gib"] = limit
+    return spec.checkpoints.model_copy(update=changes)

@@ -1,5 +1,6 @@
 """The study file: its model, its loading with messages, and its fingerprint."""
 
+from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import find_study, shipped_studies
 from ecd_tune.spec.load import load_study, parse_study
@@ -16,9 +17,12 @@ from ecd_tune.spec.pruning import PruningSpec
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Averaging, Schedule, TrainingSpec
 
 __all__ = [
+    "PLACES",
     "SEARCHABLE_SCHEDULE",
     "Averaging",
     "Budget",
+    "CheckpointPlace",
+    "CheckpointSpec",
     "Confirmation",
     "CostSpec",
     "OptimizerSpec",
@@ -31,6 +35,7 @@ __all__ = [
     "TrainingSpec",
     "find_study",
     "load_study",
+    "parse_place",
     "parse_study",
     "shipped_studies",
 ]

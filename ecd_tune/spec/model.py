@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
+from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
@@ -50,6 +51,7 @@ class StudySpec(SpecModel):
         retries: How often a trial without a value is tried again.
         training: How learning tasks are trained.
         cost: What energy and carbon are counted with.
+        checkpoints: Where unfinished runs are kept.
         pruning: Which trials of the search end early.
         optimizers: Key to optimizer and space, in the order of the file.
         smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
@@ -66,6 +68,7 @@ class StudySpec(SpecModel):
     confirmation: Confirmation = Confirmation()
     training: TrainingSpec = TrainingSpec()
     cost: CostSpec = CostSpec()
+    checkpoints: CheckpointSpec = CheckpointSpec()
     pruning: PruningSpec = PruningSpec()
     smoke: str = ""
     retries: Retries = Retries()
@@ -179,6 +182,7 @@ class StudySpec(SpecModel):
                 "title": True,
                 "summary": True,
                 "optimizers": True,
+                "checkpoints": True,
                 "cost": True,
                 "retries": True,
                 "training": True,

@@ -9,14 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecd_tune.worker.checkpoints import (
-        ArtifactCheckpoints,
-        Checkpoints,
-        FolderCheckpoints,
-        open_checkpoints,
-    )
+    from ecd_tune.worker.artifact_checkpoints import ArtifactCheckpoints
+    from ecd_tune.worker.checkpoints import Checkpoints
+    from ecd_tune.worker.folder_checkpoints import FolderCheckpoints
     from ecd_tune.worker.heartbeat import Heartbeat
     from ecd_tune.worker.loop import StudyWorker, WorkerSummary
+    from ecd_tune.worker.places import open_checkpoints
 
 __all__ = [
     "ArtifactCheckpoints",
@@ -29,13 +27,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArtifactCheckpoints": "checkpoints",
+    "ArtifactCheckpoints": "artifact_checkpoints",
     "Checkpoints": "checkpoints",
-    "FolderCheckpoints": "checkpoints",
+    "FolderCheckpoints": "folder_checkpoints",
     "Heartbeat": "heartbeat",
     "StudyWorker": "loop",
     "WorkerSummary": "loop",
-    "open_checkpoints": "checkpoints",
+    "open_checkpoints": "places",
 }
 
 

@@ -15,9 +15,10 @@ from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, ReportBuffer, Store, TrialPruner, Worker
-from ecd_tune.worker.checkpoints import Checkpoints, FolderCheckpoints
+from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
+from ecd_tune.worker.folder_checkpoints import FolderCheckpoints
 from ecd_tune.worker.heartbeat import Heartbeat
 
 __all__ = ["StudyWorker", "WorkerSummary"]

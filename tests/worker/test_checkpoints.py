@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ecd_tune.objective import Objective
 from ecd_tune.objective.speed import SPEED_METRICS
@@ -26,9 +28,8 @@ from ecd_tune.worker import (
     ArtifactCheckpoints,
     FolderCheckpoints,
     StudyWorker,
-    open_checkpoints,
 )
-from ecd_tune.worker.checkpoints import default_folder
+from ecd_tune.worker.folder_checkpoints import default_folder
 
 
 def make_lease(seed=1, number=0, attempt=1, stage=Stage.SEARCH, optimizer="adam", **params):
@@ -115,7 +116,7 @@ class TestPlaces:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-            patch.setattr("ecd_tune.worker.checkpoints.os.fsync", full)
+            patch.setattr("ecd_tune.worker.folder_checkpoints.os.fsync", full)
             patch.setattr(FileSystemArtifactStore, "write", full)
             slot.save(b"bad")
         assert "No space left" in caplog.text
@@ -143,7 +144,7 @@ class TestFolder:
             raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr("ecd_tune.worker.checkpoints.os.fsync", killed)
+            patch.setattr("ecd_tune.worker.folder_checkpoints.os.fsync", killed)
             with pytest.raises(SystemExit):
                 slot.save(b"half")
         assert slot.load() == b"former"
@@ -178,13 +179,6 @@ class TestFolder:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert default_folder() == tmp_path / ".local/state/ecd_tune/checkpoints"
 
-    def test_what_the_command_line_says(self, tmp_path):
-        assert open_checkpoints("none") is None
-        for place, folder in ((str(tmp_path), tmp_path), ("", default_folder())):
-            kept = open_checkpoints(place)
-            assert isinstance(kept, FolderCheckpoints)
-            assert kept.folder == folder
-
 
 class TestArtifacts:
     def test_a_kill_while_writing_leaves_the_former(self, tmp_path):
@@ -199,6 +193,33 @@ class TestArtifacts:
         assert again.slot(make_lease()).load() == b"two"
         again.slot(make_lease()).save(b"four")
         assert ArtifactCheckpoints(store).slot(make_lease()).load() == b"four"
+
+    def test_a_prefix_begins_every_name(self):
+        class Table:
+            def __init__(self):
+                self.content = {}
+
+            def open_reader(self, name):
+                if name not in self.content:
+                    raise ArtifactNotFound
+                return io.BytesIO(self.content[name])
+
+            def write(self, name, body):
+                self.content[name] = body.read()
+
+            def remove(self, name):
+                del self.content[name]  # fails for what is not there
+
+        table = Table()
+        kept = ArtifactCheckpoints(table, prefix="a/b/", shown="a table")
+        kept.slot(make_lease()).save(b"one")
+        assert [name[:4] for name in table.content] == ["a/b/"]
+        assert ArtifactCheckpoints(table).slot(make_lease()).load() is None
+        again = ArtifactCheckpoints(table, prefix="a/b/")
+        assert again.slot(make_lease()).load() == b"one"
+        again.discard(make_lease())
+        assert table.content == {}
+        assert repr(kept) == "checkpoints in a table"
 
     def test_short_runs_cost_no_request(self, tmp_path):
         class Closed(FileSystemArtifactStore):

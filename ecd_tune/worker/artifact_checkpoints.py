@@ -1,0 +1,113 @@
+"""Checkpoints in one of Optuna's artifact stores."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from contextlib import closing, suppress
+from typing import BinaryIO, Protocol
+
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
+
+__all__ = ["ArtifactCheckpoints", "Artifacts"]
+
+_COUNTER = 8
+_HEAD = _COUNTER + hashlib.sha256().digest_size
+
+
+class Artifacts(Protocol):
+    """What is used of Optuna's artifact stores: local folders, S3, Google's storage."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Open an artifact to read; raises ``ArtifactNotFound``."""
+        ...
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Write an artifact."""
+        ...
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove an artifact; may raise ``ArtifactNotFound``."""
+        ...
+
+
+class ArtifactCheckpoints(Checkpoints):
+    """Checkpoints in one of Optuna's artifact stores.
+
+    Not all of those replace an artifact at once. So each run has two, written in turn, each
+    with a number and a digest: of those that are whole the one of the higher number counts.
+
+    Args:
+        store: For example ``optuna.artifacts.FileSystemArtifactStore(folder)``.
+        prefix: Begins the names of the artifacts, for example a folder of a bucket.
+        shown: The place, for the log.
+        max_bytes: As in :class:`Checkpoints`.
+        interval: As in :class:`Checkpoints`.
+    """
+
+    def __init__(
+        self,
+        store: Artifacts,
+        max_bytes: int = MAX_BYTES,
+        interval: float = INTERVAL,
+        *,
+        prefix: str = "",
+        shown: str = "",
+    ) -> None:
+        super().__init__(max_bytes, interval)
+        self._store, self._prefix = store, prefix
+        self._shown = shown or type(store).__name__
+        self._numbers: dict[str, int] = {}
+        # What may be there: not every store takes it well to remove what is not.
+        self._parts: dict[str, set[int]] = {}
+
+    def __repr__(self) -> str:
+        return f"checkpoints in {self._shown}"
+
+    def read(self, key: str) -> bytes | None:
+        """Return the content of the newer whole artifact of the two, or None."""
+        number, data = max(self._read_part(key, 0), self._read_part(key, 1))
+        self._numbers[key] = number
+        return data if number else None
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write over the older artifact of the two."""
+        if key not in self._numbers:
+            self.read(key)
+        number = self._numbers[key] + 1
+        self._parts.setdefault(key, set()).add(number % 2)
+        self._store.write(self._name(key, number % 2), io.BytesIO(_seal(number, data)))
+        self._numbers[key] = number
+
+    def remove(self, key: str) -> None:
+        """Remove the artifacts that were met or written here."""
+        self._numbers.pop(key, None)
+        for part in self._parts.pop(key, ()):
+            with suppress(ArtifactNotFound):
+                self._store.remove(self._name(key, part))
+
+    def _read_part(self, key: str, part: int) -> tuple[int, bytes]:
+        try:
+            file = self._store.open_reader(self._name(key, part))
+        except ArtifactNotFound:
+            return 0, b""
+        self._parts.setdefault(key, set()).add(part)
+        with closing(file):  # S3's readers are no context managers in every version
+            return _unseal(file.read(_HEAD + self.max_bytes + 1))
+
+    def _name(self, key: str, part: int) -> str:
+        return f"{self._prefix}{key}.{part}"
+
+
+def _seal(number: int, data: bytes) -> bytes:
+    counter = number.to_bytes(_COUNTER)
+    return counter + hashlib.sha256(counter + data).digest() + data
+
+
+def _unseal(sealed: bytes) -> tuple[int, bytes]:
+    counter, digest, data = sealed[:_COUNTER], sealed[_COUNTER:_HEAD], sealed[_HEAD:]
+    if hashlib.sha256(counter + data).digest() != digest:
+        return 0, b""
+    return int.from_bytes(counter), data

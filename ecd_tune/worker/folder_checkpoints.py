@@ -1,0 +1,100 @@
+"""Checkpoints as files of a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
+
+__all__ = ["FolderCheckpoints", "default_folder"]
+
+_KEEP_SECONDS = 30 * 86400.0
+_NAME = re.compile(r"[0-9a-f]{32}\.(checkpoint|[0-9A-Za-z_]+\.part)")
+_PRIVATE = 0o700
+
+
+class FolderCheckpoints(Checkpoints):
+    """Checkpoints as files of a folder, which is made when the first one is saved.
+
+    Files that nobody came back for are removed after 30 days.
+
+    Args:
+        folder: The folder; where workers run on several machines, one that all of them see.
+        max_bytes: As in :class:`Checkpoints`.
+        interval: As in :class:`Checkpoints`.
+    """
+
+    def __init__(
+        self, folder: Path, max_bytes: int = MAX_BYTES, interval: float = INTERVAL
+    ) -> None:
+        super().__init__(max_bytes, interval)
+        self.folder = folder
+        self._ready = False
+
+    def __repr__(self) -> str:
+        return f"checkpoints in {self.folder}"
+
+    def read(self, key: str) -> bytes | None:
+        """Return the file's content, or None when there is no file."""
+        try:
+            with self._path(key).open("rb") as file:
+                return file.read(self.max_bytes + 1)
+        except FileNotFoundError:
+            return None
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a file beside it, see it onto the disk, and give it the name."""
+        if not self._ready:
+            self.folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
+            self._tidy()
+            self._ready = True
+        descriptor, name = tempfile.mkstemp(".part", f"{key}.", self.folder)
+        part = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self._path(key))
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        self._sync_folder()
+
+    def remove(self, key: str) -> None:
+        """Remove the file, if there is one."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.checkpoint"
+
+    def _sync_folder(self) -> None:
+        # Until then the new name may be lost with the machine.
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _tidy(self) -> None:
+        for path in self.folder.iterdir():
+            with suppress(OSError):  # another worker tidies too
+                old = time.time() - path.stat().st_mtime > _KEEP_SECONDS
+                if old and _NAME.fullmatch(path.name):
+                    path.unlink()
+
+
+def default_folder() -> Path:
+    """Return ``$XDG_STATE_HOME/ecd_tune/checkpoints``, by default below ``~/.local/state``.
+
+    Not the cache, which may be emptied while a run waits for its next attempt; and home folders
+    are often the one place that all machines of a cluster see.
+    """
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return base / "ecd_tune" / "checkpoints"
