@@ -35,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -26,6 +26,11 @@ def test_every_command_has_help_and_stands_in_the_readme(ecd_tune) -> None:
         assert ecd_tune(command, "--help").returncode == 0
 
 
+def test_help_says_what_holds_where_an_option_is_not_given(ecd_tune) -> None:
+    text = " ".join(ecd_tune("status", "--help").stdout.split())
+    assert "[default: all]" in text
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["studies"], ["show", "zakharov"], ["status"], ["best", "zakharov"]]
 )
