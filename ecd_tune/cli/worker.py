@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from ecd_tune.cli.options import (
     Trials,
     resolve_study,
 )
+from ecd_tune.cli.progress_bar import make_bar
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
 
@@ -69,7 +71,11 @@ def worker(
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke)
     kept_where = _checkpoints(spec, checkpoints, checkpoint_limit)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    bar = make_bar(sys.stderr)
+    if bar is None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[bar.handler()])
     # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
     import torch
 
@@ -82,11 +88,12 @@ def worker(
     def say(summary: WorkerSummary) -> None:
         logging.info("%s: %d results stored", spec.name, summary.told)
 
-    with StopFlag() as stop, Store.open(storage) as store:
+    on_step = None if bar is None else bar.step
+    with bar or nullcontext(), StopFlag() as stop, Store.open(storage) as store:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
         kept = open_checkpoints(kept_where)
-        summary = StudyWorker(store, spec, stop, on_told=say, checkpoints=kept).run()
+        summary = StudyWorker(store, spec, stop, say, kept, on_step).run()
     end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
     logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
     # Python's last garbage collection walks through all of torch, for most of a second.

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Prune", "Report", "Slot"]
+__all__ = ["Audience", "Prune", "Report", "Slot", "Tick"]
 
 Prune = Callable[[int], str | None]
 """``prune(row)``: asked after each report of a request in the search; a reason ends its run."""
 
 Report = Callable[[int, int, float], None]
 """``report(row, step, value)``: the metric of one request after one epoch, as it comes."""
+
+Tick = Callable[[int, int, int], None]
+"""``tick(row, step, steps)``: so many steps of one request are done; at every step, so quick."""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who follows one run.
+
+    Attributes:
+        report: Called with epoch and metric after each epoch that is judged.
+        prune: Asked after each report whether to end here: a reason, or None.
+        tick: Called with the number of steps done and of all before each step.
+    """
+
+    report: Callable[[int, float], None] = lambda epoch, value: None
+    prune: Callable[[], str | None] = lambda: None
+    tick: Callable[[int, int], None] = lambda step, steps: None
 
 
 class Slot(Protocol):

@@ -16,7 +16,7 @@ import torch
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
-from ecd_tune.objective.checkpoint import Prune, Report, Slot
+from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
@@ -42,13 +42,20 @@ class _Row:
         slot: Where its run is kept, or None.
         reports: Told of its epochs, or None.
         prunes: Asked whether to end it, or None.
+        ticks: Told of its steps, or None.
     """
 
     number: int
     request: RunRequest
     slot: Slot | None
     reports: Report | None
-    prunes: Prune | None = None
+    prunes: Prune | None
+    ticks: Tick | None
+
+    @property
+    def audience(self) -> Audience:
+        """Who follows the run."""
+        return Audience(self.report, self.prune, self.tick)
 
     def report(self, epoch: int, value: float) -> None:
         """Pass an epoch's metric on."""
@@ -60,6 +67,11 @@ class _Row:
         if self.prunes is None or self.request.stage is Stage.CONFIRM:
             return None
         return self.prunes(self.number)
+
+    def tick(self, step: int, steps: int) -> None:
+        """Pass on how many steps are done."""
+        if self.ticks is not None:
+            self.ticks(self.number, step, steps)
 
 
 _Run = Callable[[Sequence[_Row]], list[Outcome]]
@@ -119,6 +131,7 @@ class Objective:
         checkpoints: Sequence[Slot | None] | None = None,
         report: Report | None = None,
         prune: Prune | None = None,
+        tick: Tick | None = None,
     ) -> list[Outcome]:
         """Run all requests.
 
@@ -133,6 +146,8 @@ class Objective:
             report: Called after each epoch with row, epoch and metric, of tasks that have
                 epochs. A continued run reports its earlier epochs again.
             prune: Asked after each new report of a search; a reason ends the run as PRUNED.
+            tick: Called before each step with row, steps done and all steps, of tasks that have
+                epochs.
 
         Returns:
             One outcome a request, in their order.
@@ -143,7 +158,7 @@ class Objective:
         """
         slots = checkpoints or [None] * len(requests)
         rows = [
-            _Row(number, request, slot, report, prune)
+            _Row(number, request, slot, report, prune, tick)
             for number, (request, slot) in enumerate(zip(requests, slots, strict=True))
         ]
         outcomes: dict[int, Outcome] = {}
@@ -191,8 +206,7 @@ class Objective:
                     self._plan(row.request),
                     stop,
                     self._snapshots(row),
-                    row.report,
-                    row.prune,
+                    row.audience,
                 )
                 outcomes += resolving.mark([outcome])
             return outcomes

@@ -15,6 +15,7 @@ import torch
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
+from ecd_tune.objective.checkpoint import Audience
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
@@ -61,8 +62,7 @@ def evaluate_single(
     plan: Plan,
     stop: Stop | None = None,
     snapshots: Snapshots | None = None,
-    report: Callable[[int, float], None] = lambda epoch, value: None,
-    prune: Callable[[], str | None] = lambda: None,
+    audience: Audience | None = None,
 ) -> Outcome:
     """Run one trial, from its last snapshot on where there is one.
 
@@ -73,8 +73,7 @@ def evaluate_single(
         plan: How it goes.
         stop: Polled before each step.
         snapshots: Where the run is saved when due and before it leaves.
-        report: Called with epoch and metric after each epoch, of problems that have one.
-        prune: Asked after each report whether to end here: a reason, or None.
+        audience: Who follows the run, of problems that have a metric.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
@@ -89,7 +88,7 @@ def evaluate_single(
         optimizer = make(problem.parameters, request.seed, **request.params)
         if problem.metric is None:
             return _Descent(Stepper(problem, optimizer), plan.steps)
-        return _begin_training(problem, optimizer, problem.metric, plan, report, prune)
+        return _begin_training(problem, optimizer, problem.metric, plan, audience or Audience())
 
     run = begin()
     try:
@@ -106,8 +105,7 @@ def _begin_training(
     optimizer: torch.optim.Optimizer,
     metric: str,
     plan: Plan,
-    report: Callable[[int, float], None],
-    prune: Callable[[], str | None],
+    audience: Audience,
 ) -> Training:
     settings = plan.training
     batches = Batches(problem, settings.accumulate, settings.precision == "bf16")
@@ -116,7 +114,7 @@ def _begin_training(
     stepper = Stepper(problem, optimizer, pace, settings.clip, batches)
     judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(judge, plan)
-    return Training(stepper, judge, plan.steps, report, settings.eval_every, averager, prune)
+    return Training(stepper, judge, plan.steps, settings.eval_every, averager, audience)
 
 
 def _make_averager(judge: Judge, plan: Plan) -> Averager | None:

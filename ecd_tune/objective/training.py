@@ -10,6 +10,7 @@ import numpy as np
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager
+from ecd_tune.objective.checkpoint import Audience
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.means import Weights
 from ecd_tune.objective.snapshots import Watch
@@ -30,10 +31,9 @@ class Training:
         stepper: The problem with its optimizer.
         judge: Judges it.
         epochs: Length of the run.
-        report: Called with epoch and metric after each epoch that is judged.
         eval_every: Epochs between two judgements; the first and the last always are.
         averager: Judges means of weights too, or None.
-        prune: Asked after each report whether to end here: a reason, or None.
+        audience: Who follows the run, or None.
     """
 
     def __init__(
@@ -41,13 +41,12 @@ class Training:
         stepper: Stepper,
         judge: Judge,
         epochs: int,
-        report: Callable[[int, float], None] = lambda epoch, value: None,
         eval_every: int = 1,
         averager: Averager | None = None,
-        prune: Callable[[], str | None] = lambda: None,
+        audience: Audience | None = None,
     ) -> None:
         self._stepper, self._judge, self._length = stepper, judge, epochs
-        self._report, self._eval_every, self._prune = report, eval_every, prune
+        self._eval_every, self._audience = eval_every, audience or Audience()
         self._averager, self._speed = averager, Speed(stepper)
         self._epochs: list[int] = []
         self._values: list[float] = []
@@ -81,6 +80,7 @@ class Training:
             for number in range(self._stepper.number, total):
                 if self._pruned is not None:
                     return self._pruned
+                self._audience.tick(number, total)
                 watch.check(number, self.state_dict)
                 self._stepper.step()
                 if (number + 1) % length == 0:
@@ -174,7 +174,7 @@ class Training:
         self._epochs, self._values, self._best_epoch = epochs, values, best
         self._train_loss = float(state["train_loss"])
         for epoch, value in zip(epochs, values, strict=True):
-            self._report(epoch, value)
+            self._audience.report(epoch, value)
         return number
 
     def _choose(self, stage: Stage) -> dict[str, float]:
@@ -219,7 +219,7 @@ class Training:
         if self._averager is not None:
             self._averager.end_epoch(epoch, judged)
         if judged and epoch < self._length:
-            self._pruned = self._prune()
+            self._pruned = self._audience.prune()
         self._speed.begin()
 
     def _judge_epoch(self, epoch: int) -> None:
@@ -231,7 +231,7 @@ class Training:
         if self._judge.better(judged, self._best):
             self._best, self._best_epoch = judged, epoch
             self._best_weights = Weights.of(self._stepper.problem)
-        self._report(epoch, value)
+        self._audience.report(epoch, value)
 
 
 def _named(split: str, numbers: Mapping[str, float]) -> dict[str, float]:

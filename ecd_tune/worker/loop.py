@@ -59,6 +59,8 @@ class StudyWorker:
         stop: Polled between and during evaluations.
         on_told: Called after each tell, for a progress display.
         checkpoints: Where runs that go step by step are saved and found again; None nowhere.
+        on_step: Called before each step of a task that has epochs, with its lease, the steps
+            done and all steps; for a progress bar.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class StudyWorker:
         stop: StopFlag,
         on_told: Callable[[WorkerSummary], None] = lambda summary: None,
         checkpoints: Checkpoints | None = None,
+        on_step: Callable[[Lease, int, int], None] | None = None,
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
+        self._on_step = on_step
         store.heed(stop)
         scratch = _scratch(checkpoints)
         self._objectives = {key: Objective(spec, key, scratch) for key in spec.optimizers}
@@ -199,9 +203,13 @@ class StudyWorker:
         def prune(row: int) -> str | None:
             return None if pruner is None else pruner.decide(leases[row], points[row])
 
+        def tick(row: int, step: int, steps: int) -> None:
+            if self._on_step is not None:
+                self._on_step(leases[row], step, steps)
+
         with self._reports.flushing():
             return objective.evaluate(
-                requests, stop=self._stop, checkpoints=slots, report=report, prune=prune
+                requests, stop=self._stop, checkpoints=slots, report=report, prune=prune, tick=tick
             )
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
