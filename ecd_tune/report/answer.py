@@ -84,6 +84,9 @@ def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str
         return
     values = ", ".join(f"{label} {format_number(v)}{mark}" for _, label, v in found)
     yield f"There is no confirmed answer yet. Best so far in the search: {values}."
+    if all(spec.trials(key) == 1 for key in spec.optimizers):
+        yield "Each is a single trial; only runs under several seeds can tell them from noise."
+        return
     yield (
         "These are values that the search selected, each the best of many tries; "
         "only runs under fresh seeds can confirm them."
@@ -131,10 +134,17 @@ def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: st
             f"{best.lacking} of {best.summary.runs} runs that diverged or failed."
         )
     claim = "is best" if len(ranked) > 1 else "is the only optimizer with confirmed runs"
+    equal = [row.label for row in ranked[1:] if _median(row) == best.summary.median]
+    if equal:
+        claim = f"is best, level with {' and '.join(equal)},"
     return (
         f"{best.label} {claim} on the task “{spec.task_def.title}”: over {runs}, and for the "
         f"{metric}, {describe_median(best.summary)}{mark}; {_lacking(best, mark)}."
     )
+
+
+def _median(row: ResultRow) -> float | None:
+    return row.summary.median if row.summary else None
 
 
 def _quantity(spec: StudySpec) -> str:

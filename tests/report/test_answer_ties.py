@@ -1,0 +1,40 @@
+"""The answer of a report where nothing sets the optimizers apart."""
+
+from dataclasses import replace
+
+from ecd_tune.records import Stage
+from ecd_tune.report.build import build_report
+from ecd_tune.spec import parse_study
+
+
+def answer(studies, level):
+    spec = studies.digits_spec()
+    trials = studies.digits_trials(spec)
+    for key in ("ecdsep", "adamw"):
+        confirmed = spec.key(key, Stage.CONFIRM)
+        trials[confirmed] = [
+            replace(record, metrics={"test_accuracy": level[key]}) for record in trials[confirmed]
+        ]
+    return build_report(spec, trials).answer[0]
+
+
+def test_equal_medians_are_called_level(studies):
+    text = answer(studies, {"ecdsep": 0.0, "adamw": 0.0})
+    assert "is best, level with AdamW, on the task" in text
+    assert "level" not in answer(studies, {"ecdsep": 0.5, "adamw": 0.25})
+
+
+def test_a_single_trial_is_not_the_best_of_many(studies):
+    spec = parse_study(
+        {
+            "name": "one",
+            "task": {"name": "digits"},
+            "budget": {"trials": 1, "steps": 1},
+            "confirmation": {"runs": 0},
+            "optimizers": {"sgd": {"space": {"lr": 0.1}}},
+        }
+    )
+    trials = {spec.key("sgd"): [studies.record(spec.key("sgd"), 0, 0.75)]}
+    assert build_report(spec, trials).answer[-1].startswith("Each is a single trial")
+    many = spec.with_overrides(trials=2)
+    assert "each the best of many tries" in build_report(many, trials).answer[-1]
