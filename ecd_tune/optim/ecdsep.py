@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ecd_tune.errors import HyperparameterError
+from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -21,10 +21,12 @@ from ecd_tune.optim.dynamics import (
 )
 from ecd_tune.optim.gather import Gathered
 from ecd_tune.optim.hamiltonian import HamiltonianOptimizer
+from ecd_tune.optim.tally import Tally
 
 __all__ = ["SHIFT_FACTOR", "ECDSep", "initial_energy", "make"]
 
 SHIFT_FACTOR = 5.0
+_PATIENCE = 16
 
 
 class ECDSep(HamiltonianOptimizer):
@@ -55,6 +57,9 @@ class ECDSep(HamiltonianOptimizer):
             ``"shift"`` skips the step and lowers F0 by five times the depth, so that the same
             loss has a gap of four times the depth (at least ε2^{1/η}); 𝓔 is kept.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
+        wait: Look at the loss in every step, which waits for the device; None does so on the
+            CPU, and with an ``on_gap`` that must act at once. Else a loss that is not finite
+            changes nothing either, but raises up to 16 steps later.
 
     Raises:
         HyperparameterError: A value is not allowed.
@@ -62,6 +67,7 @@ class ECDSep(HamiltonianOptimizer):
 
     name: ClassVar[str] = "ecdsep"
     per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
+    wait: bool | None = None
 
     def __init__(
         self,
@@ -81,7 +87,9 @@ class ECDSep(HamiltonianOptimizer):
         eps2: float = 1e-40,
         on_gap: str = "hold",
         foreach: bool | None = None,
+        wait: bool | None = None,
     ) -> None:
+        self.wait = wait
         values = {
             "lr": lr,
             "eta": eta,
@@ -113,6 +121,7 @@ class ECDSep(HamiltonianOptimizer):
             ("held", "converged_steps", "bad_gradients", "shifts", "unreachable"), 0
         )
         self._unreachable: Tensor | None = None
+        self._tally: Tally | None = None
         self._converged = self._stopped = False
         super().__init__(params, values, seed, foreach)
 
@@ -138,6 +147,9 @@ class ECDSep(HamiltonianOptimizer):
             gathered.weight_decay,
             constants,
         )
+        if self._may_defer(shared, loss.device):
+            self._advance_unseen(gathered, seen, loss, constants, shared)
+            return
         # The only wait for the device in a step.
         flags = torch.stack([loss, seen.ok.double(), seen.below.double(), seen.converged.double()])
         value, ok, below, converged = flags.tolist()
@@ -150,6 +162,48 @@ class ECDSep(HamiltonianOptimizer):
             self._move(gathered, noise if shared["nu"] else None, seen, constants, shared)
         else:
             self._skip(seen, loss, constants, shared)
+
+    def _may_defer(self, shared: Mapping[str, Any], device: torch.device) -> bool:
+        # The first step asks whether there is an energy to set.
+        if self.wait or self._log_p is None or shared["on_gap"] != "hold":
+            return False
+        return device.type != "cpu" if self.wait is None else True
+
+    def _advance_unseen(
+        self,
+        gathered: Gathered,
+        seen: Survey,
+        loss: Tensor,
+        constants: Constants,
+        shared: Mapping[str, Any],
+    ) -> None:
+        """Make the step where it is allowed, and leave all as it was where it is not."""
+        finite = loss.isfinite()
+        noise = self._draw(gathered, shared["nu"])
+        self._move(
+            gathered, noise if shared["nu"] else None, seen, constants, shared, seen.ok & finite
+        )
+        if self._tally is None:
+            self._tally = Tally(loss.device)
+        self._tally.add(seen, finite, self._steps)
+        if self._steps % _PATIENCE == 0:
+            self._check_unseen(self._settle())
+
+    def _settle(self) -> int | None:
+        """Take over what was counted on the device; return the first step of a bad loss."""
+        if self._tally is None:
+            return None
+        counts, self._converged, bad = self._tally.read()
+        for name, count in counts.items():
+            self._counts[name] += count
+        return bad
+
+    def _check_unseen(self, bad: int | None) -> None:
+        if bad is not None:
+            raise NonFiniteLossError(
+                f"{type(self).__name__}: the loss at step {bad} was not finite (found at step "
+                f"{self._steps}); a finite loss is needed (try a smaller lr)"
+            )
 
     def _draw(self, gathered: Gathered, nu: float) -> list[Tensor] | None:
         """Draw z; without chaos only the first direction may need it."""
@@ -178,6 +232,7 @@ class ECDSep(HamiltonianOptimizer):
         seen: Survey,
         constants: Constants,
         shared: Mapping[str, Any],
+        allowed: Tensor | None = None,
     ) -> None:
         assert self._log_p is not None
         assert self._log_energy is not None
@@ -193,11 +248,15 @@ class ECDSep(HamiltonianOptimizer):
             constants,
             shared["integrator"],
         )
+        unreachable = info.unreachable.long()
+        if allowed is not None:
+            before = Phase(e, self._log_p, self._log_energy, self._t)
+            moved, phase = _choose(gathered, allowed, moved, phase, before)
+            unreachable = unreachable * allowed
         gathered.move(moved)
         self._keep(gathered, phase)
-        unreachable = info.unreachable.long()
-        before = self._unreachable
-        self._unreachable = unreachable if before is None else before + unreachable
+        counted = self._unreachable
+        self._unreachable = unreachable if counted is None else counted + unreachable
 
     def _skip(
         self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
@@ -269,6 +328,7 @@ class ECDSep(HamiltonianOptimizer):
             ``unreachable`` rescales skipped since V exceeded 𝓔; ``shifts`` of F0; the present
             ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step).
         """
+        self._settle()
         unreachable = 0 if self._unreachable is None else int(self._unreachable)
         return {
             "steps": self._steps,
@@ -283,6 +343,7 @@ class ECDSep(HamiltonianOptimizer):
         }
 
     def _trajectory(self) -> dict[str, Any]:
+        self._settle()
         tensors = {
             "log_energy": self._log_energy,
             "t": self._t,
@@ -306,7 +367,20 @@ class ECDSep(HamiltonianOptimizer):
         self._unreachable = read.get("unreachable")
         self._counts = dict(trajectory["counts"])
         self._converged, self._stopped = trajectory["converged"], trajectory["stopped"]
-        self._constants = None
+        self._constants = self._tally = None
+
+
+def _choose(
+    gathered: Gathered, allowed: Tensor, moved: list[Tensor], new: Phase, old: Phase
+) -> tuple[list[Tensor], Phase]:
+    """Return move and phase of a step, or no move and the old phase; NaN may be left out."""
+    algebra = gathered.algebra
+    return algebra.where(allowed, moved, [torch.zeros_like(m) for m in moved]), Phase(
+        algebra.where(allowed, new.e, old.e),
+        torch.where(allowed, new.log_p, old.log_p),
+        old.log_energy,
+        torch.where(allowed, new.t, old.t),
+    )
 
 
 def initial_energy(name: str, s: int, delta_energy: float | None) -> float:

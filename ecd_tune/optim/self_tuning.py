@@ -47,6 +47,7 @@ class ECDSepF0(ECDSep):
     """
 
     name: ClassVar[str] = "ecdsep_f0"
+    wait = True  # F0 must fall in the step that finds the loss below it
 
     def __init__(
         self,
