@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from bisect import insort
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,10 +12,13 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["ViewStorage", "frozen_trial"]
+__all__ = ["BEST", "BestTrials", "ViewStorage", "frozen_trial"]
 
 _ONLY_STUDY = 0
 _SHOWN = frozenset(state for state in TrialState if state is not TrialState.WAITING)
+
+BEST = 25
+"""Best trials that a bounded history keeps: as many as TPE ever takes for the good ones."""
 
 
 def frozen_trial(number: int, state: TrialState, **parts: Any) -> FrozenTrial:
@@ -44,6 +48,33 @@ def frozen_trial(number: int, state: TrialState, **parts: Any) -> FrozenTrial:
     )
 
 
+class BestTrials:
+    """The best complete trials of a study; of equal ones those with the lower numbers.
+
+    Args:
+        direction: Whether small or large values are good.
+        size: How many are kept.
+    """
+
+    def __init__(self, direction: StudyDirection, size: int = BEST) -> None:
+        self._sign = 1.0 if direction is StudyDirection.MINIMIZE else -1.0
+        self._size = size
+        self._ranked: list[tuple[float, int, FrozenTrial]] = []
+
+    def __iter__(self) -> Iterator[FrozenTrial]:
+        return (trial for _, _, trial in self._ranked)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take a trial that has become complete.
+
+        Args:
+            trial: The trial, with its value; each is to be taken once.
+        """
+        if trial.value is not None:
+            insort(self._ranked, (self._sign * trial.value, trial.number, trial))
+            del self._ranked[self._size :]
+
+
 class ViewStorage(BaseStorage):
     """One study in memory; a trial's id is its number, so that ids agree between processes.
 
@@ -53,11 +84,16 @@ class ViewStorage(BaseStorage):
     Args:
         name: Name of the study.
         direction: Its direction.
+
+    Attributes:
+        trials: All trials by number.
+        seen: Those that samplers are to see, by number; None for all.
     """
 
     def __init__(self, name: str, direction: StudyDirection) -> None:
         self._name, self._direction = name, direction
         self.trials: list[FrozenTrial] = []
+        self.seen: list[FrozenTrial] | None = None
         self.study_attrs: dict[str, Any] = {}
         self.changed_study_attrs: dict[str, Any] = {}
 
@@ -67,6 +103,8 @@ class ViewStorage(BaseStorage):
         """Append a provisional running trial."""
         number = len(self.trials)
         self.trials.append(frozen_trial(number, TrialState.RUNNING))
+        if self.seen is not None:
+            self.seen.append(self.trials[number])
         return number
 
     def set_trial_param(
@@ -101,7 +139,8 @@ class ViewStorage(BaseStorage):
         else:
             wanted = frozenset(state for state in _SHOWN if state in states)
         # Asked for at every draw, by Study.ask for waiting trials: nothing to look through for.
-        return [trial for trial in self.trials if trial.state in wanted] if wanted else []
+        trials = self.trials if self.seen is None else self.seen
+        return [trial for trial in trials if trial.state in wanted] if wanted else []
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,20 @@ from optuna.samplers import BaseSampler
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
 
-__all__ = ["OPTIONS", "check_sampler", "is_blind", "is_serial", "make_sampler"]
+__all__ = ["OPTIONS", "SeededSampler", "check_sampler", "is_blind", "is_serial", "make_sampler"]
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": (),
-    "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
+    "tpe": (
+        "n_startup_trials",
+        "n_ei_candidates",
+        "multivariate",
+        "group",
+        "constant_liar",
+        "history",
+    ),
     "qmc": ("qmc_type", "scramble"),
-    "gp": ("n_startup_trials", "deterministic_objective"),
+    "gp": ("n_startup_trials", "deterministic_objective", "history"),
     "cmaes": (
         "n_startup_trials",
         "popsize",
@@ -49,11 +57,26 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
 # Falling back to independent draws is what these do at the start and for choices; their
 # warning about it at every draw tells nobody anything.
 _QUIET = {"qmc", "gp", "cmaes"}
+_STARTUP_TRIALS = 10  # Optuna's own, where a study file gives none
+
+
+@dataclass(frozen=True)
+class SeededSampler:
+    """The sampler of one batch.
+
+    Attributes:
+        sampler: Optuna's sampler.
+        history: How many of the latest finished trials it is to see beside the best ones; None
+            for all.
+    """
+
+    sampler: BaseSampler
+    history: int | None = None
 
 
 def make_sampler(
     spec: StudySpec, optimizer: str, first_number: int, *, salt: str = ""
-) -> BaseSampler:
+) -> SeededSampler:
     """Build the sampler for the batch that begins with a trial.
 
     Args:
@@ -64,7 +87,7 @@ def make_sampler(
             empty for the first of them.
 
     Returns:
-        Optuna's sampler. A grid has none: its points are queued.
+        The sampler. A grid has none: its points are queued.
 
     Raises:
         SpecError: An option is not one of the sampler's, or has a value it refuses.
@@ -72,6 +95,7 @@ def make_sampler(
     check_options(spec)
     name = spec.sampler.name
     options: dict[str, Any] = dict(spec.sampler.options)
+    history = options.pop("history", None)
     # Quasi-random points are one sequence, whose (scrambling) seed must not change within it.
     number = 0 if is_serial(spec) else first_number
     options["seed"] = _derive_seed(spec.seed, optimizer, number, salt)
@@ -80,7 +104,7 @@ def make_sampler(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return _CLASSES[name](**options)
+            return SeededSampler(_CLASSES[name](**options), history)
         except (TypeError, ValueError) as error:
             raise SpecError(f"[sampler] name = {name!r}: {error}") from error
 
@@ -100,13 +124,14 @@ def check_sampler(spec: StudySpec) -> None:
 
 
 def check_options(spec: StudySpec) -> None:
-    """Check the names of the sampler's options.
+    """Check the names of the sampler's options, and those that are not Optuna's.
 
     Args:
         spec: The study.
 
     Raises:
-        SpecError: An option is not one of the sampler's; the message names the allowed ones.
+        SpecError: An option is not one of the sampler's, or its history is too short; the
+            message names what is allowed.
     """
     name = spec.sampler.name
     for option in spec.sampler.options:
@@ -115,6 +140,19 @@ def check_options(spec: StudySpec) -> None:
             raise SpecError(
                 f"[sampler] name = {name!r}: unknown option {option!r}; allowed: {allowed}"
             )
+    history = spec.sampler.options.get("history", _STARTUP_TRIALS)
+    startup = spec.sampler.options.get("n_startup_trials", _STARTUP_TRIALS)
+    least = max(1, startup) if isinstance(startup, int) else 1
+    # With fewer the sampler would think for ever that the study has only begun.
+    if (
+        isinstance(history, bool)
+        or not isinstance(history, int)
+        or ("history" in spec.sampler.options and history < least)
+    ):
+        raise SpecError(
+            f"[sampler] history = {history!r}: must be a whole number of trials, at least "
+            f"n_startup_trials = {least}"
+        )
 
 
 def is_serial(spec: StudySpec) -> bool:

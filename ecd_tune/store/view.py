@@ -3,6 +3,9 @@
 Optuna's samplers read whole studies at every draw. A view gives them the database's trials from
 memory: at each :meth:`View.sync` only those are read that are new or were not finished before.
 Running trials are shown too, so that samplers keep away from points that somebody works on.
+
+A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
+the best complete ones (:data:`ecd_tune.store._view_storage.BEST`), and those that run.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import optuna
@@ -17,7 +21,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
@@ -26,12 +30,14 @@ from ecd_tune.records import Params, Scalar
 from ecd_tune.space import Space, Suggester
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._rows import StudyRef
-from ecd_tune.store._view_storage import ViewStorage, frozen_trial
+from ecd_tune.store._view_storage import BestTrials, ViewStorage, frozen_trial
+from ecd_tune.store.samplers import SeededSampler
 
 __all__ = ["Point", "View"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
+_VALUED = (OptunaState.COMPLETE, OptunaState.PRUNED)
 # Samplers write these for other processes that draw at the same moment; here a trial becomes
 # visible to others with all its parameters at once, so they would say the same thing twice.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
@@ -61,8 +67,9 @@ class View:
 
     def __init__(self, ref: StudyRef) -> None:
         self._ref = ref
-        direction = optuna_schema.to_optuna_direction(ref.direction)
-        self._storage = ViewStorage(ref.key.name, direction)
+        self._direction = optuna_schema.to_optuna_direction(ref.direction)
+        self._storage = ViewStorage(ref.key.name, self._direction)
+        self._best = BestTrials(self._direction)
         self._study = optuna.load_study(
             study_name=ref.key.name,
             storage=self._storage,
@@ -112,6 +119,9 @@ class View:
             if state in _SHOWN:
                 shown[trial_id] = trial
         self._fill(connection, shown, first)
+        for trial in shown.values():
+            if trial.state is OptunaState.COMPLETE:
+                self._best.add(trial)
         self._sync_attrs(connection)
 
     def skip_to(self, number: int) -> None:
@@ -122,8 +132,9 @@ class View:
         """
         self._storage.trials = []
         self._ids, self._open, self._skipped = [], {}, number
+        self._best = BestTrials(self._direction)
 
-    def draw(self, space: Space, count: int, sampler: BaseSampler) -> list[Point]:
+    def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[Point]:
         """Let a sampler draw points; they stay in the view as running trials until the next sync.
 
         Args:
@@ -134,12 +145,12 @@ class View:
         Returns:
             The points, in order.
         """
-        self._study.sampler = sampler
+        self._show_to(sampler)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return [self._suggest(space, self._study.ask()) for _ in range(count)]
 
-    def complete(self, space: Space, number: int, fixed: Params, sampler: BaseSampler) -> Point:
+    def complete(self, space: Space, number: int, fixed: Params, sampler: SeededSampler) -> Point:
         """Let a sampler draw what a queued trial leaves open.
 
         Args:
@@ -154,10 +165,10 @@ class View:
         Raises:
             ValueError: A queued value is not one of the space's choices.
         """
-        self._study.sampler = sampler
         self._storage.trials[number] = frozen_trial(
             number, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)}
         )
+        self._show_to(sampler)
         with warnings.catch_warnings():
             # A queued value outside a range is what somebody asked for.
             warnings.simplefilter("ignore")
@@ -174,6 +185,19 @@ class View:
             self._own.add(trial_id)
             self._ids.append(trial_id)
         self._storage.changed_study_attrs = {}
+
+    def _show_to(self, sampler: SeededSampler) -> None:
+        self._study.sampler = sampler.sampler
+        self._storage.seen = None if sampler.history is None else self._recall(sampler.history)
+
+    def _recall(self, history: int) -> list[FrozenTrial]:
+        trials = self._storage.trials
+        valued = (trial for trial in reversed(trials) if trial.state in _VALUED)
+        running = [trials[number] for number in self._open.values()]
+        running += trials[len(self._ids) :]  # drawn just now
+        shown = (*islice(valued, history), *self._best, *running)
+        kept = {trial.number: trial for trial in shown}
+        return [kept[number] for number in sorted(kept)]
 
     def _suggest(self, space: Space, trial: Trial) -> Point:
         params = space.suggest(cast(Suggester, trial))

@@ -1,0 +1,197 @@
+"""A sampler with a bounded history sees the latest trials, the best ones, and those that run."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import create_trial
+
+from ecd_tune.errors import SpecError
+from ecd_tune.records import Outcome, Status, TrialState
+from ecd_tune.spec import SamplerSpec
+from ecd_tune.store import Store, Worker, _view_storage
+from ecd_tune.store._studies import find_study, to_ref
+from ecd_tune.store._view_storage import BEST, BestTrials
+from ecd_tune.store.samplers import SeededSampler, check_sampler, make_sampler
+from ecd_tune.store.view import View
+from ecd_tune.testing.store import complete, make_spec
+
+KEY = make_spec().key("ecdsep")
+
+
+def spec_with(sampler, **changes):
+    return make_spec(**changes).model_copy(update={"sampler": SamplerSpec.model_validate(sampler)})
+
+
+class Spy(RandomSampler):
+    """Notes what a study shows to its sampler."""
+
+    def __init__(self):
+        super().__init__(seed=0)
+        self.seen = []
+
+    def infer_relative_search_space(self, study, trial):
+        self.seen.append([t.number for t in study.get_trials(deepcopy=False)])
+        return {}
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        yield store
+
+
+def fill(store, spec, count, seed=0):
+    """Finish trials in a random order, some of them without a value, and leave two running."""
+    chooser = random.Random(seed)
+    store.create(spec)
+    leases = store.ask(spec, "ecdsep", count=count + 2, worker=Worker.current())
+    running = leases[count // 2 :: count // 2][:2]
+    leases = [lease for lease in leases if lease not in running]
+    chooser.shuffle(leases)
+    statuses = [Status.COMPLETE] * 6 + [Status.DIVERGED, Status.FAILED]
+    for lease in leases:
+        status = chooser.choice(statuses)
+        value = None if status is Status.FAILED else float(chooser.randrange(count))
+        store.tell([(lease, Outcome(status, value, reason=None if value else "x"))])
+
+
+def look(store, view, history, count=1):
+    spy = Spy()
+    with store._database.read() as connection:
+        view.sync(connection)
+    view.draw(make_spec().optimizers["ecdsep"].space, count, SeededSampler(spy, history))
+    return spy.seen
+
+
+def open_view(store):
+    with store._database.read() as connection:
+        return View(to_ref(find_study(connection, KEY)))
+
+
+def expected(store, history):
+    records = store.trials(KEY)
+    valued = [r for r in records if r.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    ranked = sorted(
+        (r for r in valued if r.state is TrialState.COMPLETE), key=lambda r: (r.value, r.number)
+    )
+    running = [r for r in records if r.state is TrialState.RUNNING]
+    return sorted({r.number for r in [*valued[-history:], *ranked[:BEST], *running]})
+
+
+@pytest.mark.parametrize("history", [1, 7, 40, 1000])
+def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history):
+    spec = make_spec(trials=200)
+    fill(store, spec, 120)
+    ((*seen, drawn),) = look(store, open_view(store), history)
+    assert seen == expected(store, history)
+    assert drawn == 122
+
+
+def test_it_holds_while_a_view_reads_on(store):
+    """Best trials that come late, and trials that end late, find their way into an old view."""
+    spec = make_spec(trials=400)
+    fill(store, spec, 60)
+    view = open_view(store)
+    look(store, view, 5)
+    for seed in range(3):
+        fill(store, spec, 40, seed)
+        ((*seen, _),) = look(store, view, 5)
+        assert seen == expected(store, 5)
+
+
+def test_what_a_batch_has_drawn_before_is_seen_too(store):
+    spec = make_spec(trials=200)
+    fill(store, spec, 60)
+    first, second, third = look(store, open_view(store), 3, count=3)
+    assert [second[-2:], third[-3:]] == [[62, 63], [62, 63, 64]]
+    assert first == second[:-1] == third[:-2]
+
+
+def test_without_a_bound_all_are_seen(store):
+    fill(store, make_spec(trials=200), 60)
+    ((*seen, _),) = look(store, open_view(store), None)
+    assert seen == list(range(62))
+
+
+@pytest.mark.parametrize(("direction", "best"), [(1, [0, 1, 2]), (2, [9, 8, 7])])
+def test_the_best_are_those_of_the_direction_and_equal_ones_of_lower_numbers(direction, best):
+    kept = BestTrials(StudyDirection(direction), size=3)
+    for value in random.Random(0).sample(range(10), 10):
+        for number in (value + 100, value):
+            trial = create_trial(value=float(value))
+            trial.number = number
+            kept.add(trial)
+    ranked = [trial.number for trial in kept]
+    assert ranked == sorted(ranked, key=lambda n: best.index(n % 100) * 1000 + n)
+    assert {number % 100 for number in ranked} <= set(best[:2])
+
+
+class TestThroughTheStore:
+    def points(self, store, sampler, name, trials=60):
+        spec = spec_with(sampler, trials=trials, name=name)
+        store.create(spec)
+        drawn = []
+        while leases := store.ask(spec, "ecdsep", count=1, worker=Worker.current()):
+            drawn += [dict(lease.request.params) for lease in leases]
+            store.tell(complete(leases))
+        return drawn
+
+    def test_a_bound_that_is_not_reached_changes_nothing(self, store):
+        whole = self.points(store, {"name": "tpe"}, "whole")
+        assert self.points(store, {"name": "tpe", "history": 60}, "long") == whole
+        assert self.points(store, {"name": "tpe", "history": 10}, "short") != whole
+
+    @pytest.mark.parametrize("name", ["tpe", "gp"])
+    def test_the_sampler_never_gets_more(self, store, name, monkeypatch):
+        sizes = []
+        monkeypatch.setattr(BestTrials.__init__, "__defaults__", (5,))
+        whole = _view_storage.ViewStorage.get_all_trials
+
+        def count(self, *arguments, **options):
+            found = whole(self, *arguments, **options)
+            sizes.append(len(found))
+            return found
+
+        monkeypatch.setattr(_view_storage.ViewStorage, "get_all_trials", count)
+        self.points(store, {"name": name, "history": 10}, "bounded", trials=22)
+        # The latest, the best and the one that is drawn; some may be both of the former.
+        assert 10 + 1 < max(sizes) <= 10 + 5 + 1
+
+
+class TestOption:
+    def spec(self, **sampler):
+        return spec_with(sampler)
+
+    def test_it_is_no_argument_of_optunas_sampler(self):
+        made = make_sampler(self.spec(name="tpe", history=50), "ecdsep", 0)
+        assert made.history == 50
+        assert make_sampler(self.spec(name="tpe"), "ecdsep", 0).history is None
+
+    @pytest.mark.parametrize(
+        "sampler",
+        [
+            {"name": "tpe", "history": 9},
+            {"name": "tpe", "history": 30, "n_startup_trials": 31},
+            {"name": "gp", "history": 0, "n_startup_trials": 0},
+            {"name": "tpe", "history": 100.0},
+            {"name": "tpe", "history": True},
+            {"name": "tpe", "history": "all"},
+        ],
+    )
+    def test_too_short_a_history_is_refused(self, sampler):
+        with pytest.raises(SpecError, match=r"\[sampler\] history = .*at least n_startup_trials"):
+            check_sampler(self.spec(**sampler))
+
+    @pytest.mark.parametrize("name", ["random", "qmc", "cmaes", "grid"])
+    def test_samplers_that_do_not_grow_with_the_study_have_none(self, name):
+        with pytest.raises(SpecError, match="unknown option 'history'"):
+            check_sampler(self.spec(name=name, history=100))
+
+    def test_another_history_is_another_study(self):
+        plain, bounded = self.spec(name="tpe"), self.spec(name="tpe", history=100)
+        assert plain.fingerprint("ecdsep") != bounded.fingerprint("ecdsep")
+        assert "history" not in plain.identity("ecdsep")["sampler"]
