@@ -15,8 +15,8 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._leases import claim_waiting, insert_leases
+from ecd_tune.store._inserts import Draft, detail_calls, insert_bare
+from ecd_tune.store._leases import claim_waiting, lease_calls
 from ecd_tune.store._queue import (
     fail_foreign,
     foreign_rows,
@@ -24,7 +24,8 @@ from ecd_tune.store._queue import (
     queued_values,
     store_foreign,
 )
-from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
+from ecd_tune.store._rows import StudyRef, lock_and_tally, lock_studies, take_tally
+from ecd_tune.store._statement import run_together
 from ecd_tune.store.samplers import is_blind, is_serial, make_sampler
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
@@ -121,7 +122,6 @@ class Asker:
             self._register(connection, request.worker)
             return claim_waiting(
                 connection,
-                self._database,
                 ref,
                 min(request.count, claimable),
                 request.worker,
@@ -149,10 +149,9 @@ class Asker:
 
     def _draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
         with self._database.write() as connection:
-            lock_studies(connection, [ref.id])
+            tally = lock_and_tally(connection, ref.id)
             view = self._view(ref)
             view.sync(connection)
-            tally = take_tally(connection, ref.id)
             room = tally.room(self._targets[ref.id][1])
             points = self._draw(view, request, min(count, room), "")
             return self._insert(connection, ref, request, points, tally.next_number)
@@ -172,8 +171,7 @@ class Asker:
         first = view.next_number
         points = self._draw(view, request, count, salt)
         with self._database.write() as connection:
-            lock_studies(connection, [ref.id])
-            tally = take_tally(connection, ref.id)
+            tally = lock_and_tally(connection, ref.id)
             if tally.next_number != first and not salt:
                 return None
             room = tally.room(self._targets[ref.id][1])
@@ -206,13 +204,16 @@ class Asker:
             for offset, point in enumerate(points)
         ]
         self._register(connection, worker)
-        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         _store_study_attrs(connection, ref.id, view.changed_study_attrs)
-        if first == view.next_number and not is_blind(request.spec):
+        ids = insert_bare(connection, ref.id, first, len(drafts), running=True)
+        leases = lease_calls(ref, ids, worker, self._lease_seconds, request.batch)
+        details = detail_calls(ref.id, list(zip(ids, drafts, strict=True)), worker.name)
+        answers = run_together(connection, [*leases, *details])
+        tokens = [token for ((token,),) in answers[: len(ids)]]
+        if is_blind(request.spec):
+            view.skip_to(first + len(ids))
+        elif first == view.next_number:
             view.adopt(ids)
-        tokens = insert_leases(
-            connection, self._database, ref, ids, worker, self._lease_seconds, request.batch
-        )
         return [
             Lease(
                 key=ref.key,

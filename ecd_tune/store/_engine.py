@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.store._clock import now
 from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
 from ecd_tune.store.url import parse_url, show_url
 
@@ -96,17 +97,14 @@ class Database:
     @property
     def now(self) -> sa.ColumnElement[float]:
         """The database's own clock, in seconds since 1970, as an expression."""
-        if self.is_sqlite:
-            days: sa.ColumnElement[float] = sa.func.julianday("now")
-            return (days - 2440587.5) * 86400.0
-        return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+        return now()
 
     def up_for(self, seconds: float) -> sa.ColumnElement[bool]:
         """Say whether the server has been up for some time, as an expression; SQLite always has."""
         if self.is_sqlite:
             return sa.true()
         started = sa.func.extract("epoch", sa.func.pg_postmaster_start_time())
-        return sa.cast(started, sa.Double) < self.now - seconds
+        return sa.cast(started, sa.Double) < now() - seconds
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

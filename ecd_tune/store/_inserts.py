@@ -15,9 +15,10 @@ from ecd_tune.records import Params
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import dump, utc_now
+from ecd_tune.store._statement import Call, Statement, insert_into, run_together
 from ecd_tune.store.retries import History, dump_counts
 
-__all__ = ["Draft", "insert_details", "insert_many", "insert_trials"]
+__all__ = ["Draft", "detail_calls", "insert_bare", "insert_details", "insert_many", "insert_trials"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def insert_trials(
     """
     if not drafts:
         return []
-    ids = _insert_bare(connection, study_id, first_number, len(drafts), running_on is not None)
+    ids = insert_bare(connection, study_id, first_number, len(drafts), running_on is not None)
     insert_details(connection, study_id, list(zip(ids, drafts, strict=True)), running_on)
     return ids
 
@@ -87,20 +88,36 @@ def insert_details(
         pairs: Trial id and what is to be stored for it.
         running_on: As in :func:`insert_trials`.
     """
-    runs = [_run_row(trial_id, study_id, draft, running_on) for trial_id, draft in pairs]
-    connection.execute(sa.insert(schema.runs), runs)
+    run_together(connection, detail_calls(study_id, pairs, running_on))
+
+
+def detail_calls(
+    study_id: int, pairs: Sequence[tuple[int, Draft]], running_on: str | None
+) -> list[Call]:
+    """Return the statements behind :func:`insert_details`, to be run with others.
+
+    Args:
+        study_id: Optuna's study id.
+        pairs: Trial id and what is to be stored for it.
+        running_on: As in :func:`insert_trials`.
+
+    Returns:
+        The calls.
+    """
     seeds = [{"trial_id": i, "key": "seed", "value_json": str(draft.seed)} for i, draft in pairs]
-    insert_many(connection, optuna_schema.trial_params, _param_rows(pairs))
-    insert_many(connection, optuna_schema.trial_user_attributes, seeds)
-    insert_many(
-        connection,
-        optuna_schema.trial_system_attributes,
-        [
-            {"trial_id": i, "key": key, "value_json": json.dumps(value)}
-            for i, draft in pairs
-            for key, value in draft.system_attrs.items()
-        ],
-    )
+    notes = [
+        {"trial_id": i, "key": key, "value_json": json.dumps(value)}
+        for i, draft in pairs
+        for key, value in draft.system_attrs.items()
+    ]
+    runs = [_run_row(trial_id, study_id, draft, running_on) for trial_id, draft in pairs]
+    calls = [
+        (_INSERT_RUN, runs),
+        (_INSERT_PARAM, _param_rows(pairs)),
+        (_INSERT_USER_ATTR, seeds),
+        (_INSERT_SYSTEM_ATTR, notes),
+    ]
+    return [(statement, rows) for statement, rows in calls if rows]
 
 
 def insert_many(
@@ -117,18 +134,28 @@ def insert_many(
         connection.execute(sa.insert(table), rows)
 
 
-def _insert_bare(
+def insert_bare(
     connection: sa.Connection, study_id: int, first: int, count: int, running: bool
 ) -> list[int]:
-    trials = optuna_schema.trials
+    """Insert consecutive trials of which Optuna's ``trials`` alone knows.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        study_id: Optuna's study id.
+        first: Number of the first.
+        count: How many.
+        running: Whether they run from now on, or wait.
+
+    Returns:
+        Their trial ids, in order.
+    """
     row = {
         "study_id": study_id,
         "state": OptunaState.RUNNING if running else OptunaState.WAITING,
         "datetime_start": utc_now() if running else None,
     }
-    rows = [{**row, "number": first + offset} for offset in range(count)]
-    statement = sa.insert(trials).returning(trials.c.trial_id, sort_by_parameter_order=True)
-    return list(connection.execute(statement, rows).scalars())
+    calls = [(_INSERT_TRIAL, {**row, "number": first + offset}) for offset in range(count)]
+    return [trial_id for ((trial_id,),) in run_together(connection, calls)]
 
 
 def _run_row(trial_id: int, study_id: int, draft: Draft, worker: str | None) -> dict[str, Any]:
@@ -159,3 +186,25 @@ def _param_rows(pairs: Iterable[tuple[int, Draft]]) -> list[dict[str, Any]]:
         for trial_id, draft in pairs
         for name, distribution in draft.distributions.items()
     ]
+
+
+def _build(table: sa.Table, *names: str) -> Statement:
+    return Statement(insert_into(table, *names))
+
+
+_TRIALS = optuna_schema.trials
+_INSERT_TRIAL = Statement(
+    insert_into(_TRIALS, "study_id", "number", "state", "datetime_start").returning(
+        _TRIALS.c.trial_id
+    )
+)
+_INSERT_RUN = _build(
+    schema.runs,
+    *("trial_id", "study_id", "label", "seed", "source", "attempt", "lost", "params"),
+    *("seconds", "device", "worker", "history"),
+)
+_INSERT_PARAM = _build(
+    optuna_schema.trial_params, "trial_id", "param_name", "param_value", "distribution_json"
+)
+_INSERT_USER_ATTR = _build(optuna_schema.trial_user_attributes, "trial_id", "key", "value_json")
+_INSERT_SYSTEM_ATTR = _build(optuna_schema.trial_system_attributes, "trial_id", "key", "value_json")

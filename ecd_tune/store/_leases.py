@@ -19,9 +19,11 @@ from ecd_tune.spec import Retries
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load, utc_now
+from ecd_tune.store._clock import now
 from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import Draft, insert_trials
 from ecd_tune.store._rows import StudyRef, add_event, lock_studies, take_tally
+from ecd_tune.store._statement import Call, Statement, insert_into, run_together
 from ecd_tune.store.retries import Cause, add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker, touch
 
@@ -30,8 +32,8 @@ __all__ = [
     "find_batch",
     "find_lost",
     "find_repeatable",
-    "insert_leases",
     "grant",
+    "lease_calls",
     "renew",
     "requeue",
 ]
@@ -39,7 +41,6 @@ __all__ = [
 
 def claim_waiting(
     connection: sa.Connection,
-    database: Database,
     ref: StudyRef,
     count: int,
     worker: Worker,
@@ -52,7 +53,6 @@ def claim_waiting(
 
     Args:
         connection: A write transaction; no lock of the study is needed.
-        database: For its clock.
         ref: The study.
         count: How many at the most.
         worker: Who gets them; its row is there.
@@ -80,12 +80,11 @@ def claim_waiting(
         .values(state=OptunaState.RUNNING, datetime_start=utc_now())
     )
     connection.execute(sa.update(runs).where(runs.c.trial_id.in_(taken)).values(worker=worker.name))
-    return grant(connection, database, ref, taken, worker, seconds, batch)
+    return grant(connection, ref, taken, worker, seconds, batch)
 
 
 def grant(
     connection: sa.Connection,
-    database: Database,
     ref: StudyRef,
     trial_ids: Sequence[int],
     worker: Worker,
@@ -96,7 +95,6 @@ def grant(
 
     Args:
         connection: A write transaction.
-        database: For its clock.
         ref: The study.
         trial_ids: The trials; RUNNING already, with their rows in ``ecd_runs``.
         worker: Who gets them.
@@ -106,24 +104,16 @@ def grant(
     Returns:
         One lease a trial, by number.
     """
-    insert_leases(connection, database, ref, trial_ids, worker, seconds, batch)
+    run_together(connection, lease_calls(ref, trial_ids, worker, seconds, batch))
     return _read_leases(connection, ref, schema.leases.c.trial_id.in_(trial_ids))
 
 
-def insert_leases(
-    connection: sa.Connection,
-    database: Database,
-    ref: StudyRef,
-    trial_ids: Sequence[int],
-    worker: Worker,
-    seconds: float,
-    batch: str,
-) -> list[int]:
-    """Write the leases of trials whose details the caller knows.
+def lease_calls(
+    ref: StudyRef, trial_ids: Sequence[int], worker: Worker, seconds: float, batch: str
+) -> list[Call]:
+    """Return the statements that write the leases of trials; each gives its token.
 
     Args:
-        connection: A write transaction.
-        database: For its clock.
         ref: The study.
         trial_ids: The trials.
         worker: Who gets them.
@@ -131,16 +121,10 @@ def insert_leases(
         batch: Names this ask or claim.
 
     Returns:
-        One token a trial, in their order.
+        One call a trial, in their order.
     """
-    leases = schema.leases
-    row = {"study_id": ref.id, "worker_id": worker.id, "batch": batch}
-    statement = sa.insert(leases).values(expires_at=database.now + seconds)
-    rows = [{**row, "trial_id": trial_id} for trial_id in trial_ids]
-    inserted = connection.execute(
-        statement.returning(leases.c.token, sort_by_parameter_order=True), rows
-    )
-    return list(inserted.scalars())
+    row = {"study_id": ref.id, "worker_id": worker.id, "batch": batch, "seconds": seconds}
+    return [(_INSERT_LEASE, {**row, "trial_id": trial_id}) for trial_id in trial_ids]
 
 
 def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lease]:
@@ -203,7 +187,7 @@ def renew(
     """
     table = schema.leases
     mine = table.c.token.in_([lease.token for lease in leases])
-    connection.execute(sa.update(table).where(mine).values(expires_at=database.now + seconds))
+    connection.execute(sa.update(table).where(mine).values(expires_at=now() + seconds))
     rows = connection.execute(sa.select(table.c.token, table.c.worker_id).where(mine)).all()
     for worker_id in {row.worker_id for row in rows}:
         touch(connection, database, worker_id)
@@ -235,7 +219,7 @@ def find_lost(
     leases, workers = schema.leases, schema.workers
     expired: sa.ColumnElement[bool] = sa.false()
     if database.patience.quiet_for(seconds):
-        expired = (leases.c.expires_at < database.now) & database.up_for(seconds)
+        expired = (leases.c.expires_at < now()) & database.up_for(seconds)
     statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
         workers, workers.c.id == leases.c.worker_id
     )
@@ -311,7 +295,7 @@ def requeue(
         for row in own:
             add_event(
                 connection,
-                database.now,
+                now(),
                 study_id=study_id,
                 trial_id=row.trial_id,
                 kind=kind if row.token in copies else "given_up",
@@ -411,3 +395,12 @@ def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
         history=add_cause(load_counts(row.history), cause),
         system_attrs={**system_attrs, "failed_trial": original, "retry_history": history},
     )
+
+
+_INSERT_LEASE = Statement(
+    insert_into(
+        schema.leases,
+        *("trial_id", "study_id", "worker_id", "batch"),
+        expires_at=now() + sa.bindparam("seconds", type_=sa.Double),
+    ).returning(schema.leases.c.token)
+)

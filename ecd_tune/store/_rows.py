@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Direction, StudyKey
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._statement import Call, Statement, run_together
 
-__all__ = ["StudyRef", "Tally", "add_event", "lock_studies", "take_tally"]
+__all__ = ["StudyRef", "Tally", "add_event", "lock_and_tally", "lock_studies", "take_tally"]
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,22 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
         connection: A write transaction (which on SQLite has locked the whole file already).
         study_ids: Optuna's study ids.
     """
-    if connection.dialect.name == "sqlite":
-        return
-    table = optuna_schema.studies
-    statement = sa.select(table.c.study_id).where(table.c.study_id.in_(sorted(set(study_ids))))
-    # Not against key shares: a row that merely refers to the study is no decision about it.
-    locked = statement.order_by(table.c.study_id).with_for_update(key_share=True)
-    connection.execute(locked).all()
+    run_together(connection, _locks(connection, study_ids))
+
+
+def lock_and_tally(connection: sa.Connection, study_id: int) -> Tally:
+    """Lock one study until the transaction ends, and count its trials.
+
+    Args:
+        connection: A write transaction.
+        study_id: Optuna's study id.
+
+    Returns:
+        The counts once the lock was held.
+    """
+    # Two statements: on PostgreSQL one that waits for a lock still counts as of before.
+    calls = [*_locks(connection, [study_id]), (_TALLY, {"study": study_id})]
+    return _to_tally(run_together(connection, calls)[-1])
 
 
 def take_tally(connection: sa.Connection, study_id: int) -> Tally:
@@ -86,8 +96,17 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     Returns:
         The counts at this moment.
     """
-    row = connection.execute(_TALLY, {"study": study_id}).one()
-    last_number, waiting, running, lost, leased = row
+    return _to_tally(_TALLY.run(connection, study=study_id))
+
+
+def _locks(connection: sa.Connection, study_ids: Iterable[int]) -> list[Call]:
+    if connection.dialect.name == "sqlite":
+        return []
+    return [(_LOCK, {"study": study_id}) for study_id in sorted(set(study_ids))]
+
+
+def _to_tally(rows: Sequence[tuple[Any, ...]]) -> Tally:
+    ((last_number, waiting, running, lost, leased),) = rows
     next_number = 0 if last_number is None else last_number + 1
     return Tally(
         finished=next_number - waiting - running - lost,
@@ -101,8 +120,15 @@ def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
     return sa.select(sa.func.count()).where(*conditions).scalar_subquery()
 
 
+def _build_lock() -> sa.Select[Any]:
+    table, study = optuna_schema.studies, sa.bindparam("study", type_=sa.Integer)
+    # Not against key shares: a row that merely refers to the study is no decision about it.
+    return (
+        sa.select(table.c.study_id).where(table.c.study_id == study).with_for_update(key_share=True)
+    )
+
+
 def _build_tally() -> sa.Select[Any]:
-    # Once, since it is needed twice a trial and takes longer to build than to run.
     trials, runs, leases = optuna_schema.trials, schema.runs, schema.leases
     study = sa.bindparam("study", type_=sa.Integer)
     last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == study)
@@ -115,7 +141,8 @@ def _build_tally() -> sa.Select[Any]:
     )
 
 
-_TALLY = _build_tally()
+_LOCK = Statement(_build_lock())
+_TALLY = Statement(_build_tally())
 
 
 def add_event(

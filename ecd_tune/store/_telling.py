@@ -13,11 +13,11 @@ from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import insert_many
 from ecd_tune.store._leases import find_repeatable, requeue
 from ecd_tune.store._rows import add_event, lock_studies
-from ecd_tune.store.reports import CurvePoint, insert_points
-from ecd_tune.store.retries import cause_of
+from ecd_tune.store._statement import Call, Statement, insert_into, run_together
+from ecd_tune.store.reports import CurvePoint, point_calls
+from ecd_tune.store.retries import Cause, cause_of
 
 __all__ = ["tell"]
 
@@ -51,19 +51,19 @@ def tell(
     Returns:
         For each result whether it was taken; False where the lease is outdated.
     """
-    standing = _find_standing(connection, results)
+    causes = {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
+    standing = _take_leases(connection, results, causes)
     taken = [result for result in results if result[0].token in standing]
     done = _find_told(connection, results) - standing if again else set()
-    _store_runs(connection, taken)
-    insert_points(connection, [point for point in points if point.token in standing])
-    repeated = _try_again(connection, database, taken)
-    final = [result for result in taken if result[0].token not in repeated]
-    _finish_trials(connection, final)
-    _store_values(connection, final)
-    _store_reasons(connection, final)
-    leases = schema.leases
-    tokens = [lease.token for lease, _ in final]
-    connection.execute(sa.delete(leases).where(leases.c.token.in_(tokens)))
+    calls = _run_calls(taken)
+    calls += point_calls([point for point in points if point.token in standing])
+    final = taken
+    if causes:
+        run_together(connection, calls)
+        repeated = _try_again(connection, database, taken, causes)
+        final = [result for result in taken if result[0].token not in repeated]
+        calls = []
+    run_together(connection, [*calls, *_final_calls(final, causes)])
     known = standing | done
     for lease, outcome in results:
         if lease.token not in known:
@@ -71,22 +71,27 @@ def tell(
     return [lease.token in known for lease, _ in results]
 
 
-def _find_standing(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
-    leases, trials = schema.leases, optuna_schema.trials
-    tokens = {lease.token: lease.trial_id for lease, _ in results}
-    mine = leases.c.token.in_(list(tokens))
-    if any(outcome.status is Status.FAILED for _, outcome in results):
+def _take_leases(
+    connection: sa.Connection, results: Sequence[Result], causes: Mapping[int, Cause]
+) -> set[int]:
+    """End the leases of results that are final; hold those of trials that may be tried again.
+
+    Returns:
+        The tokens of those that still stood.
+    """
+    if causes:
         # A copy may have to be queued, which takes the study's lock; always before the leases'.
+        leases = schema.leases
+        mine = leases.c.token.in_(list(causes))
         studies = sa.select(leases.c.study_id).where(mine)
         lock_studies(connection, connection.execute(studies).scalars())
-    rows = connection.execute(
-        sa.select(leases.c.token, leases.c.trial_id)
-        .join(trials, trials.c.trial_id == leases.c.trial_id)
-        .where(mine, trials.c.state == OptunaState.RUNNING)
-        .order_by(leases.c.token)
-        .with_for_update(of=leases)
-    )
-    return {row.token for row in rows if tokens[row.token] == row.trial_id}
+    # In an order that cannot deadlock.
+    ordered = sorted((lease.token, lease.trial_id) for lease, _ in results)
+    calls: list[Call] = [
+        (_HOLD_LEASE if token in causes else _END_LEASE, {"token": token, "trial_id": trial_id})
+        for token, trial_id in ordered
+    ]
+    return {row[0] for rows in run_together(connection, calls) for row in rows}
 
 
 def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
@@ -100,72 +105,63 @@ def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]
 
 
 def _try_again(
-    connection: sa.Connection, database: Database, results: Sequence[Result]
+    connection: sa.Connection,
+    database: Database,
+    results: Sequence[Result],
+    causes: Mapping[int, Cause],
 ) -> set[int]:
     """Queue those failed trials again that the study allows another attempt.
 
     Returns:
         Their tokens.
     """
-    causes = {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
-    if not causes:
-        return set()
     reasons = {lease.token: outcome.reason or "failed" for lease, outcome in results}
-    allowed = find_repeatable(connection, causes)
+    allowed = find_repeatable(connection, {t: causes[t] for t in reasons if t in causes})
     for cause in sorted(set(allowed.values())):
         chosen = {token: reasons[token] for token, c in allowed.items() if c is cause}
         requeue(connection, database, chosen, "retried", cause)
     return set(allowed)
 
 
-def _finish_trials(connection: sa.Connection, results: Sequence[Result]) -> None:
-    trials, now = optuna_schema.trials, utc_now()
-    for state in set(_STATES.values()):
-        ids = [lease.trial_id for lease, outcome in results if _STATES[outcome.status] is state]
-        if ids:
-            connection.execute(
-                sa.update(trials)
-                .where(trials.c.trial_id.in_(ids))
-                .values(state=state, datetime_complete=now)
-            )
-
-
-def _store_runs(connection: sa.Connection, results: Sequence[Result]) -> None:
-    if not results:
-        return
-    names = (
-        "reason",
-        "metrics",
-        "curve",
-        "seconds",
-        "device",
-        "energy_kwh",
-        "energy_source",
-        "carbon_kg",
-    )
-    statement = (
-        sa.update(schema.runs)
-        .where(schema.runs.c.trial_id == sa.bindparam("of_trial"))
-        .values({name: sa.bindparam(f"new_{name}") for name in names})
-    )
+def _run_calls(results: Sequence[Result]) -> list[Call]:
     rows = [
         {
             "of_trial": lease.trial_id,
-            "new_reason": outcome.reason,
-            "new_metrics": dump(outcome.metrics),
-            "new_curve": dump([outcome.curve.steps, outcome.curve.values]),
-            "new_seconds": outcome.cost.seconds,
-            "new_device": outcome.cost.device,
-            "new_energy_kwh": outcome.cost.energy_kwh,
-            "new_energy_source": outcome.cost.energy_source or None,
-            "new_carbon_kg": outcome.cost.carbon_kg,
+            "reason": outcome.reason,
+            "metrics": dump(outcome.metrics),
+            "curve": dump([outcome.curve.steps, outcome.curve.values]),
+            "seconds": outcome.cost.seconds,
+            "device": outcome.cost.device,
+            "energy_kwh": outcome.cost.energy_kwh,
+            "energy_source": outcome.cost.energy_source or None,
+            "carbon_kg": outcome.cost.carbon_kg,
         }
         for lease, outcome in results
     ]
-    connection.execute(statement, rows)
+    return [(_UPDATE_RUN, rows)] if rows else []
 
 
-def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _final_calls(results: Sequence[Result], causes: Mapping[int, Cause]) -> list[Call]:
+    now = utc_now()
+    trials = [
+        {
+            "of_trial": lease.trial_id,
+            "state": _STATES[outcome.status],
+            "datetime_complete": now,
+        }
+        for lease, outcome in results
+    ]
+    held = [
+        {"token": lease.token, "trial_id": lease.trial_id}
+        for lease, _ in results
+        if lease.token in causes
+    ]
+    calls: list[Call] = [(_UPDATE_TRIAL, trials), (_END_HELD, held)]
+    calls += [*_value_calls(results), *_reason_calls(results)]
+    return [(statement, rows) for statement, rows in calls if rows]
+
+
+def _value_calls(results: Sequence[Result]) -> list[Call]:
     # As Optuna's own tell: a pruned trial's value is also its last intermediate value, which is
     # where samplers look for it.
     values: list[dict[str, Any]] = []
@@ -180,12 +176,10 @@ def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
         if state is OptunaState.PRUNED:
             last = outcome.curve.steps[-1] if outcome.curve.steps else 0
             reported.append(CurvePoint(lease.trial_id, lease.token, last, outcome.value))
-    insert_many(connection, optuna_schema.trial_values, values)
-    insert_points(connection, reported)
+    return [(_INSERT_VALUE, values), *point_calls(reported)]
 
 
-def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None:
-    table = optuna_schema.trial_user_attributes
+def _reason_calls(results: Sequence[Result]) -> list[Call]:
     rows = [
         {
             "trial_id": lease.trial_id,
@@ -195,12 +189,8 @@ def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None
         for lease, outcome in results
         if outcome.reason is not None
     ]
-    if rows:
-        ids = [row["trial_id"] for row in rows]
-        connection.execute(
-            sa.delete(table).where(table.c.trial_id.in_(ids), table.c.key == "reason")
-        )
-    insert_many(connection, table, rows)
+    given = [{"of_trial": row["trial_id"]} for row in rows]
+    return [(_DELETE_REASON, given), (_INSERT_ATTR, rows)]
 
 
 def _refuse(connection: sa.Connection, database: Database, lease: Lease, outcome: Outcome) -> None:
@@ -227,3 +217,57 @@ def _refuse(connection: sa.Connection, database: Database, lease: Lease, outcome
         status=outcome.status.value,
         value=outcome.value,
     )
+
+
+def _build_lease_condition() -> tuple[sa.ColumnElement[bool], ...]:
+    leases, trials = schema.leases, optuna_schema.trials
+    running = sa.exists().where(
+        trials.c.trial_id == leases.c.trial_id, trials.c.state == OptunaState.RUNNING
+    )
+    return (
+        leases.c.token == sa.bindparam("token", type_=sa.Integer),
+        leases.c.trial_id == sa.bindparam("trial_id", type_=sa.Integer),
+        running,
+    )
+
+
+def _build_update(table: sa.Table, *names: str) -> sa.Update:
+    values = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
+    return (
+        sa.update(table)
+        .where(table.c.trial_id == sa.bindparam("of_trial", type_=sa.Integer))
+        .values(values)
+    )
+
+
+_LEASES, _ATTRS = schema.leases, optuna_schema.trial_user_attributes
+_HOLD_LEASE = Statement(
+    sa.select(_LEASES.c.token).where(*_build_lease_condition()).with_for_update(of=_LEASES)
+)
+_END_LEASE = Statement(
+    sa.delete(_LEASES).where(*_build_lease_condition()).returning(_LEASES.c.token)
+)
+_END_HELD = Statement(sa.delete(_LEASES).where(*_build_lease_condition()[:2]))
+_UPDATE_RUN = Statement(
+    _build_update(
+        schema.runs,
+        "reason",
+        "metrics",
+        "curve",
+        "seconds",
+        "device",
+        "energy_kwh",
+        "energy_source",
+        "carbon_kg",
+    )
+)
+_UPDATE_TRIAL = Statement(_build_update(optuna_schema.trials, "state", "datetime_complete"))
+_INSERT_VALUE = Statement(
+    insert_into(optuna_schema.trial_values, "trial_id", "objective", "value", "value_type")
+)
+_DELETE_REASON = Statement(
+    sa.delete(_ATTRS).where(
+        _ATTRS.c.trial_id == sa.bindparam("of_trial", type_=sa.Integer), _ATTRS.c.key == "reason"
+    )
+)
+_INSERT_ATTR = Statement(insert_into(_ATTRS, "trial_id", "key", "value_json"))

@@ -22,9 +22,9 @@ from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._inserts import insert_many
+from ecd_tune.store._statement import Call, Statement, insert_into, run_together
 
-__all__ = ["CurvePoint", "ReportBuffer", "insert_points", "write_points"]
+__all__ = ["CurvePoint", "ReportBuffer", "point_calls", "write_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -179,26 +179,25 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     )
     standing = {(row.token, row.trial_id) for row in rows}
     kept = [point for point in points if (point.token, point.trial_id) in standing]
-    insert_points(connection, kept)
+    run_together(connection, point_calls(kept))
     return len(points) - len(kept)
 
 
-def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> None:
-    """Store points whatever their leases; a later one of the same trial and step replaces it.
+def point_calls(points: Sequence[CurvePoint]) -> list[Call]:
+    """Return the statements that store points whatever their leases.
+
+    A later point of the same trial and step replaces an earlier one.
 
     Args:
-        connection: A write transaction that holds the leases.
         points: The points, oldest first.
+
+    Returns:
+        The calls, for a write transaction that holds the leases.
     """
-    table = optuna_schema.intermediate_values
     latest = {(point.trial_id, point.step): point.value for point in points}
     if not latest:
-        return
-    same = (table.c.trial_id == sa.bindparam("of_trial")) & (table.c.step == sa.bindparam("at"))
-    connection.execute(
-        sa.delete(table).where(same),
-        [{"of_trial": trial_id, "at": step} for trial_id, step in latest],
-    )
+        return []
+    outdated = [{"of_trial": trial_id, "at": step} for trial_id, step in latest]
     rows = []
     for (trial_id, step), value in latest.items():
         stored, kind = optuna_schema.from_intermediate(value)
@@ -210,4 +209,16 @@ def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> No
                 "intermediate_value_type": kind,
             }
         )
-    insert_many(connection, table, rows)
+    return [(_DELETE_POINT, outdated), (_INSERT_POINT, rows)]
+
+
+_TABLE = optuna_schema.intermediate_values
+_DELETE_POINT = Statement(
+    sa.delete(_TABLE).where(
+        _TABLE.c.trial_id == sa.bindparam("of_trial", type_=sa.Integer),
+        _TABLE.c.step == sa.bindparam("at", type_=sa.Integer),
+    )
+)
+_INSERT_POINT = Statement(
+    insert_into(_TABLE, "trial_id", "step", "intermediate_value", "intermediate_value_type")
+)

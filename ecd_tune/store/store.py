@@ -27,6 +27,7 @@ from ecd_tune.store._studies import (
     find_study,
     known_ids,
     list_studies,
+    look_up,
     to_ref,
 )
 from ecd_tune.store._telling import tell
@@ -265,9 +266,7 @@ class Store:
                 lock_studies(connection, [ref.id])
                 take_foreign(connection, ref)
             register(connection, self._database, worker)
-            return _leases.claim_waiting(
-                connection, self._database, ref, count, worker, self.lease_seconds, batch
-            )
+            return _leases.claim_waiting(connection, ref, count, worker, self.lease_seconds, batch)
 
     def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
         with self._database.write() as connection:
@@ -426,11 +425,13 @@ class Store:
     def _checked_ref(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
         # Read every time: a study that was deleted and created again has another id.
         key = spec.key(optimizer)
-        row = find_study(connection, key)
-        if self._checked.get(key) != (spec, row.fingerprint):
+        found = look_up(connection, key)
+        if found is None or self._checked.get(key) != (spec, found[1]):
+            row = find_study(connection, key)
             check_fingerprint(spec, key, row.fingerprint, row.identity)
             self._checked[key] = (spec, row.fingerprint)
-        return to_ref(row)
+            return to_ref(row)
+        return found[0]
 
 
 def _find(connection: sa.Connection, key: StudyKey) -> StudyRef:

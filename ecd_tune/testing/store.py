@@ -350,7 +350,7 @@ class StoreContract:
         """A misspelt option is found when the study is created."""
         spec = make_spec(sampler="tpe")
         wrong = StudySpec.model_validate(
-            {**spec.model_dump(exclude={"optimizers", "sampler"})}
+            {**spec.model_dump(exclude={"optimizers", "sampler"}, exclude_unset=True)}
             | {"sampler": {"name": "tpe", "n_startup": 3}}
             | {"optimizers": {_OPTIMIZER: {"space": _RANGES}}}
         )
