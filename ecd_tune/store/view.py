@@ -193,9 +193,8 @@ class View:
     def _recall(self, history: int) -> list[FrozenTrial]:
         trials = self._storage.trials
         valued = (trial for trial in reversed(trials) if trial.state in _VALUED)
-        running = [trials[number] for number in self._open.values()]
-        running += trials[len(self._ids) :]  # drawn just now
-        shown = (*islice(valued, history), *self._best, *running)
+        unfinished = (trials[number] for number in self._open.values())
+        shown = (*islice(valued, history), *self._best, *unfinished)
         kept = {trial.number: trial for trial in shown}
         return [kept[number] for number in sorted(kept)]
 
