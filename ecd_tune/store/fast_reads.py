@@ -6,7 +6,7 @@ take seconds. Here the same tables are read in bulk with Core, one statement a t
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -21,6 +21,7 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
+from ecd_tune.store.url import strip_password
 
 __all__ = ["FastStorage", "StudySummary", "TrialCells", "open_fast_storage", "parse_distribution"]
 
@@ -89,6 +90,10 @@ class FastStorage(RDBStorage):
             skip_compatibility_check=True,
             skip_table_creation=True,
         )
+
+    def __reduce__(self) -> tuple[Callable[[str], FastStorage], tuple[str]]:
+        # Without the password: where the copy is opened, libpq looks for it (PGPASSWORD, pgpass).
+        return open_fast_storage, (strip_password(self._database.url),)
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ecd_tune.errors import StorageUrlError
 
-__all__ = ["DEFAULT_URL", "parse_url", "show_url"]
+__all__ = ["DEFAULT_URL", "parse_url", "show_url", "strip_password"]
 
 DEFAULT_URL = "sqlite:///ecd_tune.db"
 
@@ -57,6 +57,20 @@ def show_url(url: URL) -> str:
     """Return the URL as text with the password replaced by ``***``."""
     hidden = {key: "***" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def strip_password(url: URL) -> str:
+    """Return the URL as text without any password: a URL that still can be opened.
+
+    Args:
+        url: The URL.
+
+    Returns:
+        The text; who opens it needs the password from elsewhere.
+    """
+    query = {key: value for key, value in url.query.items() if "password" not in key.lower()}
+    parts = (url.drivername, url.username, None, url.host, url.port, url.database, query)
+    return URL.create(*parts).render_as_string(hide_password=False)
 
 
 def _check(url: URL) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from ecd_tune.errors import StorageUrlError
 from ecd_tune.store import url as url_module
-from ecd_tune.store.url import parse_url, show_url
+from ecd_tune.store.url import parse_url, show_url, strip_password
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,9 @@ def test_passwords_are_hidden_wherever_they_stand():
     shown = show_url(url)
     assert "geheim" not in shown
     assert "sslmode=require" in shown
+
+
+def test_a_stripped_url_is_the_same_but_for_its_passwords():
+    text = "postgresql+psycopg://u:geheim@h:5433/d?sslmode=require&sslpassword=geheim"
+    assert strip_password(make_url(text)) == "postgresql+psycopg://u@h:5433/d?sslmode=require"
+    assert strip_password(make_url("sqlite:///a.db")) == "sqlite:///a.db"
