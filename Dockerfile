@@ -4,15 +4,19 @@ FROM python:3.11.13-slim-bookworm
 ARG UID=1000
 # https://pypi.org/simple has the wheels with CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# JPEG and BERT; `energy` where a GPU's power may be measured.
+ARG EXTRAS=postgres,images,glue
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --create-home --uid "${UID}" ecd
+# A volume that is mounted on an empty place takes over its owner.
+RUN useradd --create-home --uid "${UID}" ecd \
+    && install --directory --owner ecd --mode 700 /var/lib/ecd_tune
 WORKDIR /opt/ecd_tune
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ecd_tune ecd_tune
 COPY studies studies
 RUN pip install --no-cache-dir --constraint constraints.txt \
-        --extra-index-url "${TORCH_INDEX}" '.[postgres]'
+        --extra-index-url "${TORCH_INDEX}" ".[${EXTRAS}]"
 COPY --chmod=755 storage/entrypoint.sh /usr/local/bin/entrypoint.sh
 
 USER ecd

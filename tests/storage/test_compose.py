@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,30 @@ def test_the_data_outlives_the_container_and_files_mounted_are_there(compose, se
         source, _, mode = volume.split(":")
         assert (ROOT / source).exists()
         assert mode == "ro"
+
+
+def test_workers_share_their_checkpoints_and_read_the_data(raw, services):
+    given = {**GIVEN, "ECD_TUNE_DATA": "/srv/data"}
+    for name in ("worker", "worker-gpu"):
+        service = fill(raw, given)["services"][name]
+        mounted = {v.split(":")[1]: v for v in service["volumes"]}
+        environment = service["environment"]
+        assert mounted["/data"] == "/srv/data:/data:ro"
+        assert environment["ECD_TUNE_DATA"] == "/data"
+        for variable in ("ECD_TUNE_CHECKPOINTS", "ECD_TUNE_CACHE"):
+            place = Path(environment[variable]).parent
+            assert mounted[str(place)] == f"work:{place}"
+            assert f"--mode 700 {place}\n" in (ROOT / "Dockerfile").read_text()
+        named = {v.split(":")[0] for v in services[name]["volumes"]}
+        assert named <= raw["volumes"].keys()
+
+
+def test_the_image_has_extras_that_there_are(services):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (given,) = re.findall(r"^ARG EXTRAS=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(given.split(",")) <= extras["optional-dependencies"].keys()
+    for name in ("upgrade", "worker", "worker-gpu", "dashboard"):
+        assert services[name]["build"]["args"]["EXTRAS"] == given
 
 
 def test_images_are_pinned_and_run_as_somebody(services):
