@@ -1,0 +1,53 @@
+"""Creating studies: once, by fingerprint, found by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
+from ecd_tune.records import Stage, StudyKey
+from ecd_tune.store import Store
+from ecd_tune.testing.store.fixtures import StoreFixtures
+from ecd_tune.testing.store.study import OPTIMIZER, make_spec
+
+__all__ = ["CreatingContract"]
+
+
+class CreatingContract(StoreFixtures):
+    """Creating studies: once, by fingerprint, found by name."""
+
+    def test_create_twice_is_create_once(self, store: Store) -> None:
+        """A second worker's create changes nothing."""
+        spec = make_spec()
+        store.create(spec)
+        store.create(spec)
+        assert store.studies() == ["contract"]
+        assert [p.key.stage for p in store.progress("contract")] == [Stage.SEARCH, Stage.CONFIRM]
+        assert store.identity(spec.key(OPTIMIZER)) == spec.identity(OPTIMIZER)
+
+    def test_another_study_file_is_refused_with_the_difference(self, store: Store) -> None:
+        """Both create and ask compare fingerprints; the message says what differs."""
+        store.create(make_spec())
+        other = make_spec(budget={"trials": 6, "steps": 11}, seed=3)
+        for call in (lambda: store.create(other), lambda: self.ask(store, other, 1)):
+            with pytest.raises(FingerprintMismatchError) as caught:
+                call()
+            assert "budget.steps: 10 -> 11" in str(caught.value)
+            assert "seed: 0 -> 3" in str(caught.value)
+        assert not store.trials(make_spec().key(OPTIMIZER))
+
+    def test_a_longer_budget_is_the_same_study(self, store: Store) -> None:
+        """More trials go on where fewer ended."""
+        store.create(make_spec(trials=2))
+        assert len(self.ask(store, make_spec(trials=2), 10)) == 2
+        longer = make_spec(trials=5)
+        store.create(longer)
+        assert [lease.number for lease in self.ask(store, longer, 10)] == [2, 3, 4]
+        assert self.search(store, longer).target == 5
+
+    def test_unknown_study_lists_the_known_ones(self, store: Store) -> None:
+        """A wrong name is answered with the right ones."""
+        store.create(make_spec())
+        with pytest.raises(StudyNotFoundError, match=r"contract/ecdsep"):
+            store.trials(StudyKey("contrakt", OPTIMIZER))
+        assert store.progress("contrakt") == []

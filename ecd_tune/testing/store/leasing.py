@@ -1,0 +1,93 @@
+"""Leases: given back, expired, fenced, reaped once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from ecd_tune.records import TrialState
+from ecd_tune.store import Store
+from ecd_tune.testing.store.fixtures import StoreFixtures
+from ecd_tune.testing.store.processes import (
+    at_once,
+)
+from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec
+
+__all__ = ["LeasingContract"]
+
+
+class LeasingContract(StoreFixtures):
+    """Leases: given back, expired, fenced, reaped once."""
+
+    def test_released_trials_run_again_with_their_seed(self, store: Store) -> None:
+        """The interrupted attempt is history, and does not count."""
+        spec = make_spec(trials=3)
+        store.create(spec)
+        leases = self.ask(store, spec, 2)
+        assert store.release(leases[:1]) == 1
+        assert store.release(leases[:1]) == 0
+        (again, fresh) = (self.ask(store, spec, 1), self.ask(store, spec, 5))
+        assert again[0].request == leases[0].request
+        assert (again[0].attempt, again[0].number) == (2, 2)
+        assert [lease.number for lease in fresh] == [3]
+        store.tell(complete([leases[1], *again, *fresh]))
+        records = store.trials(spec.key(OPTIMIZER))
+        assert [record.lost for record in records] == [True, False, False, False]
+        assert sum(record.counts for record in records) == 3
+        assert [event.kind for event in store.events("contract")] == ["released"]
+
+    def test_late_results_are_refused_and_noted(self, store: Store) -> None:
+        """The trial belongs to somebody else by then."""
+        spec = make_spec()
+        store.create(spec)
+        (late, timely) = self.ask(store, spec, 2)
+        store.release([late])
+        (second,) = self.ask(store, spec, 1)
+        assert store.tell(complete([late, timely])) == [False, True]
+        assert store.tell(complete([timely])) == [False]
+        assert store.tell(complete([second])) == [True]
+        record = store.trials(spec.key(OPTIMIZER))[late.number]
+        assert (record.state, record.value) == (TrialState.FAIL, None)
+        kinds = Counter(event.kind for event in store.events("contract"))
+        assert kinds == {"released": 1, "fenced": 2}
+
+    def test_tokens_only_grow(self, store: Store) -> None:
+        """Also after the newest lease is gone."""
+        spec = make_spec()
+        store.create(spec)
+        tokens = []
+        for _ in range(3):
+            (lease,) = self.ask(store, spec, 1)
+            tokens.append(lease.token)
+            store.tell(complete([lease]))
+        assert tokens == sorted(set(tokens))
+
+    def test_expired_leases_are_reaped_and_renewed_ones_stay(self, url: str) -> None:
+        """By the database's clock; the copy keeps parameters, seed and source."""
+        spec = make_spec()
+        with Store.open(url, lease_seconds=0.6) as store:
+            store.create(spec)
+            kept, expired = self.ask(store, spec, 2)
+            deadline = time.monotonic() + 0.9
+            while time.monotonic() < deadline:
+                assert store.renew([kept]) == [True]
+                time.sleep(0.1)
+            assert store.reap([spec.key(OPTIMIZER)]) == 1
+            assert store.reap() == 0
+            assert store.renew([kept, expired]) == [True, False]
+            (again,) = self.ask(store, spec, 1)
+            assert again.request == expired.request
+            assert again.attempt == 2
+
+    def test_racing_reapers_queue_each_trial_once(self, url: str) -> None:
+        """Four reapers at the same moment, over and over."""
+        spec = make_spec(trials=40, retries={"lost": 5})
+        with Store.open(url, lease_seconds=0.01) as store:
+            store.create(spec)
+            for _ in range(5):
+                count = len(self.ask(store, spec, 8))
+                time.sleep(0.05)
+                assert sum(at_once(4, store.reap)) == count
+            records = store.trials(spec.key(OPTIMIZER))
+            assert sum(record.state is TrialState.WAITING for record in records) == 8
+            assert sum(record.lost for record in records) == 40

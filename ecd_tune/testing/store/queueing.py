@@ -1,0 +1,69 @@
+"""The queue: labels once for ever, and trials that plain Optuna queued."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ecd_tune.records import Outcome, Stage, Status, TrialState
+from ecd_tune.store import QueueItem, Store, Worker
+from ecd_tune.testing.store.fixtures import StoreFixtures
+from ecd_tune.testing.store.study import OPTIMIZER, RANGES, complete, make_spec, plain_optuna, work
+
+__all__ = ["QueueingContract"]
+
+
+class QueueingContract(StoreFixtures):
+    """The queue: labels once for ever, and trials that plain Optuna queued."""
+
+    def test_a_label_is_queued_once_for_ever(self, store: Store, worker: Worker) -> None:
+        """Queued twice, also after it ran, it runs once; its values may lie anywhere."""
+        spec = make_spec()
+        store.create(spec)
+        key = spec.key(OPTIMIZER, Stage.CONFIRM)
+        params = {"lr": 40.0, "eta": 2, "conserve_energy": True}
+        items = [
+            QueueItem(f"best:{run}", params, spec.confirm_seed(run), "best") for run in range(3)
+        ]
+        assert store.queue(key, items) == 3
+        assert store.queue(key, [*items, *items]) == 0
+        leases = store.claim(key, count=2, worker=worker)
+        assert [lease.request.seed for lease in leases] == [500_000, 500_001]
+        assert leases[0].request.params == params
+        assert leases[0].request.stage is Stage.CONFIRM
+        assert leases[0].source == "best"
+        assert store.tell([(leases[0], Outcome(Status.COMPLETE, 1.0))]) == [True]
+        assert store.queue(key, items) == 0
+        assert len(store.claim(key, count=5, worker=worker)) == 1
+        assert store.claim(key, count=5, worker=worker) == []
+
+    def test_trials_enqueued_through_plain_optuna_are_run(self, store: Store, url: str) -> None:
+        """What they leave open is drawn; what cannot be run fails with its reason."""
+        spec = make_spec("tpe", trials=4, space={**RANGES, "nu": [0.1, 0.2]})
+        store.create(spec)
+        with plain_optuna(url) as study:
+            study.enqueue_trial({"lr": 0.25}, user_attrs={"seed": 1, "note": "mine"})
+            study.enqueue_trial({"nu": 0.3})
+        leases = self.ask(store, spec, 10)
+        assert leases[0].request.params["lr"] == 0.25
+        spec.optimizers[OPTIMIZER].space.check(leases[0].request.params)
+        store.tell(complete(leases))
+        while leases := self.ask(store, spec, 10):
+            store.tell(complete(leases))
+        records = store.trials(spec.key(OPTIMIZER))
+        assert Counter(r.state for r in records) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
+        assert "0.3" in str(records[1].reason)
+
+    def test_trials_of_plain_optuna_are_read(self, store: Store, url: str) -> None:
+        """They have no run of ours: records with defaults, and samplers see them."""
+        spec = make_spec("tpe", trials=14)
+        store.create(spec)
+        with plain_optuna(url) as study:
+            trial = study.ask()
+            spec.optimizers[OPTIMIZER].space.suggest(trial)  # type: ignore[arg-type]
+            study.tell(trial, 0.5)
+        work(url, spec, 4)
+        records = store.trials(spec.key(OPTIMIZER))
+        assert len(records) == 14
+        assert records[0].value == 0.5
+        assert records[0].seed is None
+        assert set(records[0].params) == {"lr", "eta"}

@@ -1,0 +1,76 @@
+"""Trying again, by cause, and giving up."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from ecd_tune.records import Outcome, Status, TrialState
+from ecd_tune.store import Store
+from ecd_tune.testing.store.fixtures import StoreFixtures
+from ecd_tune.testing.store.study import OPTIMIZER, make_spec, plain_optuna
+
+__all__ = ["RetryingContract"]
+
+
+class RetryingContract(StoreFixtures):
+    """Trying again, by cause, and giving up."""
+
+    def test_a_trial_that_is_lost_too_often_is_given_up(self, url: str) -> None:
+        """Its last attempt counts against the budget; those before it are history."""
+        spec = make_spec(trials=2, retries={"lost": 1})
+        key = spec.key(OPTIMIZER)
+        with Store.open(url, lease_seconds=0.01) as store:
+            store.create(spec)
+            for queued in (1, 0):
+                assert len(self.ask(store, spec, 1)) == 1
+                time.sleep(0.05)
+                assert store.reap([key]) == queued
+            assert len(self.ask(store, spec, 5)) == 1
+            records = store.trials(key)
+            assert [(r.state, r.attempt, r.lost) for r in records[:2]] == [
+                (TrialState.FAIL, 1, True),
+                (TrialState.FAIL, 2, False),
+            ]
+            assert "given up after attempt 2" in str(records[1].reason)
+            assert [event.kind for event in store.events("contract")] == ["lost", "given_up"]
+
+    def test_a_trial_given_back_on_purpose_is_never_given_up(self, store: Store) -> None:
+        """A signal is no fault of the trial."""
+        spec = make_spec(trials=1, retries={"lost": 0})
+        store.create(spec)
+        for attempt in range(1, 6):
+            (lease,) = self.ask(store, spec, 1)
+            assert lease.attempt == attempt
+            assert store.release([lease]) == 1
+
+    def test_each_cause_has_its_own_number_of_retries(self, store: Store) -> None:
+        """Two more attempts after a lack of memory, none after another exception."""
+        spec = make_spec(trials=2, retries={"out_of_memory": 2})
+        store.create(spec)
+        full, broken = self.ask(store, spec, 2)
+        memory = Outcome(Status.FAILED, reason="OutOfMemoryError: tried to allocate 9 GiB")
+        other = Outcome(Status.FAILED, reason="ValueError: no")
+        assert store.tell([(full, memory), (broken, other)]) == [True, True]
+        for attempt in (2, 3):
+            (again,) = self.ask(store, spec, 5)
+            assert again.request == full.request
+            assert again.attempt == attempt
+            assert store.tell([(again, memory)]) == [True]
+        assert self.ask(store, spec, 5) == []
+        progress = self.search(store, spec)
+        assert (progress.failed, progress.lost, progress.remaining) == (2, 2, 0)
+
+    def test_what_is_not_finite_is_never_the_best(self, store: Store, url: str) -> None:
+        """Not even when plain Optuna stored it as complete."""
+        spec = make_spec(trials=6)
+        store.create(spec)
+        with plain_optuna(url) as study:
+            for value in (-math.inf, math.inf):
+                trial = study.ask()
+                spec.optimizers[OPTIMIZER].space.suggest(trial)  # type: ignore[arg-type]
+                study.tell(trial, value)
+        (lease,) = self.ask(store, spec, 1)
+        store.tell([(lease, Outcome(Status.COMPLETE, 3.0))])
+        assert self.search(store, spec).best == 3.0
+        assert [r.value for r in store.trials(spec.key(OPTIMIZER))] == [None, None, 3.0]

@@ -1,0 +1,98 @@
+"""The small study of the contract, and the simplest ways to work on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+
+from ecd_tune.records import Lease, Outcome, Status
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Store, Worker
+
+__all__ = ["OPTIMIZER", "RANGES", "complete", "make_spec", "plain_optuna", "work"]
+
+RANGES: Mapping[str, Any] = {
+    "lr": {"low": 1e-4, "high": 1.0, "log": True},
+    "eta": {"low": 1.0, "high": 6.0},
+    "s": 1,
+}
+"""Its search space, as in a study file."""
+OPTIMIZER = "ecdsep"
+"""Key of the study's only optimizer."""
+
+
+def make_spec(
+    sampler: str = "random",
+    trials: int | None = 6,
+    space: Mapping[str, Any] = RANGES,
+    **changes: Any,
+) -> StudySpec:
+    """Return a small study of one optimizer.
+
+    Args:
+        sampler: Its name.
+        trials: The budget.
+        space: The search space, as in a study file.
+        **changes: Further tables of the study file.
+
+    Returns:
+        The study.
+    """
+    data = {
+        "name": "contract",
+        "task": {"name": "zakharov"},
+        "budget": {"trials": trials, "steps": 10},
+        "sampler": {"name": sampler},
+        "optimizers": {OPTIMIZER: {"space": space}},
+    }
+    return StudySpec.model_validate({**data, **changes})
+
+
+def complete(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
+    """Return a result for each lease: a smooth function of the parameters."""
+    return [(lease, Outcome(Status.COMPLETE, _value(lease.request.params))) for lease in leases]
+
+
+def work(url: str, spec: StudySpec, count: int) -> int:
+    """Ask and tell until nothing is handed out any more, as one worker process does.
+
+    Args:
+        url: The storage.
+        spec: A study that was created there.
+        count: Trials to ask for at once.
+
+    Returns:
+        How many trials this worker finished.
+    """
+    told, worker = 0, Worker.current()
+    with Store.open(url) as store:
+        while leases := store.ask(spec, OPTIMIZER, count=count, worker=worker):
+            told += sum(store.tell(complete(leases)))
+    return told
+
+
+@contextmanager
+def plain_optuna(url: str, name: str = "contract/ecdsep") -> Iterator[optuna.Study]:
+    """Open a study as plain Optuna does, without ecd_tune.
+
+    Args:
+        url: The storage.
+        name: Name of the study.
+
+    Yields:
+        Optuna's study.
+    """
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        yield optuna.load_study(study_name=name, storage=storage)
+    finally:
+        storage.scoped_session.remove()
+        storage.engine.dispose()
+
+
+def _value(params: Mapping[str, Any]) -> float:
+    return float((math.log10(params["lr"]) + 2.0) ** 2 + (params["eta"] - 3.0) ** 2)
