@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=[])
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--reports", type=Path, help="copy the reports to this folder")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.names or smoke_studies():
-        rows.append(measure(name))
+        rows.append(measure(name, arguments.reports))
         print(rows[-1], flush=True)
     if arguments.out:
         arguments.out.write_text(page(rows), encoding="utf-8")
@@ -54,7 +56,7 @@ def table(path: Path) -> dict[str, object]:
     return read_table(path)
 
 
-def measure(name: str) -> str:
+def measure(name: str, kept: Path | None = None) -> str:
     """Run one smoke form in an empty folder; return its row."""
     spec = load_study(find_study(name), smoke=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +68,8 @@ def measure(name: str) -> str:
         )
         seconds = time.perf_counter() - began
         check_report(Path(folder) / "reports" / spec.name / "report.md", result)
+        if kept is not None:
+            shutil.copytree(Path(folder) / "reports", kept, dirs_exist_ok=True)
     runs = sum(count_runs(spec, key) for key in spec.optimizers)
     real = load_study(find_study(name)).task.name
     stand_in = spec.task.name if spec.task.name != real else f"{real}, smaller"
@@ -99,8 +103,8 @@ def head() -> Iterator[str]:
     yield "# Smoke runs"
     yield ""
     yield (
-        "Made by `python benchmarks/smoke.py --out docs/results/smoke.md`: each study of the paper "
-        f"as `{COMMAND.format('NAME')}`, one after the other, with one worker and one thread. A "
+        "Made by `python benchmarks/smoke.py --out docs/results/smoke.md`: each shipped study that has "
+        f"one as `{COMMAND.format('NAME')}`, one after the other, with one worker and one thread. A "
         "smoke run shows that a study runs the whole way, and no more; its report says so, and "
         "what stands in for what."
     )
@@ -108,7 +112,8 @@ def head() -> Iterator[str]:
     yield (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, no GPU used; Python {platform.python_version()}, {versions}. "
-        "Image tasks decode their subset in the first run on a machine."
+        f"The load average of the last 15 minutes was {os.getloadavg()[2]:.1f} at the end: above 1, "
+        "other work shared the cores. Image tasks decode their subset in the first run on a machine."
     )
     yield ""
     yield "| study | task | trained here | runs | seconds | exit |"
