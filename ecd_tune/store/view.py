@@ -11,7 +11,7 @@ the best complete ones (:data:`ecd_tune.store._view_storage.BEST`), and those th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -30,6 +30,7 @@ from ecd_tune.records import Params, Scalar
 from ecd_tune.space import Space, Suggester
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._rows import StudyRef
+from ecd_tune.store._view_reading import fill_trials
 from ecd_tune.store._view_storage import BestTrials, ViewStorage, frozen_trial
 from ecd_tune.store.samplers import SeededSampler
 
@@ -118,7 +119,7 @@ class View:
             self._place(trial_id, trial)
             if state in _SHOWN:
                 shown[trial_id] = trial
-        self._fill(connection, shown, first)
+        fill_trials(connection, self._ref.id, shown, first)
         for trial in shown.values():
             if trial.state is OptunaState.COMPLETE:
                 self._best.add(trial)
@@ -230,72 +231,6 @@ class View:
         else:
             self._open[trial_id] = trial.number
 
-    def _fill(
-        self, connection: sa.Connection, shown: Mapping[int, FrozenTrial], first: int
-    ) -> None:
-        for condition in self._where(shown, first):
-            self._fill_values(connection, shown, condition)
-        bare = {trial_id: trial for trial_id, trial in shown.items() if not trial.params}
-        for condition in self._where(bare, first):
-            self._fill_params(connection, bare, condition)
-
-    def _where(
-        self, shown: Mapping[int, FrozenTrial], first: int
-    ) -> Iterator[sa.ColumnElement[bool]]:
-        trials = optuna_schema.trials
-        known = [trial_id for trial_id, trial in shown.items() if trial.number < first]
-        if known:
-            yield trials.c.trial_id.in_(known)
-        if len(known) < len(shown):
-            yield (trials.c.study_id == self._ref.id) & (trials.c.number >= first)
-
-    def _fill_params(
-        self,
-        connection: sa.Connection,
-        shown: Mapping[int, FrozenTrial],
-        condition: sa.ColumnElement[bool],
-    ) -> None:
-        columns: tuple[sa.Column[Any], ...]
-        table = optuna_schema.trial_params
-        columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
-        for trial, name, value, text in _select(
-            connection, shown, condition, table.c.param_id, columns
-        ):
-            distribution = optuna_schema.parse_distribution(text)
-            trial.params[name] = distribution.to_external_repr(value)
-            trial.distributions[name] = distribution
-        table = optuna_schema.trial_system_attributes
-        columns = (table.c.key, table.c.value_json)
-        for trial, key, text in _select(
-            connection, shown, condition, table.c.trial_system_attribute_id, columns
-        ):
-            trial.system_attrs[key] = optuna_schema.load_attr(text)
-
-    def _fill_values(
-        self,
-        connection: sa.Connection,
-        shown: Mapping[int, FrozenTrial],
-        condition: sa.ColumnElement[bool],
-    ) -> None:
-        columns: tuple[sa.Column[Any], ...]
-        if all(trial.state is OptunaState.RUNNING for trial in shown.values()):
-            return
-        table = optuna_schema.trial_values
-        columns = (table.c.value, table.c.value_type)
-        for trial, value, kind in _select(
-            connection, shown, condition, table.c.trial_value_id, columns
-        ):
-            trial.value = optuna_schema.to_value(value, kind)
-        # Samplers look at the reports of pruned trials only.
-        if not any(trial.state is OptunaState.PRUNED for trial in shown.values()):
-            return
-        table = optuna_schema.intermediate_values
-        columns = (table.c.step, table.c.intermediate_value, table.c.intermediate_value_type)
-        for trial, step, value, kind in _select(
-            connection, shown, condition, table.c.trial_intermediate_value_id, columns
-        ):
-            trial.intermediate_values[step] = optuna_schema.to_intermediate(value, kind)
-
     def _sync_attrs(self, connection: sa.Connection) -> None:
         table = optuna_schema.study_system_attributes
         rows = connection.execute(
@@ -316,27 +251,6 @@ def _stored_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in attrs.items()
         if not key.startswith(_REDUNDANT) and key != "fixed_params"
     }
-
-
-def _select(
-    connection: sa.Connection,
-    shown: Mapping[int, FrozenTrial],
-    condition: sa.ColumnElement[bool],
-    order: sa.Column[int],
-    columns: Sequence[sa.Column[Any]],
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the trial and some columns of each of its rows in one of Optuna's tables."""
-    table, trials = order.table, optuna_schema.trials
-    statement = (
-        sa.select(table.c.trial_id, *columns)
-        .join(trials, trials.c.trial_id == table.c.trial_id)
-        .where(condition)
-        .order_by(order)
-    )
-    for trial_id, *cells in connection.execute(statement):
-        trial = shown.get(trial_id)
-        if trial is not None:
-            yield trial, *cells
 
 
 def _plain(value: Scalar) -> Scalar:
