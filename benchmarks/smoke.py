@@ -103,17 +103,18 @@ def head() -> Iterator[str]:
     yield "# Smoke runs"
     yield ""
     yield (
-        "Made by `python benchmarks/smoke.py --out docs/results/smoke.md`: each shipped study that has "
-        f"one as `{COMMAND.format('NAME')}`, one after the other, with one worker and one thread. A "
-        "smoke run shows that a study runs the whole way, and no more; its report says so, and "
-        "what stands in for what."
+        "Made by `python benchmarks/smoke.py --out docs/results/smoke.md`: each shipped study that "
+        f"has one as `{COMMAND.format('NAME')}`, one after the other, with one worker and one "
+        "thread. A smoke run shows that a study runs the whole way, and no more; its report says "
+        "so, and what stands in for what."
     )
     yield ""
     yield (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, no GPU used; Python {platform.python_version()}, {versions}. "
-        f"The load average of the last 15 minutes was {os.getloadavg()[2]:.1f} at the end: above 1, "
-        "other work shared the cores. Image tasks decode their subset in the first run on a machine."
+        f"The load average of the last 15 minutes was {os.getloadavg()[2]:.1f} at the end: above "
+        "1, other work shared the cores. Image tasks decode their subset in the first run on a "
+        "machine."
     )
     yield ""
     yield "| study | task | trained here | runs | seconds | exit |"

@@ -10,7 +10,7 @@ from ecd_tune.tasks.data import data_root
 
 SMOKE = [name for name, path in shipped_studies().items() if "smoke" in read_table(path)]
 # One of each family; the others, which differ in data and ranges, with the slow tests.
-QUICK = {"ogbn-arxiv-wide", "rte-paper", "tiny-imagenet-paper"}
+QUICK = {"ogbn-arxiv-wide", "rte-paper", "cifar100-eta"}
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMOKE]
 
 
