@@ -230,7 +230,7 @@ class Asker:
         # The heartbeat says often enough that the worker is alive; its row is needed once.
         now = time.monotonic()
         if now - self._registered.get(worker.id, -math.inf) > self._lease_seconds / 3:
-            register(connection, self._database, worker)
+            register(connection, worker)
             self._registered[worker.id] = now
 
     def _queue_grid(self, ref: StudyRef, spec: StudySpec, optimizer: str, target: int) -> None:

@@ -47,7 +47,7 @@ _HINTS = {
 
 
 class Database:
-    """One database: its engine, its clock, and its two kinds of transaction.
+    """One database: its engine and its two kinds of transaction.
 
     Safe to use from several threads; every transaction takes a connection of its own. Not to be
     carried over a fork: open it in the child.
@@ -93,11 +93,6 @@ class Database:
     def file(self) -> Path:
         """The file of an SQLite database."""
         return Path(self.url.database or "")
-
-    @property
-    def now(self) -> sa.ColumnElement[float]:
-        """The database's own clock, in seconds since 1970, as an expression."""
-        return now()
 
     def up_for(self, seconds: float) -> sa.ColumnElement[bool]:
         """Say whether the server has been up for some time, as an expression; SQLite always has."""

@@ -18,7 +18,7 @@ from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._statement import Call, Statement, insert_into, run_together
 from ecd_tune.store.retries import History, dump_counts
 
-__all__ = ["Draft", "detail_calls", "insert_bare", "insert_details", "insert_many", "insert_trials"]
+__all__ = ["Draft", "detail_calls", "insert_bare", "insert_details", "insert_trials"]
 
 
 @dataclass(frozen=True)
@@ -118,20 +118,6 @@ def detail_calls(
         (_INSERT_SYSTEM_ATTR, notes),
     ]
     return [(statement, rows) for statement, rows in calls if rows]
-
-
-def insert_many(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows, if there are any.
-
-    Args:
-        connection: A write transaction.
-        table: Where to.
-        rows: All with the same columns.
-    """
-    if rows:
-        connection.execute(sa.insert(table), rows)
 
 
 def insert_bare(

@@ -1,42 +1,23 @@
-"""Give trials to workers, keep them, and take them back from the dead.
-
-A trial is leased once in its life: when its run is lost or released, the trial itself becomes a
-FAIL that does not count, and a copy of it waits, with the same hyperparameters and seed. Both
-changes are one transaction, so that no crash in between can lose or double the work. After as
-many attempts as the study allows there is no further copy, and the last attempt counts.
-"""
+"""Give trials to workers, for as long as these say that they are alive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Lease, RunRequest
-from ecd_tune.spec import Retries
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load, utc_now
 from ecd_tune.store._clock import now
-from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._rows import StudyRef, add_event, lock_studies, take_tally
+from ecd_tune.store._rows import StudyRef, lock_studies
 from ecd_tune.store._statement import Call, Statement, insert_into, run_together
-from ecd_tune.store.retries import Cause, add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker, touch
 
-__all__ = [
-    "claim_waiting",
-    "find_batch",
-    "find_lost",
-    "find_repeatable",
-    "grant",
-    "lease_calls",
-    "renew",
-    "requeue",
-]
+__all__ = ["REQUEST_COLUMNS", "claim_waiting", "find_batch", "lease_calls", "renew"]
 
 
 def claim_waiting(
@@ -80,10 +61,10 @@ def claim_waiting(
         .values(state=OptunaState.RUNNING, datetime_start=utc_now())
     )
     connection.execute(sa.update(runs).where(runs.c.trial_id.in_(taken)).values(worker=worker.name))
-    return grant(connection, ref, taken, worker, seconds, batch)
+    return _grant(connection, ref, taken, worker, seconds, batch)
 
 
-def grant(
+def _grant(
     connection: sa.Connection,
     ref: StudyRef,
     trial_ids: Sequence[int],
@@ -147,7 +128,7 @@ def _read_leases(
 ) -> list[Lease]:
     leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
     statement = (
-        sa.select(trials.c.trial_id, trials.c.number, leases.c.token, *_REQUEST)
+        sa.select(trials.c.trial_id, trials.c.number, leases.c.token, *REQUEST_COLUMNS)
         .join(leases, leases.c.trial_id == trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
         .where(condition)
@@ -156,7 +137,9 @@ def _read_leases(
     return [_to_lease(ref, row) for row in connection.execute(statement)]
 
 
-_REQUEST = (schema.runs.c.attempt, schema.runs.c.params, schema.runs.c.seed, schema.runs.c.source)
+_RUNS = schema.runs
+REQUEST_COLUMNS = (_RUNS.c.attempt, _RUNS.c.params, _RUNS.c.seed, _RUNS.c.source)
+"""What a lease says of its trial."""
 
 
 def _to_lease(ref: StudyRef, row: Any) -> Lease:
@@ -171,14 +154,11 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
     )
 
 
-def renew(
-    connection: sa.Connection, database: Database, leases: Sequence[Lease], seconds: float
-) -> list[bool]:
+def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
     """Put off the expiry of leases that still stand.
 
     Args:
         connection: A write transaction.
-        database: For its clock.
         leases: The leases; all of one worker.
         seconds: From now on.
 
@@ -190,211 +170,9 @@ def renew(
     connection.execute(sa.update(table).where(mine).values(expires_at=now() + seconds))
     rows = connection.execute(sa.select(table.c.token, table.c.worker_id).where(mine)).all()
     for worker_id in {row.worker_id for row in rows}:
-        touch(connection, database, worker_id)
+        touch(connection, worker_id)
     standing = {row.token for row in rows}
     return [lease.token in standing for lease in leases]
-
-
-def find_lost(
-    connection: sa.Connection,
-    database: Database,
-    study_ids: Iterable[int] | None,
-    seconds: float,
-) -> dict[int, str]:
-    """Find the leases that nobody works on any more.
-
-    A lease that expired while the database was away says nothing about its worker, who could
-    not renew it. So nothing counts as expired until the database has answered for as long as a
-    lease lasts.
-
-    Args:
-        connection: A transaction.
-        database: For its clock.
-        study_ids: Look at these studies only; None for all.
-        seconds: Length of a lease.
-
-    Returns:
-        Token to the reason in words.
-    """
-    leases, workers = schema.leases, schema.workers
-    expired: sa.ColumnElement[bool] = sa.false()
-    if database.patience.quiet_for(seconds):
-        expired = (leases.c.expires_at < now()) & database.up_for(seconds)
-    statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
-        workers, workers.c.id == leases.c.worker_id
-    )
-    if study_ids is not None:
-        statement = statement.where(leases.c.study_id.in_(list(study_ids)))
-    dead: dict[str, bool] = {}
-    lost = {}
-    for row in connection.execute(statement):
-        worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
-        if row.expired:
-            lost[row.token] = f"lost: {worker.name} did not renew its lease in time"
-        elif dead.setdefault(row.id, worker.is_dead):
-            lost[row.token] = f"lost: the process {worker.name} has ended"
-    return lost
-
-
-def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> dict[int, Cause]:
-    """Find the failed trials that the study allows another attempt.
-
-    Args:
-        connection: A write transaction that holds the study's lock.
-        causes: Token to the reason for which the trial has no value.
-
-    Returns:
-        Those of them that may be tried again.
-    """
-    rows = connection.execute(_lost_rows(causes))
-    return {
-        row.token: causes[row.token]
-        for row in rows
-        if allows(_retries(row), load_counts(row.history), causes[row.token])
-    }
-
-
-def requeue(
-    connection: sa.Connection,
-    database: Database,
-    reasons: Mapping[int, str],
-    kind: str,
-    cause: Cause | None,
-) -> int:
-    """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
-
-    A trial that may not stays FAIL with its reason and counts against the budget.
-
-    Args:
-        connection: A write transaction.
-        database: For its clock.
-        reasons: Token to the reason in words; leases that do not stand any more are passed over.
-        kind: Kind of the event: ``lost``, ``released`` or ``retried``.
-        cause: Why; None for trials given back on purpose, which are always queued again.
-
-    Returns:
-        How many trials were queued again.
-    """
-    table = schema.leases
-    standing = sa.select(table.c.study_id).where(table.c.token.in_(reasons))
-    study_ids = sorted(set(connection.execute(standing).scalars()))
-    lock_studies(connection, study_ids)
-    # Looked up again under the lock: another reaper may have been faster.
-    rows = connection.execute(_lost_rows(reasons)).all()
-    connection.execute(sa.delete(table).where(table.c.token.in_(reasons)))
-    queued = 0
-    for study_id in study_ids:
-        own = [r for r in rows if r.study_id == study_id and r.state is OptunaState.RUNNING]
-        again = [r for r in own if allows(_retries(r), load_counts(r.history), cause)]
-        _fail(connection, {row.trial_id: reasons[row.token] for row in again}, lost=True)
-        given_up = {r.trial_id: _last_word(r, reasons[r.token]) for r in own if r not in again}
-        _fail(connection, given_up, lost=False)
-        first = take_tally(connection, study_id).next_number
-        insert_trials(connection, study_id, first, [_copy(connection, r, cause) for r in again])
-        copies = {row.token: first + offset for offset, row in enumerate(again)}
-        for row in own:
-            add_event(
-                connection,
-                now(),
-                study_id=study_id,
-                trial_id=row.trial_id,
-                kind=kind if row.token in copies else "given_up",
-                worker=row.worker,
-                number=row.number,
-                queued_as=copies.get(row.token),
-                attempt=row.attempt,
-                reason=reasons[row.token],
-            )
-        queued += len(again)
-    return queued
-
-
-def _retries(row: Any) -> dict[str, int]:
-    # A study that an earlier version stored says nothing: as often as a study file says by itself.
-    return load_counts(row.retries) or Retries().counts()
-
-
-def _last_word(row: Any, reason: str) -> str:
-    return f"{reason}; given up after attempt {row.attempt}"
-
-
-def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
-    leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
-    return (
-        sa.select(
-            leases.c.token,
-            leases.c.study_id,
-            trials.c.trial_id,
-            trials.c.number,
-            trials.c.state,
-            runs.c.worker,
-            runs.c.history,
-            schema.studies.c.retries,
-            *_REQUEST,
-        )
-        .join(trials, trials.c.trial_id == leases.c.trial_id)
-        .join(runs, runs.c.trial_id == leases.c.trial_id)
-        .join(schema.studies, schema.studies.c.study_id == leases.c.study_id)
-        .where(leases.c.token.in_(list(tokens)))
-        .order_by(leases.c.token)
-        .with_for_update(of=leases)
-    )
-
-
-def _fail(connection: sa.Connection, reasons: Mapping[int, str], *, lost: bool) -> None:
-    if not reasons:
-        return
-    trials, runs = optuna_schema.trials, schema.runs
-    connection.execute(
-        sa.update(trials)
-        .where(trials.c.trial_id.in_(list(reasons)))
-        .values(state=OptunaState.FAIL, datetime_complete=utc_now())
-    )
-    connection.execute(
-        sa.update(runs)
-        .where(runs.c.trial_id == sa.bindparam("of_trial"))
-        .values(lost=lost, reason=sa.bindparam("why")),
-        [{"of_trial": trial_id, "why": why} for trial_id, why in reasons.items()],
-    )
-    connection.execute(
-        sa.insert(optuna_schema.trial_user_attributes),
-        [
-            {"trial_id": trial_id, "key": "reason", "value_json": optuna_schema.dump_attr(why)}
-            for trial_id, why in reasons.items()
-        ],
-    )
-
-
-def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
-    params, attributes = optuna_schema.trial_params, optuna_schema.trial_system_attributes
-    distributions = {
-        name: optuna_schema.parse_distribution(text)
-        for name, text in connection.execute(
-            sa.select(params.c.param_name, params.c.distribution_json)
-            .where(params.c.trial_id == row.trial_id)
-            .order_by(params.c.param_id)
-        )
-    }
-    system_attrs = {
-        key: optuna_schema.load_attr(text)
-        for key, text in connection.execute(
-            sa.select(attributes.c.key, attributes.c.value_json)
-            .where(attributes.c.trial_id == row.trial_id)
-            .order_by(attributes.c.trial_system_attribute_id)
-        )
-    }
-    # Optuna's own names for a retried trial.
-    history = [*system_attrs.get("retry_history", []), row.number]
-    original = system_attrs.get("failed_trial", row.number)
-    return Draft(
-        params=load(row.params),
-        distributions=distributions,
-        source=row.source,
-        seed=row.seed,
-        attempt=row.attempt + 1,
-        history=add_cause(load_counts(row.history), cause),
-        system_attrs={**system_attrs, "failed_trial": original, "retry_history": history},
-    )
 
 
 _INSERT_LEASE = Statement(

@@ -13,6 +13,7 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Direction, StudyKey
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._clock import now
 from ecd_tune.store._statement import Call, Statement, run_together
 
 __all__ = ["StudyRef", "Tally", "add_event", "lock_and_tally", "lock_studies", "take_tally"]
@@ -147,7 +148,6 @@ _TALLY = Statement(_build_tally())
 
 def add_event(
     connection: sa.Connection,
-    now: sa.ColumnElement[float],
     *,
     study_id: int,
     trial_id: int | None,
@@ -159,7 +159,6 @@ def add_event(
 
     Args:
         connection: A write transaction.
-        now: The database's clock.
         study_id: Optuna's study id.
         trial_id: The trial, where there is one.
         kind: ``lost``, ``released``, ``fenced`` and so on.
@@ -168,7 +167,7 @@ def add_event(
     """
     connection.execute(
         sa.insert(schema.events).values(
-            time=now,
+            time=now(),
             study_id=study_id,
             trial_id=trial_id,
             kind=kind,

@@ -164,7 +164,9 @@ def _compile(element: Any, dialect: Dialect) -> _Compiled:
     readers = tuple(
         (position, process)
         for position, column in enumerate(columns)
-        if (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        # Both drivers give floats as they are; SQLAlchemy would want to see the answer first.
+        if not isinstance(column.type, sa.Numeric | sa.Float)
+        and (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
     )
     positional = compiled.positiontup
     names = None if positional is None else tuple(positional)

@@ -12,8 +12,7 @@ from ecd_tune.records import Lease, Outcome, Status
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import dump, utc_now
-from ecd_tune.store._engine import Database
-from ecd_tune.store._leases import find_repeatable, requeue
+from ecd_tune.store._requeue import find_repeatable, requeue
 from ecd_tune.store._rows import add_event, lock_studies
 from ecd_tune.store._statement import Call, Statement, insert_into, run_together
 from ecd_tune.store.reports import CurvePoint, point_calls
@@ -33,7 +32,6 @@ Result = tuple[Lease, Outcome]
 
 def tell(
     connection: sa.Connection,
-    database: Database,
     results: Sequence[Result],
     points: Sequence[CurvePoint],
     *,
@@ -43,7 +41,6 @@ def tell(
 
     Args:
         connection: A write transaction.
-        database: For its clock.
         results: Leases and what came out.
         points: Of their curves, as far as they are not stored yet.
         again: This call may have been answered before, without the answer arriving.
@@ -60,14 +57,14 @@ def tell(
     final = taken
     if causes:
         run_together(connection, calls)
-        repeated = _try_again(connection, database, taken, causes)
+        repeated = _try_again(connection, taken, causes)
         final = [result for result in taken if result[0].token not in repeated]
         calls = []
     run_together(connection, [*calls, *_final_calls(final, causes)])
     known = standing | done
     for lease, outcome in results:
         if lease.token not in known:
-            _refuse(connection, database, lease, outcome)
+            _refuse(connection, lease, outcome)
     return [lease.token in known for lease, _ in results]
 
 
@@ -106,7 +103,6 @@ def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]
 
 def _try_again(
     connection: sa.Connection,
-    database: Database,
     results: Sequence[Result],
     causes: Mapping[int, Cause],
 ) -> set[int]:
@@ -119,7 +115,7 @@ def _try_again(
     allowed = find_repeatable(connection, {t: causes[t] for t in reasons if t in causes})
     for cause in sorted(set(allowed.values())):
         chosen = {token: reasons[token] for token, c in allowed.items() if c is cause}
-        requeue(connection, database, chosen, "retried", cause)
+        requeue(connection, chosen, "retried", cause)
     return set(allowed)
 
 
@@ -193,7 +189,7 @@ def _reason_calls(results: Sequence[Result]) -> list[Call]:
     return [(_DELETE_REASON, given), (_INSERT_ATTR, rows)]
 
 
-def _refuse(connection: sa.Connection, database: Database, lease: Lease, outcome: Outcome) -> None:
+def _refuse(connection: sa.Connection, lease: Lease, outcome: Outcome) -> None:
     table = schema.studies
     key = lease.key
     study_id = connection.execute(
@@ -207,7 +203,6 @@ def _refuse(connection: sa.Connection, database: Database, lease: Lease, outcome
         return
     add_event(
         connection,
-        database.now,
         study_id=study_id,
         trial_id=lease.trial_id,
         kind="fenced",

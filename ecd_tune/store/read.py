@@ -13,7 +13,7 @@ from ecd_tune.records import Curve, RunCost, Stage, StudyKey, TrialRecord
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load
-from ecd_tune.store._engine import Database
+from ecd_tune.store._clock import now
 from ecd_tune.store._rows import StudyRef
 
 __all__ = [
@@ -119,21 +119,18 @@ def read_trials(connection: sa.Connection, ref: StudyRef, *, curves: bool) -> li
     return [_to_record(ref.key, row, foreign.get(row.id, {}), curves) for row in rows]
 
 
-def read_workers(connection: sa.Connection, database: Database) -> list[WorkerRecord]:
+def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
     """Read all workers, the one seen last first.
 
     Args:
         connection: A transaction.
-        database: For its clock.
 
     Returns:
         One record a process.
     """
     workers, held = schema.workers, _read_held(connection)
     rows = connection.execute(
-        sa.select(workers, database.now.label("now")).order_by(
-            workers.c.seen_at.desc(), workers.c.id
-        )
+        sa.select(workers, now().label("now")).order_by(workers.c.seen_at.desc(), workers.c.id)
     )
     return [
         WorkerRecord(

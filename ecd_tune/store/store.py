@@ -20,6 +20,7 @@ from ecd_tune.store._creation import prepare_schema
 from ecd_tune.store._engine import Database
 from ecd_tune.store._outage import PATIENCE_SECONDS, Stop
 from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
+from ecd_tune.store._requeue import find_lost, requeue
 from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 from ecd_tune.store._studies import (
     check_fingerprint,
@@ -265,7 +266,7 @@ class Store:
             if foreign_rows(connection, ref.id):
                 lock_studies(connection, [ref.id])
                 take_foreign(connection, ref)
-            register(connection, self._database, worker)
+            register(connection, worker)
             return _leases.claim_waiting(connection, ref, count, worker, self.lease_seconds, batch)
 
     def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
@@ -290,7 +291,7 @@ class Store:
 
         def call(again: bool) -> list[bool]:
             with self._database.write() as connection:
-                return tell(connection, self._database, results, points, again=again)
+                return tell(connection, results, points, again=again)
 
         return self._patience.persist(call)
 
@@ -318,9 +319,7 @@ class Store:
         if not leases:
             return []
         seconds = self.lease_seconds
-        return self._write(
-            lambda connection: _leases.renew(connection, self._database, leases, seconds)
-        )
+        return self._write(lambda connection: _leases.renew(connection, leases, seconds))
 
     def release(self, leases: Sequence[Lease]) -> int:
         """Give trials back unfinished: they are queued again at once.
@@ -334,11 +333,7 @@ class Store:
         reasons = {lease.token: "interrupted: its worker was told to stop" for lease in leases}
         if not reasons:
             return 0
-        return self._write(
-            lambda connection: _leases.requeue(
-                connection, self._database, reasons, "released", None
-            )
-        )
+        return self._write(lambda connection: requeue(connection, reasons, "released", None))
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.
@@ -356,14 +351,12 @@ class Store:
 
         def look(connection: sa.Connection) -> dict[int, str]:
             ids = None if wanted is None else known_ids(connection, wanted)
-            return _leases.find_lost(connection, self._database, ids, self.lease_seconds)
+            return find_lost(connection, self._database, ids, self.lease_seconds)
 
         lost = self._read(look)
         if not lost:
             return 0
-        return self._write(
-            lambda connection: _leases.requeue(connection, self._database, lost, "lost", Cause.LOST)
-        )
+        return self._write(lambda connection: requeue(connection, lost, "lost", Cause.LOST))
 
     # Reading.
 
@@ -397,7 +390,7 @@ class Store:
 
     def workers(self) -> list[WorkerRecord]:
         """Return all workers, the one seen last first."""
-        return self._read(lambda connection: read_workers(connection, self._database))
+        return self._read(read_workers)
 
     def events(self, study: str) -> list[Event]:
         """Return what happened to a study, oldest first.

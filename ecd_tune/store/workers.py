@@ -15,8 +15,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ecd_tune.store import schema
+from ecd_tune.store._clock import now
 from ecd_tune.store._device import describe_device
-from ecd_tune.store._engine import Database
 
 __all__ = ["Worker", "register", "touch"]
 
@@ -77,15 +77,14 @@ class Worker:
         return not _is_hidden(self.pid) and _process_start(self.pid) != self.process_start
 
 
-def register(connection: sa.Connection, database: Database, worker: Worker) -> None:
+def register(connection: sa.Connection, worker: Worker) -> None:
     """Write the worker's row where it is not there yet, and note that it was seen.
 
     Args:
         connection: A write transaction.
-        database: For its clock.
         worker: The worker.
     """
-    if touch(connection, database, worker.id) == 0:
+    if touch(connection, worker.id) == 0:
         connection.execute(
             sa.insert(schema.workers).values(
                 id=worker.id,
@@ -95,25 +94,24 @@ def register(connection: sa.Connection, database: Database, worker: Worker) -> N
                 process_start=worker.process_start,
                 versions=json.dumps(dict(worker.versions)),
                 device=worker.device,
-                started_at=database.now,
-                seen_at=database.now,
+                started_at=now(),
+                seen_at=now(),
             )
         )
 
 
-def touch(connection: sa.Connection, database: Database, worker_id: str) -> int:
+def touch(connection: sa.Connection, worker_id: str) -> int:
     """Note that a worker was seen just now.
 
     Args:
         connection: A write transaction.
-        database: For its clock.
         worker_id: Key of the worker's row.
 
     Returns:
         1, or 0 when the worker has no row.
     """
     workers = schema.workers
-    statement = sa.update(workers).where(workers.c.id == worker_id).values(seen_at=database.now)
+    statement = sa.update(workers).where(workers.c.id == worker_id).values(seen_at=now())
     return connection.execute(statement).rowcount
 
 

@@ -12,7 +12,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store, schema
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._cells import utc_now
-from ecd_tune.store._inserts import Draft, insert_many, insert_trials
+from ecd_tune.store._inserts import Draft, insert_trials
 from ecd_tune.store._rows import take_tally
 from ecd_tune.store._studies import find_study
 
@@ -44,7 +44,7 @@ def fill_study(store: Store, spec: StudySpec, optimizer: str, count: int) -> Non
         value = {"objective": 0, "value_type": optuna_schema.FINITE}
         values = rng.random(count).tolist()
         rows = [{**value, "trial_id": i, "value": v} for i, v in zip(ids, values, strict=True)]
-        insert_many(connection, optuna_schema.trial_values, rows)
+        connection.execute(sa.insert(optuna_schema.trial_values), rows)
 
 
 def _draft(space: Space, point: Params, number: int) -> Draft:

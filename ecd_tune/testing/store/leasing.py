@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from ecd_tune.records import TrialState
+import optuna
+
+from ecd_tune.records import Outcome, Status, TrialState
 from ecd_tune.store import Store
 from ecd_tune.testing.store.fixtures import StoreFixtures
-from ecd_tune.testing.store.processes import (
-    at_once,
-)
-from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec
+from ecd_tune.testing.store.processes import at_once
+from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
 
 __all__ = ["LeasingContract"]
 
@@ -50,6 +50,28 @@ class LeasingContract(StoreFixtures):
         assert (record.state, record.value) == (TrialState.FAIL, None)
         kinds = Counter(event.kind for event in store.events("contract"))
         assert kinds == {"released": 1, "fenced": 2}
+
+    def test_a_trial_that_plain_optuna_ended_is_not_ended_twice(
+        self, store: Store, url: str
+    ) -> None:
+        """Its value stands; the worker's own is refused and noted, with or without one."""
+        spec = make_spec(trials=4)
+        store.create(spec)
+        first, second, third = self.ask(store, spec, 3)
+        with plain_optuna(url) as study:
+            study.tell(first.number, 12.5)
+            study.tell(second.number, state=optuna.trial.TrialState.FAIL)
+        failed = (second, Outcome(Status.FAILED, None, reason="too late"))
+        assert store.tell([*complete([first]), failed, *complete([third])]) == [False, False, True]
+        records = store.trials(spec.key(OPTIMIZER))
+        assert [record.state for record in records] == [
+            TrialState.COMPLETE,
+            TrialState.FAIL,
+            TrialState.COMPLETE,
+        ]
+        assert records[0].value == 12.5
+        assert records[1].reason is None
+        assert [event.kind for event in store.events("contract")] == ["fenced", "fenced"]
 
     def test_tokens_only_grow(self, store: Store) -> None:
         """Also after the newest lease is gone."""
