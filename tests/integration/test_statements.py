@@ -106,7 +106,7 @@ def test_the_error_is_that_of_the_statement_that_failed(database: Database, many
 
 
 def test_a_lost_connection_is_an_outage(postgres_url: str) -> None:
-    """It is given up at once, not found dead at the rollback; the next transaction has a new one."""
+    """It is given up at once, not found dead at the rollback; the next one is new."""
     with Store.open(postgres_url, patience=1.0) as store:
         database = store._database
         given_up = []
