@@ -18,24 +18,28 @@ def check_training(spec: StudySpec, optimizer: str) -> list[str]:
     Returns:
         What is wrong, one sentence each.
     """
-    own = spec.optimizers[optimizer].training
-    training, where = spec.training_for(optimizer), "[training]"
-    problems = []
+    training, problems = spec.training_for(optimizer), []
     for key in ("averaging", "precision", "accumulate", "device"):
-        table = f"[optimizers.{optimizer}.training]" if key in own else where
-        changed = key in own or key in spec.training.model_fields_set
-        if changed and not spec.learns:
-            problems.append(f"{table}: {key}: task {spec.task.name!r} does not train by epochs")
+        changed = key in spec.optimizers[optimizer].training
+        if (changed or key in spec.training.model_fields_set) and not spec.learns:
+            where = _table(spec, optimizer, key)
+            problems.append(f"[{where}]: {key}: task {spec.task.name!r} does not train by epochs")
+    where = _table(spec, optimizer, "device")
     if training.device not in ("auto", "cpu") and "device" not in spec.task_def.options:
         problems.append(
-            f"{where}: device = {training.device!r}: task {spec.task.name!r} runs on the CPU; "
+            f"[{where}]: device = {training.device!r}: task {spec.task.name!r} runs on the CPU; "
             "leave it out"
         )
     if training.device != "auto" and "device" in spec.task.options:
-        problems.append(f"{where}: device: [task] gives one too; give it here alone")
+        problems.append(f"[{where}]: device: [task] gives one too; give it here alone")
     if training.averaging is not None and spec.learns:
         problems += _late_starts(spec, optimizer)
     return problems
+
+
+def _table(spec: StudySpec, optimizer: str, key: str) -> str:
+    own = key in spec.optimizers[optimizer].training
+    return f"optimizers.{optimizer}.training" if own else "training"
 
 
 def _late_starts(spec: StudySpec, optimizer: str) -> list[str]:
@@ -43,8 +47,9 @@ def _late_starts(spec: StudySpec, optimizer: str) -> list[str]:
     assert averaging is not None  # the caller has looked
     shortest = min(spec.steps(stage) for stage in Stage)
     given = averaging.start if isinstance(averaging.start, tuple) else (averaging.start or 1,)
+    where = _table(spec, optimizer, "averaging")
     return [
-        f"[training.averaging]: start = {start}: a run has {shortest} epochs"
+        f"[{where}.averaging]: start = {start}: a run has {shortest} epochs"
         for start in given
         if start > shortest
     ]

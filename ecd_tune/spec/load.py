@@ -58,7 +58,8 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         raise SpecError("\n".join(_explain(where, error))) from None
     except SpaceError as error:
         raise SpecError(f"{where}: {error}") from None
-    problems = [f"{where} {problem}" for problem in _problems(spec)]
+    # What all optimizers share is wrong once, not once for each of them.
+    problems = [f"{where} {problem}" for problem in dict.fromkeys(_problems(spec))]
     if problems:
         raise SpecError("\n".join(problems))
     return spec

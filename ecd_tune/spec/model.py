@@ -28,7 +28,7 @@ from ecd_tune.spec.parts import (
     TaskSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
-from ecd_tune.spec.training import TrainingSpec
+from ecd_tune.spec.training import TrainingSpec, meaning
 
 __all__ = ["StudySpec"]
 
@@ -173,8 +173,8 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, costs, retries, the number of trials and of confirmation runs are left out: changing
-        them goes on with the same trials.
+        Texts, references, costs, retries, checkpoints, device, room on disk, the number of trials
+        and of confirmation runs are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -192,7 +192,7 @@ class StudySpec(SpecModel):
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
-        own["training"].pop("device", None)
+        own["training"] = meaning(own["training"])
         pruning = self.pruning.identity()
         return {
             **data,

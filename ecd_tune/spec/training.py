@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ecd_tune.records import Params
 from ecd_tune.registry import Hyperparameter
 
-__all__ = ["SEARCHABLE_SCHEDULE", "Averaging", "Schedule", "TrainingSpec"]
+__all__ = ["SEARCHABLE_SCHEDULE", "Averaging", "Schedule", "TrainingSpec", "meaning"]
 
 SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
     "schedule": Hyperparameter(
@@ -125,11 +125,11 @@ class TrainingSpec(_Table):
     def identity(self) -> dict[str, Any]:
         """Return what decides the meaning of a run, as plain values.
 
-        Where it runs does not. Keys that came later are left out at their defaults, so that
-        studies from before them go on.
+        Keys that came later are left out at their defaults, so that studies from before them go
+        on.
         """
         later = {"precision", "accumulate", "averaging"}
-        data = self.model_dump(mode="json", exclude={"device"})
+        data = meaning(self.model_dump(mode="json"))
         plain = type(self)().model_dump(mode="json")
         return {k: v for k, v in data.items() if k not in later or v != plain[k]}
 
@@ -170,3 +170,19 @@ class TrainingSpec(_Table):
             found["name"] = found.pop("schedule")
         schedule = Schedule.model_validate({**self.schedule.model_dump(), **found})
         return self.model_copy(update={"schedule": schedule})
+
+
+def meaning(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of ``[training]`` what changes no run: where it runs, and how much disk it may use.
+
+    Args:
+        table: The table as plain values; keys may be missing.
+
+    Returns:
+        The rest.
+    """
+    kept = {key: value for key, value in table.items() if key != "device"}
+    averaging = kept.get("averaging")
+    if isinstance(averaging, Mapping):
+        kept["averaging"] = {key: value for key, value in averaging.items() if key != "max_gib"}
+    return kept

@@ -118,6 +118,7 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_raises_a_little_later() -
         step(0.0)
     with pytest.raises(NonFiniteLossError, match=r"loss at step 1 .*found at step 16"):
         step(0.0)
+    assert (optimizer.report()["updates"], optimizer.report()["bad_gradients"]) == (15, 0)
 
 
 def test_a_saved_state_has_all_that_was_counted() -> None:

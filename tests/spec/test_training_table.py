@@ -36,6 +36,42 @@ def test_where_a_study_runs_does_not_identify_it() -> None:
         assert study("cora", training=changed).fingerprint("sgd") != auto.fingerprint("sgd")
 
 
+def test_room_on_disk_for_the_means_may_be_raised() -> None:
+    averaging = {"kind": "post_hoc", "start": 5}
+    more = {**averaging, "max_gib": 100.0}
+    small, large = (study(training={"averaging": table}) for table in (averaging, more))
+    assert small.fingerprint("sgd") == large.fingerprint("sgd")
+    assert large.training_for("sgd").averaging.max_gib == 100.0  # type: ignore[union-attr]
+    assert small.training_for("sgd").identity() == large.training_for("sgd").identity()
+    space = {"lr": 0.1, "momentum": 0.9}
+    own = [
+        study(optimizers={"sgd": {"space": space, "training": {"averaging": table}}})
+        for table in (averaging, more, {**averaging, "start": 6})
+    ]
+    assert own[0].fingerprint("sgd") == own[1].fingerprint("sgd") != own[2].fingerprint("sgd")
+
+
+def test_a_mistake_is_told_once_and_in_its_own_table() -> None:
+    late = {"averaging": {"kind": "swa", "start": 20}}
+    optimizers: dict[str, Any] = {"sgd": {"space": {"lr": 0.1}}, "adam": {"space": {"lr": 0.1}}}
+    with pytest.raises(SpecError) as shared:
+        study(training=late, optimizers=optimizers)
+    assert str(shared.value) == "study [training.averaging]: start = 20: a run has 10 epochs"
+    optimizers["adam"]["training"] = {**late, "device": "cuda"}
+    with pytest.raises(SpecError) as own:
+        study(optimizers=optimizers)
+    for words in ("training]: device = 'cuda'", "training.averaging]: start = 20"):
+        assert f"study [optimizers.adam.{words}" in str(own.value)
+
+
+@pytest.mark.parametrize(("protocol", "split"), [("paper", "test"), ("clean", "validation")])
+def test_the_words_for_the_value_of_averaged_weights_name_the_split(
+    protocol: str, split: str
+) -> None:
+    spec = study(protocol=protocol, training={"averaging": {"kind": "post_hoc"}})
+    assert spec.metric == f"best {split} accuracy of averaged weights"
+
+
 def test_keys_that_came_later_leave_older_studies_as_they_are() -> None:
     identity = study().identity("sgd")
     assert set(identity["training"]) == set(FIELDS)
