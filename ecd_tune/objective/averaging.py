@@ -135,10 +135,9 @@ class Swa(_Choosing):
             return
         weights = Weights.of(self._judge.problem)
         for start, mean in begun.items():
-            mean.include(weights)
-            assert mean.weights is not None  # it was given some
+            present = mean.include(weights)
             if judged and self._judge.split == "test":
-                self._try(mean.weights, start, epoch)
+                self._try(present, start, epoch)
 
     def finish(self, watch: Watch, step: int, state: Any) -> None:
         """Choose the start, where the means of single epochs were not judged."""
@@ -197,9 +196,8 @@ class PostHoc(_Choosing):
         self.choice = None
         for start in reversed(self._starts):
             watch.check(step, state)
-            mean.include(self._shelf.take(start, self._judge.problem))
-            assert mean.weights is not None  # it was given some
-            self._try(mean.weights, start, last)
+            present = mean.include(self._shelf.take(start, self._judge.problem))
+            self._try(present, start, last)
 
     def close(self) -> None:
         """Remove the weights."""

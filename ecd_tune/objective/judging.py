@@ -9,7 +9,7 @@ from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import nonfinite
 from ecd_tune.records import Direction
-from ecd_tune.tasks import Problem, Split
+from ecd_tune.tasks import NormalisedProblem, Problem, Split
 
 __all__ = ["Judge"]
 
@@ -79,10 +79,9 @@ class Judge:
 
     def renew(self) -> None:
         """Make the running statistics fit the present parameters, where there are any."""
-        renew = getattr(self.problem, "renew_statistics", None)
-        if renew is not None:
+        if isinstance(self.problem, NormalisedProblem):
             with self._batches.precision():
-                renew()
+                self.problem.renew_statistics()
 
     def _evaluate(self, split: Split) -> dict[str, float]:
         with self._batches.precision():

@@ -82,19 +82,23 @@ class Mean:
         self.count = 0
         self.weights: Weights | None = None
 
-    def include(self, new: Weights) -> None:
+    def include(self, new: Weights) -> Weights:
         """Add one.
 
         Args:
             new: Not changed, but the mean may keep its memory.
+
+        Returns:
+            The mean.
         """
-        if self.weights is None:
-            self.weights = Weights([p.clone() for p in new.parameters], _copy(new.state))
+        mean = self.weights
+        if mean is None:
+            mean = self.weights = Weights([p.clone() for p in new.parameters], _copy(new.state))
         else:
-            mean = self.weights
             _include(mean.parameters, new.parameters, self.count)
             mean.state = mix(mean.state, new.state, 1 / (self.count + 1))
         self.count += 1
+        return mean
 
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`from_dict` takes."""
