@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from ecd_tune.spec._table import SpecModel
 
 __all__ = ["PLACES", "CheckpointPlace", "CheckpointSpec", "parse_place"]
 
 PLACES = "a folder, `artifacts:FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `none`"
 """What may be written for a place."""
 
-_BUCKETS = {"s3://": "s3", "gs://": "gs"}
+_BUCKETS: Mapping[str, Literal["s3", "gs"]] = {"s3://": "s3", "gs://": "gs"}
 _ARTIFACTS = "artifacts:"
 
 
@@ -53,7 +56,7 @@ def parse_place(text: str) -> CheckpointPlace:
             if not bucket:
                 raise ValueError(f"{text!r}: the bucket is missing; allowed: {PLACES}")
             prefix = prefix.strip("/")
-            return CheckpointPlace("s3" if kind == "s3" else "gs", bucket, prefix and prefix + "/")
+            return CheckpointPlace(kind, bucket, prefix and prefix + "/")
     if text.startswith(_ARTIFACTS):
         return CheckpointPlace("artifacts", _folder(text, text.removeprefix(_ARTIFACTS)))
     if "://" in text:
@@ -67,7 +70,7 @@ def _folder(text: str, folder: str) -> str:
     return str(Path(folder).expanduser())
 
 
-class CheckpointSpec(BaseModel):
+class CheckpointSpec(SpecModel):
     """``[checkpoints]``: where, how large and how often; a worker's options come before it.
 
     Attributes:
@@ -75,8 +78,6 @@ class CheckpointSpec(BaseModel):
         max_gib: Largest size of one run's checkpoint, in GiB.
         every: Seconds between two checkpoints of a run.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     place: str | None = None
     max_gib: float = Field(default=2.0, gt=0.0, allow_inf_nan=False)

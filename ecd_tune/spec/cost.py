@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ecd_tune.cost import Intensity, find_intensity
+from ecd_tune.spec._table import SpecModel
 
 __all__ = ["CostSpec"]
 
 
-class CostSpec(BaseModel):
+class CostSpec(SpecModel):
     """``[cost]``: carbon intensity and power, where they are known better than by default.
 
     Attributes:
@@ -21,8 +22,6 @@ class CostSpec(BaseModel):
             processor; then energy is this power × time, as in the paper, and never measured.
         offset: Share of the carbon that the provider offsets; reports then give gross and net.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     region: str | None = None
     kg_per_kwh: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)

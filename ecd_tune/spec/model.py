@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
+from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.parts import (
@@ -24,7 +25,6 @@ from ecd_tune.spec.parts import (
     OptimizerSpec,
     Retries,
     SamplerSpec,
-    SpecModel,
     TaskSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import OPTIMIZERS, Hyperparameter, OptimizerDef
 from ecd_tune.space import Space, parse_space, resolve, searchable
+from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "Reference",
     "Retries",
     "SamplerSpec",
-    "SpecModel",
     "TaskSpec",
 ]
 
@@ -43,12 +43,6 @@ SpaceField = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, Space) else parse_space(value)),
     PlainSerializer(_serialize_space),
 ]
-
-
-class SpecModel(BaseModel):
-    """Base of all tables: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class TaskSpec(SpecModel):

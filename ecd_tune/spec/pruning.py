@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ecd_tune.spec._table import SpecModel
 
 __all__ = ["PruningSpec"]
 
@@ -15,7 +17,7 @@ _KEYS = {
 }
 
 
-class PruningSpec(BaseModel):
+class PruningSpec(SpecModel):
     """``[pruning]``: one of Optuna's pruners, on the metric after each judged epoch.
 
     Confirmation runs are never pruned.
@@ -31,8 +33,6 @@ class PruningSpec(BaseModel):
         least_epochs: ``hyperband``: epochs that each trial gets at least.
         reduction: ``hyperband``: one of so many trials goes on at each rung.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["none", "median", "hyperband"] = "none"
     startup_trials: int = Field(default=5, ge=0)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ecd_tune.records import Params
 from ecd_tune.registry import Hyperparameter
+from ecd_tune.spec._table import SpecModel
 
 __all__ = ["SEARCHABLE_SCHEDULE", "Averaging", "Schedule", "TrainingSpec", "meaning"]
 
+ScheduleName = Literal["constant", "linear", "cosine", "step"]
+
 SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
     "schedule": Hyperparameter(
-        str,
-        "the learning rate over the run",
-        choices=("constant", "linear", "cosine", "step"),
+        str, "the learning rate over the run", choices=get_args(ScheduleName)
     ),
     "schedule_warmup": Hyperparameter(
         float, "share of all steps over which lr first rises", low=0.0, high=1.0, high_open=True
@@ -29,11 +30,7 @@ SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
 schedule of a task that learns."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Schedule(_Table):
+class Schedule(SpecModel):
     """``[training.schedule]``: the learning rate over the run, as a factor of ``lr``.
 
     It acts on each parameter group's ``lr``, whatever the optimizer.
@@ -46,7 +43,7 @@ class Schedule(_Table):
         factor: What ``step`` multiplies by at each drop.
     """
 
-    name: Literal["constant", "linear", "cosine", "step"] = "constant"
+    name: ScheduleName = "constant"
     warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
     final: float = Field(default=0.0, ge=0.0, le=1.0)
     every: int = Field(default=30, ge=1)
@@ -56,7 +53,7 @@ class Schedule(_Table):
 Epoch = Annotated[int, Field(ge=1)]
 
 
-class Averaging(_Table):
+class Averaging(SpecModel):
     """``[training.averaging]``: judge the mean of several epochs' weights.
 
     Attributes:
@@ -101,7 +98,7 @@ class Averaging(_Table):
         return tuple(range(min(self.start or half, epochs), epochs + 1))
 
 
-class TrainingSpec(_Table):
+class TrainingSpec(SpecModel):
     """``[training]``: the training loop's settings; tasks that count iterations have none.
 
     Attributes:
