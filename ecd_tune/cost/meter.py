@@ -42,7 +42,7 @@ class Meter:
     Args:
         kg_per_kwh: Carbon intensity, in kg of CO₂ equivalent per kWh.
         tdp_watts: Power of the device that trials run on (a GPU, or all of the machine's
-            processor). Then nothing is measured and nothing else counted, as in the paper.
+            processor). Then no energy is measured and nothing else counted, as in the paper.
         processor: How the processor is counted; found by default.
         gpus: How GPUs are counted; found by default.
         name_gpu: Device to UUID and name; tests replace it.
@@ -61,7 +61,7 @@ class Meter:
     ) -> None:
         self._kg_per_kwh, self._tdp_watts = kg_per_kwh, tdp_watts
         self._processor = processor or find_processor(tdp_watts)
-        self._gpus = gpus or (Gpus() if tdp_watts is not None else Gpus.find())
+        self._gpus = gpus or Gpus.find()
         self._name_gpu, self._clock = name_gpu, clock
 
     def start(self) -> Start:

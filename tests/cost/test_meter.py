@@ -141,6 +141,17 @@ class TestGpu:
         cost = self.charge(Nvml([10, 500_000], processes=4), [10, 900_000])
         assert cost.energy_kwh * 3.6e6 == pytest.approx(100 + 20)
 
+    def test_processes_share_the_power_that_a_study_states(self, monkeypatch):
+        found = Gpus(Nvml([0, 0], processes=4))
+        monkeypatch.setattr(Gpus, "find", classmethod(lambda cls: found))
+        clock = Clock()
+        meter = Meter(0.5, 250.0, name_gpu=lambda device: (f"GPU-{device[-1]}", ""), clock=clock)
+        start = meter.start()
+        clock.now = 2.0
+        cost = meter.charge([outcome(2.0, "cuda:1")], start)[0].cost
+        assert cost.energy_kwh * 3.6e6 == pytest.approx(2 * 250 / 4)
+        assert cost.energy_source == "TDP"
+
     def test_one_that_does_not_count_takes_its_power_limit(self):
         cost = self.charge(Nvml([0, 0], counts=False))
         assert cost.energy_kwh * 3.6e6 == pytest.approx(2 * 300 + 20)
