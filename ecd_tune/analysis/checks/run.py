@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from ecd_tune.analysis.checks.bench import Bench, Laboratory
 from ecd_tune.analysis.checks.model import Check, CheckResult, Subject
 from ecd_tune.analysis.checks.registry import CHECKS
+from ecd_tune.errors import UnknownNameError
 
 __all__ = ["run_systems", "system_checks"]
 
@@ -21,9 +22,15 @@ def system_checks(only: Sequence[str] = ()) -> list[Check]:
 
     Returns:
         The checks, by id.
+
+    Raises:
+        UnknownNameError: No check has such an id, or it judges something else.
     """
-    chosen = [CHECKS.get(name) for name in only] if only else list(CHECKS)
-    return [check for check in chosen if check.subject is Subject.SYSTEMS]
+    systems = {check.id: check for check in CHECKS if check.subject is Subject.SYSTEMS}
+    for name in only:
+        if CHECKS.get(name).id not in systems:
+            raise UnknownNameError("check of exact systems", name, list(systems))
+    return [check for name, check in systems.items() if not only or name in only]
 
 
 def run_systems(

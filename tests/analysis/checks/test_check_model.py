@@ -102,3 +102,9 @@ def test_other_packages_checks_join(monkeypatch):
     assert CHECKS.get("MINE") is OWN
     assert "MINE" in CHECKS.names()
     assert OWN not in system_checks()
+    with pytest.raises(UnknownNameError, match="unknown check of exact systems 'MINE'"):
+        system_checks(["C01", "MINE"])
+
+
+def test_a_check_that_is_named_twice_runs_once():
+    assert [check.id for check in system_checks(["N01", "C02", "N01"])] == ["C02", "N01"]
