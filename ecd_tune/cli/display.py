@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Protocol
 
 from rich import box
@@ -102,12 +101,7 @@ class _Plain:
     def __enter__(self) -> _Plain:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
@@ -139,16 +133,11 @@ class _Live:
         self._live = Live(console=Console(), refresh_per_second=4)
 
     def __enter__(self) -> _Live:
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
 
     def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
         self._meter.update(progress, time.monotonic())

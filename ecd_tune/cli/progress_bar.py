@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
@@ -70,12 +69,7 @@ class RunBar(AbstractContextManager["RunBar"]):
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
 

@@ -23,7 +23,7 @@ _EVENTS = {
     "released": "trials given back by workers told to stop",
     "fenced": "late results refused",
 }
-_HEAD = ("study", "finished", "diverged", "failed", "lost", "running", "waiting", "best")
+_COUNTS = ("failed", "lost", "running", "waiting")
 
 
 def status(
@@ -43,7 +43,11 @@ def status(
                 f"no study {study!r} in {shown}; there are: {', '.join(known) or 'none'}"
             )
         names = [study] if study else known
-        rows = [_row(progress) for name in names for progress in store.progress(name)]
+        rows = [
+            _row(progress, "pruning" in store.identity(progress.key))
+            for name in names
+            for progress in store.progress(name)
+        ]
         workers = [_worker_row(record) for record in store.workers()]
         events = Counter(event.kind for name in names for event in store.events(name))
     if as_json:
@@ -62,12 +66,14 @@ def status(
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines: list[tuple[str, ...]] = [_HEAD]
+    # The database counts both as one.
+    ended = "pruned, diverged" if any(row["prunes"] for row in rows) else "diverged"
+    lines: list[tuple[str, ...]] = [("study", "finished", ended, *_COUNTS, "best")]
     for row in rows:
         search = row["stage"] == "search"
         name = f"{row['study']}/{row['optimizer']}{'' if search else '/confirm'}"
         finished = row["complete"] + row["diverged"] + row["failed"]
-        counts = [row[key] for key in ("diverged", "failed", "lost", "running", "waiting")]
+        counts = [row[key] for key in ("diverged", *_COUNTS)]
         # The best of runs from other starts and seeds is luck, not a result.
         best = _show(row["best"]) if search else ""
         target = row["target"] if search else finished + row["running"] + row["waiting"]
@@ -82,13 +88,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _row(progress: Any) -> dict[str, Any]:
+def _row(progress: Any, prunes: bool) -> dict[str, Any]:
     return {
         "study": progress.key.study,
         "optimizer": progress.key.optimizer,
         "stage": progress.key.stage.value,
         "complete": progress.complete,
         "diverged": progress.pruned,
+        "prunes": prunes,
         "failed": progress.failed,
         "lost": progress.lost,
         "running": progress.running,

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ecd_tune.cli.main import app
+from ecd_tune.spec import PruningSpec
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 
@@ -38,6 +39,20 @@ def test_each_worker_is_shown_with_its_device_and_trial(url):
     assert workers[busy.name]["trials"] == [f"contract/ecdsep #{n}" for n in (1, 2, 3)]
     assert workers[busy.name]["running"] == 3
     assert workers[busy.name]["versions"]["optuna"] == busy.versions["optuna"]
+
+
+def test_pruned_trials_are_not_called_diverged(url):
+    spec = make_spec()
+    with Store.open(url) as store:
+        store.create(spec)
+    assert "  diverged  failed" in status(url)
+    pruned = spec.model_copy(update={"name": "p", "pruning": PruningSpec(kind="median")})
+    with Store.open(url) as store:
+        store.create(pruned)
+    assert "  pruned, diverged  failed" in status(url)
+    assert "  diverged  failed" in status(url, spec.name)
+    rows = json.loads(status(url, "--json"))["trials"]
+    assert {(row["study"], row["prunes"]) for row in rows} == {(spec.name, False), ("p", True)}
 
 
 def test_a_worker_without_a_trial_is_forgotten_after_a_minute(url):
