@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from ecd_tune.spec import StudySpec, find_study, load_study, shipped_studies
+from ecd_tune.cli.display import Meter
+from ecd_tune.spec import find_study, load_study, shipped_studies
 from ecd_tune.spec.files import read_table
 
 COMMAND = "ecd-tune run {} --smoke"
@@ -47,13 +48,10 @@ def main() -> None:
 def smoke_studies() -> list[str]:
     """Return the names of the studies that have a smoke form, family by family."""
     paths = shipped_studies()
-    named = [(path.parent.name, name) for name, path in paths.items() if "smoke" in table(path)]
+    named = [
+        (path.parent.name, name) for name, path in paths.items() if "smoke" in read_table(path)
+    ]
     return [name for _, name in sorted(named)]
-
-
-def table(path: Path) -> dict[str, object]:
-    """Return a study file with what it extends."""
-    return read_table(path)
 
 
 def measure(name: str, kept: Path | None = None) -> str:
@@ -70,7 +68,7 @@ def measure(name: str, kept: Path | None = None) -> str:
         check_report(Path(folder) / "reports" / spec.name / "report.md", result)
         if kept is not None:
             shutil.copytree(Path(folder) / "reports", kept, dirs_exist_ok=True)
-    runs = sum(count_runs(spec, key) for key in spec.optimizers)
+    runs = Meter(spec, 0.0).total
     real = load_study(find_study(name)).task.name
     stand_in = spec.task.name if spec.task.name != real else f"{real}, smaller"
     return f"| `{name}` | {real} | {stand_in} | {runs} | {seconds:.0f} | {result.returncode} |"
@@ -84,12 +82,6 @@ def check_report(path: Path, result: subprocess.CompletedProcess[str]) -> None:
         print(
             f"{path.parent.name}: the report does not say that it is a smoke run", file=sys.stderr
         )
-
-
-def count_runs(spec: StudySpec, key: str) -> int:
-    """Return how many times one optimizer trains."""
-    references = len(spec.optimizers[key].references) if spec.confirmation.references else 0
-    return spec.trials(key) + spec.confirmation.runs * (1 + references)
 
 
 def page(rows: Sequence[str]) -> str:
