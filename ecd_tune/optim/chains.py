@@ -94,7 +94,8 @@ class ChainRunner:
             e[:, 0] = 1.0
             log_p, strength = torch.zeros_like(e[:, 0]), torch.full_like(e[:, 0], nu)
             noise = torch.from_numpy(rng.standard_normal((rows, n)))
-            cosines.append(dynamics.turn(_ROWS, [e], log_p, [noise], strength)[0][:, 0].numpy())
+            (turned,), _ = dynamics.turn(_ROWS, [e], log_p, [noise], strength)
+            cosines.append(turned[:, 0].numpy())
         return np.concatenate(cosines)
 
 

@@ -101,6 +101,12 @@ class StepInfo(NamedTuple):
     """The rescale was skipped since V exceeds 𝓔, so that no Π has the right energy."""
     log_p: Tensor
     """log|Π| where it is read for the energy: after the rescale."""
+    log_p_before: Tensor
+    """The same before the rescale."""
+    speed: Tensor
+    """|ΔΘ|/Δt where all blocks have the same Δt; at most 1 for s = 1."""
+    turned: Tensor | None
+    """|Π̂ + νz| of the turn, NaN where Π is 0; None without turns."""
 
 
 def log_expm1(x: Tensor) -> Tensor:
@@ -251,7 +257,9 @@ def kick(
     return unit(algebra, momentum, size), scale + torch.log(size)
 
 
-def turn(algebra: Algebra, e: Blocks, log_p: Tensor, noise: Blocks, nu: Tensor) -> list[Tensor]:
+def turn(
+    algebra: Algebra, e: Blocks, log_p: Tensor, noise: Blocks, nu: Tensor
+) -> tuple[list[Tensor], Tensor]:
     """Turn the momentum by a random angle, keeping its norm (eq. 14).
 
     Args:
@@ -262,11 +270,12 @@ def turn(algebra: Algebra, e: Blocks, log_p: Tensor, noise: Blocks, nu: Tensor) 
         nu: Chaos strength ν.
 
     Returns:
-        New direction (e + ν z)/|e + ν z|.
+        New direction (e + ν z)/|e + ν z|, and |e + ν z|, NaN where the norm is 0.
     """
-    strength = torch.where(log_p > -math.inf, nu, 0.0)
-    turned = algebra.combine(e, None, noise, strength)
-    return unit(algebra, turned, algebra.norm(turned))
+    moves = log_p > -math.inf
+    turned = algebra.combine(e, None, noise, torch.where(moves, nu, 0.0))
+    size = algebra.norm(turned)
+    return unit(algebra, turned, size), torch.where(moves, size, math.nan)
 
 
 def drift_factor(log_p: Tensor, s: Tensor) -> Tensor:
@@ -308,16 +317,19 @@ def advance(
         strength = strength - math.log(2.0)
         closing = torch.where(phase.t > 0, strength, -math.inf)
         e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, closing)
+    before, turned = log_p, None
     allowed = constants.conserve & (target > -math.inf)
     log_p, rescaled = rescale(log_p, target, allowed, constants.log_eps1)
     above = constants.conserve & constants.bounded & (excess < 0)
-    info = StepInfo(rescaled, above, log_p)
+    read = log_p
     if sync and noise is not None:
-        e = turn(algebra, e, log_p, noise, constants.nu)
+        e, turned = turn(algebra, e, log_p, noise, constants.nu)
     e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, strength)
-    moved = algebra.times(algebra.times_each(e, lr), drift_factor(log_p, constants.s))
+    speed = drift_factor(log_p, constants.s)
+    moved = algebra.times(algebra.times_each(e, lr), speed)
     if not sync and noise is not None:
-        e = turn(algebra, e, log_p, noise, constants.nu)
+        e, turned = turn(algebra, e, log_p, noise, constants.nu)
+    info = StepInfo(rescaled, above, read, before, speed, turned)
     return moved, Phase(list(e), log_p, phase.log_energy, phase.t + 1), info
 
 

@@ -116,8 +116,9 @@ def test_turn_keeps_the_norm_and_has_the_mean_cosine_of_theory_1_4(n, nu):
     e[:, 0] = 1.0
     z = torch.randn(trials, n, generator=gen, dtype=F64)
     log_p = torch.zeros(trials, dtype=F64)
-    turned = turn(MANY, [e], log_p, [z], torch.full((trials,), nu, dtype=F64))
+    turned, length = turn(MANY, [e], log_p, [z], torch.full((trials,), nu, dtype=F64))
     torch.testing.assert_close(MANY.norm(turned), torch.ones(trials, dtype=F64))
+    torch.testing.assert_close(length, MANY.norm([e + nu * z]))
     mean = turned[0][:, 0].mean().item()
     log_front = loggamma((n + 1) / 2) - loggamma(n / 2 + 1) - math.log(math.sqrt(2) * nu)
     exact = math.exp(log_front) * hyp1f1(0.5, n / 2 + 1, -1 / (2 * nu**2))
@@ -126,8 +127,9 @@ def test_turn_keeps_the_norm_and_has_the_mean_cosine_of_theory_1_4(n, nu):
 
 def test_turn_leaves_a_momentum_at_rest():
     zero = torch.zeros(3, dtype=F64)
-    turned = turn(ONE, [zero], scalar(-math.inf), [torch.ones(3, dtype=F64)], scalar(0.5))
+    turned, length = turn(ONE, [zero], scalar(-math.inf), [torch.ones(3, dtype=F64)], scalar(0.5))
     assert torch.equal(turned[0], zero)
+    assert length.isnan()
 
 
 def energy_error(integrator, s, delta, eta, dt):
