@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "METRIC",
     "PRUNED_BY",
     "Curve",
     "Direction",
@@ -30,6 +31,9 @@ __all__ = [
     "TrialRecord",
     "TrialState",
 ]
+
+METRIC = "metric"
+"""Name of the curve that pruners see while the run goes on: the metric, or the loss."""
 
 PRUNED_BY = "pruned by "
 """How the reason of a trial begins that a pruner ended; Optuna's PRUNED is a diverged one too."""
@@ -160,7 +164,7 @@ class Outcome:
         status: How it ended.
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
-        curve: The metric (or loss) against the step.
+        curves: Quantities against the step by name; :data:`METRIC` is one of them.
         reason: Why it diverged or failed, in words; None when complete.
         cost: What it cost.
     """
@@ -168,7 +172,7 @@ class Outcome:
     status: Status
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: Curve = field(default_factory=Curve)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     reason: str | None = None
     cost: RunCost = field(default_factory=RunCost)
 
@@ -177,6 +181,11 @@ class Outcome:
             raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
+
+    @property
+    def curve(self) -> Curve:
+        """The curve of the metric; empty where there is none."""
+        return self.curves.get(METRIC, Curve())
 
 
 @dataclass(frozen=True)
@@ -218,7 +227,7 @@ class TrialRecord:
         lost: True when the run was interrupted and its parameters were queued again: such a
             trial is history, and does not count against the budget.
         metrics: As in :class:`Outcome`.
-        curve: As in :class:`Outcome`.
+        curves: As in :class:`Outcome`.
         reason: As in :class:`Outcome`.
         cost: As in :class:`Outcome`.
         started: UTC, aware; None while waiting.
@@ -236,12 +245,17 @@ class TrialRecord:
     attempt: int = 1
     lost: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: Curve = field(default_factory=Curve)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     reason: str | None = None
     cost: RunCost = field(default_factory=RunCost)
     started: datetime | None = None
     completed: datetime | None = None
     worker: str | None = None
+
+    @property
+    def curve(self) -> Curve:
+        """The curve of the metric; empty where there is none."""
+        return self.curves.get(METRIC, Curve())
 
     @property
     def pruned(self) -> bool:
@@ -269,7 +283,10 @@ class TrialRecord:
             "attempt": self.attempt,
             "lost": self.lost,
             "metrics": dict(self.metrics),
-            "curve": {"steps": list(self.curve.steps), "values": list(self.curve.values)},
+            "curves": {
+                name: {"steps": list(curve.steps), "values": list(curve.values)}
+                for name, curve in self.curves.items()
+            },
             "reason": self.reason,
             "seconds": self.cost.seconds,
             "device": self.cost.device,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecd_tune.records import Curve, Outcome, RunCost, Status
+from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Status
 
 __all__ = ["failure", "nonfinite", "optimizer_metrics", "thin_steps", "trajectory_outcome"]
 
@@ -72,7 +72,7 @@ def trajectory_outcome(
         status=Status.COMPLETE if reason is None else Status.DIVERGED,
         value=own["best"],
         metrics={**own, **(metrics or {})},
-        curve=Curve(steps, tuple(float(values[k]) for k in steps)),
+        curves={METRIC: Curve(steps, tuple(float(values[k]) for k in steps))},
         reason=reason,
         cost=cost,
     )

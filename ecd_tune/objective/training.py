@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +15,13 @@ from ecd_tune.objective.means import Weights
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.speed import Speed
 from ecd_tune.objective.stepping import Stepper
-from ecd_tune.records import Curve, Outcome, RunCost, Stage, Status
+from ecd_tune.objective.tracks import Tracks
+from ecd_tune.records import METRIC, Outcome, RunCost, Stage, Status
 
-__all__ = ["Training"]
+__all__ = ["TRAIN_LOSS", "Training"]
+
+TRAIN_LOSS = "train_loss"
+"""Name of the curve of each epoch's mean loss; and of the metric, its last point."""
 
 
 class Training:
@@ -48,13 +51,11 @@ class Training:
         self._stepper, self._judge, self._length = stepper, judge, epochs
         self._eval_every, self._audience = eval_every, audience or Audience()
         self._averager, self._speed = averager, Speed(stepper)
-        self._epochs: list[int] = []
-        self._values: list[float] = []
+        self._tracks = Tracks()
         self._last: dict[str, float] = {}
         self._best: dict[str, float] | None = None
         self._best_epoch = -1
         self._best_weights: Weights | None = None
-        self._train_loss = math.nan
         self._pruned: str | None = None
 
     @property
@@ -74,7 +75,7 @@ class Training:
         length = self._stepper.batches.steps_per_epoch
         total = self._length * length
         try:
-            if not self._values:
+            if not self._tracks.get(METRIC):
                 self._judge_epoch(0)
             self._speed.begin()
             for number in range(self._stepper.number, total):
@@ -113,15 +114,15 @@ class Training:
         metrics |= {"best_epoch": float(self._best_epoch)}
         metrics |= self._stepper.report()
         metrics |= self._speed.metrics()
-        if math.isfinite(self._train_loss):
-            metrics["train_loss"] = self._train_loss
+        if losses := self._tracks.get(TRAIN_LOSS):
+            metrics[TRAIN_LOSS] = [*losses.values()][-1]
         ended = Status.DIVERGED if self._pruned is None else Status.PRUNED
         return self._close(
             Outcome(
                 status=Status.COMPLETE if reason is None else ended,
                 value=metrics[f"{self._judge.split}_{self._judge.metric}"],
                 metrics=metrics,
-                curve=Curve(tuple(self._epochs), tuple(self._values)),
+                curves=self._tracks.curves(),
                 reason=reason,
                 cost=cost(),
             )
@@ -132,13 +133,11 @@ class Training:
         best, averager = self._best_weights, self._averager
         return {
             "stepper": self._stepper.state_dict(),
-            "epochs": list(self._epochs),
-            "values": list(self._values),
+            "tracks": self._tracks.state_dict(),
             "last": dict(self._last),
             "best": dict(self._best or {}),
             "best_epoch": self._best_epoch,
             "best_weights": None if best is None else best.to_dict(),
-            "train_loss": self._train_loss,
             "averager": None if averager is None else averager.state_dict(),
         }
 
@@ -157,23 +156,22 @@ class Training:
             ValueError: The state does not fit this run, or does not fit together.
         """
         self._stepper.load_state_dict(state["stepper"])
-        number, values = self._stepper.number, [float(value) for value in state["values"]]
-        epochs = [int(epoch) for epoch in state["epochs"]]
+        self._tracks.load_state_dict(state["tracks"])
+        number, judged = self._stepper.number, self._tracks.get(METRIC)
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._judge.metric
-        if epochs != [k for k in range(done + 1) if self._is_judged(k)]:
-            raise ValueError(f"epochs {epochs} judged, at step {number}")
-        if len(values) != len(epochs) or best not in epochs:
-            raise ValueError(f"{len(values)} values of epochs {epochs}, best {best}")
+        if list(judged) != [k for k in range(done + 1) if self._is_judged(k)]:
+            raise ValueError(f"epochs {list(judged)} judged, at step {number}")
+        if list(self._tracks.get(TRAIN_LOSS)) != list(range(1, done + 1)):
+            raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
-        if self._best[metric] != values[epochs.index(best)] or self._last[metric] != values[-1]:
+        if self._best[metric] != judged.get(best) or self._last[metric] != [*judged.values()][-1]:
             raise ValueError(f"the best {metric} is not that of epoch {best}")
         self._best_weights = Weights.from_dict(state["best_weights"], self._stepper.problem)
         if self._averager is not None:
             self._averager.load_state_dict(state["averager"], done)
-        self._epochs, self._values, self._best_epoch = epochs, values, best
-        self._train_loss = float(state["train_loss"])
-        for epoch, value in zip(epochs, values, strict=True):
+        self._best_epoch = best
+        for epoch, value in judged.items():
             self._audience.report(epoch, value)
         return number
 
@@ -210,7 +208,7 @@ class Training:
 
     def _end_epoch(self, epoch: int) -> None:
         losses = self._stepper.losses
-        self._train_loss = float(np.mean(losses))
+        self._tracks.add(epoch, {TRAIN_LOSS: float(np.mean(losses))})
         losses.clear()
         self._speed.pause()
         judged = self._is_judged(epoch)
@@ -225,8 +223,7 @@ class Training:
     def _judge_epoch(self, epoch: int) -> None:
         judged = self._judge.judge(f"after epoch {epoch}")
         value = judged[self._judge.metric]
-        self._epochs.append(epoch)
-        self._values.append(value)
+        self._tracks.add(epoch, {METRIC: value})
         self._last = judged
         if self._judge.better(judged, self._best):
             self._best, self._best_epoch = judged, epoch

@@ -98,7 +98,7 @@ def read_trials(connection: sa.Connection, ref: StudyRef, *, curves: bool) -> li
         Records by number.
     """
     trials, runs, values = optuna_schema.trials, schema.runs, optuna_schema.trial_values
-    columns = [column for column in runs.c if curves or column.name != "curve"]
+    columns = [column for column in runs.c if curves or column.name != "curves"]
     statement = (
         sa.select(
             trials.c.trial_id.label("id"),
@@ -219,7 +219,7 @@ def _to_record(key: StudyKey, row: Any, foreign: Mapping[str, Any], curves: bool
             "attempt": row.attempt,
             "lost": row.lost,
             "metrics": {name: float(value) for name, value in load(row.metrics).items()},
-            "curve": _to_curve(row.curve) if curves else Curve(),
+            "curves": _to_curves(row.curves) if curves else {},
             "reason": row.reason,
             "cost": RunCost(
                 row.seconds,
@@ -242,11 +242,11 @@ def _to_record(key: StudyKey, row: Any, foreign: Mapping[str, Any], curves: bool
     )
 
 
-def _to_curve(text: str | None) -> Curve:
-    if text is None:
-        return Curve()
-    steps, values = load(text)
-    return Curve(tuple(steps), tuple(float(value) for value in values))
+def _to_curves(text: str | None) -> dict[str, Curve]:
+    return {
+        name: Curve(tuple(steps), tuple(float(value) for value in values))
+        for name, (steps, values) in load(text).items()
+    }
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0004"
+HEAD = "0005"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -59,7 +59,7 @@ runs = sa.Table(
     sa.Column("reason", sa.Text, nullable=True),
     sa.Column("params", sa.Text, nullable=False),
     sa.Column("metrics", sa.Text, nullable=True),
-    sa.Column("curve", sa.Text, nullable=True),
+    sa.Column("curves", sa.Text, nullable=True),
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("device", sa.String(64), nullable=False),
     sa.Column("worker", sa.String(320), nullable=True),

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 
 from ecd_tune.analysis import curve_band
 from ecd_tune.analysis.curves import log_steps
-from ecd_tune.records import Curve, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import METRIC, Curve, StudyKey, TrialRecord, TrialState
 
 
 def run(steps, values, state=TrialState.COMPLETE):
     curve = Curve(tuple(steps), tuple(map(float, values)))
-    return TrialRecord(StudyKey("s", "o"), 0, state, 1.0, {}, curve=curve)
+    return TrialRecord(StudyKey("s", "o"), 0, state, 1.0, {}, curves={METRIC: curve})
 
 
 def test_band_by_hand():

@@ -343,12 +343,14 @@ class TestDistrust:
             (("stepper", "number"), 26),
             (("stepper", "number"), "x"),
             (("stepper", "problem"), {"mean": 1.0}),
-            (("values",), []),
+            (("tracks",), {}),
+            (("tracks", "metric"), {0: 0.5}),
             (("best_epoch",), 7),
             (("best",), {"accuracy": 2.0}),
             (("best_weights",), None),
             (("last",), {"accuracy": 2.0}),
-            (("train_loss",), {}),
+            (("tracks", "train_loss"), {}),
+            (("tracks", "train_loss"), {1: "x"}),
         ],
     )
     def test_a_state_that_does_not_fit_is_left_whole(self, path, value, saved, steps, caplog):

@@ -277,6 +277,25 @@ class TestDigits:
         assert {"val_loss", "train_loss"} <= set(outcome.metrics)
         assert not any(name.startswith("test") for name in outcome.metrics)
 
+    def test_the_training_loss_is_a_curve_too(self, monkeypatch):
+        """Its points are the means of the losses that the epochs' steps saw."""
+        from ecd_tune.tasks.digits import DigitsProblem
+
+        closure, losses = DigitsProblem.closure, []
+
+        def remember(self, step):
+            losses.append(closure(self, step))
+            return losses[-1]
+
+        monkeypatch.setattr(DigitsProblem, "closure", remember)
+        (outcome,) = evaluate(digits(steps=3), "adam", {"lr": 3e-2})
+        assert set(outcome.curves) == {"metric", "train_loss"}
+        curve = outcome.curves["train_loss"]
+        assert curve.steps == (1, 2, 3)
+        epochs = torch.stack(losses).double().reshape(3, -1).mean(dim=1)
+        assert curve.values == pytest.approx(epochs.tolist(), rel=1e-9)
+        assert outcome.metrics["train_loss"] == curve.values[-1]
+
     def test_search_never_touches_the_test_split(self, monkeypatch):
         from ecd_tune.tasks import digits as module
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ecd_tune.records import Curve, RunCost, Stage, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import METRIC, Curve, RunCost, Stage, StudyKey, TrialRecord, TrialState
 from ecd_tune.report import StudyReport, build_report
 from ecd_tune.spec import StudySpec
 
@@ -153,7 +153,7 @@ def confirm(spec, key, source, params, end, runs, rng, diverge=0, offset=0):
                 seed=spec.confirm_seed(run),
                 source=source,
                 metrics={"start": 5e5, "final": math.inf if bad else value, "best": value},
-                curve=decay(200 if bad else 1000, 5e5, value),
+                curves={METRIC: decay(200 if bad else 1000, 5e5, value)},
                 reason=f"loss became nan at iteration {90 + run}" if bad else None,
             )
         )
@@ -176,7 +176,9 @@ def digits_trials(spec: StudySpec, runs: int = 8) -> Trials:
                 seed=spec.confirm_seed(run),
                 source="best",
                 metrics={"val_accuracy": level, "test_accuracy": level - (run % 4) / 360},
-                curve=Curve(tuple(range(11)), tuple(level * (1 - 0.8**s) for s in range(11))),
+                curves={
+                    METRIC: Curve(tuple(range(11)), tuple(level * (1 - 0.8**s) for s in range(11)))
+                },
             )
             for run in range(runs)
         ]

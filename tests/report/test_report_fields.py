@@ -12,6 +12,7 @@ from ecd_tune.report.export import report_to_dict
 from ecd_tune.report.table import CONFIRMATION_FIELDS, TRIAL_FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
+NAMED = {"trials.curves", "confirmations.curves"}
 FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics"}
 SHARED = {
     "results.summary": "summary",
@@ -20,8 +21,8 @@ SHARED = {
     "results.single": "summary",
     "trials": "trial",
     "confirmations": "trial",
-    "trials.curve": "trial.curve",
-    "confirmations.curve": "trial.curve",
+    "trials.curves.": "trial.curves",
+    "confirmations.curves.": "trial.curves",
 }
 
 
@@ -38,6 +39,8 @@ def objects(value, path=""):
     if isinstance(value, list):
         for item in value:
             yield from objects(item, path)
+    elif isinstance(value, dict) and path in NAMED:
+        yield from objects(list(value.values()), f"{path}.")
     elif isinstance(value, dict):
         last = path.rpartition(".")[2]
         name = "interval" if last.endswith("_interval") else SHARED.get(path, path)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import ecd_tune.report as package
 from ecd_tune.errors import EcdTuneError, ReportError, UnknownNameError
-from ecd_tune.records import Curve, Stage
+from ecd_tune.records import METRIC, Curve, Stage
 from ecd_tune.report import (
     REPORT_FORMATS,
     build_report,
@@ -71,7 +71,7 @@ def refuse(constant):
 
 def test_json_is_strict_and_infinities_are_texts(zakharov):
     data = json.loads(render_json(zakharov), parse_constant=refuse)
-    assert data["schema_version"] == package.SCHEMA_VERSION == 1
+    assert data["schema_version"] == package.SCHEMA_VERSION == 2
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
@@ -80,7 +80,7 @@ def test_json_is_strict_and_infinities_are_texts(zakharov):
 
 def test_json_has_one_line_for_each_trial_and_no_space_in_it(zakharov):
     lines = render_json(zakharov).splitlines()
-    found = [line for line in lines if line.startswith('{"study":') and '"curve":' in line]
+    found = [line for line in lines if line.startswith('{"study":') and '"curves":' in line]
     assert len(found) == len(zakharov.trials) + len(zakharov.confirmations)
     for line in found:
         trial = json.loads(line.rstrip(","))
@@ -91,7 +91,7 @@ def test_json_has_each_curve_once(studies):
     spec = studies.zakharov_spec()
     trials = dict(studies.zakharov_trials(spec))
     key = spec.key("adam", Stage.CONFIRM)
-    first = dataclasses.replace(trials[key][0], curve=Curve((0, 1), (7.125, 0.0078125)))
+    first = dataclasses.replace(trials[key][0], curves={METRIC: Curve((0, 1), (7.125, 0.0078125))})
     trials[key] = [first, *trials[key][1:]]
     assert render_json(build_report(spec, trials, {})).count("7.125,0.0078125") == 1
 
@@ -99,10 +99,10 @@ def test_json_has_each_curve_once(studies):
 def test_json_of_nan_and_negative_infinity(zakharov):
     curve = Curve((0, 1, 2), (math.nan, -math.inf, 1.0))
     report = dataclasses.replace(
-        zakharov, trials=(dataclasses.replace(zakharov.trials[0], curve=curve),)
+        zakharov, trials=(dataclasses.replace(zakharov.trials[0], curves={METRIC: curve}),)
     )
     data = json.loads(render_json(report), parse_constant=refuse)
-    assert data["trials"][0]["curve"]["values"] == ["NaN", "-Infinity", 1.0]
+    assert data["trials"][0]["curves"]["metric"]["values"] == ["NaN", "-Infinity", 1.0]
 
 
 def test_all_files_are_written(zakharov, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from ecd_tune.records import Curve, Lease, Outcome, Status, TrialState
+from ecd_tune.records import METRIC, Curve, Lease, Outcome, Status, TrialState
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import CurvePoint, Store, TrialPruner, Worker
 
@@ -50,7 +50,7 @@ class Scene:
         outcome = Outcome(
             Status.COMPLETE if reason is None else Status.PRUNED,
             max(points.values()),
-            curve=Curve(tuple(points), tuple(points.values())),
+            curves={METRIC: Curve(tuple(points), tuple(points.values()))},
             reason=reason,
         )
         assert self.store.tell([(lease, outcome)]) == [True]

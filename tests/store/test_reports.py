@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.records import Curve, Lease, Outcome, RunRequest, Status, StudyKey
+from ecd_tune.records import METRIC, Curve, Lease, Outcome, RunRequest, Status, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import parse_study
 from ecd_tune.store import CurvePoint, ReportBuffer, Store, Worker
@@ -102,7 +102,9 @@ class TestStored:
         points = [point(lease, 0, 1.0), point(lease, 1, 7.0)]
         if early:
             store.report(points)
-        outcome = Outcome(Status.DIVERGED, 1.0, curve=Curve((0, 1), (1.0, 7.0)), reason="x")
+        outcome = Outcome(
+            Status.DIVERGED, 1.0, curves={METRIC: Curve((0, 1), (1.0, 7.0))}, reason="x"
+        )
         assert store.tell([(lease, outcome)], [] if early else points) == [True]
         # Where samplers look for the value of a pruned trial.
         assert stored(url) == {0: 1.0, 1: 1.0}

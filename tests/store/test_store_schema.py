@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from ecd_tune import store as store_package
-from ecd_tune.store import Store, _optuna_schema, schema
+from ecd_tune.records import METRIC, Curve, Outcome, Status
+from ecd_tune.store import Store, Worker, _optuna_schema, schema
+from ecd_tune.testing.store.study import OPTIMIZER, make_spec
 
 USED = {
     "studies": {"study_id", "study_name"},
@@ -47,6 +50,27 @@ def test_head_is_the_newest_migration():
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_the_one_curve_of_older_tables_becomes_the_metrics(tmp_path):
+    url, spec = f"sqlite:///{tmp_path}/store.db", make_spec()
+    with Store.open(url) as store:
+        store.create(spec)
+        leases = store.ask(spec, OPTIMIZER, count=2, worker=Worker.current())
+        points = Curve((0, 3), (1.5, math.inf))
+        store.tell([(leases[0], Outcome(Status.COMPLETE, 1.5, curves={METRIC: points}))])
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for line in (
+            "ALTER TABLE ecd_runs RENAME COLUMN curves TO curve",
+            """UPDATE ecd_runs SET curve = '[[0,3],[1.5,"inf"]]' WHERE curve IS NOT NULL""",
+            f"UPDATE {schema.VERSION_TABLE} SET version_num = '0004'",
+        ):
+            connection.exec_driver_sql(line)
+    engine.dispose()
+    with Store.open(url) as store:
+        told, running = store.trials(spec.key(OPTIMIZER))
+    assert (dict(told.curves), dict(running.curves)) == ({METRIC: points}, {})
 
 
 def test_migrated_tables_are_those_of_the_code(inspector):

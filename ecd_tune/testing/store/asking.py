@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ecd_tune.records import Curve, Outcome, RunCost, Stage, Status, TrialState
+from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Stage, Status, TrialState
 from ecd_tune.store import CurvePoint, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
 from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
@@ -44,7 +44,12 @@ class AskingContract(StoreFixtures):
         leases = self.ask(store, spec, 5)
         outcomes = [
             Outcome(Status.COMPLETE, 1.5),
-            Outcome(Status.DIVERGED, -7.25, reason="overflow", curve=Curve((0, 3), (8.0, 7.25))),
+            Outcome(
+                Status.DIVERGED,
+                -7.25,
+                reason="overflow",
+                curves={METRIC: Curve((0, 3), (8.0, 7.25))},
+            ),
             Outcome(Status.PRUNED, reason="too slow"),
             Outcome(Status.FAILED, reason="no memory"),
         ]
@@ -80,7 +85,9 @@ class AskingContract(StoreFixtures):
         infinite = CurvePoint(diverged.trial_id, diverged.token, 1, math.inf)
         assert store.report([*points, infinite]) == 1
         assert store.report([points[0]._replace(value=1.0)]) == 0
-        outcome = Outcome(Status.DIVERGED, 0.5, curve=Curve((0, 1), (0.5, 9.0)), reason="overflow")
+        outcome = Outcome(
+            Status.DIVERGED, 0.5, curves={METRIC: Curve((0, 1), (0.5, 9.0))}, reason="overflow"
+        )
         results = [(done, Outcome(Status.COMPLETE, 1.5)), (diverged, outcome)]
         assert store.tell(results, [points[0]._replace(step=7)]) == [True, True]
         with plain_optuna(url) as study:
@@ -88,14 +95,18 @@ class AskingContract(StoreFixtures):
         assert curves == [{0: 1.0, 7: 2.0}, {}, {1: 0.5}]
 
     def test_records_return_what_was_told(self, store: Store, worker: Worker) -> None:
-        """Metrics, curve, reason and cost survive, numbers that are none included."""
+        """Metrics, curves, reason and cost survive, numbers that are none included."""
         spec = make_spec()
         store.create(spec)
         outcome = Outcome(
             Status.DIVERGED,
             2.5,
             metrics={"final": math.inf, "steps": 3.0},
-            curve=Curve((0, 1, 5), (2.5, math.nan, -math.inf)),
+            curves={
+                METRIC: Curve((0, 1, 5), (2.5, math.nan, -math.inf)),
+                "train_loss": Curve((1, 5), (0.1, 1e-300)),
+                "empty": Curve(),
+            },
             reason="left the finite numbers",
             cost=RunCost(1.25, "cuda:0"),
         )
@@ -107,13 +118,14 @@ class AskingContract(StoreFixtures):
         assert record.params == lease.request.params
         assert record.metrics == outcome.metrics
         assert record.curve.steps == (0, 1, 5)
-        assert repr(record.curve.values) == repr(outcome.curve.values)
+        assert repr(record.curves) == repr(outcome.curves)
         assert (record.reason, record.cost) == (outcome.reason, outcome.cost)
         assert (record.seed, record.attempt, record.worker) == (0, 1, worker.name)
         assert record.started is not None
         assert record.completed is not None
         assert record.started <= record.completed
         (bare,) = store.trials(lease.key, curves=False)
+        assert bare.curves == {}
         assert bare.curve == Curve()
 
     def test_progress_is_led_by_complete_trials_only(self, store: Store) -> None:
