@@ -45,6 +45,7 @@ class Hyperparameter:
         low_open: The bound ``low`` itself is not allowed.
         high_open: The bound ``high`` itself is not allowed.
         choices: If not empty, the only allowed values.
+        words: Words that may stand in place of a number, for example ``"auto"``.
         default: Value used when a study does not name it; None means that the optimizer
             decides.
         required: A study must name it, and so must a call of the optimizer.
@@ -57,6 +58,7 @@ class Hyperparameter:
     low_open: bool = False
     high_open: bool = False
     choices: tuple[Scalar, ...] = ()
+    words: tuple[str, ...] = ()
     default: Scalar | None = None
     required: bool = False
 
@@ -72,8 +74,10 @@ class Hyperparameter:
             return f"must be one of {', '.join(map(repr, self.choices))}"
         if self.kind is str:
             return None if isinstance(value, str) else "must be a string"
+        if value in self.words:
+            return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return "must be a number"
+            return " or ".join(["must be a number", *map(repr, self.words)])
         if not math.isfinite(value):
             bounded = self.low > -math.inf or self.high < math.inf
             return f"must be finite and {self.allowed}" if bounded else f"must be {self.allowed}"
@@ -95,7 +99,11 @@ class Hyperparameter:
             parts.append(f"{'>' if self.low_open else '>='} {self.low:g}")
         if self.high < math.inf:
             parts.append(f"{'<' if self.high_open else '<='} {self.high:g}")
-        return " and ".join(parts) or "a finite number"
+        return " or ".join([" and ".join(parts) or "a finite number", *map(repr, self.words)])
+
+    def read(self, value: object) -> Any:
+        """Return an allowed value as the declared kind; a word stays as it is."""
+        return value if value in self.words else self.kind(value)
 
 
 @dataclass(frozen=True)

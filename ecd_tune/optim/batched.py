@@ -15,7 +15,15 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import check_hyperparameters
-from ecd_tune.optim.dynamics import Constants, Phase, advance, lowered_offset, start, survey
+from ecd_tune.optim.dynamics import (
+    Constants,
+    Phase,
+    advance,
+    decay,
+    lowered_offset,
+    start,
+    survey,
+)
 from ecd_tune.optim.ecdsep import SHIFT_FACTOR, initial_energy
 from ecd_tune.optim.noise import NoiseBatch
 from ecd_tune.records import Scalar
@@ -133,16 +141,19 @@ class BatchedECDSep:
         self._algebra = Algebra(batched=True)
         self._constants = _constants(rows)
         self._lr = rows.factors(rows.column("lr"))
-        decay = rows.column("weight_decay")
-        self._weight_decay = rows.factors(decay) if rows.any("weight_decay") else None
+        decoupled = rows.column("decoupled_weight_decay")
+        wd = rows.column("weight_decay")
+        self._weight_decay = _unless_zero(rows, torch.where(decoupled, 0.0, wd))
+        self._decay = torch.where(decoupled, rows.column("lr") * wd, 0.0)
+        self._decays = bool(self._decay.any())
         self._integrator: str = rows.same("integrator")
         self._chaotic = rows.any("nu")
         self._noise = NoiseBatch(seeds, rows.device)
         self._stops = rows.tensor([row["on_gap"] == "stop" for row in rows.values])
         self._shifts = rows.tensor([row["on_gap"] == "shift" for row in rows.values])
         self._may_shift, self._may_stop = bool(self._shifts.any()), bool(self._stops.any())
-        count = torch.zeros_like(decay, dtype=torch.int64)
-        nothing = torch.zeros_like(decay)
+        count = torch.zeros_like(wd, dtype=torch.int64)
+        nothing = torch.zeros_like(wd)
         directions = [torch.zeros_like(block) for block in theta]
         self._phase = Phase(directions, nothing - torch.inf, nothing, count)
         self._started = count.bool()
@@ -181,6 +192,9 @@ class BatchedECDSep:
             constants,
             self._integrator,
         )
+        if self._decays:
+            rates = [self._decay] * len(self.params)
+            moved = algebra.plus(moved, decay(algebra, self.params, rates))
         masked_add(algebra, self.params, go, moved)
         self._phase = choose(algebra, go, phase, self._phase)
         self._counts["unreachable"] += go & info.unreachable
@@ -215,6 +229,10 @@ class BatchedECDSep:
             constants.F0, gap, loss, constants.eta, constants.log_eps2, SHIFT_FACTOR
         )
         self._constants = constants._replace(F0=torch.where(rows, lower, constants.F0))
+
+
+def _unless_zero(rows: Rows, column: Tensor) -> list[Tensor] | None:
+    return rows.factors(column) if bool(column.any()) else None
 
 
 def _constants(rows: Rows) -> Constants:

@@ -37,27 +37,35 @@ _EPS1 = _non_negative("rescale only if |Π² − π_c²| exceeds this, ε1", 1e-
 _EPS2 = _non_negative("no step while V is below this, ε2", 1e-40)
 _CONSERVE = Hyperparameter(bool, "rescale Π to the energy surface, consEn", default=True)
 
-_ECDSEP: Mapping[str, Hyperparameter] = {
+# What the paper's Algorithms 1 and 2 have in common.
+_ALGORITHM: Mapping[str, Hyperparameter] = {
     "lr": _positive("step size Δt", 0.4),
     "eta": Hyperparameter(float, "concentration exponent η", low=1.0, required=True),
     "nu": _non_negative("chaos strength ν", 1e-5),
     "F0": Hyperparameter(float, "loss offset F0", default=0.0),
     "delta_energy": _non_negative("initial |Π|², δE; by default 0 for s = 1 and 1 for s = 0"),
     "s": Hyperparameter(int, "1: bounded region, 0: whole space", choices=(0, 1), default=1),
-    "weight_decay": _non_negative("L² term of eq. 15, wd", 0.0),
+    "weight_decay": _non_negative("weight decay wd, the L² term of eq. 15", 0.0),
     "conserve_energy": _CONSERVE,
     "integrator": Hyperparameter(
         str, "order of the phases of a step", choices=INTEGRATORS, default="algorithm1"
     ),
     "eps1": _EPS1,
     "eps2": _EPS2,
+}
+
+_ECDSEP: Mapping[str, Hyperparameter] = {
+    **_ALGORITHM,
+    "decoupled_weight_decay": Hyperparameter(
+        bool, "wd shrinks the parameters instead of adding to the loss, §3.4", default=False
+    ),
     "on_gap": Hyperparameter(
         str, "what to do when F − F0 is not positive", choices=ON_GAP, default="hold"
     ),
 }
 
 _ECDSEP_F0: Mapping[str, Hyperparameter] = {
-    **{name: h for name, h in _ECDSEP.items() if name != "on_gap"},
+    **_ALGORITHM,
     "eta": Hyperparameter(
         int, "concentration exponent η, an odd whole number", low=1, required=True
     ),
@@ -197,4 +205,4 @@ def _checked(name: str, key: str, declared: Hyperparameter, values: Mapping[str,
     problem = declared.problem(value)
     if problem:
         raise HyperparameterError(f"{name}: {key} = {value!r} {problem}")
-    return declared.kind(value)
+    return declared.read(value)

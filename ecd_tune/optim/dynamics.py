@@ -16,6 +16,7 @@ formula is the same (see :mod:`ecd_tune.optim.blocks`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ __all__ = [
     "StepInfo",
     "Survey",
     "advance",
+    "decay",
     "downhill",
     "drift_factor",
     "kick",
@@ -331,6 +333,27 @@ def advance(
         e, turned = turn(algebra, e, log_p, noise, constants.nu)
     info = StepInfo(rescaled, above, read, before, speed, turned)
     return moved, Phase(list(e), log_p, phase.log_energy, phase.t + 1), info
+
+
+def decay(algebra: Algebra, theta: Blocks, rates: Sequence[float | Tensor]) -> list[Tensor]:
+    """Return what decoupled weight decay adds to the parameters, expm1(−Δt wd) Θ (§3.4).
+
+    To first order that is the paper's −Δt wd Θ_t; unlike it, it never overshoots zero. V changes
+    with it and Π does not: the energy holds where the next step rescales.
+
+    Args:
+        algebra: Layout of the blocks.
+        theta: Parameters before the step.
+        rates: Δt wd of each block, 0-d or ``[B]``.
+
+    Returns:
+        One amount a block.
+    """
+    amounts = []
+    for block, rate in zip(theta, rates, strict=True):
+        factor = torch.expm1(-torch.as_tensor(rate, dtype=torch.float64, device=block.device))
+        amounts.append(block * algebra.spread(factor, block))
+    return amounts
 
 
 def lowered_offset(

@@ -15,6 +15,7 @@ from ecd_tune.optim.dynamics import (
     Phase,
     Survey,
     advance,
+    decay,
     lowered_offset,
     start,
     survey,
@@ -33,8 +34,8 @@ class ECDSep(HamiltonianOptimizer):
     """Energy-conserving descent with a separable Hamiltonian (Algorithm 1).
 
     The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. State lives in the log domain
-    and survives any finite loss. ``lr`` and ``weight_decay`` may differ between parameter
-    groups and are read at every step, so that schedulers work; the rest is global.
+    and survives any finite loss. ``lr`` and the two of weight decay may differ between
+    parameter groups and are read at every step, so that schedulers work; the rest is global.
 
     Args:
         params: Parameters or parameter groups.
@@ -46,6 +47,9 @@ class ECDSep(HamiltonianOptimizer):
             it must be > 0.
         s: 1 bounds the region that can be reached, 0 does not.
         weight_decay: wd of eq. 15, in the loss and in the gradient.
+        decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step
+            instead (§3.4). V then changes while Π does not, so that 𝓔 holds only with
+            ``conserve_energy``.
         conserve_energy: Rescale the momentum to the energy surface at every step.
         integrator: ``"algorithm1"``, or ``"sync"``: the same phases in an order whose energy
             error is of second order in Δt.
@@ -66,7 +70,9 @@ class ECDSep(HamiltonianOptimizer):
     """
 
     name: ClassVar[str] = "ecdsep"
-    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
+    per_group: ClassVar[frozenset[str]] = frozenset(
+        {"lr", "weight_decay", "decoupled_weight_decay"}
+    )
     wait: bool | None = None
 
     def __init__(
@@ -80,6 +86,7 @@ class ECDSep(HamiltonianOptimizer):
         delta_energy: float | None = None,
         s: int = 1,
         weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
         conserve_energy: bool = True,
         integrator: str = "algorithm1",
         seed: int | None = None,
@@ -98,6 +105,7 @@ class ECDSep(HamiltonianOptimizer):
             "delta_energy": delta_energy,
             "s": s,
             "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
             "conserve_energy": conserve_energy,
             "integrator": integrator,
             "eps1": eps1,
@@ -140,7 +148,7 @@ class ECDSep(HamiltonianOptimizer):
             return
         seen = survey(
             gathered.algebra,
-            [t.to(e.dtype) for t, e in zip(gathered.theta, gathered.directions, strict=True)],
+            gathered.places(),
             loss,
             gathered.grads,
             gathered.lr,
@@ -248,6 +256,9 @@ class ECDSep(HamiltonianOptimizer):
             constants,
             shared["integrator"],
         )
+        if gathered.decay is not None:
+            lost = decay(gathered.algebra, gathered.places(), gathered.decay)
+            moved = gathered.algebra.plus(moved, lost)
         unreachable = info.unreachable.long()
         if allowed is not None:
             before = Phase(e, self._log_p, self._log_energy, self._t)

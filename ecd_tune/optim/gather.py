@@ -33,7 +33,8 @@ class Gathered:
         grads: Their gradients, dense, in the dtype of the momentum.
         directions: Blocks of the unit momentum, float32 at least.
         lr: Step size of each block.
-        weight_decay: wd of each block, or None when it is 0 everywhere.
+        weight_decay: wd of each block in the loss, or None when it is 0 everywhere.
+        decay: Δt wd of each block where it is decoupled, or None when it is 0 everywhere.
         offsets: Where each block begins in the flat vector of *all* parameters.
         total: Length of that vector.
         algebra: Layout.
@@ -46,6 +47,7 @@ class Gathered:
     directions: list[Tensor]
     lr: list[float]
     weight_decay: list[float] | None
+    decay: list[float] | None
     offsets: list[int]
     total: int
     algebra: Algebra
@@ -65,6 +67,10 @@ class Gathered:
         double = all(e.dtype == torch.float64 for e in self.directions)
         return torch.float64 if double else torch.float32
 
+    def places(self) -> list[Tensor]:
+        """Return the parameters in the dtype of the momentum."""
+        return [t.to(e.dtype) for t, e in zip(self.theta, self.directions, strict=True)]
+
     def keep(self, state: State, e: list[Tensor]) -> None:
         """Store the new directions."""
         for p, direction in zip(self.params, e, strict=True):
@@ -83,22 +89,26 @@ def gather(groups: Iterable[dict[str, Any]], state: State, foreach: bool | None)
     """Collect the parameters that have a gradient.
 
     Args:
-        groups: Parameter groups with ``lr`` and perhaps ``weight_decay``.
+        groups: Parameter groups with ``lr`` and perhaps ``weight_decay`` and
+            ``decoupled_weight_decay``.
         state: State of the optimizer; gets a zero ``direction`` for each new parameter.
         foreach: Use ``torch._foreach_*``; None decides by the number of blocks.
 
     Returns:
         The blocks.
     """
-    params, absent, lr, decays, offsets, total = [], [], [], [], [], 0
+    params, absent, lr, penalties, decays, offsets, total = [], [], [], [], [], [], 0
     for group in groups:
+        step, wd = float(group["lr"]), float(group.get("weight_decay", 0.0))
+        decoupled = group.get("decoupled_weight_decay", False)
         for p in group["params"]:
             if p.grad is None:
                 absent.append(p)
             else:
                 params.append(p)
-                lr.append(float(group["lr"]))
-                decays.append(float(group.get("weight_decay", 0.0)))
+                lr.append(step)
+                penalties.append(0.0 if decoupled else wd)
+                decays.append(step * wd if decoupled else 0.0)
                 offsets.append(total)
             total += p.numel() * (2 if p.is_complex() else 1)
     theta = [_real(p) for p in params]
@@ -110,7 +120,8 @@ def gather(groups: Iterable[dict[str, Any]], state: State, foreach: bool | None)
         grads=[_real_grad(p).to(e.dtype) for p, e in zip(params, directions, strict=True)],
         directions=directions,
         lr=lr,
-        weight_decay=decays if any(decays) else None,
+        weight_decay=penalties if any(penalties) else None,
+        decay=decays if any(decays) else None,
         offsets=offsets,
         total=total,
         algebra=Algebra(foreach=_use_foreach(theta, foreach)),

@@ -18,6 +18,7 @@ ROW = st.fixed_dictionaries(
         "s": st.sampled_from([0, 1]),
         "delta_energy": st.floats(0.1, 5.0),
         "weight_decay": st.sampled_from([0.0, 0.1]),
+        "decoupled_weight_decay": st.booleans(),
         "conserve_energy": st.booleans(),
         "on_gap": st.sampled_from(["hold", "stop", "shift"]),
         "eps2": st.sampled_from([0.0, 1e-40, 1e-2]),

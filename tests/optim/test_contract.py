@@ -18,6 +18,13 @@ class TestECDSepUnbounded(OptimizerContract):
     hyperparameters: ClassVar = {"lr": 0.05, "eta": 2.0, "nu": 0.01, "s": 0, "integrator": "sync"}
 
 
+class TestECDSepDecoupled(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    hyperparameters: ClassVar = {
+        "lr": 0.2, "eta": 2.0, "nu": 0.01, "weight_decay": 0.01, "decoupled_weight_decay": True
+    }  # fmt: skip
+
+
 class TestECDSepF0(OptimizerContract):
     definition = OPTIMIZER_DEFS["ecdsep_f0"]
     hyperparameters: ClassVar = {"lr": 0.05, "eta": 3, "nu": 0.01, "F0": 1.2}
@@ -55,6 +62,7 @@ class TestBatchedECDSep(BatchedOptimizerContract):
         {"eta": 2.0, "lr": 0.05, "nu": 0.1, "s": 0},
         {"eta": 1.5, "lr": 0.1, "nu": 0.01, "delta_energy": 2.0, "weight_decay": 0.1},
         {"eta": 3.0, "lr": 0.1, "nu": 0.0, "conserve_energy": False, "delta_energy": 0.3},
+        {"eta": 2.0, "lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
         {"eta": 2.0, "lr": 0.3, "F0": 0.6, "on_gap": "shift", "s": 0, "nu": 0.2},
         {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "stop", "s": 0, "nu": 0.2},
         {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "hold", "s": 0, "eps2": 1e-3},
