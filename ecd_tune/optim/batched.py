@@ -6,6 +6,7 @@ hyperparameters and ``seed=seeds[b]``: the mathematics and the noise are the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import check_hyperparameters
+from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -26,6 +28,7 @@ from ecd_tune.optim.dynamics import (
 )
 from ecd_tune.optim.ecdsep import SHIFT_FACTOR, initial_energy
 from ecd_tune.optim.noise import NoiseBatch
+from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedECDSep", "BatchedOptimizer", "Rows", "choose", "make_ecdsep", "masked_add"]
@@ -159,6 +162,8 @@ class BatchedECDSep:
         self._started = count.bool()
         self._all_started = False
         self._stopped = count.bool()
+        self._watchers: tuple[Watcher, ...] = ()
+        self._diagnostics = Diagnostics()
         self._counts = {key: count.clone() for key in ("held", "converged_steps", "unreachable")}
 
     @torch.no_grad()
@@ -192,6 +197,23 @@ class BatchedECDSep:
             constants,
             self._integrator,
         )
+        step = Step(
+            made=go,
+            held=live & ~seen.ok,
+            algebra=algebra,
+            theta=self.params,
+            loss=loss,
+            grads=grads,
+            lr=self._lr,
+            noise=noise if self._chaotic else None,
+            moved=moved,
+            seen=seen,
+            info=info,
+            log_energy=self._phase.log_energy,
+            constants=constants,
+        )
+        for watcher in (self._diagnostics, *self._watchers):
+            watcher.saw(step)
         if self._decays:
             rates = [self._decay] * len(self.params)
             moved = algebra.plus(moved, decay(algebra, self.params, rates))
@@ -216,6 +238,26 @@ class BatchedECDSep:
             "log_energy": self._phase.log_energy.clone(),
             "log_momentum": self._phase.log_p.clone(),
         }
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show every further step to ``watcher``."""
+        self._watchers = (*self._watchers, watcher)
+
+    def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:
+        """Return, of shape ``[B]`` each, the numbers of ``ECDSep.diagnostics``.
+
+        Args:
+            F_min: Smallest value of the loss, where it is known.
+            reset: Begin anew with the next step.
+
+        Returns:
+            Name to numbers, float64, on the CPU.
+        """
+        n = sum(block[0].numel() for block in self.params)
+        found = self._diagnostics.read(n, self._constants, self._integrator, F_min)
+        if reset:
+            self._diagnostics.reset()
+        return {name: torch.as_tensor(column) for name, column in found.items()}
 
     def _draw(self) -> list[Tensor]:
         size = sum(block[0].numel() for block in self.params)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
+from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -23,6 +24,7 @@ from ecd_tune.optim.dynamics import (
 from ecd_tune.optim.gather import Gathered
 from ecd_tune.optim.hamiltonian import HamiltonianOptimizer
 from ecd_tune.optim.tally import Tally
+from ecd_tune.optim.watching import Step, Watcher
 
 __all__ = ["SHIFT_FACTOR", "ECDSep", "initial_energy", "make"]
 
@@ -74,6 +76,7 @@ class ECDSep(HamiltonianOptimizer):
         {"lr", "weight_decay", "decoupled_weight_decay"}
     )
     wait: bool | None = None
+    _watchers: tuple[Watcher, ...] = ()
 
     def __init__(
         self,
@@ -131,6 +134,7 @@ class ECDSep(HamiltonianOptimizer):
         self._unreachable: Tensor | None = None
         self._tally: Tally | None = None
         self._converged = self._stopped = False
+        self._diagnostics = Diagnostics()
         super().__init__(params, values, seed, foreach)
 
     def _check_group(self, group: dict[str, Any]) -> None:
@@ -167,9 +171,11 @@ class ECDSep(HamiltonianOptimizer):
         if not (below or self._stopped) and self._log_p is None and self._finite(gathered):
             self._start(gathered, noise, seen, constants)
         if ok and not self._stopped:
-            self._move(gathered, noise if shared["nu"] else None, seen, constants, shared)
+            self._move(gathered, noise if shared["nu"] else None, seen, loss, constants, shared)
         else:
             self._skip(seen, loss, constants, shared)
+            for watcher in self._all_watchers():
+                watcher.missed(loss)
 
     def _may_defer(self, shared: Mapping[str, Any], device: torch.device) -> bool:
         # The first step asks whether there is an energy to set.
@@ -188,9 +194,8 @@ class ECDSep(HamiltonianOptimizer):
         """Make the step where it is allowed, and leave all as it was where it is not."""
         finite = loss.isfinite()
         noise = self._draw(gathered, shared["nu"])
-        self._move(
-            gathered, noise if shared["nu"] else None, seen, constants, shared, seen.ok & finite
-        )
+        turning = noise if shared["nu"] else None
+        self._move(gathered, turning, seen, loss, constants, shared, seen.ok & finite)
         if self._tally is None:
             self._tally = Tally(loss.device)
         self._tally.add(seen, finite, self._steps)
@@ -238,6 +243,7 @@ class ECDSep(HamiltonianOptimizer):
         gathered: Gathered,
         noise: list[Tensor] | None,
         seen: Survey,
+        loss: Tensor,
         constants: Constants,
         shared: Mapping[str, Any],
         allowed: Tensor | None = None,
@@ -256,6 +262,23 @@ class ECDSep(HamiltonianOptimizer):
             constants,
             shared["integrator"],
         )
+        step = Step(
+            made=seen.ok if allowed is None else allowed,
+            held=seen.below if allowed is None else ~allowed,
+            algebra=gathered.algebra,
+            theta=gathered.theta,
+            loss=loss,
+            grads=gathered.grads,
+            lr=gathered.lr,
+            noise=noise,
+            moved=moved,
+            seen=seen,
+            info=info,
+            log_energy=self._log_energy,
+            constants=constants,
+        )
+        for watcher in self._all_watchers():
+            watcher.saw(step)
         if gathered.decay is not None:
             lost = decay(gathered.algebra, gathered.places(), gathered.decay)
             moved = gathered.algebra.plus(moved, lost)
@@ -353,6 +376,58 @@ class ECDSep(HamiltonianOptimizer):
             "log_momentum": None if self._log_p is None else self._log_p.item(),
         }
 
+    def watch(self, watcher: Watcher) -> None:
+        """Show every further step to ``watcher``; it is no part of ``state_dict``."""
+        self._watchers = (*self._watchers, watcher)
+
+    def _all_watchers(self) -> tuple[Watcher, ...]:
+        return self._diagnostics, *self._watchers
+
+    def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
+        """Return what the steps since the last reset say about the dynamics.
+
+        Everything comes from numbers that a step computes anyway; asking waits for the device.
+        Called after each epoch, it tells of that epoch. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
+
+        Args:
+            F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
+            reset: Begin anew with the next step.
+
+        Returns:
+            ``steps``: calls of ``step``;
+            ``share_held``: share of them at which no step was made (φ <= 0, V < ε2, or not
+            finite); of those made:
+            ``energy_drift``: root mean square of log(V(|Π|²+s)/𝓔) (eq. 9, 10) before the
+            rescale: the error of one step, or without rescaling of all so far;
+            ``bounce_angle``: radians, arccos E[cos α] of turns whose |Π̂+νz|² (eq. 14) has the
+            mean that was seen, 1 + ν²n; 0 without turns;
+            ``gap``: mean φ, in units of the loss;
+            ``speed``: mean |ΔΘ|/Δt = 2|Π|/(|Π|²+s) (eq. 11), of equal Δt in all groups;
+            ``step_over_bound``: the largest such; s = 1 bounds it by 1;
+            ``share_rescaled``: share of steps at which Π was rescaled (§3.3);
+            ``share_unreachable``: share at which that was skipped since V exceeded 𝓔;
+            ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
+            (eq. 4 with η_eff; small w, full batches);
+            ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
+            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+        """
+        shared = self._shared()
+        taking_part = [
+            self.state[p]["direction"].numel()
+            for group in self.param_groups
+            for p in group["params"]
+            if "direction" in self.state[p] and "aside" not in self.state[p]
+        ]
+        found = self._diagnostics.read(
+            max(1, sum(taking_part)),
+            self._constants_for(shared, self._home()),
+            shared["integrator"],
+            F_min,
+        )
+        if reset:
+            self._diagnostics.reset()
+        return {name: float(value) for name, value in found.items()}
+
     def _trajectory(self) -> dict[str, Any]:
         self._settle()
         tensors = {
@@ -365,6 +440,7 @@ class ECDSep(HamiltonianOptimizer):
             **super()._trajectory(),
             **{k: v.clone() for k, v in tensors.items() if v is not None},
             "counts": dict(self._counts),
+            "diagnostics": self._diagnostics.state_dict(),
             "converged": self._converged,
             "stopped": self._stopped,
         }
@@ -379,6 +455,8 @@ class ECDSep(HamiltonianOptimizer):
         self._counts = dict(trajectory["counts"])
         self._converged, self._stopped = trajectory["converged"], trajectory["stopped"]
         self._constants = self._tally = None
+        self._diagnostics = Diagnostics()
+        self._diagnostics.load_state_dict(trajectory["diagnostics"], home)
 
 
 def _choose(

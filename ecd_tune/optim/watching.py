@@ -1,0 +1,92 @@
+"""Who looks at the steps of ECDSep while they are made, without making them wait.
+
+A :class:`Watcher` is shown each step. What it keeps are references to numbers that the step has
+computed anyway; a :class:`Tape` works on many of them at once, so that a step costs neither an
+operation nor a wait for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ecd_tune.optim.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
+
+__all__ = ["Step", "Tape", "Watcher"]
+
+
+class Step(NamedTuple):
+    """One step, before the parameters move; its scalars are 0-d or ``[B]``.
+
+    Scalars are never changed in place, so that they may be kept; blocks may not.
+    """
+
+    made: Tensor
+    """The step is made."""
+    held: Tensor
+    """It was asked for and is not made: the gap is not positive, V < ε2, or not finite."""
+    algebra: Algebra
+    theta: Blocks
+    loss: Tensor
+    grads: Blocks
+    """∇F, without weight decay."""
+    lr: Factors
+    noise: Blocks | None
+    """z of the turn, None where there is none."""
+    moved: Blocks
+    """ΔΘ."""
+    seen: Survey
+    info: StepInfo
+    log_energy: Tensor
+    constants: Constants
+
+
+class Watcher(Protocol):
+    """Something that is shown each step."""
+
+    def saw(self, step: Step) -> None:
+        """Look at a step.
+
+        Args:
+            step: The step; what it says of where it is neither made nor held may be NaN.
+        """
+
+    def missed(self, loss: Tensor) -> None:
+        """Count a step that was not made, found so without a phase to look at.
+
+        Args:
+            loss: F there.
+        """
+
+
+class Tape:
+    """Keeps numbers of each step, and hands them on as columns.
+
+    Args:
+        work: Called with one column for each number, shape ``[T]`` or ``[T, B]``.
+        length: Steps that are kept.
+    """
+
+    def __init__(self, work: Callable[[Sequence[Tensor]], None], length: int = 256) -> None:
+        self._work, self._length = work, length
+        self._rows: list[Sequence[Tensor]] = []
+
+    def add(self, numbers: Sequence[Tensor]) -> None:
+        """Keep the numbers of one step, 0-d or ``[B]``."""
+        self._rows.append(numbers)
+        if len(self._rows) == self._length:
+            self.flush()
+
+    def clear(self) -> None:
+        """Forget what is kept."""
+        self._rows = []
+
+    def flush(self) -> None:
+        """Hand on what is kept."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._work([torch.stack(list(column)) for column in zip(*rows, strict=True)])
