@@ -111,7 +111,7 @@ def _begin_training(
     batches = Batches(problem, settings.accumulate, settings.precision == "bf16")
     length = batches.steps_per_epoch
     pace = make_pace(settings.schedule, plan.steps * length, length)
-    stepper = Stepper(problem, optimizer, pace, settings.clip, batches)
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, settings.diagnostics)
     judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(judge, plan)
     return Training(stepper, judge, plan.steps, settings.eval_every, averager, audience)
@@ -122,7 +122,9 @@ def _make_averager(judge: Judge, plan: Plan) -> Averager | None:
     if settings is None:
         return None
     if settings.kind == "swa":
-        return Swa(judge, settings, plan.steps)
+        tested = judge.split == "test"
+        every = settings.every or (plan.training.eval_every if tested else None)
+        return Swa(judge, settings, plan.steps, every)
     shelf = Shelf(plan.shelf, settings.max_gib, len(settings.starts(plan.steps)))
     return PostHoc(judge, settings, plan.steps, shelf)
 

@@ -30,6 +30,7 @@ class Stepper:
             alone.
         clip: Largest norm of the gradient, or None.
         batches: What a step sees; None: one batch of the problem.
+        diagnose: Let the optimizer say how it goes, where it can.
 
     Attributes:
         problem: The problem.
@@ -44,9 +45,10 @@ class Stepper:
         pace: Callable[[int], float] | None = None,
         clip: float | None = None,
         batches: Batches | None = None,
+        diagnose: bool = False,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
-        self._pace, self._clip = pace, clip
+        self._pace, self._clip, self._diagnose = pace, clip, diagnose
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
@@ -116,6 +118,21 @@ class Stepper:
         """Return the optimizer's counters, if it has any."""
         report = getattr(self._optimizer, "report", None)
         return optimizer_metrics(report()) if report is not None else {}
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return what the optimizer says of the steps since the last time, what is defined of it.
+
+        Returns:
+            Name to number, as ``ECDSep.diagnostics`` has them; empty where it was not asked for
+            or the optimizer says nothing.
+        """
+        diagnostics = getattr(self._optimizer, "diagnostics", None)
+        if not self._diagnose or diagnostics is None:
+            return {}
+        said: dict[str, float] = diagnostics()
+        return {
+            name: value for name, value in said.items() if name != "steps" and math.isfinite(value)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next steps depend on."""

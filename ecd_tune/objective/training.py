@@ -16,7 +16,7 @@ from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.speed import Speed
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.tracks import Tracks
-from ecd_tune.records import METRIC, Outcome, RunCost, Stage, Status
+from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]
 
@@ -122,11 +122,15 @@ class Training:
                 status=Status.COMPLETE if reason is None else ended,
                 value=metrics[f"{self._judge.split}_{self._judge.metric}"],
                 metrics=metrics,
-                curves=self._tracks.curves(),
+                curves=self._curves(),
                 reason=reason,
                 cost=cost(),
             )
         )
+
+    def _curves(self) -> dict[str, Curve]:
+        averaged = self._averager.curve if self._averager is not None else Curve()
+        return self._tracks.curves() | ({f"averaged_{METRIC}": averaged} if averaged.steps else {})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state before the next step."""
@@ -208,14 +212,15 @@ class Training:
 
     def _end_epoch(self, epoch: int) -> None:
         losses = self._stepper.losses
-        self._tracks.add(epoch, {TRAIN_LOSS: float(np.mean(losses))})
+        loss = {TRAIN_LOSS: float(np.mean(losses))}
+        self._tracks.add(epoch, loss | self._stepper.diagnostics())
         losses.clear()
         self._speed.pause()
         judged = self._is_judged(epoch)
         if judged:
             self._judge_epoch(epoch)
         if self._averager is not None:
-            self._averager.end_epoch(epoch, judged)
+            self._averager.end_epoch(epoch)
         if judged and epoch < self._length:
             self._pruned = self._audience.prune()
         self._speed.begin()

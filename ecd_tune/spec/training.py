@@ -65,12 +65,16 @@ class Averaging(SpecModel):
         statistics: Running statistics of the mean's batch normalisation: ``renew`` (a pass over
             the training data) or ``average``. None: ``average`` for ``post_hoc`` under the
             paper's protocol, else ``renew``.
+        every: ``swa``: epochs between two judgements of the mean while it grows, for its curve;
+            under the paper's protocol these are also what is chosen from. None: as often as
+            single epochs under the paper's protocol, else never before the last epoch.
         max_gib: Largest size of the weights that ``post_hoc`` keeps on disk meanwhile, in GiB.
     """
 
     kind: Literal["swa", "post_hoc"]
     start: Epoch | Annotated[tuple[Epoch, ...], Field(min_length=1)] | None = None
     statistics: Literal["renew", "average"] | None = None
+    every: int | None = Field(default=None, ge=1)
     max_gib: float = Field(default=20.0, gt=0.0)
 
     @model_validator(mode="after")
@@ -79,6 +83,8 @@ class Averaging(SpecModel):
             raise ValueError("swa needs start, the first epoch that takes part, such as 161")
         if self.kind == "post_hoc" and isinstance(self.start, tuple):
             raise ValueError("post_hoc tries all starts from one on; give one number")
+        if self.kind == "post_hoc" and self.every is not None:
+            raise ValueError("post_hoc has no mean before the last epoch; every is for swa")
         return self
 
     def starts(self, epochs: int) -> tuple[int, ...]:
@@ -109,6 +115,7 @@ class TrainingSpec(SpecModel):
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         accumulate: Batches of the task whose gradients make one step.
         averaging: Weights of several epochs averaged, or None.
+        diagnostics: Keep what the optimizer says of itself, epoch by epoch.
     """
 
     clip: float | None = Field(default=None, gt=0.0)
@@ -118,6 +125,7 @@ class TrainingSpec(SpecModel):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     accumulate: int = Field(default=1, ge=1)
     averaging: Averaging | None = None
+    diagnostics: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the meaning of a run, as plain values.
@@ -128,6 +136,8 @@ class TrainingSpec(SpecModel):
         later = {"precision", "accumulate", "averaging"}
         data = meaning(self.model_dump(mode="json"))
         plain = type(self)().model_dump(mode="json")
+        if self.averaging is not None and self.averaging.every is None:
+            del data["averaging"]["every"]
         return {k: v for k, v in data.items() if k not in later or v != plain[k]}
 
     def resolved(self, oracle: bool) -> Self:
@@ -170,7 +180,7 @@ class TrainingSpec(SpecModel):
 
 
 def meaning(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of ``[training]`` what changes no run: where it runs, and how much disk it may use.
+    """Leave out of ``[training]`` what changes no run: device, room on disk, diagnostics.
 
     Args:
         table: The table as plain values; keys may be missing.
@@ -178,7 +188,7 @@ def meaning(table: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The rest.
     """
-    kept = {key: value for key, value in table.items() if key != "device"}
+    kept = {key: value for key, value in table.items() if key not in ("device", "diagnostics")}
     averaging = kept.get("averaging")
     if isinstance(averaging, Mapping):
         kept["averaging"] = {key: value for key, value in averaging.items() if key != "max_gib"}

@@ -29,7 +29,8 @@ def study(task: str = "digits", protocol: str = "clean", **changes: Any) -> Stud
 
 def test_where_a_study_runs_does_not_identify_it() -> None:
     auto = study("cora")
-    assert study("cora", training={"device": "cuda:1"}).identity("sgd") == auto.identity("sgd")
+    for unseen in ({"device": "cuda:1"}, {"diagnostics": True}):
+        assert study("cora", training=unseen).identity("sgd") == auto.identity("sgd")
     own = {"sgd": {"space": {"lr": 0.1, "momentum": 0.9}, "training": {"device": "cpu"}}}
     assert study("cora", optimizers=own).identity("sgd") == auto.identity("sgd")
     for changed in ({"precision": "bf16"}, {"accumulate": 2}, {"clip": 1.0}):
