@@ -1,12 +1,13 @@
-"""Names of tasks and optimizers, and what they declare without importing torch.
+"""Names of tasks, optimizers and checks, and what they declare without importing torch.
 
-A study file speaks of tasks and optimizers by name. What has to be known to check such a file
-(hyperparameters, options, metric, direction) is declared here in plain values; the code behind
-a name is a ``"module:attribute"`` string that is imported when a trial runs, so that reading a
-study, a report or ``--help`` never imports torch.
+A study file speaks of tasks, optimizers and checks by name. What has to be known to check such a
+file (hyperparameters, options, metric, direction) is declared here in plain values; the code
+behind a name is a ``"module:attribute"`` string that is imported when a trial runs, so that
+reading a study, a report or ``--help`` never imports torch.
 
-Packages add their own through the entry-point groups ``ecd_tune.tasks`` and
-``ecd_tune.optimizers``; each entry point is a :class:`TaskDef` or an :class:`OptimizerDef`.
+Packages add their own through the entry-point groups ``ecd_tune.tasks``,
+``ecd_tune.optimizers`` and ``ecd_tune.checks``; each entry point is a :class:`TaskDef`, an
+:class:`OptimizerDef` or a :class:`CheckDef`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.records import Direction, Scalar
 
 __all__ = [
+    "CHECKS",
     "OPTIMIZERS",
     "TASKS",
+    "CheckDef",
     "Hyperparameter",
     "OptimizerDef",
     "Option",
@@ -183,6 +186,34 @@ class TaskDef:
     source: str = ""
 
 
+class CheckDef(Protocol):
+    """What a study file has to know of a check; :class:`ecd_tune.analysis.checks.Check` is one."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def judges_study(self) -> bool:
+        """Whether it judges the trials of a study, and may stand in a study file."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Hyperparameters that an optimizer must have to be judged."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether runs have to be measured for it."""
+
+    @property
+    def several(self) -> bool:
+        """Whether it compares the study with others."""
+
+    @property
+    def options(self) -> Mapping[str, Hyperparameter]:
+        """What a study file may say of it."""
+
+
 def load_attribute(path: str) -> Any:
     """Import ``"module:attribute"``.
 
@@ -238,4 +269,7 @@ TASKS: Registry[TaskDef] = Registry(
 )
 OPTIMIZERS: Registry[OptimizerDef] = Registry(
     "optimizer", "ecd_tune.optimizers", "ecd_tune.optim.definitions:OPTIMIZER_DEFS"
+)
+CHECKS: Registry[CheckDef] = Registry(
+    "check", "ecd_tune.checks", "ecd_tune.analysis.checks.built_in:BUILT_IN"
 )

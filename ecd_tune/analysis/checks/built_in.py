@@ -15,14 +15,26 @@ from ecd_tune.analysis.checks import (
     virial,
 )
 from ecd_tune.analysis.checks.model import Check
+from ecd_tune.analysis.checks.study import (
+    conservation,
+    direction,
+    edges,
+    harmonic,
+    optimum,
+    reach,
+    step_size,
+    steps,
+)
 
 __all__ = ["BUILT_IN"]
 
-_MODULES = (rotation, energy, law, region, mode, bounds, nu_star, plateau, scaling, virial)
+_SYSTEMS = (rotation, energy, law, region, mode, bounds, nu_star, plateau, scaling, virial)
+_STUDY = (direction, harmonic, optimum, steps, step_size, conservation, reach, edges)
 
 BUILT_IN: dict[str, Check] = {
     check.id: check
     for check in sorted(
-        (check for module in _MODULES for check in module.CHECKS), key=lambda check: check.id
+        (check for module in (*_SYSTEMS, *_STUDY) for check in module.CHECKS),
+        key=lambda check: check.id,
     )
 }

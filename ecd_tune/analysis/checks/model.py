@@ -3,16 +3,18 @@
 A :class:`Relation` says what is predicted and from where. A :class:`Check` measures it on data
 and answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data are
 what the check's subject says: a :class:`~ecd_tune.analysis.checks.bench.Bench` that runs exact
-systems, or the records of a study.
+systems, or the trials of a study.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from ecd_tune.registry import Hyperparameter
 
 __all__ = ["Check", "CheckResult", "Finding", "Relation", "Subject", "Verdict", "combine"]
 
@@ -31,7 +33,7 @@ class Subject(StrEnum):
     SYSTEMS = "systems"
     """A bench that runs exact systems."""
     STUDY = "study"
-    """The trial records of a study, ``Sequence[TrialRecord]``."""
+    """The trials of a study, :class:`~ecd_tune.analysis.checks.study.StudyTrials`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Finding:
         samples: Number of independent samples.
         note: Why it is inconclusive, or how many samples would decide; may be empty.
         sense: How the measured value relates to the predicted one: ``"="``, ``"≤"``, ``">"``.
+        needed: Number of trials that would be needed to decide, where these did not and it is
+            known.
+        excluded: Trials of the study that took no part, by why.
+        advisory: Why the finding is shown but decides nothing; empty where it decides.
     """
 
     case: str
@@ -75,6 +81,9 @@ class Finding:
     samples: int
     note: str = ""
     sense: str = "="
+    needed: int | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    advisory: str = ""
 
     @property
     def prediction(self) -> str:
@@ -101,6 +110,10 @@ class Check:
         expects: What a working system gives; ``REFUTED`` for a negative control.
         family: Checks of one family share measurements and run in one process.
         seconds: About how long the whole family takes, to spread families over processes.
+        needs: Of a study's check: hyperparameters that an optimizer must have to be judged.
+        measured: Of a study's check: it reads what runs measure, so they have to be measured.
+        several: Of a study's check: it compares the study with others.
+        options: Of a study's check: what a study file may say of it beyond its name.
     """
 
     id: str
@@ -111,6 +124,15 @@ class Check:
     expects: Verdict = Verdict.SUPPORTED
     family: str = ""
     seconds: float = 1.0
+    needs: tuple[str, ...] = ()
+    measured: bool = False
+    several: bool = False
+    options: Mapping[str, Hyperparameter] = field(default_factory=dict)
+
+    @property
+    def judges_study(self) -> bool:
+        """Whether its data are the trials of a study."""
+        return self.subject is Subject.STUDY
 
     def run(self, data: Any) -> CheckResult:
         """Measure and decide.
@@ -152,6 +174,11 @@ class CheckResult:
     def as_expected(self) -> bool:
         """Whether a working system would give this verdict."""
         return self.verdict is self.expects
+
+    @property
+    def advisory(self) -> str:
+        """Why the verdict is shown but decides nothing; empty where it decides."""
+        return next((finding.advisory for finding in self.findings if finding.advisory), "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result in plain values; numbers that JSON lacks are words."""

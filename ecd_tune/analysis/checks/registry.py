@@ -6,11 +6,12 @@ named after the check's id and is a :class:`~ecd_tune.analysis.checks.model.Chec
 
 from __future__ import annotations
 
+from typing import cast
+
+from ecd_tune import registry
 from ecd_tune.analysis.checks.model import Check
-from ecd_tune.registry import Registry
 
 __all__ = ["CHECKS"]
 
-CHECKS: Registry[Check] = Registry(
-    "check", "ecd_tune.checks", "ecd_tune.analysis.checks.built_in:BUILT_IN"
-)
+CHECKS = cast("registry.Registry[Check]", registry.CHECKS)
+"""The registry that study files are checked with, whose entries are checks that can run."""

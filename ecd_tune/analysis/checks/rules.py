@@ -1,7 +1,8 @@
 """The decision rules, fixed before anything is measured.
 
-- R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol]. Supported when the interval
-  lies inside, refuted when it lies outside, else inconclusive.
+- R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol], or against another range
+  that is allowed. Supported when the interval lies inside, refuted when it lies outside, else
+  inconclusive.
 - K: Kolmogorov's and Smirnov's test on at least 500 independent samples. Supported for
   p > 0.01, refuted for p < 1e-4, else inconclusive. With several cases in one check, p is
   multiplied by their number (Bonferroni), so that the check as a whole has these levels.
@@ -23,14 +24,18 @@ from ecd_tune.analysis.checks.model import Finding, Verdict
 from ecd_tune.optim.trajectory import Array
 
 __all__ = [
+    "BOUND_SLACK",
+    "BOUND_STEPS",
     "Estimate",
     "bound_finding",
     "interval_finding",
     "jackknife",
     "judge_interval",
     "judge_p",
+    "judge_range",
     "ks_finding",
     "mean",
+    "units_needed",
 ]
 
 KS_SAMPLES = 500
@@ -39,6 +44,9 @@ BOUND_STEPS = 100_000
 BOUND_SLACK = 1e-9
 MAX_SKIPPED = 0.01
 """Share of skipped rescales from which a measurement says nothing."""
+POWER = 0.8
+"""Probability of a decision at the number of units that is said to be needed."""
+_MOST_UNITS = 10_000_000
 
 
 class Estimate:
@@ -48,12 +56,21 @@ class Estimate:
         value: The statistic.
         error: Its standard error.
         count: Number of independent units.
+        parameters: Numbers fitted to them, this one included.
     """
 
-    def __init__(self, value: float, error: float, count: int) -> None:
+    def __init__(self, value: float, error: float, count: int, parameters: int = 1) -> None:
         self.value, self.error, self.count = float(value), float(error), count
-        half = float(stats.t.ppf(0.975, count - 1)) * self.error if count > 1 else math.inf
+        self.parameters = parameters
+        half = self.half_width(count)
         self.low, self.high = self.value - half, self.value + half
+
+    def half_width(self, count: int) -> float:
+        """Return half of the 95 % interval's width, were there ``count`` units."""
+        freedom = count - self.parameters
+        if freedom < 1:
+            return math.inf
+        return float(stats.t.ppf(0.975, freedom)) * self.error * math.sqrt(self.count / count)
 
 
 def mean(values: Array) -> Estimate:
@@ -102,9 +119,24 @@ def judge_interval(low: float, high: float, target: float, tolerance: float) -> 
     Returns:
         The verdict; inconclusive when the interval is not a number.
     """
-    if high < target - tolerance or low > target + tolerance:
+    return judge_range(low, high, target - tolerance, target + tolerance)
+
+
+def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
+    """Rule R for a range that is allowed; an end of it may be infinite.
+
+    Args:
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        least: Lower end of the range.
+        most: Upper end.
+
+    Returns:
+        The verdict; inconclusive when the interval is not a number.
+    """
+    if high < least or low > most:
         return Verdict.REFUTED
-    if low >= target - tolerance and high <= target + tolerance:
+    if low >= least and high <= most:
         return Verdict.SUPPORTED
     return Verdict.INCONCLUSIVE
 
@@ -159,12 +191,51 @@ def interval_finding(
 
 
 def _needed(estimate: Estimate, target: float, tolerance: float) -> str:
-    """Say how many units would decide, were the statistic where it is now."""
-    distance = abs(abs(estimate.value - target) - tolerance)
-    if not math.isfinite(estimate.error) or not distance > 0:
-        return "no finite interval"
-    units = estimate.count * (1.96 * estimate.error / distance) ** 2
-    return f"about {max(units, estimate.count + 1):.2g} units would decide"
+    units = units_needed(estimate, target - tolerance, target + tolerance)
+    if units is None:
+        return "no finite interval" if not math.isfinite(estimate.error) else "at the rule's edge"
+    return f"about {units:.2g} units would decide"
+
+
+def units_needed(estimate: Estimate, least: float, most: float) -> int | None:
+    """Return how many units rule R needs to decide with probability 0.8.
+
+    It is assumed that the statistic is where it was measured, that its error falls as one over
+    the root of the number of units, and that it is normal.
+
+    Args:
+        estimate: As measured.
+        least: Lower end of the range that is allowed.
+        most: Upper end.
+
+    Returns:
+        The number, larger than that at hand; None when the error is not known, or when even ten
+        million would not do because the statistic lies at an end of the range.
+    """
+    if not (math.isfinite(estimate.value) and math.isfinite(estimate.error)):
+        return None
+    too_few, enough = estimate.count, 2 * estimate.count
+    while _power(estimate, enough, least, most) < POWER:
+        too_few, enough = enough, 2 * enough
+        if enough > _MOST_UNITS:
+            return None
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        decided = _power(estimate, middle, least, most) >= POWER
+        too_few, enough = (too_few, middle) if decided else (middle, enough)
+    return enough
+
+
+def _power(estimate: Estimate, count: int, least: float, most: float) -> float:
+    """Return the probability that ``count`` units decide as the value at hand would."""
+    error = estimate.error * math.sqrt(estimate.count / count)
+    half = estimate.half_width(count)
+    if not (error > 0 and math.isfinite(half)):
+        return float(math.isfinite(half))
+    law = stats.norm(estimate.value, error)
+    if least <= estimate.value <= most:
+        return float(law.cdf(most - half) - law.cdf(least + half))
+    return float(law.cdf(least - half) if estimate.value < least else law.sf(most + half))
 
 
 def ks_finding(

@@ -75,12 +75,14 @@ def test_predictions_in_print():
 
 
 def test_all_relations_are_checked_and_controlled():
-    assert CHECKS.names() == [f"C{i:02}" for i in range(1, 21)] + [f"N{i:02}" for i in range(1, 14)]
+    systems = [f"C{i:02}" for i in range(1, 21)] + [f"N{i:02}" for i in range(1, 14)]
+    assert [check.id for check in system_checks()] == systems
+    assert {check.id for check in CHECKS} - {*systems} == {f"S{i}" for i in range(1, 13)}
     for check in CHECKS:
         assert check.expects is (R if check.id.startswith("N") else S)
         assert check.relation.source
         assert check.rule
-        assert check.family
+        assert check.family or check.judges_study
 
 
 def test_unknown_checks_are_named():
