@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecd_tune.analysis.statistics import quantile
-from ecd_tune.records import Curve, TrialRecord, TrialState
+from ecd_tune.records import METRIC, Curve, TrialRecord, TrialState
 
 __all__ = ["Band", "curve_band", "log_steps"]
 
@@ -36,26 +36,29 @@ class Band:
     held: int
 
 
-def curve_band(records: Sequence[TrialRecord], max_points: int = _MAX_POINTS) -> Band | None:
-    """Describe the curves of runs on their common grid.
+def curve_band(
+    records: Sequence[TrialRecord], name: str = METRIC, max_points: int = _MAX_POINTS
+) -> Band | None:
+    """Describe one curve of several runs on their common grid.
 
     Between its own points, and after its last, a run keeps the last finite value. A run enters
     at its first finite value.
 
     Args:
         records: Finished runs of one set of hyperparameters.
+        name: Which of their curves; a run that has none of that name is left out.
         max_points: Longer grids are thinned evenly in the logarithm.
 
     Returns:
         The band; None when no run has a finite point.
     """
-    pairs = [(record, _finite(record.curve)) for record in records]
-    kept = [(record, curve) for record, curve in pairs if curve.steps]
+    stored = [(record, record.curves.get(name, Curve())) for record in records]
+    kept = [(record, curve) for record, c in stored if (curve := _finite(c)).steps]
     if not kept:
         return None
     start = min(curve.steps[0] for _, curve in kept)
     # The grid is that of the curves as stored, so that it reaches to the end of the longest run.
-    union = sorted({step for r, _ in kept for step in r.curve.steps if step >= start})
+    union = sorted({step for r, _ in kept for step in r.curves[name].steps if step >= start})
     grid = log_steps(union, max_points)
     columns = [[v for _, c in kept if (v := _at(c, step)) is not None] for step in grid]
     q1, median, q3 = (tuple(quantile(c, q) for c in columns) for q in (0.25, 0.5, 0.75))

@@ -11,6 +11,8 @@ from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.means import Mean, Weights
 from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.snapshots import Watch
+from ecd_tune.objective.tracks import Tracks
+from ecd_tune.records import Curve
 from ecd_tune.spec import Averaging
 
 __all__ = ["Averager", "Choice", "PostHoc", "Swa"]
@@ -42,12 +44,15 @@ class Averager(Protocol):
 
     choice: Choice | None
 
-    def end_epoch(self, epoch: int, judged: bool) -> None:
+    @property
+    def curve(self) -> Curve:
+        """The metric of the chosen mean while it grew; empty where it was not judged then."""
+
+    def end_epoch(self, epoch: int) -> None:
         """Take the weights of an epoch.
 
         Args:
             epoch: Its number, from 1.
-            judged: Whether the single network was judged after it.
         """
 
     def finish(self, watch: Watch, step: int, state: Any) -> None:
@@ -81,7 +86,8 @@ class _Choosing:
         self._judge, self._renew = judge, settings.statistics != "average"
         self.choice: Choice | None = None
 
-    def _try(self, mean: Weights, first: int, last: int) -> None:
+    def _try(self, mean: Weights, first: int, last: int, *, choose: bool = True) -> float | None:
+        """Judge a mean, perhaps choose it, and take it out again; None where it has no value."""
         problem = self._judge.problem
         single = Weights.of(problem)
         try:
@@ -89,12 +95,13 @@ class _Choosing:
             if self._renew:
                 self._judge.renew()
             judged = self._judge.judge(f"of the mean of epochs {first} to {last}")
-            if self._judge.better(judged, self.choice.judged if self.choice else None):
+            if choose and self._judge.better(judged, self.choice.judged if self.choice else None):
                 tested = self._judge.split == "test"
                 kept = None if tested else Weights.of(problem)
                 self.choice = Choice(judged, first, last, kept)
+            return judged[self._judge.metric]
         except NonFiniteLossError:
-            pass  # not a mean to choose; the run itself is sound
+            return None  # not a mean to choose; the run itself is sound
         finally:
             single.put(problem)
 
@@ -114,21 +121,32 @@ class _Choosing:
 class Swa(_Choosing):
     """Running means from given epochs on.
 
-    Where the test split drives the choices, as in the paper, each judged epoch's mean is a
+    Where the test split drives the choices, as in the paper, each mean that is judged is a
     candidate; else those of the last epoch alone, so that only the start is chosen.
 
     Args:
         judge: Judges them.
         settings: Starts and statistics.
         epochs: Length of the run.
+        every: Epochs between two judgements before the last epoch; None for no such.
     """
 
-    def __init__(self, judge: Judge, settings: Averaging, epochs: int) -> None:
+    def __init__(
+        self, judge: Judge, settings: Averaging, epochs: int, every: int | None = None
+    ) -> None:
         super().__init__(judge, settings)
-        self._epochs = epochs
+        self._epochs, self._every, self._tested = epochs, every, judge.split == "test"
         self._means = {start: Mean() for start in settings.starts(epochs)}
+        self._tracks = Tracks()
 
-    def end_epoch(self, epoch: int, judged: bool) -> None:
+    @property
+    def curve(self) -> Curve:
+        """The metric of the chosen mean against its last epoch, where it was judged on the way."""
+        if self._every is None or self.choice is None:
+            return Curve()
+        return self._tracks.curves()[str(self.choice.first)]
+
+    def end_epoch(self, epoch: int) -> None:
         """Add the epoch to the means that have begun."""
         begun = {start: mean for start, mean in self._means.items() if start <= epoch}
         if not begun:
@@ -136,25 +154,36 @@ class Swa(_Choosing):
         weights = Weights.of(self._judge.problem)
         for start, mean in begun.items():
             present = mean.include(weights)
-            if judged and self._judge.split == "test":
-                self._try(present, start, epoch)
+            if self._is_due(epoch):
+                self._judge_mean(present, start, epoch, choose=self._tested)
+
+    def _judge_mean(self, mean: Weights, first: int, last: int, *, choose: bool) -> None:
+        value = self._try(mean, first, last, choose=choose)
+        if value is not None:
+            self._tracks.add(last, {str(first): value})
+
+    def _is_due(self, epoch: int) -> bool:
+        if epoch == self._epochs:
+            return self._tested  # the others' turn is in finish(), where they may be left
+        return self._every is not None and epoch % self._every == 0
 
     def finish(self, watch: Watch, step: int, state: Any) -> None:
-        """Choose the start, where the means of single epochs were not judged."""
-        if self._judge.split == "test":
+        """Choose the start, where the means of earlier epochs are no candidates."""
+        if self._tested:
             return
         for start, mean in self._means.items():
             watch.check(step, state)
             if mean.weights is not None:
-                self._try(mean.weights, start, self._epochs)
+                self._judge_mean(mean.weights, start, self._epochs, choose=True)
 
     def close(self) -> None:
         """Do nothing: all is in memory."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return means and choice."""
+        """Return means, curves and choice."""
         means = {start: mean.to_dict() for start, mean in self._means.items()}
-        return {"means": means, "choice": self._choice_state()}
+        tracks = self._tracks.state_dict()
+        return {"means": means, "tracks": tracks, "choice": self._choice_state()}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
         """Go on.
@@ -168,7 +197,8 @@ class Swa(_Choosing):
         if counts != {start: max(0, epochs - start + 1) for start in self._means}:
             raise ValueError(f"means of {counts} epochs, after {epochs} epochs")
         self._means = means
-        self._take_choice(state["choice"] if self._judge.split == "test" else None)
+        self._tracks.load_state_dict(state["tracks"])
+        self._take_choice(state["choice"] if self._tested else None)
 
 
 class PostHoc(_Choosing):
@@ -185,7 +215,12 @@ class PostHoc(_Choosing):
         super().__init__(judge, settings)
         self._starts, self._shelf = settings.starts(epochs), shelf
 
-    def end_epoch(self, epoch: int, judged: bool) -> None:
+    @property
+    def curve(self) -> Curve:
+        """Empty: no mean is there before the last epoch."""
+        return Curve()
+
+    def end_epoch(self, epoch: int) -> None:
         """Keep the weights of an epoch that may take part."""
         if epoch >= self._starts[0]:
             self._shelf.keep(epoch, Weights.of(self._judge.problem))

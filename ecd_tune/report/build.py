@@ -12,7 +12,6 @@ from ecd_tune.analysis import (
     best_so_far,
     confirmed_runs,
     count_trials,
-    curve_band,
     group_reasons,
     summarise,
 )
@@ -21,8 +20,9 @@ from ecd_tune.report.answer import compose_answer, describe_protocol
 from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
 from ecd_tune.report.compare import compare_results, spans_decades
 from ecd_tune.report.costs import sum_costs
+from ecd_tune.report.curves import collect_curves
 from ecd_tune.report.gaps import compose_warnings
-from ecd_tune.report.model import CurveRow, ProgressRow, ResultRow, StudyReport
+from ecd_tune.report.model import ProgressRow, ResultRow, StudyReport
 from ecd_tune.report.notes import compose_notes
 from ecd_tune.report.setup import describe_setup
 from ecd_tune.spec import StudySpec
@@ -76,7 +76,7 @@ def build_report(
         results=results,
         comparisons=comparisons,
         best=best,
-        curves=tuple(_curves(spec, trials, results)),
+        curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
         cost=sum_costs(spec, trials),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
@@ -169,19 +169,6 @@ def _beside(
 
 def _count_runs(runs: Confirmed, counter: str) -> int:
     return sum(run.record.metrics.get(counter, 0) > 0 for run in runs.runs)
-
-
-def _curves(spec: StudySpec, trials: Trials, results: Sequence[ResultRow]) -> Iterator[CurveRow]:
-    for row in results:
-        records = [run.record for run in row.confirmed.runs]
-        stage = Stage.CONFIRM
-        if not records and row.source == "best":
-            stage = Stage.SEARCH
-            search = trials.get(spec.key(row.optimizer), ())
-            records = [record for record in search if record.number == row.search_trial]
-        band = curve_band(records)
-        if band is not None:
-            yield CurveRow(row.optimizer, row.source, row.label, stage, band)
 
 
 def _progress(spec: StudySpec, trials: Trials, key: str) -> ProgressRow:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ecd_tune.analysis.curves import log_steps
 from ecd_tune.report.answer import format_effect
 from ecd_tune.report.costs import cost_section
+from ecd_tune.report.curves import Panel, panels_of
 from ecd_tune.report.layout import Section, Table
 from ecd_tune.report.model import ComparisonRow, StudyReport
 from ecd_tune.report.numbers import (
@@ -140,25 +141,32 @@ def _curve_section(report: StudyReport) -> Section:
     title = f"Learning curves{counterpart if synthetic else ''}{report.mark}"
     if not report.curves:
         return Section("curves", title, ("No curves are stored yet.",))
+    panels = panels_of(report)
+    several = f", one panel a quantity ({len(panels)})" if len(panels) > 1 else ""
     text = (
         f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
-        "band from the lower to the upper quartile."
+        f"band from the lower to the upper quartile{several}."
     )
-    held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in report.curves if c.band.held]
+    rows = panels[0].curves
+    held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in rows if c.band.held]
     if held:
         text += f" A run that diverged keeps its last finite point: {', '.join(held)}."
-    searched = [c.label for c in report.curves if c.stage.value == "search"]
-    extra = (f"Not confirmed yet, the search's best trial alone: {', '.join(searched)}.",)
-    steps = log_steps(sorted({s for c in report.curves for s in c.band.steps}), _CURVE_ROWS)
-    rows = tuple((str(step), *_curve_cells(report, step)) for step in steps)
-    header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in report.curves))
-    table = Table("Median curve at some steps", header, rows)
+    searched = [c.label for c in rows if c.stage.value == "search"]
+    extra = (f"Not confirmed, the search's best trial alone: {', '.join(searched)}.",)
     paragraphs = (text, *(extra if searched else ()))
-    return Section("curves", title, paragraphs, (table,), figure="curves")
+    tables = tuple(_curve_table(report, panel) for panel in panels)
+    return Section("curves", title, paragraphs, tables, figure="curves")
 
 
-def _curve_cells(report: StudyReport, step: int) -> Iterator[str]:
-    for curve in report.curves:
+def _curve_table(report: StudyReport, panel: Panel) -> Table:
+    steps = log_steps(sorted({s for c in panel.curves for s in c.band.steps}), _CURVE_ROWS)
+    rows = tuple((str(step), *_curve_cells(panel, step)) for step in steps)
+    header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in panel.curves))
+    return Table(f"Median {panel.title} at some steps", header, rows)
+
+
+def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
+    for curve in panel.curves:
         reached = [v for s, v in zip(curve.band.steps, curve.band.median, strict=True) if s <= step]
         yield format_number(reached[-1]) if reached else "–"
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ecd_tune.report.curves import Panel, panels_of
 from ecd_tune.report.model import CurveRow, StudyReport
 from ecd_tune.report.svg import colours, curve_axes, dashes, shown_band
 
@@ -16,6 +17,8 @@ Figure = dict[str, Any]
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _DECADES = 2.0
+_PANEL, _LEGEND = 320, 120
+"""Heights, in pixels, of one of several panels and of what stands below them."""
 
 
 def curve_figure(report: StudyReport) -> Figure | None:
@@ -27,11 +30,26 @@ def curve_figure(report: StudyReport) -> Figure | None:
     Returns:
         The figure; None without curves.
     """
-    if not report.curves:
+    panels = panels_of(report)
+    if not panels:
         return None
-    x, y = curve_axes(report.curves)
-    traces = [trace for curve in report.curves for trace in _curve_traces(report, curve, x.log)]
-    layout = _layout(report.budget_unit, f"recorded value{report.mark}", x.log, y.log)
+    figures = [_panel(report, panel) for panel in panels]
+    layout = dict(figures[0]["layout"])
+    for number, figure in enumerate(figures[1:], 2):
+        for trace in figure["data"]:
+            # Further panels: plotly counts their axes, and each line has one entry in the legend.
+            trace |= {"xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": False}
+        layout |= {f"{name}{number}": figure["layout"][name] for name in ("xaxis", "yaxis")}
+    if len(panels) > 1:
+        layout["grid"] = {"rows": len(panels), "columns": 1, "pattern": "independent"}
+        layout["height"] = _PANEL * len(panels) + _LEGEND
+    return {"data": [trace for figure in figures for trace in figure["data"]], "layout": layout}
+
+
+def _panel(report: StudyReport, panel: Panel) -> Figure:
+    x, y = curve_axes(panel.curves)
+    traces = [trace for curve in panel.curves for trace in _curve_traces(report, curve, x.log)]
+    layout = _layout(report.budget_unit, panel.title, x.log, y.log)
     if x.log and x.high > 10**_DECADES * x.low:
         layout["xaxis"]["dtick"] = 1  # decades alone; 2 and 5 between them are noise
     return {"data": traces, "layout": layout}

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ecd_tune.report._templates import environment
 from ecd_tune.report.content import build_sections
+from ecd_tune.report.curves import panels_of
 from ecd_tune.report.figures import Figure, curve_figure, progress_figure
 from ecd_tune.report.model import StudyReport
 from ecd_tune.report.svg import render_svg
@@ -41,11 +42,12 @@ def render_html(report: StudyReport) -> str:
 
 
 def _alternatives(report: StudyReport) -> dict[str, str]:
-    curves = ", ".join(curve.label for curve in report.curves)
+    curves = ", ".join(dict.fromkeys(curve.label for curve in report.curves))
+    quantities = ", ".join(panel.title for panel in panels_of(report))
     titles = ", ".join(row.title for row in report.progress)
     return {
-        "curves": f"Learning curves of {curves}: median and quartile band against "
-        f"{report.budget_unit}. The table below gives the medians.",
+        "curves": f"Learning curves of {curves}: median and quartile band of {quantities} against "
+        f"{report.budget_unit}. The tables below give the medians.",
         "progress": f"Best value so far against the trial number for {titles}. The table of "
         "results gives the last ones.",
     }

@@ -112,13 +112,15 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class CurveRow:
-    """The learning curve of one set of hyperparameters.
+    """One quantity against the step, for one set of hyperparameters.
 
     Attributes:
         optimizer: Key of the optimizer.
         source: ``"best"`` or a reference's label.
         label: As legends print it.
         stage: Confirmation, or search where there is no confirmation yet (the best trial).
+        quantity: Name of the curve in the records.
+        title: What it is, in words.
         band: Median and quartiles.
     """
 
@@ -126,6 +128,8 @@ class CurveRow:
     source: str
     label: str
     stage: Stage
+    quantity: str
+    title: str
     band: Band
 
 
@@ -270,7 +274,7 @@ class StudyReport:
         results: The best of each optimizer followed by its references.
         comparisons: Paired comparisons.
         best: Best hyperparameters of each optimizer that has any.
-        curves: Learning curves.
+        curves: Curves of each quantity that runs recorded.
         progress: The search of each optimizer.
         cost: Hours, energy and carbon.
         setup: What was searched.

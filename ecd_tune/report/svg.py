@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ecd_tune.analysis import Band
 from ecd_tune.report._templates import environment
+from ecd_tune.report.curves import Panel, panels_of
 from ecd_tune.report.model import CurveRow, StudyReport
 from ecd_tune.report.numbers import format_number
 
@@ -18,6 +19,8 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#6
 """Okabe and Ito's colours, told apart by the colour-blind too; its yellow darkened."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78.0, 700.0, 16.0, 330.0
+_STRIDE, _FIRST_LINE = 376, 392
+"""From one panel to the next, and from the top to the legend below the first."""
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4")
 _LOG_DECADES, _LOG_STEPS = 2.0, 200
 
@@ -152,17 +155,29 @@ def render_svg(report: StudyReport) -> str:
     Returns:
         A whole SVG document; without curves, an empty frame that says so.
     """
-    template = environment().get_template("curves.svg.j2")
-    if not report.curves:
-        return template.render(report=report, lines=(), x_ticks=(), y_ticks=(), height=380)
-    x, y = curve_axes(report.curves)
-    return template.render(
-        report=report,
-        lines=list(_lines(report, x, y)),
-        x_ticks=[(round(x.place(t), 2), _tick(t)) for t in x.ticks()],
-        y_ticks=[(round(y.place(t), 2), _tick(t)) for t in y.ticks()],
-        height=384 + 20 * math.ceil(len(report.curves) / 2),
+    panels = [_panel(report, panel) for panel in panels_of(report)]
+    bottom = _STRIDE * max(len(panels), 1) + _FIRST_LINE - _STRIDE
+    legend = list(_legend(report, bottom))
+    return (
+        environment()
+        .get_template("curves.svg.j2")
+        .render(
+            report=report,
+            panels=[{"shift": _STRIDE * k, **panel} for k, panel in enumerate(panels)],
+            legend=legend,
+            height=bottom - 8 + 20 * math.ceil(len(legend) / 2),
+        )
     )
+
+
+def _panel(report: StudyReport, panel: Panel) -> dict[str, object]:
+    x, y = curve_axes(panel.curves)
+    return {
+        "title": panel.title,
+        "lines": list(_lines(report, panel, x, y)),
+        "x_ticks": [(round(x.place(t), 2), _tick(t)) for t in x.ticks()],
+        "y_ticks": [(round(y.place(t), 2), _tick(t)) for t in y.ticks()],
+    }
 
 
 def _tick(value: float) -> str:
@@ -170,21 +185,32 @@ def _tick(value: float) -> str:
     return format_number(value, 3)
 
 
-def _lines(report: StudyReport, x: Axis, y: Axis) -> Iterator[dict[str, object]]:
-    colour, dash = colours(report), dashes(report)
-    for index, curve in enumerate(report.curves):
+def _lines(report: StudyReport, panel: Panel, x: Axis, y: Axis) -> Iterator[dict[str, object]]:
+    for curve in panel.curves:
         band = shown_band(curve.band, x.log)
         upper = _points(x, y, band.steps, band.q3)
         lower = _points(x, y, band.steps, band.q1)
         yield {
-            "label": f"{curve.label}{report.mark}",
-            "colour": colour[curve.optimizer],
-            "dash": _DASHES[dash[curve.optimizer, curve.source] % len(_DASHES)],
+            **_stroke(report, curve),
             "band": " ".join([*upper, *reversed(lower)]) if band.runs > 1 else "",
             "line": " ".join(_points(x, y, band.steps, band.median)),
-            "x": _LEFT + 310 * (index % 2),
-            "y": 392 + 20 * (index // 2),
         }
+
+
+def _legend(report: StudyReport, top: float) -> Iterator[dict[str, object]]:
+    rows = {(curve.optimizer, curve.source): curve for curve in report.curves}
+    for index, curve in enumerate(rows.values()):
+        yield {
+            **_stroke(report, curve),
+            "label": f"{curve.label}{report.mark}",
+            "x": _LEFT + 310 * (index % 2),
+            "y": top + 20 * (index // 2),
+        }
+
+
+def _stroke(report: StudyReport, curve: CurveRow) -> dict[str, object]:
+    kind = dashes(report)[curve.optimizer, curve.source]
+    return {"colour": colours(report)[curve.optimizer], "dash": _DASHES[kind % len(_DASHES)]}
 
 
 def _points(x: Axis, y: Axis, steps: Sequence[int], values: Sequence[float]) -> list[str]:

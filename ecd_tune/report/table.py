@@ -48,6 +48,7 @@ CURVE_FIELDS = (
     "optimizer",
     "source",
     "stage",
+    "quantity",
     "step",
     "median",
     "q1",
@@ -107,9 +108,11 @@ def _curve_rows(report: StudyReport) -> Iterator[list[_Cell]]:
             report.oracle,
             curve.optimizer,
             curve.source,
+            curve.stage.value,
+            curve.quantity,
         ]
         for step, *values in zip(band.steps, band.median, band.q1, band.q3, strict=True):
-            yield [*start, curve.stage.value, step, *values, band.runs, band.held]
+            yield [*start, step, *values, band.runs, band.held]
 
 
 def _write(header: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> str:

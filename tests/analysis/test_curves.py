@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 from hypothesis import given
@@ -44,6 +45,13 @@ def test_a_run_enters_at_its_first_finite_value():
 def test_no_finite_point_no_band():
     assert curve_band([]) is None
     assert curve_band([run([], []), run([0, 1], [math.nan, math.inf])]) is None
+
+
+def test_another_curve_is_described_by_its_name():
+    record = dataclasses.replace(run([0, 1], [1, 2]), curves={"loss": Curve((3, 4), (7.0, 8.0))})
+    band = curve_band([record, run([0], [1])], "loss")
+    assert (band.steps, band.median, band.runs) == ((3, 4), (7.0, 8.0), 1)
+    assert curve_band([record]) is None
 
 
 def test_long_curves_are_thinned():

@@ -117,6 +117,29 @@ class TestSwa:
         assert (outcome.metrics["averaged_from"], outcome.metrics["averaged_to"]) == (3, 5)
         assert problem.renewed == 6
 
+    def test_the_papers_means_leave_a_curve(self) -> None:
+        outcome, problem = walk(4.0, {"kind": "swa", "start": 3}, Stage.SEARCH, "paper")
+        curve = outcome.curves["averaged_metric"]
+        assert curve.steps == (3, 4, 5, 6, 7, 8)
+        assert curve.values == pytest.approx([-abs((3 + k) / 2 - 4) for k in curve.steps])
+        assert outcome.curves["metric"].steps == tuple(range(9))
+        sparse, problem = walk(4.0, {"kind": "swa", "start": 3, "every": 3}, Stage.SEARCH, "paper")
+        assert sparse.curves["averaged_metric"].steps == (3, 6, 8)
+        assert sparse.value == pytest.approx(-0.5)  # the mean of 3 to 6; that to 5 was not judged
+        assert problem.renewed == 3
+
+    def test_a_clean_run_leaves_a_curve_where_asked_and_chooses_as_without(self) -> None:
+        table = {"kind": "swa", "start": [3, 7]}
+        plain, _ = walk(4.5, table, Stage.SEARCH)
+        assert set(plain.curves) == {"metric", "train_loss"}
+        traced, problem = walk(4.5, {**table, "every": 2}, Stage.SEARCH)
+        assert (traced.value, traced.metrics["averaged_from"]) == (plain.value, 3)
+        # The mean of epochs 3 to 6 is the best of all, and yet no candidate.
+        assert traced.curves["averaged_metric"].steps == (4, 6, 8)
+        assert traced.curves["averaged_metric"].values == pytest.approx([-1.0, 0.0, -1.0])
+        assert problem.renewed == 4
+        assert problem.parameters[0].item() == 8.0
+
     def test_statistics_may_be_averaged_instead(self) -> None:
         table = {"kind": "swa", "start": 5, "statistics": "average"}
         outcome, problem = walk(6.5, table, Stage.SEARCH)
@@ -216,7 +239,7 @@ def study(protocol: str = "clean", **training: Any) -> StudySpec:
 
 PARAMS = {"lr": 0.3, "eta": 1.5, "nu": 1e-3}
 SETTINGS: dict[str, Table] = {
-    "swa": {"averaging": {"kind": "swa", "start": [2, 4]}},
+    "swa": {"averaging": {"kind": "swa", "start": [2, 4], "every": 2}},
     "post_hoc": {"averaging": {"kind": "post_hoc"}},
     "all": {
         "averaging": {"kind": "post_hoc", "start": 3},
@@ -321,6 +344,8 @@ def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
         ({"kind": "swa", "start": 7}, "start = 7: a run has 6 epochs"),
         ({"kind": "swa", "start": [2, 9]}, "start = 9: a run has 6 epochs"),
         ({"kind": "post_hoc", "start": [2, 3]}, "post_hoc tries all starts"),
+        ({"kind": "post_hoc", "every": 2}, "every is for swa"),
+        ({"kind": "swa", "start": 2, "every": 0}, "every: 0"),
         ({"kind": "ema", "start": 2}, "swa"),
     ],
 )

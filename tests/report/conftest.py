@@ -177,7 +177,10 @@ def digits_trials(spec: StudySpec, runs: int = 8) -> Trials:
                 source="best",
                 metrics={"val_accuracy": level, "test_accuracy": level - (run % 4) / 360},
                 curves={
-                    METRIC: Curve(tuple(range(11)), tuple(level * (1 - 0.8**s) for s in range(11)))
+                    METRIC: Curve(tuple(range(11)), tuple(level * (1 - 0.8**s) for s in range(11))),
+                    "train_loss": Curve(
+                        tuple(range(1, 11)), tuple(2.5 * 0.7**s for s in range(1, 11))
+                    ),
                 },
             )
             for run in range(runs)

@@ -116,6 +116,20 @@ def test_accuracies_are_drawn_on_linear_axes(digits):
     assert progress_figure(digits)["layout"]["yaxis"]["type"] == "linear"
 
 
+def test_each_quantity_has_axes_of_its_own_and_a_line_one_name(digits):
+    figure = curve_figure(digits)
+    layout, lines = figure["layout"], [t for t in figure["data"] if "name" in t]
+    axes = {name: layout[name]["title"]["text"] for name in layout if name.startswith("yaxis")}
+    assert axes == {"yaxis": "validation accuracy", "yaxis2": "training loss"}
+    assert [(t["name"], t.get("yaxis", "y"), t.get("showlegend", True)) for t in lines] == [
+        ("ECDSep", "y", True),
+        ("AdamW", "y", True),
+        ("ECDSep", "y2", False),
+        ("AdamW", "y2", False),
+    ]
+    assert layout["grid"] == {"rows": 2, "columns": 1, "pattern": "independent"}
+
+
 def test_progress_draws_the_best_so_far(zakharov):
     trace = progress_figure(zakharov)["data"][0]
     assert trace["y"][-1] == zakharov.results[0].search_value

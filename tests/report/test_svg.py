@@ -36,6 +36,22 @@ def test_everything_lies_inside(zakharov):
         assert 0 <= float(node.attrib["y"]) <= height
 
 
+def test_each_quantity_has_a_panel_of_its_own(digits):
+    root = ElementTree.fromstring(render_svg(digits))
+    panels = [g for g in root.findall(f"{SVG}g") if g.find(f"{SVG}g") is not None]
+    titles = [panel.find(f"{SVG}text").text for panel in panels]
+    assert titles == ["validation accuracy", "training loss"]
+    assert [len(panel.findall(f".//{SVG}polyline")) for panel in panels] == [2, 2]
+    assert "transform" not in panels[0].attrib
+    shift = float(panels[1].attrib["transform"].removeprefix("translate(0 ").removesuffix(")"))
+    # The second begins below the name of the first one's axis, and the legend below both.
+    lowest = max(float(text.attrib["y"]) for text in panels[0].findall(f"{SVG}text"))
+    assert lowest < shift
+    legend = [t for t in root.findall(f"{SVG}text") if t.text in ("ECDSep", "AdamW")]
+    height = float(root.attrib["viewBox"].split()[3])
+    assert [shift + lowest < float(t.attrib["y"]) < height for t in legend] == [True, True]
+
+
 def test_a_falling_curve_falls(zakharov):
     root = ElementTree.fromstring(render_svg(zakharov))
     points = numbers(root.find(f".//{SVG}polyline").attrib["points"])
