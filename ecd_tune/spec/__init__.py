@@ -1,6 +1,7 @@
 """The study file: its model, its loading with messages, and its fingerprint."""
 
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
+from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import find_study, shipped_studies
 from ecd_tune.spec.load import load_study, parse_study
@@ -21,6 +22,7 @@ __all__ = [
     "SEARCHABLE_SCHEDULE",
     "Averaging",
     "Budget",
+    "CheckSpec",
     "CheckpointPlace",
     "CheckpointSpec",
     "Confirmation",
@@ -34,6 +36,7 @@ __all__ = [
     "StudySpec",
     "TrainingSpec",
     "find_study",
+    "find_study_check",
     "load_study",
     "parse_place",
     "parse_study",

@@ -13,6 +13,7 @@ from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension
 from ecd_tune.spec._running import check_pruning, check_training
+from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import OptimizerSpec, Reference
@@ -101,9 +102,13 @@ def _problems(spec: StudySpec) -> list[str]:
         problems.append("[budget]: trials: is missing; only a grid does without it")
     problems += _training_problems(spec)
     problems += check_pruning(spec)
-    for key, optimizer in spec.optimizers.items():
-        problems += _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
-    return problems
+    wrong = [
+        problem
+        for key, optimizer in spec.optimizers.items()
+        for problem in _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
+    ]
+    # What a check fits can only be told of optimizers that are known.
+    return problems + (wrong or check_checks(spec.checks, spec.optimizers, spec.name))
 
 
 def _training_problems(spec: StudySpec) -> list[str]:

@@ -17,6 +17,7 @@ from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.checkpoints import CheckpointSpec
+from ecd_tune.spec.checks import CheckSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
@@ -53,6 +54,7 @@ class StudySpec(SpecModel):
         cost: What energy and carbon are counted with.
         checkpoints: Where unfinished runs are kept.
         pruning: Which trials of the search end early.
+        checks: What of the theory is to be checked on the trials.
         optimizers: Key to optimizer and space, in the order of the file.
         smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
     """
@@ -70,6 +72,7 @@ class StudySpec(SpecModel):
     cost: CostSpec = CostSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
     pruning: PruningSpec = PruningSpec()
+    checks: tuple[CheckSpec, ...] = ()
     smoke: str = ""
     retries: Retries = Retries()
     optimizers: dict[
@@ -112,6 +115,19 @@ class StudySpec(SpecModel):
         if not self.oracle:
             return self.task_def.metric
         return f"best {self.task_def.confirm_metric.replace('_', ' ')} over the epochs"
+
+    @property
+    def measure(self) -> bool:
+        """Whether runs are to be measured, because a check reads what they measure."""
+        return any(check.definition.measured for check in self.checks)
+
+    def checks_of(self, optimizer: str) -> tuple[CheckSpec, ...]:
+        """Return the checks that judge one optimizer's trials, each naming it."""
+        return tuple(
+            check.model_copy(update={"optimizer": optimizer})
+            for check in self.checks
+            if check.judges(optimizer, self.optimizers[optimizer])
+        )
 
     def task_options(self, stage: Stage) -> dict[str, Scalar]:
         """Return the task's full options for a stage, defaults filled in."""
@@ -168,13 +184,16 @@ class StudySpec(SpecModel):
             changes["seed"] = seed
         if optimizers is not None:
             changes["optimizers"] = {key: self.optimizers[key] for key in optimizers}
+            changes["checks"] = tuple(
+                check for check in self.checks if check.optimizer in (None, *optimizers)
+            )
         return self.model_copy(update=changes)
 
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, references, costs, retries, checkpoints, device, room on disk, the number of trials
-        and of confirmation runs are left out: changing them goes on with the same trials.
+        Texts, references, costs, retries, checkpoints, checks, device, room on disk, the number of
+        trials and of confirmation runs are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -183,6 +202,7 @@ class StudySpec(SpecModel):
                 "summary": True,
                 "optimizers": True,
                 "checkpoints": True,
+                "checks": True,
                 "cost": True,
                 "retries": True,
                 "training": True,

@@ -10,7 +10,7 @@ import numpy as np
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.study.fits import fit
 from ecd_tune.analysis.checks.study.judging import Need, judge, negative, span, too_few
-from ecd_tune.analysis.checks.study.runs import Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.study.runs import ECDSEP, Run, Sample, StudyTrials
 
 __all__ = ["CHECKS"]
 
@@ -53,7 +53,7 @@ CHECKS = (
         "tasks, n over 2 decades; reported only",
         _check_step_size,
         Subject.STUDY,
-        needs=("lr",),
+        needs=ECDSEP,
         measured=True,
         several=True,
     ),

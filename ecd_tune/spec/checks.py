@@ -1,0 +1,135 @@
+"""``[[checks]]``: what the theory is to be checked on when the study's trials are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from ecd_tune.errors import UnknownNameError
+from ecd_tune.registry import CHECKS, CheckDef
+from ecd_tune.spec._table import SpecModel
+from ecd_tune.spec.parts import OptimizerSpec
+
+__all__ = ["CheckSpec", "check_checks", "find_study_check"]
+
+
+class CheckSpec(SpecModel):
+    """One ``[[checks]]`` table: a check that is declared before the run.
+
+    Attributes:
+        name: Id of the check.
+        optimizer: Key of the optimizer whose trials are judged; by default each that has the
+            hyperparameters that the check is about.
+        expects: The verdict that is expected; ``refuted`` for a study made as a control.
+        studies: Names or paths of further studies, for a check that compares several.
+        fine_tuned: Those of them, or this study, that fine-tune a trained network.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+    optimizer: str | None = None
+    expects: Literal["supported", "refuted"] = "supported"
+    studies: tuple[str, ...] = ()
+    fine_tuned: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is said to the check beyond that."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def definition(self) -> CheckDef:
+        """The registered check.
+
+        Raises:
+            UnknownNameError: There is none of that name that judges a study.
+        """
+        return find_study_check(self.name)
+
+    def judges(self, key: str, optimizer: OptimizerSpec) -> bool:
+        """Say whether it judges an optimizer's trials.
+
+        Args:
+            key: The optimizer's key.
+            optimizer: The optimizer.
+
+        Returns:
+            True for the one that it names, or for any that it fits where it names none.
+        """
+        return self.optimizer == key if self.optimizer else not _lacking(self.definition, optimizer)
+
+
+def find_study_check(name: str) -> CheckDef:
+    """Return a check that judges studies.
+
+    Args:
+        name: Its id.
+
+    Returns:
+        What it declares.
+
+    Raises:
+        UnknownNameError: There is none of that name, or it judges exact systems.
+    """
+    if name in CHECKS.names():
+        found = CHECKS.get(name)
+        if found.judges_study:
+            return found
+    raise UnknownNameError("check of studies", name, [c.id for c in CHECKS if c.judges_study])
+
+
+def _lacking(check: CheckDef, optimizer: OptimizerSpec) -> list[str]:
+    return [name for name in check.needs if name not in optimizer.definition.hyperparameters]
+
+
+def check_checks(
+    checks: Sequence[CheckSpec], optimizers: Mapping[str, OptimizerSpec], study: str
+) -> list[str]:
+    """Check what ``[[checks]]`` says.
+
+    Args:
+        checks: The tables.
+        optimizers: Those of the study, known to be registered.
+        study: Name of the study.
+
+    Returns:
+        What is wrong, one sentence each.
+    """
+    problems = []
+    for number, check in enumerate(checks):
+        where = f"[checks.{number}]"
+        if check in checks[:number]:
+            problems.append(f"{where}: {check.name}: is declared twice")
+        try:
+            definition = check.definition
+        except UnknownNameError as error:
+            problems.append(f"{where}: name: {error}")
+            continue
+        problems += (f"{where}: {text}" for text in _problems(check, definition, optimizers, study))
+    return problems
+
+
+def _problems(
+    check: CheckSpec, definition: CheckDef, optimizers: Mapping[str, OptimizerSpec], study: str
+) -> Iterator[str]:
+    if check.optimizer is not None and check.optimizer not in optimizers:
+        known = ", ".join(optimizers)
+        yield f"optimizer = {check.optimizer!r}: the study has no such optimizer; it has {known}"
+    elif not any(check.judges(key, optimizer) for key, optimizer in optimizers.items()):
+        yield f"no optimizer of the study has {', '.join(definition.needs)}, which {check.name} needs"
+    elif check.optimizer and (lacking := _lacking(definition, optimizers[check.optimizer])):
+        yield f"optimizer = {check.optimizer!r}: has no {lacking[0]}, which {check.name} needs"
+    for name, value in check.options.items():
+        declared = definition.options.get(name)
+        if declared is None:
+            known = ", ".join(("name", "optimizer", "expects", *definition.options))
+            yield f"{name}: unknown key; {check.name} takes {known}"
+        elif reason := declared.problem(value):
+            yield f"{name} = {value!r}: {reason}"
+    if check.studies and not definition.several:
+        yield f"studies: {check.name} judges one study"
+    for name in check.fine_tuned:
+        if name not in (study, *check.studies):
+            yield f"fine_tuned: {name!r} is neither this study nor one of its studies"
