@@ -118,7 +118,8 @@ def _problems(
         known = ", ".join(optimizers)
         yield f"optimizer = {check.optimizer!r}: the study has no such optimizer; it has {known}"
     elif not any(check.judges(key, optimizer) for key, optimizer in optimizers.items()):
-        yield f"no optimizer of the study has {', '.join(definition.needs)}, which {check.name} needs"
+        needs = ", ".join(definition.needs)
+        yield f"no optimizer of the study has {needs}, which {check.name} needs"
     elif check.optimizer and (lacking := _lacking(definition, optimizers[check.optimizer])):
         yield f"optimizer = {check.optimizer!r}: has no {lacking[0]}, which {check.name} needs"
     for name, value in check.options.items():

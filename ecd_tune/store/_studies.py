@@ -13,6 +13,7 @@ from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._declared import keep_declared
 from ecd_tune.store._rows import StudyRef
 from ecd_tune.store._statement import Statement
 from ecd_tune.store.retries import dump_counts
@@ -44,10 +45,13 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
             key = spec.key(optimizer, stage)
             row = stored.get((optimizer, stage.value))
             if row is None:
-                _create(connection, spec, key)
+                study_id = _create(connection, spec, key)
             else:
                 check_fingerprint(spec, key, row.fingerprint, row.identity)
                 _update(connection, spec, key, row)
+                study_id = row.study_id
+            if stage is Stage.SEARCH:
+                keep_declared(connection, spec, key, study_id)
 
 
 def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
@@ -156,7 +160,7 @@ def _stored_studies(connection: sa.Connection, study: str) -> dict[tuple[str, st
     return {(row.optimizer, row.stage): row for row in rows}
 
 
-def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> None:
+def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
     task = spec.task_def
     study_id = _create_in_optuna(connection, spec, key)
     connection.execute(
@@ -172,6 +176,7 @@ def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> None:
             retries=dump_counts(spec.retries.counts()),
         )
     )
+    return study_id
 
 
 def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import CheckSpec, StudySpec
 from ecd_tune.store import _leases
 from ecd_tune.store._asking import Asker, Request
 from ecd_tune.store._creation import prepare_schema
+from ecd_tune.store._declared import read_declared
 from ecd_tune.store._engine import Database
 from ecd_tune.store._outage import PATIENCE_SECONDS, Stop
 from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
@@ -186,6 +187,20 @@ class Store:
         """
         identity = self._read(lambda connection: find_study(connection, key).identity)
         return dict(json.loads(identity))
+
+    def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
+        """Return the checks that a search declared before its first trial.
+
+        Args:
+            key: The search of one optimizer.
+
+        Returns:
+            The checks, each naming the optimizer.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        return self._read(lambda connection: read_declared(connection, _find(connection, key).id))
 
     # Trials, from the queue to the result.
 

@@ -45,6 +45,25 @@ class CreatingContract(StoreFixtures):
         assert [lease.number for lease in self.ask(store, longer, 10)] == [2, 3, 4]
         assert self.search(store, longer).target == 5
 
+    def test_checks_are_kept_until_the_first_trial(self, store: Store) -> None:
+        """What is declared after that, and by other files, changes nothing."""
+        early, late = make_spec(checks=[{"name": "S1", "F_min": 0.5}]), make_spec()
+        key = early.key(OPTIMIZER)
+        store.create(make_spec(checks=[{"name": "S2"}]))
+        store.create(early)
+        assert store.declared(key) == early.checks_of(OPTIMIZER)
+        assert len(self.ask(store, late, 1)) == 1
+        store.create(late)
+        assert store.declared(key) == early.checks_of(OPTIMIZER)
+
+    def test_a_study_without_checks_declares_none(self, store: Store) -> None:
+        """Nor does one whose checks came after its first trial."""
+        store.create(make_spec())
+        assert store.declared(make_spec().key(OPTIMIZER)) == ()
+        self.ask(store, make_spec(), 1)
+        store.create(make_spec(checks=[{"name": "S1"}]))
+        assert store.declared(make_spec().key(OPTIMIZER)) == ()
+
     def test_unknown_study_lists_the_known_ones(self, store: Store) -> None:
         """A wrong name is answered with the right ones."""
         store.create(make_spec())
