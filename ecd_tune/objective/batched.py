@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from ecd_tune.objective.interrupt import Stop, check_stop
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, trajectory_outcome
+from ecd_tune.objective.outcomes import (
+    measured_metrics,
+    nonfinite,
+    optimizer_metrics,
+    trajectory_outcome,
+)
 from ecd_tune.optim import BatchedOptimizer
+from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.watching import Watched
 from ecd_tune.records import Outcome, Params, RunCost, RunRequest
 from ecd_tune.tasks import BatchedTask
 
@@ -41,6 +48,7 @@ def evaluate_batch(
     requests: Sequence[RunRequest],
     steps: int,
     stop: Stop | None = None,
+    measure: bool = False,
 ) -> list[Outcome]:
     """Run one batch.
 
@@ -52,6 +60,7 @@ def evaluate_batch(
         requests: One a row; none may be missing hyperparameters.
         steps: Iterates to evaluate, the start included.
         stop: Polled every few steps.
+        measure: Measure the runs for the checks of the theory, where their optimizer allows it.
 
     Returns:
         One outcome a request, in their order. The wall time is shared equally.
@@ -60,10 +69,12 @@ def evaluate_batch(
         Interrupted: ``stop`` said so.
     """
     began = time.perf_counter()
-    trace = _descend(task, make, requests, steps, stop)
+    meter = RunMeter(steps, len(requests)) if measure else None
+    trace = _descend(task, make, requests, steps, stop, meter)
     seconds = (time.perf_counter() - began) / len(requests)
     cost = RunCost(seconds, str(trace.losses.device))
-    return [_row_outcome(trace, row, cost) for row in range(len(requests))]
+    measured = [{}] * len(requests) if meter is None else measured_metrics(meter)
+    return [_row_outcome(trace, row, cost, measured[row]) for row in range(len(requests))]
 
 
 def _descend(
@@ -72,10 +83,13 @@ def _descend(
     requests: Sequence[RunRequest],
     steps: int,
     stop: Stop | None,
+    meter: RunMeter | None,
 ) -> _Trace:
     seeds = [request.seed for request in requests]
     theta = task.start(seeds)
     optimizer = make([theta], seeds, [request.params for request in requests])
+    if meter is not None and isinstance(optimizer, Watched):
+        optimizer.watch(meter)
     losses = theta.new_zeros((steps, len(seeds)), dtype=torch.float64)
     active = torch.ones(len(seeds), dtype=torch.bool, device=theta.device)
     lengths = torch.zeros_like(active, dtype=torch.int64)
@@ -91,11 +105,12 @@ def _descend(
     return _Trace(losses, lengths, optimizer.report())
 
 
-def _row_outcome(trace: _Trace, row: int, cost: RunCost) -> Outcome:
+def _row_outcome(trace: _Trace, row: int, cost: RunCost, measured: Mapping[str, float]) -> Outcome:
     length = int(trace.lengths[row])
     values = trace.losses[:length, row].numpy(force=True)
     reason = None
     if length < len(trace.losses):
         reason = nonfinite("loss", float(trace.losses[length, row]), f"at iteration {length}")
     report = {name: column[row] for name, column in trace.report.items()}
-    return trajectory_outcome(values, reason, cost, optimizer_metrics(report))
+    metrics = {**optimizer_metrics(report), **({} if reason else measured)}
+    return trajectory_outcome(values, reason, cost, metrics)

@@ -191,8 +191,9 @@ class Objective:
         optimizer = self._spec.optimizers[self._optimizer]
         if self.batched:
             batch = Resolving(optimizer, load_attribute(definition.batched or ""))
+            measure = self._spec.measure
             return lambda rows: batch.mark(
-                evaluate_batch(task, batch.batch, [r.request for r in rows], steps, stop)
+                evaluate_batch(task, batch.batch, [r.request for r in rows], steps, stop, measure)
             )
         resolving = Resolving(optimizer, load_attribute(definition.factory))
 
@@ -224,6 +225,7 @@ class Objective:
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             shelf,
+            self._spec.measure,
         )
 
     def _snapshots(self, row: _Row) -> Snapshots | None:

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecd_tune.optim.meter import RunMeter
 from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Status
 
-__all__ = ["failure", "nonfinite", "optimizer_metrics", "thin_steps", "trajectory_outcome"]
+__all__ = [
+    "failure",
+    "measured_metrics",
+    "nonfinite",
+    "optimizer_metrics",
+    "thin_steps",
+    "trajectory_outcome",
+]
 
 _CURVE_POINTS = 70
 _GRID_POINTS = 90
@@ -92,6 +100,18 @@ def thin_steps(count: int) -> tuple[int, ...]:
     # Rounding merges the dense beginning, so the grid is finer than what is wanted.
     grid = np.geomspace(1, count, _GRID_POINTS).round().astype(int) - 1
     return tuple(int(step) for step in np.unique(grid))
+
+
+def measured_metrics(meter: RunMeter) -> list[dict[str, float]]:
+    """Return what was measured, as metrics that are kept with a trial.
+
+    Args:
+        meter: Of runs that have gone to their end.
+
+    Returns:
+        One mapping a row of the batch; empty where nothing could be measured.
+    """
+    return [{} if found is None else found.to_metrics() for found in meter.read()]
 
 
 def optimizer_metrics(report: Mapping[str, Any]) -> dict[str, float]:

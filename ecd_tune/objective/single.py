@@ -25,6 +25,7 @@ from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
+from ecd_tune.optim.meter import RunMeter
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import Problem, Task
@@ -46,6 +47,7 @@ class Plan:
         protocol: Which data trains and which split judges, for problems that have a metric.
         training: Schedule and the like, for problems that have a metric.
         shelf: Folder for the weights of many epochs, or None for a temporary one.
+        measure: Measure each run for the checks of the theory, where its optimizer allows it.
     """
 
     steps: int
@@ -53,6 +55,7 @@ class Plan:
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
     shelf: Path | None = None
+    measure: bool = False
 
 
 def evaluate_single(
@@ -87,7 +90,8 @@ def evaluate_single(
         problem = builder(task, plan.protocol)(request.seed, request.stage)
         optimizer = make(problem.parameters, request.seed, **request.params)
         if problem.metric is None:
-            return _Descent(Stepper(problem, optimizer), plan.steps)
+            meter = RunMeter(plan.steps) if plan.measure else None
+            return _Descent(Stepper(problem, optimizer, meter=meter), plan.steps)
         return _begin_training(problem, optimizer, problem.metric, plan, audience or Audience())
 
     run = begin()
@@ -110,8 +114,11 @@ def _begin_training(
     settings = plan.training
     batches = Batches(problem, settings.accumulate, settings.precision == "bf16")
     length = batches.steps_per_epoch
-    pace = make_pace(settings.schedule, plan.steps * length, length)
-    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, settings.diagnostics)
+    steps = plan.steps * length
+    pace = make_pace(settings.schedule, steps, length)
+    meter = RunMeter(steps) if plan.measure else None
+    diagnose = settings.diagnostics
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter)
     judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(judge, plan)
     return Training(stepper, judge, plan.steps, settings.eval_every, averager, audience)
@@ -152,7 +159,8 @@ class _Descent:
     def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
         """Make the outcome, the same for both stages."""
         losses = np.array(self._stepper.losses)
-        return trajectory_outcome(losses, reason, cost(), self._stepper.report())
+        measured = {} if reason else self._stepper.measured()
+        return trajectory_outcome(losses, reason, cost(), self._stepper.report() | measured)
 
     def state_dict(self) -> dict[str, Any]:
         return {"stepper": self._stepper.state_dict()}

@@ -21,7 +21,7 @@ __all__ = ["FORMAT", "Snapshots", "Watch"]
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Version of what a snapshot holds; another one is not read."""
 
 State = dict[str, Any]

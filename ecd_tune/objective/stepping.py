@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
+from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Stepper", "copy_into"]
@@ -31,6 +33,7 @@ class Stepper:
         clip: Largest norm of the gradient, or None.
         batches: What a step sees; None: one batch of the problem.
         diagnose: Let the optimizer say how it goes, where it can.
+        meter: Measures the run for the checks of the theory, or None.
 
     Attributes:
         problem: The problem.
@@ -46,9 +49,13 @@ class Stepper:
         clip: float | None = None,
         batches: Batches | None = None,
         diagnose: bool = False,
+        meter: RunMeter | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip, self._diagnose = pace, clip, diagnose
+        self._meter = meter
+        if meter is not None and isinstance(optimizer, Watched):
+            optimizer.watch(meter)
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
@@ -119,6 +126,10 @@ class Stepper:
         report = getattr(self._optimizer, "report", None)
         return optimizer_metrics(report()) if report is not None else {}
 
+    def measured(self) -> dict[str, float]:
+        """Return the metrics of what was measured; of a run that has gone to its end."""
+        return {} if self._meter is None else measured_metrics(self._meter)[0]
+
     def diagnostics(self) -> dict[str, float]:
         """Return what the optimizer says of the steps since the last time, what is defined of it.
 
@@ -143,6 +154,7 @@ class Stepper:
             "parameters": [parameter.detach() for parameter in problem.parameters],
             "optimizer": self._optimizer.state_dict(),
             "problem": problem.state_dict() if isinstance(problem, StatefulProblem) else None,
+            "meter": None if self._meter is None else self._meter.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -163,6 +175,10 @@ class Stepper:
             )
         if isinstance(problem, StatefulProblem):
             problem.load_state_dict(extra)
+        if (self._meter is None) != (state["meter"] is None):
+            raise ValueError("the run is measured and the saved one was not, or reversed")
+        if self._meter is not None:
+            self._meter.load_state_dict(state["meter"], problem.parameters[0].device)
         self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
         self.number = int(state["number"])
 

@@ -114,6 +114,8 @@ class Training:
         metrics |= {"best_epoch": float(self._best_epoch)}
         metrics |= self._stepper.report()
         metrics |= self._speed.metrics()
+        if reason is None:
+            metrics |= self._stepper.measured()
         if losses := self._tracks.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
         ended = Status.DIVERGED if self._pruned is None else Status.PRUNED

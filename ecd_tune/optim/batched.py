@@ -205,12 +205,14 @@ class BatchedECDSep:
             loss=loss,
             grads=grads,
             lr=self._lr,
+            weight_decay=self._weight_decay,
             noise=noise if self._chaotic else None,
             moved=moved,
             seen=seen,
             info=info,
             log_energy=self._phase.log_energy,
             constants=constants,
+            integrator=self._integrator,
         )
         for watcher in (self._diagnostics, *self._watchers):
             watcher.saw(step)

@@ -54,6 +54,14 @@ class Algebra:
         total: Tensor = torch.linalg.vector_norm(torch.stack([p.to(home) for p in parts]), dim=0)
         return total
 
+    def dot(self, x: Blocks, y: Blocks) -> Tensor:
+        """Return the scalar product over all blocks, float64, 0-d or ``[B]``."""
+        parts = [
+            (a * b).flatten(1 if self.batched else 0).sum(-1, dtype=torch.float64)
+            for a, b in zip(x, y, strict=True)
+        ]
+        return torch.stack([p.to(parts[0].device) for p in parts]).sum(0)
+
     def spread(self, scalar: Tensor, block: Tensor) -> Tensor:
         """Return ``scalar`` shaped so that it multiplies ``block`` without changing its dtype."""
         if not self.batched:

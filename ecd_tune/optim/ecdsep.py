@@ -270,12 +270,14 @@ class ECDSep(HamiltonianOptimizer):
             loss=loss,
             grads=gathered.grads,
             lr=gathered.lr,
+            weight_decay=gathered.weight_decay,
             noise=noise,
             moved=moved,
             seen=seen,
             info=info,
             log_energy=self._log_energy,
             constants=constants,
+            integrator=shared["integrator"],
         )
         for watcher in self._all_watchers():
             watcher.saw(step)

@@ -8,7 +8,7 @@ operation nor a wait for the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
 
-__all__ = ["Step", "Tape", "Watcher"]
+__all__ = ["Step", "Tape", "Watched", "Watcher"]
 
 
 class Step(NamedTuple):
@@ -35,6 +35,8 @@ class Step(NamedTuple):
     grads: Blocks
     """∇F, without weight decay."""
     lr: Factors
+    weight_decay: Factors | None
+    """wd of eq. 15, None where it is 0 everywhere."""
     noise: Blocks | None
     """z of the turn, None where there is none."""
     moved: Blocks
@@ -43,6 +45,7 @@ class Step(NamedTuple):
     info: StepInfo
     log_energy: Tensor
     constants: Constants
+    integrator: str
 
 
 class Watcher(Protocol):
@@ -61,6 +64,14 @@ class Watcher(Protocol):
         Args:
             loss: F there.
         """
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """An optimizer whose steps can be looked at."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show every further step to ``watcher``."""
 
 
 class Tape:
