@@ -72,6 +72,72 @@ _ACKLEY = TaskDef(
     source="eq. 29, §4.1 and B.1 of the paper",
 )
 
+_N = Option(int, 50, "dimension", low=1)
+_F_MIN = Option(float, 1.0, "lowest loss")
+_START = {
+    "start": Option(
+        str,
+        "normal",
+        "normal: N(0, spread²) in each direction, by seed; ones: (1, …, 1)",
+        choices=("normal", "ones"),
+    ),
+    "spread": Option(float, 1.0, "standard deviation of a normal start", low=0.0),
+    "dtype": _DTYPE,
+}
+
+_QUADRATIC = TaskDef(
+    name="quadratic",
+    title="Quadratic basin",
+    factory="ecd_tune.tasks.systems:make_quadratic",
+    metric="minimum of F over the iterates",
+    direction=Direction.MINIMIZE,
+    budget_unit="iterations",
+    options={
+        "n": _N,
+        "condition": Option(float, 10.0, "largest over smallest curvature", low=1.0),
+        "curvature": Option(
+            float,
+            1.0,
+            "F2, geometric mean of the curvatures, half the Hessian's eigenvalues",
+            low=0.0,
+        ),
+        "F_min": _F_MIN,
+        **_START,
+    },
+    batched=True,
+    source="test system of the theory: F = Fmin + Σ F2_i θ_i²",
+)
+
+_RIPPLED_BOWL = TaskDef(
+    name="rippled_bowl",
+    title="Rippled bowl",
+    factory="ecd_tune.tasks.systems:make_rippled_bowl",
+    metric="minimum of F over the iterates",
+    direction=Direction.MINIMIZE,
+    budget_unit="iterations",
+    options={"n": _N, "F_min": _F_MIN, **_START},
+    batched=True,
+    source="test system of the theory: F = Fmin + Σ (θ_i² + 1 − cos 2πθ_i)",
+)
+
+_NOISY_LOGISTIC = TaskDef(
+    name="noisy_logistic",
+    title="Logistic loss with wrong labels",
+    factory="ecd_tune.tasks.systems:make_noisy_logistic",
+    metric="minimum of F over the iterates",
+    direction=Direction.MINIMIZE,
+    budget_unit="iterations",
+    options={
+        "n": Option(int, 20, "dimension of an example", low=1),
+        "examples": Option(int, 200, "number of examples", low=1),
+        "decay": Option(float, 0.01, "factor of ½θ² in the loss", low=0.0),
+        "data_seed": Option(int, 0, "decides the data", low=0),
+        **_START,
+    },
+    batched=True,
+    source="test system of the theory: random examples, one label in ten wrong",
+)
+
 _DIGITS = TaskDef(
     name="digits",
     title="Handwritten digits, 8x8",
@@ -95,7 +161,15 @@ _DIGITS = TaskDef(
 )
 
 TASK_DEFS: dict[str, TaskDef] = {
-    definition.name: definition for definition in (_ZAKHAROV, _ACKLEY, _DIGITS)
+    definition.name: definition
+    for definition in (
+        _ZAKHAROV,
+        _ACKLEY,
+        _DIGITS,
+        _QUADRATIC,
+        _RIPPLED_BOWL,
+        _NOISY_LOGISTIC,
+    )
 }
 """The built-in tasks by registry name."""
 

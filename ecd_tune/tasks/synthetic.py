@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,10 +24,20 @@ __all__ = [
     "FixedStart",
     "SyntheticProblem",
     "SyntheticTask",
+    "Start",
     "UniformStart",
+    "dtype_of",
     "make_ackley",
     "make_zakharov",
 ]
+
+
+class Start(Protocol):
+    """The rule for start points."""
+
+    def draw(self, seed: int) -> Tensor:
+        """Return the point of this seed, shape ``[n]``, float64."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,7 @@ class SyntheticTask:
     """
 
     function: Function
-    starts: FixedStart | UniformStart
+    starts: Start
     dtype: torch.dtype = torch.float64
 
     def build(self, seed: int, stage: Stage) -> SyntheticProblem:
@@ -132,9 +143,9 @@ def make_zakharov(**options: Scalar) -> SyntheticTask:
         The task.
     """
     chosen = check_options(TASK_DEFS["zakharov"], options)
-    n, dtype = int(chosen["n"]), _dtype(chosen)
+    n, dtype = int(chosen["n"]), dtype_of(chosen)
     uniform = chosen["start"] == "uniform"
-    starts = UniformStart(n, 1.5) if uniform else FixedStart((1.0,) * n)
+    starts: Start = UniformStart(n, 1.5) if uniform else FixedStart((1.0,) * n)
     return SyntheticTask(Zakharov(n, dtype), starts, dtype)
 
 
@@ -149,9 +160,10 @@ def make_ackley(**options: Scalar) -> SyntheticTask:
     """
     chosen = check_options(TASK_DEFS["ackley"], options)
     uniform = chosen["start"] == "uniform"
-    starts = UniformStart(2, 3.0) if uniform else FixedStart((-4.0, 3.0))
-    return SyntheticTask(Ackley(float(chosen["slope"])), starts, _dtype(chosen))
+    starts: Start = UniformStart(2, 3.0) if uniform else FixedStart((-4.0, 3.0))
+    return SyntheticTask(Ackley(float(chosen["slope"])), starts, dtype_of(chosen))
 
 
-def _dtype(options: Mapping[str, Scalar]) -> torch.dtype:
+def dtype_of(options: Mapping[str, Scalar]) -> torch.dtype:
+    """Return the type that the option ``dtype`` names."""
     return torch.float32 if options["dtype"] == "float32" else torch.float64

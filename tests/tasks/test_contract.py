@@ -47,3 +47,28 @@ class TestDigitsLogistic(TaskContract):
     definition = TASK_DEFS["digits"]
     options: ClassVar = {"model": "logistic", "batch_size": 32}
     difference, tolerance = 1e-3, 1e-2
+
+
+class TestQuadratic(BatchedTaskContract):
+    definition = TASK_DEFS["quadratic"]
+
+
+class TestQuadraticFloat32(BatchedTaskContract):
+    definition = TASK_DEFS["quadratic"]
+    options: ClassVar = {"n": 5, "dtype": "float32"}
+    difference, tolerance = 1e-3, 1e-3
+
+
+class TestRippledBowl(BatchedTaskContract):
+    definition = TASK_DEFS["rippled_bowl"]
+    options: ClassVar = {"n": 6}
+
+
+class TestNoisyLogistic(BatchedTaskContract):
+    definition = TASK_DEFS["noisy_logistic"]
+
+
+class TestNoisyLogisticFloat32(BatchedTaskContract):
+    definition = TASK_DEFS["noisy_logistic"]
+    options: ClassVar = {"dtype": "float32"}
+    difference, tolerance = 1e-3, 1e-2
