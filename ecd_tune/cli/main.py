@@ -10,6 +10,7 @@ import typer
 import ecd_tune
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
+from ecd_tune.cli.claims import claims
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
@@ -52,6 +53,7 @@ for command in (
     show,
     validate,
     check,
+    claims,
     reap,
 ):
     app.command()(command)

@@ -1,0 +1,301 @@
+"""Claims as plain objects: what the paper says, how that is tested, what came out.
+
+A :class:`Claim` carries one or two :class:`Statement` s: what is printed, judged as printed, and
+what holds instead or belongs beside it. A statement's test gives a
+:class:`Judgement` from :class:`Evidence`; no verdict is written down anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol
+
+from ecd_tune.analysis.checks.model import CheckResult, Finding, Verdict, combine
+from ecd_tune.analysis.claims.printed import Printed
+
+__all__ = [
+    "ByFormula",
+    "ByNumbers",
+    "ByStudy",
+    "BySystems",
+    "Claim",
+    "Evidence",
+    "Given",
+    "Judgement",
+    "Section",
+    "Standing",
+    "Statement",
+    "Test",
+    "Untested",
+]
+
+
+class Standing(StrEnum):
+    """What is known of a statement: a check's verdict, or that there is none."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    NO_RESULT = "no result given"
+    """A check of a recorded study decides, and its result was not handed in."""
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A check's result, and where it comes from.
+
+    Attributes:
+        result: The result.
+        study: Name of the study whose trials were judged; empty for exact systems.
+        origin: In words, for example ``"exact systems at seed 7"``.
+    """
+
+    result: CheckResult
+    study: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that claims are judged by.
+
+    Attributes:
+        printed: The paper's numbers.
+        given: Results of checks.
+    """
+
+    printed: Printed
+    given: tuple[Given, ...] = ()
+
+    def find(self, check: str, study: str = "") -> list[Given]:
+        """Return the results of one check.
+
+        Args:
+            check: Its id.
+            study: Name of the study; empty for exact systems.
+
+        Returns:
+            All that were handed in.
+        """
+        return [g for g in self.given if g.result.id == check and g.study == study]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a test says of a statement.
+
+    Attributes:
+        standing: The verdict, or why there is none.
+        findings: The numbers behind it.
+        remark: Why there are none, or what to mind about them; may be empty.
+        origin: Which results of checks they are; empty for a calculation.
+    """
+
+    standing: Standing
+    findings: tuple[Finding, ...] = ()
+    remark: str = ""
+    origin: str = ""
+
+
+class Test(Protocol):
+    """Decides about a statement."""
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """Words and where they lead, relative to ``docs/``."""
+
+    @property
+    def rule(self) -> str:
+        """The decision rule in words; empty where the links lead to it."""
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Decide."""
+
+
+@dataclass(frozen=True)
+class BySystems:
+    """Checks of exact systems, all of which must be supported.
+
+    Attributes:
+        checks: Ids, for example ``("C04", "C05")``.
+    """
+
+    checks: tuple[str, ...]
+    rule: str = ""
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """The checks' results over many seeds."""
+        return tuple((name, "results/theory/systems.md#how-often-by-check") for name in self.checks)
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Combine the checks' verdicts."""
+        return _combine([(name, evidence.find(name)) for name in self.checks])
+
+
+@dataclass(frozen=True)
+class ByStudy:
+    """A check of the recorded trials of one study.
+
+    Attributes:
+        check: Id, for example ``"S1"``.
+        study: Name of the study.
+    """
+
+    check: str
+    study: str
+    rule: str = ""
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """The study and the section on checks."""
+        return ((f"{self.check} on {self.study}", "theory.md"),)
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Take the check's verdict on that study; its negative controls are another claim."""
+        given = evidence.find(self.check, self.study)
+        counted = [entry for entry in given if entry.result.expects is Verdict.SUPPORTED]
+        return _combine([(f"{self.check} on {self.study}", counted)])
+
+
+@dataclass(frozen=True)
+class ByNumbers:
+    """A calculation from the numbers that the paper prints.
+
+    Attributes:
+        compute: From the printed numbers to findings, every one of which must hold.
+        rule: The decision rule in words.
+    """
+
+    compute: Callable[[Printed], Sequence[Finding]]
+    rule: str
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """The module that calculates."""
+        return (("its numbers", _source(self.compute)),)
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Calculate."""
+        return _decide(self.compute(evidence.printed))
+
+
+@dataclass(frozen=True)
+class ByFormula:
+    """A calculation from the paper's formulas.
+
+    Attributes:
+        compute: Gives findings, every one of which must hold.
+        rule: The decision rule in words.
+    """
+
+    compute: Callable[[], Sequence[Finding]]
+    rule: str
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """The module that calculates."""
+        return (("its formulas", _source(self.compute)),)
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Calculate."""
+        return _decide(self.compute())
+
+
+@dataclass(frozen=True)
+class Untested:
+    """Nothing here decides.
+
+    Attributes:
+        reason: Why not, and what would; a sentence.
+    """
+
+    reason: str
+    rule: str = ""
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """None."""
+        return ()
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Say why not."""
+        return Judgement(Standing.NOT_TESTED, remark=self.reason)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence and its test.
+
+    Attributes:
+        text: What is claimed, in one line.
+        test: What decides.
+    """
+
+    text: str
+    test: Test
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A quantitative claim of the paper.
+
+    Attributes:
+        id: Short and lasting, for example ``"speed"``.
+        where: Section, equation or table.
+        printed: What the paper says.
+        beside: What holds instead, or what belongs beside it.
+        note: How the claim was read, and what its verdict means; sentences.
+    """
+
+    id: str
+    where: str
+    printed: Statement
+    beside: Statement | None = None
+    note: str = ""
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The printed statement, and the one beside it if there is one."""
+        return (self.printed,) if self.beside is None else (self.printed, self.beside)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Claims about one thing.
+
+    Attributes:
+        title: Heading.
+        about: A paragraph of Markdown on all of them, links relative to ``docs/``.
+        claims: In the paper's order.
+    """
+
+    title: str
+    about: str
+    claims: tuple[Claim, ...]
+
+
+def _source(compute: Callable[..., Any]) -> str:
+    function = compute.func if isinstance(compute, partial) else compute
+    return f"../{function.__module__.replace('.', '/')}.py"
+
+
+def _decide(findings: Sequence[Finding]) -> Judgement:
+    verdict = combine([finding.verdict for finding in findings])
+    return Judgement(Standing(verdict), tuple(findings))
+
+
+def _combine(found: Sequence[tuple[str, Sequence[Given]]]) -> Judgement:
+    missing = [name for name, given in found if not given]
+    if missing:
+        return Judgement(Standing.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")
+    given = [entry for _, entries in found for entry in entries]
+    verdict = combine([entry.result.verdict for entry in given])
+    findings = tuple(finding for entry in given for finding in entry.result.findings)
+    origins = dict.fromkeys(entry.origin for entry in given)
+    remarks = dict.fromkeys(entry.result.advisory for entry in given if entry.result.advisory)
+    return Judgement(Standing(verdict), findings, "; ".join(remarks), ", ".join(origins))

@@ -1,0 +1,101 @@
+"""``ecd-tune claims``: what the paper claims, one by one, with verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ecd_tune.cli.studies import AsJson
+
+if TYPE_CHECKING:
+    from ecd_tune.analysis.claims import Given, Judged, Section
+
+    JudgedSections = Sequence[tuple[Section, Sequence[Judged]]]
+
+__all__ = ["claims"]
+
+
+def claims(
+    as_json: AsJson = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/claims.md.")
+    ] = False,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="A file that `ecd-tune check --json FILE` wrote, or a folder of such; may be "
+            "repeated.",
+        ),
+    ] = None,
+    run: Annotated[
+        bool,
+        typer.Option(
+            help="Run the checks of exact systems that the results lack; about two minutes."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the checks that are run.")] = 7,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes. [default: one a core]")
+    ] = None,
+) -> None:
+    """Judge the paper's quantitative claims: supported, refuted, inconclusive or not tested."""
+    from ecd_tune.analysis.claims import (
+        Evidence,
+        judge_claims,
+        needed_systems,
+        read_printed,
+        read_results,
+        render_page,
+    )
+
+    given = tuple(entry for path in results or () for entry in read_results(path))
+    known = {entry.result.id for entry in given if not entry.study}
+    missing = [name for name in needed_systems() if name not in known]
+    if run and missing:
+        typer.echo(f"running {len(missing)} checks of exact systems, seed {seed}", err=True)
+        given += _run(missing, seed, processes or len(os.sched_getaffinity(0)))
+    judged = judge_claims(Evidence(read_printed(), given))
+    if as_json:
+        typer.echo(json.dumps(list(_entries(judged)), indent=2, ensure_ascii=False))
+    elif markdown:
+        typer.echo(render_page(judged), nl=False)
+    else:
+        typer.echo("\n".join(_lines(judged)))
+
+
+def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
+    from ecd_tune.analysis.checks import run_systems, system_checks
+    from ecd_tune.analysis.claims import give
+    from ecd_tune.optim.chains import ChainRunner
+
+    runner = partial(ChainRunner, threads=1)
+    return give(run_systems(system_checks(names), runner, seed, processes), seed)
+
+
+def _lines(sections: JudgedSections) -> Iterator[str]:
+    from ecd_tune.analysis.claims import Standing, count_standings
+
+    for section, claims_of_it in sections:
+        yield section.title
+        for judged in claims_of_it:
+            yield f"  {judged.printed.standing}: {judged.claim.printed.text}"
+            yield f"      {judged.claim.id}; {judged.claim.where}"
+            for statement, judgement in judged.pairs[1:]:
+                yield f"      {judged.relation}, {judgement.standing}: {statement.text}"
+        yield ""
+    counts = count_standings(sections)
+    words = ", ".join(f"{counts[standing]} {standing}" for standing in Standing)
+    yield f"{sum(counts.values())} claims as printed: {words}"
+
+
+def _entries(sections: JudgedSections) -> Iterator[dict[str, Any]]:
+    for section, claims_of_it in sections:
+        for judged in claims_of_it:
+            yield {"section": section.title} | judged.to_json()
