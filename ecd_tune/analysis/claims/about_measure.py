@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ecd_tune.analysis.claims import formulas, volume
+from ecd_tune.analysis.claims import formulas, phase_space
 from ecd_tune.analysis.claims.model import Claim, Section
 from ecd_tune.analysis.claims.stating import by_formula, by_study, by_systems, untested
 
@@ -35,6 +35,17 @@ _MEASURE = Section(
             ),
             note="Tested on quadratic basins with `sync`, the integrator of second order that "
             "ecd_tune adds, at small Δt and several ν.",
+        ),
+        Claim(
+            "law-on-studies",
+            "§2, eq. 4",
+            by_study(
+                "On recorded trials of different η, E[1/(F − F0)] = (1 − 1/η)/(Fmin − F0), as (4) "
+                "has it.",
+                "S2",
+                "eta-scaling",
+            ),
+            note="S2 takes η_eff for Algorithm 1 (see `law-discrete`).",
         ),
         Claim(
             "law-any-loss",
@@ -129,13 +140,13 @@ _MEASURE = Section(
             by_formula(
                 "(12) conserves phase-space volume exactly.",
                 "determinant 1 ± 1e-6",
-                partial(volume.check_volume, volume.kick_drift, 1.0),
+                partial(phase_space.check_volume, phase_space.kick_drift, 1.0),
             ),
             by_formula(
                 "With the rescale of §3.3, Algorithm 1's default, a step maps onto the energy "
                 "surface: its determinant is 0.",
                 "determinant 0 ± 1e-6",
-                partial(volume.check_volume, volume.rescaled_kick_drift, 0.0),
+                partial(phase_space.check_volume, phase_space.rescaled_kick_drift, 0.0),
             ),
         ),
     ),

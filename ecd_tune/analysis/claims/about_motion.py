@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ecd_tune.analysis.claims import formulas, turns
+from ecd_tune.analysis.claims import formulas, phase_space, turns
 from ecd_tune.analysis.claims.model import Claim, Section
 from ecd_tune.analysis.claims.stating import by_formula, by_study, by_systems, untested
 
@@ -14,6 +14,15 @@ _SPEED = Section(
     "Speed and energy",
     "What holds, and why: [speed](theory.md#speed), [energy error](theory.md#energy-error).",
     (
+        Claim(
+            "motion",
+            "eq. 9–11",
+            by_formula(
+                "(11) are the equations of motion of (9) for s = 0 and of (10) for s = 1.",
+                "difference 0 ± 1e-8",
+                phase_space.check_motion,
+            ),
+        ),
         Claim(
             "speed",
             "eq. 2, 5, 8, 20",
@@ -67,6 +76,30 @@ _SPEED = Section(
             "half a step later, and what a single step of a first-order scheme errs by.",
         ),
         Claim(
+            "energy-constant",
+            "§3.1",
+            by_formula(
+                "𝓔 = (F−F0)^η (Π² + s) is exactly constant along the flow (11).",
+                "d log 𝓔/dt = 0 ± 1e-8",
+                phase_space.check_constant_energy,
+            ),
+        ),
+        Claim(
+            "energy-start",
+            "§3.1",
+            by_formula(
+                "With |Π_0|² = δE the energy is 𝓔 = F_init^η (s + δE).",
+                "ratio 1 ± 1e-9 at F0 = 0 and 0.5",
+                partial(formulas.check_start_energy, printed=True),
+            ),
+            by_formula(
+                "It is 𝓔 = (F_init − F0)^η (s + δE), which is the same for F0 = 0.",
+                "ratio 1 ± 1e-9 at F0 = 0 and 0.5",
+                partial(formulas.check_start_energy, printed=False),
+            ),
+            "Algorithm 1 has F0, and the paper's experiments have F0 = 0.",
+        ),
+        Claim(
             "energy-bounded",
             "§3.1",
             by_systems("The discrete 𝓔 oscillates by an amount that Δt controls.", "C03"),
@@ -79,6 +112,12 @@ _SPEED = Section(
                 "No check compares results with and without it on exact systems yet; C03 "
                 "leaves it out, but without turns.",
             ),
+        ),
+        Claim(
+            "rescale-minibatches",
+            "§3.3",
+            by_study("With minibatches the rescale performs well.", "S10", "rescaling"),
+            note="Read as: better than without it.",
         ),
         Claim(
             "theorem-1",

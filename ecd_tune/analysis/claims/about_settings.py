@@ -158,7 +158,6 @@ _CARBON = Section(
                 _ROUNDS,
                 partial(carbon.check_sum, quantity="hours_in_paper"),
             ),
-            note="7092 h and 680 h in B.7.",
         ),
     ),
 )

@@ -141,7 +141,6 @@ _ORDERS = Section(
                 _SIGN,
                 partial(orders.check_leads, table="Table 4"),
             ),
-            note="On STS-B it is printed level with SGD.",
         ),
         Claim(
             "tied-imagenet",
@@ -206,6 +205,16 @@ _ORDERS = Section(
                 "reaches the global minimum of Ackley's.",
                 "The figure shows one typical run and no numbers; `ecd-tune run zakharov` and "
                 "`ecd-tune run ackley` repeat the search and compare over many starts.",
+            ),
+        ),
+        Claim(
+            "gdm-rates",
+            "B.1",
+            untested(
+                "GDM on Zakharov's function always diverges with α from 1e-2 to 1e4; its best α is "
+                "about 1e-6.",
+                "No study that ships searches the higher range; `ecd-tune run zakharov` searches "
+                "the lower one.",
             ),
         ),
     ),

@@ -60,4 +60,5 @@ def check_sum(printed: Printed, *, quantity: str) -> list[Finding]:
     """
     parts = [getattr(block, quantity).value for block in printed.computing]
     total = printed.computing_total[quantity]
-    return [rounding_finding("§6 against B.7", f"sum of {quantity}", total, sum(parts), len(parts))]
+    terms = " + ".join(f"{part:g}" for part in parts)
+    return [rounding_finding("§6 against B.7", terms, total, sum(parts), len(parts))]

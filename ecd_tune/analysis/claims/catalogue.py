@@ -9,8 +9,8 @@ from typing import Any
 
 from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.analysis.claims import about_measure, about_motion, about_settings, about_tables
+from ecd_tune.analysis.claims.deciders import BySystems
 from ecd_tune.analysis.claims.model import (
-    BySystems,
     Claim,
     Evidence,
     Judgement,

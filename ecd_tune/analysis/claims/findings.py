@@ -138,4 +138,5 @@ def _needed(listed: Contrast, level: float) -> str:
         return ""
     quantile = float(stats.norm.ppf((1 + level) / 2))
     runs = listed.runs * (quantile * listed.error / listed.value) ** 2
-    return f"about {max(runs, listed.runs + 2):.2g} runs would decide"
+    rounded = float(f"{max(runs, listed.runs + 2):.2g}")
+    return f"about {rounded:,.0f} runs would decide"

@@ -26,6 +26,7 @@ __all__ = [
     "check_region_far_below",
     "check_speed_in_steps",
     "check_speed_kept",
+    "check_start_energy",
     "paper_log_measure",
 ]
 
@@ -207,6 +208,26 @@ def check_speed_in_steps() -> list[Finding]:
         case = f"η={eta:g} φ*/φ_init={share:.3g}"
         statistic = "|ΔΘ|/Δt at the mode"
         found.append(close_finding(case, statistic, 2 * share ** (eta / 2), length, 1e-9))
+    return found
+
+
+def check_start_energy(printed: bool) -> list[Finding]:
+    """Compare V (|Π_0|² + s) at the start with a formula for 𝓔.
+
+    Args:
+        printed: Take F_init^η (s + δE), as §3.1 prints it, or else (F_init − F0)^η (s + δE).
+
+    Returns:
+        One finding an F0.
+    """
+    eta, delta_energy, found = 2.5, 0.3, []
+    for offset in (0.0, 0.5):
+        exact = (_F_INIT - offset) ** eta * (delta_energy + 1)
+        basin = replace(_ANY, eta=eta, F0=offset, delta_energy=delta_energy)
+        formula = _F_INIT**eta * (1 + delta_energy) if printed else float(basin.energy)
+        case = f"F_init={_F_INIT:g} F0={offset:g} η={eta:g} s=1"
+        statistic = "formula over V(|Π_0|² + s)"
+        found.append(close_finding(case, statistic, 1.0, formula / exact, 1e-9))
     return found
 
 

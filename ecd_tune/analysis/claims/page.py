@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -137,14 +138,17 @@ def _account(judgement: Judgement) -> str:
 def _cases(judgement: Judgement) -> str:
     """Name the cases that have the verdict of the whole."""
     cases = [f for f in judgement.findings if Standing(f.verdict) is judgement.standing]
-    shown = "; ".join(
-        f"{finding.case}: {finding.statistic} {_prediction(finding)} claimed, "
-        f"{_number(finding.measured)} found"
-        for finding in cases[:_SHOWN]
-    )
+    shown = "; ".join(map(_case, cases[:_SHOWN]))
     share = f"{len(cases)} of {len(judgement.findings)} cases"
     more = ", among them" if len(cases) > _SHOWN else ""
     return f"{judgement.standing.capitalize()} in {share}{more}: {shown}."
+
+
+def _case(finding: Finding) -> str:
+    found = _number(finding.measured)
+    note = f" ({finding.note})" if finding.note else ""
+    name = ", ".join(part for part in (finding.case, finding.statistic) if part)
+    return f"{name}: claimed {_prediction(finding)}, found {found}{note}"
 
 
 def _sentence(judgement: Judgement) -> str:
@@ -156,18 +160,21 @@ def _sentence(judgement: Judgement) -> str:
 
 
 def _numbers(section: Section, claims: Sequence[Judged]) -> Iterator[str]:
-    rows = [
-        _row(f"`{judged.claim.id}`{f', {judged.relation}' * (number > 0)}", *_cells(finding))
+    found = [
+        (f"`{judged.claim.id}`{f', {judged.relation}' * (number > 0)}", finding)
         for judged in claims
         for number, (_, judgement) in enumerate(judged.pairs)
         for finding in judgement.findings
     ]
-    if not rows:
+    if not found:
         return
-    yield from ("", f"### {section.title}: numbers", "")
+    counts = Counter(finding.verdict for _, finding in found)
+    words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    yield from ("", f"### {section.title}: numbers", "", f"{len(found)} cases: {words}.", "")
     yield "| claim | case | quantity | claimed | found | interval | verdict | samples | note |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    yield from rows
+    for name, finding in found:
+        yield _row(name, *_cells(finding))
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
@@ -190,7 +197,8 @@ def _prediction(finding: Finding) -> str:
 
 def _number(value: float) -> str:
     """Print whole numbers in full and others to six digits."""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.6g}"
+    whole = math.isfinite(value) and value == round(value) and abs(value) < 1e9
+    return f"{value:,.0f}" if whole else f"{value:.6g}"
 
 
 def _row(*cells: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.analysis.claims.model import (
+from ecd_tune.analysis.claims.deciders import (
     ByFormula,
     ByNumbers,
     ByStudy,
     BySystems,
-    Statement,
     Untested,
 )
+from ecd_tune.analysis.claims.model import Statement
 from ecd_tune.analysis.claims.printed import Printed
 
 __all__ = ["by_formula", "by_numbers", "by_study", "by_systems", "untested"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.analysis.claims.findings import Contrast, close_finding, contrast, rounding_finding
-from ecd_tune.analysis.claims.printed import Experiment, Number, Printed
+from ecd_tune.analysis.claims.printed import Experiment, Number, Printed, Result
 
 __all__ = [
     "Weighted",
@@ -46,10 +46,17 @@ def check_means(printed: Printed, *, experiment: str) -> list[Finding]:
             result.mean,
             float(np.mean(result.runs)),
             len(result.runs),
-            f"sd {np.std(result.runs, ddof=1):.2g}",
+            f"sd {np.std(result.runs, ddof=1):.2g}, {_distance(result)}",
         )
         for name, result in row.results.items()
     ]
+
+
+def _distance(result: Result) -> str:
+    """Say how far the entry is from the mean of its list, in units of its last digit."""
+    unit = 2 * result.mean.half_unit
+    units = abs(result.mean.value - float(np.mean(result.runs))) / unit
+    return f"{units:.3g} units of the last digit off"
 
 
 def check_repeats(printed: Printed) -> list[Finding]:

@@ -130,8 +130,8 @@ def test_notes_name_the_cases_that_decide():
     section = Section("One", "About it.", (claim, other))
     page = render_page(judge_claims(Evidence(read_printed()), [section]))
     assert (
-        "- `a`: Refuted in 5 of 5 cases, among them: n=0: mean ≤ 1 claimed, 2.5 found; "
-        "n=1: mean ≤ 1 claimed, 2.5 found; n=2: mean ≤ 1 claimed, 2.5 found. A note."
+        "- `a`: Refuted in 5 of 5 cases, among them: n=0, mean: claimed ≤ 1, found 2.5; "
+        "n=1, mean: claimed ≤ 1, found 2.5; n=2, mean: claimed ≤ 1, found 2.5. A note."
     ) in page
     assert "- `b`: No numbers." in page
     assert page.count("| `a` |") == 6

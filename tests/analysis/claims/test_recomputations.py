@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from ecd_tune.analysis.checks.model import Verdict, combine
-from ecd_tune.analysis.claims import carbon, formulas, orders, scaling, scans, tables, turns, volume
+from ecd_tune.analysis.claims import (
+    carbon,
+    formulas,
+    orders,
+    phase_space,
+    scaling,
+    scans,
+    tables,
+    turns,
+)
 from ecd_tune.analysis.claims.networks import NETWORKS
 from ecd_tune.analysis.claims.printed import Number, read_printed
 from ecd_tune.theory import bounce_angle, bounce_cosine, paper_bounce_angle
@@ -273,12 +282,37 @@ def test_the_sensitivity_of_nu_star_is_judged():
     assert verdict(turns.check_nu_sensitivity("orbit", 1.0)) is R
 
 
+def test_the_flow_is_that_of_the_hamiltonian():
+    right = phase_space.paper_flow
+    assert verdict(phase_space.check_motion()) is S
+    assert verdict(phase_space.check_constant_energy()) is S
+
+    def half_speed(state, s):
+        return right(state, s) * np.repeat([0.5, 1.0], 3)
+
+    def slower(state, s):
+        return 0.5 * right(state, s)
+
+    def unbounded(state, s):
+        return right(state, 0)
+
+    for wrong in (half_speed, slower, unbounded):
+        assert verdict(phase_space.check_motion(wrong)) is R
+    assert verdict(phase_space.check_constant_energy(half_speed)) is R
+    assert verdict(phase_space.check_constant_energy(slower)) is S  # another time, same orbit
+
+
+def test_the_energy_at_the_start_has_f0():
+    assert [f.verdict for f in formulas.check_start_energy(printed=True)] == [S, R]
+    assert verdict(formulas.check_start_energy(printed=False)) is S
+
+
 def test_a_step_of_12_conserves_volume_and_a_broken_one_does_not():
-    assert verdict(volume.check_volume(volume.kick_drift, 1.0)) is S
-    assert verdict(volume.check_volume(volume.rescaled_kick_drift, 1.0)) is R
-    assert verdict(volume.check_volume(volume.rescaled_kick_drift, 0.0)) is S
+    assert verdict(phase_space.check_volume(phase_space.kick_drift, 1.0)) is S
+    assert verdict(phase_space.check_volume(phase_space.rescaled_kick_drift, 1.0)) is R
+    assert verdict(phase_space.check_volume(phase_space.rescaled_kick_drift, 0.0)) is S
 
     def with_friction(state, s):
-        return volume.kick_drift(state * np.repeat([1.0, 0.9], 3), s)
+        return phase_space.kick_drift(state * np.repeat([1.0, 0.9], 3), s)
 
-    assert verdict(volume.check_volume(with_friction, 1.0)) is R
+    assert verdict(phase_space.check_volume(with_friction, 1.0)) is R
