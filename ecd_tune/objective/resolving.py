@@ -66,7 +66,7 @@ class Resolving:
 
         Returns:
             The outcomes with a metric ``resolved_NAME`` for each value that followed from
-            another.
+            another, or that is 0 where a small one was drawn.
         """
         return [
             replace(outcome, metrics={**outcome.metrics, **found})
@@ -75,4 +75,5 @@ class Resolving:
 
 
 def _changes(given: Mapping[str, Scalar], searched: Params) -> dict[str, float]:
-    return {f"{RESOLVED}{k}": float(v) for k, v in given.items() if k not in searched}
+    changed = {k: v for k, v in given.items() if k not in searched or v != searched[k]}
+    return {f"{RESOLVED}{k}": float(v) for k, v in changed.items()}

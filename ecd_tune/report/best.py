@@ -23,7 +23,7 @@ from ecd_tune.report.literals import (
     render_yaml_table,
 )
 from ecd_tune.report.numbers import format_number, format_scalar
-from ecd_tune.space import DERIVED, RESOLVED, Choice, Dimension, Fixed
+from ecd_tune.space import DERIVED, RESOLVED, Choice, Dimension, Fixed, Float
 from ecd_tune.spec import SEARCHABLE_SCHEDULE, OptimizerSpec, StudySpec
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class BestHyperparameters:
         trial: Number of the trial.
         value: Its value.
         params: Its hyperparameters as searched, in the space's order.
-        resolved: What searched quantities such as ν√n came to, by hyperparameter.
+        resolved: What searched quantities such as ν√n came to, and the values that stand for 0.
     """
 
     study: str
@@ -156,6 +156,10 @@ def _resolved(optimizer: OptimizerSpec, record: TrialRecord) -> Iterator[BestPar
         value = record.metrics.get(f"{RESOLVED}{derived.target}")
         if name in record.params and value is not None:
             yield BestParam(derived.target, value, f"= {derived.words}")
+    for name, dimension in optimizer.space.dimensions.items():
+        value = record.metrics.get(f"{RESOLVED}{name}")
+        if isinstance(dimension, Float) and dimension.zero is not None and value is not None:
+            yield BestParam(name, value, f"none, as all below {dimension.zero.below:g}")
 
 
 def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:
@@ -183,6 +187,8 @@ def edge_of(dimension: Dimension, value: Scalar) -> str:
             return ""
         return "low" if value == min(numbers) else "high" if value == max(numbers) else ""
     low, high, at = float(dimension.low), float(dimension.high), float(value)
+    if isinstance(dimension, Float) and dimension.zero is not None and at < dimension.zero.below:
+        return ""  # 0, and there is nothing below
     if dimension.log:
         if at <= 0:
             return "low"

@@ -1,7 +1,7 @@
 """Search spaces: what may vary, and how it is drawn, checked and described."""
 
 from ecd_tune.space.derived import DERIVED, RESOLVED, Derived, resolve, searchable
-from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int, Zero
 from ecd_tune.space.parse import parse_dimension, parse_space
 from ecd_tune.space.space import Space, Suggester
 
@@ -16,6 +16,7 @@ __all__ = [
     "Int",
     "Space",
     "Suggester",
+    "Zero",
     "parse_dimension",
     "parse_space",
     "resolve",

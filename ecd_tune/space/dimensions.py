@@ -17,7 +17,17 @@ import numpy as np
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Scalar
 
-__all__ = ["Choice", "Condition", "Dimension", "Fixed", "Float", "Int", "Suggester"]
+__all__ = [
+    "Choice",
+    "Condition",
+    "Dimension",
+    "Fixed",
+    "Float",
+    "Int",
+    "Suggester",
+    "Zero",
+    "describe_condition",
+]
 
 Condition = Mapping[str, tuple[Scalar, ...]]
 """Parameter name to the values for which the dimension is active; empty means always."""
@@ -49,6 +59,21 @@ def _check_range(low: float, high: float, log: bool) -> None:
 
 
 @dataclass(frozen=True)
+class Zero:
+    """The lower end of a range that stands for 0, which a logarithm does not reach.
+
+    A sampler sees the value that was drawn; the optimizer is given 0.
+
+    Attributes:
+        below: Values below this are 0.
+        when: Condition under which they are; elsewhere they stay what they are.
+    """
+
+    below: float
+    when: Condition = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Float:
     """A real number in [low, high], uniform, or uniform in the logarithm.
 
@@ -57,15 +82,22 @@ class Float:
         high: Upper end, > low.
         log: Uniform in log; needs low > 0.
         when: Condition under which the parameter exists.
+        zero: What stands for 0, or None.
     """
 
     low: float
     high: float
     log: bool = False
     when: Condition = field(default_factory=dict)
+    zero: Zero | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        if self.zero is not None and not max(self.low, 0.0) < self.zero.below <= self.high:
+            raise SpaceError(
+                f"zero = {{ below = {self.zero.below:g} }}; must lie above 0, in "
+                f"({self.low:g}, {self.high:g}]"
+            )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
         """Ask ``trial`` for a value."""
@@ -93,7 +125,10 @@ class Float:
 
     def describe(self) -> str:
         """Say in words what may be drawn."""
-        return f"[{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
+        words = f"[{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
+        if self.zero is not None:
+            words += f", below {self.zero.below:g} none (0){describe_condition(self.zero.when)}"
+        return words
 
     def bounds(self) -> tuple[float, float]:
         """Return the smallest and the largest value."""
@@ -219,6 +254,21 @@ class Fixed:
 
 
 Dimension = Float | Int | Choice | Fixed
+
+
+def describe_condition(when: Condition) -> str:
+    """Say when something holds.
+
+    Args:
+        when: The condition.
+
+    Returns:
+        For example `` when s = 0 or 1``; empty for one that always holds.
+    """
+    if not when:
+        return ""
+    parts = [f"{name} = {' or '.join(str(v) for v in values)}" for name, values in when.items()]
+    return " when " + " and ".join(parts)
 
 
 def _show(value: Scalar) -> str:

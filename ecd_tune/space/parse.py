@@ -10,6 +10,7 @@ in TOML                                   dimension
 ``beta = { low = …, when = { s = [0] } }``  any of them, only where ``s`` is 0
 ``x = { value = 1, when = { s = [0] } }``  :class:`Fixed` with a condition
 ``x = { choices = [1, 2], when = … }``    :class:`Choice` with a condition
+``x = { …, zero = { below = 1e-6 } }``    :class:`Float` whose lower end stands for 0
 ========================================  ============================================
 """
 
@@ -20,12 +21,12 @@ from typing import Any
 
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Scalar
-from ecd_tune.space.dimensions import Choice, Condition, Dimension, Fixed, Float, Int
+from ecd_tune.space.dimensions import Choice, Condition, Dimension, Fixed, Float, Int, Zero
 from ecd_tune.space.space import Space
 
 __all__ = ["parse_dimension", "parse_space"]
 
-_RANGE_KEYS = {"low", "high", "log", "type", "when"}
+_RANGE_KEYS = {"low", "high", "log", "type", "when", "zero"}
 _FORMS = "a value, a list of values, or { low = …, high = …, log = true }"
 
 
@@ -100,9 +101,22 @@ def _parse_range(table: Mapping[str, Any], when: Condition) -> Dimension:
         wanted = (int,) if kind == "int" else (int, float)
         if isinstance(number, bool) or not isinstance(number, wanted):
             raise SpaceError(f"{end} = {number!r}; must be a {'whole ' * (kind == 'int')}number")
+    zero = _parse_zero(table["zero"]) if "zero" in table else None
     if kind == "int":
+        if zero is not None:
+            raise SpaceError("zero: a whole number's range can hold 0 itself")
         return Int(low, high, log, when)
-    return Float(float(low), float(high), log, when)
+    return Float(float(low), float(high), log, when, zero)
+
+
+def _parse_zero(table: Any) -> Zero:
+    form = "zero = { below = 1e-6 }, and where it matters when = { name = [values] }"
+    if not isinstance(table, Mapping) or not {"below"} <= set(table) <= {"below", "when"}:
+        raise SpaceError(f"zero = {table!r}; expected {form}")
+    below = table["below"]
+    if isinstance(below, bool) or not isinstance(below, (int, float)):
+        raise SpaceError(f"zero: below = {below!r}; must be a number")
+    return Zero(float(below), _parse_condition(table.get("when", {})))
 
 
 def _parse_condition(table: Any) -> Condition:

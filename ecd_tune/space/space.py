@@ -10,7 +10,15 @@ import numpy as np
 
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Params, Scalar
-from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Suggester
+from ecd_tune.space.dimensions import (
+    Choice,
+    Condition,
+    Dimension,
+    Fixed,
+    Float,
+    Suggester,
+    describe_condition,
+)
 
 __all__ = ["Space", "Suggester"]
 
@@ -35,7 +43,8 @@ class Space:
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for name, dimension in self.dimensions.items():
-            for other in dimension.when:
+            zero = dimension.zero if isinstance(dimension, Float) else None
+            for other in (*dimension.when, *(zero.when if zero else ())):
                 if other not in seen:
                     raise SpaceError(
                         f"{name}: when = {{ {other} = … }} names a parameter that does not stand "
@@ -75,6 +84,23 @@ class Space:
         for name, dimension in self._active(point):
             point[name] = dimension.draw(rng)
         return point
+
+    def settle(self, point: Params) -> dict[str, Scalar]:
+        """Put 0 in the place of the values that stand for it.
+
+        Args:
+            point: Parameter values by name, as drawn; others than the space's stay as they are.
+
+        Returns:
+            What they mean.
+        """
+        meant = dict(point)
+        for name, dimension in self.dimensions.items():
+            zero = dimension.zero if isinstance(dimension, Float) else None
+            if zero is not None and name in point and _holds(zero.when, point):
+                value = point[name]
+                meant[name] = 0.0 if float(value) < zero.below else value
+        return meant
 
     def check(self, point: Params) -> None:
         """Check that a point lies in the space.
@@ -123,21 +149,16 @@ class Space:
     def describe(self) -> dict[str, str]:
         """Return one line of text a dimension, by name."""
         return {
-            name: dimension.describe() + _describe_condition(dimension)
+            name: dimension.describe() + describe_condition(dimension.when)
             for name, dimension in self.dimensions.items()
         }
 
     def _active(self, point: Params) -> Iterator[tuple[str, Dimension]]:
         # Reads ``point`` lazily: a caller that fills it while iterating decides what is active.
         for name, dimension in self.dimensions.items():
-            if all(point.get(other) in values for other, values in dimension.when.items()):
+            if _holds(dimension.when, point):
                 yield name, dimension
 
 
-def _describe_condition(dimension: Dimension) -> str:
-    if not dimension.when:
-        return ""
-    parts = [
-        f"{name} = {' or '.join(str(v) for v in values)}" for name, values in dimension.when.items()
-    ]
-    return " when " + " and ".join(parts)
+def _holds(when: Condition, point: Params) -> bool:
+    return all(point.get(other) in values for other, values in when.items())

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
-from ecd_tune.space import DERIVED, Choice, Dimension
+from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
@@ -174,6 +174,8 @@ def _dimension_problems(
         return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
     # The ends of a range stand for all that lies between them.
     bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
+    if isinstance(dimension, Float) and dimension.zero and (reason := declared.problem(0.0)):
+        bad.append((0.0, reason))
     label = "choice" if isinstance(dimension, Choice) else "value"
     return [f"{where}: {label} {value!r} {reason}" for value, reason in bad]
 

@@ -32,10 +32,14 @@ SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
 
 
 def _serialize_space(space: Space) -> dict[str, Any]:
-    return {
+    found = {
         name: {"kind": type(d).__name__, **dataclasses.asdict(d)}
         for name, d in space.dimensions.items()
     }
+    for fields in found.values():
+        if fields.get("zero", ...) is None:
+            del fields["zero"]  # came later; studies from before it go on
+    return found
 
 
 SpaceField = Annotated[
@@ -184,7 +188,7 @@ class OptimizerSpec(SpecModel):
         declared = self.definition.hyperparameters
         own = {
             name: value
-            for name, value in params.items()
+            for name, value in self.space.settle(params).items()
             if name in declared or name not in SEARCHABLE_SCHEDULE
         }
         return resolve(own, n, declared)

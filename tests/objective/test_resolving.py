@@ -75,3 +75,27 @@ def test_a_searched_schedule_is_that_of_the_training_table():
     assert (
         one.metrics["train_loss"] == other.metrics["train_loss"] != constant.metrics["train_loss"]
     )
+
+
+def test_a_value_that_stands_for_zero_runs_as_zero_and_the_record_says_so():
+    table = {
+        "name": "zero",
+        "task": {"name": "digits", "model": "logistic"},
+        "budget": {"trials": 2, "steps": 3},
+        "optimizers": {
+            "sgd": {
+                "space": {
+                    "lr": 0.1,
+                    "weight_decay": {"low": 0.1, "high": 10.0, "zero": {"below": 1.0}},
+                }
+            }
+        },
+    }
+    sgd = Objective(parse_study(table), "sgd")
+    none, small, large = sgd.evaluate(
+        [RunRequest({"lr": 0.1, "weight_decay": wd}, 3) for wd in (0.0, 0.99, 1.0)]
+    )
+    assert small.curves == none.curves
+    assert small.metrics["resolved_weight_decay"] == 0.0
+    assert not any(name.startswith("resolved") for name in (*none.metrics, *large.metrics))
+    assert large.curves != none.curves

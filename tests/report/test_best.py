@@ -221,3 +221,24 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("SGD", "momentum") not in rows
     (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
     assert ("ECDSep", "nu", "0.05", "= nu_sqrt_n / √n", "") in table.rows
+
+
+def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):
+    decay = {"low": 1e-7, "high": 1e-2, "log": True, "zero": {"below": 1e-6}}
+    spec = parse_study(
+        {
+            "name": "zero",
+            "task": {"name": "digits"},
+            "budget": {"trials": 1, "steps": 1},
+            "optimizers": {"sgd": {"space": {"lr": 0.1, "weight_decay": decay}}},
+        }
+    )
+    params = {"lr": 0.1, "weight_decay": 1.01e-7}
+    record = studies.record(spec.key("sgd"), 0, 0.9, params=params)
+    trials = {spec.key("sgd"): [replace(record, metrics={"resolved_weight_decay": 0.0})]}
+    (best,) = best_hyperparameters(spec, trials)
+    assert (best.values, best.given) == (params, {"lr": 0.1, "weight_decay": 0.0})
+    assert [(p.value, p.allowed, p.edge) for p in best.lines if p.name == "weight_decay"] == [
+        (1.01e-7, "[1e-07, 0.01] log, below 1e-06 none (0)", ""),
+        (0.0, "none, as all below 1e-06", ""),
+    ]

@@ -1,11 +1,13 @@
 """How the dimensions draw, and the ranges that they refuse."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from ecd_tune.errors import SpaceError
-from ecd_tune.space import Choice, Float, Int, Space
+from ecd_tune.space import Choice, Float, Int, Space, Zero
 
 
 def draws(dimension, count=2000):
@@ -55,6 +57,9 @@ def test_choice_tells_types_apart():
         (lambda: Float(-1.0, 1.0, log=True), "a log range needs low > 0"),
         (lambda: Float(0.0, float("inf")), "both must be finite"),
         (lambda: Float(float("nan"), 1.0), "both must be finite"),
+        (lambda: Float(1e-3, 1.0, zero=Zero(1e-3)), r"must lie above 0, in \(0.001, 1\]"),
+        (lambda: Float(1e-3, 1.0, zero=Zero(2.0)), "must lie above 0"),
+        (lambda: Float(-1.0, 1.0, zero=Zero(-0.5)), "must lie above 0"),
         (lambda: Int(3, 2), "low must be smaller than high"),
         (lambda: Choice((1,)), "at least two distinct"),
         (lambda: Choice((1, 1)), "at least two distinct"),
@@ -93,3 +98,34 @@ def test_grid_of_a_range_is_refused_by_name():
 def test_a_condition_must_name_what_stands_before():
     with pytest.raises(SpaceError, match=r"does not stand before it; allowed: a"):
         Space({"a": Choice((0, 1)), "x": Float(0.0, 1.0, when={"s": (0,)}), "s": Choice((0, 1))})
+
+    with pytest.raises(SpaceError, match=r"does not stand before it; allowed: a"):
+        Space({"a": Choice((0, 1)), "x": Float(1e-3, 1.0, zero=Zero(0.1, {"s": (1,)}))})
+
+
+def test_the_low_end_of_a_range_may_stand_for_zero():
+    space = Space(
+        {
+            "s": Choice((0, 1)),
+            "wd": Float(1e-7, 1e-2, log=True, zero=Zero(1e-6)),
+            "energy": Float(1e-3, 1e2, log=True, zero=Zero(1e-2, {"s": (1,)})),
+        }
+    )
+    drawn = {"s": 1, "wd": 9.9e-7, "energy": 5e-3, "stranger": 1e-9}
+    assert space.settle(drawn) == {"s": 1, "wd": 0.0, "energy": 0.0, "stranger": 1e-9}
+    # The threshold itself is a value, and so is what the condition leaves out.
+    assert space.settle({"s": 0, "wd": 1e-6, "energy": 5e-3}) == {
+        "s": 0,
+        "wd": 1e-6,
+        "energy": 5e-3,
+    }
+    assert space.settle({"s": 1}) == {"s": 1}
+    assert space.describe()["wd"] == "[1e-07, 0.01] log, below 1e-06 none (0)"
+    assert space.describe()["energy"].endswith("below 0.01 none (0) when s = 1")
+
+
+def test_about_the_share_of_the_decades_below_the_threshold_is_zero():
+    space = Space({"wd": Float(1e-7, 1e-2, log=True, zero=Zero(1e-6))})
+    rng = np.random.default_rng(0)
+    zeros = [space.settle(space.draw(rng))["wd"] == 0.0 for _ in range(2000)]
+    assert np.mean(zeros) == pytest.approx(1 / 5, abs=4 * math.sqrt(0.2 * 0.8 / 2000))

@@ -3,7 +3,7 @@
 import pytest
 
 from ecd_tune.errors import SpaceError
-from ecd_tune.space import Choice, Fixed, Float, Int, parse_dimension, parse_space
+from ecd_tune.space import Choice, Fixed, Float, Int, Zero, parse_dimension, parse_space
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,11 @@ from ecd_tune.space import Choice, Fixed, Float, Int, parse_dimension, parse_spa
         ({"value": 2, "when": {"s": 0}}, Fixed(2, when={"s": (0,)})),
         ({"choices": [1, 2], "when": {"s": [0, 1]}}, Choice((1, 2), when={"s": (0, 1)})),
         ({"low": 0, "high": 1, "when": {"s": [0]}}, Float(0.0, 1.0, when={"s": (0,)})),
+        ({"low": 1, "high": 9, "zero": {"below": 2}}, Float(1.0, 9.0, zero=Zero(2.0))),
+        (
+            {"low": 1, "high": 9, "zero": {"below": 2, "when": {"s": 1}}},
+            Float(1.0, 9.0, zero=Zero(2.0, {"s": (1,)})),
+        ),
     ],
 )
 def test_forms(value, dimension):
@@ -32,6 +37,10 @@ def test_forms(value, dimension):
         (None, "expected a value, a list of values, or"),
         ([[1], [2]], "only numbers, strings and true/false"),
         ({"low": 0}, "high is missing"),
+        ({"low": 1, "high": 9, "zero": 2}, "expected zero = { below"),
+        ({"low": 1, "high": 9, "zero": {"when": {"s": 1}}}, "expected zero = { below"),
+        ({"low": 1, "high": 9, "zero": {"below": "2"}}, "must be a number"),
+        ({"low": 1, "high": 9, "type": "int", "zero": {"below": 2}}, "can hold 0 itself"),
         ({"low": 0, "high": 1, "lgo": True}, "unknown key 'lgo'"),
         ({"low": 0, "high": 1, "log": "yes"}, "must be true or false"),
         ({"low": "0", "high": 1}, "must be a number"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ecd_tune.space import Zero
 from ecd_tune.spec import find_study, load_study, shipped_studies
 from ecd_tune.spec.files import read_table
 
@@ -28,12 +29,12 @@ OFF_GRID = {
     ("rte", "ecdsep", "weight_decay"),
 }
 WIDE = {
-    "cifar100": (24, 5, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
-    "tiny-imagenet": (24, 5, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
-    "imagenet1k": (24, 3, (1e-3, 1.0), (1e-6, 1e-1), (1e-7, 1e-2)),
-    "ogbn-arxiv": (96, 10, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
-    "ogbn-proteins": (96, 10, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
-    **dict.fromkeys(GLUE, (24, 5, (1e-3, 1.0), (1e-6, 1e-1), (1e-6, 2e-4))),
+    "cifar100": (24, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
+    "tiny-imagenet": (24, (0.02, 5.0), (1e-3, 1.0), (1e-6, 1e-1)),
+    "imagenet1k": (24, (1e-3, 1.0), (1e-6, 1e-1), (1e-7, 1e-2)),
+    "ogbn-arxiv": (96, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
+    "ogbn-proteins": (96, (0.1, 20.0), (1e-3, 10.0), (1e-4, 1e-1)),
+    **dict.fromkeys(GLUE, (24, (1e-3, 1.0), (1e-6, 1e-1), (1e-6, 2e-4))),
 }
 
 
@@ -92,11 +93,11 @@ def test_averaging_schedules_and_evaluations_are_the_papers():
 
 @pytest.mark.parametrize("task", WIDE)
 def test_wide_searches_are_on_equal_terms(task):
-    trials, runs, *ranges = WIDE[task]
+    trials, *ranges = WIDE[task]
     spec = shipped(f"{task}-wide")
     assert spec.protocol == "clean"
     assert spec.budget.steps == PAPER[task][1]
-    assert (spec.confirmation.runs, list(spec.optimizers)) == (runs, OPTIMIZERS)
+    assert (spec.confirmation.runs, list(spec.optimizers)) == (10, OPTIMIZERS)
     spaces = {key: optimizer.space for key, optimizer in spec.optimizers.items()}
     assert {key: len(space.searched) for key, space in spaces.items()} == dict.fromkeys(
         OPTIMIZERS, 7
@@ -107,6 +108,10 @@ def test_wide_searches_are_on_equal_terms(task):
         assert (lr.low, lr.high, lr.log) == (*ends, True)
     wanted = {"lr", "eta", "nu_sqrt_n", "delta_energy", "weight_decay", "conserve_energy", "s"}
     assert set(spaces["ecdsep"].searched) == wanted
+    zeros = {key: space.dimensions["weight_decay"].zero for key, space in spaces.items()}
+    assert zeros == dict.fromkeys(OPTIMIZERS[:3], Zero(1e-6)) | {"adamw": Zero(1e-4)}
+    # δE = 0 is no start where s = 0.
+    assert spaces["ecdsep"].dimensions["delta_energy"].zero == Zero(1e-2, {"s": (1,)})
 
 
 def test_figure_2_changes_eta_alone():
