@@ -15,19 +15,22 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
-from ecd_tune.optim.definitions import check_hyperparameters
+from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
+    Survey,
     advance,
     decay,
     lowered_offset,
+    rebase,
     start,
     survey,
 )
 from ecd_tune.optim.ecdsep import SHIFT_FACTOR, initial_energy
 from ecd_tune.optim.noise import NoiseBatch
+from ecd_tune.optim.tuning import Tuner, known, left_to_run, set_aside_lr
 from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.records import Scalar
 
@@ -140,20 +143,27 @@ class BatchedECDSep:
         hyperparameters: Sequence[Mapping[str, Scalar]],
     ) -> None:
         rows = Rows("ecdsep", hyperparameters, theta, seeds)
+        rows.values = [set_aside_lr("ecdsep", row) for row in rows.values]
         self.params = rows.theta
         self._algebra = Algebra(batched=True)
         self._constants = _constants(rows)
-        self._lr = rows.factors(rows.column("lr"))
+        self._rate = rows.column("lr")
+        self._lr = rows.factors(self._rate)
+        self._size = sum(block[0].numel() for block in self.params)
+        left = left_to_run(rows.values, rows.device)
+        self._tuner = None if left is None else Tuner(left)
         decoupled = rows.column("decoupled_weight_decay")
         wd = rows.column("weight_decay")
         self._weight_decay = _unless_zero(rows, torch.where(decoupled, 0.0, wd))
-        self._decay = torch.where(decoupled, rows.column("lr") * wd, 0.0)
+        self._decay = torch.where(decoupled, self._rate * wd, 0.0)
         self._decays = bool(self._decay.any())
         self._integrator: str = rows.same("integrator")
         self._chaotic = rows.any("nu")
         self._noise = NoiseBatch(seeds, rows.device)
         self._stops = rows.tensor([row["on_gap"] == "stop" for row in rows.values])
-        self._shifts = rows.tensor([row["on_gap"] == "shift" for row in rows.values])
+        self._shifts = rows.tensor(
+            [row["on_gap"] == "shift" and row["F0"] != AUTO for row in rows.values]
+        )
         self._may_shift, self._may_stop = bool(self._shifts.any()), bool(self._stops.any())
         count = torch.zeros_like(wd, dtype=torch.int64)
         nothing = torch.zeros_like(wd)
@@ -188,6 +198,9 @@ class BatchedECDSep:
             self._started = self._started | fresh
             self._all_started = bool(self._started.all())
         go = live & seen.ok
+        if self._tuner is not None:
+            lr, log_p = self._rate, self._phase.log_p
+            constants = self._tuner.steer(seen, log_p, constants, lr, self._size, go)
         moved, phase, info = advance(
             algebra,
             self._phase,
@@ -218,7 +231,7 @@ class BatchedECDSep:
             watcher.saw(step)
         if self._decays:
             rates = [self._decay] * len(self.params)
-            moved = algebra.plus(moved, decay(algebra, self.params, rates))
+            moved = algebra.plus(moved, decay(algebra, self.params, rates, constants.pace))
         masked_add(algebra, self.params, go, moved)
         self._phase = choose(algebra, go, phase, self._phase)
         self._counts["unreachable"] += go & info.unreachable
@@ -227,6 +240,9 @@ class BatchedECDSep:
         self._counts["converged_steps"] += live & seen.converged
         if self._may_stop:
             self._stopped = self._stopped | (below & self._stops)
+        self._constants = constants
+        if self._tuner is not None:
+            self._learn(self._tuner, seen, live)
         if self._may_shift:
             self._shift(below & self._shifts, seen.gap, loss)
 
@@ -239,6 +255,7 @@ class BatchedECDSep:
             "F0": self._constants.F0.clone(),
             "log_energy": self._phase.log_energy.clone(),
             "log_momentum": self._phase.log_p.clone(),
+            **(self._tuner.report() if self._tuner is not None else {}),
         }
 
     def watch(self, watcher: Watcher) -> None:
@@ -255,17 +272,25 @@ class BatchedECDSep:
         Returns:
             Name to numbers, float64, on the CPU.
         """
-        n = sum(block[0].numel() for block in self.params)
-        found = self._diagnostics.read(n, self._constants, self._integrator, F_min)
+        found = self._diagnostics.read(self._size, self._constants, self._integrator, F_min)
         if reset:
             self._diagnostics.reset()
         return {name: torch.as_tensor(column) for name, column in found.items()}
 
     def _draw(self) -> list[Tensor]:
-        size = sum(block[0].numel() for block in self.params)
         double = all(block.dtype == torch.float64 for block in self.params)
         dtype = torch.float64 if double else torch.float32
-        return split_flat(self._noise.draw(size, dtype), self.params, lead=1)
+        return split_flat(self._noise.draw(self._size, dtype), self.params, lead=1)
+
+    def _learn(self, tuner: Tuner, seen: Survey, live: Tensor) -> None:
+        learnt = tuner.learn(seen, self._constants, live)
+        if learnt is None:
+            return
+        F0, log_ratio = learnt
+        self._constants = self._constants._replace(F0=F0)
+        phase, eta = self._phase, self._constants.eta
+        log_p, log_energy = rebase(phase.log_p, phase.log_energy, log_ratio, eta)
+        self._phase = phase._replace(log_p=log_p, log_energy=log_energy)
 
     def _shift(self, rows: Tensor, gap: Tensor, loss: Tensor) -> None:
         constants = self._constants
@@ -284,10 +309,10 @@ def _constants(rows: Rows) -> Constants:
     s = rows.column("s")
     return Constants(
         eta=rows.column("eta"),
-        nu=rows.column("nu"),
+        nu=rows.tensor([known(row["nu"]) for row in rows.values]),
         s=s,
         bounded=s == 1,
-        F0=rows.column("F0"),
+        F0=rows.tensor([known(row["F0"]) for row in rows.values]),
         conserve=rows.column("conserve_energy"),
         log_eps1=rows.column("eps1").log(),
         log_eps2=rows.column("eps2").log(),

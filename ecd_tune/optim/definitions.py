@@ -7,12 +7,26 @@ of our own optimizers check against the same declarations (:func:`check_hyperpar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.registry import Hyperparameter, OptimizerDef
 
-__all__ = ["INTEGRATORS", "ON_GAP", "OPTIMIZER_DEFS", "check_hyperparameters"]
+__all__ = [
+    "AUTO",
+    "INTEGRATORS",
+    "ON_GAP",
+    "OPTIMIZER_DEFS",
+    "ORBIT_STEP",
+    "check_hyperparameters",
+]
+
+AUTO = "auto"
+"""Stands for a value that ECDSep finds while it runs."""
+
+ORBIT_STEP = 0.3
+"""Orbit step α* that ``lr = "auto"`` aims at by itself."""
 
 INTEGRATORS = ("algorithm1", "sync")
 """Orders of the phases of one ECDSep step: the paper's, and a second-order one."""
@@ -27,6 +41,10 @@ def _positive(doc: str, default: float | None = None) -> Hyperparameter:
 
 def _non_negative(doc: str, default: float | None = None) -> Hyperparameter:
     return Hyperparameter(float, doc, low=0.0, default=default)
+
+
+def _or_auto(plain: Hyperparameter, doc: str) -> Hyperparameter:
+    return replace(plain, doc=plain.doc + doc, words=(AUTO,))
 
 
 def _fraction(doc: str, default: float) -> Hyperparameter:
@@ -56,6 +74,10 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
 
 _ECDSEP: Mapping[str, Hyperparameter] = {
     **_ALGORITHM,
+    "lr": _or_auto(_ALGORITHM["lr"], "; auto: by the orbit step"),
+    "nu": _or_auto(_ALGORITHM["nu"], "; auto: one bounce an orbit, ν*"),
+    "F0": _or_auto(_ALGORITHM["F0"], "; auto: by the plateau"),
+    "orbit_step": _positive(f"α* that lr = auto aims at, by itself {ORBIT_STEP}"),
     "decoupled_weight_decay": Hyperparameter(
         bool, "wd shrinks the parameters instead of adding to the loss, §3.4", default=False
     ),

@@ -37,6 +37,7 @@ __all__ = [
     "log_expm1",
     "log_hamiltonian",
     "lowered_offset",
+    "rebase",
     "rescale",
     "start",
     "survey",
@@ -64,6 +65,8 @@ class Constants(NamedTuple):
     log_eps2: Tensor
     log_delta: Tensor
     """log δE; -inf for δE = 0."""
+    pace: Tensor | None = None
+    """What Δt of all blocks is multiplied by; None is 1."""
 
 
 class Phase(NamedTuple):
@@ -312,6 +315,8 @@ def advance(
     """
     e, log_p = phase.e, phase.log_p
     strength = torch.log(constants.eta) - seen.log_gap
+    if constants.pace is not None:
+        strength = strength + torch.log(constants.pace)
     excess = phase.log_energy - seen.log_potential
     target = 0.5 * torch.where(constants.bounded, log_expm1(excess), excess)
     sync = integrator == "sync"
@@ -328,14 +333,37 @@ def advance(
         e, turned = turn(algebra, e, log_p, noise, constants.nu)
     e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, strength)
     speed = drift_factor(log_p, constants.s)
-    moved = algebra.times(algebra.times_each(e, lr), speed)
+    length = speed if constants.pace is None else speed * constants.pace
+    moved = algebra.times(algebra.times_each(e, lr), length)
     if not sync and noise is not None:
         e, turned = turn(algebra, e, log_p, noise, constants.nu)
     info = StepInfo(rescaled, above, read, before, speed, turned)
     return moved, Phase(list(e), log_p, phase.log_energy, phase.t + 1), info
 
 
-def decay(algebra: Algebra, theta: Blocks, rates: Sequence[float | Tensor]) -> list[Tensor]:
+def rebase(
+    log_p: Tensor, log_energy: Tensor, log_ratio: Tensor, eta: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Carry momentum and energy over to a basin whose D = Fmin − F0 is ρ times as large.
+
+    Around the minimum, F − F0 → ρ(F − F0), Θ − c → √ρ(Θ − c), Π → Π/√ρ and 𝓔 → ρ^{η−1} 𝓔 is a
+    symmetry of H = VΠ² (s = 0, quadratic F) that leaves the time alone.
+
+    Args:
+        log_p: log|Π|.
+        log_energy: log 𝓔.
+        log_ratio: log ρ; 0 changes nothing.
+        eta: Exponent η.
+
+    Returns:
+        The new log|Π| and log 𝓔.
+    """
+    return log_p - 0.5 * log_ratio, log_energy + (eta - 1) * log_ratio
+
+
+def decay(
+    algebra: Algebra, theta: Blocks, rates: Sequence[float | Tensor], pace: Tensor | None = None
+) -> list[Tensor]:
     """Return what decoupled weight decay adds to the parameters, expm1(−Δt wd) Θ (§3.4).
 
     To first order that is the paper's −Δt wd Θ_t; unlike it, it never overshoots zero. V changes
@@ -345,13 +373,15 @@ def decay(algebra: Algebra, theta: Blocks, rates: Sequence[float | Tensor]) -> l
         algebra: Layout of the blocks.
         theta: Parameters before the step.
         rates: Δt wd of each block, 0-d or ``[B]``.
+        pace: As in :class:`Constants`.
 
     Returns:
         One amount a block.
     """
     amounts = []
     for block, rate in zip(theta, rates, strict=True):
-        factor = torch.expm1(-torch.as_tensor(rate, dtype=torch.float64, device=block.device))
+        rate = torch.as_tensor(rate, dtype=torch.float64, device=block.device)
+        factor = torch.expm1(-rate if pace is None else -rate * pace.to(block.device))
         amounts.append(block * algebra.spread(factor, block))
     return amounts
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
+from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.dynamics import (
     Constants,
@@ -18,12 +19,14 @@ from ecd_tune.optim.dynamics import (
     advance,
     decay,
     lowered_offset,
+    rebase,
     start,
     survey,
 )
 from ecd_tune.optim.gather import Gathered
 from ecd_tune.optim.hamiltonian import HamiltonianOptimizer
 from ecd_tune.optim.tally import Tally
+from ecd_tune.optim.tuning import Left, Tuner, known, left_to_run, set_aside_lr
 from ecd_tune.optim.watching import Step, Watcher
 
 __all__ = ["SHIFT_FACTOR", "ECDSep", "initial_energy", "make"]
@@ -41,10 +44,15 @@ class ECDSep(HamiltonianOptimizer):
 
     Args:
         params: Parameters or parameter groups.
-        lr: Step size Δt, > 0.
+        lr: Step size Δt, > 0. ``"auto"``: such that the orbit step is ``orbit_step``; the ``lr``
+            of a group is then a factor of it, 1 unless the group or a scheduler sets another.
         eta: Concentration exponent η, >= 1.
-        nu: Chaos strength ν, >= 0.
-        F0: Loss offset.
+        nu: Chaos strength ν, >= 0. ``"auto"``: ν* by the orbit that is seen (:mod:`.orbit`).
+        F0: Loss offset. ``"auto"``: 0 to begin with, then by the plateaus that are seen, and never
+            above a loss that was seen (:mod:`.plateau`); such a loss lowers it whatever
+            ``on_gap`` is, unless that stops the run.
+        orbit_step: The α* at which ``lr="auto"`` aims, in radians, > 0; None is 0.3. Larger is
+            faster and less exact; 1 is the most that suits ``"sync"``.
         delta_energy: Initial |Π|², δE. None is 0 for ``s=1`` and 1 for ``s=0``; with ``s=0``
             it must be > 0.
         s: 1 bounds the region that can be reached, 0 does not.
@@ -81,11 +89,12 @@ class ECDSep(HamiltonianOptimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 0.4,
+        lr: float | str = 0.4,
         *,
         eta: float,
-        nu: float = 1e-5,
-        F0: float = 0.0,
+        nu: float | str = 1e-5,
+        F0: float | str = 0.0,
+        orbit_step: float | None = None,
         delta_energy: float | None = None,
         s: int = 1,
         weight_decay: float = 0.0,
@@ -105,6 +114,7 @@ class ECDSep(HamiltonianOptimizer):
             "eta": eta,
             "nu": nu,
             "F0": F0,
+            "orbit_step": orbit_step,
             "delta_energy": delta_energy,
             "s": s,
             "weight_decay": weight_decay,
@@ -115,7 +125,8 @@ class ECDSep(HamiltonianOptimizer):
             "eps2": eps2,
             "on_gap": on_gap,
         }
-        self._begin(params, values, seed, foreach)
+        checked = check_hyperparameters(self.name, values)
+        self._begin(params, set_aside_lr(self.name, checked), seed, foreach)
 
     def _begin(
         self,
@@ -135,9 +146,17 @@ class ECDSep(HamiltonianOptimizer):
         self._tally: Tally | None = None
         self._converged = self._stopped = False
         self._diagnostics = Diagnostics()
+        self._tuner: Tuner | None = None
         super().__init__(params, values, seed, foreach)
 
     def _check_group(self, group: dict[str, Any]) -> None:
+        if group["lr"] == AUTO:
+            if group.get("orbit_step") is None:
+                raise HyperparameterError(
+                    f"{self.name}: lr = 'auto' is for all groups together; a group's own lr is a "
+                    "number, with lr = 'auto' of the optimizer a factor"
+                )
+            group["lr"] = 1.0
         super()._check_group(group)
         initial_energy(self.name, group["s"], group["delta_energy"])
 
@@ -174,6 +193,7 @@ class ECDSep(HamiltonianOptimizer):
             self._move(gathered, noise if shared["nu"] else None, seen, loss, constants, shared)
         else:
             self._skip(seen, loss, constants, shared)
+            self._learn(seen, constants)
             for watcher in self._all_watchers():
                 watcher.missed(loss)
 
@@ -253,6 +273,7 @@ class ECDSep(HamiltonianOptimizer):
         assert self._t is not None
         e = [self.state[p]["direction"] for p in gathered.params]
         phase = Phase(e, self._log_p, self._log_energy, self._t)
+        constants = self._steer(gathered, seen, constants, allowed)
         moved, phase, info = advance(
             gathered.algebra,
             phase,
@@ -282,7 +303,8 @@ class ECDSep(HamiltonianOptimizer):
         for watcher in self._all_watchers():
             watcher.saw(step)
         if gathered.decay is not None:
-            lost = decay(gathered.algebra, gathered.places(), gathered.decay)
+            rates, pace = gathered.decay, constants.pace
+            lost = decay(gathered.algebra, gathered.places(), rates, pace)
             moved = gathered.algebra.plus(moved, lost)
         unreachable = info.unreachable.long()
         if allowed is not None:
@@ -293,6 +315,32 @@ class ECDSep(HamiltonianOptimizer):
         self._keep(gathered, phase)
         counted = self._unreachable
         self._unreachable = unreachable if counted is None else counted + unreachable
+        self._learn(seen, constants)
+
+    def _steer(
+        self, gathered: Gathered, seen: Survey, constants: Constants, allowed: Tensor | None
+    ) -> Constants:
+        """Return the constants of this step, with what is left to the run."""
+        if self._tuner is None:
+            return constants
+        assert self._log_p is not None
+        lr = torch.full_like(self._log_p, max(gathered.lr))
+        turning = sum(e.numel() for e in gathered.directions)
+        made = seen.ok if allowed is None else allowed
+        return self._tuner.steer(seen, self._log_p, constants, lr, turning, made)
+
+    def _learn(self, seen: Survey, constants: Constants) -> None:
+        """Move F0 where it is left to the run, and energy and momentum with it."""
+        if self._tuner is None or self._stopped:
+            return
+        learnt = self._tuner.learn(seen, constants, torch.ones_like(seen.ok))
+        if learnt is None:
+            return
+        self._offset, log_ratio = learnt
+        if self._log_p is not None and self._log_energy is not None:
+            self._log_p, self._log_energy = rebase(
+                self._log_p, self._log_energy, log_ratio, constants.eta
+            )
 
     def _skip(
         self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
@@ -301,7 +349,7 @@ class ECDSep(HamiltonianOptimizer):
         below = bool(seen.below)
         if below and shared["on_gap"] == "stop":
             self._stopped = True
-        if below and shared["on_gap"] == "shift":
+        if below and shared["on_gap"] == "shift" and shared["F0"] != AUTO:
             self._lower_offset(seen, loss, constants, SHIFT_FACTOR)
 
     def _count_skipped(self, seen: Survey) -> None:
@@ -321,7 +369,6 @@ class ECDSep(HamiltonianOptimizer):
         )
         self._offset = offset
         self._counts["shifts"] += 1
-        self._constants = None
         return offset
 
     def _keep(self, gathered: Gathered, phase: Phase) -> None:
@@ -332,7 +379,20 @@ class ECDSep(HamiltonianOptimizer):
         key = (*shared.values(), device)
         if self._constants is None or self._constants[0] != key:
             self._constants = (key, self._build_constants(shared, device))
-        return self._constants[1]
+            self._tuner = self._tuner_for(shared, device)
+        constants = self._constants[1]
+        if self._offset is not None:
+            constants = constants._replace(F0=self._offset)
+        return constants if self._tuner is None else self._tuner.apply(constants)
+
+    def _tuner_for(self, shared: Mapping[str, Any], device: torch.device) -> Tuner | None:
+        left = left_to_run([shared], device)
+        if left is None:
+            return None
+        tuner = Tuner(Left(*(mask[0] for mask in left)))
+        if self._tuner is not None:
+            tuner.load_state_dict(self._tuner.state_dict())
+        return tuner
 
     def _build_constants(self, shared: Mapping[str, Any], device: torch.device) -> Constants:
         def number(value: float) -> Tensor:
@@ -341,10 +401,10 @@ class ECDSep(HamiltonianOptimizer):
         delta = initial_energy(self.name, shared["s"], shared["delta_energy"])
         return Constants(
             eta=number(shared["eta"]),
-            nu=number(shared["nu"]),
+            nu=number(known(shared["nu"])),
             s=number(shared["s"]),
             bounded=torch.tensor(shared["s"] == 1, device=device),
-            F0=number(shared["F0"]) if self._offset is None else self._offset,
+            F0=number(known(shared["F0"])),
             conserve=torch.tensor(shared["conserve_energy"], device=device),
             log_eps1=number(shared["eps1"]).log(),
             log_eps2=number(shared["eps2"]).log(),
@@ -362,9 +422,11 @@ class ECDSep(HamiltonianOptimizer):
             ``converged_steps`` how often; ``stopped`` frozen by ``on_gap="stop"``;
             ``bad_gradients`` steps skipped since the gradient was NaN or infinite;
             ``unreachable`` rescales skipped since V exceeded 𝓔; ``shifts`` of F0; the present
-            ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step).
+            ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step); where they
+            are left to the run, ``nu``, and ``pace``, the Δt of a group whose ``lr`` is 1.
         """
         self._settle()
+        group = self.param_groups[0]
         unreachable = 0 if self._unreachable is None else int(self._unreachable)
         return {
             "steps": self._steps,
@@ -373,9 +435,10 @@ class ECDSep(HamiltonianOptimizer):
             "unreachable": unreachable,
             "converged": self._converged,
             "stopped": self._stopped,
-            "F0": self.param_groups[0]["F0"] if self._offset is None else self._offset.item(),
+            "F0": known(group["F0"]) if self._offset is None else self._offset.item(),
             "log_energy": None if self._log_energy is None else self._log_energy.item(),
             "log_momentum": None if self._log_p is None else self._log_p.item(),
+            **({k: v.item() for k, v in self._tuner.report().items()} if self._tuner else {}),
         }
 
     def watch(self, watcher: Watcher) -> None:
@@ -445,6 +508,7 @@ class ECDSep(HamiltonianOptimizer):
             "diagnostics": self._diagnostics.state_dict(),
             "converged": self._converged,
             "stopped": self._stopped,
+            **({"tuning": self._tuner.state_dict()} if self._tuner else {}),
         }
 
     def _restore(self, trajectory: dict[str, Any]) -> None:
@@ -456,7 +520,10 @@ class ECDSep(HamiltonianOptimizer):
         self._unreachable = read.get("unreachable")
         self._counts = dict(trajectory["counts"])
         self._converged, self._stopped = trajectory["converged"], trajectory["stopped"]
-        self._constants = self._tally = None
+        self._constants = self._tally = self._tuner = None
+        self._tuner = self._tuner_for(self._shared(), home)
+        if self._tuner is not None:
+            self._tuner.load_state_dict(trajectory["tuning"])
         self._diagnostics = Diagnostics()
         self._diagnostics.load_state_dict(trajectory["diagnostics"], home)
 

@@ -25,6 +25,11 @@ class TestECDSepDecoupled(OptimizerContract):
     }  # fmt: skip
 
 
+class TestECDSepAuto(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    hyperparameters: ClassVar = {"lr": "auto", "eta": 2.0, "nu": "auto", "F0": "auto"}
+
+
 class TestECDSepF0(OptimizerContract):
     definition = OPTIMIZER_DEFS["ecdsep_f0"]
     hyperparameters: ClassVar = {"lr": 0.05, "eta": 3, "nu": 0.01, "F0": 1.2}
@@ -67,6 +72,20 @@ class TestBatchedECDSep(BatchedOptimizerContract):
         {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "stop", "s": 0, "nu": 0.2},
         {"eta": 1.0, "lr": 0.3, "F0": 0.8, "on_gap": "hold", "s": 0, "eps2": 1e-3},
         {"eta": 2.0, "lr": 0.1, "F0": 10.0, "on_gap": "shift", "eps1": 0.5},
+    )
+
+
+class TestBatchedAuto(BatchedOptimizerContract):
+    """Chaos doubles rounding every few steps, and so do steps that follow from the way so far."""
+
+    definition = OPTIMIZER_DEFS["ecdsep"]
+    tolerance = 1e-6
+    rows = (
+        {"eta": 2.0, "lr": "auto", "nu": "auto", "F0": "auto"},
+        {"eta": 3.0, "lr": 0.05, "nu": "auto", "s": 0},
+        {"eta": 2.0, "lr": "auto", "orbit_step": 0.1, "nu": 0.1},
+        {"eta": 2.0, "lr": 0.3, "F0": "auto", "on_gap": "shift", "weight_decay": 0.1},
+        {"eta": 1.0, "lr": 0.2},
     )
 
 

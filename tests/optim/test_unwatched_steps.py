@@ -65,7 +65,9 @@ def run(wait: bool | None, steps: int = 30, dtype: torch.dtype = torch.float64, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("more", [{}, {"nu": 0.0}, {"integrator": "sync"}, {"s": 0}])
+@pytest.mark.parametrize(
+    "more", [{}, {"nu": 0.0}, {"integrator": "sync"}, {"s": 0}, {"nu": "auto"}]
+)
 def test_the_way_is_the_same_bit_by_bit(dtype: torch.dtype, more: dict[str, Any]) -> None:
     watched, one = run(True, dtype=dtype, **more)
     unwatched, other = run(False, dtype=dtype, **more)
@@ -76,9 +78,13 @@ def test_the_way_is_the_same_bit_by_bit(dtype: torch.dtype, more: dict[str, Any]
     assert one.report()["updates"] == 28
 
 
-def test_no_number_is_read_back_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", [{}, {"lr": "auto", "nu": "auto", "F0": "auto"}])
+def test_no_number_is_read_back_in_a_step(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
     params = parameters()
-    optimizer = ECDSep(params, lr=0.05, eta=2.0, nu=0.1, seed=4, wait=False)
+    settings = {"lr": 0.05, "eta": 2.0, "nu": 0.1, "weight_decay": 1e-3, **more}
+    optimizer = ECDSep(params, decoupled_weight_decay=True, seed=4, wait=False, **settings)
     for step in range(15):
         optimizer.zero_grad()
         loss = losses(params, step)

@@ -1,0 +1,113 @@
+"""The orbit step that a run sees is the one that the theory has at the mode."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.dynamics import Constants, Survey, log_expm1, survey
+from ecd_tune.optim.orbit import begin_orbit, follow, orbit_nu, orbit_step
+from ecd_tune.theory import Basin
+from ecd_tune.theory.nu_star import orbit_nu as theory_nu
+
+YES = torch.tensor(True)
+
+
+def number(value: float) -> torch.Tensor:
+    return torch.tensor(float(value), dtype=torch.float64)
+
+
+def constants(eta: float, F0: float, s: int) -> Constants:
+    return Constants(
+        eta=number(eta),
+        nu=number(0.0),
+        s=number(s),
+        bounded=torch.tensor(s == 1),
+        F0=number(F0),
+        conserve=YES,
+        log_eps1=number(-math.inf),
+        log_eps2=number(-math.inf),
+        log_delta=number(0.0),
+    )
+
+
+def look(
+    theta: torch.Tensor, loss: float, gradient: torch.Tensor, lr: float, c: Constants
+) -> Survey:
+    return survey(Algebra(), [theta], number(loss), [gradient], [lr], None, c)
+
+
+@pytest.mark.parametrize("s", [0, 1])
+@pytest.mark.parametrize(
+    ("n", "eta", "F0", "curvature"), [(100, 2.0, 0.0, 1.0), (30, 1.5, 0.5, 4.0)]
+)
+def test_at_the_mode_it_is_the_orbit_step_of_the_basin(
+    s: int, n: int, eta: float, F0: float, curvature: float
+) -> None:
+    basin = Basin(n, eta, 1.0, F0, curvature, 9.0, s=s, delta_energy=1.0)
+    theta = torch.full((n,), math.sqrt(basin.mode_radius_squared / n), dtype=torch.float64)
+    c, lr = constants(eta, F0, s), 0.07
+    seen = look(theta, 1.0 + curvature * float(theta @ theta), 2 * curvature * theta, lr, c)
+    excess = number(basin.log_energy) - seen.log_potential
+    log_p = 0.5 * (log_expm1(excess) if s else excess)
+    orbit = follow(begin_orbit(number(0)), seen, log_p, c, number(lr), number(1), YES)
+    alpha = float(orbit_step(orbit, number(lr)))
+    assert alpha == pytest.approx(basin.orbit_step(lr) * (1 - 1 / n), rel=1e-12)
+    nu = float(orbit_nu(number(basin.orbit_step(lr)), n))
+    assert nu == pytest.approx(basin.nu_star(lr), rel=1e-12)
+
+
+def test_from_rest_the_speed_is_taken_as_one() -> None:
+    c = constants(2.0, 0.0, 1)
+    gradient = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    seen = look(torch.zeros(2, dtype=torch.float64), 4.0, gradient, 0.1, c)
+    rest = number(-math.inf)
+    orbit = follow(begin_orbit(number(0)), seen, rest, c, number(0.1), number(1), YES)
+    # ½ |G| with |G| = 2 · 1 / 4
+    assert float(orbit_step(orbit, number(1.0))) == pytest.approx(0.25, rel=1e-12)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-3, 10.0), st.floats(-3.0, 3.0))
+def test_units_of_the_loss_and_the_step_do_not_matter(unit: float, lr: float, log_p: float) -> None:
+    """α is a pure number: it is the same for c·F, and its rate for any Δt."""
+    c = constants(1.7, 0.0, 1)
+    theta = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    rates = []
+    for factor, step in ((1.0, 0.1), (unit, lr)):
+        seen = look(theta, 3.0 * factor, theta * factor, step, c)
+        start = begin_orbit(number(0))
+        orbit = follow(start, seen, number(log_p), c, number(step), number(1), YES)
+        rates.append(float(orbit.log_rate))
+    assert rates[0] == pytest.approx(rates[1], abs=1e-9)
+
+
+def test_the_average_runs_over_an_orbit_and_counts_only_what_is_allowed() -> None:
+    c = constants(2.0, 0.0, 0)
+    theta = torch.tensor([1.0], dtype=torch.float64)
+
+    def after(orbit, gradient, lr, allowed=YES):
+        seen = look(theta, 2.0, torch.tensor([gradient], dtype=torch.float64), lr, c)
+        return follow(orbit, seen, number(0.0), c, number(lr), number(1), allowed)
+
+    one = after(begin_orbit(number(0)), 1.0, 0.01)
+    two = after(one, math.e, 0.01)
+    assert float(two.log_rate - one.log_rate) == pytest.approx(0.5)  # the mean of two
+    assert after(one, math.e, 0.01, torch.tensor(False)) == one
+    assert after(one, 0.0, 0.01) == one  # a zero gradient says nothing of the orbit
+    assert after(one, 1.0, 0.0) == one  # nor does Δt = 0
+    long = one._replace(steps=number(1e9))
+    # G = e, v = 2: α/Δt = e, of weight α/2π
+    assert float(after(long, math.e, 0.01).log_rate) == pytest.approx(0.01 * math.e / math.tau)
+    assert float(orbit_step(begin_orbit(number(0)), number(1.0))) == 0.0
+
+
+@given(st.floats(0.0, 3.1), st.integers(1, 10**7))
+def test_nu_is_that_of_the_theory(alpha: float, n: int) -> None:
+    assert float(orbit_nu(number(alpha), n)) == pytest.approx(float(theory_nu(n, alpha)), rel=1e-12)
+    assert np.isfinite(float(orbit_nu(number(alpha), n)))
