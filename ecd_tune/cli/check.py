@@ -4,45 +4,86 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
+
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import CheckResult, Finding
+    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.spec import StudySpec
 
 __all__ = ["check", "render_result"]
 
 NOT_AS_EXPECTED = 1
+_SYSTEMS_SEED = 7
 
 
 def check(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Judge the stored trials of this study: name of a shipped one, or path of a .toml "
+            "file.",
+            show_default=False,
+        ),
+    ] = None,
     systems: Annotated[
         bool, typer.Option("--systems", help="Run the exact systems; about two minutes.")
     ] = False,
+    storage: Storage = DEFAULT_STORAGE,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the results to this file.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 7,
     only: Annotated[
-        str | None, typer.Option(help="Ids of checks, separated by commas. [default: all]")
+        str | None,
+        typer.Option(
+            help="Ids of checks, separated by commas; of a study also such as it does not "
+            "declare. [default: all; of a study those that it declares]"
+        ),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Seed of everything random: of the exact systems (7), or the one that the study "
+            "was run with. [default: 7, or as in the file]",
+        ),
+    ] = None,
+    optimizers: Optimizers = None,
+    smoke: Smoke = False,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes. [default: one a core]")
+        int | None, typer.Option(min=1, help="Processes, with --systems. [default: one a core]")
     ] = None,
 ) -> None:
-    """Check what the theory predicts; status 1 when a verdict is not the expected one.
+    """Check what the theory predicts, on exact systems or on a study's trials.
 
-    Ids with N are negative controls: wrong hypotheses that must come out refuted.
+    Status 1 when a verdict is not the expected one. Ids with N are negative controls: wrong
+    hypotheses that must come out refuted. A study declares its checks in its file, before it
+    runs.
     """
-    if not systems:
-        raise typer.BadParameter("say what to check: --systems")
+    if systems == (study is not None):
+        raise typer.BadParameter("say what to check: a STUDY, or --systems")
+    names = [name.strip() for name in only.split(",")] if only else []
+    if study is None:
+        _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, json_file)
+    else:
+        spec = resolve_study(study, seed=seed, optimizers=optimizers, smoke=smoke)
+        _check_study(spec, storage, names, json_file)
+
+
+def _check_systems(
+    names: list[str], seed: int, processes: int | None, json_file: Path | None
+) -> None:
     from ecd_tune.analysis.checks import run_systems, system_checks
 
-    chosen = system_checks([name.strip() for name in only.split(",")] if only else [])
+    chosen = system_checks(names)
     # After the names are checked, since torch is slow to import.
     from ecd_tune.optim.chains import ChainRunner
 
@@ -53,9 +94,49 @@ def check(
         typer.echo(render_result(result))
     results.sort(key=lambda result: result.id)
     if json_file is not None:
-        _write_json(json_file, seed, results)
+        _write_json(json_file, {"seed": seed, "results": [r.to_json() for r in results]})
     wrong = [result.id for result in results if not result.as_expected]
-    typer.echo(f"{len(results) - len(wrong)} of {len(results)} verdicts as expected, seed {seed}")
+    _close(len(results), wrong, f"seed {seed}")
+
+
+def _check_study(
+    spec: StudySpec, storage: str, names: Sequence[str], json_file: Path | None
+) -> None:
+    from ecd_tune.analysis.checks.study import reservations
+    from ecd_tune.cli.collect import fetch_trials, judge_trials
+    from ecd_tune.spec import find_study_check
+    from ecd_tune.store import Store
+
+    for name in names:
+        find_study_check(name)
+    with Store.open(storage, create=False) as store:
+        store.check(spec)
+        trials = fetch_trials(store, spec, curves=False)
+        judged = judge_trials(store, spec, trials, names)
+    if json_file is not None:
+        results = [entry.to_json() for entry in judged]
+        _write_json(json_file, {"study": spec.name, "results": results})
+    if not judged:
+        typer.echo(
+            f"Study {spec.name} declares no checks. A [[checks]] table in its file declares one, "
+            "before it is run (docs/study-files.md); --only S1,S12 judges its trials all the same."
+        )
+        return
+    for entry in judged:
+        typer.echo(_render_judged(entry))
+    for sentence in reservations(spec, trials):
+        typer.echo(sentence)
+    wrong = [f"{entry.check.name} ({entry.title})" for entry in judged if entry.failed]
+    _close(len(judged), wrong, f"study {spec.name}")
+
+
+def _close(count: int, wrong: Sequence[str], of: str) -> None:
+    """Say how many verdicts are as expected, and leave.
+
+    Raises:
+        Exit: Some are not.
+    """
+    typer.echo(f"{count - len(wrong)} of {count} verdicts as expected, {of}")
     if wrong:
         typer.echo(f"not as expected: {', '.join(wrong)}")
         raise typer.Exit(NOT_AS_EXPECTED)
@@ -70,25 +151,39 @@ def render_result(result: CheckResult) -> str:
     Returns:
         Lines without the last line's end.
     """
-    return "\n".join(_lines(result))
+    control = "negative control" if result.expects == "refuted" else ""
+    return "\n".join(_lines(result, control))
 
 
-def _lines(result: CheckResult) -> Iterator[str]:
+def _lines(result: CheckResult, about: str) -> Iterator[str]:
     mark = "" if result.as_expected else f", expected {result.expects}"
-    control = " [negative control]" if result.expects == "refuted" else ""
-    yield f"{result.id} {result.verdict}{mark}: {result.relation.statement}{control}"
+    about = f" [{about}]" if about else ""
+    yield f"{result.id} {result.verdict}{mark}: {result.relation.statement}{about}"
     yield f"    {result.relation.source}; rule {result.rule}"
     for finding in result.findings:
-        yield f"    {finding.case}: {_numbers(finding)} {finding.verdict}"
+        case = f"{finding.case}: " if finding.case else ""
+        yield f"    {case}{_numbers(finding)} {finding.verdict}"
+        if finding.left_out:
+            yield f"        {finding.samples} trials; left out: {finding.left_out}"
 
 
 def _numbers(finding: Finding) -> str:
-    text = f"{finding.statistic} predicted {finding.prediction}, measured {finding.measured:.5g}"
+    text = f"{finding.statistic} predicted {finding.prediction}, measured {finding.measurement}"
     note = f"({finding.note})" if finding.note else ""
     return " ".join(part for part in (text, finding.interval, note) if part)
 
 
-def _write_json(path: Path, seed: int, results: list[CheckResult]) -> None:
+def _render_judged(judged: Judged) -> str:
+    result = judged.result
+    about = f"{judged.title}; {judged.declared}"
+    if result.expects == "refuted":
+        about += "; a control, to be refuted"
+    if result.advisory:
+        about += f"; does not count: {result.advisory}"
+    return "\n".join(_lines(result, about))
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write the results.
 
     Raises:
@@ -97,11 +192,7 @@ def _write_json(path: Path, seed: int, results: list[CheckResult]) -> None:
     import ecd_tune
     from ecd_tune.errors import ReportError
 
-    document = {
-        "ecd_tune": ecd_tune.__version__,
-        "seed": seed,
-        "results": [result.to_json() for result in results],
-    }
+    document = {"ecd_tune": ecd_tune.__version__, **document}
     try:
         path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:

@@ -1,21 +1,24 @@
-"""Fetch what a report needs: the trials of a study, and where it ran."""
+"""Fetch what a report needs: the trials of a study, what its checks find, and where it ran."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Stage, StudyKey, TrialRecord
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import StudySpec, find_study, load_study
 
 if TYPE_CHECKING:
+    from ecd_tune.analysis.checks.study import Judged
     from ecd_tune.store import Store
 
-__all__ = ["describe_environment", "fetch_trials"]
+__all__ = ["describe_environment", "fetch_trials", "judge_trials"]
 
 _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 
@@ -38,6 +41,43 @@ def fetch_trials(
         for optimizer in spec.optimizers
         for key in (spec.key(optimizer), spec.key(optimizer, Stage.CONFIRM))
     }
+
+
+def judge_trials(
+    store: Store,
+    spec: StudySpec,
+    trials: Mapping[StudyKey, Sequence[TrialRecord]],
+    only: Sequence[str] = (),
+) -> tuple[Judged, ...]:
+    """Judge a study's trials by its checks.
+
+    Args:
+        store: The open database.
+        spec: The study.
+        trials: Its records.
+        only: Ids of checks, declared or not; none at all means the declared ones.
+
+    Returns:
+        What each check found; nothing where none is declared.
+
+    Raises:
+        SpecError: A check that is asked for fits no optimizer, or a further study that a check
+            names cannot be read.
+    """
+    stored = {key: store.declared(spec.key(key)) for key in spec.optimizers}
+    declared = [*spec.checks, *(check for checks in stored.values() for check in checks)]
+    if not (declared or only):
+        return ()
+    from ecd_tune.analysis.checks.study import judge_study  # loads scipy
+
+    others = {}
+    for name in dict.fromkeys(name for check in declared for name in check.studies):
+        other = load_study(find_study(name))
+        # One that has not been run here is a task less, and the check says how many there are.
+        with suppress(StudyNotFoundError):
+            store.check(other)
+            others[name] = (other, fetch_trials(store, other, curves=False))
+    return judge_study(spec, trials, stored, only=only, others=others)
 
 
 def describe_environment() -> Mapping[str, str]:

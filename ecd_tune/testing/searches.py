@@ -19,7 +19,7 @@ from ecd_tune.analysis.checks.setups import potential_share
 from ecd_tune.analysis.checks.study import StudyTrials
 from ecd_tune.measurements import BLOCKS, TAIL_SHARE, RunMeasurements
 from ecd_tune.optim.trajectory import Array, ChainSetup, Moment
-from ecd_tune.records import Scalar, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import Params, Scalar, StudyKey, TrialRecord, TrialState
 from ecd_tune.spec import StudySpec
 from ecd_tune.theory import Basin, bounce_cosine, effective_eta
 
@@ -89,8 +89,11 @@ def search_spec(bowl: Bowl, **tables: Any) -> StudySpec:
 
 def _draw(bowl: Bowl, rng: np.random.Generator) -> dict[str, Array]:
     space = search_spec(bowl).optimizers[OPTIMIZER].space
-    drawn = [space.draw(rng) for _ in range(bowl.trials)]
-    return {name: np.array([params[name] for params in drawn]) for name in drawn[0]}
+    return _columns([space.draw(rng) for _ in range(bowl.trials)])
+
+
+def _columns(points: Sequence[Params]) -> dict[str, Array]:
+    return {name: np.array([params[name] for params in points]) for name in points[0]}
 
 
 def simulated_search(bowl: Bowl, laboratory: Laboratory, seed: int = 0) -> StudyTrials:
@@ -175,22 +178,28 @@ class _Meter:
         }
 
 
-def exact_search(bowl: Bowl, seed: int = 0, noise: float = 0.01) -> StudyTrials:
+def exact_search(
+    bowl: Bowl,
+    seed: int = 0,
+    noise: float = 0.01,
+    params: Sequence[Params] | None = None,
+) -> StudyTrials:
     """Draw what a random search would measure, were all runs on their plateaus.
 
     Args:
         bowl: The search; needs F_min > F0.
         seed: Of parameters and errors.
         noise: Relative error of each measured mean.
+        params: Of each trial, with η and ν√n; drawn by default.
 
     Returns:
         The study with its records.
     """
     rng = np.random.default_rng(seed)
-    params = _draw(bowl, rng)
-    nu, depth = params["nu_sqrt_n"] / math.sqrt(bowl.n), bowl.F_min - bowl.F0
-    basin = Basin(bowl.n, params["eta"], bowl.F_min, bowl.F0, 0.3, 20.0 + bowl.F_min, 0, 1.0)
-    effective = np.asarray(effective_eta(params["eta"], bowl.n, nu, bowl.integrator))
+    drawn = _columns(params) if params else _draw(bowl, rng)
+    nu, depth = drawn["nu_sqrt_n"] / math.sqrt(bowl.n), bowl.F_min - bowl.F0
+    basin = Basin(bowl.n, drawn["eta"], bowl.F_min, bowl.F0, 0.3, 20.0 + bowl.F_min, 0, 1.0)
+    effective = np.asarray(effective_eta(drawn["eta"], bowl.n, nu, bowl.integrator))
 
     def err() -> Array:
         return np.exp(noise * rng.standard_normal(bowl.trials))
@@ -200,7 +209,7 @@ def exact_search(bowl: Bowl, seed: int = 0, noise: float = 0.01) -> StudyTrials:
         "tail_loss": bowl.F_min + gap,
         "tail_inverse_gap": (1 - 1 / effective) / depth * err(),
         "tail_inverse_gap_se": noise * (1 - 1 / effective) / depth,
-        "tail_virial": params["eta"] / effective * err(),
+        "tail_virial": drawn["eta"] / effective * err(),
         "tail_w": np.exp(-basin.log_energy),
         **{f"tail_log_gap_{i}": np.log(gap + depth) + 0.01 * i for i in (1, 2, 3)},
         "log_energy": np.asarray(basin.log_energy),
@@ -209,7 +218,7 @@ def exact_search(bowl: Bowl, seed: int = 0, noise: float = 0.01) -> StudyTrials:
         "share_hazard": np.zeros(bowl.trials),
         "cos_bounce": np.asarray(bounce_cosine(bowl.n, nu)) * err(),
     }
-    return _study(bowl, params, measured)
+    return _study(bowl, drawn, measured)
 
 
 def _study(bowl: Bowl, params: Mapping[str, Array], seen: Mapping[str, Array]) -> StudyTrials:

@@ -67,7 +67,7 @@ class Finding:
         sense: How the measured value relates to the predicted one: ``"="``, ``"≤"``, ``">"``.
         needed: Number of trials that would be needed to decide, where these did not and it is
             known.
-        excluded: Trials of the study that took no part, by why.
+        excluded: Of a study's check: trials that took no part, by why.
         advisory: Why the finding is shown but decides nothing; empty where it decides.
     """
 
@@ -91,10 +91,20 @@ class Finding:
         return f"{'' if self.sense == '=' else self.sense + ' '}{self.predicted:.5g}"
 
     @property
+    def measurement(self) -> str:
+        """What was measured in print; a dash where nothing could be."""
+        return "–" if math.isnan(self.measured) else f"{self.measured:.5g}"
+
+    @property
     def interval(self) -> str:
         """The interval in print, or nothing."""
         ends = self.low, self.high
         return "" if None in ends else f"[{self.low:.5g}, {self.high:.5g}]"
+
+    @property
+    def left_out(self) -> str:
+        """The trials that took no part, in print, or nothing."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
 
 
 @dataclass(frozen=True)

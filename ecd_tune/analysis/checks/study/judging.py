@@ -208,6 +208,8 @@ def too_few(
     unmet = [need for need in needs if not need.met]
     if not unmet:
         return None
+    if not len(sample):
+        unmet = unmet[:1]  # the others lack for want of this one
     notes = [f"needs {need.least:g} {need.what}, has {need.have:.3g}" for need in unmet]
     growing = [need for need in unmet if need.grows]
     needed = None

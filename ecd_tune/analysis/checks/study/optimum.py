@@ -47,7 +47,8 @@ class _Optimum:
 def _check_optimum(data: StudyTrials) -> list[Finding]:
     turning = data.usable().keep("ν = 0", lambda run: run.nu > 0)
     found, small = [], []
-    for case, sample in _settings(turning).items():
+    settings = _settings(turning)
+    for case, sample in settings.items():
         optima, used = _find_optima(data, sample)
         needs = [
             Need("levels of Δt with an optimum of ν inside", len(optima), _LEAST_LEVELS),
@@ -61,6 +62,8 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
         errors = np.array([o.error for o in optima])
         found.append(judge(_EXPONENT, used, fit(best, lr, errors=errors).estimate(1), case))
         found.append(_judge_ratio(data, optima, used, case))
+    if len(settings) > 1:
+        small = [replace(lack, case=f"largest of {len(settings)} settings") for lack in small]
     return found or small[:1]
 
 
@@ -77,7 +80,11 @@ def _setting(run: Run) -> tuple[tuple[str, Scalar], ...]:
 
 def _words(key: tuple[tuple[str, Scalar], ...]) -> str:
     shown = ("eta", "s", "delta_energy", "F0", "integrator")
-    return " ".join(f"{name}={value}" for name, value in key or () if name in shown)
+    return " ".join(f"{name}={_word(value)}" for name, value in key or () if name in shown)
+
+
+def _word(value: Scalar) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _decades(optima: list[_Optimum]) -> float:

@@ -53,11 +53,6 @@ class StudyTrials:
         """Whether a smaller or a larger value is better."""
         return self.spec.task_def.direction
 
-    @property
-    def adaptive(self) -> bool:
-        """Whether the sampler chose trials by what others gave, so that they depend on them."""
-        return self.spec.sampler.name not in ("random", "grid", "qmc")
-
     def ended(self) -> Sample:
         """Return the trials that ended by themselves, diverged and failed ones among them."""
         runs = tuple(
