@@ -3,9 +3,10 @@
     python benchmarks/storage.py [--workers 1,2,4,8,16] [--seconds 5] [--backends sqlite,postgresql]
                                  [--json FILE]
 
-Each worker is a process that asks for a trial with one float of a random sampler, and tells one
-value. Every measurement has a database of its own; PostgreSQL is a server of the benchmark's own
-with its default settings, on disk. Ours and plain Optuna take turns.
+Each worker is a process that asks for a trial with one float of a random sampler, reports one
+value on the way, and tells one at the end. Every measurement has a database of its own;
+PostgreSQL is a server of the benchmark's own with its default settings, on disk. Ours and plain
+Optuna take turns.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 import optuna
 
 from ecd_tune.records import Outcome, Status
-from ecd_tune.store import Store, Worker
+from ecd_tune.store import ReportBuffer, Store, Worker
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import make_spec
 
@@ -149,11 +150,13 @@ def prepare_ours(url: str) -> str:
 def run_ours(url: str) -> Iterator[Callable[[], None]]:
     """Yield a function that runs one trial through the store."""
     worker = Worker.current()
-    with Store.open(url) as store:
+    with Store.open(url) as store, (reports := ReportBuffer(store.report)).flushing():
 
         def step() -> None:
             (lease,) = store.ask(SPEC, "ecdsep", count=1, worker=worker)
-            store.tell([(lease, Outcome(Status.COMPLETE, float(lease.request.params["lr"])))])
+            value = float(lease.request.params["lr"])
+            reports.report(lease, 0, value)
+            store.tell([(lease, Outcome(Status.COMPLETE, value))], reports.take())
 
         yield step
 
@@ -176,7 +179,9 @@ def run_peer(url: str) -> Iterator[Callable[[], None]]:
 
     def step() -> None:
         trial = study.ask()
-        study.tell(trial, trial.suggest_float("lr", LOW, HIGH))
+        value = trial.suggest_float("lr", LOW, HIGH)
+        trial.report(value, 0)
+        study.tell(trial, value)
 
     yield step
 

@@ -1,9 +1,13 @@
 """Connections and transactions; the one place that knows one database from another.
 
-Everything else in the store is SQLAlchemy Core over two kinds of transaction: :meth:`read`, a
-consistent look, and :meth:`write`, which on SQLite takes the write lock at its beginning. On a
-database with row locks, a write begins by locking the rows that it decides upon (``FOR UPDATE``,
-which SQLAlchemy leaves out on SQLite).
+Everything else in the store is SQLAlchemy Core over three kinds of transaction: :meth:`read`, a
+consistent look; :meth:`write`, which on SQLite takes the write lock at its beginning; and
+:meth:`write_once`, of a single statement where there is a server. On a database with row locks, a
+write begins by locking the rows that it decides upon (``FOR UPDATE``, which SQLAlchemy leaves out
+on SQLite).
+
+Both drivers are told to open no transaction by themselves: each begins as its kind needs it, and
+on PostgreSQL the first lock travels with the ``BEGIN``, in one round trip.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, Operationa
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.store._clock import now
 from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
+from ecd_tune.store._rows import lock_text
+from ecd_tune.store._statement import run_text
 from ecd_tune.store.url import parse_url, show_url
 
 __all__ = ["Database"]
@@ -28,7 +34,14 @@ __all__ = ["Database"]
 _BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
 _NAMES_LOCK = _CREATION_LOCK + 1
-_WRITE = "ecd_tune_write"
+_KIND = "ecd_tune_kind"
+_LOCK = "ecd_tune_lock"
+_READ, _WRITE, _WRITE_ONCE = "read", "write", "write once"
+_BEGIN = {
+    _READ: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    # What was locked is read as it is now, not as it was when the transaction began.
+    _WRITE: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+}
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
@@ -70,19 +83,14 @@ class Database:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
         self.engine = sa.create_engine(
-            self.url, connect_args=self._connect_arguments(), hide_parameters=True
+            self.url,
+            connect_args=self._connect_arguments(),
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
         )
-        reading: dict[str, Any] = {}
-        writing: dict[str, Any] = {_WRITE: True}
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        else:
-            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            # What was locked is read as it is now, not as it was when the transaction began.
-            writing |= {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
-        self._reading = self.engine.execution_options(**reading)
-        self._writing = self.engine.execution_options(**writing)
+        event.listen(self.engine, "begin", _begin_sqlite if self.is_sqlite else _begin_postgres)
 
     def _connect_arguments(self) -> dict[str, Any]:
         if self.is_sqlite:
@@ -111,12 +119,15 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer.
         """
-        with self._translate(), self._reading.begin() as connection:
+        with self._begin(_READ) as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, lock: int | None = None) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it is undone when the block raises.
+
+        Args:
+            lock: Optuna's id of a study that is locked from the beginning; None for none.
 
         Yields:
             The connection.
@@ -124,8 +135,28 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer, or is locked for too long.
         """
-        with self._translate(), self._writing.begin() as connection:
+        with self._begin(_WRITE, lock) as connection:
             yield connection
+
+    @contextmanager
+    def write_once(self) -> Iterator[sa.Connection]:
+        """Open a connection for a single statement that writes, which is a whole transaction.
+
+        Yields:
+            The connection. On SQLite, where a cascade is several statements, as :meth:`write`.
+
+        Raises:
+            StorageUnavailableError: The database does not answer, or is locked for too long.
+        """
+        with self._begin(_WRITE_ONCE) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, kind: str, lock: int | None = None) -> Iterator[sa.Connection]:
+        with self._translate(), self.engine.connect() as connection:
+            connection.execution_options(**{_KIND: kind, _LOCK: lock})
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def creation_lock(self) -> Iterator[None]:
@@ -207,14 +238,23 @@ class Database:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
-    # None: the driver opens no transaction by itself, so that ours can begin as it must.
-    connection.isolation_level = None
     for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writing = connection.get_execution_options().get(_WRITE, False)
+    reading = connection.get_execution_options().get(_KIND, _READ) == _READ
     # A deferred transaction that turns from reading to writing can fail at once with "database
     # is locked"; one that begins with the write lock waits for its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    run_text(connection, "BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgres(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    kind = options.get(_KIND)
+    if kind == _WRITE_ONCE:
+        return
+    texts = ["BEGIN" if kind is None else _BEGIN[kind]]
+    if options.get(_LOCK) is not None:
+        texts.append(lock_text(options[_LOCK], connection.dialect))
+    run_text(connection, "; ".join(texts))

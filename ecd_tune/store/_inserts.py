@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,13 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Params
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._cascade import Cascade, insertion
 from ecd_tune.store._cells import dump, utc_now
-from ecd_tune.store._statement import Call, Statement, insert_into, run_together
+from ecd_tune.store._leases import LEASE, Grant
+from ecd_tune.store._statement import run_together
 from ecd_tune.store.retries import History, dump_counts
 
-__all__ = ["Draft", "detail_calls", "insert_bare", "insert_details", "insert_trials"]
+__all__ = ["Draft", "insert_details", "insert_leased", "insert_trials"]
 
 
 @dataclass(frozen=True)
@@ -69,84 +71,83 @@ def insert_trials(
     """
     if not drafts:
         return []
-    ids = insert_bare(connection, study_id, first_number, len(drafts), running_on is not None)
-    insert_details(connection, study_id, list(zip(ids, drafts, strict=True)), running_on)
-    return ids
+    numbered = list(enumerate(drafts, first_number))
+    heads = [_head_row(study_id, number, running_on is not None) for number, _ in numbered]
+    found = _NEW.run(connection, heads, _detail_rows(study_id, numbered, running_on))
+    return [trial_id for _, trial_id in sorted(found)]
 
 
-def insert_details(
+def insert_leased(
     connection: sa.Connection,
     study_id: int,
-    pairs: Sequence[tuple[int, Draft]],
-    running_on: str | None = None,
-) -> None:
-    """Insert everything about trials that are in Optuna's ``trials`` already.
+    first_number: int,
+    drafts: Sequence[Draft],
+    grant: Grant,
+) -> list[tuple[int, int]]:
+    """Insert trials with consecutive numbers that run from now on, and lease them.
 
     Args:
         connection: A write transaction that holds the study's lock.
         study_id: Optuna's study id.
-        pairs: Trial id and what is to be stored for it.
-        running_on: As in :func:`insert_trials`.
-    """
-    run_together(connection, detail_calls(study_id, pairs, running_on))
-
-
-def detail_calls(
-    study_id: int, pairs: Sequence[tuple[int, Draft]], running_on: str | None
-) -> list[Call]:
-    """Return the statements behind :func:`insert_details`, to be run with others.
-
-    Args:
-        study_id: Optuna's study id.
-        pairs: Trial id and what is to be stored for it.
-        running_on: As in :func:`insert_trials`.
+        first_number: Number of the first.
+        drafts: The trials.
+        grant: Who gets them; its worker's row is there.
 
     Returns:
-        The calls.
+        Trial id and token of each, in order.
     """
-    seeds = [{"trial_id": i, "key": "seed", "value_json": str(draft.seed)} for i, draft in pairs]
-    notes = [
-        {"trial_id": i, "key": key, "value_json": json.dumps(value)}
-        for i, draft in pairs
-        for key, value in draft.system_attrs.items()
-    ]
-    runs = [_run_row(trial_id, study_id, draft, running_on) for trial_id, draft in pairs]
-    calls = [
-        (_INSERT_RUN, runs),
-        (_INSERT_PARAM, _param_rows(pairs)),
-        (_INSERT_USER_ATTR, seeds),
-        (_INSERT_SYSTEM_ATTR, notes),
-    ]
-    return [(statement, rows) for statement, rows in calls if rows]
+    numbered = list(enumerate(drafts, first_number))
+    heads = [_head_row(study_id, number, running=True) for number, _ in numbered]
+    details = _detail_rows(study_id, numbered, grant.worker.name)
+    lease = grant.row(study_id)
+    details["lease"] = [{**lease, "number": number} for number, _ in numbered]
+    found = _NEW.run(connection, heads, details)
+    return [(trial_id, token) for _, trial_id, token in sorted(found)]
 
 
-def insert_bare(
-    connection: sa.Connection, study_id: int, first: int, count: int, running: bool
-) -> list[int]:
-    """Insert consecutive trials of which Optuna's ``trials`` alone knows.
+def insert_details(connection: sa.Connection, study_id: int, trial_id: int, draft: Draft) -> None:
+    """Insert everything about a waiting trial that is in Optuna's ``trials`` already.
 
     Args:
         connection: A write transaction that holds the study's lock.
         study_id: Optuna's study id.
-        first: Number of the first.
-        count: How many.
-        running: Whether they run from now on, or wait.
-
-    Returns:
-        Their trial ids, in order.
+        trial_id: The trial.
+        draft: What is to be stored for it.
     """
-    row = {
+    rows = _detail_rows(study_id, [(0, draft)], None)
+    run_together(connection, _NEW.follow({0: trial_id}, rows))
+
+
+def _head_row(study_id: int, number: int, running: bool) -> dict[str, Any]:
+    return {
         "study_id": study_id,
+        "number": number,
         "state": OptunaState.RUNNING if running else OptunaState.WAITING,
         "datetime_start": utc_now() if running else None,
     }
-    calls = [(_INSERT_TRIAL, {**row, "number": first + offset}) for offset in range(count)]
-    return [trial_id for ((trial_id,),) in run_together(connection, calls)]
 
 
-def _run_row(trial_id: int, study_id: int, draft: Draft, worker: str | None) -> dict[str, Any]:
+def _detail_rows(
+    study_id: int, numbered: Sequence[tuple[int, Draft]], worker: str | None
+) -> dict[str, list[dict[str, Any]]]:
     return {
-        "trial_id": trial_id,
+        "run": [_run_row(study_id, number, draft, worker) for number, draft in numbered],
+        "param": [row for number, draft in numbered for row in _param_rows(number, draft)],
+        "seed": [
+            {"number": number, "key": "seed", "value_json": str(draft.seed)}
+            for number, draft in numbered
+        ],
+        "note": [
+            {"number": number, "key": key, "value_json": json.dumps(value)}
+            for number, draft in numbered
+            for key, value in draft.system_attrs.items()
+        ],
+    }
+
+
+def _run_row(study_id: int, number: int, draft: Draft, worker: str | None) -> dict[str, Any]:
+    return {
+        "number": number,
         "study_id": study_id,
         "label": draft.label,
         "seed": draft.seed,
@@ -161,36 +162,39 @@ def _run_row(trial_id: int, study_id: int, draft: Draft, worker: str | None) -> 
     }
 
 
-def _param_rows(pairs: Iterable[tuple[int, Draft]]) -> list[dict[str, Any]]:
+def _param_rows(number: int, draft: Draft) -> list[dict[str, Any]]:
     return [
         {
-            "trial_id": trial_id,
+            "number": number,
             "param_name": name,
             "param_value": distribution.to_internal_repr(draft.params[name]),
             "distribution_json": optuna_schema.to_json(distribution),
         }
-        for trial_id, draft in pairs
         for name, distribution in draft.distributions.items()
     ]
 
 
-def _build(table: sa.Table, *names: str) -> Statement:
-    return Statement(insert_into(table, *names))
-
-
-_TRIALS = optuna_schema.trials
-_INSERT_TRIAL = Statement(
-    insert_into(_TRIALS, "study_id", "number", "state", "datetime_start").returning(
-        _TRIALS.c.trial_id
-    )
+_ATTR = ("trial_id", "key", "value_json")
+_NEW = Cascade(
+    head=insertion(
+        optuna_schema.trials,
+        *("study_id", "number", "state", "datetime_start"),
+        gives=("number", "trial_id"),
+    ),
+    key="number",
+    parts={
+        "run": insertion(
+            schema.runs,
+            *("trial_id", "study_id", "label", "seed", "source", "attempt", "lost", "params"),
+            *("seconds", "device", "worker", "history"),
+        ),
+        "param": insertion(
+            optuna_schema.trial_params,
+            *("trial_id", "param_name", "param_value", "distribution_json"),
+        ),
+        "seed": insertion(optuna_schema.trial_user_attributes, *_ATTR),
+        "note": insertion(optuna_schema.trial_system_attributes, *_ATTR),
+        "lease": LEASE,
+    },
+    answer="lease",
 )
-_INSERT_RUN = _build(
-    schema.runs,
-    *("trial_id", "study_id", "label", "seed", "source", "attempt", "lost", "params"),
-    *("seconds", "device", "worker", "history"),
-)
-_INSERT_PARAM = _build(
-    optuna_schema.trial_params, "trial_id", "param_name", "param_value", "distribution_json"
-)
-_INSERT_USER_ATTR = _build(optuna_schema.trial_user_attributes, "trial_id", "key", "value_json")
-_INSERT_SYSTEM_ATTR = _build(optuna_schema.trial_system_attributes, "trial_id", "key", "value_json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,22 +12,42 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
+from ecd_tune.store._cascade import insertion
 from ecd_tune.store._cells import load, utc_now
 from ecd_tune.store._clock import now
 from ecd_tune.store._rows import StudyRef, lock_studies
-from ecd_tune.store._statement import Call, Statement, insert_into, run_together
+from ecd_tune.store._statement import run_together
 from ecd_tune.store.workers import Worker, touch
 
-__all__ = ["REQUEST_COLUMNS", "claim_waiting", "find_batch", "lease_calls", "renew"]
+__all__ = ["LEASE", "REQUEST_COLUMNS", "Grant", "claim_waiting", "find_batch", "renew"]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """To whom trials are leased.
+
+    Attributes:
+        worker: Who gets them.
+        seconds: Length of the lease.
+        batch: Names the ask or claim.
+    """
+
+    worker: Worker
+    seconds: float
+    batch: str
+
+    def row(self, study_id: int) -> dict[str, Any]:
+        """Return what its leases of a study have in common, as rows of :data:`LEASE`."""
+        return {
+            "study_id": study_id,
+            "worker_id": self.worker.id,
+            "batch": self.batch,
+            "seconds": self.seconds,
+        }
 
 
 def claim_waiting(
-    connection: sa.Connection,
-    ref: StudyRef,
-    count: int,
-    worker: Worker,
-    seconds: float,
-    batch: str,
+    connection: sa.Connection, ref: StudyRef, count: int, grant: Grant
 ) -> list[Lease]:
     """Lease waiting trials, the longest waiting first.
 
@@ -36,9 +57,7 @@ def claim_waiting(
         connection: A write transaction; no lock of the study is needed.
         ref: The study.
         count: How many at the most.
-        worker: Who gets them; its row is there.
-        seconds: Length of the lease.
-        batch: Names this claim.
+        grant: Who gets them; its worker's row is there.
 
     Returns:
         The leases; fewer than ``count`` when fewer wait.
@@ -60,52 +79,12 @@ def claim_waiting(
         .where(trials.c.trial_id.in_(taken))
         .values(state=OptunaState.RUNNING, datetime_start=utc_now())
     )
-    connection.execute(sa.update(runs).where(runs.c.trial_id.in_(taken)).values(worker=worker.name))
-    return _grant(connection, ref, taken, worker, seconds, batch)
-
-
-def _grant(
-    connection: sa.Connection,
-    ref: StudyRef,
-    trial_ids: Sequence[int],
-    worker: Worker,
-    seconds: float,
-    batch: str,
-) -> list[Lease]:
-    """Write the leases of trials that run from now on.
-
-    Args:
-        connection: A write transaction.
-        ref: The study.
-        trial_ids: The trials; RUNNING already, with their rows in ``ecd_runs``.
-        worker: Who gets them.
-        seconds: Length of the lease.
-        batch: Names this ask or claim.
-
-    Returns:
-        One lease a trial, by number.
-    """
-    run_together(connection, lease_calls(ref, trial_ids, worker, seconds, batch))
-    return _read_leases(connection, ref, schema.leases.c.trial_id.in_(trial_ids))
-
-
-def lease_calls(
-    ref: StudyRef, trial_ids: Sequence[int], worker: Worker, seconds: float, batch: str
-) -> list[Call]:
-    """Return the statements that write the leases of trials; each gives its token.
-
-    Args:
-        ref: The study.
-        trial_ids: The trials.
-        worker: Who gets them.
-        seconds: Length of the lease.
-        batch: Names this ask or claim.
-
-    Returns:
-        One call a trial, in their order.
-    """
-    row = {"study_id": ref.id, "worker_id": worker.id, "batch": batch, "seconds": seconds}
-    return [(_INSERT_LEASE, {**row, "trial_id": trial_id}) for trial_id in trial_ids]
+    mine = runs.c.trial_id.in_(taken)
+    connection.execute(sa.update(runs).where(mine).values(worker=grant.worker.name))
+    row = grant.row(ref.id)
+    leases = [(LEASE.statement, {**row, "trial_id": trial_id}) for trial_id in taken]
+    run_together(connection, leases)
+    return _read_leases(connection, ref, schema.leases.c.trial_id.in_(taken))
 
 
 def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lease]:
@@ -175,10 +154,11 @@ def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) ->
     return [lease.token in standing for lease in leases]
 
 
-_INSERT_LEASE = Statement(
-    insert_into(
-        schema.leases,
-        *("trial_id", "study_id", "worker_id", "batch"),
-        expires_at=now() + sa.bindparam("seconds", type_=sa.Double),
-    ).returning(schema.leases.c.token)
+LEASE = insertion(
+    schema.leases,
+    *("trial_id", "study_id", "worker_id", "batch"),
+    extra={"seconds": sa.Double()},
+    expires_at=lambda cells: now() + cells["seconds"],
+    gives=("token",),
 )
+"""Writes the lease of a trial and gives its token."""

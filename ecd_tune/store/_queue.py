@@ -180,7 +180,7 @@ def store_foreign(
     attributes = optuna_schema.trial_user_attributes
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
-    insert_details(connection, study_id, [(trial_id, Draft(params, distributions, "queue", seed))])
+    insert_details(connection, study_id, trial_id, Draft(params, distributions, "queue", seed))
 
 
 def fail_foreign(

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Call", "Statement", "insert_into", "run_together"]
+__all__ = ["Call", "Statement", "run_text", "run_together"]
 
 _Process = Callable[[Any], Any]
 
@@ -84,21 +84,6 @@ Call = tuple[Statement, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 """A statement and its values, or those of several executions, whose rows nobody asks for."""
 
 
-def insert_into(table: sa.Table, *names: str, **fixed: Any) -> sa.Insert:
-    """Build an insert of one row.
-
-    Args:
-        table: Where to.
-        *names: Columns whose values are given at each execution, under these names.
-        **fixed: Columns whose values are always the same, or expressions.
-
-    Returns:
-        The statement.
-    """
-    values = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
-    return sa.insert(table).values(**values, **fixed)
-
-
 def run_together(connection: sa.Connection, calls: Sequence[Call]) -> list[list[tuple[Any, ...]]]:
     """Execute statements one after the other, without waiting for answers in between.
 
@@ -115,13 +100,30 @@ def run_together(connection: sa.Connection, calls: Sequence[Call]) -> list[list[
     driver: Any = connection.connection.driver_connection
     ready = [(statement.compile(dialect), values) for statement, values in calls]
     with _raised_as_sqlalchemy_does(connection, driver):
-        if dialect.name == "sqlite" or len(ready) == 1:
+        if dialect.name == "sqlite" or len(ready) < 2:
             return [
                 _fetch(compiled, _execute(driver, compiled, given)) for compiled, given in ready
             ]
         with driver.pipeline():
             cursors = [_execute(driver, compiled, given) for compiled, given in ready]
             return [_fetch(ready[at][0], cursor) for at, cursor in enumerate(cursors)]
+
+
+def run_text(connection: sa.Connection, text: str) -> None:
+    """Execute statements without parameters, in one round trip.
+
+    Args:
+        connection: Its transaction need not have begun.
+        text: The statements, ``;`` between them.
+
+    Raises:
+        DBAPIError: As SQLAlchemy raises it.
+    """
+    driver: Any = connection.connection.driver_connection
+    # Several statements in one text can be sent, but not be prepared.
+    options = {} if connection.dialect.name == "sqlite" else {"prepare": False}
+    with _raised_as_sqlalchemy_does(connection, driver):
+        driver.execute(text, **options)
 
 
 def _execute(

@@ -19,12 +19,12 @@ from ecd_tune.store._statement import Statement
 from ecd_tune.store.retries import dump_counts
 
 __all__ = [
+    "KnownStudies",
     "check_fingerprint",
     "create_studies",
     "find_study",
     "known_ids",
     "list_studies",
-    "look_up",
     "to_ref",
 ]
 
@@ -103,21 +103,51 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
     return row
 
 
-def look_up(connection: sa.Connection, key: StudyKey) -> tuple[StudyRef, str] | None:
-    """Look for a study as quickly as every ask needs it.
+class KnownStudies:
+    """Finds stored studies, and remembers which study files were compared with them."""
 
-    Args:
-        connection: A transaction.
-        key: The study.
+    def __init__(self) -> None:
+        self._compared: dict[StudyKey, tuple[StudySpec, str]] = {}
 
-    Returns:
-        Its id and names, and its fingerprint; None when there is no such study.
-    """
-    rows = _LOOK_UP.run(connection, study=key.study, optimizer=key.optimizer, stage=key.stage.value)
-    if not rows:
-        return None
-    study_id, direction, fingerprint = rows[0]
-    return StudyRef(study_id, key, Direction(direction)), fingerprint
+    def find(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
+        """Find a study and check that it was made from a study file.
+
+        Read every time: a study that was deleted and created again has another id.
+
+        Args:
+            connection: A transaction.
+            spec: The study file.
+            optimizer: Key of the optimizer.
+
+        Returns:
+            Its id and names.
+
+        Raises:
+            StudyNotFoundError: It is not here.
+            FingerprintMismatchError: It was made from a study file that says something else.
+        """
+        key = spec.key(optimizer)
+        values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}
+        for study_id, direction, fingerprint in _LOOK_UP.run(connection, **values):
+            if self.knows(spec, key, fingerprint):
+                return StudyRef(study_id, key, Direction(direction))
+        row = find_study(connection, key)
+        check_fingerprint(spec, key, row.fingerprint, row.identity)
+        self._compared[key] = (spec, row.fingerprint)
+        return to_ref(row)
+
+    def knows(self, spec: StudySpec, key: StudyKey, fingerprint: str) -> bool:
+        """Say whether a stored study was compared with a study file before.
+
+        Args:
+            spec: The study file.
+            key: Names of the stored study.
+            fingerprint: Of the stored study.
+
+        Returns:
+            True when it was, and agreed.
+        """
+        return self._compared.get(key) == (spec, fingerprint)
 
 
 def to_ref(row: sa.Row[Any]) -> StudyRef:

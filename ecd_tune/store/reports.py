@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
@@ -22,9 +22,10 @@ from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._statement import Call, Statement, insert_into, run_together
+from ecd_tune.store._cascade import replacement
+from ecd_tune.store._statement import run_together
 
-__all__ = ["CurvePoint", "ReportBuffer", "point_calls", "write_points"]
+__all__ = ["POINT", "CurvePoint", "ReportBuffer", "point_rows", "write_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -179,46 +180,37 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     )
     standing = {(row.token, row.trial_id) for row in rows}
     kept = [point for point in points if (point.token, point.trial_id) in standing]
-    run_together(connection, point_calls(kept))
+    if kept:
+        run_together(connection, [(POINT.statement, point_rows(kept))])
     return len(points) - len(kept)
 
 
-def point_calls(points: Sequence[CurvePoint]) -> list[Call]:
-    """Return the statements that store points whatever their leases.
-
-    A later point of the same trial and step replaces an earlier one.
+def point_rows(points: Sequence[CurvePoint]) -> list[dict[str, Any]]:
+    """Return the rows of :data:`POINT` that store points.
 
     Args:
-        points: The points, oldest first.
+        points: The points, oldest first; a later one of the same trial and step replaces an
+            earlier one.
 
     Returns:
-        The calls, for a write transaction that holds the leases.
+        The rows, each with the token beside its cells.
     """
-    latest = {(point.trial_id, point.step): point.value for point in points}
-    if not latest:
-        return []
-    outdated = [{"of_trial": trial_id, "at": step} for trial_id, step in latest]
-    rows = []
-    for (trial_id, step), value in latest.items():
+    rows = {}
+    for trial_id, token, step, value in points:
         stored, kind = optuna_schema.from_intermediate(value)
-        rows.append(
-            {
-                "trial_id": trial_id,
-                "step": step,
-                "intermediate_value": stored,
-                "intermediate_value_type": kind,
-            }
-        )
-    return [(_DELETE_POINT, outdated), (_INSERT_POINT, rows)]
+        rows[trial_id, step] = {
+            "trial_id": trial_id,
+            "token": token,
+            "step": step,
+            "intermediate_value": stored,
+            "intermediate_value_type": kind,
+        }
+    return list(rows.values())
 
 
-_TABLE = optuna_schema.intermediate_values
-_DELETE_POINT = Statement(
-    sa.delete(_TABLE).where(
-        _TABLE.c.trial_id == sa.bindparam("of_trial", type_=sa.Integer),
-        _TABLE.c.step == sa.bindparam("at", type_=sa.Integer),
-    )
+POINT = replacement(
+    optuna_schema.intermediate_values,
+    *("trial_id", "step", "intermediate_value", "intermediate_value_type"),
+    unique=("trial_id", "step"),
 )
-_INSERT_POINT = Statement(
-    insert_into(_TABLE, "trial_id", "step", "intermediate_value", "intermediate_value_type")
-)
+"""Writes one point of a curve, whatever the trial's lease."""

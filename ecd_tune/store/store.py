@@ -24,12 +24,11 @@ from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_for
 from ecd_tune.store._requeue import find_lost, requeue
 from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
 from ecd_tune.store._studies import (
-    check_fingerprint,
+    KnownStudies,
     create_studies,
     find_study,
     known_ids,
     list_studies,
-    look_up,
     to_ref,
 )
 from ecd_tune.store._telling import tell
@@ -64,8 +63,8 @@ class Store:
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
         self._database, self._patience = database, database.patience
-        self._checked: dict[StudyKey, tuple[StudySpec, str]] = {}
-        self._asker = Asker(database, lease_seconds)
+        self._known = KnownStudies()
+        self._asker = Asker(database, self._known, lease_seconds)
         self.lease_seconds = lease_seconds
 
     @classmethod
@@ -170,7 +169,7 @@ class Store:
             FingerprintMismatchError: It was made from a study file that says something else.
         """
         for optimizer in spec.optimizers:
-            self._read(partial(self._checked_ref, spec=spec, optimizer=optimizer))
+            self._read(partial(self._known.find, spec=spec, optimizer=optimizer))
 
     def studies(self) -> list[str]:
         """Return the names of all studies, sorted."""
@@ -225,11 +224,10 @@ class Store:
             FingerprintMismatchError: It was created from a study file that says something else.
         """
         request = Request(spec, optimizer, count, worker, uuid4().hex)
-        find = partial(self._checked_ref, spec=spec, optimizer=optimizer)
 
         def call(again: bool) -> list[Lease]:
             found = self._find_batch(spec.key(optimizer), request.batch) if again else []
-            return found or self._asker.ask(find, request)
+            return found or self._asker.ask(request)
 
         return self._patience.persist(call)
 
@@ -282,7 +280,8 @@ class Store:
                 lock_studies(connection, [ref.id])
                 take_foreign(connection, ref)
             register(connection, worker)
-            return _leases.claim_waiting(connection, ref, count, worker, self.lease_seconds, batch)
+            grant = _leases.Grant(worker, self.lease_seconds, batch)
+            return _leases.claim_waiting(connection, ref, count, grant)
 
     def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
         with self._database.write() as connection:
@@ -304,11 +303,9 @@ class Store:
         if not results:
             return []
 
-        def call(again: bool) -> list[bool]:
-            with self._database.write() as connection:
-                return tell(connection, results, points, again=again)
-
-        return self._patience.persist(call)
+        return self._patience.persist(
+            lambda again: tell(self._database, results, points, again=again)
+        )
 
     def report(self, points: Sequence[CurvePoint]) -> int:
         """Store points of the curves of trials that run; tries once and waits for no outage.
@@ -429,17 +426,6 @@ class Store:
                 return change(connection)
 
         return self._patience.persist(call)
-
-    def _checked_ref(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
-        # Read every time: a study that was deleted and created again has another id.
-        key = spec.key(optimizer)
-        found = look_up(connection, key)
-        if found is None or self._checked.get(key) != (spec, found[1]):
-            row = find_study(connection, key)
-            check_fingerprint(spec, key, row.fingerprint, row.identity)
-            self._checked[key] = (spec, row.fingerprint)
-            return to_ref(row)
-        return found[0]
 
 
 def _find(connection: sa.Connection, key: StudyKey) -> StudyRef:

@@ -17,11 +17,19 @@ from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._clock import now
 from ecd_tune.store._engine import Database
 from ecd_tune.store._outage import OutageError
-from ecd_tune.store._statement import Statement, insert_into, run_together
+from ecd_tune.store._statement import Statement, run_together
 from ecd_tune.store._studies import find_study
 from ecd_tune.testing.store import make_spec
 
 TRIALS = optuna_schema.trials
+
+
+def insert_into(table: sa.Table, *names: str, **fixed: object) -> sa.Insert:
+    """Build an insert of one row, whose values have the names of their columns."""
+    values = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
+    return sa.insert(table).values(**values, **fixed)
+
+
 INSERT = Statement(
     insert_into(TRIALS, "study_id", "number", "state", "datetime_start").returning(
         TRIALS.c.trial_id

@@ -262,7 +262,7 @@ def test_a_training_trial_costs_two_commits_and_leaves_its_curve(url):
 
     @sa.event.listens_for(sa.Engine, "commit")
     def count(connection):
-        commits.append(connection.get_execution_options().get("ecd_tune_write", False))
+        commits.append(connection.get_execution_options().get("ecd_tune_kind") != "read")
 
     try:
         with Store.open(url) as store:

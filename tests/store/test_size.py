@@ -97,6 +97,8 @@ def test_the_counts_of_a_large_study_are_those_of_its_trials(filled):
             tally = take_tally(connection, study_id)
     states = Counter(record.state for record in records)
     assert tally == Tally(
+        key=spec.key("ecdsep"),
+        fingerprint=spec.fingerprint("ecdsep"),
         finished=sum(record.counts for record in records),
         leased=states[TrialState.RUNNING],
         waiting=states[TrialState.WAITING],

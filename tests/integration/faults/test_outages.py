@@ -66,30 +66,40 @@ def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
 
 
 class LostAnswer:
-    """Cuts the connection just after, or just before, the n-th commit from now on."""
+    """Cuts the connection of the next write, just before or just after it is committed.
+
+    A single statement that is a whole transaction has no moment before its commit but the one
+    before the statement.
+    """
 
     def __init__(self, store: Store, *, after: bool) -> None:
         self._engine, self._after, self.cuts = store._database.engine, after, 0
+        self._kind = None
         self._commit = self._engine.dialect.do_commit
-        self._engine.dialect.do_commit = self
+        self._engine.dialect.do_commit = self._cut_at_commit
+        event.listen(self._engine, "begin", self._cut_at_begin)
 
-    def __call__(self, connection: object) -> None:
-        if self.cuts or not self._engine_is_writing(connection):
+    def _cut_at_begin(self, connection: sa.Connection) -> None:
+        self._kind = connection.get_execution_options()["ecd_tune_kind"]
+        if self._kind == "write once" and not self._after and not self.cuts:
+            self._cut(connection.connection.driver_connection)
+
+    def _cut_at_commit(self, connection: object) -> None:
+        if self.cuts or self._kind == "read":
             self._commit(connection)
             return
-        self.cuts += 1
         if self._after:
             self._commit(connection)
         raw = connection.driver_connection
+        self._cut(raw)
+        raw.execute("SELECT 1")
+
+    def _cut(self, raw: psycopg.Connection) -> None:
+        self.cuts += 1
         address = self._engine.url.set(drivername="postgresql")
         with psycopg.connect(address.render_as_string(hide_password=False)) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [raw.info.backend_pid])
         time.sleep(0.05)
-        raw.execute("SELECT 1")
-
-    @staticmethod
-    def _engine_is_writing(connection: object) -> bool:
-        return not connection.driver_connection.read_only
 
 
 @pytest.fixture(params=["before", "after"])

@@ -1,0 +1,227 @@
+"""Draw new trials with a sampler, and insert them where nobody else did meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.records import Lease, RunRequest
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store._engine import Database
+from ecd_tune.store._inserts import Draft, insert_leased
+from ecd_tune.store._leases import Grant
+from ecd_tune.store._rows import StudyRef, Tally, take_tally
+from ecd_tune.store._studies import KnownStudies
+from ecd_tune.store.samplers import is_blind, make_sampler
+from ecd_tune.store.view import Point, View
+from ecd_tune.store.workers import Worker, register
+
+__all__ = ["Drawer", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one ask wants.
+
+    Attributes:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        count: How many trials at the most.
+        worker: Who gets them.
+        batch: Names this ask; the same when it is repeated.
+    """
+
+    spec: StudySpec
+    optimizer: str
+    count: int
+    worker: Worker
+    batch: str
+
+
+class Drawer:
+    """Draws new trials; keeps one view per study for as long as the process lives.
+
+    Args:
+        database: The database.
+        known: Finds studies.
+        lease_seconds: Length of a lease.
+    """
+
+    def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
+        self._database, self._known, self._lease_seconds = database, known, lease_seconds
+        self._views: dict[int, View] = {}
+        self._targets: dict[int, tuple[StudySpec, int]] = {}
+        self._registered: dict[str, float] = {}
+
+    def forget(self) -> None:
+        """Drop what a transaction may have left here that was undone."""
+        self._views.clear()
+        self._registered.clear()
+
+    def view(self, ref: StudyRef) -> View:
+        """Return the view of a study."""
+        view = self._views.get(ref.id)
+        if view is None:
+            view = self._views[ref.id] = View(ref)
+        return view
+
+    def target(self, ref: StudyRef, request: Request) -> int:
+        """Return how many trials of a study are wanted."""
+        # Counting the points of a grid takes as long as listing them.
+        known = self._targets.get(ref.id)
+        if known is None or known[0] is not request.spec:
+            trials = request.spec.trials(request.optimizer)
+            known = self._targets[ref.id] = (request.spec, trials)
+        return known[1]
+
+    def sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
+        """Bring the view of a study up to date, as far as the sampler looks at it.
+
+        Args:
+            connection: A transaction.
+            ref: The study.
+            spec: Its study file.
+            number: The number that the next new trial gets.
+        """
+        if number < self.view(ref).next_number:
+            del self._views[ref.id]  # deleted and created again under the same id
+        if is_blind(spec):
+            self.view(ref).skip_to(number)
+        else:
+            self.view(ref).sync(connection)
+
+    def draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
+        """Draw while everybody else waits, from all that is stored at that moment.
+
+        Args:
+            ref: The study.
+            request: What is asked for.
+            count: How many at the most.
+
+        Returns:
+            The leases.
+        """
+        with self._database.write(lock=ref.id) as connection:
+            tally = take_tally(connection, ref.id)
+            self.sync(connection, ref, request.spec, tally.next_number)
+            room = tally.room(self.target(ref, request))
+            points = self._draw(ref, request, min(count, room), "")
+            return self._insert(connection, ref, request, points, tally.next_number)
+
+    def draw_ahead(
+        self, ref: StudyRef, request: Request, count: int, salt: str
+    ) -> list[Lease] | None:
+        """Draw from what the view shows before the study is locked, since that may take seconds.
+
+        Args:
+            ref: The study.
+            request: What is asked for.
+            count: How many at the most; what was drawn is fitted to what is wanted then.
+            salt: As for :func:`ecd_tune.store.samplers.make_sampler`.
+
+        Returns:
+            The leases; none when it turned out that queued trials come first, or that the study
+            was deleted. None when, without salt, somebody else took the numbers.
+        """
+        first = self.view(ref).next_number
+        points = self._draw(ref, request, count, salt)
+        with self._database.write(lock=ref.id) as connection:
+            tally = self._tally_of(connection, ref, request.spec)
+            if tally is None or tally.waiting:
+                return []
+            if tally.next_number != first and not salt:
+                return None
+            room = tally.room(self.target(ref, request))
+            return self._insert(connection, ref, request, points[:room], tally.next_number)
+
+    def _tally_of(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec) -> Tally | None:
+        """Count the trials of a study, if it is still there."""
+        try:
+            tally = take_tally(connection, ref.id)
+        except StudyNotFoundError:
+            return None
+        # One that was deleted and created again may have the same id.
+        same = tally.key == ref.key and self._known.knows(spec, ref.key, tally.fingerprint)
+        return tally if same else None
+
+    def register(self, connection: sa.Connection, worker: Worker) -> None:
+        """Write a worker's row, unless that was done a moment ago.
+
+        The heartbeat says often enough that the worker is alive; its row is needed once.
+
+        Args:
+            connection: A write transaction.
+            worker: The worker.
+        """
+        now = time.monotonic()
+        if now - self._registered.get(worker.id, -math.inf) > self._lease_seconds / 3:
+            register(connection, worker)
+            self._registered[worker.id] = now
+
+    def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
+        spec, optimizer, view = request.spec, request.optimizer, self.view(ref)
+        sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
+        return view.draw(spec.optimizers[optimizer].space, count, sampler)
+
+    def _insert(
+        self,
+        connection: sa.Connection,
+        ref: StudyRef,
+        request: Request,
+        points: Sequence[Point],
+        first: int,
+    ) -> list[Lease]:
+        if not points:
+            return []
+        view, worker = self.view(ref), request.worker
+        drafts = [
+            _draft(point, request.spec.search_seed(number))
+            for number, point in enumerate(points, first)
+        ]
+        self.register(connection, worker)
+        _store_study_attrs(connection, ref.id, view.changed_study_attrs)
+        grant = Grant(worker, self._lease_seconds, request.batch)
+        stored = insert_leased(connection, ref.id, first, drafts, grant)
+        if is_blind(request.spec):
+            view.skip_to(first + len(stored))
+        elif first == view.next_number:
+            view.adopt([trial_id for trial_id, _ in stored])
+        return [
+            Lease(
+                key=ref.key,
+                trial_id=trial_id,
+                number=number,
+                token=token,
+                attempt=1,
+                request=RunRequest(draft.params, draft.seed, ref.key.stage),
+            )
+            for number, ((trial_id, token), draft) in enumerate(
+                zip(stored, drafts, strict=True), first
+            )
+        ]
+
+
+def _draft(point: Point, seed: int) -> Draft:
+    return Draft(
+        params=point.params,
+        distributions=point.distributions,
+        source="sampler",
+        seed=seed,
+        system_attrs=point.system_attrs,
+    )
+
+
+def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+    table = optuna_schema.study_system_attributes
+    for key, value in attrs.items():
+        row = {"value_json": optuna_schema.dump_attr(value)}
+        where = (table.c.study_id == study_id, table.c.key == key)
+        if connection.execute(sa.update(table).where(*where).values(row)).rowcount == 0:
+            connection.execute(sa.insert(table).values(study_id=study_id, key=key, **row))
