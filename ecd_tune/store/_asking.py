@@ -125,9 +125,12 @@ class Asker:
         if not rows:
             return
         spec, optimizer, view = request.spec, request.optimizer, self._drawer.view(ref)
-        view.sync(connection)
-        space = spec.optimizers[optimizer].space
+        blind, space = is_blind(spec), spec.optimizers[optimizer].space
+        if not blind:
+            view.sync(connection)
         for row in rows:
+            if blind:
+                view.skip_to(row.number)
             fixed, seed = queued_values(connection, row.trial_id), spec.search_seed(row.number)
             try:
                 sampler = make_sampler(spec, optimizer, row.number)

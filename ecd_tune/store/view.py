@@ -166,14 +166,15 @@ class View:
         Raises:
             ValueError: A queued value is not one of the space's choices.
         """
-        self._storage.trials[number] = frozen_trial(
-            number, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)}
-        )
+        place = number - self._skipped
+        self._storage.trials[place : place + 1] = [
+            frozen_trial(place, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
+        ]
         self._show_to(sampler)
         with warnings.catch_warnings():
             # A queued value outside a range is what somebody asked for.
             warnings.simplefilter("ignore")
-            return self._suggest(space, Trial(self._study, number))
+            return self._suggest(space, Trial(self._study, place))
 
     def adopt(self, trial_ids: Sequence[int]) -> None:
         """Keep the drawn points: they are in the database now, under the numbers of the view.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from ecd_tune.records import Outcome, Stage, Status, TrialState
 from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
@@ -52,6 +54,26 @@ class QueueingContract(StoreFixtures):
         records = store.trials(spec.key(OPTIMIZER))
         assert Counter(r.state for r in records) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
         assert "0.3" in str(records[1].reason)
+
+    @pytest.mark.parametrize("sampler", ["random", "tpe"])
+    def test_trials_enqueued_half_way_come_next(self, store: Store, url: str, sampler: str) -> None:
+        """Whatever the process has drawn before, and whether its sampler looks at trials."""
+        spec = make_spec(sampler, trials=9)
+        store.create(spec)
+        for _ in range(4):
+            store.tell(complete(self.ask(store, spec, 1)))
+        with plain_optuna(url) as study:
+            study.enqueue_trial({"lr": 0.05})
+            study.enqueue_trial({"eta": 3.0})
+        first, second = self.ask(store, spec, 1), self.ask(store, spec, 1)
+        assert first[0].request.params["lr"] == 0.05
+        assert second[0].request.params["eta"] == 3.0
+        while fresh := self.ask(store, spec, 2):
+            store.tell(complete(fresh))
+        store.tell(complete([*first, *second]))
+        records = store.trials(spec.key(OPTIMIZER))
+        assert [record.number for record in records] == list(range(9))
+        assert len({record.params["lr"] for record in records}) == 9
 
     def test_trials_of_plain_optuna_are_read(self, store: Store, url: str) -> None:
         """They have no run of ours: records with defaults, and samplers see them."""
