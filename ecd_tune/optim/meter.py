@@ -66,7 +66,7 @@ class RunMeter:
                 step.algebra.dot(step.theta, step.grads) + 2 * (total - step.loss),
                 torch.exp(seen.log_potential - step.log_energy),
                 _cosine(step),
-                step.algebra.norm(step.algebra.times_each(step.moved, _inverses(step.lr))),
+                _length(step),
             )
         )
 
@@ -210,6 +210,13 @@ def _column(factor: float | Tensor) -> float | Tensor:
 def _inverses(lr: Sequence[float | Tensor]) -> list[float | Tensor]:
     # A schedule may set Δt = 0, at which nothing moves.
     return [1 / x if isinstance(x, Tensor) else 1 / x if x else 0.0 for x in lr]
+
+
+def _length(step: Step) -> Tensor:
+    """Return |ΔΘ|/Δt."""
+    length = step.algebra.norm(step.algebra.times_each(step.moved, _inverses(step.lr)))
+    pace = step.constants.pace
+    return length if pace is None else length / pace
 
 
 def _cosine(step: Step) -> Tensor:

@@ -133,6 +133,19 @@ def test_angle_virial_and_step_are_those_of_the_theory(integrator: str) -> None:
     assert 0.98 < max(steps_taken) <= 1 + 1e-12
 
 
+def test_a_step_size_that_the_run_finds_is_what_steps_are_measured_by() -> None:
+    p, meter = torch.nn.Parameter(points(1)[0]), RunMeter(200)
+    optimizer = ECDSep([p], lr="auto", eta=2.0, nu="auto", s=1, delta_energy=1.0, seed=0)
+    optimizer.watch(meter)
+    for _ in range(200):
+        loss, p.grad = bowl(p.detach())
+        optimizer.step(loss=loss)
+    (found,) = meter.read()
+    assert found is not None
+    assert 0.5 < found.max_step_over_lr <= 1 + 1e-12
+    assert optimizer.diagnostics()["step_over_bound"] == pytest.approx(found.max_step_over_lr)
+
+
 def test_a_run_that_is_short_or_cut_off_is_not_measured() -> None:
     for asked, made in ((100, 99), (19, 19)):
         theta, meter = points(2), RunMeter(asked, 2)
