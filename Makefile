@@ -33,8 +33,9 @@ lint: install ## Style, types and layers
 
 install: $(VENV)/.dev ## Make .venv with all that the tests need
 
-docs: install ## Make the pages that are made from the code
+docs: install ## Make the pages that are made from the code (about three minutes)
 	$(BIN)/ecd-tune tasks --markdown > docs/tasks.md
+	$(BIN)/ecd-tune claims --markdown --results docs/results/theory > docs/claims.md
 
 figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo

@@ -200,7 +200,7 @@ _TURNS = Section(
             "nu-star",
             "A.1, eq. 26",
             by_systems(
-                "One bounce an orbit, ν* of (26), is the chaos that is needed.", "N07", "N08"
+                "The chaos that is needed is one bounce an orbit, ν* of (26).", "N07", "N08"
             ),
             by_systems(
                 "The ν that decorrelates fastest is near √(expm1(2α*)/n), α* = Δt|Θ̇*|/|Θ*|.",

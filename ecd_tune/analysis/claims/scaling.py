@@ -12,9 +12,10 @@ from ecd_tune.analysis.claims.findings import close_finding, rounding_finding
 from ecd_tune.analysis.claims.networks import NETWORKS
 from ecd_tune.analysis.claims.printed import Number, Printed, ScalingRow
 from ecd_tune.optim.trajectory import Array
-from ecd_tune.theory import bounce_angle
+from ecd_tune.theory import bounce_angle, effective_eta
 
 __all__ = [
+    "check_exponents",
     "check_hyperparameters",
     "check_large_bounces",
     "check_parameter_counts",
@@ -25,6 +26,7 @@ __all__ = [
 
 _SMALL_ANGLE = 0.05
 _RIGHT_ANGLE = 5.0
+_EXPONENT = 0.05
 
 
 def check_parameter_counts(printed: Printed) -> list[Finding]:
@@ -154,6 +156,24 @@ def check_right_angles(printed: Printed) -> list[Finding]:
         )
         for row, nu in _large(printed)
     ]
+
+
+def check_exponents(printed: Printed) -> list[Finding]:
+    """Compare η_eff, whose law Algorithm 1 samples, with η.
+
+    Args:
+        printed: The paper's numbers; n is counted.
+
+    Returns:
+        One finding a row of Table 5.
+    """
+    found = []
+    for row in printed.scaling:
+        count, eta, nu = _count(row), row.eta.value, row.nu.value
+        ratio = float(effective_eta(eta, count, nu)) / eta
+        case = f"{row.name}, ν√n = {nu * math.sqrt(count):.2g}"
+        found.append(close_finding(case, "η_eff/η", 1.0, ratio, _EXPONENT))
+    return found
 
 
 def check_small_bounces(printed: Printed) -> list[Finding]:

@@ -219,6 +219,15 @@ def test_bounces():
     assert verdict(scaling.check_small_bounces(replace(PRINTED, large_bounce={}))) is R
 
 
+def test_exponents():
+    found = {f.case.partition(",")[0]: f for f in scaling.check_exponents(PRINTED)}
+    assert found["IN-1K"].verdict is R
+    cosine = (1 + 3.419**2) ** -0.5
+    assert found["IN-1K"].measured == pytest.approx(2 / (1 + cosine), rel=1e-3)
+    assert found["CIFAR-100"].verdict is S
+    assert scaling.check_exponents(table_5(wrn_28_10={"nu": Number("1e-3")}))[4].verdict is R
+
+
 # ----------------------------------------------------------------------------- CO₂
 
 
