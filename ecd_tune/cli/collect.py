@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Stage, StudyKey, TrialRecord
-from ecd_tune.spec import StudySpec, find_study, load_study
+from ecd_tune.spec import CheckSpec, StudySpec, find_study, load_study
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks.study import Judged
     from ecd_tune.store import Store
 
-__all__ = ["describe_environment", "fetch_trials", "judge_trials"]
+__all__ = ["describe_environment", "fetch_compared", "fetch_trials", "judge_trials"]
 
 _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 
@@ -70,14 +70,34 @@ def judge_trials(
         return ()
     from ecd_tune.analysis.checks.study import judge_study  # loads scipy
 
-    others = {}
-    for name in dict.fromkeys(name for check in declared for name in check.studies):
+    others = fetch_compared(store, declared)
+    return judge_study(spec, trials, stored, only=only, others=others)
+
+
+def fetch_compared(
+    store: Store, checks: Iterable[CheckSpec]
+) -> dict[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]]:
+    """Read the further studies that checks compare a study with.
+
+    Args:
+        store: The open database.
+        checks: The checks.
+
+    Returns:
+        By the name in the check, a study and its trials; one that has not been run here is left
+        out.
+
+    Raises:
+        SpecError: A study file cannot be read.
+    """
+    found: dict[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]] = {}
+    for name in dict.fromkeys(name for check in checks for name in check.studies):
         other = load_study(find_study(name))
         # One that has not been run here is a task less, and the check says how many there are.
         with suppress(StudyNotFoundError):
             store.check(other)
-            others[name] = (other, fetch_trials(store, other, curves=False))
-    return judge_study(spec, trials, stored, only=only, others=others)
+            found[name] = (other, fetch_trials(store, other, curves=False))
+    return found
 
 
 def describe_environment() -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from ecd_tune.cli.options import (
     resolve_study,
 )
 from ecd_tune.errors import SpecError
+from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.spec import StudySpec
 
 __all__ = ["FORMATS", "report", "write_study_report"]
@@ -63,16 +65,39 @@ def write_study_report(
     Returns:
         The files written.
     """
-    from ecd_tune.cli.collect import describe_environment, fetch_trials
+    from ecd_tune.cli.collect import (
+        describe_environment,
+        fetch_compared,
+        fetch_trials,
+        judge_trials,
+    )
     from ecd_tune.report import build_report, render_summary, write_report
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
         store.check(spec)
         trials = fetch_trials(store, spec)
-    model = build_report(spec, trials, describe_environment())
+        judged = judge_trials(store, spec, trials)
+        others = fetch_compared(store, spec.checks)
+    model = build_report(spec, trials, describe_environment(), judged)
     if say:
         from rich.console import Console
 
         Console().print(render_summary(model))
-    return write_report(model, out, formats)
+    theory = _theory_figure(spec, trials, others) if "md" in formats else ""
+    return write_report(model, out, formats, theory)
+
+
+def _theory_figure(
+    spec: StudySpec,
+    trials: Mapping[StudyKey, Sequence[TrialRecord]],
+    others: Mapping[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]],
+) -> str:
+    """Draw what the study's checks relate; empty where there is nothing to draw."""
+    if not spec.checks:
+        return ""
+    from ecd_tune.report.relations import relation_panels  # loads scipy
+    from ecd_tune.report.scatter import render_scatter
+
+    panels = relation_panels(spec, trials, others)
+    return render_scatter(spec.title or spec.name, panels) if panels else ""

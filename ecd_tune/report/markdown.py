@@ -14,12 +14,13 @@ __all__ = ["render_markdown"]
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
 
-def render_markdown(report: StudyReport, figure: str = "curves.svg") -> str:
+def render_markdown(report: StudyReport, figure: str = "curves.svg", theory: str = "") -> str:
     """Write the report.
 
     Args:
         report: The model.
         figure: Name of the file with the learning curves, relative to this one.
+        theory: Name of the file that draws what the study's checks relate, or empty.
 
     Returns:
         The text of the file.
@@ -32,6 +33,9 @@ def render_markdown(report: StudyReport, figure: str = "curves.svg") -> str:
         lines += [_escape(report.summary), ""]
     for section in build_sections(report):
         lines += _section(section, report, figure)
+    if theory:
+        lines += ["## Measured against predicted", ""]
+        lines += [f"![Each trial's measurements against the theory]({theory})", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from ecd_tune.analysis import Band
 from ecd_tune.report._templates import environment
+from ecd_tune.report.axes import Axis, fit_axis
 from ecd_tune.report.curves import Panel, panels_of
 from ecd_tune.report.model import CurveRow, StudyReport
-from ecd_tune.report.numbers import format_number
 
-__all__ = ["PALETTE", "Axis", "colours", "curve_axes", "dashes", "render_svg", "shown_band"]
+__all__ = ["PALETTE", "colours", "curve_axes", "dashes", "render_svg", "shown_band"]
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#666666")
 """Okabe and Ito's colours, told apart by the colour-blind too; its yellow darkened."""
@@ -23,50 +22,6 @@ _STRIDE, _FIRST_LINE = 376, 392
 """From one panel to the next, and from the top to the legend below the first."""
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4")
 _LOG_DECADES, _LOG_STEPS = 2.0, 200
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis: from values to places in the drawing.
-
-    Attributes:
-        low: Smallest value shown.
-        high: Largest value shown.
-        log: True for a logarithmic axis; needs low > 0.
-        start: Place of ``low``, in the drawing's units.
-        end: Place of ``high``.
-    """
-
-    low: float
-    high: float
-    log: bool
-    start: float
-    end: float
-
-    def place(self, value: float) -> float:
-        """Return the place of a value, kept inside the axis."""
-        turn: Callable[[float], float] = math.log10 if self.log else float
-        inside = min(max(value, self.low), self.high)
-        share = (turn(inside) - turn(self.low)) / (turn(self.high) - turn(self.low))
-        return self.start + share * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Return about five round values between the ends."""
-        if not self.log:
-            return _round_values(self.low, self.high)
-        first = math.ceil(math.log10(self.low) - 1e-9)
-        last = math.floor(math.log10(self.high) + 1e-9)
-        stride = max(1, math.ceil((last - first) / 6))
-        decades = [10.0**power for power in range(first, last + 1, stride)]
-        return decades if len(decades) > 1 else [self.low, self.high]
-
-
-def _round_values(low: float, high: float) -> list[float]:
-    raw = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [step * k for k in range(first, last + 1)]
 
 
 def curve_axes(curves: Sequence[CurveRow]) -> tuple[Axis, Axis]:
@@ -84,8 +39,8 @@ def curve_axes(curves: Sequence[CurveRow]) -> tuple[Axis, Axis]:
     log_x = max(steps) > _LOG_STEPS
     steps = [step for step in steps if step > 0] if log_x else steps
     log_y = min(values) > 0 and math.log10(max(values) / min(values)) > _LOG_DECADES
-    x = _axis(steps, log_x, _LEFT, _RIGHT, margin=0.0)
-    return x, _axis(values, log_y, _BOTTOM, _TOP, margin=0.04)
+    x = fit_axis(steps, log_x, _LEFT, _RIGHT, margin=0.0)
+    return x, fit_axis(values, log_y, _BOTTOM, _TOP, margin=0.04)
 
 
 def shown_band(band: Band, log_x: bool) -> Band:
@@ -103,18 +58,6 @@ def shown_band(band: Band, log_x: bool) -> Band:
     return dataclasses.replace(
         band, steps=band.steps[1:], median=band.median[1:], q1=band.q1[1:], q3=band.q3[1:]
     )
-
-
-def _axis(values: Sequence[float], log: bool, start: float, end: float, margin: float) -> Axis:
-    low, high = min(values), max(values)
-    if log:
-        if high / low < 1.01:
-            low, high = low / 2, high * 2
-        factor = (high / low) ** margin
-        return Axis(low / factor, high * factor, log, start, end)
-    width = (high - low) or abs(high) or 1.0
-    pad = width * margin if high > low else width / 2
-    return Axis(low - pad, high + pad, log, start, end)
 
 
 def colours(report: StudyReport) -> dict[str, str]:
@@ -175,14 +118,9 @@ def _panel(report: StudyReport, panel: Panel) -> dict[str, object]:
     return {
         "title": panel.title,
         "lines": list(_lines(report, panel, x, y)),
-        "x_ticks": [(round(x.place(t), 2), _tick(t)) for t in x.ticks()],
-        "y_ticks": [(round(y.place(t), 2), _tick(t)) for t in y.ticks()],
+        "x_ticks": x.marks(),
+        "y_ticks": y.marks(),
     }
-
-
-def _tick(value: float) -> str:
-    # Multiples such as 3 * 0.1 carry rounding noise that 3 digits drop.
-    return format_number(value, 3)
 
 
 def _lines(report: StudyReport, panel: Panel, x: Axis, y: Axis) -> Iterator[dict[str, object]]:

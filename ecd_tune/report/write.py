@@ -18,16 +18,17 @@ from ecd_tune.report.table import render_csv
 __all__ = ["REPORT_FORMATS", "write_report"]
 
 
-def _markdown(report: StudyReport) -> dict[str, str]:
-    figure = {"curves.svg": render_svg(report)} if report.curves else {}
-    return {"report.md": render_markdown(report), **figure}
+def _markdown(report: StudyReport, theory: str) -> dict[str, str]:
+    drawn = {"curves.svg": render_svg(report)} if report.curves else {}
+    drawn |= {"theory.svg": theory} if theory else {}
+    return {"report.md": render_markdown(report, theory="theory.svg" if theory else ""), **drawn}
 
 
-_RENDERERS: dict[str, Callable[[StudyReport], dict[str, str]]] = {
+_RENDERERS: dict[str, Callable[[StudyReport, str], dict[str, str]]] = {
     "md": _markdown,
-    "html": lambda report: {"report.html": render_html(report)},
-    "csv": render_csv,
-    "json": lambda report: {"report.json": render_json(report)},
+    "html": lambda report, theory: {"report.html": render_html(report)},
+    "csv": lambda report, theory: render_csv(report),
+    "json": lambda report, theory: {"report.json": render_json(report)},
 }
 
 REPORT_FORMATS = tuple(_RENDERERS)
@@ -35,7 +36,10 @@ REPORT_FORMATS = tuple(_RENDERERS)
 
 
 def write_report(
-    report: StudyReport, out: Path, formats: Sequence[str] = REPORT_FORMATS
+    report: StudyReport,
+    out: Path,
+    formats: Sequence[str] = REPORT_FORMATS,
+    theory: str = "",
 ) -> list[Path]:
     """Write the report into a folder.
 
@@ -46,6 +50,7 @@ def write_report(
         report: The model.
         out: Folder; made when it does not exist.
         formats: Some of :data:`REPORT_FORMATS`.
+        theory: Drawing of what the study's checks relate, for ``md``; empty for none.
 
     Returns:
         The files, in the order written.
@@ -59,7 +64,7 @@ def write_report(
             raise UnknownNameError("report format", name, REPORT_FORMATS)
     files: dict[str, str] = {}
     for name in dict.fromkeys(formats):
-        files |= _RENDERERS[name](report)
+        files |= _RENDERERS[name](report, theory)
     try:
         out.mkdir(parents=True, exist_ok=True)
         return [_replace(out / name, text) for name, text in files.items()]

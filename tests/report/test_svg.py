@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ecd_tune.analysis import Band
 from ecd_tune.report import build_report, render_svg
-from ecd_tune.report.svg import Axis, curve_axes
+from ecd_tune.report.axes import Axis
+from ecd_tune.report.svg import curve_axes
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -83,6 +84,8 @@ def test_without_curves_it_says_so(studies):
         (Axis(-3.0, 7.0, False, 0, 1), [-2, 0, 2, 4, 6]),
         (Axis(1.0, 1000.0, True, 0, 1), [1, 10, 100, 1000]),
         (Axis(2.0, 5.0, True, 0, 1), [2, 5]),
+        (Axis(0.19, 9.8, True, 0, 1), [0.2, 0.5, 1, 2, 5]),
+        (Axis(2.1, 4.9, True, 0, 1), [2.1, 4.9]),
         (Axis(1e-30, 1e6, True, 0, 1), [1e-30, 1e-24, 1e-18, 1e-12, 1e-6, 1, 1e6]),
     ],
 )

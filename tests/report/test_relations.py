@@ -1,0 +1,141 @@
+"""Measured against predicted: trials drawn from the laws lie on the lines, within the bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from ecd_tune.records import TrialRecord
+from ecd_tune.report.relations import relation_panels
+from ecd_tune.report.scatter import Line, Points, ScatterPanel, render_scatter
+from ecd_tune.spec import StudySpec
+from ecd_tune.testing.searches import OPTIMIZER, Bowl, exact_search, search_spec
+from ecd_tune.theory import suggest_lr
+
+BOWL = Bowl("algorithm1", trials=40)
+KNOWN = {"S1": {"F_min": 1.0}, "S3": {"F_min": 1.0}, "S5": {"F_min": 1.0, "curvature": 0.3}}
+
+
+def study(*checks: str, bowl: Bowl = BOWL, **more: Any) -> StudySpec:
+    declared = [{"name": name, **KNOWN.get(name, {}), **more} for name in checks]
+    return search_spec(bowl, checks=declared)
+
+
+def draw(spec: StudySpec, bowl: Bowl = BOWL, noise: float = 0.0) -> tuple[ScatterPanel, ...]:
+    records = exact_search(bowl, noise=noise).records
+    return relation_panels(spec, {spec.key(OPTIMIZER): records})
+
+
+def distance(panel: ScatterPanel) -> float:
+    """Return the largest relative distance of a point from the line."""
+    assert panel.line is not None
+    turn = np.log if panel.log_x else np.asarray
+    rise = np.log if panel.log_y else np.asarray
+    far = []
+    for group in panel.points:
+        on = np.interp(turn(group.x), turn(panel.line.x), rise(panel.line.y))
+        value = np.exp(on) if panel.log_y else on
+        far.append(np.abs(np.array(group.y) / value - 1).max())
+    return float(max(far))
+
+
+@pytest.mark.parametrize("name", ["S2", "S3", "S6", "S7"])
+def test_exact_trials_lie_on_the_line(name: str) -> None:
+    (panel,) = draw(study(name))
+    assert sum(len(group.x) for group in panel.points) > 20
+    assert distance(panel) < 1e-3
+    (noisy,) = draw(study(name), noise=0.3)
+    assert distance(noisy) > 0.1
+
+
+def test_the_plateau_of_sync_is_the_line_against_eta() -> None:
+    bowl = replace(BOWL, integrator="sync")
+    (panel,) = draw(study("S1", bowl=bowl), bowl)
+    assert distance(panel) < 0.02  # the line is drawn by chords, and is steep at its start
+    lower = draw(study("S1"))[0]
+    assert lower.line is not None
+    on = np.interp(lower.points[0].x, lower.line.x, lower.line.y)
+    assert (np.array(lower.points[0].y) < 1.02 * on).all()
+
+
+def test_a_loss_at_its_offset_has_a_panel_without_a_line() -> None:
+    spec = study("S1", F_min=0.0)
+    (panel,) = draw(spec)
+    assert panel.line is None
+    assert "no plateau" in panel.note
+
+
+def test_the_loss_over_its_plateau_is_one_whatever_nu() -> None:
+    panels = draw(study("S5"))
+    assert len(panels) == 1
+    assert distance(panels[0]) < 1e-6
+    assert draw(search_spec(BOWL, checks=[{"name": "S5"}])) == ()
+
+
+def test_bands_are_what_the_rules_allow() -> None:
+    (harmonic,) = draw(study("S2"))
+    assert harmonic.line is not None
+    x, y = np.array(harmonic.line.x), np.array(harmonic.line.y)
+    np.testing.assert_allclose((np.array(harmonic.line.high) - y) / x, 0.1)
+    (plateau,) = draw(study("S3"))
+    assert plateau.line is not None
+    slope = np.diff(np.log(plateau.line.high)) / np.diff(np.log(plateau.line.x))
+    assert (np.abs(slope + 1) < 0.15 + 1e-9).all()
+    assert (slope[0], slope[-1]) == pytest.approx((-1.15, -0.85))
+    assert (np.array(plateau.line.low) <= np.array(plateau.line.y)).all()
+
+
+def test_best_step_sizes_of_several_studies_are_one_curve() -> None:
+    bowls = {f"n{n}": replace(BOWL, n=n) for n in (10, 100, 1000)}
+    others = {}
+    for name, bowl in bowls.items():
+        spec = search_spec(bowl, name=name)
+        others[name] = (spec, {spec.key(OPTIMIZER): exact_search(bowl).records})
+    spec = study("S9", studies=list(bowls))
+    records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
+    (panel,) = relation_panels(spec, records, others)
+    assert panel.points[0].x == (10, 50, 100, 1000)
+    best = min(exact_search(bowls["n10"]).records, key=lambda record: record.value or 0)
+    assert panel.points[0].y[0] == best.params["lr"]
+    assert panel.line is not None
+    np.testing.assert_allclose(panel.line.y, suggest_lr(np.array(panel.line.x)))
+    assert relation_panels(spec, records)[0].points[0].x == (50,)
+
+
+def test_pairs_stand_with_without_on_the_other_axis() -> None:
+    record = exact_search(BOWL).records[0]
+
+    def trial(value: float, lr: float, conserve: bool) -> TrialRecord:
+        params: Mapping[str, Any] = {**record.params, "lr": lr, "conserve_energy": conserve}
+        return replace(record, value=value, params=params)
+
+    records = [trial(1.0, 0.1, True), trial(3.0, 0.1, False), trial(2.0, 0.2, True)]
+    spec = study("S10")
+    (panel,) = relation_panels(spec, {spec.key(OPTIMIZER): records})
+    assert (panel.points[0].x, panel.points[0].y) == ((3.0,), (1.0,))
+
+
+def test_nothing_is_drawn_of_what_is_not_there() -> None:
+    assert relation_panels(study("S2", "S7", "S9", "S10"), {}) == ()
+    assert draw(study("S12")) == ()
+
+
+def test_the_drawing_has_every_point_and_escapes_its_titles() -> None:
+    line = Line((1.0, 10.0), (1.0, 2.0), (0.5, 1.0), (2.0, 4.0))
+    points = (Points("a < b", (1.0, 5.0), (1.5, 1.0), (0.1, 9.0)), Points("c", (2.0,), (1.1,)))
+    panel = ScatterPanel("T & U", "note", "x", "y", True, True, points, line)
+    root = ElementTree.fromstring(render_scatter("title <", [panel, panel]))
+    name = "{http://www.w3.org/2000/svg}"
+    circles = list(root.iter(f"{name}circle"))
+    assert len(circles) == 2 * 3 + 2  # two panels, and the legend
+    assert len(list(root.iter(f"{name}polygon"))) == 2
+    texts = {node.text for node in root.iter(f"{name}text")}
+    assert {"T & U", "a < b", "c", "note"} <= texts
+    # A bar that reaches below 0 ends at the foot of a logarithmic axis.
+    bars = [node.get("d") for node in root.iter(f"{name}path") if "V" in (node.get("d") or "")]
+    assert any("330" in (bar or "").split("V")[0].split()[-1] for bar in bars)
