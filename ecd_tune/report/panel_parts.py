@@ -98,11 +98,14 @@ def grid(values: Sequence[Array], log: bool = False) -> Array:
         log: Evenly in the logarithm.
 
     Returns:
-        Sixty places.
+        Sixty places; a tenth to either side of it where there is one value alone.
     """
     every = np.concatenate(values)
+    low, high = every.min(), every.max()
+    if high - low <= 1e-9 * abs(high):
+        low, high = 0.9 * low, 1.1 * high
     space = np.geomspace if log else np.linspace
-    return np.asarray(space(every.min(), every.max(), _PLACES), dtype=np.float64)
+    return np.asarray(space(low, high, _PLACES), dtype=np.float64)
 
 
 def line_of(x: Array, y: Array, low: Array | None = None, high: Array | None = None) -> Line:

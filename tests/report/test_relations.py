@@ -53,6 +53,13 @@ def test_exact_trials_lie_on_the_line(name: str) -> None:
     assert distance(noisy) > 0.1
 
 
+def test_a_single_place_has_a_line_too() -> None:
+    bowl = replace(BOWL, integrator="sync")
+    (panel,) = draw(study("S6", bowl=bowl), bowl)
+    assert panel.line is not None
+    assert (panel.line.x[0], panel.line.x[-1]) == pytest.approx((0.9, 1.1))
+
+
 def test_the_plateau_of_sync_is_the_line_against_eta() -> None:
     bowl = replace(BOWL, integrator="sync")
     (panel,) = draw(study("S1", bowl=bowl), bowl)
