@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ecd_tune.analysis import (
     Confirmed,
@@ -25,7 +26,11 @@ from ecd_tune.report.gaps import compose_warnings
 from ecd_tune.report.model import ProgressRow, ResultRow, StudyReport
 from ecd_tune.report.notes import compose_notes
 from ecd_tune.report.setup import describe_setup
+from ecd_tune.report.theory import describe_theory
 from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ecd_tune.analysis.checks.study import Judged
 
 __all__ = ["build_report"]
 
@@ -33,7 +38,10 @@ Trials = Mapping[StudyKey, Sequence[TrialRecord]]
 
 
 def build_report(
-    spec: StudySpec, trials: Trials, environment: Mapping[str, str] | None = None
+    spec: StudySpec,
+    trials: Trials,
+    environment: Mapping[str, str] | None = None,
+    judged: Sequence[Judged] = (),
 ) -> StudyReport:
     """Build the report of a study, finished or not.
 
@@ -41,6 +49,7 @@ def build_report(
         spec: The study.
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
+        judged: What the study's checks of the theory found.
 
     Returns:
         The report.
@@ -78,6 +87,7 @@ def build_report(
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, trials),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
         reasons=group_reasons((*search, *confirm)),

@@ -21,6 +21,7 @@ from ecd_tune.report.numbers import (
 )
 from ecd_tune.report.results import result_table
 from ecd_tune.report.search_only import search_tables
+from ecd_tune.report.theory import theory_section
 
 __all__ = ["build_sections"]
 
@@ -47,6 +48,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         Section("best", "Best hyperparameters", tables=(_best_table(report),)),
         _curve_section(report),
         _progress_section(report),
+        *([theory_section(report.theory)] if report.theory else []),
         _searched_section(report),
         _reason_section(report),
         cost_section(report.cost),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ecd_tune.records import Direction, Scalar, Stage, TrialRecord
 from ecd_tune.report.best import BestHyperparameters
+from ecd_tune.report.theory import Theory
 
 if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
@@ -276,6 +277,7 @@ class StudyReport:
         best: Best hyperparameters of each optimizer that has any.
         curves: Curves of each quantity that runs recorded.
         progress: The search of each optimizer.
+        theory: What the study's checks of the theory found; None where it declares none.
         cost: Hours, energy and carbon.
         setup: What was searched.
         reasons: Trials that diverged or failed, grouped.
@@ -303,6 +305,7 @@ class StudyReport:
     best: tuple[BestHyperparameters, ...]
     curves: tuple[CurveRow, ...]
     progress: tuple[ProgressRow, ...]
+    theory: Theory | None
     cost: Cost
     setup: Setup
     reasons: tuple[ReasonGroup, ...]

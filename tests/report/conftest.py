@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ecd_tune.analysis.checks.study import judge_study
 from ecd_tune.records import METRIC, Curve, RunCost, Stage, StudyKey, TrialRecord, TrialState
 from ecd_tune.report import StudyReport, build_report
 from ecd_tune.spec import StudySpec
@@ -27,6 +28,7 @@ def zakharov_spec(**changes: object) -> StudySpec:
         "budget": {"trials": 12, "steps": 250, "batch": 4},
         "sampler": {"name": "tpe"},
         "confirmation": {"runs": 8, "steps": 1000, "task": {"start": "uniform"}},
+        "checks": [{"name": "S12", "optimizer": "ecdsep"}, {"name": "S1", "F_min": 0.0}],
         "optimizers": {
             "ecdsep": {
                 "space": {
@@ -191,7 +193,8 @@ def digits_trials(spec: StudySpec, runs: int = 8) -> Trials:
 @pytest.fixture(scope="session")
 def zakharov() -> StudyReport:
     spec = zakharov_spec()
-    return build_report(spec, zakharov_trials(spec), ENVIRONMENT)
+    trials = zakharov_trials(spec)
+    return build_report(spec, trials, ENVIRONMENT, judge_study(spec, trials, {}))
 
 
 @pytest.fixture(scope="session")

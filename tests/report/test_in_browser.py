@@ -70,7 +70,7 @@ def test_both_figures_are_drawn_with_their_names(opened, zakharov):
 
 def test_headings_stand_in_order(opened):
     levels = opened.page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(h => h.tagName)")
-    assert levels == ["H1"] + ["H2"] * 9
+    assert levels == ["H1"] + ["H2"] * 10
 
 
 def test_answer_and_results_are_on_the_first_screen(opened):

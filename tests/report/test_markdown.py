@@ -25,6 +25,7 @@ def test_sections_stand_in_their_order(zakharov):
         "Best hyperparameters",
         "Learning curves (the counterpart of the paper's Fig. 1)",
         "Search",
+        "Theory",
         "What was searched",
         "Trials that diverged or failed",
         "Cost",

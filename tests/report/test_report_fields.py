@@ -13,7 +13,7 @@ from ecd_tune.report.table import CONFIRMATION_FIELDS, TRIAL_FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
 NAMED = {"trials.curves", "confirmations.curves"}
-FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics"}
+FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics", "excluded"}
 SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",
