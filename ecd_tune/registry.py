@@ -49,6 +49,8 @@ class Hyperparameter:
         high_open: The bound ``high`` itself is not allowed.
         choices: If not empty, the only allowed values.
         words: Words that may stand in place of a number, for example ``"auto"``.
+        only_with: Another hyperparameter and the value that it must have for this one to mean
+            anything.
         default: Value used when a study does not name it; None means that the optimizer
             decides.
         required: A study must name it, and so must a call of the optimizer.
@@ -62,6 +64,7 @@ class Hyperparameter:
     high_open: bool = False
     choices: tuple[Scalar, ...] = ()
     words: tuple[str, ...] = ()
+    only_with: tuple[str, Scalar] | None = None
     default: Scalar | None = None
     required: bool = False
 

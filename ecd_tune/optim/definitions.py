@@ -77,7 +77,9 @@ _ECDSEP: Mapping[str, Hyperparameter] = {
     "lr": _or_auto(_ALGORITHM["lr"], "; auto: by the orbit step"),
     "nu": _or_auto(_ALGORITHM["nu"], "; auto: one bounce an orbit, ν*"),
     "F0": _or_auto(_ALGORITHM["F0"], "; auto: by the plateau"),
-    "orbit_step": _positive(f"α* that lr = auto aims at, by itself {ORBIT_STEP}"),
+    "orbit_step": replace(
+        _positive(f"α* that lr = auto aims at, by itself {ORBIT_STEP}"), only_with=("lr", AUTO)
+    ),
     "decoupled_weight_decay": Hyperparameter(
         bool, "wd shrinks the parameters instead of adding to the loss, §3.4", default=False
     ),

@@ -31,12 +31,14 @@ class Derived:
         declared: What the quantity may be.
         formula: ``(value, hyperparameters, n)`` to the hyperparameter's value; the
             hyperparameters are those that are known by then, defaults included.
+        reads: Other hyperparameters whose numbers the formula needs.
     """
 
     target: str
     words: str
     declared: Hyperparameter
     formula: Callable[[float, Params, int], float]
+    reads: tuple[str, ...] = ()
 
 
 def mean_rotation(nu: float, n: int) -> float:
@@ -85,6 +87,7 @@ DERIVED: Mapping[str, Derived] = {
             float, "exponent that Algorithm 1 samples with, η_eff, in place of eta", low=1.0
         ),
         _eta_of_effective,
+        reads=("nu",),
     ),
     "one_minus_momentum": _one_minus("momentum", "β"),
     "one_minus_beta1": _one_minus("beta1", "β1"),

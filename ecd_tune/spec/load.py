@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,8 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     for name, dimension in spec.space.dimensions.items():
         problems += _dimension_problems(f"{where[:-1]}.space]: {name}", spec, name, dimension)
     problems += _missing(f"{where[:-1]}.space]", definition, spec.space.dimensions)
+    values = {name: dimension.bounds() for name, dimension in spec.space.dimensions.items()}
+    problems += _unfit(f"{where[:-1]}.space]", definition, values)
     problems += _schedule_problems(f"{where[:-1]}.space]", spec, task)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
@@ -206,6 +208,22 @@ def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) 
     return problems
 
 
+def _unfit(
+    where: str, definition: OptimizerDef, given: Mapping[str, Sequence[Scalar]]
+) -> list[str]:
+    """Name what cannot be used beside the other values: all of its values by hyperparameter."""
+    problems, own = [], definition.hyperparameters
+    for name in given:
+        if name in own and (rule := own[name].only_with):
+            other, value = rule
+            if value not in given.get(other, ()):
+                problems.append(f"{where}: {name}: is for {other} = {value!r} alone")
+        for read in DERIVED[name].reads if name in DERIVED and name not in own else ():
+            words = [v for v in given.get(read, ()) if read in own and v in own[read].words]
+            problems += [f"{where}: {name}: follows from {read}, which {v!r} hides" for v in words]
+    return problems
+
+
 def _reference_problems(
     where: str,
     definition: OptimizerDef,
@@ -214,6 +232,7 @@ def _reference_problems(
 ) -> list[str]:
     place = f"{where[:-1]}.references.{reference.label}]"
     problems = _missing(place, definition, reference.params)
+    problems += _unfit(place, definition, {k: (v,) for k, v in reference.params.items()})
     for name, value in reference.params.items():
         declared = known.get(name)
         if declared is None:

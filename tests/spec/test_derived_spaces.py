@@ -40,12 +40,36 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
         ({"eta": 1.0, "one_minus_beta1": 0.1}, "one_minus_beta1: 'ecdsep' has no such"),
         ({"eta": 1.0, "schedule": ["constant", "linaer"]}, "schedule: choice 'linaer' must be"),
         ({"eta": 1.0, "schedule_final": 2.0}, "schedule_final: value 2.0 must be"),
+        ({"eta": 1.0, "nu": "often"}, "nu: value 'often' must be a number or 'auto'"),
+        ({"eta": "auto"}, "eta: value 'auto' must be a number"),
+        ({"eta": 1.0, "lr": ["auto", -1.0]}, "lr: choice -1.0 must be > 0 or 'auto'"),
+        ({"eta": 1.0, "orbit_step": 0.3}, "orbit_step: is for lr = 'auto' alone"),
+        ({"eta_eff": 2.0, "nu": ["auto", 0.1]}, "eta_eff: follows from nu, which 'auto' hides"),
     ],
 )
 def test_wrong_ones_are_told(space, words):
     with pytest.raises(SpecError) as error:
         study(space)
     assert words in str(error.value)
+
+
+def test_what_is_left_to_the_run_may_be_fixed_or_searched():
+    space = {
+        "eta": 2.0,
+        "lr": "auto",
+        "orbit_step": {"low": 0.03, "high": 3.0, "log": True},
+        "nu": ["auto", 1e-3],
+        "F0": "auto",
+        "decoupled_weight_decay": [True, False],
+    }
+    spec = study(space)
+    assert spec.optimizers["ecdsep"].space.searched == (
+        "orbit_step", "nu", "decoupled_weight_decay"
+    )  # fmt: skip
+    params = {"eta": 2.0, "lr": "auto", "orbit_step": 0.5, "nu": "auto", "F0": "auto"}
+    assert spec.optimizers["ecdsep"].resolve(params, 100) == params
+    with pytest.raises(SpecError, match=r"references.own.*orbit_step: is for lr = 'auto'"):
+        study(space, references=[{"label": "own", "params": {"eta": 1.0, "orbit_step": 0.3}}])
 
 
 def test_references_may_name_them_too():
