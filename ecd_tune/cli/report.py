@@ -78,7 +78,6 @@ def write_study_report(
         store.check(spec)
         trials = fetch_trials(store, spec)
         judged = judge_trials(store, spec, trials)
-        judged = judge_trials(store, spec, trials)
         others = fetch_compared(store, spec.checks)
     model = build_report(spec, trials, describe_environment(), judged)
     if say:
