@@ -161,37 +161,38 @@ def theory_section(theory: Theory) -> Section:
     rows = [tuple(_cells(check, f)) for check in theory.checks for f in check.findings]
     header = (
         "Check",
+        "Verdict",
         "Optimizer",
-        "Relation",
-        "Measured quantity",
+        "What was measured",
         "Predicted",
         "Measured",
         "95 % interval",
         "Trials",
-        "Verdict",
         "Remarks",
     )
-    rules = {check.check: f"{check.check}: {check.rule}." for check in theory.checks}
+    about = {
+        f"{c.check}: {c.statement} ({c.source}). Rule, fixed beforehand: {c.rule}.": None
+        for c in theory.checks
+    }
     return Section(
         "theory",
         "Theory",
         (_count(theory), *_timing(theory), *theory.reservations),
         (Table("What the study's trials say of the theory", header, tuple(rows)),),
-        (f"The rules, fixed beforehand. {' '.join(rules.values())}",),
+        tuple(about),
     )
 
 
 def _cells(check: CheckRow, finding: FindingRow) -> Iterator[str]:
     yield check.check
+    yield finding.verdict
     yield check.title
-    yield f"{check.statement} ({check.source})"
     yield f"{finding.case}: {finding.statistic}" if finding.case else finding.statistic
     yield f"{'' if finding.sense == '=' else finding.sense + ' '}{format_number(finding.predicted)}"
     yield format_number(finding.measured)
     ends = (finding.low, finding.high)
     yield "–" if None in ends else " to ".join(format_number(end) for end in ends)
     yield str(finding.samples)
-    yield finding.verdict
     yield _remarks(check, finding)
 
 

@@ -128,8 +128,9 @@ CHECKS = (
             "under Algorithm 1 ν lowers the loss through η_eff, and at fixed η_eff not at all",
             "theory: Algorithm 1",
         ),
-        "stationary trials of s = 0: log ν has a slope below 0 beside log(η−1), and within "
-        "0 ± 0.05 (R) beside log(η_eff−1); at least 30 trials, 0.3 as span of λ",
+        "stationary trials of s = 0; the 95 % interval of the slope of log ν lies below 0 beside "
+        "log(η−1), and within 0 ± 0.05 beside log(η_eff−1), which alone can refute; at least 30 "
+        "trials, 0.3 as span of λ",
         _check_confounding,
         Subject.STUDY,
         needs=ECDSEP,
