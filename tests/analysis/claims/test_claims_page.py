@@ -122,16 +122,16 @@ def test_verdicts_on_the_page_are_counted():
 
 def test_notes_name_the_cases_that_decide():
     cases = [
-        Finding(f"n={n}", "mean", 1.0, 2.5, None, None, Verdict.REFUTED, 1, "", "≤")
-        for n in range(5)
+        Finding(f"n={n}", "mean", 1.0, 2.5, None, None, verdict, 1, "", "≤")
+        for n, verdict in enumerate([Verdict.SUPPORTED, *[Verdict.REFUTED] * 4])
     ]
     claim = Claim("a", "eq. 1", by_formula("It holds.", "", lambda: cases), note="A note.")
     other = Claim("b", "eq. 2", untested("A figure.", "no numbers"))
     section = Section("One", "About it.", (claim, other))
     page = render_page(judge_claims(Evidence(read_printed()), [section]))
     assert (
-        "- `a`: Refuted in 5 of 5 cases, among them: n=0, mean: claimed ≤ 1, found 2.5; "
-        "n=1, mean: claimed ≤ 1, found 2.5; n=2, mean: claimed ≤ 1, found 2.5. A note."
+        "- `a`: Refuted in 4 of 5 cases, among them: n=1, mean: claimed ≤ 1, found 2.5; "
+        "n=2, mean: claimed ≤ 1, found 2.5; n=3, mean: claimed ≤ 1, found 2.5. A note."
     ) in page
     assert "- `b`: No numbers." in page
     assert page.count("| `a` |") == 6
