@@ -18,8 +18,10 @@ from ecd_tune.analysis.checks.rules import (
     jackknife,
     judge_interval,
     judge_p,
+    judge_range,
     ks_finding,
     mean,
+    units_needed,
 )
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -108,3 +110,29 @@ def test_the_jackknife_s_interval_covers():
         found = jackknife(lambda x: 1 / float(x.mean()), rng.exponential(2.0, 30) + 1)
         inside += found.low <= 1 / 3 <= found.high
     assert inside / 400 > 0.90
+
+
+@pytest.mark.parametrize("offset", [0.05, 0.16])
+def test_the_units_that_are_said_to_be_needed_decide_four_times_in_five(offset):
+    """Means of normal values, inside of what is allowed and outside, as often as promised."""
+    rng = np.random.default_rng(5)
+    needed = units_needed(Estimate(offset, 0.1, 20), -0.1, 0.1)
+    assert needed is not None
+    scatter = 0.1 * math.sqrt(20)
+    decided = []
+    for _ in range(600):
+        found = mean(offset + scatter * rng.standard_normal(needed))
+        decided.append(judge_range(found.low, found.high, -0.1, 0.1) is not INCONCLUSIVE)
+    assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
+
+
+def test_no_number_of_units_decides_at_the_end_of_what_is_allowed():
+    assert units_needed(Estimate(0.1, 0.1, 20), -0.1, 0.1) is None
+    assert units_needed(Estimate(0.0, math.inf, 20), -0.1, 0.1) is None
+    assert units_needed(Estimate(math.nan, 0.1, 20), -0.1, 0.1) is None
+
+
+def test_a_range_may_have_no_end():
+    assert judge_range(-3.0, -1.0, -math.inf, 0.0) is SUPPORTED
+    assert judge_range(1.0, 3.0, -math.inf, 0.0) is REFUTED
+    assert judge_range(-1.0, 1.0, -math.inf, 0.0) is INCONCLUSIVE

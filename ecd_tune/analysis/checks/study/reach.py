@@ -85,8 +85,8 @@ CHECKS = (
             "§3.1, §3.5",
         ),
         "no tail mean of V/𝓔 above 1 by 1e-9, 1e5 steps in all; the 95 % interval of the rank "
-        "correlation "
-        "lies below 0, over at least 20 trials of s = 1, 4 values of δE, a factor 2 in 1+δE",
+        "correlation lies below 0, over at least 20 trials of s = 1, 4 values of δE, a factor 2 in "
+        "1+δE",
         _check_region,
         Subject.STUDY,
         needs=(*ECDSEP, "s", "delta_energy"),
