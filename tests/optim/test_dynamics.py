@@ -20,7 +20,9 @@ from ecd_tune.optim.dynamics import (
     kick,
     log_expm1,
     log_hamiltonian,
+    rebase,
     rescale,
+    start,
     survey,
     turn,
 )
@@ -202,3 +204,41 @@ def test_conserved_energy_is_exact_after_the_rescale():
             if not info.unreachable:
                 assert now == pytest.approx(3.6, abs=1e-9)
             theta = theta + moved[0]
+
+
+@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+@pytest.mark.parametrize("ratio", [0.25, 3.0])
+def test_rebase_is_a_symmetry_of_a_quadratic_basin(integrator, ratio):
+    """With D → ρD, Π and 𝓔 rebased and Θ → √ρΘ, each step is √ρ times the old one (s = 0)."""
+    curvature = torch.tensor([1.0, 0.4, 2.5], dtype=F64)
+    constants = Constants(
+        eta=scalar(2.7),
+        nu=scalar(0.0),
+        s=scalar(0.0),
+        bounded=torch.tensor(False),
+        F0=scalar(0.3),
+        conserve=torch.tensor(True),
+        log_eps1=scalar(-math.inf),
+        log_eps2=scalar(-math.inf),
+        log_delta=scalar(0.0),
+    )
+
+    def follow(theta, phase, depth):
+        for _ in range(20):
+            loss, gradient = 0.3 + depth + curvature @ theta.square(), 2 * curvature * theta
+            seen = survey(ONE, [theta], loss, [gradient], [0.05], None, constants)
+            if phase is None:
+                phase = start(ONE, [gradient], [gradient], seen, constants)
+                yield theta, phase
+            (moved,), phase, _ = advance(ONE, phase, seen, [0.05], None, constants, integrator)
+            theta = theta + moved
+            yield theta, phase
+
+    way = list(follow(torch.tensor([1.0, -2.0, 0.7], dtype=F64), None, 1.5))
+    theta, phase = way[0]
+    log_ratio = scalar(math.log(ratio))
+    log_p, log_energy = rebase(phase.log_p, phase.log_energy, log_ratio, constants.eta)
+    scaled = phase._replace(log_p=log_p, log_energy=log_energy)
+    other = [place for place, _ in follow(theta * ratio**0.5, scaled, 1.5 * ratio)]
+    for (place, _), image in zip(way[1:], other, strict=True):
+        torch.testing.assert_close(image, place * ratio**0.5, rtol=1e-11, atol=1e-12)
