@@ -109,9 +109,9 @@ _SPEED = Section(
             "§3.3",
             untested(
                 "With full batches the rescale can be skipped.",
-                "No check compares results with and without it on exact systems yet; C03 "
-                "leaves it out, but without turns.",
+                "What may be lost by it is not stated.",
             ),
+            by_study("With full batches too, values are better with it.", "S10", "rescaling-full"),
         ),
         Claim(
             "rescale-minibatches",

@@ -37,7 +37,7 @@ class BySystems:
 
 @dataclass(frozen=True)
 class ByStudy:
-    """A check of the recorded trials of one study.
+    """A check of the recorded trials of one of the studies in ``studies/theory``.
 
     Attributes:
         check: Id, for example ``"S1"``.
@@ -50,8 +50,8 @@ class ByStudy:
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:
-        """The study and the section on checks."""
-        return ((f"{self.check} on {self.study}", "theory.md"),)
+        """The study's file, which declares the check."""
+        return ((f"{self.check} on {self.study}", f"../studies/theory/{self.study}.toml"),)
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Take the check's verdict on that study; its negative controls are another claim."""

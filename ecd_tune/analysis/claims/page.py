@@ -196,7 +196,9 @@ def _prediction(finding: Finding) -> str:
 
 
 def _number(value: float) -> str:
-    """Print whole numbers in full and others to six digits."""
+    """Print whole numbers in full and others to six digits; a dash where nothing was found."""
+    if math.isnan(value):
+        return "–"
     whole = math.isfinite(value) and value == round(value) and abs(value) < 1e9
     return f"{value:,.0f}" if whole else f"{value:.6g}"
 

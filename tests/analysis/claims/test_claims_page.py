@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -118,6 +119,27 @@ def test_verdicts_on_the_page_are_counted():
     assert sum(counts.values()) == len(CLAIMS)
     for standing in Standing:
         assert f"- **{standing}** {counts[standing]}:" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12_000_000.0, "12,000,000"),
+        (0.0, "0"),
+        (-3.0, "-3"),
+        (0.1 + 0.2, "0.3"),
+        (1e300, "1e+300"),
+        (math.inf, "inf"),
+        (math.nan, "–"),
+    ],
+)
+def test_numbers_in_print(value, text):
+    found = Finding("n=1", "mean", 1.0, value, None, None, Verdict.INCONCLUSIVE, 1)
+    section = Section(
+        "One", "", (Claim("a", "eq. 1", by_formula("It holds.", "", lambda: [found])),)
+    )
+    page = render_page(judge_claims(Evidence(read_printed()), [section]))
+    assert f"| `a` | n=1 | mean | 1 | {text} |  | inconclusive | 1 |  |" in page
 
 
 def test_notes_name_the_cases_that_decide():
