@@ -75,7 +75,7 @@ def _family_order(name: str) -> tuple[int, str]:
 
 
 def show(study: StudyName) -> None:
-    """Show what a study does: task, spaces, budget, confirmation."""
+    """Show what a study does: task, spaces, budget, confirmation, checks."""
     spec = load_study(find_study(study))
     task = spec.task_def
     typer.echo(f"{spec.name}: {spec.title}")
@@ -100,6 +100,8 @@ def show(study: StudyName) -> None:
             typer.echo(f"  {name:<16} {text}")
         for reference in optimizer.references:
             typer.echo(f"  reference {reference.label}: {_pairs(reference.params)}")
+        for check in spec.checks_of(key):
+            typer.echo(f"  check {check.describe()}")
 
 
 def validate(

@@ -48,6 +48,13 @@ class CheckSpec(SpecModel):
         """
         return find_study_check(self.name)
 
+    def describe(self) -> str:
+        """Return name and options in print, such as ``"S1 (F_min = 1.0, to be refuted)"``."""
+        words = [f"{name} = {value}" for name, value in self.options.items()]
+        words += [f"with {', '.join(self.studies)}"] if self.studies else []
+        words += ["to be refuted"] if self.expects == "refuted" else []
+        return f"{self.name} ({', '.join(words)})" if words else self.name
+
     def judges(self, key: str, optimizer: OptimizerSpec) -> bool:
         """Say whether it judges an optimizer's trials.
 

@@ -104,3 +104,13 @@ def test_other_names_are_refused():
     with pytest.raises(UnknownNameError, match="unknown check of studies 'S0'"):
         find_study_check("S0")
     assert find_study_check("S2").measured
+
+
+def test_checks_in_print():
+    control = {"name": "S1", "F_min": 0.5, "expects": "refuted"}
+    spec = study(control, {"name": "S9", "studies": ["a", "b"]}, {"name": "S7"})
+    assert [check.describe() for check in spec.checks] == [
+        "S1 (F_min = 0.5, to be refuted)",
+        "S9 (with a, b)",
+        "S7",
+    ]
