@@ -84,7 +84,8 @@ def write_study_report(
         from rich.console import Console
 
         Console().print(render_summary(model))
-    theory = _theory_figure(spec, trials, others) if "md" in formats else ""
+    drawn = {"md", "html"} & set(formats)
+    theory = _theory_figure(spec, trials, others) if drawn else ""
     return write_report(model, out, formats, theory)
 
 

@@ -16,11 +16,12 @@ from ecd_tune.report.svg import render_svg
 __all__ = ["render_html"]
 
 
-def render_html(report: StudyReport) -> str:
+def render_html(report: StudyReport, theory: str = "") -> str:
     """Write the report.
 
     Args:
         report: The model.
+        theory: SVG that draws what the study's checks relate, or empty.
 
     Returns:
         The text of the file.
@@ -35,6 +36,7 @@ def render_html(report: StudyReport) -> str:
             sections=build_sections(report),
             figures={name: _embed(figure) for name, figure in figures.items()},
             alternatives=_alternatives(report),
+            theory=Markup(theory),
             static=Markup(render_svg(report)) if "curves" in figures else "",
             script=_plotly() if figures else "",
         )

@@ -34,7 +34,7 @@ class Section:
         paragraphs: Texts before the tables.
         tables: Tables.
         closing: Texts after the tables.
-        figure: ``"curves"``, ``"progress"`` or empty.
+        figure: ``"curves"``, ``"progress"``, ``"theory"`` or empty.
         code: A command line to show, or empty.
     """
 

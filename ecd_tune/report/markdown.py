@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ecd_tune.report.content import build_sections
 from ecd_tune.report.layout import Section, Table
@@ -31,20 +31,21 @@ def render_markdown(report: StudyReport, figure: str = "curves.svg", theory: str
         lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
     if report.summary:
         lines += [_escape(report.summary), ""]
+    pictures = {
+        "curves": f"![Learning curves: median and quartile band]({figure})" * bool(report.curves),
+        "theory": f"![Measured in each trial against predicted]({theory})" * bool(theory),
+    }
     for section in build_sections(report):
-        lines += _section(section, report, figure)
-    if theory:
-        lines += ["## Measured against predicted", ""]
-        lines += [f"![Each trial's measurements against the theory]({theory})", ""]
+        lines += _section(section, pictures)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(section: Section, report: StudyReport, figure: str) -> Iterator[str]:
+def _section(section: Section, pictures: Mapping[str, str]) -> Iterator[str]:
     yield from (f"## {_escape(section.title)}", "")
     for paragraph in section.paragraphs:
         yield from (_escape(paragraph), "")
-    if section.figure == "curves" and report.curves:
-        yield from (f"![Learning curves: median and quartile band]({figure})", "")
+    if picture := pictures.get(section.figure):
+        yield from (picture, "")
     if section.code:
         yield from ("```sh", section.code, "```", "")
     for table in section.tables:

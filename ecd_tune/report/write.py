@@ -26,7 +26,7 @@ def _markdown(report: StudyReport, theory: str) -> dict[str, str]:
 
 _RENDERERS: dict[str, Callable[[StudyReport, str], dict[str, str]]] = {
     "md": _markdown,
-    "html": lambda report, theory: {"report.html": render_html(report)},
+    "html": lambda report, theory: {"report.html": render_html(report, theory)},
     "csv": lambda report, theory: render_csv(report),
     "json": lambda report, theory: {"report.json": render_json(report)},
 }
@@ -50,7 +50,7 @@ def write_report(
         report: The model.
         out: Folder; made when it does not exist.
         formats: Some of :data:`REPORT_FORMATS`.
-        theory: Drawing of what the study's checks relate, for ``md``; empty for none.
+        theory: Drawing of what the study's checks relate, for ``md`` and ``html``; empty for none.
 
     Returns:
         The files, in the order written.

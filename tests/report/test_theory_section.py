@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecd_tune.analysis.checks.study import judge_study
-from ecd_tune.report import build_report, render_html, render_markdown
+from ecd_tune.report import build_report, render_html, render_markdown, write_report
 from ecd_tune.report.content import build_sections
 from ecd_tune.report.export import report_to_dict
 from ecd_tune.spec import CheckSpec
@@ -77,6 +77,19 @@ def test_no_section_where_nothing_is_declared():
 def test_both_files_have_the_section(report):
     assert "## Theory" in render_markdown(report)
     assert '<h2 id="theory">Theory</h2>' in render_html(report)
+
+
+def test_both_files_show_the_drawing_in_it_where_there_is_one(report, tmp_path):
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>ours</title></svg>'
+    write_report(report, tmp_path, ("md", "html"), drawing)
+    assert (tmp_path / "theory.svg").read_text() == drawing
+    text = (tmp_path / "report.md").read_text()
+    assert "(theory.svg)" in text[text.index("## Theory") :].split("\n## ")[0]
+    page = (tmp_path / "report.html").read_text()
+    assert drawing in page[page.index('<h2 id="theory">') :].split("</section>")[0]
+    write_report(report, tmp_path / "plain", ("md", "html"))
+    assert not (tmp_path / "plain" / "theory.svg").exists()
+    assert "theory.svg" not in (tmp_path / "plain" / "report.md").read_text()
 
 
 def test_a_report_on_no_trials_says_so():
