@@ -30,8 +30,8 @@ def claims(
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="A file that `ecd-tune check --json FILE` wrote, or a folder of such; may be "
-            "repeated.",
+            help="A file that `ecd-tune check --json FILE` wrote, or a folder, for all checks.json "
+            "below it; may be repeated.",
         ),
     ] = None,
     run: Annotated[

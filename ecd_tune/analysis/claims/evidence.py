@@ -14,6 +14,7 @@ from ecd_tune.errors import ReportError
 
 __all__ = ["give", "read_results"]
 
+_NAME = "checks.json"
 _NUMBERS = ("predicted", "measured", "low", "high")
 
 
@@ -34,8 +35,8 @@ def read_results(path: Path) -> tuple[Given, ...]:
     """Read what ``ecd-tune check --json`` wrote.
 
     Args:
-        path: A file, or a folder whose ``.json`` files are taken. The ``study`` of a file, if it
-            has one, is the study that was judged.
+        path: A file, or a folder, below which all files named ``checks.json`` are taken. The
+            ``study`` of a file, if it has one, is the study that was judged.
 
     Returns:
         The results.
@@ -43,7 +44,7 @@ def read_results(path: Path) -> tuple[Given, ...]:
     Raises:
         ReportError: A file cannot be read or is not of that kind.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    files = sorted(path.rglob(_NAME)) if path.is_dir() else [path]
     return tuple(given for file in files for given in _read_file(file))
 
 

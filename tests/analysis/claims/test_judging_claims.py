@@ -134,12 +134,14 @@ def test_a_file_gives_back_what_was_written(tmp_path):
 
 
 def test_a_folder_gives_all_of_its_results(tmp_path):
-    write(tmp_path / "b.json", [result("C04", S)], seed=2)
-    write(tmp_path / "a.json", [result("C07", R)], seed=1)
-    (tmp_path / "report.md").write_text("no results")
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text("no results")
+    write(tmp_path / "b" / "checks.json", [result("C04", S)], seed=2)
+    write(tmp_path / "a" / "checks.json", [result("C07", R)], seed=1)
     assert [entry.result.id for entry in read_results(tmp_path)] == ["C07", "C04"]
-    write(tmp_path / "c.json", [])
-    with pytest.raises(ReportError, match=r"c\.json"):
+    write(tmp_path / "checks.json", [])
+    with pytest.raises(ReportError, match=r"checks\.json"):
         read_results(tmp_path)
 
 
