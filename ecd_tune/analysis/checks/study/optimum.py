@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,7 +48,7 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
     turning = data.usable().keep("ν = 0", lambda run: run.nu > 0)
     found, small = [], []
     settings = _settings(turning)
-    for case, sample in settings.items():
+    for case, sample in settings:
         optima, used = _find_optima(data, sample)
         needs = [
             Need("levels of Δt with an optimum of ν inside", len(optima), _LEAST_LEVELS),
@@ -67,10 +67,14 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
     return found or small[:1]
 
 
-def _settings(sample: Sample) -> Mapping[str, Sample]:
-    """Split into trials that differ in Δt and ν alone."""
+def _settings(sample: Sample) -> list[tuple[str, Sample]]:
+    """Split into trials that differ in Δt and ν alone, and say in what the others differ."""
     parts = sample.split(_setting, "other hyperparameters")
-    return {_words(key) if len(parts) > 1 else "": part for key, part in parts.items()}
+    values: dict[str, set[Scalar]] = defaultdict(set)
+    for name, value in (pair for key in parts for pair in key or ()):
+        values[name].add(value)
+    varied = {name for name, found in values.items() if len(found) > 1}
+    return [(_words(key or (), varied), part) for key, part in parts.items()]
 
 
 def _setting(run: Run) -> tuple[tuple[str, Scalar], ...]:
@@ -78,9 +82,8 @@ def _setting(run: Run) -> tuple[tuple[str, Scalar], ...]:
     return tuple(sorted((k, v) for k, v in run.params.items() if k not in moving))
 
 
-def _words(key: tuple[tuple[str, Scalar], ...]) -> str:
-    shown = ("eta", "s", "delta_energy", "F0", "integrator")
-    return " ".join(f"{name}={_word(value)}" for name, value in key or () if name in shown)
+def _words(key: tuple[tuple[str, Scalar], ...], varied: set[str]) -> str:
+    return " ".join(f"{name}={_word(value)}" for name, value in key if name in varied)
 
 
 def _word(value: Scalar) -> str:
@@ -92,30 +95,30 @@ def _decades(optima: list[_Optimum]) -> float:
 
 
 def _find_optima(data: StudyTrials, sample: Sample) -> tuple[list[_Optimum], Sample]:
-    found = []
-    for lr, level in sample.split(lambda run: run.lr, "other Δt").items():
-        if distinct(level.column("nu")) >= _LEAST_VALUES:
-            found.append(_parabola(data, lr, level))
-    long = {lr for lr, _ in found}
-    inside = [optimum for _, optimum in found if optimum is not None]
-    chosen = {optimum.lr for optimum in inside}
-    used = sample.keep(_SHORT, lambda run: run.lr in long).keep(_FLAT, lambda run: run.lr in chosen)
-    return inside, used
+    """Find the best ν at each Δt that has enough of them, and the trials that show one."""
+    optima = {
+        lr: _parabola(data, lr, level)
+        for lr, level in sample.split(lambda run: run.lr, "other Δt").items()
+        if distinct(level.column("nu")) >= _LEAST_VALUES
+    }
+    used = sample.keep(_SHORT, lambda run: run.lr in optima)
+    used = used.keep(_FLAT, lambda run: optima[run.lr] is not None)
+    return [optimum for optimum in optima.values() if optimum is not None], used
 
 
-def _parabola(data: StudyTrials, lr: float, level: Sample) -> tuple[float, _Optimum | None]:
+def _parabola(data: StudyTrials, lr: float, level: Sample) -> _Optimum | None:
     """Fit a parabola in log ν to what is to be small; its vertex, if it has one inside."""
     nu = np.log(level.column("nu"))
     centre = float(nu.mean())
     found = fit(_worse(data, level), nu - centre, (nu - centre) ** 2)
     bend = found.estimate(2)
     if not bend.value > 2 * bend.error:
-        return lr, None
+        return None
     vertex = found.ratio(1, 2)
     log_nu = centre - 0.5 * vertex.value
     if not nu.min() < log_nu < nu.max():
-        return lr, None
-    return lr, _Optimum(lr, log_nu, 0.5 * vertex.error, level)
+        return None
+    return _Optimum(lr, log_nu, 0.5 * vertex.error, level)
 
 
 def _worse(data: StudyTrials, level: Sample) -> Array:

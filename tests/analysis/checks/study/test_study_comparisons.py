@@ -101,6 +101,19 @@ def test_s5_needs_five_levels():
     assert found.needed == 45
 
 
+def test_s5_judges_every_setting_by_itself():
+    """Settings that differ in a hyperparameter of no interest to the law are still two."""
+    one, two = ladder(0.55), ladder(1.0)
+    marked = [
+        replace(record, params={**record.params, "weight_decay": decay})
+        for data, decay in ((one, 0.0), (two, 0.25))
+        for record in data.records
+    ]
+    found = run("S5", replace(one, records=marked), **KNOWN).findings
+    exponents = {f.case: f.verdict for f in found if "exponent" in f.statistic}
+    assert exponents == {"weight_decay=0": S, "weight_decay=0.25": R}
+
+
 # S9
 
 
