@@ -212,7 +212,13 @@ def _count(theory: Theory) -> str:
     counts = Counter(check.verdict for check in theory.checks)
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     size = len(theory.checks)
-    return f"The study declares {size} check{'s' * (size != 1)} of the theory: {words}."
+    wrong = [
+        f"{check.check} ({check.title})"
+        for check in theory.checks
+        if check.verdict != check.expects and not check.advisory
+    ]
+    outcome = f"Not as expected: {', '.join(wrong)}." if wrong else "All are as expected."
+    return f"The study declares {size} check{'s' * (size != 1)} of the theory: {words}. {outcome}"
 
 
 def _timing(theory: Theory) -> Iterator[str]:

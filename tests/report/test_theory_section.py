@@ -55,8 +55,9 @@ def test_one_row_a_finding_with_prediction_interval_and_verdict(report):
 
 def test_counts_and_times_of_declaration_stand_first(report):
     paragraphs = section(report).paragraphs
-    assert (
-        paragraphs[0] == "The study declares 4 checks of the theory: 2 supported, 2 inconclusive."
+    assert paragraphs[0] == (
+        "The study declares 4 checks of the theory: 2 supported, 2 inconclusive. "
+        "Not as expected: S1 (ECDSep), S4 (ECDSep)."
     )
     assert "S1, S4, S9: declared after the run began." in paragraphs
     assert "S2: declared before the run." in paragraphs
