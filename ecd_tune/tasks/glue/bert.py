@@ -6,8 +6,10 @@ none; only the vocabulary of bert-base-uncased, which it reads from the data roo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -17,10 +19,27 @@ from ecd_tune.errors import TaskError
 from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks.data import Layout, find_layout
 
-__all__ = ["TINY", "build_classifier", "load_tokenizer", "noise_from"]
+__all__ = ["TINY", "TinySize", "build_classifier", "load_tokenizer", "noise_from"]
 
 TINY = "tiny"
 """Name of the small network that is trained from scratch."""
+
+_BASE_STD, _BASE_WIDTH = 0.02, 768
+"""Of BERT-base: standard deviation of its initial weights, and its hidden size."""
+
+
+@dataclass(frozen=True)
+class TinySize:
+    """Size of the small network.
+
+    Attributes:
+        width: Hidden size; the feed-forward layers have four times as much.
+        layers: Number of layers.
+    """
+
+    width: int = 128
+    layers: int = 2
+
 
 _VOCABULARY = Layout(
     "vocabulary",
@@ -50,13 +69,19 @@ def load_tokenizer(model: str, max_length: int) -> Any:
     return tokenizer
 
 
-def build_classifier(model: str, outputs: int, start: torch.Generator) -> torch.nn.Module:
+def build_classifier(
+    model: str, outputs: int, start: torch.Generator, size: TinySize | None = None
+) -> torch.nn.Module:
     """Build BERT with a linear layer on its pooled output.
+
+    The initial weights of ``tiny`` are as much larger than those of BERT-base (0.02) as a layer has
+    the same gain: their standard deviation is 0.02 √(768 / width).
 
     Args:
         model: As for :func:`load_tokenizer`.
         outputs: Classes, or 1 for a number.
         start: Its seed draws whatever no file gives: the last layer, or everything.
+        size: Of ``tiny``; None for the default.
 
     Returns:
         The network; called with a batch, its answer has ``logits``, shape ``[B, outputs]``.
@@ -68,12 +93,13 @@ def build_classifier(model: str, outputs: int, start: torch.Generator) -> torch.
             name = "BertForSequenceClassification"
             network: torch.nn.Module = _load(name, model, use_safetensors=True, **settings)
             return network.float()
-        library = _import("transformers")
+        library, size = _import("transformers"), size or TinySize()
         config = library.BertConfig(
-            hidden_size=128,
-            num_hidden_layers=2,
+            hidden_size=size.width,
+            num_hidden_layers=size.layers,
             num_attention_heads=2,
-            intermediate_size=512,
+            intermediate_size=4 * size.width,
+            initializer_range=_BASE_STD * math.sqrt(_BASE_WIDTH / size.width),
             **settings,
         )
         network = library.BertForSequenceClassification(config)

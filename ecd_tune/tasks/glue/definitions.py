@@ -19,9 +19,11 @@ _OPTIONS = {
     "model": Option(
         str,
         "bert-base-uncased",
-        "name of a BERT in the Hugging Face cache, a folder, or tiny: 2 layers of 128, "
-        "2 heads, trained from scratch",
+        "name of a BERT in the Hugging Face cache, a folder, or tiny: a small one of 2 heads, "
+        "trained from scratch",
     ),
+    "width": Option(int, 128, "hidden size of tiny, an even number", low=8),
+    "layers": Option(int, 2, "layers of tiny", low=1),
     "batch_size": Option(int, 8, "examples in one step", low=1),
     "max_length": Option(int, 0, "longest input in tokens; 0: 512, or 64 for tiny", low=0),
     "subset": Option(

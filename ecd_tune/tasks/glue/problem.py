@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ecd_tune.records import Stage
 from ecd_tune.tasks._device import CPU, hand_over
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
-from ecd_tune.tasks.glue.bert import build_classifier, noise_from
+from ecd_tune.tasks.glue.bert import TinySize, build_classifier, noise_from
 from ecd_tune.tasks.glue.metrics import score
 from ecd_tune.tasks.glue.tokens import Encoded, join
 
@@ -37,7 +37,7 @@ class GlueProblem:
     def __init__(self, task: Classification, parts: Mapping[Split, Encoded], seed: int) -> None:
         self._task, self._parts, self._seed = task, parts, seed
         self.metric: str | None = task.metric
-        network = build_classifier(task.model, task.outputs, stream(seed, "init"))
+        network = build_classifier(task.model, task.outputs, stream(seed, "init"), task.size)
         self._network = network.to(task.device)
         self.parameters: list[Tensor] = list(self._network.parameters())
         self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
@@ -125,6 +125,7 @@ class Classification:
         device: Where the network lies; the data stays on the CPU.
         thinned: Whether ``train`` holds some of the training rows only, as the option
             ``subset`` asks.
+        size: Of the network ``tiny``.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Classification:
     batch_size: int
     device: torch.device = CPU
     thinned: bool = False
+    size: TinySize = field(default_factory=TinySize)
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
         """Make a network; only in the confirmation does it hold the test rows."""

@@ -12,7 +12,7 @@ from ecd_tune.tasks._device import choose_device
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root, find_layout
 from ecd_tune.tasks.definitions import check_options
-from ecd_tune.tasks.glue.bert import TINY, load_tokenizer
+from ecd_tune.tasks.glue.bert import TINY, TinySize, load_tokenizer
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.layouts import GLUE, layouts_of
 from ecd_tune.tasks.glue.problem import Classification
@@ -72,6 +72,11 @@ def _make(name: str, **options: Scalar) -> Classification:
     length = int(chosen["max_length"]) or (64 if model == TINY else _LENGTHS[1])
     if not _LENGTHS[0] <= length <= _LENGTHS[1]:
         raise TaskError(f"{name}: max_length = {length} must be 0, or {_LENGTHS[0]} to 512")
+    size = TinySize(int(chosen["width"]), int(chosen["layers"]))
+    if size.width % 2:
+        raise TaskError(f"{name}: width = {size.width} must be even, for 2 heads")
+    if model != TINY and size != TinySize():
+        raise TaskError(f"{name}: width and layers are for model = {TINY!r}, not {model!r}")
     split_seed, subset = int(chosen["split_seed"]), float(chosen["subset"])
     return Classification(
         name=name,
@@ -82,6 +87,7 @@ def _make(name: str, **options: Scalar) -> Classification:
         batch_size=int(chosen["batch_size"]),
         device=choose_device(str(chosen["device"])),
         thinned=subset != 1.0,
+        size=size,
     )
 
 

@@ -2,6 +2,7 @@
 
 import builtins
 import dataclasses
+import math
 import types
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
-from ecd_tune.tasks.glue.bert import build_classifier, load_tokenizer, noise_from
+from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer, noise_from
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.problem import Classification
 from ecd_tune.tasks.glue.tables import Table
@@ -108,6 +109,28 @@ def test_a_folder_gives_its_weights_and_tokens(tmp_path):
 def test_weights_that_are_not_there_are_an_error(load, tmp_path, monkeypatch):
     with pytest.raises(TaskError, match=r"neither 'tiny', nor a folder.*hf download"):
         load(str(tmp_path))
+
+
+@pytest.mark.parametrize(("width", "layers"), [(128, 2), (32, 1)])
+def test_the_small_network_has_the_size_that_was_asked_for(width, layers):
+    network = build_classifier("tiny", 2, stream(0, "x"), TinySize(width, layers))
+    embeddings = (30522 + 512 + 2) * width + 2 * width
+    attention = 4 * (width * width + width)
+    forward = 2 * 4 * width * width + 5 * width
+    heads = (width * width + width) + (2 * width + 2)
+    count = sum(p.numel() for p in network.parameters())
+    assert count == embeddings + layers * (attention + forward + 4 * width) + heads
+    matrices = [p for p in network.parameters() if p.dim() == 2 and p.numel() > width]
+    pooled = torch.cat([p.detach().flatten() for p in matrices])
+    assert float(pooled.std()) == pytest.approx(0.02 * math.sqrt(768 / width), rel=0.01)
+
+
+def test_a_size_is_for_the_small_network_alone_and_even(monkeypatch):
+    make = load_attribute(GLUE_DEFS["glue_sst2"].factory)
+    with pytest.raises(TaskError, match="width = 33 must be even"):
+        make(model="tiny", width=33)
+    with pytest.raises(TaskError, match="width and layers are for model = 'tiny'"):
+        make(width=64)
 
 
 def test_weights_are_never_looked_for_on_the_network_nor_unpickled(monkeypatch):
