@@ -23,8 +23,11 @@ __all__ = [
 
 _CURVE_POINTS = 70
 _GRID_POINTS = 90
-_REPORTED = ("updates", "held", "converged_steps", "unreachable", "shifts", "bounces")
-"""Counters of an optimizer's ``report()`` that are kept with a trial."""
+_REPORTED = (
+    "updates", "held", "converged_steps", "unreachable", "shifts", "bounces",
+    "found_nu", "found_lr", "found_F0",
+)  # fmt: skip
+"""Numbers of an optimizer's ``report()`` that are kept with a trial."""
 
 
 def nonfinite(what: str, value: float, place: str) -> str:

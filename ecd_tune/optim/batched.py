@@ -255,7 +255,7 @@ class BatchedECDSep:
             "F0": self._constants.F0.clone(),
             "log_energy": self._phase.log_energy.clone(),
             "log_momentum": self._phase.log_p.clone(),
-            **(self._tuner.report() if self._tuner is not None else {}),
+            **(self._tuner.report(self._constants.F0) if self._tuner is not None else {}),
         }
 
     def watch(self, watcher: Watcher) -> None:

@@ -423,10 +423,11 @@ class ECDSep(HamiltonianOptimizer):
             ``bad_gradients`` steps skipped since the gradient was NaN or infinite;
             ``unreachable`` rescales skipped since V exceeded 𝓔; ``shifts`` of F0; the present
             ``F0``, ``log_energy`` and ``log_momentum`` (None before the first step); where they
-            are left to the run, ``nu``, and ``pace``, the Δt of a group whose ``lr`` is 1.
+            are left to the run, ``found_nu``, ``found_lr`` (the Δt of a group whose ``lr`` is 1)
+            and ``found_F0``.
         """
         self._settle()
-        group = self.param_groups[0]
+        F0 = known(self.param_groups[0]["F0"]) if self._offset is None else self._offset.item()
         unreachable = 0 if self._unreachable is None else int(self._unreachable)
         return {
             "steps": self._steps,
@@ -435,11 +436,17 @@ class ECDSep(HamiltonianOptimizer):
             "unreachable": unreachable,
             "converged": self._converged,
             "stopped": self._stopped,
-            "F0": known(group["F0"]) if self._offset is None else self._offset.item(),
+            "F0": F0,
             "log_energy": None if self._log_energy is None else self._log_energy.item(),
             "log_momentum": None if self._log_p is None else self._log_p.item(),
-            **({k: v.item() for k, v in self._tuner.report().items()} if self._tuner else {}),
+            **self._found(F0),
         }
+
+    def _found(self, F0: float) -> dict[str, float]:
+        if self._tuner is None:
+            return {}
+        offset = torch.tensor(F0, dtype=torch.float64, device=self._home())
+        return {name: value.item() for name, value in self._tuner.report(offset).items()}
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``; it is no part of ``state_dict``."""

@@ -174,14 +174,26 @@ class Tuner:
         )
         return F0, log_ratio
 
-    def report(self) -> dict[str, Tensor]:
-        """Return ν, and what Δt is multiplied by, where they are left to the run."""
-        found = {}
-        if self._sets_nu:
-            found["nu"] = self._steered.nu.clone()
-        if self._sets_lr:
-            found["pace"] = self._steered.pace.clone()
-        return found
+    def report(self, F0: Tensor) -> dict[str, Tensor]:
+        """Return what was found of that which is left to the run.
+
+        Args:
+            F0: Present offset.
+
+        Returns:
+            ``found_nu``; ``found_lr``, the Δt of a group whose ``lr`` is 1; ``found_F0``. NaN
+            stands for what another row of the batch leaves open and this one does not.
+        """
+        found = {
+            "found_nu": (self._sets_nu, self._left.nu, self._steered.nu),
+            "found_lr": (self._sets_lr, self._left.lr, self._steered.pace),
+            "found_F0": (self._moves_F0, self._left.F0, F0),
+        }
+        return {
+            name: torch.where(left, value, math.nan)
+            for name, (any_left, left, value) in found.items()
+            if any_left
+        }
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return all that the next steps depend on."""
