@@ -12,7 +12,7 @@ from ecd_tune.analysis.checks.study.judging import Claim, Need, judge, too_few
 from ecd_tune.analysis.checks.study.runs import Sample, StudyTrials
 from ecd_tune.optim.trajectory import Array
 from ecd_tune.records import Scalar
-from ecd_tune.space import Choice, Dimension, Fixed
+from ecd_tune.space import Choice, Dimension, Fixed, Float, Int
 
 __all__ = ["CHECKS", "place_in_range"]
 
@@ -49,8 +49,27 @@ def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Di
     best = ranked[: max(_BEST, round(_BEST_SHARE * len(ranked)))]
     places = place_in_range(dimension, [run.record.params[name] for run in best])
     low, high = int(np.sum(places <= _OUTER)), int(np.sum(places >= 1 - _OUTER))
-    end, count = ("low", low) if low >= high else ("high", high)
-    return judge(claim, active, share(count, len(places)), f"{case}, {end} end")
+    # Below a range whose low end stands for 0 there is nothing to be searched.
+    end, count = ("low", low) if low >= high and not _reaches_zero(dimension) else ("high", high)
+    note = f"{name} itself ends there" if _ends_itself(data, name, dimension, end) else ""
+    return judge(claim, active, share(count, len(places)), f"{case}, {end} end", note)
+
+
+def _reaches_zero(dimension: Dimension) -> bool:
+    return isinstance(dimension, Float) and dimension.zero is not None
+
+
+def _ends_itself(data: StudyTrials, name: str, dimension: Dimension, end: str) -> bool:
+    declared = data.spec.optimizers[data.optimizer].searchable[name]
+    low, high = _ends(dimension)
+    return low <= declared.low if end == "low" else high >= declared.high
+
+
+def _ends(dimension: Dimension) -> tuple[float, float]:
+    if isinstance(dimension, (Float, Int)):
+        return float(dimension.low), float(dimension.high)
+    numbers = [float(value) for value in dimension.bounds()]
+    return min(numbers), max(numbers)
 
 
 def place_in_range(dimension: Dimension, values: Sequence[Scalar]) -> Array:
@@ -63,13 +82,14 @@ def place_in_range(dimension: Dimension, values: Sequence[Scalar]) -> Array:
     Returns:
         The places: logarithmic for a logarithmic range, by rank in a list.
     """
-    x, ends = np.array(values, dtype=float), np.array(dimension.bounds(), dtype=float)
+    x = np.array(values, dtype=float)
     if isinstance(dimension, Choice):
-        ranks = np.searchsorted(np.sort(ends), x)
-        return np.asarray(ranks / (len(ends) - 1))
-    if not isinstance(dimension, Fixed) and dimension.log:
+        steps = np.sort(np.array(dimension.values, dtype=float))
+        return np.asarray(np.searchsorted(steps, x) / (len(steps) - 1))
+    ends = np.array(_ends(dimension))
+    if isinstance(dimension, (Float, Int)) and dimension.log:
         x, ends = np.log(x), np.log(ends)
-    return np.asarray((x - ends[0]) / (ends[-1] - ends[0]))
+    return np.asarray((x - ends[0]) / (ends[1] - ends[0]))
 
 
 CHECKS = (

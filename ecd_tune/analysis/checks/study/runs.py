@@ -75,10 +75,10 @@ class StudyTrials:
         return self.finished().keep("not measured", lambda run: run.seen is not None)
 
     def usable(self) -> Sample:
-        """Return the measured trials of given Δt, η, ν without hazards in over 1 % of the steps."""
+        """Return the measured trials of given Δt, η, ν, F0 with hazards in at most 1 % of steps."""
         return (
             self.measured()
-            .keep("Δt, η or ν chosen by the run", lambda run: run.given)
+            .keep("Δt, η, ν or F0 chosen by the run", lambda run: run.given)
             .keep(
                 "hazards in more than 1 % of the steps",
                 lambda run: run.measured.share_hazard <= _MAX_HAZARD,
@@ -124,8 +124,8 @@ class Run:
 
     @property
     def given(self) -> bool:
-        """Whether Δt, η and ν, where the optimizer has them, are numbers and not ``"auto"``."""
-        return not any(isinstance(self.params.get(name), str) for name in ECDSEP)
+        """Whether Δt, η, ν and F0, where the trial names them, are numbers and not ``"auto"``."""
+        return not any(isinstance(self.record.params.get(k), str) for k in (*ECDSEP, "F0"))
 
     def badness(self, direction: Direction) -> float:
         """Return the metric as a number to be small; infinity where the trial has no value."""

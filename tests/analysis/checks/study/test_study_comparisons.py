@@ -273,6 +273,29 @@ def test_places():
     )
 
 
+def test_s12_says_where_a_hyperparameter_itself_ends():
+    def stretch(number, params, metrics):
+        params["eta"] = 1 + (params["eta"] - 1.25) * 3 / 2.75
+        return params["eta"]
+
+    spec = search_spec(Bowl(eta=(1.0, 4.0)))
+    data = changed(replace(exact_search(Bowl(trials=80)), spec=spec), stretch)
+    found = {f.case.split()[0]: f for f in run("S12", data).findings}
+    assert found["eta"].verdict is R
+    assert found["eta"].note == "eta itself ends there"
+    assert run("S12", with_best_at(0.0)).findings[1].note == ""
+
+
+def test_s12_has_no_end_where_the_low_end_stands_for_zero():
+    space = {**Bowl().space(), "lr": {"low": 0.1, "high": 3.2, "log": True, "zero": {"below": 0.2}}}
+    spec = search_spec(Bowl(), optimizers={"ecdsep": {"space": space}})
+    data = changed(exact_search(Bowl(trials=80)), lambda number, params, metrics: params["lr"])
+    ended = {f.case.split()[0]: f for f in run("S12", data).findings}
+    assert ended["lr"].verdict is R
+    reaching = {f.case.split()[0]: f for f in run("S12", replace(data, spec=spec)).findings}
+    assert reaching["lr"].verdict is S
+
+
 def test_s12_looks_at_ordered_dimensions_alone():
     space = {"lr": [0.1, 0.2, 0.4], "eta": [1.0, 2.0], "nu": 1e-3, "conserve_energy": [True, False]}
     spec = search_spec(Bowl(), optimizers={"ecdsep": {"space": space}})
