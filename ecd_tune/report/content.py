@@ -35,9 +35,10 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         report: The model.
 
     Returns:
-        The sections after title, summary, answer and warnings, which every renderer sets itself.
+        The sections after title, summary, answer and warnings, which every renderer sets itself;
+        none that is empty.
     """
-    return (
+    sections = (
         Section(
             "results",
             "Results",
@@ -63,6 +64,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             code=report.setup.command,
         ),
     )
+    return tuple(section for section in sections if not section.empty)
 
 
 def _comparisons(report: StudyReport) -> Iterator[Table]:

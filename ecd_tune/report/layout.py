@@ -45,3 +45,8 @@ class Section:
     closing: tuple[str, ...] = ()
     figure: str = ""
     code: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing under the heading."""
+        return not (self.paragraphs or self.tables or self.closing or self.figure or self.code)

@@ -46,3 +46,9 @@ def test_under_the_clean_protocol_the_test_split_is_not_looked_at(studies):
 
 def test_where_runs_are_confirmed_they_are_what_counts(studies):
     assert len(tables(*figure_2(studies, runs=1))) == 1
+
+
+def test_nothing_stands_under_a_heading_without_content(studies):
+    titles = [section.anchor for section in build_sections(build_report(*figure_2(studies)))]
+    assert "comparison" not in titles
+    assert {"results", "best", "reproduce"} <= set(titles)
