@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ecd_tune.tasks import CountedProblem, Problem
+from ecd_tune.errors import TaskError
+from ecd_tune.tasks import CountedProblem, Problem, RepeatableProblem
 
 __all__ = ["Batches"]
 
@@ -19,10 +20,22 @@ class Batches:
             gradient are those of one large batch, to rounding; the last step of an epoch takes
             what is left. Normalisation over a batch and dropout still see small ones.
         half: Run forward passes under autocast to bfloat16.
+        again: Pass the batches of a step forward once more after it.
+
+    Raises:
+        TaskError: The problem cannot pass a batch forward once more.
     """
 
-    def __init__(self, problem: Problem, accumulate: int = 1, half: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, accumulate: int = 1, half: bool = False, again: bool = False
+    ) -> None:
+        if again and not isinstance(problem, RepeatableProblem):
+            raise TaskError(
+                "[training]: second_forward = true: this task cannot pass a batch forward once "
+                "more; leave it out"
+            )
         self._problem, self._accumulate, self._half = problem, accumulate, half
+        self._again = again
         self._length = problem.steps_per_epoch
         self.steps_per_epoch = -(-self._length // accumulate)
 
@@ -53,6 +66,17 @@ class Batches:
         for parameter, gradient in zip(self._problem.parameters, gradients, strict=True):
             parameter.grad = gradient
         return losses
+
+    def finish(self, step: int) -> None:
+        """Do what is to be done after a step of the optimizer.
+
+        Args:
+            step: Number of the step that was made.
+        """
+        if self._again and isinstance(self._problem, RepeatableProblem):
+            for part in self._parts(step):
+                with self.precision():
+                    self._problem.pass_forward(part)
 
     def examples(self, step: int) -> int:
         """Return the number of examples of a step; of batches where the problem has no count.

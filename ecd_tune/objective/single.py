@@ -112,7 +112,8 @@ def _begin_training(
     audience: Audience,
 ) -> Training:
     settings = plan.training
-    batches = Batches(problem, settings.accumulate, settings.precision == "bf16")
+    half = settings.precision == "bf16"
+    batches = Batches(problem, settings.accumulate, half, settings.second_forward)
     length = batches.steps_per_epoch
     steps = plan.steps * length
     pace = make_pace(settings.schedule, steps, length)

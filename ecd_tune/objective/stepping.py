@@ -102,6 +102,7 @@ class Stepper:
             return loss
 
         self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
+        self.batches.finish(number)
         self.number += 1
         if len(self._unseen) >= self._patience:
             self._look()

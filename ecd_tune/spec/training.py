@@ -115,6 +115,8 @@ class TrainingSpec(SpecModel):
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         accumulate: Batches of the task whose gradients make one step.
         averaging: Weights of several epochs averaged, or None.
+        second_forward: Pass each step's batch forward once more after it, as the paper's code does
+            on Tiny ImageNet and ImageNet: running statistics move twice.
         diagnostics: Keep what the optimizer says of itself, epoch by epoch.
     """
 
@@ -125,6 +127,7 @@ class TrainingSpec(SpecModel):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     accumulate: int = Field(default=1, ge=1)
     averaging: Averaging | None = None
+    second_forward: bool = False
     diagnostics: bool = False
 
     def identity(self) -> dict[str, Any]:
@@ -133,7 +136,7 @@ class TrainingSpec(SpecModel):
         Keys that came later are left out at their defaults, so that studies from before them go
         on.
         """
-        later = {"precision", "accumulate", "averaging"}
+        later = {"precision", "accumulate", "averaging", "second_forward"}
         data = meaning(self.model_dump(mode="json"))
         plain = type(self)().model_dump(mode="json")
         if self.averaging is not None and self.averaging.every is None:

@@ -22,6 +22,7 @@ __all__ = [
     "NormalisedProblem",
     "Problem",
     "PublishedTask",
+    "RepeatableProblem",
     "Split",
     "StatefulProblem",
     "Task",
@@ -108,6 +109,23 @@ class CountedProblem(Problem, Protocol):
 
         Args:
             step: As for :meth:`Problem.closure`.
+        """
+        ...
+
+
+@runtime_checkable
+class RepeatableProblem(Problem, Protocol):
+    """A problem that can pass a step's batch forward once more; optional.
+
+    The paper's code does so after each step on Tiny ImageNet and ImageNet, for the accuracy on
+    the batch; what remains of it is that running statistics move a second time.
+    """
+
+    def pass_forward(self, step: int) -> None:
+        """Run the network on the batch of a step as in training, without a gradient.
+
+        Args:
+            step: The step that was made last.
         """
         ...
 

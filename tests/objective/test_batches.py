@@ -131,3 +131,38 @@ def test_ecdsep_takes_the_loss_of_the_minibatch_and_no_other(
     train = 1078
     assert forward == [*[128] * 8, train - 8 * 128] * 2
     assert optimizer.report()["updates"] == 18
+
+
+class Forwards(DigitsProblem):
+    """Writes down what was asked of it."""
+
+    def __init__(self, inner: DigitsProblem) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.asked: list[tuple[str, int]] = []
+
+    def closure(self, step: int) -> torch.Tensor:
+        self.asked.append(("closure", step))
+        return super().closure(step)
+
+    def pass_forward(self, step: int) -> None:
+        self.asked.append(("forward", step))
+
+
+def test_the_second_forward_pass_follows_the_step_over_all_its_batches() -> None:
+    for again, forwards in ((True, [("forward", 2), ("forward", 3)]), (False, [])):
+        problem = Forwards(digits(SMALL))
+        batches = Batches(problem, 2, again=again)
+        optimizer = torch.optim.SGD(problem.parameters, lr=0.1)
+        stepper = Stepper(problem, optimizer, batches=batches)
+        stepper.step()
+        problem.asked.clear()
+        before = [p.detach().clone() for p in problem.parameters]
+        stepper.step()
+        assert problem.asked == [("closure", 2), ("closure", 3), *forwards]
+        assert not all(torch.equal(a, b) for a, b in zip(before, problem.parameters, strict=True))
+
+
+def test_a_task_that_cannot_pass_a_batch_forward_again_says_so() -> None:
+    outcome = run("sgd", {"lr": 0.1}, second_forward=True)
+    assert outcome.status is Status.FAILED
+    assert "second_forward = true: this task cannot" in (outcome.reason or "")

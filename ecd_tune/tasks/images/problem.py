@@ -73,17 +73,28 @@ class ImageProblem:
         )
         self._order = lru_cache(maxsize=2)(self._shuffle)
         self._ahead: dict[int, Pending] = {}
+        self._last: tuple[int, Tensor] | None = None
 
     def closure(self, step: int) -> Tensor:
         """Compute the cross-entropy of one batch and its gradient; moves running statistics."""
         self.network.train()
         for parameter in self.parameters:
             parameter.grad = None
+        self._last = None  # one batch at a time lies on the device
         x, y = self._prepare(self._pixels(step)), self._train.labels[self._rows(step)]
+        self._last = (step, x)
         with torch.enable_grad():
             loss = cross_entropy(self.network(x), hand_over(y, x.device))
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    @torch.no_grad()
+    def pass_forward(self, step: int) -> None:
+        """Run the network on a step's batch once more; moves running statistics again."""
+        self.network.train()
+        last = self._last
+        kept = last[1] if last is not None and last[0] == step else None
+        self.network(self._prepare(self._pixels(step)) if kept is None else kept)
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Mapping[str, float]:

@@ -92,6 +92,34 @@ def descend(problem, steps):
     return torch.stack(losses)
 
 
+@pytest.mark.parametrize("make", [build, imagenet])
+def test_a_second_forward_pass_moves_the_running_statistics_and_nothing_else(make):
+    once, twice, anew = make(), make(), make()
+    for problem in (once, twice):
+        descend(problem, [0])
+    before = [p.detach().clone() for p in twice.parameters], [p.grad for p in twice.parameters]
+    twice.pass_forward(0)
+    assert all(torch.equal(a, b) for a, b in zip(before[0], twice.parameters, strict=True))
+    assert all(a is p.grad for a, p in zip(before[1], twice.parameters, strict=True))
+    # By hand: the batch of step 0 through the network after the step, in training mode.
+    once.network.train()
+    with torch.no_grad():
+        once.network(
+            once._prepare(once._train.begin(once._rows(0), once._generator("augment", 0))())
+        )
+    assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
+    assert int(twice.state_dict()[counter(twice)]) == 2
+    # A run that goes on after an interruption has no batch at hand: it is made anew.
+    descend(anew, [0])
+    anew._last = None
+    anew.pass_forward(0)
+    assert all(torch.equal(v, twice.state_dict()[k]) for k, v in anew.state_dict().items())
+
+
+def counter(problem):
+    return next(name for name in problem.state_dict() if name.endswith("num_batches_tracked"))
+
+
 def test_statistics_of_another_network_are_refused():
     with pytest.raises(ValueError, match="another network"):
         build().load_state_dict(build(widen=2).state_dict())
