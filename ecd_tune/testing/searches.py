@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ecd_tune.analysis.checks import Laboratory
 from ecd_tune.analysis.checks.landscapes import Quadratic, directions
@@ -150,22 +151,24 @@ class _Meter:
         if moment.t < tail:
             return
         age = (moment.t - tail) / (self.steps - tail)
-        gap = moment.loss - self.setup.F0
+        there = ~moment.held
+        gap = np.where(there, moment.loss - self.setup.F0, 1.0)
         work = np.einsum("bi,bi->b", moment.theta, moment.gradient)
-        self._add("loss", moment.loss)
-        self._add("virial", 0.5 * self.setup.eta * work / gap)
-        self._add("w", potential_share(moment))
-        self._add(f"log_gap_{1 + int(3 * age)}", np.log(gap))
-        self._add(f"block_{int(BLOCKS * age)}", 1 / gap)
+        self._add("loss", moment.loss, there)
+        self._add("virial", 0.5 * self.setup.eta * work / gap, there)
+        self._add("w", potential_share(moment), there)
+        self._add(f"log_gap_{1 + int(3 * age)}", np.log(gap), there)
+        self._add(f"block_{int(BLOCKS * age)}", 1 / gap, there)
 
-    def _add(self, name: str, value: Array) -> None:
+    def _add(self, name: str, value: Array, there: npt.NDArray[np.bool_]) -> None:
         total, count = self._sums.get(name, np.zeros(2)[:, None])
-        self._sums[name] = np.array([total + value, count + np.ones_like(value)])
+        self._sums[name] = np.array([total + np.where(there, value, 0.0), count + there])
 
     def columns(self) -> dict[str, Array]:
         """Return what was measured, one number a chain."""
         assert self._first is not None  # there was a step
-        means = {name: total / count for name, (total, count) in self._sums.items()}
+        with np.errstate(invalid="ignore"):  # a chain that was held all the time has no mean
+            means = {name: total / count for name, (total, count) in self._sums.items()}
         blocks = np.array([means.pop(f"block_{i}") for i in range(BLOCKS)])
         return {
             **{f"tail_{name}": mean for name, mean in means.items()},
@@ -243,11 +246,12 @@ def _records(
     for number in range(bowl.trials):
         own: dict[str, Any] = {name: float(column[number]) for name, column in seen.items()}
         searched: dict[str, Scalar] = {k: v[number].item() for k, v in params.items()}
-        metrics = RunMeasurements(**common, **own).to_metrics()
+        finite = all(map(math.isfinite, own.values()))
+        metrics = RunMeasurements(**common, **own).to_metrics() if finite else {}
         metrics["resolved_nu"] = float(searched["nu_sqrt_n"]) / math.sqrt(bowl.n)
-        yield TrialRecord(
-            key, number, TrialState.COMPLETE, own["tail_loss"], searched, metrics=metrics
-        )
+        value = own["tail_loss"] if finite else None
+        state = TrialState.COMPLETE if finite else TrialState.FAIL
+        yield TrialRecord(key, number, state, value, searched, metrics=metrics)
 
 
 def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTrials:
