@@ -62,10 +62,10 @@ def _page(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> Iterator[str]
     )
     yield ""
     yield (
-        "C and N are checks of exact systems, S checks of recorded studies: "
-        "[theory](theory.md) says what they are, "
-        "[their results over 20 seeds](results/theory/systems.md) how often they err, and "
-        "`ecd-tune check --systems` prints their rules, fixed beforehand. The rest is "
+        "C and N are checks of exact systems, S checks of "
+        "[recorded studies](results/theory/README.md): [theory](theory.md) says what they are, "
+        "[results over 20 seeds](results/theory/systems.md) how often those of systems err, and "
+        "`ecd-tune check` prints their rules, fixed beforehand. The rest is "
         "calculated from the numbers that the paper prints, "
         "[kept as data](../ecd_tune/analysis/claims/printed.toml), or from its formulas. Where a "
         "printed form does not hold and another one does, that one stands beneath it, judged as "
