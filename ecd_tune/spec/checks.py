@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.registry import CHECKS, CheckDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.parts import OptimizerSpec
 
-__all__ = ["CheckSpec", "check_checks", "find_study_check"]
+__all__ = ["CheckSpec", "Checks", "check_checks", "find_study_check"]
 
 
 class CheckSpec(SpecModel):
@@ -66,6 +66,16 @@ class CheckSpec(SpecModel):
             True for the one that it names, or for any that it fits where it names none.
         """
         return self.optimizer == key if self.optimizer else not _lacking(self.definition, optimizer)
+
+
+def _insist_on_tables(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        raise ValueError("is one table; write [[checks]], in double brackets, for each check")
+    return value
+
+
+Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_insist_on_tables)]
+"""All ``[[checks]]`` tables of a study file."""
 
 
 def find_study_check(name: str) -> CheckDef:

@@ -17,7 +17,7 @@ from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.checkpoints import CheckpointSpec
-from ecd_tune.spec.checks import CheckSpec
+from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
@@ -72,7 +72,7 @@ class StudySpec(SpecModel):
     cost: CostSpec = CostSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
     pruning: PruningSpec = PruningSpec()
-    checks: tuple[CheckSpec, ...] = ()
+    checks: Checks = ()
     smoke: str = ""
     retries: Retries = Retries()
     optimizers: dict[

@@ -14,14 +14,17 @@ OPTIMIZERS = {
 
 
 def study(*checks, optimizers=OPTIMIZERS):
+    return study_of({"optimizers": optimizers, "checks": list(checks)})
+
+
+def study_of(changes):
     table = {
         "name": "small",
         "task": {"name": "zakharov"},
         "budget": {"trials": 10, "steps": 20},
-        "optimizers": optimizers,
-        "checks": list(checks),
+        "optimizers": OPTIMIZERS,
     }
-    return parse_study(table, "small.toml")
+    return parse_study({**table, **changes}, "small.toml")
 
 
 def test_a_check_judges_the_optimizers_that_it_fits():
@@ -86,6 +89,11 @@ def test_the_same_check_twice_is_a_mistake_and_with_another_option_is_not():
     with pytest.raises(SpecError, match=r"\[checks.1\]: S1: is declared twice"):
         study({"name": "S1"}, {"name": "S1"})
     assert len(study({"name": "S1"}, {"name": "S1", "F_min": 0.0}).checks) == 2
+
+
+def test_single_brackets_are_told_from_double_ones():
+    with pytest.raises(SpecError, match=r"checks: is one table; write \[\[checks\]\]"):
+        study_of({"checks": {"name": "S1"}})
 
 
 def test_a_check_that_fits_no_optimizer_is_a_mistake():
