@@ -38,7 +38,8 @@ class RunMeasurements:
         conserve_energy: 1 if the momentum is rescaled at every step, else 0.
         sync: 1 under the integrator ``"sync"``, 0 under Algorithm 1.
         cos_bounce: Mean measured cos α of the random turns; 1 without turns.
-        max_step_over_lr: Largest |ΔΘ|/Δt.
+        max_step_over_lr: Largest |ΔΘ|/Δt, less the 4 ε that rounding in the momentum's type may
+            add (5e-7 for float32).
         share_hazard: Share of the steps with a hazard: no step could be made (φ ≤ 0, V < ε2, or
             not finite), or the rescale was skipped since V exceeds 𝓔 (w > 1).
         tail_loss: Tail mean of the loss.

@@ -213,10 +213,12 @@ def _inverses(lr: Sequence[float | Tensor]) -> list[float | Tensor]:
 
 
 def _length(step: Step) -> Tensor:
-    """Return |ΔΘ|/Δt."""
+    """Return |ΔΘ|/Δt, less what rounding can add to it."""
     length = step.algebra.norm(step.algebra.times_each(step.moved, _inverses(step.lr)))
     pace = step.constants.pace
-    return length if pace is None else length / pace
+    # ΔΘ is a product of four rounded factors: a step of exactly Δt must not seem longer.
+    rounding = 4 * max(torch.finfo(block.dtype).eps for block in step.moved)
+    return length * (1 - rounding) if pace is None else length * (1 - rounding) / pace
 
 
 def _cosine(step: Step) -> Tensor:

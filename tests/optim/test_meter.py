@@ -30,8 +30,8 @@ def points(rows: int, size: float = 0.3) -> Tensor:
 
 def go(batch: Any, theta: Tensor, steps: int) -> None:
     for _ in range(steps):
-        loss, gradient = bowl(theta)
-        batch.step(loss, [gradient], torch.ones(len(theta), dtype=torch.bool))
+        loss, gradient = bowl(theta.double())
+        batch.step(loss, [gradient.to(theta)], torch.ones(len(theta), dtype=torch.bool))
 
 
 def measure(rows: list[dict[str, Any]], steps: int) -> list[RunMeasurements]:
@@ -144,6 +144,21 @@ def test_a_step_size_that_the_run_finds_is_what_steps_are_measured_by() -> None:
     assert found is not None
     assert 0.5 < found.max_step_over_lr <= 1 + 1e-12
     assert optimizer.diagnostics()["step_over_bound"] == pytest.approx(found.max_step_over_lr)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_makes_no_step_longer_than_the_bound(dtype: torch.dtype) -> None:
+    """At |Π| = 1 a step is exactly Δt, and half of all roundings would make it longer."""
+    rows = 60
+    theta, meter = points(rows).to(dtype), RunMeter(20, rows)
+    values = {"lr": 1e-6, "eta": 2.0, "nu": 0.1, "s": 1, "delta_energy": 1.0}
+    batch = BatchedECDSep([theta], list(range(rows)), [values] * rows)
+    batch.watch(meter)
+    go(batch, theta, 20)
+    longest = np.array([row.max_step_over_lr for row in meter.read() if row is not None])
+    assert len(longest) == rows
+    assert (longest <= 1).all()
+    assert (longest > 1 - 1e-6).all()
 
 
 def test_a_run_that_is_short_or_cut_off_is_not_measured() -> None:
