@@ -28,7 +28,7 @@ def check(
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY]",
+            metavar="STUDY",
             help="Judge the stored trials of this study: name of a shipped one, or path of a .toml "
             "file.",
             show_default=False,
