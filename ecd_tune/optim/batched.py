@@ -199,8 +199,8 @@ class BatchedECDSep:
             self._all_started = bool(self._started.all())
         go = live & seen.ok
         if self._tuner is not None:
-            lr, log_p = self._rate, self._phase.log_p
-            constants = self._tuner.steer(seen, log_p, constants, lr, self._size, go)
+            lr, energy = self._rate, self._phase.log_energy
+            constants = self._tuner.steer(seen, energy, constants, lr, self._size, go)
         moved, phase, info = advance(
             algebra,
             self._phase,

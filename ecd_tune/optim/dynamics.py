@@ -36,6 +36,7 @@ __all__ = [
     "kick",
     "log_expm1",
     "log_hamiltonian",
+    "log_norm_at",
     "lowered_offset",
     "rebase",
     "rescale",
@@ -122,6 +123,19 @@ def log_expm1(x: Tensor) -> Tensor:
 def log_hamiltonian(log_p: Tensor, log_potential: Tensor, s: Tensor) -> Tensor:
     """Return log(V (Π² + s)), the logarithm of the energy."""
     return torch.logaddexp(2 * log_p, torch.log(s)) + log_potential
+
+
+def log_norm_at(excess: Tensor, constants: Constants) -> Tensor:
+    """Return the log|Π| that the energy asks for, Π² = 𝓔/V − s (§3.3).
+
+    Args:
+        excess: log(𝓔/V).
+        constants: s is used.
+
+    Returns:
+        Its logarithm; NaN where V exceeds 𝓔 and s is 1.
+    """
+    return 0.5 * torch.where(constants.bounded, log_expm1(excess), excess)
 
 
 def survey(
@@ -318,7 +332,7 @@ def advance(
     if constants.pace is not None:
         strength = strength + torch.log(constants.pace)
     excess = phase.log_energy - seen.log_potential
-    target = 0.5 * torch.where(constants.bounded, log_expm1(excess), excess)
+    target = log_norm_at(excess, constants)
     sync = integrator == "sync"
     if sync:
         strength = strength - math.log(2.0)

@@ -323,11 +323,11 @@ class ECDSep(HamiltonianOptimizer):
         """Return the constants of this step, with what is left to the run."""
         if self._tuner is None:
             return constants
-        assert self._log_p is not None
-        lr = torch.full_like(self._log_p, max(gathered.lr))
+        assert self._log_energy is not None
+        lr = torch.full_like(self._log_energy, max(gathered.lr))
         turning = sum(e.numel() for e in gathered.directions)
         made = seen.ok if allowed is None else allowed
-        return self._tuner.steer(seen, self._log_p, constants, lr, turning, made)
+        return self._tuner.steer(seen, self._log_energy, constants, lr, turning, made)
 
     def _learn(self, seen: Survey, constants: Constants) -> None:
         """Move F0 where it is left to the run, and energy and momentum with it."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.dynamics import Constants, Survey, drift_factor
+from ecd_tune.optim.dynamics import Constants, Survey, drift_factor, log_norm_at
 
 __all__ = ["Orbit", "begin_orbit", "follow", "orbit_nu", "orbit_step"]
 
@@ -47,7 +47,7 @@ def begin_orbit(like: Tensor) -> Orbit:
 def follow(
     orbit: Orbit,
     seen: Survey,
-    log_p: Tensor,
+    log_energy: Tensor,
     constants: Constants,
     lr: Tensor,
     pace: Tensor,
@@ -58,7 +58,8 @@ def follow(
     Args:
         orbit: The average so far.
         seen: Survey of the present point.
-        log_p: log|Π| there.
+        log_energy: log 𝓔; Π is taken on its surface, since a Π that a long step has just kicked is
+            as large as that step, whatever the orbit is.
         constants: η and s are used.
         lr: Step size in ``seen.force``, the largest of all groups; 0 counts nothing.
         pace: Factor of it so far.
@@ -67,7 +68,8 @@ def follow(
     Returns:
         The average with this step, of weight α/2π, at least 1/(number of steps).
     """
-    rising = torch.where(constants.bounded, log_p.clamp(min=0.0), log_p)
+    log_p = log_norm_at(log_energy - seen.log_potential, constants)
+    rising = torch.where(constants.bounded, log_p.nan_to_num(nan=0.0).clamp(min=0.0), log_p)
     force = torch.log(constants.eta) - seen.log_gap + torch.log(seen.force_norm) - torch.log(lr)
     now = force + torch.log(0.5 * drift_factor(rising, constants.s))
     known = allowed & now.isfinite()

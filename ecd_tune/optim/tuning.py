@@ -121,7 +121,7 @@ class Tuner:
     def steer(
         self,
         seen: Survey,
-        log_p: Tensor,
+        log_energy: Tensor,
         constants: Constants,
         lr: Tensor,
         n: int,
@@ -131,7 +131,7 @@ class Tuner:
 
         Args:
             seen: Its survey.
-            log_p: log|Π| there.
+            log_energy: log 𝓔.
             constants: η, s and, where it is given, ν are used.
             lr: Step size in ``seen.force``, the largest of all groups.
             n: Number of parameters that turn.
@@ -141,7 +141,7 @@ class Tuner:
             The constants of this step.
         """
         pace = self._steered.pace
-        self._orbit = follow(self._orbit, seen, log_p, constants, lr, pace, allowed)
+        self._orbit = follow(self._orbit, seen, log_energy, constants, lr, pace, allowed)
         tuned = self._left.lr & (self._orbit.steps > 0)
         pace = torch.where(tuned, self._left.aim * torch.exp(-self._orbit.log_rate), 1.0)
         alpha = orbit_step(self._orbit, lr * pace)

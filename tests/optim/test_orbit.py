@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.optim.blocks import Algebra
-from ecd_tune.optim.dynamics import Constants, Survey, log_expm1, survey
+from ecd_tune.optim.dynamics import Constants, Survey, survey
 from ecd_tune.optim.orbit import begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.theory import Basin
 from ecd_tune.theory.nu_star import orbit_nu as theory_nu
@@ -54,27 +54,29 @@ def test_at_the_mode_it_is_the_orbit_step_of_the_basin(
     theta = torch.full((n,), math.sqrt(basin.mode_radius_squared / n), dtype=torch.float64)
     c, lr = constants(eta, F0, s), 0.07
     seen = look(theta, 1.0 + curvature * float(theta @ theta), 2 * curvature * theta, lr, c)
-    excess = number(basin.log_energy) - seen.log_potential
-    log_p = 0.5 * (log_expm1(excess) if s else excess)
-    orbit = follow(begin_orbit(number(0)), seen, log_p, c, number(lr), number(1), YES)
+    energy = number(basin.log_energy)
+    orbit = follow(begin_orbit(number(0)), seen, energy, c, number(lr), number(1), YES)
     alpha = float(orbit_step(orbit, number(lr)))
     assert alpha == pytest.approx(basin.orbit_step(lr) * (1 - 1 / n), rel=1e-12)
     nu = float(orbit_nu(number(basin.orbit_step(lr)), n))
     assert nu == pytest.approx(basin.nu_star(lr), rel=1e-12)
 
 
-def test_from_rest_the_speed_is_taken_as_one() -> None:
+@pytest.mark.parametrize("above", [0.0, 0.3], ids=["at rest", "where V exceeds 𝓔"])
+def test_near_the_boundary_the_speed_is_taken_as_one(above: float) -> None:
     c = constants(2.0, 0.0, 1)
     gradient = torch.tensor([0.6, 0.8], dtype=torch.float64)
     seen = look(torch.zeros(2, dtype=torch.float64), 4.0, gradient, 0.1, c)
-    rest = number(-math.inf)
-    orbit = follow(begin_orbit(number(0)), seen, rest, c, number(0.1), number(1), YES)
+    energy = seen.log_potential - above
+    orbit = follow(begin_orbit(number(0)), seen, energy, c, number(0.1), number(1), YES)
     # ½ |G| with |G| = 2 · 1 / 4
     assert float(orbit_step(orbit, number(1.0))) == pytest.approx(0.25, rel=1e-12)
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1e-3, 10.0), st.floats(-3.0, 3.0))
-def test_units_of_the_loss_and_the_step_do_not_matter(unit: float, lr: float, log_p: float) -> None:
+def test_units_of_the_loss_and_the_step_do_not_matter(
+    unit: float, lr: float, excess: float
+) -> None:
     """α is a pure number: it is the same for c·F, and its rate for any Δt."""
     c = constants(1.7, 0.0, 1)
     theta = torch.tensor([1.0, -2.0], dtype=torch.float64)
@@ -82,7 +84,8 @@ def test_units_of_the_loss_and_the_step_do_not_matter(unit: float, lr: float, lo
     for factor, step in ((1.0, 0.1), (unit, lr)):
         seen = look(theta, 3.0 * factor, theta * factor, step, c)
         start = begin_orbit(number(0))
-        orbit = follow(start, seen, number(log_p), c, number(step), number(1), YES)
+        energy = seen.log_potential + excess
+        orbit = follow(start, seen, energy, c, number(step), number(1), YES)
         rates.append(float(orbit.log_rate))
     assert rates[0] == pytest.approx(rates[1], abs=1e-9)
 
@@ -93,7 +96,7 @@ def test_the_average_runs_over_an_orbit_and_counts_only_what_is_allowed() -> Non
 
     def after(orbit, gradient, lr, allowed=YES):
         seen = look(theta, 2.0, torch.tensor([gradient], dtype=torch.float64), lr, c)
-        return follow(orbit, seen, number(0.0), c, number(lr), number(1), allowed)
+        return follow(orbit, seen, seen.log_potential, c, number(lr), number(1), allowed)
 
     one = after(begin_orbit(number(0)), 1.0, 0.01)
     two = after(one, math.e, 0.01)

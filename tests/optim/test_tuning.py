@@ -55,6 +55,16 @@ def test_on_a_quadratic_nu_and_lr_come_to_the_theorys_values(integrator: str) ->
     assert report["found_lr"].tolist() == expected
 
 
+@pytest.mark.parametrize(("aim", "conserve"), [(2.0, True), (0.3, False)])
+def test_a_long_step_is_not_taken_for_a_short_one(aim: float, conserve: bool) -> None:
+    """Π has been kicked by as much as the step is long: measured by it, Δt would run away."""
+    basin = Basin(100, 2.0, 1.0, 0.0, 1.0, 4.0, s=0, delta_energy=1.0)
+    row = {"eta": 2.0, "lr": "auto", "orbit_step": aim, "s": 0, "conserve_energy": conserve}
+    _, _, optimizer = descend([row], bowl(100), 150)
+    found = optimizer.report()["found_lr"].item()
+    assert 0.3 < found / float(basin.lr_for_orbit_step(aim)) < 3.0
+
+
 @pytest.mark.parametrize("integrator", ["sync", "algorithm1"])
 def test_F0_converges_to_the_minimum_from_below(integrator: str) -> None:
     base = {**AUTO, "eta": 4.0, "orbit_step": 0.8, "integrator": integrator}
