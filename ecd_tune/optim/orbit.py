@@ -9,7 +9,8 @@ E[(Θ−c)·G] = 2 (s = 0 or w ≪ 1; any loss, any centre c) gives |Θ*| = 2/|G
 needs only what a step computes anyway. On an isotropic basin it is α*(1 − 1/n) at the mode. On an
 anisotropic one the stiff directions weigh more; where F0 = Fmin it is up to η times too large;
 the noise of minibatches makes |G| and so α larger. For s = 1 near the boundary, where a run starts
-from rest, v is taken as the 1 to which it will rise.
+from rest, v is taken as the 1 to which it will rise. |Π| is that of the energy surface: without
+``conserve_energy``, what the energy drifts by is missing.
 
 The rate α/Δt is averaged in the logarithm over one orbit.
 """

@@ -55,14 +55,13 @@ def test_on_a_quadratic_nu_and_lr_come_to_the_theorys_values(integrator: str) ->
     assert report["found_lr"].tolist() == expected
 
 
-@pytest.mark.parametrize(("aim", "conserve"), [(2.0, True), (0.3, False)])
-def test_a_long_step_is_not_taken_for_a_short_one(aim: float, conserve: bool) -> None:
+def test_a_long_step_is_not_taken_for_a_short_one() -> None:
     """Π has been kicked by as much as the step is long: measured by it, Δt would run away."""
     basin = Basin(100, 2.0, 1.0, 0.0, 1.0, 4.0, s=0, delta_energy=1.0)
-    row = {"eta": 2.0, "lr": "auto", "orbit_step": aim, "s": 0, "conserve_energy": conserve}
+    row = {"eta": 2.0, "lr": "auto", "orbit_step": 2.0, "s": 0}
     _, _, optimizer = descend([row], bowl(100), 150)
     found = optimizer.report()["found_lr"].item()
-    assert 0.3 < found / float(basin.lr_for_orbit_step(aim)) < 3.0
+    assert 0.3 < found / float(basin.lr_for_orbit_step(2.0)) < 3.0
 
 
 @pytest.mark.parametrize("integrator", ["sync", "algorithm1"])
