@@ -83,6 +83,8 @@ def pairs() -> None:
             f"{len(table) - wins - losses}; best with {best.on:.4f}, without {best.off:.4f}; "
             f"median difference {middle:+.4f}"
         )
+        for (lr, eta, root), row in table[table.on < table.off - 0.2].iterrows():
+            print(f"    Δt = {lr:g}, η = {eta:g}, ν√n = {root:g}: {row.on:.3f} with, {row.off:.3f} without")
 
 
 if __name__ == "__main__":
