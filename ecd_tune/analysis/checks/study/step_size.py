@@ -24,7 +24,7 @@ def _check_step_size(data: StudyTrials) -> list[Finding]:
     best = [(_best(study, s), study.tuned) for study, s in zip(studies, samples, strict=True)]
     found = [(run, tuned) for run, tuned in best if run is not None]
     excluded = sum((Counter(sample.excluded) for sample in samples), Counter())
-    everyone = Sample(tuple(run for sample in samples for run in sample), excluded)
+    everyone = Sample(tuple(run for sample in samples for run in sample), dict(excluded))
     log_n = np.log([run.measured.n for run, _ in found])
     tuned = np.array([float(is_tuned) for _, is_tuned in found])
     needs = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -146,6 +147,15 @@ def test_s9_needs_five_tasks():
     (found,) = run("S9", tasks(-0.3, count=4)).findings
     assert (found.verdict, found.needed) == (Q, None)
     assert "needs 5 tasks (name them under studies), has 4" in found.note
+
+
+def test_s9_can_be_written_down_with_what_it_left_out():
+    studies = tasks(-0.3)
+    odd = replace(studies.others[0].records[0], metrics={})
+    other = replace(studies.others[0], records=(odd, *studies.others[0].records[1:]))
+    result = run("S9", replace(studies, others=(other, *studies.others[1:])))
+    (finding,) = json.loads(json.dumps(result.to_json()))["findings"]
+    assert sum(finding["excluded"].values()) == 1
 
 
 # S10
