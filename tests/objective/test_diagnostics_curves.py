@@ -20,7 +20,7 @@ def digits(**training: Any) -> StudySpec:
     return parse_study(
         {
             "name": "test",
-            "task": {"name": "digits", "model": "logistic"},
+            "task": {"name": "digits", "model": "logistic", "batch_size": 512},
             "budget": {"trials": 1, "steps": 3},
             "training": training,
             "optimizers": {key: {"space": space} for key, space in spaces.items()},

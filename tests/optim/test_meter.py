@@ -51,8 +51,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("single", [False, True])
-@pytest.mark.parametrize("steps", [20, 101, 270])
+@pytest.mark.parametrize(("steps", "single"), [(20, False), (260, False), (101, True)])
 def test_numbers_are_those_of_the_recorded_trajectory(steps: int, single: bool) -> None:
     """Algorithm 1, whose drift goes along Π before the turn, so that angles can be seen."""
     for index, row in enumerate(ROWS):
