@@ -54,3 +54,15 @@ class Slot(Protocol):
     def due(self) -> bool:
         """Say whether it is time to save: asked at every step, so it must be quick."""
         ...
+
+    def part(self, name: str) -> Slot:
+        """Return a place of its own for a further piece of the same run.
+
+        Args:
+            name: Names the piece; the next attempt finds it by that.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Remove what was saved here, if anything was."""
+        ...

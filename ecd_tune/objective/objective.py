@@ -88,7 +88,7 @@ class Objective:
         spec: The study.
         optimizer: Key of the optimizer in the study.
         scratch: Folder for what runs keep beside their checkpoints until they end; None for a
-            temporary one, which no other process finds.
+            temporary one, with copies where the checkpoints are.
 
     Raises:
         UnknownNameError: The study has no optimizer of that key.
@@ -204,7 +204,7 @@ class Objective:
                     task,
                     resolving.single,
                     row.request,
-                    self._plan(row.request),
+                    self._plan(row),
                     stop,
                     self._snapshots(row),
                     row.audience,
@@ -214,18 +214,17 @@ class Objective:
 
         return run
 
-    def _plan(self, request: RunRequest) -> Plan:
-        shelf = None
-        if self._scratch is not None:
-            name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
-            shelf = self._scratch / name
+    def _plan(self, row: _Row) -> Plan:
+        request = row.request
+        name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
         return Plan(
             self._spec.steps(request.stage),
             self._task_def.direction,
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
-            shelf,
+            None if self._scratch is None else self._scratch / name,
             self._spec.measure,
+            None if self._scratch is not None else _copies(row.slot, name),
         )
 
     def _snapshots(self, row: _Row) -> Snapshots | None:
@@ -237,7 +236,7 @@ class Objective:
             {
                 "task": [self._spec.task.name, self._spec.task_options(request.stage)],
                 "optimizer": self._definition.name,
-                "params": dict(request.params),
+                "params": self._spec.optimizers[self._optimizer].space.settle(request.params),
                 "seed": request.seed,
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),
@@ -256,6 +255,11 @@ class Objective:
                 options["device"] = self._training.device
             self._tasks[stage] = make(**options)
         return self._tasks[stage]
+
+
+def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:
+    # Named after the run: a file of another version's attempt is none of ours.
+    return None if slot is None else lambda epoch: slot.part(f"{run}/weights/{epoch}")
 
 
 def _software() -> list[str]:

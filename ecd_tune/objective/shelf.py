@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from ecd_tune.errors import TaskError
+from ecd_tune.objective.checkpoint import Slot
 from ecd_tune.objective.means import Weights
 from ecd_tune.tasks import Problem
 
@@ -30,11 +32,21 @@ class Shelf:
             goes with this process.
         max_gib: What may lie in it at the most, in GiB.
         count: Epochs that will be kept.
+        copies: Epoch to the place that its file is copied to, so that another attempt finds it
+            there; None where the folder is enough.
     """
 
-    def __init__(self, folder: Path | None, max_gib: float, count: int) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        max_gib: float,
+        count: int,
+        copies: Callable[[int], Slot] | None = None,
+    ) -> None:
         self._folder, self._max_gib, self._count = folder, max_gib, count
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._copies = copies
+        self._copied: dict[int, Slot] = {}
+        self._temporary: Path | None = None
 
     def keep(self, epoch: int, weights: Weights) -> None:
         """Write the weights of one epoch; a file of that epoch is replaced.
@@ -52,6 +64,9 @@ class Shelf:
         part = path.with_suffix(".part")
         torch.save(weights.to_dict(), part)
         part.replace(path)
+        if self._copies is not None:
+            self._copied[epoch] = self._copies(epoch)
+            self._copied[epoch].save(path.read_bytes())
 
     def take(self, epoch: int, like: Problem) -> Weights:
         """Read the weights of one epoch.
@@ -68,7 +83,7 @@ class Shelf:
         return Weights.from_dict(held, like)
 
     def check(self, epochs: Iterable[int]) -> None:
-        """Check that some epochs are there.
+        """Check that some epochs are there, and fetch those that are but copied.
 
         Args:
             epochs: Which.
@@ -76,14 +91,17 @@ class Shelf:
         Raises:
             ValueError: One is not.
         """
-        missing = [epoch for epoch in epochs if not self._path(epoch).is_file()]
+        missing = [epoch for epoch in epochs if not self._fetch(epoch)]
         if missing:
             raise ValueError(f"the weights of epoch {missing[0]} are gone")
 
     def clear(self) -> None:
         """Remove all of it, and what runs left behind that nobody came back for in 30 days."""
+        for copy in self._copied.values():
+            copy.clear()
+        self._copied.clear()
         if self._temporary is not None:
-            self._temporary.cleanup()
+            shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
         if self._folder is None:
             return
@@ -92,6 +110,16 @@ class Shelf:
             for other in self._folder.parent.iterdir():
                 if time.time() - other.stat().st_mtime > _KEEP_SECONDS:
                     shutil.rmtree(other, ignore_errors=True)
+
+    def _fetch(self, epoch: int) -> bool:
+        path = self._path(epoch)
+        if not path.is_file() and self._copies is not None:
+            self._copied[epoch] = self._copies(epoch)
+            data = self._copied[epoch].load()
+            if data is not None:
+                path.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return path.is_file()
 
     def _check_size(self, weights: Weights) -> None:
         size = sum(p.numel() * p.element_size() for p in weights.parameters)
@@ -103,7 +131,13 @@ class Shelf:
             )
 
     def _path(self, epoch: int) -> Path:
-        if self._folder is None and self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="ecd_tune-")
-        place = self._folder or Path(self._temporary.name if self._temporary else "")
-        return place / f"{epoch:06d}.weights"
+        return self._place() / f"{epoch:06d}.weights"
+
+    def _place(self) -> Path:
+        if self._folder is not None:
+            return self._folder
+        if self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="ecd_tune-"))
+            # A run that is interrupted leaves without a word.
+            weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+        return self._temporary

@@ -15,7 +15,7 @@ import torch
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.checkpoint import Audience, Slot
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
@@ -48,6 +48,8 @@ class Plan:
         training: Schedule and the like, for problems that have a metric.
         shelf: Folder for the weights of many epochs, or None for a temporary one.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
+        copies: Epoch to the place that its weights are copied to when the folder is a temporary
+            one, or None.
     """
 
     steps: int
@@ -56,6 +58,7 @@ class Plan:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     shelf: Path | None = None
     measure: bool = False
+    copies: Callable[[int], Slot] | None = None
 
 
 def evaluate_single(
@@ -133,7 +136,7 @@ def _make_averager(judge: Judge, plan: Plan) -> Averager | None:
         tested = judge.split == "test"
         every = settings.every or (plan.training.eval_every if tested else None)
         return Swa(judge, settings, plan.steps, every)
-    shelf = Shelf(plan.shelf, settings.max_gib, len(settings.starts(plan.steps)))
+    shelf = Shelf(plan.shelf, settings.max_gib, len(settings.starts(plan.steps)), plan.copies)
     return PostHoc(judge, settings, plan.steps, shelf)
 
 

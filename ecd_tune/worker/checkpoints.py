@@ -56,7 +56,14 @@ class Checkpoints(ABC):
             lease: The lease. Nothing is done unless its checkpoint was met here: most runs are
                 too short for one, and a remote store charges for each question.
         """
-        key = _key(lease)
+        self.forget(_key(lease))
+
+    def forget(self, key: str) -> None:
+        """Remove a checkpoint that was met here; what goes wrong is logged.
+
+        Args:
+            key: 32 hexadecimal digits.
+        """
         if key not in self._present:
             return
         self._present.discard(key)
@@ -144,8 +151,17 @@ class _KeyedSlot:
     def due(self) -> bool:
         return time.monotonic() - self._last >= self._checkpoints.interval
 
+    def part(self, name: str) -> Slot:
+        return _KeyedSlot(self._checkpoints, _digest([self._key, name]))
+
+    def clear(self) -> None:
+        self._checkpoints.forget(self._key)
+
 
 def _key(lease: Lease) -> str:
     request = lease.request
-    run = [lease.key.name, request.stage, dict(request.params), request.seed]
-    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:32]
+    return _digest([lease.key.name, request.stage, dict(request.params), request.seed])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

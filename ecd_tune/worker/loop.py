@@ -270,8 +270,8 @@ class StudyWorker:
 
 
 def _scratch(checkpoints: Checkpoints | None) -> Path | None:
-    # Other places for checkpoints hold single files: what else a run keeps is then temporary,
-    # and its next attempt begins anew.
+    # Other places for checkpoints hold single files: what else a run keeps is then temporary, with
+    # copies beside its checkpoint.
     if isinstance(checkpoints, FolderCheckpoints):
         return checkpoints.folder / "weights"
     return None

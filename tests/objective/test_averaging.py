@@ -255,6 +255,7 @@ SETTINGS: dict[str, Table] = {
 class Memory:
     def __init__(self) -> None:
         self.data: bytes | None = None
+        self.parts: dict[str, Memory] = {}
 
     def load(self) -> bytes | None:
         return self.data
@@ -265,10 +266,20 @@ class Memory:
     def due(self) -> bool:
         return False
 
+    def part(self, name: str) -> Memory:
+        return self.parts.setdefault(name, Memory())
+
+    def clear(self) -> None:
+        self.data = None
+
+    def held(self) -> list[int]:
+        names = [name for name, part in self.parts.items() if part.data is not None]
+        return [int(name.rpartition("/")[2]) for name in names]
+
 
 def run(
     spec: StudySpec,
-    scratch: Path,
+    scratch: Path | None,
     slot: Any = None,
     stop_at: int | None = None,
     stage: Stage = Stage.CONFIRM,
@@ -308,6 +319,36 @@ def test_a_run_may_be_stopped_between_two_candidates(tmp_path: Path) -> None:
         run(spec, tmp_path, slot, EPOCHS * 9 + 1)
     assert len(list(tmp_path.glob("*/*"))) == 3
     assert run(spec, tmp_path, slot) == run(spec, tmp_path)
+
+
+@pytest.mark.parametrize("stop_at", [4 * 9 + 2, EPOCHS * 9 - 1, EPOCHS * 9 + 1])
+def test_without_a_lasting_folder_the_weights_are_found_beside_the_checkpoint(
+    stop_at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    with pytest.raises(Interrupted):
+        run(spec, None, slot, stop_at)
+    done = stop_at // 9
+    assert slot.held() == list(range(4, done + 1))
+    assert run(spec, None, slot) == run(spec, None)
+    assert "afresh" not in caplog.text
+    assert slot.held() == []
+
+
+def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixture) -> None:
+    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    with pytest.raises(Interrupted):
+        run(spec, None, slot, 5 * 9 + 1)
+    next(part for name, part in slot.parts.items() if name.endswith("/4")).clear()
+    assert run(spec, None, slot) == run(spec, None)
+    assert "epoch 4 are gone" in caplog.text
+
+
+def test_a_lasting_folder_needs_no_copies(tmp_path: Path) -> None:
+    slot = Memory()
+    with pytest.raises(Interrupted):
+        run(study(**SETTINGS["post_hoc"]), tmp_path, slot, 5 * 9 + 1)
+    assert slot.parts == {}
 
 
 def test_weights_that_are_gone_begin_the_run_anew(

@@ -81,6 +81,20 @@ class TestPlaces:
         assert list(make.folder.iterdir()) == []
         kept.discard(make_lease())
 
+    def test_a_part_has_a_place_of_its_own_that_the_next_attempt_finds_and_clears(self, make):
+        slot = make().slot(make_lease())
+        slot.save(b"whole")
+        slot.part("a").save(b"one")
+        slot.part("a").part("b").save(b"two")
+        again = make().slot(make_lease(attempt=2))
+        assert (again.load(), again.part("a").load()) == (b"whole", b"one")
+        assert again.part("b").load() is None
+        nested = again.part("a").part("b")
+        assert nested.load() == b"two"
+        nested.clear()
+        assert make().slot(make_lease()).part("a").part("b").load() is None
+        assert make().slot(make_lease()).load() == b"whole"
+
     def test_a_worker_that_only_loaded_it_removes_it_too(self, make):
         make().slot(make_lease()).save(b"data")
         kept = make()
