@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
+from ecd_tune.optim.account import initial_energy
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
@@ -28,7 +29,7 @@ from ecd_tune.optim.dynamics import (
     start,
     survey,
 )
-from ecd_tune.optim.ecdsep import SHIFT_FACTOR, initial_energy
+from ecd_tune.optim.ecdsep import SHIFT_FACTOR
 from ecd_tune.optim.noise import NoiseBatch
 from ecd_tune.optim.tuning import Tuner, known, left_to_run, set_aside_lr
 from ecd_tune.optim.watching import Step, Watcher
