@@ -294,8 +294,19 @@ def run(
     return dataclasses.replace(outcome, cost=RunCost(), metrics=metrics)
 
 
-@pytest.mark.parametrize("protocol", ["clean", "paper"])
-@pytest.mark.parametrize("settings", list(SETTINGS))
+SHORT = {("swa", "paper"), ("post_hoc", "clean")}
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("settings", "protocol"),
+    [
+        # Each kind of averaging in every test run, all combinations in the long one.
+        pytest.param(settings, protocol, marks=() if (settings, protocol) in SHORT else SLOW)
+        for settings in SETTINGS
+        for protocol in ("clean", "paper")
+    ],
+)
 def test_a_run_that_was_stopped_has_the_same_numbers(
     settings: str, protocol: str, tmp_path: Path
 ) -> None:

@@ -16,8 +16,9 @@ LINES = """\
 
 @pytest.mark.usefixtures("postgres")
 def test_two_workers_survive_three_seconds(tmp_path):
-    outage = survive_outage(tmp_path, 3.0, workers=2, trials=6, epochs=60)
-    assert 2 <= outage.before < 6
+    # Trials short enough to be told within the outage, on a slow machine too.
+    outage = survive_outage(tmp_path, 3.0, workers=2, trials=20, epochs=20)
+    assert 2 <= outage.before < 20
     assert outage.back < 30
 
 

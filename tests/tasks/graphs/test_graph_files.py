@@ -49,7 +49,8 @@ def write_parts(folder):
         ("citeseer", 3327, 4552, 3703),
         ("facebook", 22470, 171002 - 179, 4714),
         ("twitch", 9498, 153138, 3170),
-        ("blogcatalog", 10312, 333983, 65),
+        # The longest to read; its labels are read in every test run.
+        pytest.param("blogcatalog", 10312, 333983, 65, marks=pytest.mark.slow),
     ],
 )
 def test_sizes_are_the_published_ones(name, nodes, edges, features):
@@ -115,6 +116,7 @@ def test_raw_pickles_give_the_same_graph(name):
 
 
 @needs_data
+@pytest.mark.slow
 def test_rare_labels_are_in_every_part():
     task = load_attribute(GRAPH_DEFS["blogcatalog"].factory)()
     for part in task.parts.values():

@@ -132,6 +132,7 @@ def test_pretrained_resnet20_reaches_its_accuracy_on_500_jpeg_images(stand_ins):
     assert 0.779 < judged["accuracy"] < 0.849
 
 
+@pytest.mark.slow
 def test_cifar_weights_are_fine_tuned_on_tiny_imagenet(stand_ins):
     task = make_tiny_imagenet(
         source="subset",
