@@ -69,6 +69,7 @@ class Asker:
         with self._database.read() as connection:
             ref = self._known.find(connection, spec, request.optimizer)
             tally = take_tally(connection, ref.id)
+            self._drawer.drop_outdated(ref, tally.next_number)
             room = tally.room(self._drawer.target(ref, request))
             drawn = room and not tally.waiting and spec.sampler.name != "grid"
             if drawn and not is_serial(spec):

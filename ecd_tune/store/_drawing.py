@@ -72,6 +72,16 @@ class Drawer:
             view = self._views[ref.id] = View(ref)
         return view
 
+    def drop_outdated(self, ref: StudyRef, number: int) -> None:
+        """Drop the view of a study that was deleted and created again under the same id.
+
+        Args:
+            ref: The study.
+            number: The number that the next new trial gets: such a view knows a larger one.
+        """
+        if number < self.view(ref).next_number:
+            del self._views[ref.id]
+
     def target(self, ref: StudyRef, request: Request) -> int:
         """Return how many trials of a study are wanted."""
         # Counting the points of a grid takes as long as listing them.
@@ -90,8 +100,6 @@ class Drawer:
             spec: Its study file.
             number: The number that the next new trial gets.
         """
-        if number < self.view(ref).next_number:
-            del self._views[ref.id]  # deleted and created again under the same id
         if is_blind(spec):
             self.view(ref).skip_to(number)
         else:

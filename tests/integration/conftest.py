@@ -1,5 +1,26 @@
 """Integration tests may use a real PostgreSQL server."""
 
-from ecd_tune.testing.postgres import postgres, postgres_url
+from __future__ import annotations
 
-__all__ = ["postgres", "postgres_url"]
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ecd_tune.store import Store
+from ecd_tune.store._engine import Database
+from ecd_tune.testing.postgres import postgres, postgres_url
+from ecd_tune.testing.store import make_spec
+
+__all__ = ["database", "postgres", "postgres_url"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Yield a database that holds the studies of one spec; one test for each kind."""
+    url = f"sqlite:///{tmp_path / 'trials.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    with Store.open(url, patience=1.0) as store:
+        store.create(make_spec())
+        yield store._database

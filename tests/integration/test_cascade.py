@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from psycopg.pq import TransactionStatus
 from sqlalchemy.exc import IntegrityError
 
 from ecd_tune.store import Store
@@ -51,17 +50,6 @@ END = Cascade(
 )
 # Difficult to carry as text: quotes, a percent sign, a colon, letters beyond ASCII.
 TEXT = 'it\'s "so" 5 % :x ü\n\\n {}'
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Yield a database that holds studies."""
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    with Store.open(url, patience=1.0) as store:
-        store.create(make_spec())
-        yield store._database
 
 
 def heads(*numbers: int, state: TrialState = TrialState.RUNNING) -> list[dict[str, object]]:
@@ -150,6 +138,7 @@ def test_postgresql_gets_one_statement(postgres_url: str) -> None:
         }
         with store._database.write_once() as connection:
             driver = connection.connection.driver_connection
+            assert driver.info.transaction_status is TransactionStatus.IDLE
             execute = driver.execute
             driver.execute = lambda text, *more, **how: (
                 sent.append(text),
@@ -159,9 +148,10 @@ def test_postgresql_gets_one_statement(postgres_url: str) -> None:
                 NEW.run(connection, heads(0), rows)
             finally:
                 del driver.execute
+            assert driver.info.transaction_status is TransactionStatus.IDLE
+            with store._database.read() as other:
+                assert other.execute(sa.select(TRIALS.c.number)).scalars().all() == [0]
         assert len(sent) == 1
-        with store._database.read() as connection:
-            assert connection.execute(sa.select(TRIALS.c.number)).scalars().all() == [0]
 
 
 def test_ids_grow_in_the_order_of_the_rows(database: Database) -> None:

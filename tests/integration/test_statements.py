@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -47,17 +45,6 @@ INSERT_LEASE = Statement(
     insert_into(schema.leases, "trial_id", "study_id", "worker_id", expires_at=now())
 )
 LEASE_OF_NOTHING = {"trial_id": 12345, "study_id": 1, "worker_id": "nobody"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Yield a database that holds one study."""
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    with Store.open(url, patience=1.0) as store:
-        store.create(make_spec())
-        yield store._database
 
 
 def row(connection: sa.Connection, number: int, state: TrialState) -> dict[str, object]:

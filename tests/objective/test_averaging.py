@@ -20,6 +20,7 @@ from ecd_tune.objective.speed import SPEED_METRICS
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage, Status
 from ecd_tune.spec import Averaging, StudySpec, TrainingSpec, parse_study
 from ecd_tune.tasks.digits import DigitsProblem
+from tests.objective.slots import MemorySlot
 
 Table = Mapping[str, Any]
 
@@ -252,29 +253,10 @@ SETTINGS: dict[str, Table] = {
 }
 
 
-class Memory:
-    def __init__(self) -> None:
-        self.data: bytes | None = None
-        self.parts: dict[str, Memory] = {}
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-    def due(self) -> bool:
-        return False
-
-    def part(self, name: str) -> Memory:
-        return self.parts.setdefault(name, Memory())
-
-    def clear(self) -> None:
-        self.data = None
-
-    def held(self) -> list[int]:
-        names = [name for name, part in self.parts.items() if part.data is not None]
-        return [int(name.rpartition("/")[2]) for name in names]
+def held(slot: MemorySlot) -> list[int]:
+    """Return the epochs whose weights a slot holds."""
+    names = [name for name, part in slot.parts.items() if part.data is not None]
+    return [int(name.rpartition("/")[2]) for name in names]
 
 
 def run(
@@ -316,7 +298,7 @@ def test_a_run_that_was_stopped_has_the_same_numbers(
     assert "averaged_from" in plain.metrics
     length = LENGTH if "accumulate" in SETTINGS[settings] else 9
     for stop_at in (1, 3 * length + 2, 4 * length, EPOCHS * length - 1):
-        slot = Memory()
+        slot = MemorySlot()
         with pytest.raises(Interrupted):
             run(spec, tmp_path, slot, stop_at)
         assert slot.data is not None
@@ -325,7 +307,7 @@ def test_a_run_that_was_stopped_has_the_same_numbers(
 
 
 def test_a_run_may_be_stopped_between_two_candidates(tmp_path: Path) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
         run(spec, tmp_path, slot, EPOCHS * 9 + 1)
     assert len(list(tmp_path.glob("*/*"))) == 3
@@ -336,18 +318,18 @@ def test_a_run_may_be_stopped_between_two_candidates(tmp_path: Path) -> None:
 def test_without_a_lasting_folder_the_weights_are_found_beside_the_checkpoint(
     stop_at: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
         run(spec, None, slot, stop_at)
     done = stop_at // 9
-    assert slot.held() == list(range(4, done + 1))
+    assert held(slot) == list(range(4, done + 1))
     assert run(spec, None, slot) == run(spec, None)
     assert "afresh" not in caplog.text
-    assert slot.held() == []
+    assert held(slot) == []
 
 
 def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixture) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
         run(spec, None, slot, 5 * 9 + 1)
     next(part for name, part in slot.parts.items() if name.endswith("/4")).clear()
@@ -356,7 +338,7 @@ def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_lasting_folder_needs_no_copies(tmp_path: Path) -> None:
-    slot = Memory()
+    slot = MemorySlot()
     with pytest.raises(Interrupted):
         run(study(**SETTINGS["post_hoc"]), tmp_path, slot, 5 * 9 + 1)
     assert slot.parts == {}
@@ -365,7 +347,7 @@ def test_a_lasting_folder_needs_no_copies(tmp_path: Path) -> None:
 def test_weights_that_are_gone_begin_the_run_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), Memory()
+    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
         run(spec, tmp_path, slot, 5 * 9 + 1)
     for path in tmp_path.glob("*/*"):
@@ -408,7 +390,7 @@ def test_what_cannot_be_averaged_is_refused(averaging: Table, message: str) -> N
 
 def test_a_snapshot_of_another_averaging_is_not_taken(tmp_path: Path) -> None:
     one, other = study(**SETTINGS["swa"]), study(**SETTINGS["post_hoc"])
-    slot = Memory()
+    slot = MemorySlot()
     with pytest.raises(Interrupted):
         run(one, tmp_path, slot, 30)
     held: Any = Snapshots(slot, Objective(other, "ecdsep")._identity(RunRequest(PARAMS, 5))).load()

@@ -17,6 +17,7 @@ from ecd_tune.records import RunCost, RunRequest, Stage
 from ecd_tune.registry import OPTIMIZERS
 from ecd_tune.spec import parse_study
 from ecd_tune.tasks.digits import DigitsProblem
+from tests.objective.slots import MemorySlot
 
 EPOCHS, LENGTH = 3, 9
 POINTS = {
@@ -28,23 +29,6 @@ POINTS = {
     "adam": {"lr": 1e-2},
     "adamw": {"lr": 1e-2, "weight_decay": 1e-2},
 }
-
-
-class Memory:
-    """A slot that keeps its bytes, and is due before the steps named."""
-
-    def __init__(self, due=()):
-        self.data, self.saves, self._due, self._asked = None, 0, set(due), 0
-
-    def load(self):
-        return self.data
-
-    def save(self, data):
-        self.data, self.saves = data, self.saves + 1
-
-    def due(self):
-        self._asked += 1
-        return self._asked in self._due  # first asked before step 1
 
 
 def digits(optimizer, epochs=EPOCHS, **task):
@@ -110,7 +94,7 @@ class TestContinuing:
     @pytest.mark.parametrize("optimizer", sorted(POINTS))
     @pytest.mark.parametrize("step", [1, LENGTH - 1, LENGTH, 2 * LENGTH + 4, 3 * LENGTH - 1])
     def test_a_stopped_run_goes_on_bit_by_bit(self, optimizer, step, steps):
-        spec, slot = digits(optimizer), Memory()
+        spec, slot = digits(optimizer), MemorySlot()
         with pytest.raises(Interrupted):
             run(spec, optimizer, slot, stop_before=step)
         assert slot.saves == 1
@@ -122,7 +106,7 @@ class TestContinuing:
 
     @pytest.mark.parametrize("optimizer", ["ecdsep", "adam"])
     def test_a_killed_run_goes_on_from_where_it_was_last_saved(self, optimizer, monkeypatch):
-        spec, slot, closure = digits(optimizer), Memory(due={4, 13}), DigitsProblem.closure
+        spec, slot, closure = digits(optimizer), MemorySlot(due={4, 13}), DigitsProblem.closure
 
         def killed(self, step):
             if step == 20:
@@ -143,7 +127,7 @@ class TestContinuing:
         assert continued == run(spec, optimizer)
 
     def test_a_run_may_be_stopped_again_and_again(self):
-        spec, slot = digits("ecdsep"), Memory()
+        spec, slot = digits("ecdsep"), MemorySlot()
         for _ in range(5):
             with pytest.raises(Interrupted):
                 run(spec, "ecdsep", slot, stop_before=4)
@@ -151,7 +135,7 @@ class TestContinuing:
 
     def test_a_confirmation_tests_the_best_epoch_from_before_the_stop(self):
         # So large a step that an early epoch is the best.
-        spec, slot = digits("adam", epochs=6), Memory()
+        spec, slot = digits("adam", epochs=6), MemorySlot()
         with pytest.raises(Interrupted):
             run(spec, "adam", slot, stop_before=5 * LENGTH + 3, stage=Stage.CONFIRM, lr=0.5)
         continued = run(spec, "adam", slot, stage=Stage.CONFIRM, lr=0.5)
@@ -166,7 +150,7 @@ class TestContinuing:
             return closure(self, step) * (torch.inf if step == 22 else 1.0)
 
         monkeypatch.setattr(DigitsProblem, "closure", diverging)
-        spec, slot = digits("sgd"), Memory()
+        spec, slot = digits("sgd"), MemorySlot()
         plain = run(spec, "sgd")
         assert plain.reason == "loss became non-finite (inf) at iteration 22"
         with pytest.raises(Interrupted):
@@ -176,7 +160,7 @@ class TestContinuing:
     def test_iterations_go_on_too(self):
         # No batched form, so that the synthetic task runs step by step.
         assert not Objective(ackley("ecdsep_f0"), "ecdsep_f0").batched
-        spec, slot = ackley("ecdsep_f0"), Memory()
+        spec, slot = ackley("ecdsep_f0"), MemorySlot()
         with pytest.raises(Interrupted):
             run(spec, "ecdsep_f0", slot, stop_before=17)
         continued = run(spec, "ecdsep_f0", slot)
@@ -184,7 +168,7 @@ class TestContinuing:
         assert continued.curve.steps == tuple(range(60))
 
     def test_the_work_before_the_stop_is_counted(self):
-        spec, slot, request = digits("sgd"), Memory(), RunRequest(POINTS["sgd"], 5)
+        spec, slot, request = digits("sgd"), MemorySlot(), RunRequest(POINTS["sgd"], 5)
         with pytest.raises(Interrupted):
             run(spec, "sgd", slot, stop_before=20)
         held = torch.load(io.BytesIO(slot.data), weights_only=True)
@@ -209,7 +193,7 @@ class TestContinuing:
         plain = run(spec, "sgd")
 
         def stop_and_go():
-            slot = Memory()
+            slot = MemorySlot()
             with pytest.raises(Interrupted):
                 run(spec, "sgd", slot, stop_before=13)
             return run(spec, "sgd", slot)
@@ -232,7 +216,7 @@ class TestContinuing:
 
 class TestSaving:
     def test_nothing_is_saved_before_the_first_step_nor_twice_at_the_same(self):
-        spec, slot = digits("sgd"), Memory()
+        spec, slot = digits("sgd"), MemorySlot()
         with pytest.raises(Interrupted):
             run(spec, "sgd", slot, stop_before=0)
         assert slot.saves == 0
@@ -251,20 +235,20 @@ class TestSaving:
         monkeypatch.setattr(
             torch.optim.SGD, "state_dict", lambda self: {"hook": lambda: None, "groups": []}
         )
-        spec, slot = digits("sgd"), Memory(due=range(100))
+        spec, slot = digits("sgd"), MemorySlot(due=range(100))
         with caplog.at_level(logging.WARNING):
             assert run(spec, "sgd", slot) == run(spec, "sgd")
         assert slot.saves == 0
         assert sum("cannot be saved" in r.message for r in caplog.records) == 1
 
     def test_a_batch_of_rows_is_not_saved(self):
-        spec, slots = ackley("ecdsep"), [Memory(due=range(100)) for _ in range(2)]
+        spec, slots = ackley("ecdsep"), [MemorySlot(due=range(100)) for _ in range(2)]
         requests = [RunRequest(POINTS["ecdsep"], seed) for seed in range(2)]
         Objective(spec, "ecdsep").evaluate(requests, checkpoints=slots)
         assert [slot.saves for slot in slots] == [0, 0]
 
     def test_each_row_has_its_own_slot(self):
-        spec, slots = digits("adam"), [None, Memory(due={9})]
+        spec, slots = digits("adam"), [None, MemorySlot(due={9})]
         requests = [RunRequest(POINTS["adam"], seed) for seed in range(2)]
         outcomes = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
         again = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
@@ -286,13 +270,13 @@ def _bytes(held):
 class TestDistrust:
     @pytest.fixture
     def saved(self):
-        slot = Memory()
+        slot = MemorySlot()
         with pytest.raises(Interrupted):
             run(digits("adam"), "adam", slot, stop_before=12)
         return slot.data
 
     def starts_afresh(self, data, steps, caplog, spec=None, **params):
-        slot, spec = Memory(), spec or digits("adam")
+        slot, spec = MemorySlot(), spec or digits("adam")
         slot.data = data
         steps.clear()
         with caplog.at_level(logging.WARNING):
@@ -369,7 +353,7 @@ class TestReports:
         assert told == [(0, epoch, value) for epoch, value in enumerate(outcome.curve.values)]
 
     def test_a_continued_run_tells_its_earlier_epochs_again(self):
-        spec, slot, told = digits("adam"), Memory(), []
+        spec, slot, told = digits("adam"), MemorySlot(), []
         with pytest.raises(Interrupted):
             run(spec, "adam", slot, stop_before=2 * LENGTH, report=lambda *p: told.append(p))
         before, told = told, []

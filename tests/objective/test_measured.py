@@ -15,6 +15,7 @@ from ecd_tune.records import Outcome, Params, RunRequest, Stage, Status
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.tasks.functions import Zakharov
 from ecd_tune.theory import bounce_cosine
+from tests.objective.slots import MemorySlot
 
 POINT: dict[str, Any] = {"lr": 0.01, "eta": 2.0, "nu": 0.3, "s": 1, "delta_energy": 1.0}
 STEPS = 60
@@ -105,23 +106,10 @@ def test_a_run_that_diverges_is_not_measured(monkeypatch: pytest.MonkeyPatch) ->
     assert measured(kept).steps == STEPS
 
 
-class _Slot:
-    data: bytes | None = None
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-    def due(self) -> bool:
-        return False
-
-
 def test_a_run_that_was_interrupted_is_measured_as_a_whole() -> None:
     spec, point = digits(), {**POINT, "lr": 0.3}
     (whole,) = evaluate(spec, "ecdsep", point)
-    slot, polls = _Slot(), iter(range(100))
+    slot, polls = MemorySlot(), iter(range(100))
     with pytest.raises(Interrupted):
         evaluate(spec, "ecdsep", point, stop=lambda: next(polls) == 14, checkpoints=[slot])
     assert slot.data is not None

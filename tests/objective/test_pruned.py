@@ -9,6 +9,7 @@ import pytest
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import RunRequest, Stage, Status
 from ecd_tune.spec import parse_study
+from tests.objective.slots import MemorySlot
 
 PARAMS = {"lr": 0.1, "momentum": 0.9}
 SPEC = parse_study(
@@ -20,25 +21,6 @@ SPEC = parse_study(
         "optimizers": {"sgd": {"space": PARAMS}},
     }
 )
-
-
-class Memory:
-    data: bytes | None = None
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-    def due(self) -> bool:
-        return False
-
-    def part(self, name: str) -> Memory:
-        return Memory()
-
-    def clear(self) -> None:
-        self.data = None
 
 
 def run(ends_after: int, stage: Stage = Stage.SEARCH, **more: Any) -> tuple[Any, list[int]]:
@@ -80,7 +62,7 @@ def test_a_confirmation_is_never_pruned() -> None:
 
 
 def test_epochs_before_an_interruption_are_not_asked_about_again() -> None:
-    slot, polls = Memory(), iter(range(100))
+    slot, polls = MemorySlot(), iter(range(100))
     with pytest.raises(Interrupted):
         run(99, checkpoints=[slot], stop=lambda: next(polls) == 2 * 9 + 3)
     outcome, asked = run(99, checkpoints=[slot])

@@ -43,6 +43,22 @@ def test_a_trial_costs_three_commits(tmp_path):
         assert len(commits) <= 3 * 10
 
 
+def test_a_sampler_that_looks_at_no_trial_is_asked_in_one_transaction(tmp_path):
+    """But for the first ask, which has to look how the study stands."""
+    spec = make_spec("random", trials=6)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        store.create(spec)
+        begun = []
+        event.listen(store._database.engine, "begin", begun.append)
+        counts = []
+        for _ in range(8):
+            begun.clear()
+            ask(store, spec)
+            counts.append(len(begun))
+    # Once nothing is left, a look is enough.
+    assert counts == [2, 1, 1, 1, 1, 1, 2, 1]
+
+
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('size')}/store.db"

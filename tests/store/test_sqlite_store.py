@@ -47,6 +47,30 @@ def test_rows_go_with_a_study_that_plain_optuna_deletes(url, tmp_path):
         assert [lease.number for lease in leases] == list(range(6))
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_new_study_under_the_id_of_a_deleted_one_begins_afresh(url, tmp_path, sampler):
+    """Also where the first thing to do is a trial that plain Optuna queued: nothing is known."""
+    spec, worker = make_spec(sampler), Worker.current()
+
+    def begin(store, url):
+        store.create(spec)
+        optuna.load_study(study_name="contract/ecdsep", storage=url).enqueue_trial({"lr": 0.25})
+        leases = [store.ask(spec, "ecdsep", count=count, worker=worker) for count in (1, 9)]
+        return [(lease.number, dict(lease.request.params)) for given in leases for lease in given]
+
+    with Store.open(url) as store:
+        store.create(spec)
+        for _ in range(4):
+            store.tell(complete(store.ask(spec, "ecdsep", count=1, worker=worker)))
+        for name in ("contract/ecdsep/confirm", "contract/ecdsep"):
+            optuna.delete_study(study_name=name, storage=url)
+        again = begin(store, url)
+    other = f"sqlite:///{tmp_path}/other.db"
+    with Store.open(other) as store:
+        assert again == begin(store, other)
+    assert [number for number, _ in again] == list(range(6))
+
+
 def test_a_study_of_plain_optuna_beside_ours_is_left_alone(url):
     optuna.create_study(study_name="other", storage=url).add_trial(optuna.create_trial(value=1.0))
     spec = make_spec()

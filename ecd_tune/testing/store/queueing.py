@@ -57,11 +57,13 @@ class QueueingContract(StoreFixtures):
 
     @pytest.mark.parametrize("sampler", ["random", "tpe"])
     def test_trials_enqueued_half_way_come_next(self, store: Store, url: str, sampler: str) -> None:
-        """Whatever the process has drawn before, and whether its sampler looks at trials."""
+        """Whatever was drawn before, and whether the sampler looks at trials."""
         spec = make_spec(sampler, trials=9)
         store.create(spec)
-        for _ in range(4):
-            store.tell(complete(self.ask(store, spec, 1)))
+        # A second process that draws too: numbers are no longer those that one alone expects.
+        with Store.open(url) as other:
+            for asked in (store, other, store, store):
+                store.tell(complete(self.ask(asked, spec, 1)))
         with plain_optuna(url) as study:
             study.enqueue_trial({"lr": 0.05})
             study.enqueue_trial({"eta": 3.0})
