@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
+
+from written import written_by
 
 from ecd_tune.analysis.checks import CheckResult, Verdict, run_systems, system_checks
 from ecd_tune.analysis.statistics import share_interval
@@ -66,15 +65,10 @@ def page(
     assert interval is not None
     yield "# Checks of the theory on exact systems"
     yield ""
-    yield f"Written {datetime.now(UTC):%Y-%m-%d} by"
-    yield (
-        f"`python benchmarks/checks.py --first {first} --seeds {arguments.seeds} "
-        f"--processes {arguments.processes}`"
+    yield from written_by(
+        f"python benchmarks/checks.py --first {first} --seeds {arguments.seeds} "
+        f"--processes {arguments.processes}"
     )
-    yield "with " + ", ".join(
-        f"{name} {version(name)}" for name in ("ecd_tune", "torch", "numpy", "scipy")
-    )
-    yield f"and Python {platform.python_version()} on {platform.machine()}."
     yield ""
     yield (
         f"Seeds {first} to {last}: {len(flat)} verdicts, {wrong} not as expected "

@@ -12,16 +12,14 @@ random, without replacement.
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from written import written_by
 
 from ecd_tune.analysis.checks import CHECKS, Finding, Verdict
 from ecd_tune.analysis.checks.study import StudyTrials
@@ -116,15 +114,10 @@ def page(
     seeds = last - arguments.first + 1
     yield "# Checks on studies, on simulated searches"
     yield ""
-    yield f"Written {datetime.now(UTC):%Y-%m-%d} by"
-    yield (
-        f"`python benchmarks/study_checks.py --first {arguments.first} --seeds {seeds} "
-        f"--subsets {arguments.subsets}`"
+    yield from written_by(
+        f"python benchmarks/study_checks.py --first {arguments.first} --seeds {seeds} "
+        f"--subsets {arguments.subsets}"
     )
-    yield "with " + ", ".join(
-        f"{name} {version(name)}" for name in ("ecd_tune", "torch", "numpy", "scipy")
-    )
-    yield f"and Python {platform.python_version()} on {platform.machine()}."
     yield ""
     yield (
         "Each search is 160 random trials of 4000 steps on a quadratic bowl: n = 50, F2 from 0.1 "
