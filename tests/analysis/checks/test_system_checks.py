@@ -24,7 +24,7 @@ from ecd_tune.optim import dynamics
 from ecd_tune.optim.chains import ChainRunner
 from ecd_tune.theory import bounce_cosine, effective_eta
 
-QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13", "C16", "N10")
+QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
 
 
 def bench(seed=7):
@@ -68,6 +68,7 @@ def test_without_the_factor_2_the_speed_is_refuted(monkeypatch):
     assert speeds(2.0) is Verdict.REFUTED
 
 
+@pytest.mark.slow
 def test_without_the_factor_2_the_order_of_sync_is_refuted(monkeypatch):
     whole = dynamics.drift_factor
     monkeypatch.setattr(dynamics, "drift_factor", lambda log_p, s: 0.5 * whole(log_p, s))
@@ -79,6 +80,7 @@ def laws():
     return verdict(check_effective_eta(cases, lambda eta, n, nu: float(effective_eta(eta, n, nu))))
 
 
+@pytest.mark.slow  # with fewer samples the working integrator is not told from the broken one
 def test_without_the_rescale_the_law_of_algorithm_1_is_refuted(monkeypatch):
     assert laws() is Verdict.SUPPORTED
 
@@ -127,11 +129,11 @@ def test_few_chains_decide_nothing():
 
 
 def test_results_depend_on_the_seed_alone():
-    first = CHECKS.get("C02").run(bench())
+    first = CHECKS.get("C11").run(bench())
     after = bench()
-    CHECKS.get("C03").run(after)
-    assert CHECKS.get("C02").run(after) == first
-    assert CHECKS.get("C02").run(bench(8)) != first
+    CHECKS.get("N02").run(after)
+    assert CHECKS.get("C11").run(after) == first
+    assert CHECKS.get("C11").run(bench(8)) != first
 
 
 def test_processes_give_what_one_gives():
