@@ -1,66 +1,29 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-STUDY = """
-name = "small"
-title = "A small study"
-[task]
-name = "ackley"
-[budget]
-trials = {trials}
-steps = {steps}
-batch = 5
-[sampler]
-name = "tpe"
-[confirmation]
-runs = 4
-steps = 40
-task = {{ start = "uniform" }}
-[optimizers.ecdsep.space]
-lr = {{ low = 1e-2, high = 1.0, log = true }}
-eta = {{ low = 1.0, high = 4.0 }}
-conserve_energy = [true, false]
-[[optimizers.ecdsep.references]]
-label = "paper"
-params = {{ lr = 0.4, eta = 1.0 }}
-[optimizers.adam.space]
-lr = {{ low = 1e-3, high = 1.0, log = true }}
-"""
-
-Result = subprocess.CompletedProcess[str]
-Run = Callable[..., Result]
+from tests.acceptance.commands import Run, run_in, write_study_file
 
 
 @pytest.fixture
 def write_study(tmp_path: Path) -> Callable[..., Path]:
-    """Write a small study file: two optimizers, seconds of work."""
-
-    def write(trials: int = 20, steps: int = 30) -> Path:
-        path = tmp_path / "small.toml"
-        path.write_text(STUDY.format(trials=trials, steps=steps))
-        return path
-
-    return write
+    return partial(write_study_file, tmp_path)
 
 
 @pytest.fixture
 def ecd_tune(tmp_path: Path) -> Run:
-    """Run ``ecd-tune`` in an empty folder, as a user does."""
+    return run_in(tmp_path)
 
-    def run(*arguments: object, python: tuple[str, ...] = (), timeout: float = 120) -> Result:
-        return subprocess.run(
-            [sys.executable, *python, "-m", "ecd_tune", *map(str, arguments)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small study finished by two workers, to be read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = run_in(folder)("run", write_study_file(folder), "--workers", 2, "--out", "out")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert "Report after" in result.stdout
+    return folder

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 
-TRIALS = 60
+from ecd_tune.store import Progress, Store
+
+TRIALS, STEPS = 20, 1000
+DEADLINE = 150.0
+"""Seconds after which something hangs; everything here takes a few."""
 
 
 @pytest.fixture
 def start_run(tmp_path: Path, write_study):
-    """Start a run that takes some seconds, in a process group of its own."""
-    study = write_study(trials=TRIALS, steps=4000)
+    """Start a run of eight batches of five trials, in a process group of its own."""
+    study = write_study(trials=TRIALS, steps=STEPS)
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
+    def start(workers: int = 2) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ecd_tune", "run", str(study), "--workers", "2"],
+            [sys.executable, "-m", "ecd_tune", "run", str(study), "--workers", str(workers)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -42,27 +47,24 @@ def start_run(tmp_path: Path, write_study):
         process.stdout.close()
 
 
-def finished_trials(folder: Path) -> int:
+def progress(folder: Path) -> list[Progress]:
     path = folder / "ecd_tune.db"
     if not path.exists():
-        return 0
-    result = subprocess.run(
-        [sys.executable, "-m", "ecd_tune", "status", "--json"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    rows = json.loads(result.stdout)["trials"] if result.stdout else []
-    return sum(r["complete"] for r in rows if r["stage"] == "search")
+        return []
+    with Store.open(f"sqlite:///{path}") as store:
+        return store.progress("small")
+
+
+def finished_trials(folder: Path) -> int:
+    return sum(row.finished for row in progress(folder) if row.key.stage == "search")
 
 
 def wait_until_half_way(folder: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DEADLINE
     while finished_trials(folder) < 10:
         assert process.poll() is None, "the run ended before it could be interrupted"
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def worker_pids(folder: Path) -> list[int]:
@@ -79,25 +81,23 @@ def worker_pids(folder: Path) -> list[int]:
     return found
 
 
-def assert_complete(folder: Path) -> None:
+def let_the_leases_run_out(folder: Path) -> None:
+    """Make the leases those of half a minute ago, so that the test need not wait for it."""
+    with closing(sqlite3.connect(folder / "ecd_tune.db")) as database, database:
+        database.execute("UPDATE ecd_leases SET expires_at = expires_at - 30")
+
+
+def assert_complete(folder: Path, interrupted: int) -> None:
     url = f"sqlite:///{folder / 'ecd_tune.db'}"
     for optimizer in ("ecdsep", "adam"):
         trials = optuna.load_study(study_name=f"small/{optimizer}", storage=url).trials
         assert all(trial.state.is_finished() for trial in trials)
-    rows = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "ecd_tune", "status", "--json"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )["trials"]
+    rows = progress(folder)
     for row in rows:
-        goal = {"search": TRIALS, "confirm": 8 if row["optimizer"] == "ecdsep" else 4}
-        done = row["complete"] + row["diverged"] + row["failed"]
-        assert (row["optimizer"], done) == (row["optimizer"], goal[row["stage"]])
-        assert row["running"] == row["waiting"] == 0
+        goal = {"search": TRIALS, "confirm": 8 if row.key.optimizer == "ecdsep" else 4}
+        assert (row.key, row.finished) == (row.key, goal[row.key.stage])
+        assert row.running == row.waiting == 0
+    assert sum(row.lost for row in rows) == interrupted
 
 
 def test_kill_9_of_everything_half_way_then_run_again(start_run, tmp_path: Path) -> None:
@@ -108,29 +108,30 @@ def test_kill_9_of_everything_half_way_then_run_again(start_run, tmp_path: Path)
     for pid in (first.pid, *workers):
         os.kill(pid, signal.SIGKILL)
     first.communicate()
-    before = finished_trials(tmp_path)
-    assert before < 2 * TRIALS
+    assert finished_trials(tmp_path) < 2 * TRIALS
+    abandoned = sum(row.running for row in progress(tmp_path))
+    let_the_leases_run_out(tmp_path)
 
     again = start_run()
-    output, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=DEADLINE)
     assert again.returncode == 0, output
-    assert_complete(tmp_path)
+    assert_complete(tmp_path, abandoned)
 
 
 def test_ctrl_c_leaves_nothing_running_and_resumes(start_run, tmp_path: Path) -> None:
     first = start_run()
     wait_until_half_way(tmp_path, first)
     os.kill(first.pid, signal.SIGINT)
-    output, _ = first.communicate(timeout=30)
+    output, _ = first.communicate(timeout=DEADLINE)
     assert first.returncode == 128 + signal.SIGINT, output
     assert "goes on where it stopped" in output
     assert worker_pids(tmp_path) == []
-    url = f"sqlite:///{tmp_path / 'ecd_tune.db'}"
-    for optimizer in ("ecdsep", "adam"):
-        trials = optuna.load_study(study_name=f"small/{optimizer}", storage=url).trials
-        assert not [t for t in trials if t.state == optuna.trial.TrialState.RUNNING]
+    rows = progress(tmp_path)
+    assert sum(row.running for row in rows) == 0
+    queued = sum(row.waiting for row in rows)
+    assert finished_trials(tmp_path) < 2 * TRIALS
 
-    again = start_run()
-    output, _ = again.communicate(timeout=120)
+    again = start_run(workers=1)
+    output, _ = again.communicate(timeout=DEADLINE)
     assert again.returncode == 0, output
-    assert_complete(tmp_path)
+    assert_complete(tmp_path, queued)
