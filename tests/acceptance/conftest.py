@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import Run, run_in, write_study_file
+from ecd_tune.cli.main import main
+from tests.acceptance.commands import Result, Run, run_in, write_study_file
 
 
 @pytest.fixture
@@ -17,6 +20,20 @@ def write_study(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def ecd_tune(tmp_path: Path) -> Run:
     return run_in(tmp_path)
+
+
+@pytest.fixture
+def ecd_tune_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Run:
+    """The same within this process, which is sooner than a new one can import anything."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ecd-tune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return subprocess.CompletedProcess(sys.argv, left.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

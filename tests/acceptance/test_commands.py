@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import resource
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,18 +19,23 @@ from ecd_tune.store import Store
 ROOT = Path(__file__).parents[2]
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
+HELP_RATIO = 2.4
+"""How much processor time --help may take, as a multiple of importing what it needs."""
 
-def test_every_command_has_help_and_stands_in_the_readme(ecd_tune) -> None:
+
+def test_every_command_has_help_and_stands_in_the_readme(ecd_tune, ecd_tune_here) -> None:
     readme = (ROOT / "README.md").read_text()
     listed = ecd_tune("--help").stdout
     for command in COMMANDS:
         assert f"ecd-tune {command}" in readme, command
         assert command in listed
-        assert ecd_tune(command, "--help").returncode == 0
+        shown = ecd_tune_here(command, "--help")
+        assert shown.returncode == 0
+        assert f"ecd-tune {command}" in shown.stdout
 
 
-def test_help_says_what_holds_where_an_option_is_not_given(ecd_tune) -> None:
-    text = " ".join(ecd_tune("status", "--help").stdout.split())
+def test_help_says_what_holds_where_an_option_is_not_given(ecd_tune_here) -> None:
+    text = " ".join(ecd_tune_here("status", "--help").stdout.split())
     assert "[default: all]" in text
 
 
@@ -43,37 +51,55 @@ def test_commands_that_only_look_never_import_torch(
     assert result.returncode == 0
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
     assert "ecd_tune.cli.main" in imported
-    assert not {"torch", "pandas", "sklearn", "plotly"} & imported
+    heavy = {"torch", "pandas", "sklearn", "plotly"}
+    if arguments == ["--help"]:
+        heavy |= {"sqlalchemy", "optuna", "scipy.stats"}
+    assert not heavy & imported
 
 
-def test_help_answers_quickly(ecd_tune) -> None:
-    ecd_tune("--help")  # compiles what is not compiled yet
-    # Processor time, since the tests share their machine; alone it is the time that one waits.
-    assert min(_processor_seconds(ecd_tune, "--help") for _ in range(3)) < 0.7
+def test_help_answers_quickly() -> None:
+    """In processor time, which others on the machine do not change, and against what must be.
+
+    Measured: --help 1.8 to 2.0, with sqlalchemy or pandas on top 2.5 to 2.9, with torch 7 to 8.
+    """
+    times = [_help_and_least() for _ in range(3)]
+    while len(times) < 8 and _ratio_of_the_best(times) >= HELP_RATIO:
+        times.append(_help_and_least())
+    assert _ratio_of_the_best(times) < HELP_RATIO
 
 
-def _processor_seconds(ecd_tune, *arguments: str) -> float:
+def _help_and_least() -> tuple[float, float]:
+    least = "import typer.rich_utils, numpy, pydantic"
+    return _processor_seconds("-m", "ecd_tune", "--help"), _processor_seconds("-c", least)
+
+
+def _ratio_of_the_best(times: Sequence[tuple[float, float]]) -> float:
+    first, second = zip(*times, strict=True)
+    return min(first) / min(second)
+
+
+def _processor_seconds(*arguments: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ecd_tune(*arguments)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_shipped_studies_are_listed(ecd_tune) -> None:
-    listed = json.loads(ecd_tune("studies", "--json").stdout)
+def test_shipped_studies_are_listed(ecd_tune_here) -> None:
+    listed = json.loads(ecd_tune_here("studies", "--json").stdout)
     by_name = {entry["name"]: entry for entry in listed}
     assert {"zakharov", "ackley", "digits"} <= set(by_name)
     assert by_name["zakharov"]["trials"] == 500
     assert by_name["zakharov"]["steps"] == 250
     assert by_name["cifar100-paper"]["trials"] == "6–12"
     assert (by_name["cora"]["smoke"], by_name["zakharov"]["smoke"]) == (True, False)
-    text = ecd_tune("studies").stdout
+    text = ecd_tune_here("studies").stdout
     assert [name for name in by_name if name not in text] == []
-    assert "zakharov" not in ecd_tune("studies", "glue").stdout
-    unknown = ecd_tune("studies", "graph")
+    assert "zakharov" not in ecd_tune_here("studies", "glue").stdout
+    unknown = ecd_tune_here("studies", "graph")
     assert unknown.returncode == 2
     assert "did you mean 'graphs'" in unknown.stderr
-    shown = ecd_tune("show", "zakharov").stdout
+    shown = ecd_tune_here("show", "zakharov").stdout
     assert "delta_energy" in shown
     assert "500 trials" in shown
 
@@ -91,18 +117,28 @@ def test_shipped_studies_are_listed(ecd_tune) -> None:
         (["dashboard", "--host", "0.0.0.0"], r"no login"),
     ],
 )
-def test_wrong_input_gets_a_clear_message(ecd_tune, arguments: list[str], expected: str) -> None:
-    result = ecd_tune(*arguments)
+def test_wrong_input_gets_a_clear_message(
+    ecd_tune_here, arguments: list[str], expected: str
+) -> None:
+    result = ecd_tune_here(*arguments)
     assert result.returncode == 2
     assert re.search(expected, result.stderr), result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_validate_names_file_key_and_rule(ecd_tune, write_study) -> None:
+def test_wrong_input_ends_the_command_with_status_2_and_no_traceback(ecd_tune) -> None:
+    result = ecd_tune("run", "zakharof")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("ecd-tune: unknown study 'zakharof'")
+    assert "Traceback" not in result.stderr
+
+
+def test_validate_names_file_key_and_rule(ecd_tune_here, write_study) -> None:
     path = write_study()
-    assert "valid" in ecd_tune("validate", path).stdout
+    assert "valid" in ecd_tune_here("validate", path).stdout
     path.write_text(path.read_text().replace("low = 1.0, high = 4.0", "low = 0.5, high = 4.0"))
-    result = ecd_tune("validate", path)
+    result = ecd_tune_here("validate", path)
     assert result.returncode == 2
     assert "[optimizers.ecdsep.space]: eta: value 0.5 must be >= 1" in result.stderr
 
