@@ -4,7 +4,8 @@
                                  [--json FILE]
 
 Each worker is a process that asks for a trial with one float of a random sampler, reports one
-value on the way, and tells one at the end. Every measurement has a database of its own;
+value on the way, and tells one at the end; ours, as a worker does, asks for the next trial with
+the tell of the last. Every measurement has a database of its own;
 PostgreSQL is a server of the benchmark's own with its default settings, on disk. Ours and plain
 Optuna take turns.
 """
@@ -151,14 +152,21 @@ def run_ours(url: str) -> Iterator[Callable[[], None]]:
     """Yield a function that runs one trial through the store."""
     worker = Worker.current()
     with Store.open(url) as store, (reports := ReportBuffer(store.report)).flushing():
+        leases = store.ask(SPEC, "ecdsep", count=1, worker=worker)
 
         def step() -> None:
-            (lease,) = store.ask(SPEC, "ecdsep", count=1, worker=worker)
+            nonlocal leases
+            (lease,) = leases
             value = float(lease.request.params["lr"])
             reports.report(lease, 0, value)
-            store.tell([(lease, Outcome(Status.COMPLETE, value))], reports.take())
+            results = [(lease, Outcome(Status.COMPLETE, value))]
+            taken, leases = store.exchange(
+                results, reports.take(), SPEC, "ecdsep", count=1, worker=worker
+            )
+            assert taken == [True]
 
         yield step
+        store.release(leases)
 
 
 def prepare_peer(url: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from ecd_tune.records import Lease, StudyKey
-from ecd_tune.store._drawing import Drawer, Request
+from ecd_tune.store._drawing import Also, Drawer, Request, nothing_else
 from ecd_tune.store._engine import Database
 from ecd_tune.store._leases import Grant, claim_waiting
 from ecd_tune.store._queue import (
@@ -50,13 +52,36 @@ class Asker:
         Returns:
             The leases.
         """
-        with self._lock:
-            try:
-                return self._go_on(request) or self._look_and_ask(request)
-            except BaseException:
-                self._drawer.forget()
-                self._flowing.clear()
-                raise
+        with self._lock, self._forgetting():
+            return self._go_on(request) or self._look_and_ask(request)
+
+    def exchange(self, request: Request, also: Also) -> list[Lease] | None:
+        """Lease new trials as the last time, and store something else in the same transaction.
+
+        Args:
+            request: What is asked for.
+            also: Sends what is to be stored; it changes nothing that an ask decides on.
+
+        Returns:
+            The leases; none when it takes :meth:`ask` to find out whether there are any. None
+            when nothing was done: then the sampler looks at the results, or the last ask drew
+            nothing.
+        """
+        with self._lock, self._forgetting():
+            ref = self._flowing.pop(request.spec.key(request.optimizer), None)
+            return (
+                None if ref is None else self._draw_ahead(ref, request, request.count, also) or []
+            )
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Drop what a transaction may have left here that was undone."""
+        try:
+            yield
+        except BaseException:
+            self._drawer.forget()
+            self._flowing.clear()
+            raise
 
     def _go_on(self, request: Request) -> list[Lease] | None:
         """Draw as the last time without looking first: one transaction instead of two."""
@@ -109,9 +134,11 @@ class Asker:
             leases = self._draw_ahead(ref, request, count)
         return leases or []
 
-    def _draw_ahead(self, ref: StudyRef, request: Request, count: int) -> list[Lease] | None:
+    def _draw_ahead(
+        self, ref: StudyRef, request: Request, count: int, also: Also = nothing_else
+    ) -> list[Lease] | None:
         salt = request.worker.id if ref.id in self._shared else ""
-        leases = self._drawer.draw_ahead(ref, request, count, salt)
+        leases = self._drawer.draw_ahead(ref, request, count, salt, also)
         if leases is None:
             # Somebody else took these numbers, and has drawn the same points with the same
             # seed. With others at work it would happen again: from now on this worker's id

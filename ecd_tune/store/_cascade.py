@@ -2,16 +2,15 @@
 
 What the store keeps of a trial stands in half a dozen tables. On PostgreSQL, a statement and a
 round trip for each of them cost more than the work itself; there a cascade is a single statement,
-a ``WITH`` whose first part, the head, names the trials and whose other parts follow it. The rows
-of each part travel as one JSON text. SQLite, which has no round trips and whose ``WITH`` cannot
-write, executes the same parts one after the other.
+a ``WITH`` whose first part, the head, names the trials and whose other parts follow it. Few rows
+are its parameters; many travel as one JSON text for each part. SQLite, which has no round trips
+and whose ``WITH`` cannot write, executes the same parts one after the other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,185 +19,14 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
-from ecd_tune.store._statement import Call, Statement, run_together
+from ecd_tune.store._parts import Cells, Given, Part
+from ecd_tune.store._statement import Answer, Call, Statement, together
 
-__all__ = ["Cascade", "Cells", "Part", "deletion", "insertion", "replacement", "update"]
+__all__ = ["Cascade"]
 
-Element = sa.Insert | sa.Update | sa.Delete
-Given = Mapping[str, Any]
-"""One row of a part, by name of the cell."""
+_HEAD = "head"
+_FEW = 24  # rows
 _AT = "at"  # the cell that says where a row stood among those of its part
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Where a part finds its values: parameters, or the columns of rows that are joined to it.
-
-    Attributes:
-        by_name: Cell to its value.
-        match: What joins the rows; empty for parameters.
-        order: What the rows are sorted by, so that ids grow as they were given; likewise.
-    """
-
-    by_name: Mapping[str, sa.ColumnElement[Any]]
-    match: tuple[sa.ColumnElement[bool], ...] = ()
-    order: tuple[sa.ColumnElement[Any], ...] = ()
-
-    def __getitem__(self, name: str) -> sa.ColumnElement[Any]:
-        """Return the value of a cell."""
-        return self.by_name[name]
-
-
-class Part:
-    """What is written into one table.
-
-    Args:
-        types: Cell to the type of its values. The parts behind the head also have ``trial_id``,
-            which the head finds out.
-        build: Cells to the statement.
-        gives: Columns that it returns.
-    """
-
-    def __init__(
-        self,
-        types: Mapping[str, TypeEngine[Any]],
-        build: Callable[[Cells], Element],
-        gives: Sequence[sa.Column[Any]] = (),
-    ) -> None:
-        self.types, self._build, self.gives = types, build, tuple(gives)
-        self._processors: dict[str, Mapping[str, Callable[[Any], Any]]] = {}
-        self.statement = Statement(self._returning(self._build(_parameters(types)), self.gives))
-
-    def joined(self, cells: Cells, *more: sa.Column[Any]) -> Element:
-        """Build the statement that takes its values from rows.
-
-        Args:
-            cells: The columns of the rows.
-            *more: Columns that it returns beside its own.
-
-        Returns:
-            The statement.
-        """
-        return self._returning(self._build(cells), (*more, *self.gives))
-
-    def processors(self, dialect: Dialect) -> Mapping[str, Callable[[Any], Any]]:
-        """Return what turns the values of some cells into what the driver takes.
-
-        Args:
-            dialect: Of the database.
-
-        Returns:
-            Cell to function.
-        """
-        known = self._processors.get(dialect.name)
-        if known is None:
-            known = self._processors[dialect.name] = {
-                name: process
-                for name, kind in self.types.items()
-                if (process := kind.dialect_impl(dialect).bind_processor(dialect)) is not None
-            }
-        return known
-
-    @staticmethod
-    def _returning(element: Element, columns: Sequence[sa.Column[Any]]) -> Element:
-        return element.returning(*columns) if columns else element
-
-
-def insertion(
-    table: sa.Table,
-    *names: str,
-    gives: Sequence[str] = (),
-    extra: Mapping[str, TypeEngine[Any]] | None = None,
-    **computed: Callable[[Cells], sa.ColumnElement[Any]],
-) -> Part:
-    """Describe the insertion of rows.
-
-    Args:
-        table: Where to.
-        *names: Columns whose values a row gives under the same name.
-        gives: Columns that are returned.
-        extra: Cells that only the computed columns need.
-        **computed: Column to how its value follows from the cells.
-
-    Returns:
-        The part.
-    """
-
-    def build(cells: Cells) -> sa.Insert:
-        values = {name: cells[name] for name in names}
-        values |= {name: compute(cells) for name, compute in computed.items()}
-        rows = sa.select(*values.values()).where(*cells.match).order_by(*cells.order)
-        return sa.insert(table).from_select(list(values), rows)
-
-    types = {name: table.c[name].type for name in names} | dict(extra or {})
-    return Part(types, build, [table.c[name] for name in gives])
-
-
-def replacement(table: sa.Table, *names: str, unique: Sequence[str]) -> Part:
-    """Describe the insertion of rows that replace those that are there.
-
-    Args:
-        table: Where to.
-        *names: Columns whose values a row gives under the same name.
-        unique: Those of them that no two rows may have in common.
-
-    Returns:
-        The part.
-    """
-
-    def build(cells: Cells) -> sa.Insert:
-        # SQLite needs a WHERE to tell what ON belongs to.
-        given = sa.select(*(cells[name] for name in names))
-        rows = given.where(sa.true(), *cells.match).order_by(*cells.order)
-        # This clause is spelled the same on both databases.
-        insert = postgresql.insert(table).from_select(list(names), rows)
-        new = {name: insert.excluded[name] for name in names if name not in unique}
-        return insert.on_conflict_do_update(index_elements=list(unique), set_=new)
-
-    return Part({name: table.c[name].type for name in names}, build)
-
-
-def update(table: sa.Table, *names: str) -> Part:
-    """Describe the update of a trial's row.
-
-    Args:
-        table: Whose; it has a column ``trial_id``.
-        *names: Columns whose new values a row gives under the same name.
-
-    Returns:
-        The part.
-    """
-
-    def build(cells: Cells) -> sa.Update:
-        values = {name: cells[name] for name in names}
-        where = (table.c.trial_id == cells["trial_id"], *cells.match)
-        return sa.update(table).where(*where).values(values)
-
-    columns = ("trial_id", *names)
-    return Part({name: table.c[name].type for name in columns}, build)
-
-
-def deletion(
-    table: sa.Table, *names: str, gives: Sequence[str], also: sa.ColumnElement[bool]
-) -> Part:
-    """Describe the deletion of rows.
-
-    Args:
-        table: From where.
-        *names: Columns that a row gives to find those to be deleted.
-        gives: Columns that are returned.
-        also: What else must hold.
-
-    Returns:
-        The part.
-    """
-
-    def build(cells: Cells) -> sa.Delete:
-        found = (table.c[name] == cells[name] for name in names)
-        return sa.delete(table).where(*found, also, *cells.match)
-
-    types = {name: table.c[name].type for name in names}
-    return Part(types, build, [table.c[name] for name in gives])
 
 
 class Cascade:
@@ -217,7 +45,7 @@ class Cascade:
     ) -> None:
         self._head, self._key, self._parts, self._answer = head, key, parts, answer
         self._columns = {column.name: column for column in head.gives}
-        self._combined: dict[tuple[str, ...], Statement] = {}
+        self._combined: dict[tuple[tuple[str, int | None], ...], Statement] = {}
 
     def run(
         self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
@@ -234,10 +62,28 @@ class Cascade:
             For each trial that the head found its key, its id, and the columns of the answer
             where that part has rows; in any order.
         """
+        with together(connection):
+            answer = self.send(connection, heads, rows)
+        return answer()
+
+    def send(
+        self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
+    ) -> Answer:
+        """Write everything; where there is a server, without waiting.
+
+        Args:
+            connection: In a block of ``together``.
+            heads: As for :meth:`run`.
+            rows: As for :meth:`run`.
+
+        Returns:
+            What gives the answer of :meth:`run`.
+        """
         present = {name: rows[name] for name in self._parts if rows.get(name)}
         if connection.dialect.name == "sqlite":
-            return self._run_apart(connection, heads, present)
-        return self._run_combined(connection, heads, present)
+            found = self._run_apart(connection, heads, present)
+            return lambda: found
+        return self._send_combined(connection, heads, present)
 
     def follow(self, ids: Mapping[Any, int], rows: Mapping[str, Sequence[Given]]) -> list[Call]:
         """Return the statements of the parts alone, for trials whose ids are known.
@@ -261,39 +107,66 @@ class Cascade:
     def _run_apart(
         self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
     ) -> list[tuple[Any, ...]]:
-        answers = run_together(connection, [(self._head.statement, head) for head in heads])
+        answers = [self._head.statement.send(connection, head)() for head in heads]
         ids = {key: trial_id for found in answers for key, trial_id in found}
         asked = self._answer if self._answer in rows else None
-        run_together(connection, self.follow(ids, {n: r for n, r in rows.items() if n != asked}))
+        for statement, given in self.follow(ids, {n: r for n, r in rows.items() if n != asked}):
+            statement.send(connection, given)
         if asked is None:
             return list(ids.items())
         part, chosen = self._parts[asked].statement, self._choose(ids, rows[asked])
-        given = run_together(connection, [(part, row) for row in chosen])
         return [
             (row[self._key], row["trial_id"], *columns)
-            for row, (columns,) in zip(chosen, given, strict=True)
+            for row in chosen
+            for columns in part.send(connection, row)()
         ]
 
-    def _run_combined(
+    def _send_combined(
         self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
-    ) -> list[tuple[Any, ...]]:
-        names = tuple(rows)
-        statement = self._combined.get(names)
+    ) -> Answer:
+        given = {_HEAD: heads, **rows}
+        few = sum(map(len, given.values())) <= _FEW
+        # Few rows are listed in the statement, whose text then depends on how many they are.
+        shape = tuple((name, len(part) if few else None) for name, part in given.items())
+        statement = self._combined.get(shape)
         if statement is None:
-            statement = self._combined[names] = Statement(self._combine(names))
-        dialect = connection.dialect
-        texts = {name: _dump(rows[name], self._parts[name], dialect) for name in names}
-        return statement.run(connection, head=_dump(heads, self._head, dialect), **texts)
+            statement = self._combined[shape] = Statement(self._combine(dict(shape)))
+        if few:
+            values = {
+                _cell(name, cell, at): value
+                for name, part in given.items()
+                for at, row in enumerate(part)
+                for cell, value in row.items()
+            }
+        else:
+            dialect = connection.dialect
+            values = {name: _dump(part, self._part(name), dialect) for name, part in given.items()}
+        return statement.send(connection, values)
 
-    def _combine(self, names: Sequence[str]) -> sa.Select[Any]:
+    def _part(self, name: str) -> Part:
+        return self._head if name == _HEAD else self._parts[name]
+
+    def _cells(self, name: str) -> dict[str, TypeEngine[Any]]:
+        """Return what the rows of a part bring along, and of which types it is."""
+        if name == _HEAD:
+            return dict(self._head.types)
         key = self._columns[self._key]
-        heads = _recordset("head", self._head.types)
-        head = self._head.joined(Cells(dict(heads.c), (), (heads.c[_AT],))).cte("found")
+        types = self._parts[name].types.items()
+        return {key.name: key.type, **{cell: kind for cell, kind in types if cell != "trial_id"}}
+
+    def _combine(self, shape: Mapping[str, int | None]) -> sa.Select[Any]:
+        sources = {
+            name: _recordset(name, self._cells(name))
+            if count is None
+            else _listed(name, self._cells(name), count)
+            for name, count in shape.items()
+        }
+        heads, key = sources.pop(_HEAD), self._columns[self._key]
+        order = (heads.c[_AT],)
+        head = self._head.joined(Cells(dict(heads.c), (), order)).cte("found")
         query = sa.select(head.c[key.name], head.c.trial_id)
-        for name in names:
+        for name, rows in sources.items():
             part = self._parts[name]
-            given = {cell: kind for cell, kind in part.types.items() if cell != "trial_id"}
-            rows = _recordset(name, {key.name: key.type, **given})
             match = head.c[key.name] == rows.c[key.name]
             values = {**dict(rows.c), "trial_id": head.c.trial_id}
             cells = Cells(values, (match,), (rows.c[_AT],))
@@ -308,11 +181,28 @@ class Cascade:
         return query
 
 
-def _parameters(types: Mapping[str, TypeEngine[Any]]) -> Cells:
-    return Cells({name: sa.bindparam(name, type_=kind) for name, kind in types.items()})
+def _listed(name: str, types: Mapping[str, TypeEngine[Any]], count: int) -> sa.FromClause:
+    """Return rows that are parameters, one by one."""
+    columns = [sa.column(cell, kind) for cell, kind in {**types, _AT: sa.Integer()}.items()]
+    rows = [
+        (
+            *(
+                sa.cast(sa.bindparam(_cell(name, cell, at), type_=kind), kind)
+                for cell, kind in types.items()
+            ),
+            sa.literal_column(str(at), sa.Integer),
+        )
+        for at in range(count)
+    ]
+    return sa.values(*columns, name=f"{name}_rows").data(rows)
 
 
-def _recordset(name: str, types: Mapping[str, TypeEngine[Any]]) -> sa.TableValuedAlias:
+def _cell(name: str, cell: str, at: int) -> str:
+    return f"{name}_{cell}_{at}"
+
+
+def _recordset(name: str, types: Mapping[str, TypeEngine[Any]]) -> sa.FromClause:
+    """Return rows that are one JSON text."""
     text = sa.cast(sa.bindparam(name, type_=sa.Text()), postgresql.JSON)
     columns = [sa.column(cell, kind) for cell, kind in {**types, _AT: sa.Integer()}.items()]
     rows = sa.func.json_to_recordset(text).table_valued(*columns, name=f"{name}_rows")

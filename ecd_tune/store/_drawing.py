@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,24 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, insert_leased
+from ecd_tune.store._inserts import Draft, send_leased
 from ecd_tune.store._leases import Grant
-from ecd_tune.store._rows import StudyRef, Tally, take_tally
+from ecd_tune.store._parts import replacement
+from ecd_tune.store._rows import StudyRef, Tally, lock_studies, send_lock, send_tally, take_tally
+from ecd_tune.store._statement import together
 from ecd_tune.store._studies import KnownStudies
 from ecd_tune.store.samplers import is_blind, make_sampler
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
 
-__all__ = ["Drawer", "Request"]
+__all__ = ["Also", "Drawer", "Request", "nothing_else"]
+
+Also = Callable[[sa.Connection], object]
+"""Sends what is to be stored in the transaction of an ask."""
+
+
+def nothing_else(connection: sa.Connection) -> None:
+    """Store nothing beside the trials that are asked for."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +125,24 @@ class Drawer:
         Returns:
             The leases.
         """
-        with self._database.write(lock=ref.id) as connection:
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
             tally = take_tally(connection, ref.id)
             self.sync(connection, ref, request.spec, tally.next_number)
             room = tally.room(self.target(ref, request))
             points = self._draw(ref, request, min(count, room), "")
-            return self._insert(connection, ref, request, points, tally.next_number)
+            self.register(connection, request.worker)
+            with together(connection):
+                stored = self._send(connection, ref, request, points, tally.next_number)
+        return stored()
 
     def draw_ahead(
-        self, ref: StudyRef, request: Request, count: int, salt: str
+        self,
+        ref: StudyRef,
+        request: Request,
+        count: int,
+        salt: str,
+        also: Also,
     ) -> list[Lease] | None:
         """Draw from what the view shows before the study is locked, since that may take seconds.
 
@@ -133,6 +151,8 @@ class Drawer:
             request: What is asked for.
             count: How many at the most; what was drawn is fitted to what is wanted then.
             salt: As for :func:`ecd_tune.store.samplers.make_sampler`.
+            also: Sends what is stored in the same transaction, whatever comes of the draw; it
+                changes nothing that this decides on.
 
         Returns:
             The leases; none when it turned out that queued trials come first, or that the study
@@ -140,19 +160,24 @@ class Drawer:
         """
         first = self.view(ref).next_number
         points = self._draw(ref, request, count, salt)
-        with self._database.write(lock=ref.id) as connection:
-            tally = self._tally_of(connection, ref, request.spec)
+        self._register_apart(request.worker)
+        with self._database.write_together() as connection:
+            send_lock(connection, ref.id)
+            counted = send_tally(connection, ref.id)
+            also(connection)
+            tally = self._check(counted, ref, request.spec)
             if tally is None or tally.waiting:
                 return []
             if tally.next_number != first and not salt:
                 return None
             room = tally.room(self.target(ref, request))
-            return self._insert(connection, ref, request, points[:room], tally.next_number)
+            stored = self._send(connection, ref, request, points[:room], tally.next_number)
+        return stored()
 
-    def _tally_of(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec) -> Tally | None:
-        """Count the trials of a study, if it is still there."""
+    def _check(self, counted: Callable[[], Tally], ref: StudyRef, spec: StudySpec) -> Tally | None:
+        """Wait for a study's tally; None when it is not there any more."""
         try:
-            tally = take_tally(connection, ref.id)
+            tally = counted()
         except StudyNotFoundError:
             return None
         # One that was deleted and created again may have the same id.
@@ -168,52 +193,70 @@ class Drawer:
             connection: A write transaction.
             worker: The worker.
         """
-        now = time.monotonic()
-        if now - self._registered.get(worker.id, -math.inf) > self._lease_seconds / 3:
+        if self._is_due(worker):
             register(connection, worker)
-            self._registered[worker.id] = now
+            self._registered[worker.id] = time.monotonic()
+
+    def _register_apart(self, worker: Worker) -> None:
+        # Beforehand, since it is rare and what travels together is not its place.
+        if self._is_due(worker):
+            with self._database.write() as connection:
+                self.register(connection, worker)
+
+    def _is_due(self, worker: Worker) -> bool:
+        seen = self._registered.get(worker.id, -math.inf)
+        return time.monotonic() - seen > self._lease_seconds / 3
 
     def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
         spec, optimizer, view = request.spec, request.optimizer, self.view(ref)
         sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
         return view.draw(spec.optimizers[optimizer].space, count, sampler)
 
-    def _insert(
+    def _send(
         self,
         connection: sa.Connection,
         ref: StudyRef,
         request: Request,
         points: Sequence[Point],
         first: int,
-    ) -> list[Lease]:
+    ) -> Callable[[], list[Lease]]:
+        """Insert drawn points; what is returned waits for them, once the transaction is over."""
         if not points:
-            return []
-        view, worker = self.view(ref), request.worker
+            return list
         drafts = [
             _draft(point, request.spec.search_seed(number))
             for number, point in enumerate(points, first)
         ]
-        self.register(connection, worker)
-        _store_study_attrs(connection, ref.id, view.changed_study_attrs)
-        grant = Grant(worker, self._lease_seconds, request.batch)
-        stored = insert_leased(connection, ref.id, first, drafts, grant)
-        if is_blind(request.spec):
-            view.skip_to(first + len(stored))
+        _send_study_attrs(connection, ref.id, self.view(ref).changed_study_attrs)
+        grant = Grant(request.worker, self._lease_seconds, request.batch)
+        answer = send_leased(connection, ref.id, first, drafts, grant)
+
+        def leases() -> list[Lease]:
+            stored = answer()
+            self._keep(ref, request.spec, first, [trial_id for trial_id, _ in stored])
+            return [
+                Lease(
+                    key=ref.key,
+                    trial_id=trial_id,
+                    number=number,
+                    token=token,
+                    attempt=1,
+                    request=RunRequest(draft.params, draft.seed, ref.key.stage),
+                )
+                for number, ((trial_id, token), draft) in enumerate(
+                    zip(stored, drafts, strict=True), first
+                )
+            ]
+
+        return leases
+
+    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
+        """Note in the view that drawn points are stored now, with the numbers from ``first`` on."""
+        view = self.view(ref)
+        if is_blind(spec):
+            view.skip_to(first + len(trial_ids))
         elif first == view.next_number:
-            view.adopt([trial_id for trial_id, _ in stored])
-        return [
-            Lease(
-                key=ref.key,
-                trial_id=trial_id,
-                number=number,
-                token=token,
-                attempt=1,
-                request=RunRequest(draft.params, draft.seed, ref.key.stage),
-            )
-            for number, ((trial_id, token), draft) in enumerate(
-                zip(stored, drafts, strict=True), first
-            )
-        ]
+            view.adopt(trial_ids)
 
 
 def _draft(point: Point, seed: int) -> Draft:
@@ -226,10 +269,17 @@ def _draft(point: Point, seed: int) -> Draft:
     )
 
 
-def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
-    table = optuna_schema.study_system_attributes
-    for key, value in attrs.items():
-        row = {"value_json": optuna_schema.dump_attr(value)}
-        where = (table.c.study_id == study_id, table.c.key == key)
-        if connection.execute(sa.update(table).where(*where).values(row)).rowcount == 0:
-            connection.execute(sa.insert(table).values(study_id=study_id, key=key, **row))
+def _send_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": optuna_schema.dump_attr(value)}
+        for key, value in attrs.items()
+    ]
+    if rows:
+        _STUDY_ATTR.statement.send(connection, rows)
+
+
+_STUDY_ATTR = replacement(
+    optuna_schema.study_system_attributes,
+    *("study_id", "key", "value_json"),
+    unique=("study_id", "key"),
+)

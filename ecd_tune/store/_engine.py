@@ -1,13 +1,13 @@
 """Connections and transactions; the one place that knows one database from another.
 
-Everything else in the store is SQLAlchemy Core over three kinds of transaction: :meth:`read`, a
-consistent look; :meth:`write`, which on SQLite takes the write lock at its beginning; and
-:meth:`write_once`, of a single statement where there is a server. On a database with row locks, a
+Everything else in the store is SQLAlchemy Core over four kinds of transaction: :meth:`read`, a
+consistent look; :meth:`write`, which on SQLite takes the write lock at its beginning;
+:meth:`write_together`, whose statements travel together with the beginning and the end where there
+is a server; and :meth:`write_once`, of a single statement there. On a database with row locks, a
 write begins by locking the rows that it decides upon (``FOR UPDATE``, which SQLAlchemy leaves out
 on SQLite).
 
-Both drivers are told to open no transaction by themselves: each begins as its kind needs it, and
-on PostgreSQL the first lock travels with the ``BEGIN``, in one round trip.
+Both drivers are told to open no transaction by themselves: each begins as its kind needs it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, Operationa
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.store._clock import now
 from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
-from ecd_tune.store._rows import lock_text
-from ecd_tune.store._statement import run_text
+from ecd_tune.store._statement import Statement, together
 from ecd_tune.store.url import parse_url, show_url
 
 __all__ = ["Database"]
@@ -35,13 +34,21 @@ _BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
 _NAMES_LOCK = _CREATION_LOCK + 1
 _KIND = "ecd_tune_kind"
-_LOCK = "ecd_tune_lock"
-_READ, _WRITE, _WRITE_ONCE = "read", "write", "write once"
+_READ, _WRITE, _WRITE_ONCE, _TOGETHER = "read", "write", "write once", "write together"
 _BEGIN = {
-    _READ: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    # What was locked is read as it is now, not as it was when the transaction began.
-    _WRITE: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    "postgresql": {
+        _READ: Statement(sa.text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")),
+        # What was locked is read as it is now, not as it was when the transaction began.
+        _WRITE: Statement(sa.text("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")),
+    },
+    # A deferred transaction that turns from reading to writing can fail at once with "database
+    # is locked"; one that begins with the write lock waits for its turn.
+    "sqlite": {
+        _READ: Statement(sa.text("BEGIN")),
+        **dict.fromkeys((_WRITE, _WRITE_ONCE, _TOGETHER), Statement(sa.text("BEGIN IMMEDIATE"))),
+    },
 }
+_COMMIT = Statement(sa.text("COMMIT"))
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
@@ -60,7 +67,7 @@ _HINTS = {
 
 
 class Database:
-    """One database: its engine and its two kinds of transaction.
+    """One database: its engine and its kinds of transaction.
 
     Safe to use from several threads; every transaction takes a connection of its own. Not to be
     carried over a fork: open it in the child.
@@ -90,7 +97,7 @@ class Database:
         )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
-        event.listen(self.engine, "begin", _begin_sqlite if self.is_sqlite else _begin_postgres)
+        event.listen(self.engine, "begin", _begin)
 
     def _connect_arguments(self) -> dict[str, Any]:
         if self.is_sqlite:
@@ -123,11 +130,8 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, lock: int | None = None) -> Iterator[sa.Connection]:
+    def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it is undone when the block raises.
-
-        Args:
-            lock: Optuna's id of a study that is locked from the beginning; None for none.
 
         Yields:
             The connection.
@@ -135,8 +139,29 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer, or is locked for too long.
         """
-        with self._begin(_WRITE, lock) as connection:
+        with self._begin(_WRITE) as connection:
             yield connection
+
+    @contextmanager
+    def write_together(self) -> Iterator[sa.Connection]:
+        """Open a transaction as :meth:`write` does, for statements that travel together.
+
+        On PostgreSQL the beginning, and what is sent up to the first answer that is waited for,
+        cost one round trip; what is sent after it, and the end, a second one.
+
+        Yields:
+            The connection, for :meth:`Statement.send` only.
+
+        Raises:
+            StorageUnavailableError: The database does not answer, or is locked for too long.
+        """
+        with self._begin(_TOGETHER) as connection, together(connection):
+            if self.is_sqlite:
+                yield connection
+                return
+            _BEGIN["postgresql"][_WRITE].send(connection, {})
+            yield connection
+            _COMMIT.send(connection, {})
 
     @contextmanager
     def write_once(self) -> Iterator[sa.Connection]:
@@ -152,9 +177,9 @@ class Database:
             yield connection
 
     @contextmanager
-    def _begin(self, kind: str, lock: int | None = None) -> Iterator[sa.Connection]:
+    def _begin(self, kind: str) -> Iterator[sa.Connection]:
         with self._translate(), self.engine.connect() as connection:
-            connection.execution_options(**{_KIND: kind, _LOCK: lock})
+            connection.execution_options(**{_KIND: kind})
             with connection.begin():
                 yield connection
 
@@ -242,19 +267,10 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get(_KIND, _READ) == _READ
-    # A deferred transaction that turns from reading to writing can fail at once with "database
-    # is locked"; one that begins with the write lock waits for its turn.
-    run_text(connection, "BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _begin_postgres(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    kind = options.get(_KIND)
-    if kind == _WRITE_ONCE:
-        return
-    texts = ["BEGIN" if kind is None else _BEGIN[kind]]
-    if options.get(_LOCK) is not None:
-        texts.append(lock_text(options[_LOCK], connection.dialect))
-    run_text(connection, "; ".join(texts))
+def _begin(connection: sa.Connection) -> None:
+    # What comes from elsewhere, as from Alembic, writes on PostgreSQL and looks first on SQLite.
+    sqlite = connection.dialect.name == "sqlite"
+    kind = connection.get_execution_options().get(_KIND, _READ if sqlite else _WRITE)
+    begin = _BEGIN[connection.dialect.name].get(kind)
+    if begin is not None:
+        begin.run(connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,14 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Params
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._cascade import Cascade, insertion
+from ecd_tune.store._cascade import Cascade
 from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._leases import LEASE, Grant
+from ecd_tune.store._parts import insertion
 from ecd_tune.store._statement import run_together
 from ecd_tune.store.retries import History, dump_counts
 
-__all__ = ["Draft", "insert_details", "insert_leased", "insert_trials"]
+__all__ = ["Draft", "insert_details", "insert_trials", "send_leased"]
 
 
 @dataclass(frozen=True)
@@ -77,32 +78,33 @@ def insert_trials(
     return [trial_id for _, trial_id in sorted(found)]
 
 
-def insert_leased(
+def send_leased(
     connection: sa.Connection,
     study_id: int,
     first_number: int,
     drafts: Sequence[Draft],
     grant: Grant,
-) -> list[tuple[int, int]]:
+) -> Callable[[], list[tuple[int, int]]]:
     """Insert trials with consecutive numbers that run from now on, and lease them.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction that holds the study's lock, in a block of ``together``.
         study_id: Optuna's study id.
         first_number: Number of the first.
         drafts: The trials.
         grant: Who gets them; its worker's row is there.
 
     Returns:
-        Trial id and token of each, in order.
+        What gives trial id and token of each, in order, and waits for them where they are not
+        there yet.
     """
     numbered = list(enumerate(drafts, first_number))
     heads = [_head_row(study_id, number, running=True) for number, _ in numbered]
     details = _detail_rows(study_id, numbered, grant.worker.name)
     lease = grant.row(study_id)
     details["lease"] = [{**lease, "number": number} for number, _ in numbered]
-    found = _NEW.run(connection, heads, details)
-    return [(trial_id, token) for _, trial_id, token in sorted(found)]
+    answer = _NEW.send(connection, heads, details)
+    return lambda: [(trial_id, token) for _, trial_id, token in sorted(answer())]
 
 
 def insert_details(connection: sa.Connection, study_id: int, trial_id: int, draft: Draft) -> None:

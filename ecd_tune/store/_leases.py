@@ -12,9 +12,9 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._cascade import insertion
 from ecd_tune.store._cells import load, utc_now
 from ecd_tune.store._clock import now
+from ecd_tune.store._parts import insertion
 from ecd_tune.store._rows import StudyRef, lock_studies
 from ecd_tune.store._statement import run_together
 from ecd_tune.store.workers import Worker, touch

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy.engine import Dialect
 
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Direction, Stage, StudyKey
@@ -19,7 +17,15 @@ from ecd_tune.store import schema
 from ecd_tune.store._clock import now
 from ecd_tune.store._statement import Call, Statement, run_together
 
-__all__ = ["StudyRef", "Tally", "add_event", "lock_studies", "lock_text", "take_tally"]
+__all__ = [
+    "StudyRef",
+    "Tally",
+    "add_event",
+    "lock_studies",
+    "send_lock",
+    "send_tally",
+    "take_tally",
+]
 
 
 @dataclass(frozen=True)
@@ -76,23 +82,15 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
     run_together(connection, _locks(connection, study_ids))
 
 
-def lock_text(study_id: int, dialect: Dialect) -> str:
-    """Return the statement that locks a study, its id written out.
+def send_lock(connection: sa.Connection, study_id: int) -> None:
+    """Lock a study until the transaction ends, without waiting for it here.
 
     Args:
+        connection: A write transaction, in a block of ``together``.
         study_id: Optuna's study id.
-        dialect: Of the database.
-
-    Returns:
-        The text.
     """
-    return _lock_template(dialect.name).format(study=int(study_id))
-
-
-@lru_cache
-def _lock_template(dialect: str) -> str:
-    study = sa.literal_column("{study}", sa.Integer)
-    return str(_build_lock(study).compile(dialect=sa.dialects.registry.load(dialect)()))
+    for statement, values in _locks(connection, [study_id]):
+        statement.send(connection, values)
 
 
 def take_tally(connection: sa.Connection, study_id: int) -> Tally:
@@ -112,7 +110,24 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     Raises:
         StudyNotFoundError: The study was deleted.
     """
-    rows = _TALLY.run(connection, study=study_id)
+    return _to_tally(study_id, _TALLY.run(connection, study=study_id))
+
+
+def send_tally(connection: sa.Connection, study_id: int) -> Callable[[], Tally]:
+    """Count one study's trials as :func:`take_tally` does, without waiting for it.
+
+    Args:
+        connection: A transaction, in a block of ``together``.
+        study_id: Optuna's study id.
+
+    Returns:
+        What waits, and gives or raises what :func:`take_tally` does.
+    """
+    answer = _TALLY.send(connection, {"study": study_id})
+    return lambda: _to_tally(study_id, answer())
+
+
+def _to_tally(study_id: int, rows: list[tuple[Any, ...]]) -> Tally:
     if not rows:
         raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
     ((study, optimizer, stage, fingerprint, last_number, waiting, running, lost, leased),) = rows
@@ -127,6 +142,9 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     )
 
 
+_STUDY: sa.BindParameter[int] = sa.bindparam("study", type_=sa.Integer)
+
+
 def _locks(connection: sa.Connection, study_ids: Iterable[int]) -> list[Call]:
     if connection.dialect.name == "sqlite":
         return []
@@ -137,15 +155,15 @@ def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
     return sa.select(sa.func.count()).where(*conditions).scalar_subquery()
 
 
-def _build_lock(study: sa.ColumnElement[int]) -> sa.Select[Any]:
+def _build_lock() -> sa.Select[Any]:
     table = optuna_schema.studies
     # Not against key shares: a row that merely refers to the study is no decision about it.
-    return (
-        sa.select(table.c.study_id).where(table.c.study_id == study).with_for_update(key_share=True)
-    )
+    lock = sa.select(table.c.study_id).where(table.c.study_id == _STUDY)
+    return lock.with_for_update(key_share=True)
 
 
-def _build_tally(study: sa.ColumnElement[int]) -> sa.Select[Any]:
+def _build_tally() -> sa.Select[Any]:
+    study = _STUDY
     studies, trials = schema.studies, optuna_schema.trials
     runs, leases = schema.runs, schema.leases
     last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == study)
@@ -159,9 +177,8 @@ def _build_tally(study: sa.ColumnElement[int]) -> sa.Select[Any]:
     ).where(studies.c.study_id == study)
 
 
-_STUDY: sa.BindParameter[int] = sa.bindparam("study", type_=sa.Integer)
-_LOCK = Statement(_build_lock(_STUDY))
-_TALLY = Statement(_build_tally(_STUDY))
+_LOCK = Statement(_build_lock())
+_TALLY = Statement(_build_tally())
 
 
 def add_event(

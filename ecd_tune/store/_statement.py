@@ -9,33 +9,38 @@ the transaction that SQLAlchemy opened. Everything that is rare goes on as it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Call", "Statement", "run_text", "run_together"]
+if TYPE_CHECKING:
+    from ecd_tune.store._pipeline import Pipeline
+
+__all__ = ["Answer", "Call", "Statement", "run_together", "together"]
 
 _Process = Callable[[Any], Any]
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Answer = Callable[[], list[tuple[Any, ...]]]
+_PREPARED, _PIPELINE = "ecd_tune_prepared", "ecd_tune_pipeline"
 
 
 @dataclass(frozen=True)
 class _Compiled:
     text: str
-    names: tuple[str, ...] | None  # of the values by position; None when they go by name
+    names: tuple[str, ...]  # of the values, by position
     fixed: Mapping[str, Any]  # values that the statement brings along
     processors: Mapping[str, _Process]  # of the values that the driver does not take as they are
     readers: tuple[tuple[int, _Process], ...]  # of the columns that it does not give as they are
-    gives_rows: bool
 
-    def bind(self, given: Mapping[str, Any]) -> Any:
+    def bind(self, given: Mapping[str, Any]) -> list[Any]:
         values = {**self.fixed, **given}
         for name, process in self.processors.items():
             values[name] = process(values[name])
-        return values if self.names is None else [values[name] for name in self.names]
+        return [values[name] for name in self.names]
 
     def read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         if not self.readers:
@@ -53,24 +58,48 @@ class Statement:
 
     Args:
         element: What SQLAlchemy Core builds; every value in it is a ``bindparam`` with a name.
-            No ``IN`` list: its text depends on its length.
+            Text gives no rows. No ``IN`` list: its text depends on its length.
     """
 
-    def __init__(self, element: sa.Select[Any] | sa.Insert | sa.Update | sa.Delete) -> None:
+    def __init__(
+        self, element: sa.Select[Any] | sa.Insert | sa.Update | sa.Delete | sa.TextClause
+    ) -> None:
         self._element = element
         self._compiled: dict[str, _Compiled] = {}
 
     def run(self, connection: sa.Connection, **values: Any) -> list[tuple[Any, ...]]:
-        """Execute it in the connection's transaction.
+        """Execute it in the connection's transaction, and wait for the answer.
 
         Args:
-            connection: Its transaction has begun.
+            connection: Its transaction has begun. Not in a block of :func:`together`.
             **values: By name of the parameter.
 
         Returns:
             The rows; empty for a statement that gives none.
         """
         return run_together(connection, [(self, values)])[0]
+
+    def send(self, connection: sa.Connection, values: Values) -> Answer:
+        """Execute it in a block of :func:`together`; where there is a server, without waiting.
+
+        Args:
+            connection: Its transaction has begun.
+            values: By name of the parameter; or those of several executions, whose rows nobody
+                asks for.
+
+        Returns:
+            What gives the rows, and waits for them where they are not there yet. It may be
+            called after the block too.
+        """
+        compiled = self.compile(connection.dialect)
+        pipeline: Pipeline | None = connection.info[_PIPELINE]
+        if pipeline is None:
+            driver: Any = connection.connection.driver_connection
+            # It commits nothing while a statement still has rows to give.
+            rows = compiled.read(_execute(driver, compiled, values))
+            return lambda: rows
+        answers = _send(pipeline, compiled, values)
+        return lambda: compiled.read([row for rows in answers for row in rows()])
 
     def compile(self, dialect: Dialect) -> _Compiled:
         """Return the text for a kind of database and how its values go in and out."""
@@ -80,64 +109,79 @@ class Statement:
         return compiled
 
 
-Call = tuple[Statement, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
-"""A statement and its values, or those of several executions, whose rows nobody asks for."""
+Call = tuple[Statement, Values]
+"""A statement and what it is executed with."""
+
+
+@contextmanager
+def together(connection: sa.Connection) -> Iterator[None]:
+    """Let the statements that are sent in a block travel without waiting for each other.
+
+    On PostgreSQL those up to an answer that is waited for cost one round trip, and so does the
+    end of the block. SQLAlchemy's own executions need their answers at once and cannot be made
+    in the block.
+
+    Args:
+        connection: The connection.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DBAPIError: Of the first statement that failed whose answer nobody has asked for.
+    """
+    driver: Any = connection.connection.driver_connection
+    info = connection.info  # belongs to the driver's connection, however often it is opened
+    with (
+        _raised_as_sqlalchemy_does(connection, driver),
+        _open_pipeline(connection.dialect, driver, info) as info[_PIPELINE],
+    ):
+        try:
+            yield
+        finally:
+            del info[_PIPELINE]
+
+
+def _open_pipeline(
+    dialect: Dialect, driver: Any, info: dict[Any, Any]
+) -> AbstractContextManager[Pipeline | None]:
+    """Open what PostgreSQL's statements travel in; None for SQLite, which is not away."""
+    if dialect.name == "sqlite":
+        return nullcontext()
+    from ecd_tune.store._pipeline import Pipeline
+
+    return Pipeline.open(driver, info.setdefault(_PREPARED, {}))
 
 
 def run_together(connection: sa.Connection, calls: Sequence[Call]) -> list[list[tuple[Any, ...]]]:
-    """Execute statements one after the other, without waiting for answers in between.
-
-    On PostgreSQL they travel together (pipeline mode), so that they cost one round trip.
+    """Execute statements that need nothing of each other, in one round trip.
 
     Args:
-        connection: Its transaction has begun.
+        connection: Its transaction has begun. Not in a block of :func:`together`.
         calls: Statements and their values.
 
     Returns:
         The rows of each statement.
     """
-    dialect = connection.dialect
-    driver: Any = connection.connection.driver_connection
-    ready = [(statement.compile(dialect), values) for statement, values in calls]
-    with _raised_as_sqlalchemy_does(connection, driver):
-        if dialect.name == "sqlite" or len(ready) < 2:
-            return [
-                _fetch(compiled, _execute(driver, compiled, given)) for compiled, given in ready
-            ]
-        with driver.pipeline():
-            cursors = [_execute(driver, compiled, given) for compiled, given in ready]
-            return [_fetch(ready[at][0], cursor) for at, cursor in enumerate(cursors)]
+    if not calls:
+        return []
+    with together(connection):
+        answers = [statement.send(connection, values) for statement, values in calls]
+    return [answer() for answer in answers]
 
 
-def run_text(connection: sa.Connection, text: str) -> None:
-    """Execute statements without parameters, in one round trip.
-
-    Args:
-        connection: Its transaction need not have begun.
-        text: The statements, ``;`` between them.
-
-    Raises:
-        DBAPIError: As SQLAlchemy raises it.
-    """
-    driver: Any = connection.connection.driver_connection
-    # Several statements in one text can be sent, but not be prepared.
-    options = {} if connection.dialect.name == "sqlite" else {"prepare": False}
-    with _raised_as_sqlalchemy_does(connection, driver):
-        driver.execute(text, **options)
+def _send(
+    pipeline: Pipeline, compiled: _Compiled, given: Values
+) -> list[Callable[[], list[tuple[Any, ...]]]]:
+    several = [given] if isinstance(given, Mapping) else given
+    return [pipeline.send(compiled.text, compiled.bind(values)) for values in several]
 
 
-def _execute(
-    driver: Any, compiled: _Compiled, given: Mapping[str, Any] | Sequence[Mapping[str, Any]]
-) -> Any:
+def _execute(driver: Any, compiled: _Compiled, given: Values) -> list[tuple[Any, ...]]:
     if isinstance(given, Mapping):
-        return driver.execute(compiled.text, compiled.bind(given))
-    cursor = driver.cursor()
-    cursor.executemany(compiled.text, [compiled.bind(values) for values in given])
-    return cursor
-
-
-def _fetch(compiled: _Compiled, cursor: Any) -> list[tuple[Any, ...]]:
-    return compiled.read(cursor.fetchall()) if compiled.gives_rows else []
+        return list(driver.execute(compiled.text, compiled.bind(given)).fetchall())
+    driver.cursor().executemany(compiled.text, [compiled.bind(values) for values in given])
+    return []
 
 
 @contextmanager
@@ -154,7 +198,8 @@ def _raised_as_sqlalchemy_does(connection: sa.Connection, driver: Any) -> Iterat
 
 
 def _compile(element: Any, dialect: Dialect) -> _Compiled:
-    compiled = element.compile(dialect=dialect)
+    numbered = {} if dialect.name == "sqlite" else {"paramstyle": "numeric_dollar"}
+    compiled = element.compile(dialect=type(dialect)(**numbered))
     binds = {name: bind for bind, name in compiled.bind_names.items()}
     fixed = {name: bind.value for name, bind in binds.items() if not bind.required}
     processors = {
@@ -162,7 +207,8 @@ def _compile(element: Any, dialect: Dialect) -> _Compiled:
         for name, bind in binds.items()
         if (process := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
     }
-    columns = list(element.exported_columns)  # of a RETURNING, unless it is a SELECT
+    # Of a RETURNING, unless it is a SELECT; plain text has none.
+    columns = [] if isinstance(element, sa.TextClause) else element.exported_columns
     readers = tuple(
         (position, process)
         for position, column in enumerate(columns)
@@ -170,6 +216,5 @@ def _compile(element: Any, dialect: Dialect) -> _Compiled:
         if not isinstance(column.type, sa.Numeric | sa.Float)
         and (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
     )
-    positional = compiled.positiontup
-    names = None if positional is None else tuple(positional)
-    return _Compiled(compiled.string, names, fixed, processors, readers, bool(columns))
+    names = tuple(compiled.positiontup)
+    return _Compiled(compiled.string, names, fixed, processors, readers)

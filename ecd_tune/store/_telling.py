@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,17 +11,18 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, Outcome, Status
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._cascade import Cascade, deletion, insertion, replacement, update
+from ecd_tune.store._cascade import Cascade
 from ecd_tune.store._cells import dump, utc_now
 from ecd_tune.store._engine import Database
+from ecd_tune.store._parts import deletion, insertion, replacement, update
 from ecd_tune.store._requeue import find_repeatable, requeue
 from ecd_tune.store._rows import add_event, lock_studies
-from ecd_tune.store._statement import Statement, run_together
+from ecd_tune.store._statement import Statement, run_together, together
 from ecd_tune.store._studies import known_ids
 from ecd_tune.store.reports import POINT, CurvePoint, point_rows
 from ecd_tune.store.retries import Cause, cause_of
 
-__all__ = ["tell"]
+__all__ = ["Result", "causes_of", "send_end", "settle", "tell"]
 
 _STATES: Mapping[Status, OptunaState] = {
     Status.COMPLETE: OptunaState.COMPLETE,
@@ -47,7 +48,7 @@ def tell(
     Returns:
         For each result whether it was taken; False where the lease is outdated.
     """
-    causes = {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
+    causes = causes_of(results)
     if causes or again:
         with database.write() as connection:
             known = _try_again(connection, results, points, causes) if causes else set()
@@ -57,6 +58,25 @@ def tell(
     else:
         with database.write_once() as connection:
             known = _end(connection, results, points)
+    return settle(database, results, known)
+
+
+def causes_of(results: Sequence[Result]) -> dict[int, Cause]:
+    """Return token to cause of those results that may be worth another attempt."""
+    return {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
+
+
+def settle(database: Database, results: Sequence[Result], known: Container[int]) -> list[bool]:
+    """Note which results came too late.
+
+    Args:
+        database: The database.
+        results: Leases and what came out.
+        known: Tokens of those that are stored.
+
+    Returns:
+        For each result whether it was taken.
+    """
     refused = [result for result in results if result[0].token not in known]
     if refused:
         # Nothing of these is stored, so that their refusal can be a transaction of its own.
@@ -68,13 +88,26 @@ def tell(
 def _end(
     connection: sa.Connection, results: Sequence[Result], points: Sequence[CurvePoint]
 ) -> set[int]:
+    with together(connection):
+        ended = send_end(connection, results, points)
+    return ended()
+
+
+def send_end(
+    connection: sa.Connection, results: Sequence[Result], points: Sequence[CurvePoint]
+) -> Callable[[], set[int]]:
     """End the leases that still stand, and the trials with them.
 
+    Args:
+        connection: A write transaction, in a block of ``together``.
+        results: Leases and what came out.
+        points: Of their curves, as far as they are not stored yet.
+
     Returns:
-        The tokens of those leases.
+        What gives the tokens of those leases, and waits for them where they are not there yet.
     """
     if not results:
-        return set()
+        return set
     # In an order that does not ask for deadlocks.
     ordered = sorted(results, key=lambda result: result[0].token)
     heads = [{"token": lease.token, "trial_id": lease.trial_id} for lease, _ in ordered]
@@ -85,7 +118,8 @@ def _end(
         "reason": _reason_rows(ordered),
         "point": point_rows([*points, *_last_points(ordered)]),
     }
-    return {token for token, _ in _END.run(connection, heads, rows)}
+    answer = _END.send(connection, heads, rows)
+    return lambda: {token for token, _ in answer()}
 
 
 def _trial_rows(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._cascade import replacement
+from ecd_tune.store._parts import replacement
 from ecd_tune.store._statement import run_together
 
 __all__ = ["POINT", "CurvePoint", "ReportBuffer", "point_rows", "write_points"]

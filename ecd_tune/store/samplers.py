@@ -8,10 +8,11 @@ trials alone, never on how long a process has been running.
 from __future__ import annotations
 
 import hashlib
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optuna
@@ -47,8 +48,23 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Sampler to the options that a study file may set under ``[sampler]``."""
 
+
+class _BlindSampler(optuna.samplers.RandomSampler):
+    """A random sampler that begins anew: making one takes a hundred times as long as seeding it."""
+
+    def begin(self, seed: int) -> Self:
+        self._rng.rng.seed(seed)
+        return self
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.blind = _BlindSampler()
+
+
+_samplers = _PerThread()
 _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
-    "random": optuna.samplers.RandomSampler,
+    "random": lambda seed: _samplers.blind.begin(seed),
     "tpe": optuna.samplers.TPESampler,
     "qmc": optuna.samplers.QMCSampler,
     "gp": optuna.samplers.GPSampler,
@@ -87,7 +103,8 @@ def make_sampler(
             empty for the first of them.
 
     Returns:
-        The sampler. A grid has none: its points are queued.
+        The sampler, to be used before the thread asks for another one. A grid has none: its
+        points are queued.
 
     Raises:
         SpecError: An option is not one of the sampler's, or has a value it refuses.

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import sqlalchemy as sa
 
-from ecd_tune.errors import StoreError
-from ecd_tune.records import Lease, Outcome, StudyKey, TrialRecord
-from ecd_tune.spec import CheckSpec, StudySpec
+from ecd_tune.records import Lease, Outcome, StudyKey
+from ecd_tune.spec import StudySpec
 from ecd_tune.store import _leases
 from ecd_tune.store._asking import Asker, Request
 from ecd_tune.store._creation import prepare_schema
-from ecd_tune.store._declared import read_declared
 from ecd_tune.store._engine import Database
-from ecd_tune.store._outage import PATIENCE_SECONDS, Stop
+from ecd_tune.store._outage import PATIENCE_SECONDS
 from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
 from ecd_tune.store._requeue import find_lost, requeue
-from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
+from ecd_tune.store._rows import lock_studies, take_tally
 from ecd_tune.store._studies import (
     KnownStudies,
     create_studies,
     find_study,
     known_ids,
-    list_studies,
     to_ref,
 )
-from ecd_tune.store._telling import tell
-from ecd_tune.store.progress import Progress, read_progress
-from ecd_tune.store.read import Event, WorkerRecord, read_events, read_trials, read_workers
+from ecd_tune.store._telling import Result, causes_of, send_end, settle, tell
+from ecd_tune.store.reading import StoreReader
 from ecd_tune.store.reports import CurvePoint, write_points
 from ecd_tune.store.retries import Cause
 from ecd_tune.store.samplers import check_sampler
@@ -47,7 +41,7 @@ LEASE_SECONDS = 30.0
 _T = TypeVar("_T")
 
 
-class Store:
+class Store(StoreReader):
     """The shared database of studies and trials.
 
     All methods may be called from several threads at once: each takes a connection of its own
@@ -62,7 +56,7 @@ class Store:
     """
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._database, self._patience = database, database.patience
+        super().__init__(database)
         self._known = KnownStudies()
         self._asker = Asker(database, self._known, lease_seconds)
         self.lease_seconds = lease_seconds
@@ -103,41 +97,6 @@ class Store:
             raise
         return cls(database, lease_seconds)
 
-    @property
-    def url(self) -> str:
-        """The URL, its password hidden."""
-        return self._database.shown
-
-    def heed(self, stop: Stop) -> None:
-        """Let a call that waits for the database end soon when the process is told to stop.
-
-        Args:
-            stop: Polled while waiting.
-        """
-        self._patience.stop = stop
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._database.close()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Store({self.url!r})"
-
-    def __reduce__(self) -> NoReturn:
-        # Its connections belong to this process, and the URL may hold a password.
-        raise StoreError("a Store cannot be pickled; open one in the other process by its URL")
-
     # Studies.
 
     def create(self, spec: StudySpec) -> None:
@@ -170,36 +129,6 @@ class Store:
         """
         for optimizer in spec.optimizers:
             self._read(partial(self._known.find, spec=spec, optimizer=optimizer))
-
-    def studies(self) -> list[str]:
-        """Return the names of all studies, sorted."""
-        return self._read(list_studies)
-
-    def identity(self, key: StudyKey) -> dict[str, Any]:
-        """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
-
-        Args:
-            key: The study.
-
-        Raises:
-            StudyNotFoundError: There is no such study.
-        """
-        identity = self._read(lambda connection: find_study(connection, key).identity)
-        return dict(json.loads(identity))
-
-    def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
-        """Return the checks that a search declared before its first trial.
-
-        Args:
-            key: The search of one optimizer.
-
-        Returns:
-            The checks, each naming the optimizer.
-
-        Raises:
-            StudyNotFoundError: There is no such study.
-        """
-        return self._read(lambda connection: read_declared(connection, _find(connection, key).id))
 
     # Trials, from the queue to the result.
 
@@ -245,7 +174,7 @@ class Store:
             StudyNotFoundError: There is no such study.
         """
         return self._write(
-            lambda connection: queue_items(connection, _find(connection, key), items)
+            lambda connection: queue_items(connection, to_ref(find_study(connection, key)), items)
         )
 
     def claim(self, key: StudyKey, *, count: int, worker: Worker) -> list[Lease]:
@@ -272,7 +201,7 @@ class Store:
 
     def _claim(self, key: StudyKey, count: int, worker: Worker, batch: str) -> list[Lease]:
         with self._database.read() as connection:
-            ref = _find(connection, key)
+            ref = to_ref(find_study(connection, key))
             if not take_tally(connection, ref.id).waiting:
                 return []
         with self._database.write() as connection:
@@ -285,7 +214,7 @@ class Store:
 
     def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
         with self._database.write() as connection:
-            return _leases.find_batch(connection, _find(connection, key), batch)
+            return _leases.find_batch(connection, to_ref(find_study(connection, key)), batch)
 
     def tell(
         self, results: Sequence[tuple[Lease, Outcome]], points: Sequence[CurvePoint] = ()
@@ -306,6 +235,60 @@ class Store:
         return self._patience.persist(
             lambda again: tell(self._database, results, points, again=again)
         )
+
+    def exchange(
+        self,
+        results: Sequence[tuple[Lease, Outcome]],
+        points: Sequence[CurvePoint],
+        spec: StudySpec,
+        optimizer: str,
+        *,
+        count: int,
+        worker: Worker,
+    ) -> tuple[list[bool], list[Lease]]:
+        """Store results and lease the next trials: :meth:`tell`, then :meth:`ask`.
+
+        One transaction instead of two where the sampler looks at no results and all of them have
+        a value; what is stored and handed out is the same.
+
+        Args:
+            results: Leases and what came out.
+            points: As for :meth:`tell`.
+            spec: The study.
+            optimizer: Key of the optimizer.
+            count: How many to lease at the most.
+            worker: Who asks.
+
+        Returns:
+            What :meth:`tell` and :meth:`ask` return.
+
+        Raises:
+            StudyNotFoundError: The study was not created here.
+            FingerprintMismatchError: It was created from a study file that says something else.
+        """
+        request = Request(spec, optimizer, count, worker, uuid4().hex)
+
+        def call(again: bool) -> tuple[list[bool], list[Lease]]:
+            done = None if again else self._exchange(request, results, points)
+            taken, leases = done or (tell(self._database, results, points, again=again), [])
+            if again:
+                leases = self._find_batch(spec.key(optimizer), request.batch)
+            return taken, leases or self._asker.ask(request)
+
+        return self._patience.persist(call)
+
+    def _exchange(
+        self, request: Request, results: Sequence[Result], points: Sequence[CurvePoint]
+    ) -> tuple[list[bool], list[Lease]] | None:
+        if causes_of(results):
+            return None
+        ended: list[Callable[[], set[int]]] = []
+        leases = self._asker.exchange(
+            request, lambda connection: ended.append(send_end(connection, results, points))
+        )
+        if leases is None:
+            return None
+        return settle(self._database, results, ended[0]()), leases
 
     def report(self, points: Sequence[CurvePoint]) -> int:
         """Store points of the curves of trials that run; tries once and waits for no outage.
@@ -370,55 +353,6 @@ class Store:
             return 0
         return self._write(lambda connection: requeue(connection, lost, "lost", Cause.LOST))
 
-    # Reading.
-
-    def trials(self, key: StudyKey, *, curves: bool = True) -> list[TrialRecord]:
-        """Read all trials of one study, lost attempts included.
-
-        Args:
-            key: The study.
-            curves: Read the curves too.
-
-        Returns:
-            Records by number.
-
-        Raises:
-            StudyNotFoundError: There is no such study.
-        """
-        return self._read(
-            lambda connection: read_trials(connection, _find(connection, key), curves=curves)
-        )
-
-    def progress(self, study: str) -> list[Progress]:
-        """Count the trials of a study; quick enough for a live display.
-
-        Args:
-            study: Name of the study.
-
-        Returns:
-            One entry per optimizer and stage; none for an unknown study.
-        """
-        return self._read(lambda connection: read_progress(connection, study))
-
-    def workers(self) -> list[WorkerRecord]:
-        """Return all workers, the one seen last first."""
-        return self._read(read_workers)
-
-    def events(self, study: str) -> list[Event]:
-        """Return what happened to a study, oldest first.
-
-        Args:
-            study: Name of the study.
-        """
-        return self._read(lambda connection: read_events(connection, study))
-
-    def _read(self, look: Callable[[sa.Connection], _T]) -> _T:
-        def call(again: bool) -> _T:
-            with self._database.read() as connection:
-                return look(connection)
-
-        return self._patience.persist(call)
-
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
         # For changes that may be made twice: the second time they find nothing left to do.
         def call(again: bool) -> _T:
@@ -426,7 +360,3 @@ class Store:
                 return change(connection)
 
         return self._patience.persist(call)
-
-
-def _find(connection: sa.Connection, key: StudyKey) -> StudyRef:
-    return to_ref(find_study(connection, key))

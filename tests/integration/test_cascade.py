@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
@@ -12,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from ecd_tune.store import Store
 from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store._cascade import Cascade, deletion, insertion, replacement, update
+from ecd_tune.store._cascade import Cascade
 from ecd_tune.store._engine import Database
+from ecd_tune.store._parts import deletion, insertion, replacement, update
+from ecd_tune.store._pipeline import Pipeline
 from ecd_tune.store._statement import run_together
 from ecd_tune.testing.store import make_spec
 
@@ -127,31 +130,37 @@ def test_nothing_stays_of_a_cascade_that_fails(database: Database) -> None:
             assert connection.execute(sa.select(sa.func.count()).select_from(TRIALS)).scalar() == 0
 
 
-def test_postgresql_gets_one_statement(postgres_url: str) -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_postgresql_gets_one_statement(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
     """A whole cascade, and no BEGIN or COMMIT around it where it stands alone."""
     sent: list[str] = []
+
+    def note(pipeline: Pipeline, text: str, values: Sequence[object]) -> object:
+        sent.append(text)
+        return send(pipeline, text, values)
+
+    send = Pipeline.send
+    monkeypatch.setattr(Pipeline, "send", note)
+    numbers = range(50 if many else 1)
     with Store.open(postgres_url, patience=1.0) as store:
         store.create(make_spec())
         rows = {
-            "param": [param(0, "a", 1.0)],
+            "param": [param(number, "a", 1.0) for number in numbers],
             "attr": [{"number": 0, "key": "k", "value_json": "1"}],
         }
+        sent.clear()
         with store._database.write_once() as connection:
             driver = connection.connection.driver_connection
             assert driver.info.transaction_status is TransactionStatus.IDLE
-            execute = driver.execute
-            driver.execute = lambda text, *more, **how: (
-                sent.append(text),
-                execute(text, *more, **how),
-            )[1]
-            try:
-                NEW.run(connection, heads(0), rows)
-            finally:
-                del driver.execute
+            NEW.run(connection, heads(*numbers), rows)
             assert driver.info.transaction_status is TransactionStatus.IDLE
+            (text,) = sent
+            # Many rows are one text, so that the statement stays the same.
+            assert ("json_to_recordset" in text) is many
             with store._database.read() as other:
-                assert other.execute(sa.select(TRIALS.c.number)).scalars().all() == [0]
-        assert len(sent) == 1
+                assert other.execute(sa.select(TRIALS.c.number)).scalars().all() == [*numbers]
 
 
 def test_ids_grow_in_the_order_of_the_rows(database: Database) -> None:

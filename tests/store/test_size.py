@@ -55,8 +55,24 @@ def test_a_sampler_that_looks_at_no_trial_is_asked_in_one_transaction(tmp_path):
             begun.clear()
             ask(store, spec)
             counts.append(len(begun))
-    # Once nothing is left, a look is enough.
-    assert counts == [2, 1, 1, 1, 1, 1, 2, 1]
+    # The first registers the worker too. Once nothing is left, a look is enough.
+    assert counts == [3, 1, 1, 1, 1, 1, 2, 1]
+
+
+def test_with_the_tell_of_the_last_trial_it_is_one_transaction(tmp_path):
+    """For a sampler that looks at no trial; plain Optuna commits eight times."""
+    spec = make_spec("random", trials=6)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        store.create(spec)
+        leases = ask(store, spec)
+        commits = []
+        event.listen(store._database.engine, "commit", commits.append)
+        for _ in range(5):
+            _, leases = store.exchange(
+                complete(leases), (), spec, "ecdsep", count=1, worker=Worker.current()
+            )
+            assert len(leases) == 1
+        assert len(commits) == 5
 
 
 @pytest.fixture(scope="module")

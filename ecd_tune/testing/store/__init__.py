@@ -12,6 +12,7 @@
 
 from ecd_tune.testing.store.asking import AskingContract
 from ecd_tune.testing.store.creating import CreatingContract
+from ecd_tune.testing.store.exchanging import ExchangingContract
 from ecd_tune.testing.store.leasing import LeasingContract
 from ecd_tune.testing.store.queueing import QueueingContract
 from ecd_tune.testing.store.retrying import RetryingContract
@@ -28,6 +29,7 @@ class StoreContract(
     SamplingContract,
     QueueingContract,
     LeasingContract,
+    ExchangingContract,
     RetryingContract,
     SharingContract,
 ):

@@ -58,7 +58,7 @@ def complete(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
 
 
 def work(url: str, spec: StudySpec, count: int) -> int:
-    """Ask and tell until nothing is handed out any more, as one worker process does.
+    """Work until nothing is handed out any more, as one worker process does.
 
     Args:
         url: The storage.
@@ -70,8 +70,12 @@ def work(url: str, spec: StudySpec, count: int) -> int:
     """
     told, worker = 0, Worker.current()
     with Store.open(url) as store:
-        while leases := store.ask(spec, OPTIMIZER, count=count, worker=worker):
-            told += sum(store.tell(complete(leases)))
+        leases = store.ask(spec, OPTIMIZER, count=count, worker=worker)
+        while leases:
+            taken, leases = store.exchange(
+                complete(leases), (), spec, OPTIMIZER, count=count, worker=worker
+            )
+            told += sum(taken)
     return told
 
 
