@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from ecd_tune.records import Lease, StudyKey
+from ecd_tune.spec import StudySpec
 from ecd_tune.store._drawing import Also, Drawer, Request, nothing_else
 from ecd_tune.store._engine import Database
 from ecd_tune.store._leases import Grant, claim_waiting
@@ -19,7 +20,7 @@ from ecd_tune.store._queue import (
     queued_values,
     store_foreign,
 )
-from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
+from ecd_tune.store._rows import StudyRef, Tally, lock_studies, take_tally
 from ecd_tune.store._studies import KnownStudies
 from ecd_tune.store.samplers import is_blind, is_serial, make_sampler
 
@@ -40,7 +41,8 @@ class Asker:
         self._drawer = Drawer(database, known, lease_seconds)
         self._shared: set[int] = set()  # studies that other processes draw for too
         # Studies whose last ask drew new trials, with a sampler that looks at none.
-        self._flowing: dict[StudyKey, StudyRef] = {}
+        self._flowing: dict[StudyKey, tuple[StudySpec, StudyRef]] = {}
+        self._missed: set[int] = set()  # studies whose last draw came to nothing
         self._lock = threading.Lock()
 
     def ask(self, request: Request) -> list[Lease]:
@@ -68,10 +70,7 @@ class Asker:
             nothing.
         """
         with self._lock, self._forgetting():
-            ref = self._flowing.pop(request.spec.key(request.optimizer), None)
-            return (
-                None if ref is None else self._draw_ahead(ref, request, request.count, also) or []
-            )
+            return self._go_on(request, also)
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -83,10 +82,12 @@ class Asker:
             self._flowing.clear()
             raise
 
-    def _go_on(self, request: Request) -> list[Lease] | None:
+    def _go_on(self, request: Request, also: Also = nothing_else) -> list[Lease] | None:
         """Draw as the last time without looking first: one transaction instead of two."""
-        ref = self._flowing.pop(request.spec.key(request.optimizer), None)
-        return None if ref is None else self._draw_ahead(ref, request, request.count)
+        spec, ref = self._flowing.pop(request.spec.key(request.optimizer), (None, None))
+        if ref is None or spec is not request.spec:
+            return None
+        return self._draw_ahead(ref, request, request.count, also)
 
     def _look_and_ask(self, request: Request) -> list[Lease]:
         # A look without a lock comes first, so that idle workers do not keep others waiting.
@@ -95,6 +96,7 @@ class Asker:
             ref = self._known.find(connection, spec, request.optimizer)
             tally = take_tally(connection, ref.id)
             self._drawer.drop_outdated(ref, tally.next_number)
+            self._note_others(ref, tally)
             room = tally.room(self._drawer.target(ref, request))
             drawn = room and not tally.waiting and spec.sampler.name != "grid"
             if drawn and not is_serial(spec):
@@ -127,26 +129,37 @@ class Asker:
         if is_serial(request.spec):
             return self._drawer.draw_locked(ref, request, count)
         leases = self._draw_ahead(ref, request, count)
-        if leases is None:
-            with self._database.read() as connection:
-                number = take_tally(connection, ref.id).next_number
-                self._drawer.sync(connection, ref, request.spec, number)
-            leases = self._draw_ahead(ref, request, count)
-        return leases or []
+        if leases:
+            return leases
+        with self._database.read() as connection:
+            tally = take_tally(connection, ref.id)
+            self._note_others(ref, tally)
+            if tally.waiting or not tally.room(self._drawer.target(ref, request)):
+                return []
+            self._drawer.sync(connection, ref, request.spec, tally.next_number)
+        return self._draw_ahead(ref, request, count)
 
     def _draw_ahead(
         self, ref: StudyRef, request: Request, count: int, also: Also = nothing_else
-    ) -> list[Lease] | None:
+    ) -> list[Lease]:
         salt = request.worker.id if ref.id in self._shared else ""
         leases = self._drawer.draw_ahead(ref, request, count, salt, also)
-        if leases is None:
+        if not leases:
+            self._missed.add(ref.id)
+        elif is_blind(request.spec):
+            self._flowing[ref.key] = request.spec, ref
+        return leases
+
+    def _note_others(self, ref: StudyRef, tally: Tally) -> None:
+        """Find out why a draw came to nothing, before the view is brought up to date."""
+        if ref.id not in self._missed:
+            return
+        self._missed.remove(ref.id)
+        if not tally.waiting and tally.next_number != self._drawer.view(ref).next_number:
             # Somebody else took these numbers, and has drawn the same points with the same
             # seed. With others at work it would happen again: from now on this worker's id
             # goes into the seed, and no numbers need to be the expected ones.
             self._shared.add(ref.id)
-        elif leases and is_blind(request.spec):
-            self._flowing[ref.key] = ref
-        return leases
 
     def _complete_foreign(self, connection: sa.Connection, ref: StudyRef, request: Request) -> None:
         rows = foreign_rows(connection, ref.id)

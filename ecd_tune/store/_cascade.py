@@ -38,12 +38,24 @@ class Cascade:
         parts: The other parts by name, in the order of execution. They have a cell ``trial_id``
             that their rows do not give.
         answer: The part whose returned columns are wanted; None when none is.
+        gate: A question whose answer, of one row or none, decides: without a row nothing is
+            written; ``room`` says for how many trials there is, and ``shift`` is added to their
+            keys and to what follows from them.
+        shifted: Cells that follow from the key; where there is a gate.
     """
 
     def __init__(
-        self, head: Part, key: str, parts: Mapping[str, Part], answer: str | None = None
+        self,
+        head: Part,
+        key: str,
+        parts: Mapping[str, Part],
+        answer: str | None = None,
+        gate: sa.Select[Any] | None = None,
+        shifted: Sequence[str] = (),
     ) -> None:
         self._head, self._key, self._parts, self._answer = head, key, parts, answer
+        self._gate, self._shifted = gate, (key, *shifted)
+        self._ask_gate = None if gate is None else Statement(gate)
         self._columns = {column.name: column for column in head.gives}
         self._combined: dict[tuple[tuple[str, int | None], ...], Statement] = {}
 
@@ -67,7 +79,11 @@ class Cascade:
         return answer()
 
     def send(
-        self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
+        self,
+        connection: sa.Connection,
+        heads: Sequence[Given],
+        rows: Mapping[str, Sequence[Given]],
+        gate: Given | None = None,
     ) -> Answer:
         """Write everything; where there is a server, without waiting.
 
@@ -75,15 +91,16 @@ class Cascade:
             connection: In a block of ``together``.
             heads: As for :meth:`run`.
             rows: As for :meth:`run`.
+            gate: Parameters of the gate, where there is one.
 
         Returns:
             What gives the answer of :meth:`run`.
         """
         present = {name: rows[name] for name in self._parts if rows.get(name)}
         if connection.dialect.name == "sqlite":
-            found = self._run_apart(connection, heads, present)
+            found = self._run_apart(connection, heads, present, gate)
             return lambda: found
-        return self._send_combined(connection, heads, present)
+        return self._send_combined(connection, heads, present, gate or {})
 
     def follow(self, ids: Mapping[Any, int], rows: Mapping[str, Sequence[Given]]) -> list[Call]:
         """Return the statements of the parts alone, for trials whose ids are known.
@@ -105,8 +122,19 @@ class Cascade:
         return [{**row, "trial_id": ids[row[self._key]]} for row in rows if row[self._key] in ids]
 
     def _run_apart(
-        self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
+        self,
+        connection: sa.Connection,
+        heads: Sequence[Given],
+        rows: Mapping[str, Sequence[Given]],
+        gate: Given | None,
     ) -> list[tuple[Any, ...]]:
+        if self._ask_gate is not None and gate is not None:
+            opened = self._ask_gate.send(connection, gate)()
+            if not opened:
+                return []
+            ((shift, room),) = opened
+            heads = self._shift(heads[:room], shift)
+            rows = {name: self._shift(part, shift) for name, part in rows.items()}
         answers = [self._head.statement.send(connection, head)() for head in heads]
         ids = {key: trial_id for found in answers for key, trial_id in found}
         asked = self._answer if self._answer in rows else None
@@ -121,8 +149,18 @@ class Cascade:
             for columns in part.send(connection, row)()
         ]
 
+    def _shift(self, rows: Sequence[Given], shift: int) -> list[Given]:
+        return [
+            {cell: value + shift if cell in self._shifted else value for cell, value in row.items()}
+            for row in rows
+        ]
+
     def _send_combined(
-        self, connection: sa.Connection, heads: Sequence[Given], rows: Mapping[str, Sequence[Given]]
+        self,
+        connection: sa.Connection,
+        heads: Sequence[Given],
+        rows: Mapping[str, Sequence[Given]],
+        gate: Given,
     ) -> Answer:
         given = {_HEAD: heads, **rows}
         few = sum(map(len, given.values())) <= _FEW
@@ -141,7 +179,7 @@ class Cascade:
         else:
             dialect = connection.dialect
             values = {name: _dump(part, self._part(name), dialect) for name, part in given.items()}
-        return statement.send(connection, values)
+        return statement.send(connection, {**values, **gate})
 
     def _part(self, name: str) -> Part:
         return self._head if name == _HEAD else self._parts[name]
@@ -162,23 +200,32 @@ class Cascade:
             for name, count in shape.items()
         }
         heads, key = sources.pop(_HEAD), self._columns[self._key]
-        order = (heads.c[_AT],)
-        head = self._head.joined(Cells(dict(heads.c), (), order)).cte("found")
-        query = sa.select(head.c[key.name], head.c.trial_id)
+        gate = None if self._gate is None else self._gate.cte("gate")
+        room = () if gate is None else (heads.c[_AT] < gate.c.room,)
+        head = self._head.joined(Cells(self._values(heads, gate), room, (heads.c[_AT],)))
+        found = head.cte("found")
+        query = sa.select(found.c[key.name], found.c.trial_id)
         for name, rows in sources.items():
-            part = self._parts[name]
-            match = head.c[key.name] == rows.c[key.name]
-            values = {**dict(rows.c), "trial_id": head.c.trial_id}
-            cells = Cells(values, (match,), (rows.c[_AT],))
+            part, values = self._parts[name], self._values(rows, gate)
+            match = found.c[key.name] == values[key.name]
+            cells = Cells({**values, "trial_id": found.c.trial_id}, (match,), (rows.c[_AT],))
             if name == self._answer:
                 table = part.gives[0].table
                 answer = part.joined(cells, table.c.trial_id).cte(f"{name}_written")
-                query = query.join(answer, answer.c.trial_id == head.c.trial_id).add_columns(
+                query = query.join(answer, answer.c.trial_id == found.c.trial_id).add_columns(
                     *(answer.c[column.name] for column in part.gives)
                 )
             else:
                 query = query.add_cte(part.joined(cells).cte(f"{name}_written"))
         return query
+
+    def _values(self, rows: sa.FromClause, gate: sa.CTE | None) -> dict[str, sa.ColumnElement[Any]]:
+        values: dict[str, sa.ColumnElement[Any]] = dict(rows.c)
+        if gate is not None:
+            values |= {
+                cell: values[cell] + gate.c.shift for cell in self._shifted if cell in values
+            }
+        return values
 
 
 def _listed(name: str, types: Mapping[str, TypeEngine[Any]], count: int) -> sa.FromClause:

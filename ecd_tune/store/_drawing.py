@@ -10,15 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, send_leased
+from ecd_tune.store._inserts import Draft, Opening, send_leased
 from ecd_tune.store._leases import Grant
 from ecd_tune.store._parts import replacement
-from ecd_tune.store._rows import StudyRef, Tally, lock_studies, send_lock, send_tally, take_tally
+from ecd_tune.store._rows import StudyRef, lock_studies, send_lock, take_tally
 from ecd_tune.store._statement import together
 from ecd_tune.store._studies import KnownStudies
 from ecd_tune.store.samplers import is_blind, make_sampler
@@ -133,7 +132,7 @@ class Drawer:
             points = self._draw(ref, request, min(count, room), "")
             self.register(connection, request.worker)
             with together(connection):
-                stored = self._send(connection, ref, request, points, tally.next_number)
+                stored = self._send(connection, ref, request, points, first=tally.next_number)
         return stored()
 
     def draw_ahead(
@@ -143,46 +142,30 @@ class Drawer:
         count: int,
         salt: str,
         also: Also,
-    ) -> list[Lease] | None:
+    ) -> list[Lease]:
         """Draw from what the view shows before the study is locked, since that may take seconds.
 
         Args:
             ref: The study.
             request: What is asked for.
             count: How many at the most; what was drawn is fitted to what is wanted then.
-            salt: As for :func:`ecd_tune.store.samplers.make_sampler`.
+            salt: As for :func:`ecd_tune.store.samplers.make_sampler`; with it, other numbers
+                than those that the view expects will do.
             also: Sends what is stored in the same transaction, whatever comes of the draw; it
                 changes nothing that this decides on.
 
         Returns:
-            The leases; none when it turned out that queued trials come first, or that the study
-            was deleted. None when, without salt, somebody else took the numbers.
+            The leases; none when it turned out that queued trials come first, that nothing is
+            wanted any more, that the study was deleted or that somebody else took the numbers.
         """
         first = self.view(ref).next_number
         points = self._draw(ref, request, count, salt)
         self._register_apart(request.worker)
         with self._database.write_together() as connection:
             send_lock(connection, ref.id)
-            counted = send_tally(connection, ref.id)
             also(connection)
-            tally = self._check(counted, ref, request.spec)
-            if tally is None or tally.waiting:
-                return []
-            if tally.next_number != first and not salt:
-                return None
-            room = tally.room(self.target(ref, request))
-            stored = self._send(connection, ref, request, points[:room], tally.next_number)
+            stored = self._send(connection, ref, request, points, first, anywhere=bool(salt))
         return stored()
-
-    def _check(self, counted: Callable[[], Tally], ref: StudyRef, spec: StudySpec) -> Tally | None:
-        """Wait for a study's tally; None when it is not there any more."""
-        try:
-            tally = counted()
-        except StudyNotFoundError:
-            return None
-        # One that was deleted and created again may have the same id.
-        same = tally.key == ref.key and self._known.knows(spec, ref.key, tally.fingerprint)
-        return tally if same else None
 
     def register(self, connection: sa.Connection, worker: Worker) -> None:
         """Write a worker's row, unless that was done a moment ago.
@@ -219,21 +202,22 @@ class Drawer:
         request: Request,
         points: Sequence[Point],
         first: int,
+        anywhere: bool = False,
     ) -> Callable[[], list[Lease]]:
         """Insert drawn points; what is returned waits for them, once the transaction is over."""
         if not points:
             return list
-        drafts = [
-            _draft(point, request.spec.search_seed(number))
-            for number, point in enumerate(points, first)
-        ]
+        spec = request.spec
+        drafts = [_draft(point, spec.search_seed(at)) for at, point in enumerate(points, first)]
         _send_study_attrs(connection, ref.id, self.view(ref).changed_study_attrs)
+        fingerprint, target = self._known.fingerprint(ref.key), self.target(ref, request)
+        opening = Opening(ref.id, ref.key, fingerprint, target, first, anywhere)
         grant = Grant(request.worker, self._lease_seconds, request.batch)
-        answer = send_leased(connection, ref.id, first, drafts, grant)
+        answer = send_leased(connection, opening, drafts, grant)
 
         def leases() -> list[Lease]:
             stored = answer()
-            self._keep(ref, request.spec, first, [trial_id for trial_id, _ in stored])
+            self._keep(ref, spec, stored)
             return [
                 Lease(
                     key=ref.key,
@@ -241,22 +225,22 @@ class Drawer:
                     number=number,
                     token=token,
                     attempt=1,
-                    request=RunRequest(draft.params, draft.seed, ref.key.stage),
+                    request=RunRequest(draft.params, spec.search_seed(number), ref.key.stage),
                 )
-                for number, ((trial_id, token), draft) in enumerate(
-                    zip(stored, drafts, strict=True), first
-                )
+                for (number, trial_id, token), draft in zip(stored, drafts, strict=False)
             ]
 
         return leases
 
-    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
-        """Note in the view that drawn points are stored now, with the numbers from ``first`` on."""
-        view = self.view(ref)
+    def _keep(self, ref: StudyRef, spec: StudySpec, stored: Sequence[tuple[int, int, int]]) -> None:
+        """Note in the view which of the points that it shows are stored now."""
+        if not stored:
+            return
+        view, (first, _, _) = self.view(ref), stored[0]
         if is_blind(spec):
-            view.skip_to(first + len(trial_ids))
+            view.skip_to(first + len(stored))
         elif first == view.next_number:
-            view.adopt(trial_ids)
+            view.adopt([trial_id for _, trial_id, _ in stored])
 
 
 def _draft(point: Point, seed: int) -> Draft:

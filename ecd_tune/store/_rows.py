@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,9 @@ __all__ = [
     "StudyRef",
     "Tally",
     "add_event",
+    "build_gate",
     "lock_studies",
     "send_lock",
-    "send_tally",
     "take_tally",
 ]
 
@@ -65,7 +65,7 @@ class Tally:
 
     def room(self, target: int) -> int:
         """Return how many new trials may be made when ``target`` are wanted."""
-        return max(0, target - self.finished - self.leased - self.waiting)
+        return max(0, int(_room(target, self.finished, self.leased, self.waiting)))
 
     def claimable(self, target: int) -> int:
         """Return how many waiting trials may be started when ``target`` are wanted."""
@@ -110,36 +110,46 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     Raises:
         StudyNotFoundError: The study was deleted.
     """
-    return _to_tally(study_id, _TALLY.run(connection, study=study_id))
-
-
-def send_tally(connection: sa.Connection, study_id: int) -> Callable[[], Tally]:
-    """Count one study's trials as :func:`take_tally` does, without waiting for it.
-
-    Args:
-        connection: A transaction, in a block of ``together``.
-        study_id: Optuna's study id.
-
-    Returns:
-        What waits, and gives or raises what :func:`take_tally` does.
-    """
-    answer = _TALLY.send(connection, {"study": study_id})
-    return lambda: _to_tally(study_id, answer())
-
-
-def _to_tally(study_id: int, rows: list[tuple[Any, ...]]) -> Tally:
+    rows = _TALLY.run(connection, study=study_id)
     if not rows:
         raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
-    ((study, optimizer, stage, fingerprint, last_number, waiting, running, lost, leased),) = rows
-    next_number = 0 if last_number is None else last_number + 1
-    return Tally(
-        key=StudyKey(study, optimizer, Stage(stage)),
-        fingerprint=fingerprint,
-        finished=next_number - waiting - running - lost,
-        leased=leased,
-        waiting=waiting,
-        next_number=next_number,
+    ((study, optimizer, stage, *rest),) = rows
+    return Tally(StudyKey(study, optimizer, Stage(stage)), *rest)
+
+
+def build_gate() -> sa.Select[Any]:
+    """Build the question whether new trials may be made that were drawn before the study's lock.
+
+    Its parameters are ``study``, ``name``, ``optimizer``, ``stage`` and ``fingerprint``: of the
+    study; ``target``: how many trials are wanted; ``first``: the number that the first one was
+    drawn for; ``anywhere``: whether another number will do as well.
+
+    Returns:
+        One row, with ``shift``: from ``first`` to the number that is free; and ``room``: how many
+        trials are still wanted. None where none may be made: others have the numbers, queued
+        trials come first, nothing is wanted any more, or the study is not the one that was meant.
+    """
+    tally = _build_tally().cte("tally")
+    target, first = (sa.bindparam(name, type_=sa.Integer) for name in ("target", "first"))
+    room = _room(target, tally.c.finished, tally.c.leased, tally.c.waiting)
+    return sa.select((tally.c.next_number - first).label("shift"), room.label("room")).where(
+        tally.c.study == sa.bindparam("name", type_=sa.String()),
+        *(
+            tally.c[name] == sa.bindparam(name, type_=sa.String())
+            for name in ("optimizer", "stage", "fingerprint")
+        ),
+        sa.or_(
+            tally.c.next_number == first,
+            sa.bindparam("anywhere", type_=sa.Integer) == 1,
+        ),
+        tally.c.waiting == 0,
+        room > 0,
     )
+
+
+def _room(target: Any, finished: Any, leased: Any, waiting: Any) -> Any:
+    # Of numbers or of columns.
+    return target - finished - leased - waiting
 
 
 _STUDY: sa.BindParameter[int] = sa.bindparam("study", type_=sa.Integer)
@@ -151,8 +161,9 @@ def _locks(connection: sa.Connection, study_ids: Iterable[int]) -> list[Call]:
     return [(_LOCK, {"study": study_id}) for study_id in sorted(set(study_ids))]
 
 
-def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).where(*conditions).scalar_subquery()
+def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    mine = table.c.study_id == _STUDY
+    return sa.select(sa.func.count()).where(mine, *conditions).scalar_subquery()
 
 
 def _build_lock() -> sa.Select[Any]:
@@ -163,18 +174,27 @@ def _build_lock() -> sa.Select[Any]:
 
 
 def _build_tally() -> sa.Select[Any]:
-    study = _STUDY
     studies, trials = schema.studies, optuna_schema.trials
     runs, leases = schema.runs, schema.leases
-    last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == study)
+    last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == _STUDY)
+    counted = (
+        sa.select(
+            *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
+            sa.func.coalesce(last.scalar_subquery() + 1, 0).label("next_number"),
+            _count(trials, trials.c.state == OptunaState.WAITING).label("waiting"),
+            _count(trials, trials.c.state == OptunaState.RUNNING).label("running"),
+            _count(runs, runs.c.lost.is_(True)).label("lost"),
+            _count(leases).label("leased"),
+        )
+        .where(studies.c.study_id == _STUDY)
+        .subquery("counted")
+    )
+    finished = counted.c.next_number - counted.c.waiting - counted.c.running - counted.c.lost
     return sa.select(
-        *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
-        last.scalar_subquery().label("last"),
-        _count(trials.c.study_id == study, trials.c.state == OptunaState.WAITING),
-        _count(trials.c.study_id == study, trials.c.state == OptunaState.RUNNING),
-        _count(runs.c.study_id == study, runs.c.lost.is_(True)),
-        _count(leases.c.study_id == study),
-    ).where(studies.c.study_id == study)
+        *(counted.c[name] for name in ("study", "optimizer", "stage", "fingerprint")),
+        finished.label("finished"),
+        *(counted.c[name] for name in ("leased", "waiting", "next_number")),
+    )
 
 
 _LOCK = Statement(_build_lock())

@@ -129,25 +129,23 @@ class KnownStudies:
         key = spec.key(optimizer)
         values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}
         for study_id, direction, fingerprint in _LOOK_UP.run(connection, **values):
-            if self.knows(spec, key, fingerprint):
+            if self._compared.get(key) == (spec, fingerprint):
                 return StudyRef(study_id, key, Direction(direction))
         row = find_study(connection, key)
         check_fingerprint(spec, key, row.fingerprint, row.identity)
         self._compared[key] = (spec, row.fingerprint)
         return to_ref(row)
 
-    def knows(self, spec: StudySpec, key: StudyKey, fingerprint: str) -> bool:
-        """Say whether a stored study was compared with a study file before.
+    def fingerprint(self, key: StudyKey) -> str:
+        """Return the fingerprint of a stored study, as it was when :meth:`find` found it.
 
         Args:
-            spec: The study file.
-            key: Names of the stored study.
-            fingerprint: Of the stored study.
+            key: Names of the study.
 
         Returns:
-            True when it was, and agreed.
+            The fingerprint.
         """
-        return self._compared.get(key) == (spec, fingerprint)
+        return self._compared[key][1]
 
 
 def to_ref(row: sa.Row[Any]) -> StudyRef:

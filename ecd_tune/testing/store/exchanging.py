@@ -131,8 +131,10 @@ class ExchangingContract(StoreFixtures):
         store.create(spec)
         with Store.open(url) as other:
             hands: list[tuple[Store, Worker, list[Lease]]] = [(store, here, []), (other, there, [])]
+            seeds = []
             while hands:
                 asked, worker, leases = hands.pop(0)
+                seeds += [lease.request.seed for lease in leases]
                 taken, leases = asked.exchange(
                     complete(leases), (), spec, OPTIMIZER, count=1, worker=worker
                 )
@@ -143,3 +145,8 @@ class ExchangingContract(StoreFixtures):
         assert [record.number for record in records] == list(range(11))
         assert len({record.params["lr"] for record in records}) == 11
         assert len({record.worker for record in records}) == 2
+        # Whatever the numbers that they were drawn for.
+        assert [r.seed for r in records] == [spec.search_seed(r.number) for r in records]
+        assert seeds == [r.seed for r in records]
+        with plain_optuna(url) as study:
+            assert [trial.user_attrs["seed"] for trial in study.trials] == seeds
