@@ -112,7 +112,7 @@ def test_kill_9_of_everything_half_way_then_run_again(start_run, tmp_path: Path)
     abandoned = sum(row.running for row in progress(tmp_path))
     let_the_leases_run_out(tmp_path)
 
-    again = start_run()
+    again = start_run(workers=1)
     output, _ = again.communicate(timeout=DEADLINE)
     assert again.returncode == 0, output
     assert_complete(tmp_path, abandoned)

@@ -158,6 +158,20 @@ def test_it_speaks_https(serve, auth, tmp_path):
     assert "unencrypted" not in server.log.read_text()
 
 
+@pytest.fixture
+def refuse(monkeypatch, capsys):
+    """What the command says before it leaves with status 2; in this process, which is sooner."""
+
+    def refuse(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["ecd-tune", "dashboard", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 2
+        return capsys.readouterr().err
+
+    return refuse
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -167,21 +181,16 @@ def test_it_speaks_https(serve, auth, tmp_path):
         (("--storage", "sqlite:////nowhere/study.db"), "/nowhere"),
     ],
 )
-def test_what_cannot_be_served_is_one_message(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ecd-tune", "dashboard", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    assert message in capsys.readouterr().err
+def test_what_cannot_be_served_is_one_message(arguments, message, refuse):
+    assert message in refuse(*arguments)
 
 
-def test_a_port_in_use_is_one_message(url, study):
+def test_a_port_in_use_is_one_message(url, study, refuse):
     Store.open(url).close()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = run("--storage", url, "--port", str(port))
-    assert result.returncode == 2
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in result.stderr
+        said = refuse("--storage", url, "--port", str(port))
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in said
 
 
 def test_a_password_from_a_pipe_is_hashed_and_not_shown():
@@ -192,12 +201,9 @@ def test_a_password_from_a_pipe_is_hashed_and_not_shown():
     assert PASSWORD not in result.stdout + result.stderr
 
 
-def test_too_short_a_password_is_refused(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["ecd-tune", "dashboard", "--hash-password"])
+def test_too_short_a_password_is_refused(monkeypatch, refuse):
     monkeypatch.setattr(sys, "stdin", io.StringIO("short\n"))
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
+    assert "password" in refuse("--hash-password")
 
 
 @pytest.fixture(scope="module")
