@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0005"
+HEAD = "0006"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -69,7 +69,12 @@ runs = sa.Table(
     sa.Column("energy_source", sa.String(64), nullable=True),
     sa.Column("carbon_kg", sa.Double, nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
-    sa.Index("ix_ecd_runs_lost", "study_id", "lost"),
+    sa.Index(
+        "ix_ecd_runs_lost",
+        "study_id",
+        sqlite_where=sa.text("lost IS 1"),
+        postgresql_where=sa.text("lost IS true"),
+    ),
 )
 
 leases = sa.Table(
