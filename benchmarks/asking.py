@@ -1,10 +1,12 @@
 """What one ask costs in a study of 10 000 trials: ours, ours with a bounded history, plain Optuna.
 
-    python benchmarks/asking.py [--trials 10000] [--asks 20] [--json FILE]
+    python benchmarks/asking.py [--backends sqlite,postgresql] [--trials 10000] [--asks 20]
+                                [--json FILE]
 
-Six parameters, one trial at a time, SQLite. Each figure is the median over asks of a process that
-has asked before; the samplers take turns. The random sampler looks at no trial, so that its row is
-what the store itself costs. Plain Optuna reads the same study: ask, six suggestions.
+Six parameters, one trial at a time. The first ask is that of a store that was opened just before,
+which reads the study; the others are of one that has asked before. The samplers take turns. The
+random sampler looks at no trial, so that its rows are what the store itself costs. Plain Optuna
+reads a study of the same trials: ask, six suggestions.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ import argparse
 import json
 import platform
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from ecd_tune.spec import SamplerSpec, StudySpec
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.bulk import fill_study
 from ecd_tune.testing.store import complete, make_spec
+from storage import open_backend
 
 RANGES = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},
@@ -41,86 +45,141 @@ SAMPLERS: Mapping[str, dict[str, Any]] = {
     "tpe, history = 1000": {"name": "tpe", "history": 1000},
     "tpe, history = 250": {"name": "tpe", "history": 250},
 }
+OPENINGS = 3
+Ask = Callable[[], float]
+"""Asks once, and says how long it took in seconds."""
+
+
+@dataclass
+class Asker:
+    """One row of the table.
+
+    Attributes:
+        name: Database, who, and sampler.
+        url: Of a database of its own, whose study is full.
+        spec: The study.
+        peer: True for plain Optuna.
+        first: Seconds of first asks.
+        later: Seconds of the others.
+    """
+
+    name: str
+    url: str
+    spec: StudySpec
+    peer: bool = False
+    first: list[float] = field(default_factory=list)
+    later: list[float] = field(default_factory=list)
+
+    def open(self) -> Any:
+        """Open the storage anew."""
+        return open_plain(self) if self.peer else open_ours(self)
 
 
 def main() -> None:
     """Fill one database a row, measure in turns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backends", default="sqlite,postgresql")
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--asks", type=int, default=20)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
-        askers = {
-            f"ours, {title}": make_ours(f"{folder}/{index}.db", sampler, arguments.trials)
-            for index, (title, sampler) in enumerate(SAMPLERS.items())
-        }
-        askers["plain Optuna, tpe"] = make_plain(f"{folder}/plain.db", arguments.trials)
-        seconds: dict[str, list[float]] = {name: [] for name in askers}
-        for turn in range(arguments.asks + 1):
-            for name, ask in askers.items():
-                taken = ask()
-                if turn:  # the first one reads the whole study
-                    seconds[name].append(taken)
-    report(arguments, seconds)
+    askers: list[Asker] = []
+    with ExitStack() as stack:
+        for backend in arguments.backends.split(","):
+            databases = stack.enter_context(open_backend(backend))
+            askers += [
+                make(f"{backend}: ours, {title}", databases(), sampler, arguments.trials)
+                for title, sampler in SAMPLERS.items()
+            ]
+            plain = make(
+                f"{backend}: plain Optuna, tpe", databases(), SAMPLERS["tpe"], arguments.trials
+            )
+            plain.peer = True
+            askers.append(plain)
+        measure(askers, arguments.asks)
+    report(arguments, askers)
 
 
-def make_ours(file: str, sampler: Mapping[str, Any], trials: int) -> Callable[[], float]:
-    """Return a function that asks once and says how long it took."""
-    store, spec = fill(file, sampler, trials)
-    worker = Worker.current()
-
-    def ask() -> float:
-        began = time.perf_counter()
-        leases = store.ask(spec, "ecdsep", count=1, worker=worker)
-        seconds = time.perf_counter() - began
-        store.tell(complete(leases))
-        return seconds
-
-    return ask
-
-
-def make_plain(file: str, trials: int) -> Callable[[], float]:
-    """Return the same for plain Optuna on the same study."""
-    store, spec = fill(file, SAMPLERS["tpe"], trials)
-    store.close()
-    study = optuna.load_study(study_name=spec.key("ecdsep").name, storage=f"sqlite:///{file}")
-    study.sampler = optuna.samplers.TPESampler(seed=0)
-    space = spec.optimizers["ecdsep"].space
-
-    def ask() -> float:
-        began = time.perf_counter()
-        trial = study.ask()
-        space.suggest(trial)  # type: ignore[arg-type]
-        seconds = time.perf_counter() - began
-        study.tell(trial, 0.5)
-        return seconds
-
-    return ask
+def measure(askers: list[Asker], asks: int) -> None:
+    """Let all take turns."""
+    for _ in range(OPENINGS):
+        for asker in askers:
+            with asker.open() as ask:
+                asker.first.append(ask())
+    with ExitStack() as stack:
+        opened = [stack.enter_context(asker.open()) for asker in askers]
+        for turn in range(asks + 1):
+            for asker, ask in zip(askers, opened, strict=True):
+                seconds = ask()
+                if turn:
+                    asker.later.append(seconds)
 
 
-def fill(file: str, sampler: Mapping[str, Any], trials: int) -> tuple[Store, StudySpec]:
-    """Make a database with one study of finished trials."""
+def make(name: str, url: str, sampler: Mapping[str, Any], trials: int) -> Asker:
+    """Make a row, and in its database a study of finished trials."""
     made = make_spec(trials=2 * trials, space=RANGES)
     spec = made.model_copy(update={"sampler": SamplerSpec.model_validate(sampler)})
-    store = Store.open(f"sqlite:///{file}")
-    store.create(spec)
-    fill_study(store, spec, "ecdsep", trials)
-    return store, spec
+    with Store.open(url) as store:
+        store.create(spec)
+        fill_study(store, spec, "ecdsep", trials)
+    return Asker(name, url, spec)
 
 
-def report(arguments: argparse.Namespace, seconds: Mapping[str, list[float]]) -> None:
+@contextmanager
+def open_ours(asker: Asker) -> Iterator[Ask]:
+    """Open our store."""
+    worker = Worker.current()
+    with Store.open(asker.url) as store:
+
+        def ask() -> float:
+            began = time.perf_counter()
+            leases = store.ask(asker.spec, "ecdsep", count=1, worker=worker)
+            seconds = time.perf_counter() - began
+            store.tell(complete(leases))
+            return seconds
+
+        yield ask
+
+
+@contextmanager
+def open_plain(asker: Asker) -> Iterator[Ask]:
+    """Open the same kind of study with plain Optuna; a study is loaded with the first ask."""
+    storage = optuna.storages.RDBStorage(asker.url)
+    sampler, space = optuna.samplers.TPESampler(seed=0), asker.spec.optimizers["ecdsep"].space
+    studies: list[optuna.Study] = []
+
+    def ask() -> float:
+        began = time.perf_counter()
+        if not studies:
+            name = asker.spec.key("ecdsep").name
+            studies.append(optuna.load_study(study_name=name, storage=storage, sampler=sampler))
+        trial = studies[0].ask()
+        space.suggest(trial)  # type: ignore[arg-type]
+        seconds = time.perf_counter() - began
+        studies[0].tell(trial, 0.5)
+        return seconds
+
+    try:
+        yield ask
+    finally:
+        storage.scoped_session.remove()
+        storage.engine.dispose()
+
+
+def report(arguments: argparse.Namespace, askers: list[Asker]) -> None:
     """Print the table, and write the figures where asked."""
-    print(f"One ask at {arguments.trials} trials, median of {arguments.asks}\n")
-    print("| who, sampler | median (ms) | slowest (ms) |\n|---|---|---|")
-    for name, values in seconds.items():
-        print(f"| {name} | {1e3 * statistics.median(values):.1f} | {1e3 * max(values):.1f} |")
+    print(f"One ask at {arguments.trials} trials, medians of {OPENINGS} and {arguments.asks}\n")
+    print("| who, sampler | first (ms) | later (ms) | slowest later (ms) |\n|---|---|---|---|")
+    for asker in askers:
+        first, later = (1e3 * statistics.median(v) for v in (asker.first, asker.later))
+        print(f"| {asker.name} | {first:.0f} | {later:.1f} | {1e3 * max(asker.later):.1f} |")
     if arguments.json:
         names = ("optuna", "sqlalchemy", "numpy")
         content = {
             "trials": arguments.trials,
-            "seconds": dict(seconds),
+            "first": {asker.name: asker.first for asker in askers},
+            "later": {asker.name: asker.later for asker in askers},
             "versions": {package: version(package) for package in names},
             "machine": platform.platform(),
         }

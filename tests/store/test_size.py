@@ -86,16 +86,23 @@ def filled(tmp_path_factory):
 
 
 def test_a_new_process_asks_soon_at_ten_thousand_trials(filled):
-    url, spec = filled
-    seconds = []
+    """With a sampler that looks at all of them, which takes its own tenth of a second."""
+    url, _ = filled
+    spec = make_spec("tpe", trials=TRIALS + 1000, space=RANGES, name="looking")
+    with Store.open(url) as store:
+        store.create(spec)
+        fill_study(store, spec, "ecdsep", TRIALS)
+    first, later = [], []
     for _ in range(3):
         with Store.open(url) as store:
-            began = time.perf_counter()
-            store.release(ask(store, spec))
-            seconds.append(time.perf_counter() - began)
-            store.tell(complete(ask(store, spec)))
-    # About 0.4 s; the bound is the target, for a machine of which others have a share.
-    assert min(seconds) <= 0.8
+            for seconds in (first, later):
+                began = time.process_time()
+                leases = ask(store, spec)
+                seconds.append(time.process_time() - began)
+                store.tell(complete(leases))
+    # The target is 0.8 s where the sampler alone takes 0.1 s; about 0.4 s. Measured against the
+    # sampler and by the processor's time, since a test does not know its machine.
+    assert min(first) <= 8 * min(later)
 
 
 def test_an_ask_and_a_tell_take_as_long_as_in_a_small_study(filled, tmp_path):
