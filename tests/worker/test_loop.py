@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ecd_tune.objective import Objective
 from ecd_tune.records import Stage
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.signals import StopFlag
-from ecd_tune.spec import CostSpec, StudySpec, parse_study
+from ecd_tune.spec import CostSpec, SamplerSpec, StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary
 from ecd_tune.worker.confirmation import confirmation_items
@@ -107,6 +108,21 @@ def test_an_interrupted_trial_is_queued_again(
     again = [r for r in records if r.attempt == 2]
     lost = [r for r in records if r.lost]
     assert [(r.params, r.seed) for r in again] == [(r.params, r.seed) for r in lost]
+
+
+def test_a_lease_that_came_with_the_last_tell_is_given_back(spec: StudySpec, store: Store) -> None:
+    """The signal comes when the results are told, and the next trials leased with them."""
+    stop = StopFlag()
+    blind = spec.model_copy(update={"sampler": SamplerSpec(name="random")})
+    worker = StudyWorker(store, blind, stop, on_told=lambda summary: stop._event.set())
+    worker._reap_due = worker._order_due = time.monotonic() + 600.0  # nothing comes between
+    summary = worker.run()
+    assert (summary.told, summary.interrupted) == (4, True)
+    assert [event.kind for event in store.events("small")] == ["released"] * 4
+    progress = {p.key: p for p in store.progress("small")}[spec.key("ecdsep")]
+    assert (progress.waiting, progress.running, progress.lost) == (4, 0, 4)
+    StudyWorker(store, blind, StopFlag()).run()
+    assert sum(record.counts for record in store.trials(spec.key("ecdsep"))) == 9
 
 
 def test_a_better_search_makes_new_confirmation_runs(spec: StudySpec, store: Store) -> None:
