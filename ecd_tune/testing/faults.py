@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -48,24 +48,23 @@ def run_worker(
     with Store.open(url, lease_seconds=lease_seconds) as store:
         store.create(spec)
         heartbeat = Heartbeat(store.renew, lease_seconds / 3)
-        while _remaining(store, spec):
+        leases: list[Lease] = []
+        while leases or _remaining(store, spec):
             store.reap([spec.key(OPTIMIZER)])
-            leases = store.ask(spec, OPTIMIZER, count=count, worker=worker)
+            leases = leases or store.ask(spec, OPTIMIZER, count=count, worker=worker)
             if not leases:
                 time.sleep(0.05)
                 continue
-            _evaluate(store, heartbeat, leases, seconds)
+            with heartbeat.holding(leases):
+                time.sleep(seconds)
+            _, leases = store.exchange(
+                complete(leases), (), spec, OPTIMIZER, count=count, worker=worker
+            )
 
 
 def _remaining(store: Store, spec: StudySpec) -> int:
     (search, _) = store.progress(spec.name)
     return search.remaining
-
-
-def _evaluate(store: Store, heartbeat: Heartbeat, leases: Sequence[Lease], seconds: float) -> None:
-    with heartbeat.holding(leases):
-        time.sleep(seconds)
-    store.tell(complete(leases))
 
 
 class Crew:
