@@ -146,13 +146,18 @@ class Pipeline:
     def _next_result(self) -> PGresult | None:
         while self._libpq.flush():
             # The server may want to be read before it takes more.
-            readable, _, _ = select.select([self._libpq.socket], [self._libpq.socket], [])
-            if readable:
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
                 self._libpq.consume_input()
         while self._libpq.is_busy():
-            select.select([self._libpq.socket], [], [])
+            self._wait(select.POLLIN)
             self._libpq.consume_input()
         return self._libpq.get_result()
+
+    def _wait(self, events: int) -> int:
+        poll = select.poll()  # knows no largest socket number, as select does
+        poll.register(self._libpq.socket, events)
+        ((_, found),) = poll.poll()
+        return found
 
     def _load(self, result: PGresult) -> Rows:
         self._transformer.set_pgresult(result)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -121,6 +125,23 @@ def test_more_than_the_buffers_hold_goes_both_ways(driver: psycopg.Connection) -
         answers = [pipeline.send("SELECT $1::text || $2::text", [text, n]) for n in range(400)]
         assert answers[-1]() == [(f"{text}399",)]
     assert answers[0]() == [(f"{text}0",)]
+
+
+def test_a_process_may_have_thousands_of_open_files(address: str) -> None:
+    """As one that feeds a GPU has; ``select`` stops at 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as stack:
+            for _ in range(1100):
+                stack.enter_context(Path(os.devnull).open())
+            with psycopg.connect(address, autocommit=True) as driver:
+                assert driver.fileno() > 1024
+                with Pipeline.open(driver, {}) as pipeline:
+                    answer = pipeline.send("SELECT 1", [])
+                assert answer() == [(1,)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_interruption_does_not_wait_for_a_lock(driver: psycopg.Connection, address: str) -> None:
