@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -81,12 +79,6 @@ def worker_pids(folder: Path) -> list[int]:
     return found
 
 
-def let_the_leases_run_out(folder: Path) -> None:
-    """Make the leases those of half a minute ago, so that the test need not wait for it."""
-    with closing(sqlite3.connect(folder / "ecd_tune.db")) as database, database:
-        database.execute("UPDATE ecd_leases SET expires_at = expires_at - 30")
-
-
 def assert_complete(folder: Path, interrupted: int) -> None:
     url = f"sqlite:///{folder / 'ecd_tune.db'}"
     for optimizer in ("ecdsep", "adam"):
@@ -110,7 +102,6 @@ def test_kill_9_of_everything_half_way_then_run_again(start_run, tmp_path: Path)
     first.communicate()
     assert finished_trials(tmp_path) < 2 * TRIALS
     abandoned = sum(row.running for row in progress(tmp_path))
-    let_the_leases_run_out(tmp_path)
 
     again = start_run(workers=1)
     output, _ = again.communicate(timeout=DEADLINE)

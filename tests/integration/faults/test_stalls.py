@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ecd_tune.store import Store, Worker, _cells
+from ecd_tune.store._engine import Database
 from ecd_tune.testing.faults import Crew, assert_whole
 from ecd_tune.testing.store import complete, make_spec
 
@@ -20,6 +21,14 @@ def url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(autouse=True)
+def up_for_long():
+    """Let the server, which the tests have just started, count as up for as long as a lease."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "up_for", lambda self, seconds: sa.true())
+        yield
 
 
 def let_the_leases_run_out(store):
