@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ecd_tune.errors import TheoryError
 from ecd_tune.theory._guards import (
@@ -219,6 +218,8 @@ class Basin:
                 "the law cannot be normalised for s = 0 and η_eff = 1; take eta > 1 or s = 1",
                 eta_eff=eta_eff,
             )
+            from scipy import stats  # takes a second, which no worker is to wait for
+
             return stats.beta(0.5 * self._n, 0.5 * (eta_eff - 1) * self._n)
         cosine = as_array(1.0 if integrator == "sync" else bounce_cosine(self._n, nu))
         floor = self._eta * np.log(self._depth) - self.log_energy

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import CheckpointPlace, CheckpointSpec, parse_place
-from ecd_tune.worker.artifact_checkpoints import ArtifactCheckpoints, Artifacts
 from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.folder_checkpoints import FolderCheckpoints, default_folder
+
+if TYPE_CHECKING:
+    from ecd_tune.worker.artifact_checkpoints import Artifacts
 
 __all__ = ["open_checkpoints"]
 
@@ -38,6 +41,9 @@ def open_checkpoints(spec: CheckpointSpec = CheckpointSpec()) -> Checkpoints | N
         return None
     if place.kind == "folder":
         return FolderCheckpoints(Path(place.name), max_bytes, spec.every)
+    # Optuna's artifact stores import the clients of all clouds that are installed.
+    from ecd_tune.worker.artifact_checkpoints import ArtifactCheckpoints
+
     store = _open_folder(place.name) if place.kind == "artifacts" else _open_bucket(place)
     shown = f"{place.kind}://{place.name}/{place.prefix}"
     return ArtifactCheckpoints(

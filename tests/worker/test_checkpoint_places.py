@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from pathlib import Path
 
@@ -206,3 +207,13 @@ class TestBuckets:
         bucket.open(max_gib=limit).slot(make_lease(2)).save(b"x" * 11)
         assert bucket.objects == before
         assert "larger than 10" in caplog.text
+
+
+def test_a_worker_starts_without_what_it_may_never_need() -> None:
+    """The clients of all clouds that are installed, and scipy's distributions: two seconds."""
+    code = (
+        "import sys, ecd_tune.worker.loop, ecd_tune.worker.places\n"
+        "sys.exit(any(name in sys.modules for name in "
+        "('scipy.stats', 'boto3', 'google.cloud.storage')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
