@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -25,6 +26,17 @@ def server(postgres):
     """A server of this test's own, which it may stop; ``postgres`` says whether it can be."""
     with PostgresServer() as server:
         yield server
+
+
+@contextmanager
+def back_after(server, seconds):
+    """Start the server in a while; it answers before its start is over, which is waited for."""
+    timer = threading.Timer(seconds, server.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 def ask(store, spec, count=1):
@@ -58,11 +70,11 @@ def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
         store.create(spec)
         (lease,) = ask(store, spec)
         server.stop()
-        threading.Timer(1.2, server.start).start()
-        assert newcomer.reap() == 0
-        assert store.reap() == 0
-        assert store.renew([lease]) == [True]
-        assert store.tell(complete([lease])) == [True]
+        with back_after(server, 1.2):
+            assert newcomer.reap() == 0
+            assert store.reap() == 0
+            assert store.renew([lease]) == [True]
+            assert store.tell(complete([lease])) == [True]
 
 
 class LostAnswer:
@@ -170,11 +182,10 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     with Store.open(server.create_database()) as store:
         store.create(spec)
         server.stop()
-        threading.Timer(1.2, server.start).start()
         began = time.monotonic()
-        with caplog.at_level(logging.WARNING):
+        with back_after(server, 1.2), caplog.at_level(logging.WARNING):
             assert len(ask(store, spec)) == 1
-        seconds = time.monotonic() - began
+            seconds = time.monotonic() - began
     texts = [record.getMessage() for record in caplog.records]
     assert "trying again, the work goes on meanwhile" in texts[0]
     assert "answers again after" in texts[-1]
