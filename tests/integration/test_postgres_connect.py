@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ecd_tune.errors import StorageUnavailableError, StoreError
-from ecd_tune.store import Store, _engine
+from ecd_tune.store import Store
 from ecd_tune.testing.store import make_spec
 
 
@@ -23,21 +23,18 @@ def silent_port():
 
 
 def open_url(url):
+    began = time.monotonic()
     with pytest.raises(StorageUnavailableError) as caught:
         Store.open(url)
+    assert time.monotonic() - began < 5.0
     assert "geheim" not in str(caught.value)
     return str(caught.value)
 
 
-def test_a_host_that_does_not_answer_is_an_error_within_five_seconds(silent_port, monkeypatch):
-    assert 0 < _engine._POSTGRES["connect_timeout"] < 5
-    # The least that libpq takes; without it this would take two minutes.
-    monkeypatch.setitem(_engine._POSTGRES, "connect_timeout", 2)
-    began = time.monotonic()
+def test_a_host_that_does_not_answer_is_an_error_within_five_seconds(silent_port):
     text = open_url(f"postgresql://me:geheim@127.0.0.1:{silent_port}/db")
     assert f"127.0.0.1:{silent_port}" in text
     assert "timeout" in text
-    assert time.monotonic() - began < 60
 
 
 def test_a_port_where_nobody_listens(silent_port):

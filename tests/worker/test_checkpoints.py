@@ -381,8 +381,10 @@ class TestWorkers:
     def interrupt(self, scene, number):
         arguments = ["worker", scene.study, "--storage", scene.url, "--checkpoints", scene.kept]
         process = scene.start(COMMAND, *arguments)
+        began = time.monotonic()
         process.send_signal(number)
         _, log = process.communicate(timeout=HANG)
+        assert time.monotonic() - began < 2, log
         assert process.returncode == 128 + number, log
         states = [record.state for record in scene.records()]
         assert states == [TrialState.FAIL, TrialState.WAITING], log
