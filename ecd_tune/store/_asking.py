@@ -80,6 +80,7 @@ class Asker:
         except BaseException:
             self._drawer.forget()
             self._flowing.clear()
+            self._missed.clear()  # without a view nobody knows which numbers were expected
             raise
 
     def _go_on(self, request: Request, also: Also = nothing_else) -> list[Lease] | None:
