@@ -14,28 +14,30 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.account import initial_energy
+from ecd_tune.optim.auto import report_auto, set_aside_lr
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
-from ecd_tune.optim.definitions import AUTO, check_hyperparameters
+from ecd_tune.optim.definitions import check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
-from ecd_tune.optim.dynamics import (
-    Constants,
-    Phase,
-    Survey,
-    advance,
-    decay,
-    lowered_offset,
-    rebase,
-    start,
-    survey,
+from ecd_tune.optim.driver import (
+    COUNTERS,
+    Point,
+    begin_state,
+    make_step,
+    present_constants,
+    read_rules,
 )
-from ecd_tune.optim.ecdsep import SHIFT_FACTOR
-from ecd_tune.optim.noise import NoiseBatch
-from ecd_tune.optim.tuning import Tuner, known, left_to_run, set_aside_lr
+from ecd_tune.optim.noise import Noise, aligned
 from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedECDSep", "BatchedOptimizer", "Rows", "choose", "make_ecdsep", "masked_add"]
+__all__ = [
+    "BatchedECDSep",
+    "BatchedOptimizer",
+    "Rows",
+    "make_ecdsep",
+    "make_ecdsep_f0",
+    "masked_add",
+]
 
 
 class BatchedOptimizer(Protocol):
@@ -93,6 +95,28 @@ class Rows:
                 f"blocks of {[len(block) for block in theta]} trials; all must be equal"
             )
         self.theta = list(theta)
+        self.size = sum(block[0].numel() for block in theta)
+        self._noise = Noise(list(seeds), self.device)
+
+    def draw(self, step: int, *, uniform: bool = False) -> list[Tensor]:
+        """Return the random numbers of a step, one block a parameter block.
+
+        Args:
+            step: Number of the step.
+            uniform: From [-½, ½) instead of the normal law.
+
+        Returns:
+            Blocks; row b has what the single optimizer with ``seed=seeds[b]`` draws.
+        """
+        double = all(block.dtype == torch.float64 for block in self.theta)
+        dtype = torch.float64 if double else torch.float32
+        numbers = self._noise.uniform if uniform else self._noise.normal
+        spans, at = [], 0
+        for block in self.theta:
+            at = aligned(at, block[0].numel())
+            spans.append((at, block[0].numel()))
+            at += block[0].numel()
+        return split_flat(numbers(step, at, spans, dtype), self.theta, lead=1)
 
     def column(self, key: str) -> Tensor:
         """Return one hyperparameter of all trials, float64 or bool, shape ``[B]``."""
@@ -133,8 +157,9 @@ class BatchedECDSep:
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.
         seeds: Seed of each trial's noise.
-        hyperparameters: One mapping a trial, as declared for ``ecdsep``; only ``integrator``
-            must be equal in all.
+        hyperparameters: One mapping a trial, as declared for ``name``; only ``integrator``, and
+            what Algorithm 2 has beside ``eta``, must be equal in all.
+        name: ``"ecdsep"`` or ``"ecdsep_f0"``.
     """
 
     def __init__(
@@ -142,40 +167,29 @@ class BatchedECDSep:
         theta: list[Tensor],
         seeds: Sequence[int],
         hyperparameters: Sequence[Mapping[str, Scalar]],
+        name: str = "ecdsep",
     ) -> None:
-        rows = Rows("ecdsep", hyperparameters, theta, seeds)
-        rows.values = [set_aside_lr("ecdsep", row) for row in rows.values]
+        rows = Rows(name, hyperparameters, theta, seeds)
+        if "orbit_step" in rows.values[0]:
+            rows.values = [set_aside_lr(name, row) for row in rows.values]
+        for key in {"integrator", "shift_factor", "reset_energy"} & set(rows.values[0]):
+            rows.same(key)
         self.params = rows.theta
-        self._algebra = Algebra(batched=True)
-        self._constants = _constants(rows)
-        self._rate = rows.column("lr")
-        self._lr = rows.factors(self._rate)
-        self._size = sum(block[0].numel() for block in self.params)
-        left = left_to_run(rows.values, rows.device)
-        self._tuner = None if left is None else Tuner(left)
-        decoupled = rows.column("decoupled_weight_decay")
+        self._rows, self._steps = rows, 0
+        self._rules = read_rules(name, rows.values, rows.device, single=False)
+        self._top_lr = rows.column("lr")
+        self._lr = rows.factors(self._top_lr)
         wd = rows.column("weight_decay")
-        self._weight_decay = _unless_zero(rows, torch.where(decoupled, 0.0, wd))
-        self._decay = torch.where(decoupled, self._rate * wd, 0.0)
-        self._decays = bool(self._decay.any())
-        self._integrator: str = rows.same("integrator")
-        self._chaotic = rows.any("nu")
-        self._noise = NoiseBatch(seeds, rows.device)
-        self._stops = rows.tensor([row["on_gap"] == "stop" for row in rows.values])
-        self._shifts = rows.tensor(
-            [row["on_gap"] == "shift" and row["F0"] != AUTO for row in rows.values]
-        )
-        self._may_shift, self._may_stop = bool(self._shifts.any()), bool(self._stops.any())
-        count = torch.zeros_like(wd, dtype=torch.int64)
-        nothing = torch.zeros_like(wd)
-        directions = [torch.zeros_like(block) for block in theta]
-        self._phase = Phase(directions, nothing - torch.inf, nothing, count)
-        self._started = count.bool()
+        decoupled = rows.tensor([row.get("decoupled_weight_decay", False) for row in rows.values])
+        in_loss, rate = torch.where(decoupled, 0.0, wd), torch.where(decoupled, wd, 0.0)
+        self._weight_decay = rows.factors(in_loss) if bool(in_loss.any()) else None
+        decay = [self._top_lr * rate] * len(theta)
+        self._decay = decay if bool(rate.any()) else None
+        self._state = begin_state(torch.zeros_like(wd), self._rules)
+        self._e = [torch.zeros_like(block) for block in theta]
         self._all_started = False
-        self._stopped = count.bool()
         self._watchers: tuple[Watcher, ...] = ()
         self._diagnostics = Diagnostics()
-        self._counts = {key: count.clone() for key in ("held", "converged_steps", "unreachable")}
 
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
@@ -186,77 +200,48 @@ class BatchedECDSep:
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
-        algebra, constants = self._algebra, self._constants
-        loss = loss.double()
-        seen = survey(algebra, self.params, loss, grads, self._lr, self._weight_decay, constants)
-        live = active & ~self._stopped if self._may_stop else active
-        noise = self._draw() if self._chaotic or not self._all_started else None
-        if not self._all_started:
-            fresh = live & (seen.gap > 0) & (algebra.norm(grads) < torch.inf) & ~self._started
-            assert noise is not None
-            first = start(algebra, grads, noise, seen, constants)
-            self._phase = choose(algebra, fresh, first, self._phase)
-            self._started = self._started | fresh
-            self._all_started = bool(self._started.all())
-        go = live & seen.ok
-        if self._tuner is not None:
-            lr, energy = self._rate, self._phase.log_energy
-            constants = self._tuner.steer(seen, energy, constants, lr, self._size, go)
-        moved, phase, info = advance(
-            algebra,
-            self._phase,
-            seen,
-            self._lr,
-            noise if self._chaotic else None,
-            constants,
-            self._integrator,
-        )
-        step = Step(
-            made=go,
-            held=live & ~seen.ok,
-            algebra=algebra,
+        algebra, rules = Algebra(batched=True), self._rules
+        noise = None
+        if rules.chaotic or not self._all_started:
+            noise = self._rows.draw(self._steps)
+        point = Point(
             theta=self.params,
-            loss=loss,
+            loss=loss.double(),
             grads=grads,
             lr=self._lr,
+            top_lr=self._top_lr,
             weight_decay=self._weight_decay,
-            noise=noise if self._chaotic else None,
-            moved=moved,
-            seen=seen,
-            info=info,
-            log_energy=self._phase.log_energy,
-            constants=constants,
-            integrator=self._integrator,
+            decay=self._decay,
+            size=self._rows.size,
+            step=self._steps,
         )
+        made = make_step(algebra, point, self._e, self._state, rules, noise, active)
+        turning = noise if rules.chaotic else None
+        step = Step.of(algebra, point, made, turning, rules.integrator)
         for watcher in (self._diagnostics, *self._watchers):
             watcher.saw(step)
-        if self._decays:
-            rates = [self._decay] * len(self.params)
-            moved = algebra.plus(moved, decay(algebra, self.params, rates, constants.pace))
-        masked_add(algebra, self.params, go, moved)
-        self._phase = choose(algebra, go, phase, self._phase)
-        self._counts["unreachable"] += go & info.unreachable
-        below = live & seen.below
-        self._counts["held"] += below
-        self._counts["converged_steps"] += live & seen.converged
-        if self._may_stop:
-            self._stopped = self._stopped | (below & self._stops)
-        self._constants = constants
-        if self._tuner is not None:
-            self._learn(self._tuner, seen, live)
-        if self._may_shift:
-            self._shift(below & self._shifts, seen.gap, loss)
+        masked_add(algebra, self.params, made.go, made.moved)
+        self._e = algebra.where(made.go, made.e, self._e)
+        self._state = made.state
+        self._steps += 1
+        if not self._all_started:
+            self._all_started = bool(made.state.started.all())
 
     def report(self) -> dict[str, Tensor]:
         """Return, of shape ``[B]`` each, the numbers of ``ECDSep.report`` under their names."""
+        rules, state = self._rules, self._state
+        F0 = rules.constants.F0 + state.shift
+        found = {}
+        if rules.auto is not None and state.auto is not None:
+            found = report_auto(rules.auto, state.auto, F0)
         return {
-            "updates": self._phase.t.clone(),
-            **{key: value.clone() for key, value in self._counts.items()},
-            "stopped": self._stopped.clone(),
-            "F0": self._constants.F0.clone(),
-            "log_energy": self._phase.log_energy.clone(),
-            "log_momentum": self._phase.log_p.clone(),
-            **(self._tuner.report(self._constants.F0) if self._tuner is not None else {}),
+            "updates": state.updates.clone(),
+            **dict(zip(COUNTERS, state.counts.clone(), strict=True)),
+            "stopped": state.stopped.clone(),
+            "F0": F0,
+            "log_energy": state.log_energy.clone(),
+            "log_momentum": state.log_p.clone(),
+            **found,
         }
 
     def watch(self, watcher: Watcher) -> None:
@@ -273,62 +258,11 @@ class BatchedECDSep:
         Returns:
             Name to numbers, float64, on the CPU.
         """
-        found = self._diagnostics.read(self._size, self._constants, self._integrator, F_min)
+        constants = present_constants(self._rules, self._state)
+        found = self._diagnostics.read(self._rows.size, constants, self._rules.integrator, F_min)
         if reset:
             self._diagnostics.reset()
         return {name: torch.as_tensor(column) for name, column in found.items()}
-
-    def _draw(self) -> list[Tensor]:
-        double = all(block.dtype == torch.float64 for block in self.params)
-        dtype = torch.float64 if double else torch.float32
-        return split_flat(self._noise.draw(self._size, dtype), self.params, lead=1)
-
-    def _learn(self, tuner: Tuner, seen: Survey, live: Tensor) -> None:
-        learnt = tuner.learn(seen, self._constants, live)
-        if learnt is None:
-            return
-        F0, log_ratio = learnt
-        self._constants = self._constants._replace(F0=F0)
-        phase, eta = self._phase, self._constants.eta
-        log_p, log_energy = rebase(phase.log_p, phase.log_energy, log_ratio, eta)
-        self._phase = phase._replace(log_p=log_p, log_energy=log_energy)
-
-    def _shift(self, rows: Tensor, gap: Tensor, loss: Tensor) -> None:
-        constants = self._constants
-        lower = lowered_offset(
-            constants.F0, gap, loss, constants.eta, constants.log_eps2, SHIFT_FACTOR
-        )
-        self._constants = constants._replace(F0=torch.where(rows, lower, constants.F0))
-
-
-def _unless_zero(rows: Rows, column: Tensor) -> list[Tensor] | None:
-    return rows.factors(column) if bool(column.any()) else None
-
-
-def _constants(rows: Rows) -> Constants:
-    delta = [initial_energy("ecdsep", row["s"], row["delta_energy"]) for row in rows.values]
-    s = rows.column("s")
-    return Constants(
-        eta=rows.column("eta"),
-        nu=rows.tensor([known(row["nu"]) for row in rows.values]),
-        s=s,
-        bounded=s == 1,
-        F0=rows.tensor([known(row["F0"]) for row in rows.values]),
-        conserve=rows.column("conserve_energy"),
-        log_eps1=rows.column("eps1").log(),
-        log_eps2=rows.column("eps2").log(),
-        log_delta=rows.tensor(delta).log(),
-    )
-
-
-def choose(algebra: Algebra, mask: Tensor, new: Phase, old: Phase) -> Phase:
-    """Return ``new`` for the trials of ``mask``, ``old`` for the others."""
-    return Phase(
-        algebra.where(mask, new.e, old.e),
-        torch.where(mask, new.log_p, old.log_p),
-        torch.where(mask, new.log_energy, old.log_energy),
-        torch.where(mask, new.t, old.t),
-    )
 
 
 def masked_add(algebra: Algebra, blocks: Blocks, mask: Tensor, amounts: Blocks) -> None:
@@ -352,3 +286,14 @@ def make_ecdsep(
         The batched optimizer.
     """
     return BatchedECDSep(theta, seeds, hyperparameters)
+
+
+def make_ecdsep_f0(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build Algorithm 2 for B trials; arguments as for :func:`make_ecdsep`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedECDSep(theta, seeds, hyperparameters, name="ecdsep_f0")

@@ -14,17 +14,19 @@ all tensors, also for the first momentum (the published code normalises tensor b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
     Survey,
+    choose,
     downhill,
     kick,
     log_expm1,
@@ -32,22 +34,27 @@ from ecd_tune.optim.dynamics import (
     survey,
     unit,
 )
-from ecd_tune.optim.gather import Gathered
-from ecd_tune.optim.hamiltonian import HamiltonianOptimizer
+from ecd_tune.optim.parameters import Gathered
+from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.record import read_tuple, write_record
 
 __all__ = [
     "BBI",
+    "BBIState",
     "Bounces",
     "Clock",
     "advance_bbi",
     "bbi_bounces",
     "bbi_constants",
+    "begin_bbi",
     "due",
     "make",
-    "new_clock",
+    "make_bbi_step",
     "start_bbi",
     "tick",
 ]
+
+_COUNTERS = ("held", "bad_gradients", "bounces")
 
 
 class Bounces(NamedTuple):
@@ -69,6 +76,20 @@ class Clock(NamedTuple):
     """Steps since the last fixed bounce that starts the count anew."""
     bounces: Tensor
     """Fixed bounces made."""
+
+
+class BBIState(NamedTuple):
+    """Where a run stands, Θ and the direction of π apart; 0-d or ``[B]``."""
+
+    log_p: Tensor
+    log_energy: Tensor
+    updates: Tensor
+    """Steps made that were no bounce, int64."""
+    started: Tensor
+    """The energy is set."""
+    counts: Tensor
+    """Int64: steps held, bad gradients, bounces, in the first dimension."""
+    clock: Clock
 
 
 def due(clock: Clock, bounces: Bounces) -> Tensor:
@@ -150,7 +171,89 @@ def _log_target(log_potential: Tensor, x: Tensor) -> Tensor:
     return 0.5 * (log_potential + log_expm1(2 * x))
 
 
-class BBI(HamiltonianOptimizer):
+def make_bbi_step(
+    algebra: Algebra,
+    theta: Blocks,
+    loss: Tensor,
+    grads: Blocks,
+    lr: Factors,
+    e: list[Tensor],
+    state: BBIState,
+    rules: tuple[Constants, Bounces],
+    draw: Callable[[bool], Blocks],
+    active: Tensor,
+) -> tuple[Tensor, list[Tensor], list[Tensor], BBIState]:
+    """Make one step or bounce wherever it may be made.
+
+    Args:
+        algebra: Layout of the blocks.
+        theta: Parameters, in the dtype of the momentum.
+        loss: F, float64.
+        grads: ∇F.
+        lr: Step size Δt of each block.
+        e: Direction of π.
+        state: Where the run stands.
+        rules: Constants, and when to bounce.
+        draw: Called with whether it is for a bounce: uniform numbers, else normal ones.
+        active: Where the run goes on, bool.
+
+    Returns:
+        Where the parameters move; what to add to them there, NaN elsewhere; the direction and
+        the state after the step.
+    """
+    constants, bounces = rules
+    seen = survey(algebra, theta, loss, grads, lr, None, constants)
+    live = active & loss.isfinite()
+    go = live & seen.ok
+    phase = Phase(e, state.log_p, state.log_energy, state.updates)
+    started = state.started
+    if not bool(started.all()):
+        fresh = go & ~started
+        first = start_bbi(algebra, grads, draw(False), seen, constants.log_delta)
+        phase, started = choose(algebra, fresh, first, phase), started | fresh
+    bounce = due(state.clock, bounces) & go
+    ticked = tick(state.clock, bounces, bounce, seen.log_potential)
+    pairs = zip(ticked, state.clock, strict=True)
+    moved, after = advance_bbi(algebra, phase, seen, lr, constants)
+    glide = go & ~bounce
+    phase = choose(algebra, glide, after, phase)
+    if bool(bounce.any()):
+        random = draw(True)
+        scattered = unit(algebra, random, algebra.norm(random))
+        phase = phase._replace(e=algebra.where(bounce, scattered, phase.e))
+    below = seen.below | seen.converged
+    happened = torch.stack([live & below, live & ~seen.ok & ~below, bounce])
+    return (
+        glide,
+        moved,
+        phase.e,
+        BBIState(
+            log_p=phase.log_p,
+            log_energy=phase.log_energy,
+            updates=phase.t,
+            started=started,
+            counts=state.counts + happened,
+            clock=Clock(*(torch.where(go, new, old) for new, old in pairs)),
+        ),
+    )
+
+
+def begin_bbi(zero: Tensor) -> BBIState:
+    """Return a run before its first step.
+
+    Args:
+        zero: 0.0, float64, 0-d or ``[B]``.
+
+    Returns:
+        The state.
+    """
+    count = torch.zeros_like(zero, dtype=torch.int64)
+    counts = count.new_zeros((len(_COUNTERS), *zero.shape))
+    clock = Clock(torch.full_like(zero, math.inf), count, count, count)
+    return BBIState(zero - torch.inf, zero, count, count.bool(), counts, clock)
+
+
+class BBI(LossOptimizer):
     """The Born–Infeld optimizer with energy-conserving bounces.
 
     Args:
@@ -165,13 +268,17 @@ class BBI(HamiltonianOptimizer):
         eps1: Rescale only if |π² − π_c²| exceeds this.
         eps2: Smallest V at which a step is made.
         seed: Seed of the bounces; None draws one from torch's global generator.
+        maximize: Maximize the loss: −F takes the place of F.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
+        process_group: As for :class:`~ecd_tune.optim.ECDSep`.
+        shard_group: As for :class:`~ecd_tune.optim.ECDSep`.
 
     Raises:
         HyperparameterError: A value is not allowed.
     """
 
     name: ClassVar[str] = "bbi"
+    counters: ClassVar[tuple[str, ...]] = _COUNTERS
 
     def __init__(
         self,
@@ -187,7 +294,10 @@ class BBI(HamiltonianOptimizer):
         eps1: float = 1e-10,
         eps2: float = 1e-40,
         seed: int | None = None,
+        maximize: bool = False,
         foreach: bool | None = None,
+        process_group: GroupChoice = None,
+        shard_group: GroupChoice = None,
     ) -> None:
         values = {
             "lr": lr,
@@ -200,53 +310,42 @@ class BBI(HamiltonianOptimizer):
             "eps1": eps1,
             "eps2": eps2,
         }
-        self._log_energy: Tensor | None = None
-        self._t: Tensor | None = None
-        self._clock: Clock | None = None
-        self._counts = dict.fromkeys(("held", "bad_gradients", "bounces"), 0)
-        super().__init__(params, values, seed, foreach)
+        super().__init__(
+            params,
+            values,
+            seed=seed,
+            maximize=maximize,
+            foreach=foreach,
+            wait=True,  # a bounce is a decision of every step
+            process_group=process_group,
+            shard_group=shard_group,
+        )
 
-    def _advance(self, loss: Tensor) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         shared = self._shared()
-        gathered = self._gather()
-        if not gathered.params:
-            self._check_loss(loss.item())
-            return
-        constants = bbi_constants(shared, loss.device)
-        bounces = bbi_bounces(shared, loss.device)
-        algebra = gathered.algebra
-        seen = survey(algebra, gathered.theta, loss, gathered.grads, gathered.lr, None, constants)
-        clock = self._clock or new_clock(loss)
-        bounce = due(clock, bounces)
-        flags = torch.stack([loss, seen.ok.double(), bounce.double()])
-        value, ok, bouncing = flags.tolist()
-        self._check_loss(value)
-        if not ok:
-            unseen = bool(seen.below | seen.converged)
-            self._counts["held" if unseen else "bad_gradients"] += 1
-            return
-        self._clock = tick(clock, bounces, bounce, seen.log_potential)
-        phase = self._phase(gathered, seen, constants)
-        if bouncing:
-            phase = phase._replace(e=self._scattered(gathered))
-            self._counts["bounces"] += 1
-        else:
-            moved, phase = advance_bbi(algebra, phase, seen, gathered.lr, constants)
+        state = read_tuple(BBIState, self._trajectory, clock=Clock)
+        state = state._replace(log_p=self._aligned(gathered, state.log_p))
+        go, moved, e, state = make_bbi_step(
+            gathered.algebra,
+            gathered.places(),
+            loss,
+            gathered.grads,
+            gathered.lr,
+            gathered.directions,
+            state,
+            (bbi_constants(shared, loss.device), bbi_bounces(shared, loss.device)),
+            lambda bounce: self._draw(gathered, step, uniform=bounce),
+            torch.ones((), dtype=torch.bool, device=loss.device),
+        )
+        if go:
             gathered.move(moved)
-        gathered.keep(self.state, phase.e)
-        self._log_p, self._log_energy, self._t = phase.log_p, phase.log_energy, phase.t
+        gathered.keep(self.state, e)
+        self._trajectory.update(write_record(state))
 
-    def _phase(self, gathered: Gathered, seen: Survey, constants: Constants) -> Phase:
-        if self._log_p is None or self._log_energy is None or self._t is None:
-            noise = self._noise.draw(gathered.total, gathered.noise_dtype)
-            blocks = gathered.blocks_of(noise)
-            return start_bbi(gathered.algebra, gathered.grads, blocks, seen, constants.log_delta)
-        return Phase(gathered.directions, self._log_p, self._log_energy, self._t)
-
-    def _scattered(self, gathered: Gathered) -> list[Tensor]:
-        flat = self._noise.uniform(gathered.total, gathered.noise_dtype)
-        blocks = gathered.blocks_of(flat)
-        return unit(gathered.algebra, blocks, gathered.algebra.norm(blocks))
+    def _begin(self) -> dict[str, Tensor]:
+        zero = torch.zeros((), dtype=torch.float64, device=self._home())
+        skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
+        return {**write_record(begin_bbi(zero)), "skipped": skipped}
 
     def report(self) -> dict[str, Any]:
         """Return counters and global state as plain numbers.
@@ -254,41 +353,20 @@ class BBI(HamiltonianOptimizer):
         Returns:
             ``steps`` calls of ``step``; ``updates`` steps in which parameters moved;
             ``bounces``; ``held`` steps skipped since F − v0 <= ε2; ``bad_gradients`` steps
-            skipped since the gradient was NaN or infinite; ``log_energy`` and
-            ``log_momentum`` (None before the first step).
+            skipped since the gradient was NaN or infinite; ``skipped`` calls without loss and
+            gradients; ``log_energy`` and ``log_momentum`` (None before the first step).
         """
+        self._adopt()
+        state = read_tuple(BBIState, self._trajectory, clock=Clock)
+        started = bool(state.started)
         return {
-            "steps": self._steps,
-            "updates": 0 if self._t is None else int(self._t),
-            **self._counts,
-            "log_energy": None if self._log_energy is None else self._log_energy.item(),
-            "log_momentum": None if self._log_p is None else self._log_p.item(),
+            "steps": int(self._trajectory["steps"]),
+            "updates": int(state.updates),
+            **dict(zip(_COUNTERS, state.counts.tolist(), strict=True)),
+            "skipped": int(self._trajectory["skipped"]),
+            "log_energy": state.log_energy.item() if started else None,
+            "log_momentum": state.log_p.item() if started else None,
         }
-
-    def _trajectory(self) -> dict[str, Any]:
-        tensors: dict[str, Any] = {"log_energy": self._log_energy, "t": self._t}
-        if self._clock is not None:
-            tensors.update(self._clock._asdict())
-        return {
-            **super()._trajectory(),
-            **{k: v.clone() for k, v in tensors.items() if v is not None},
-            "counts": dict(self._counts),
-        }
-
-    def _restore(self, trajectory: dict[str, Any]) -> None:
-        super()._restore(trajectory)
-        home = self._home()
-        read = {k: v.to(home, copy=True) for k, v in trajectory.items() if isinstance(v, Tensor)}
-        self._log_energy, self._t = read.get("log_energy"), read.get("t")
-        self._clock = Clock(*(read[k] for k in Clock._fields)) if "best" in read else None
-        self._counts = dict(trajectory["counts"])
-
-
-def new_clock(like: Tensor) -> Clock:
-    """Return counters at zero with the shape and device of ``like``."""
-    zero = torch.zeros_like(like, dtype=torch.int64)
-    best = torch.full_like(like, math.inf, dtype=torch.float64)
-    return Clock(best, zero, zero.clone(), zero.clone())
 
 
 def bbi_constants(values: Mapping[str, Any], device: torch.device) -> Constants:

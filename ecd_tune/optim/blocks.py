@@ -8,12 +8,13 @@ laid out, so that the formulas of :mod:`ecd_tune.optim.dynamics` are written onc
 - B independent trajectories (``batched=True``): every block has a leading dimension B, a
   scalar is a float64 tensor of shape ``[B]``, a norm runs over all dimensions but the first.
 
-Norms accumulate in float64 whatever the dtype of the blocks.
+Norms accumulate in float64 whatever the dtype of the blocks. Where other processes hold further
+parts of the vector, ``reduce`` adds theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +34,13 @@ class Algebra:
     Attributes:
         batched: Blocks have a leading trial dimension.
         foreach: Use ``torch._foreach_*``; only for unbatched blocks on one device.
+        reduce: Turns one float64 number a block, shape ``[k]``, into their sum over all blocks of
+            all processes, 0-d. None where this process holds everything.
     """
 
     batched: bool = False
     foreach: bool = False
+    reduce: Callable[[Tensor], Tensor] | None = None
 
     def norm(self, x: Blocks) -> Tensor:
         """Return the Euclidean norm over all blocks, float64, 0-d or ``[B]``."""
@@ -48,10 +52,11 @@ class Algebra:
             parts = list(torch._foreach_norm(list(x), 2, dtype=torch.float64))
         else:
             parts = [torch.linalg.vector_norm(b, dtype=torch.float64) for b in x]
+        if self.reduce is not None:
+            return self.reduce(_stacked(parts).square()).sqrt()
         if len(parts) == 1:
             return parts[0]
-        home = parts[0].device
-        total: Tensor = torch.linalg.vector_norm(torch.stack([p.to(home) for p in parts]), dim=0)
+        total: Tensor = torch.linalg.vector_norm(_stacked(parts), dim=0)
         return total
 
     def dot(self, x: Blocks, y: Blocks) -> Tensor:
@@ -60,7 +65,8 @@ class Algebra:
             (a * b).flatten(1 if self.batched else 0).sum(-1, dtype=torch.float64)
             for a, b in zip(x, y, strict=True)
         ]
-        return torch.stack([p.to(parts[0].device) for p in parts]).sum(0)
+        stacked = _stacked(parts)
+        return stacked.sum(0) if self.reduce is None else self.reduce(stacked)
 
     def spread(self, scalar: Tensor, block: Tensor) -> Tensor:
         """Return ``scalar`` shaped so that it multiplies ``block`` without changing its dtype."""
@@ -102,6 +108,10 @@ class Algebra:
         else:
             masks = [mask.view(-1, *(1,) * (b.dim() - 1)) for b in x]
         return [torch.where(m, a, b) for m, a, b in zip(masks, x, y, strict=True)]
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack([p.to(parts[0].device) for p in parts])
 
 
 def split_flat(flat: Tensor, like: Blocks, lead: int = 0) -> list[Tensor]:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim import dynamics
-from ecd_tune.optim.batched import choose
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import Constants, Phase, StepInfo, Survey
 from ecd_tune.optim.trajectory import Array, ChainSetup, Moment
@@ -70,7 +69,7 @@ class ChainRunner:
                     _ROWS, phase, seen, lr, noise, constants, setup.integrator
                 )
                 if not bool(seen.ok.all()):
-                    after = choose(_ROWS, seen.ok, after, phase)
+                    after = dynamics.choose(_ROWS, seen.ok, after, phase)
                     moved = _ROWS.where(seen.ok, moved, [torch.zeros_like(theta)])
                 yield _moment(t, theta, loss, gradient, phase, seen, moved[0], info)
                 theta, phase = theta + moved[0], after

@@ -150,6 +150,7 @@ _DEFS = (
         name="ecdsep_f0",
         title="ECDSep, self-tuning F0",
         factory="ecd_tune.optim.self_tuning:make",
+        batched="ecd_tune.optim.batched:make_ecdsep_f0",
         hyperparameters=_ECDSEP_F0,
         needs_loss=True,
     ),
@@ -200,7 +201,8 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         name: Registry name of a built-in optimizer.
-        values: Hyperparameter to value. ``None`` stands for the optimizer's own choice where
+        values: Hyperparameter to value: Python's and numpy's numbers, and arrays and tensors of
+            one number. ``None`` stands for the optimizer's own choice where
             the declaration has no default.
 
     Returns:
@@ -223,10 +225,16 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def _checked(name: str, key: str, declared: Hyperparameter, values: Mapping[str, Any]) -> Any:
-    value = values.get(key)
+    value = _plain(values.get(key))
     if value is None:
         return declared.default
     problem = declared.problem(value)
     if problem:
         raise HyperparameterError(f"{name}: {key} = {value!r} {problem}")
     return declared.read(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy, or an array or tensor of one number, as Python's own."""
+    one = tuple(getattr(value, "shape", (0,))) in ((), (1,))
+    return value.item() if one and hasattr(value, "item") else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.dynamics import Constants, log_hamiltonian
+from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch
 from ecd_tune.optim.watching import Step, Tape
 from ecd_tune.theory import bounce_angle, effective_eta
 
@@ -27,6 +29,7 @@ class Diagnostics:
     def __init__(self) -> None:
         self._tape = Tape(self._work)
         self._no_turn: Tensor | None = None
+        self._compared = False
         self.reset()
 
     def reset(self) -> None:
@@ -34,7 +37,6 @@ class Diagnostics:
         self._tape.clear()
         self._sums: Tensor | None = None
         self._fastest: Tensor | None = None
-        self._missed = 0
 
     def saw(self, step: Step) -> None:
         """Keep what the step computed."""
@@ -57,12 +59,15 @@ class Diagnostics:
                 turned,
                 info.rescaled,
                 info.unreachable,
+                seen.log_gap,
+                seen.force_norm,
+                info.log_p,
+                info.log_p_after,
             )
         )
-
-    def missed(self, loss: Tensor) -> None:
-        """Count a step that was not made."""
-        self._missed += 1
+        if not self._compared:
+            self._eta = step.constants.eta
+            self._compared = step.algebra.batched or step.integrator != "algorithm1"
 
     def read(
         self, n: int, constants: Constants, integrator: str, F_min: float = math.nan
@@ -87,7 +92,7 @@ class Diagnostics:
         sums = none if self._sums is None else self._sums.numpy(force=True)
         total = dict(zip(_SUMS, sums, strict=True))
         fastest = none[0] if self._fastest is None else self._fastest.numpy(force=True)
-        made, asked = total["made"], total["steps"] + self._missed
+        made, asked = total["made"], total["steps"]
         with np.errstate(invalid="ignore", divide="ignore"):
             squared = total["lengths"] / total["turns"]
             return {
@@ -104,29 +109,34 @@ class Diagnostics:
                 "implied_minimum": offset + (1 - 1 / eta_eff) * made / total["inverse"],
             }
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        self._tape.flush()
-        sums = {"sums": self._sums, "fastest": self._fastest}
-        kept = {name: value.clone() for name, value in sums.items() if value is not None}
-        return {**kept, "missed": self._missed}
+    def state_dict(self, zero: Tensor) -> dict[str, Tensor]:
+        """Return the sums so far.
 
-    def load_state_dict(self, state: Mapping[str, Any], home: torch.device) -> None:
+        Args:
+            zero: 0.0, float64, with the shape and device of the scalars of a step.
+
+        Returns:
+            ``sums`` and ``fastest``.
+        """
+        self._tape.flush()
+        if self._sums is None or self._fastest is None:
+            return {"sums": zero.new_zeros((len(_SUMS), *zero.shape)), "fastest": zero.clone()}
+        return {"sums": self._sums, "fastest": self._fastest}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on with saved sums.
 
         Args:
             state: What :meth:`state_dict` returned.
-            home: Where the scalars of the steps lie.
         """
         self.reset()
-        if "sums" in state:
-            self._sums = state["sums"].to(home, copy=True)
-            self._fastest = state["fastest"].to(home, copy=True)
-        self._missed = int(state["missed"])
+        self._sums, self._fastest = state["sums"], state["fastest"]
 
     def _work(self, columns: Sequence[Tensor]) -> None:
+        if not self._compared:
+            self._compare(columns)
         made, held, gap, log_potential, log_energy, s, log_p, speed, turned, rescaled, above = (
-            columns
+            columns[:11]
         )
         drift = log_hamiltonian(log_p, log_potential, s) - log_energy
         turns = made & turned.isfinite()
@@ -147,6 +157,24 @@ class Diagnostics:
         self._sums = sums if self._sums is None else self._sums + sums
         before = self._fastest
         self._fastest = fastest if before is None else torch.maximum(before, fastest)
+
+    def _compare(self, columns: Sequence[Tensor]) -> None:
+        """Warn, once, if the losses cannot be those of the gradients."""
+        made, gap, speed, turned, *last = (columns[i] for i in (0, 2, 7, 8, 11, 12, 13, 14))
+        log_gap, force, before, after = last
+        log_kick = torch.log(self._eta) - log_gap + torch.log(force)
+        turned = torch.nan_to_num(turned, nan=1.0)
+        kicks = Kicks(*(c[made] for c in (gap, before, after, log_kick, force, speed, turned)))
+        found = mismatch(kicks)
+        self._compared = len(made) >= LEAST_STEPS
+        if found is not None:
+            warnings.warn(
+                f"the mean loss changed by {found[0]:.3g} where the gradients imply {found[1]:.3g} "
+                f"or more, in the first {len(made)} steps: give step the loss whose backward() "
+                "made the gradients. With gradient accumulation call add_loss(loss) for each "
+                "part, with distributed training pass process_group",
+                stacklevel=2,
+            )
 
 
 def _angle(n: int, squared: Any) -> Any:

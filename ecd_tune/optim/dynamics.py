@@ -30,6 +30,7 @@ __all__ = [
     "StepInfo",
     "Survey",
     "advance",
+    "choose",
     "decay",
     "downhill",
     "drift_factor",
@@ -109,10 +110,22 @@ class StepInfo(NamedTuple):
     """log|Π| where it is read for the energy: after the rescale."""
     log_p_before: Tensor
     """The same before the rescale."""
+    log_p_after: Tensor
+    """The same after the kick that precedes the drift."""
     speed: Tensor
     """|ΔΘ|/Δt where all blocks have the same Δt; at most 1 for s = 1."""
     turned: Tensor | None
     """|Π̂ + νz| of the turn, NaN where Π is 0; None without turns."""
+
+
+def choose(algebra: Algebra, mask: Tensor, new: Phase, old: Phase) -> Phase:
+    """Return ``new`` where ``mask`` holds, ``old`` elsewhere; what is not chosen may be NaN."""
+    return Phase(
+        algebra.where(mask, new.e, old.e),
+        torch.where(mask, new.log_p, old.log_p),
+        torch.where(mask, new.log_energy, old.log_energy),
+        torch.where(mask, new.t, old.t),
+    )
 
 
 def log_expm1(x: Tensor) -> Tensor:
@@ -346,12 +359,12 @@ def advance(
     if sync and noise is not None:
         e, turned = turn(algebra, e, log_p, noise, constants.nu)
     e, log_p = kick(algebra, e, log_p, seen.force, seen.force_norm, strength)
-    speed = drift_factor(log_p, constants.s)
+    after, speed = log_p, drift_factor(log_p, constants.s)
     length = speed if constants.pace is None else speed * constants.pace
     moved = algebra.times(algebra.times_each(e, lr), length)
     if not sync and noise is not None:
         e, turned = turn(algebra, e, log_p, noise, constants.nu)
-    info = StepInfo(rescaled, above, read, before, speed, turned)
+    info = StepInfo(rescaled, above, read, before, after, speed, turned)
     return moved, Phase(list(e), log_p, phase.log_energy, phase.t + 1), info
 
 

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
-from ecd_tune.optim.account import EnergyAccount, initial_energy
+from ecd_tune.optim.auto import report_auto, set_aside_lr
+from ecd_tune.optim.base import LossOptimizer, tensor_lr
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
-from ecd_tune.optim.dynamics import (
-    Constants,
-    Phase,
-    Survey,
-    advance,
-    decay,
-    lowered_offset,
-    rebase,
-    start,
-    survey,
+from ecd_tune.optim.diagnostics import Diagnostics
+from ecd_tune.optim.driver import (
+    COUNTERS,
+    Made,
+    Point,
+    Rules,
+    RunState,
+    begin_state,
+    initial_energy,
+    make_step,
+    present_constants,
+    read_rules,
 )
-from ecd_tune.optim.gather import Gathered
-from ecd_tune.optim.tally import Tally
-from ecd_tune.optim.tuning import set_aside_lr
-from ecd_tune.optim.watching import Step
+from ecd_tune.optim.parameters import Gathered
+from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.record import read_record, write_record
+from ecd_tune.optim.watching import Step, Watcher
 
-__all__ = ["SHIFT_FACTOR", "ECDSep", "make"]
-
-SHIFT_FACTOR = 5.0
-_PATIENCE = 16
+__all__ = ["ECDSep", "make"]
 
 
-class ECDSep(EnergyAccount):
+class ECDSep(LossOptimizer):
     """Energy-conserving descent with a separable Hamiltonian (Algorithm 1).
 
     The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. State lives in the log domain
@@ -69,20 +69,28 @@ class ECDSep(EnergyAccount):
             skips the step and counts it. ``"stop"`` freezes the parameters for good.
             ``"shift"`` skips the step and lowers F0 by five times the depth, so that the same
             loss has a gap of four times the depth (at least ε2^{1/η}); 𝓔 is kept.
+        maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         wait: Look at the loss in every step, which waits for the device; None does so on the
-            CPU, and with an ``on_gap`` that must act at once. Else a loss that is not finite
-            changes nothing either, but raises up to 16 steps later.
+            CPU. Else a loss that is not finite changes nothing either, but raises up to 16 steps
+            later.
+        process_group: Processes that each compute the loss of their own batch (DDP, FSDP): the
+            loss is averaged over them and the seed is that of the first. A group, or True for
+            the default one; False where all processes pass the same loss. None is False, with a
+            warning where several processes run.
+        shard_group: Processes that each hold other parameters as plain tensors (FSDP1,
+            ZeroRedundancyOptimizer): norms are summed over them, and the loss is averaged over
+            them too. DTensors (FSDP2) need none.
 
     Raises:
         HyperparameterError: A value is not allowed.
     """
 
     name: ClassVar[str] = "ecdsep"
+    counters: ClassVar[tuple[str, ...]] = COUNTERS
     per_group: ClassVar[frozenset[str]] = frozenset(
         {"lr", "weight_decay", "decoupled_weight_decay"}
     )
-    wait: bool | None = None
 
     def __init__(
         self,
@@ -103,10 +111,12 @@ class ECDSep(EnergyAccount):
         eps1: float = 1e-10,
         eps2: float = 1e-40,
         on_gap: str = "hold",
+        maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        process_group: GroupChoice = None,
+        shard_group: GroupChoice = None,
     ) -> None:
-        self.wait = wait
         values = {
             "lr": lr,
             "eta": eta,
@@ -124,7 +134,16 @@ class ECDSep(EnergyAccount):
             "on_gap": on_gap,
         }
         checked = check_hyperparameters(self.name, values)
-        self._begin(params, set_aside_lr(self.name, checked), seed, foreach)
+        super().__init__(
+            params,
+            {**set_aside_lr(self.name, checked), **tensor_lr(values)},
+            seed=seed,
+            maximize=maximize,
+            foreach=foreach,
+            wait=wait,
+            process_group=process_group,
+            shard_group=shard_group,
+        )
 
     def _check_group(self, group: dict[str, Any]) -> None:
         if group["lr"] == AUTO:
@@ -137,224 +156,183 @@ class ECDSep(EnergyAccount):
         super()._check_group(group)
         initial_energy(self.name, group["s"], group["delta_energy"])
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._rules: tuple[Any, Rules] | None = None
+        self._started = False
+        self._run: RunState | None = None
+        self._diagnostics = Diagnostics()
+        self._watchers: tuple[Watcher, ...] = getattr(self, "_watchers", ())
+
     # ---------------------------------------------------------------- one step
 
-    def _advance(self, loss: Tensor) -> None:
-        shared = self._shared()
-        gathered = self._gather()
-        constants = self._constants_for(shared, loss.device)
-        if not gathered.params:
-            self._check_loss(loss.item())
-            return
-        seen = survey(
-            gathered.algebra,
-            gathered.places(),
-            loss,
-            gathered.grads,
-            gathered.lr,
-            gathered.weight_decay,
-            constants,
-        )
-        if self._may_defer(shared, loss.device):
-            self._advance_unseen(gathered, seen, loss, constants, shared)
-            return
-        # The only wait for the device in a step.
-        flags = torch.stack([loss, seen.ok.double(), seen.below.double(), seen.converged.double()])
-        value, ok, below, converged = flags.tolist()
-        self._check_loss(value)
-        self._converged = bool(converged)
-        noise = self._draw(gathered, shared["nu"])
-        if not (below or self._stopped) and self._log_p is None and self._finite(gathered):
-            self._start(gathered, noise, seen, constants)
-        if ok and not self._stopped:
-            self._move(gathered, noise if shared["nu"] else None, seen, loss, constants, shared)
-        else:
-            self._skip(seen, loss, constants, shared)
-            self._learn(seen, constants)
-            for watcher in self._all_watchers():
-                watcher.missed(loss)
-
-    def _may_defer(self, shared: Mapping[str, Any], device: torch.device) -> bool:
-        # The first step asks whether there is an energy to set.
-        if self.wait or self._log_p is None or shared["on_gap"] != "hold":
-            return False
-        return device.type != "cpu" if self.wait is None else True
-
-    def _advance_unseen(
-        self,
-        gathered: Gathered,
-        seen: Survey,
-        loss: Tensor,
-        constants: Constants,
-        shared: Mapping[str, Any],
-    ) -> None:
-        """Make the step where it is allowed, and leave all as it was where it is not."""
-        finite = loss.isfinite()
-        noise = self._draw(gathered, shared["nu"])
-        turning = noise if shared["nu"] else None
-        self._move(gathered, turning, seen, loss, constants, shared, seen.ok & finite)
-        if self._tally is None:
-            self._tally = Tally(loss.device)
-        self._tally.add(seen, finite, self._steps)
-        if self._steps % _PATIENCE == 0:
-            self._check_unseen(self._settle())
-
-    def _check_unseen(self, bad: int | None) -> None:
-        if bad is not None:
-            raise NonFiniteLossError(
-                f"{type(self).__name__}: the loss at step {bad} was not finite (found at step "
-                f"{self._steps}); a finite loss is needed (try a smaller lr)"
-            )
-
-    def _draw(self, gathered: Gathered, nu: float) -> list[Tensor] | None:
-        """Draw z; without chaos only the first direction may need it."""
-        if not nu and self._log_p is not None:
-            return None
-        return gathered.blocks_of(self._noise.draw(gathered.total, gathered.noise_dtype))
-
-    def _finite(self, gathered: Gathered) -> bool:
-        return bool(gathered.algebra.norm(gathered.grads) < math.inf)
-
-    def _start(
-        self,
-        gathered: Gathered,
-        noise: list[Tensor] | None,
-        seen: Survey,
-        constants: Constants,
-    ) -> None:
-        assert noise is not None
-        phase = start(gathered.algebra, gathered.grads, noise, seen, constants)
-        self._keep(gathered, phase)
-
-    def _move(
-        self,
-        gathered: Gathered,
-        noise: list[Tensor] | None,
-        seen: Survey,
-        loss: Tensor,
-        constants: Constants,
-        shared: Mapping[str, Any],
-        allowed: Tensor | None = None,
-    ) -> None:
-        assert self._log_p is not None
-        assert self._log_energy is not None
-        assert self._t is not None
-        e = [self.state[p]["direction"] for p in gathered.params]
-        phase = Phase(e, self._log_p, self._log_energy, self._t)
-        constants = self._steer(gathered, seen, constants, allowed)
-        moved, phase, info = advance(
-            gathered.algebra,
-            phase,
-            seen,
-            gathered.lr,
-            noise,
-            constants,
-            shared["integrator"],
-        )
-        step = Step(
-            made=seen.ok if allowed is None else allowed,
-            held=seen.below if allowed is None else ~allowed,
-            algebra=gathered.algebra,
-            theta=gathered.theta,
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+        rules, state = self._present_rules(), self._present_state()
+        state = state._replace(log_p=self._aligned(gathered, state.log_p))
+        noise = None
+        if rules.chaotic or not self._started:
+            noise = self._draw(gathered, step)
+        point = Point(
+            theta=gathered.places(),
             loss=loss,
             grads=gathered.grads,
             lr=gathered.lr,
+            top_lr=max(gathered.lr),
             weight_decay=gathered.weight_decay,
-            noise=noise,
-            moved=moved,
-            seen=seen,
-            info=info,
-            log_energy=self._log_energy,
-            constants=constants,
-            integrator=shared["integrator"],
+            decay=gathered.decay,
+            size=gathered.moving(),
+            step=step,
         )
-        for watcher in self._all_watchers():
-            watcher.saw(step)
-        if gathered.decay is not None:
-            rates, pace = gathered.decay, constants.pace
-            lost = decay(gathered.algebra, gathered.places(), rates, pace)
-            moved = gathered.algebra.plus(moved, lost)
-        unreachable = info.unreachable.long()
-        if allowed is not None:
-            before = Phase(e, self._log_p, self._log_energy, self._t)
-            moved, phase = _choose(gathered, allowed, moved, phase, before)
-            unreachable = unreachable * allowed
+        active = torch.ones((), dtype=torch.bool, device=loss.device)
+        made = make_step(gathered.algebra, point, gathered.directions, state, rules, noise, active)
+        self._show(gathered, point, made, noise if rules.chaotic else None)
+        self._apply(gathered, made, looked)
+        self._run = made.state
+        self._trajectory.update(write_record(made.state))
+        if not self._started:
+            self._started = bool(made.state.started)
+
+    def _apply(self, gathered: Gathered, made: Made, looked: bool) -> None:
+        moved, e = made.moved, made.e
+        if looked:
+            if not made.go:
+                return
+        else:
+            algebra = gathered.algebra
+            moved = algebra.where(made.go, moved, [torch.zeros_like(m) for m in moved])
+            e = algebra.where(made.go, e, gathered.directions)
         gathered.move(moved)
-        self._keep(gathered, phase)
-        counted = self._unreachable
-        self._unreachable = unreachable if counted is None else counted + unreachable
-        self._learn(seen, constants)
+        gathered.keep(self.state, e)
 
-    def _steer(
-        self, gathered: Gathered, seen: Survey, constants: Constants, allowed: Tensor | None
-    ) -> Constants:
-        """Return the constants of this step, with what is left to the run."""
-        if self._tuner is None:
-            return constants
-        assert self._log_energy is not None
-        lr = torch.full_like(self._log_energy, max(gathered.lr))
-        turning = sum(e.numel() for e in gathered.directions)
-        made = seen.ok if allowed is None else allowed
-        return self._tuner.steer(seen, self._log_energy, constants, lr, turning, made)
+    def _show(
+        self, gathered: Gathered, point: Point, made: Made, noise: list[Tensor] | None
+    ) -> None:
+        step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
+        for watcher in (self._diagnostics, *self._watchers):
+            watcher.saw(step)
 
-    def _learn(self, seen: Survey, constants: Constants) -> None:
-        """Move F0 where it is left to the run, and energy and momentum with it."""
-        if self._tuner is None or self._stopped:
-            return
-        learnt = self._tuner.learn(seen, constants, torch.ones_like(seen.ok))
-        if learnt is None:
-            return
-        self._offset, log_ratio = learnt
-        if self._log_p is not None and self._log_energy is not None:
-            self._log_p, self._log_energy = rebase(
-                self._log_p, self._log_energy, log_ratio, constants.eta
+    def _look_back(self, step: int) -> None:
+        bad = int(self._present_state().first_bad)
+        if bad >= 0:
+            state = self._present_state()
+            self._run = state._replace(first_bad=torch.full_like(state.first_bad, -1))
+            self._trajectory.update(write_record(self._run))
+            raise NonFiniteLossError(
+                f"{type(self).__name__}: the loss at step {bad} was not finite (found at step "
+                f"{step}); a finite loss is needed (try a smaller lr)"
             )
 
-    def _skip(
-        self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
-    ) -> None:
-        self._count_skipped(seen)
-        below = bool(seen.below)
-        if below and shared["on_gap"] == "stop":
-            self._stopped = True
-        if below and shared["on_gap"] == "shift" and shared["F0"] != AUTO:
-            self._lower_offset(seen, loss, constants, SHIFT_FACTOR)
+    # --------------------------------------------------------- rules and state
 
-    def _count_skipped(self, seen: Survey) -> None:
-        if self._stopped:
-            return
-        below = bool(seen.below)
-        self._counts["held"] += below
-        self._counts["converged_steps"] += self._converged
-        self._counts["bad_gradients"] += not (below or self._converged)
+    def _begin(self) -> dict[str, Tensor]:
+        zero = torch.zeros((), dtype=torch.float64, device=self._home())
+        count = torch.zeros((), dtype=torch.int64, device=zero.device)
+        state = begin_state(zero, self._present_rules())
+        return {**write_record(state), **Diagnostics().state_dict(zero), "skipped": count}
 
-    def _lower_offset(
-        self, seen: Survey, loss: Tensor, constants: Constants, factor: float
-    ) -> Tensor:
-        """Lower F0 and return the new one."""
-        offset = lowered_offset(
-            constants.F0, seen.gap, loss, constants.eta, constants.log_eps2, factor
+    def _restore(self) -> None:
+        self._diagnostics.load_state_dict(self._trajectory)
+        self._started = bool(self._present_state().started)
+
+    def _flush(self) -> None:
+        self._adopt()
+        zero = torch.zeros((), dtype=torch.float64, device=self._home())
+        self._trajectory.update(self._diagnostics.state_dict(zero))
+
+    def _present_rules(self) -> Rules:
+        shared, home = self._shared(), self._home()
+        key = (*shared.values(), home)
+        if self._rules is None or self._rules[0] != key:
+            self._rules = key, read_rules(self.name, [shared], home, single=True)
+        return self._rules[1]
+
+    def _present_state(self) -> RunState:
+        if self._run is None:
+            auto = self._present_rules().auto is not None
+            self._run = read_record(self._trajectory, auto=auto)
+        return self._run
+
+    # ------------------------------------------------------------- what it says
+
+    def report(self) -> dict[str, Any]:
+        """Return counters and global state as plain numbers.
+
+        Returns:
+            ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held``
+            steps skipped since the gap was not positive; ``converged`` whether V < ε2 now and
+            ``converged_steps`` how often; ``stopped`` frozen by ``on_gap="stop"``;
+            ``bad_gradients`` steps skipped since the gradient was NaN or infinite; ``skipped``
+            calls without loss and gradients; ``unreachable`` rescales skipped since V exceeded
+            𝓔; ``shifts`` of F0; the present ``F0``, ``log_energy`` and ``log_momentum`` (None
+            before the first step); where they are left to the run, ``found_nu``, ``found_lr``
+            (the Δt of a group whose ``lr`` is 1) and ``found_F0``.
+        """
+        self._adopt()
+        rules, state = self._present_rules(), self._present_state()
+        F0 = rules.constants.F0 + state.shift
+        started = bool(state.started)
+        found = {}
+        if rules.auto is not None and state.auto is not None:
+            found = report_auto(rules.auto, state.auto, F0)
+        return {
+            "steps": int(self._trajectory["steps"]),
+            "updates": int(state.updates),
+            **dict(zip(COUNTERS, state.counts.tolist(), strict=True)),
+            "skipped": int(self._trajectory["skipped"]),
+            "converged": bool(state.converged),
+            "stopped": bool(state.stopped),
+            "F0": F0.item(),
+            "log_energy": state.log_energy.item() if started else None,
+            "log_momentum": state.log_p.item() if started else None,
+            **{name: value.item() for name, value in found.items()},
+        }
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show every further step to ``watcher``; it is no part of ``state_dict``."""
+        self._watchers = (*self._watchers, watcher)
+
+    def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
+        """Return what the steps since the last reset say about the dynamics.
+
+        Everything comes from numbers that a step computes anyway; asking waits for the device.
+        Called after each epoch, it tells of that epoch. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
+
+        Args:
+            F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
+            reset: Begin anew with the next step.
+
+        Returns:
+            ``steps``: calls of ``step``;
+            ``share_held``: share of them at which no step was made (φ <= 0, V < ε2, or not
+            finite); of those made:
+            ``energy_drift``: root mean square of log(V(|Π|²+s)/𝓔) (eq. 9, 10) before the
+            rescale: the error of one step, or without rescaling of all so far;
+            ``bounce_angle``: radians, arccos E[cos α] of turns whose |Π̂+νz|² (eq. 14) has the
+            mean that was seen, 1 + ν²n; 0 without turns;
+            ``gap``: mean φ, in units of the loss;
+            ``speed``: mean |ΔΘ|/Δt = 2|Π|/(|Π|²+s) (eq. 11), of equal Δt in all groups;
+            ``step_over_bound``: the largest such; s = 1 bounds it by 1;
+            ``share_rescaled``: share of steps at which Π was rescaled (§3.3);
+            ``share_unreachable``: share at which that was skipped since V exceeded 𝓔;
+            ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
+            (eq. 4 with η_eff; small w, full batches);
+            ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
+            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+        """
+        self._adopt()
+        taking_part = [
+            own["direction"].numel() for p, own in self.state.items() if p not in self._away
+        ]
+        rules = self._present_rules()
+        found = self._diagnostics.read(
+            max(1, sum(taking_part)),
+            present_constants(rules, self._present_state()),
+            rules.integrator,
+            F_min,
         )
-        self._offset = offset
-        self._counts["shifts"] += 1
-        return offset
-
-    def _keep(self, gathered: Gathered, phase: Phase) -> None:
-        gathered.keep(self.state, phase.e)
-        self._log_p, self._log_energy, self._t = phase.log_p, phase.log_energy, phase.t
-
-
-def _choose(
-    gathered: Gathered, allowed: Tensor, moved: list[Tensor], new: Phase, old: Phase
-) -> tuple[list[Tensor], Phase]:
-    """Return move and phase of a step, or no move and the old phase; NaN may be left out."""
-    algebra = gathered.algebra
-    return algebra.where(allowed, moved, [torch.zeros_like(m) for m in moved]), Phase(
-        algebra.where(allowed, new.e, old.e),
-        torch.where(allowed, new.log_p, old.log_p),
-        old.log_energy,
-        torch.where(allowed, new.t, old.t),
-    )
+        if reset:
+            self._diagnostics.reset()
+        return {name: float(value) for name, value in found.items()}
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSep:

@@ -36,7 +36,7 @@ class RunMeter:
 
     def __init__(self, steps: int, rows: int = 1) -> None:
         self._steps, self._rows = steps, rows
-        self._seen = self._missed = 0
+        self._seen = 0
         self._parts: list[int] = []
         self._tape = Tape(self._work)
         self._sums: Tensor | None = None
@@ -69,13 +69,6 @@ class RunMeter:
                 _length(step),
             )
         )
-
-    def missed(self, loss: Tensor) -> None:
-        """Count a step that was not made."""
-        if not self._seen:
-            self._loss_init = loss
-        self._seen += 1
-        self._missed += 1
 
     def _work(self, columns: Sequence[Tensor]) -> None:
         made, held, unreachable, total, gap, log_gap, pull, w, cosine, length = columns
@@ -148,7 +141,7 @@ class RunMeter:
             sync=int(once["sync"]),
             cos_bounce=float(column["cosine"].sum() / turns) if turns else 1.0,
             max_step_over_lr=once["longest"],
-            share_hazard=float(column["hazards"].sum() + self._missed) / self._steps,
+            share_hazard=float(column["hazards"].sum()) / self._steps,
             tail_loss=_mean(tail, "loss"),
             tail_inverse_gap=_mean(tail, "inverse"),
             tail_inverse_gap_se=float(inverse.std(ddof=1) / np.sqrt(BLOCKS)),
@@ -168,7 +161,7 @@ class RunMeter:
         once = {"sums": self._sums, "longest": self._longest, "loss_init": self._loss_init}
         kept = {name: value.clone() for name, value in once.items() if value is not None}
         known = {name: value.clone() for name, value in self._known.items()}
-        return {**kept, "known": known, "seen": self._seen, "missed": self._missed}
+        return {**kept, "known": known, "seen": self._seen}
 
     def load_state_dict(self, state: Mapping[str, Any], home: torch.device) -> None:
         """Go on.
@@ -184,7 +177,7 @@ class RunMeter:
         self._sums, self._longest = found.get("sums"), found.get("longest")
         self._loss_init = found.get("loss_init")
         self._known = {name: value.to(home, copy=True) for name, value in state["known"].items()}
-        self._seen, self._missed = int(state["seen"]), int(state["missed"])
+        self._seen = int(state["seen"])
 
 
 def _fixed(step: Step) -> dict[str, Tensor]:

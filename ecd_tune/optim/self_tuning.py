@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.dynamics import Constants, Survey, log_hamiltonian
+from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.ecdsep import ECDSep
+from ecd_tune.optim.ranks import GroupChoice
 
 __all__ = ["ECDSepF0", "make"]
 
@@ -40,14 +38,18 @@ class ECDSepF0(ECDSep):
         shift_factor: > 1; how far F0 falls below the loss, in units of the depth, plus one.
         reset_energy: Set 𝓔 to the energy of the present Π with the new gap after a shift; the
             paper keeps 𝓔.
+        maximize: As for :class:`ECDSep`.
         foreach: As for :class:`ECDSep`.
+        wait: As for :class:`ECDSep`.
+        process_group: As for :class:`ECDSep`.
+        shard_group: As for :class:`ECDSep`.
 
     Raises:
         HyperparameterError: A value is not allowed, an even ``eta`` among them.
     """
 
     name: ClassVar[str] = "ecdsep_f0"
-    wait = True  # F0 must fall in the step that finds the loss below it
+    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
 
     def __init__(
         self,
@@ -67,7 +69,11 @@ class ECDSepF0(ECDSep):
         eps2: float = 1e-40,
         shift_factor: float = 5.0,
         reset_energy: bool = False,
+        maximize: bool = False,
         foreach: bool | None = None,
+        wait: bool | None = None,
+        process_group: GroupChoice = None,
+        shard_group: GroupChoice = None,
     ) -> None:
         values = {
             "lr": lr,
@@ -84,7 +90,17 @@ class ECDSepF0(ECDSep):
             "shift_factor": shift_factor,
             "reset_energy": reset_energy,
         }
-        self._begin(params, values, seed, foreach)
+        LossOptimizer.__init__(
+            self,
+            params,
+            values,
+            seed=seed,
+            maximize=maximize,
+            foreach=foreach,
+            wait=wait,
+            process_group=process_group,
+            shard_group=shard_group,
+        )
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
@@ -93,18 +109,6 @@ class ECDSepF0(ECDSep):
                 f"{self.name}: eta = {group['eta']} is even; it must be odd (1, 3, 5, …), so that "
                 "V changes sign with the gap"
             )
-
-    def _skip(
-        self, seen: Survey, loss: Tensor, constants: Constants, shared: Mapping[str, Any]
-    ) -> None:
-        self._count_skipped(seen)
-        if not (seen.below or seen.converged):
-            return
-        offset = self._lower_offset(seen, loss, constants, shared["shift_factor"])
-        if shared["reset_energy"] and self._log_p is not None:
-            gap = seen.gap + (constants.F0 - offset)
-            potential = constants.eta * torch.log(gap)
-            self._log_energy = log_hamiltonian(self._log_p, potential, constants.s)
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSepF0:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
 
 __all__ = ["Step", "Tape", "Watched", "Watcher"]
@@ -47,6 +48,40 @@ class Step(NamedTuple):
     constants: Constants
     integrator: str
 
+    @classmethod
+    def of(
+        cls, algebra: Algebra, point: Point, made: Made, noise: Blocks | None, integrator: str
+    ) -> Step:
+        """Return what there is to look at in a step.
+
+        Args:
+            algebra: Layout of the blocks.
+            point: What it is made from.
+            made: What it comes to.
+            noise: z of the turn, or None.
+            integrator: ``"algorithm1"`` or ``"sync"``.
+
+        Returns:
+            The step.
+        """
+        return cls(
+            made=made.go,
+            held=made.held,
+            algebra=algebra,
+            theta=point.theta,
+            loss=point.loss,
+            grads=point.grads,
+            lr=point.lr,
+            weight_decay=point.weight_decay,
+            noise=noise,
+            moved=made.drifted,
+            seen=made.seen,
+            info=made.info,
+            log_energy=made.log_energy,
+            constants=made.constants,
+            integrator=integrator,
+        )
+
 
 class Watcher(Protocol):
     """Something that is shown each step."""
@@ -56,13 +91,6 @@ class Watcher(Protocol):
 
         Args:
             step: The step; what it says of where it is neither made nor held may be NaN.
-        """
-
-    def missed(self, loss: Tensor) -> None:
-        """Count a step that was not made, found so without a phase to look at.
-
-        Args:
-            loss: F there.
         """
 
 

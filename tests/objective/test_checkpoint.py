@@ -13,6 +13,7 @@ import torch
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.objective.snapshots import FORMAT
 from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.optim.definitions import OPTIMIZER_DEFS
 from ecd_tune.records import RunCost, RunRequest, Stage
 from ecd_tune.registry import OPTIMIZERS
 from ecd_tune.spec import parse_study
@@ -157,8 +158,10 @@ class TestContinuing:
             run(spec, "sgd", slot, stop_before=20)
         assert run(spec, "sgd", slot) == plain
 
-    def test_iterations_go_on_too(self):
-        # No batched form, so that the synthetic task runs step by step.
+    def test_iterations_go_on_too(self, monkeypatch):
+        # Without its batched form, so that the synthetic task runs step by step.
+        single = dataclasses.replace(OPTIMIZER_DEFS["ecdsep_f0"], batched=None)
+        monkeypatch.setitem(OPTIMIZER_DEFS, "ecdsep_f0", single)
         assert not Objective(ackley("ecdsep_f0"), "ecdsep_f0").batched
         spec, slot = ackley("ecdsep_f0"), MemorySlot()
         with pytest.raises(Interrupted):

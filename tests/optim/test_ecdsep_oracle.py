@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecd_tune.optim.ecdsep import ECDSep
-from ecd_tune.optim.noise import NoiseSource
+from ecd_tune.optim.noise import Noise
 from tests.oracles.algorithm1 import ecdsep
 from tests.oracles.landscapes import LANDSCAPES
 
@@ -78,8 +78,8 @@ def test_several_tensors_and_groups_follow_algorithm_1(name, s, foreach):
 @pytest.mark.parametrize("s", [0, 1])
 def test_noise_enters_as_in_algorithm_1(s):
     landscape = LANDSCAPES["zakharov"]
-    source = NoiseSource(11)
-    z = (source.draw(10, torch.float64).numpy() for _ in range(STEPS))
+    noise = Noise(11)
+    z = (noise.normal(step, 10, [(0, 10)], torch.float64).numpy() for step in range(STEPS))
     common = {"lr": 0.01, "eta": 1.3, "nu": 0.05, "s": s, "delta_energy": 0.5}
     expected = ecdsep(landscape.F, landscape.grad, landscape.start, STEPS, z=z, **common)
     blocks = parameters(landscape.start)

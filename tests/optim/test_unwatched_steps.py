@@ -92,6 +92,9 @@ def test_no_number_is_read_back_in_a_step(
         if step == 0:  # sets the energy
             optimizer.step(loss=loss)
         else:
+            assert optimizer._noise is not None or "nu" in more
+            if optimizer._noise is not None:
+                optimizer._noise._on_host = False  # as on a GPU
             with no_reading(monkeypatch):
                 optimizer.step(loss=loss)
     assert optimizer.report()["updates"] == 13
@@ -135,11 +138,20 @@ def test_a_saved_state_has_all_that_was_counted() -> None:
     assert other.report()["held"] == 1
 
 
-def test_who_must_act_at_once_waits() -> None:
-    for on_gap in ("stop", "shift"):
-        _, optimizer = run(False, 10, on_gap=on_gap)
-        assert optimizer.report()["held"] == 1
-        assert optimizer._tally is None
-    assert ECDSepF0(parameters(), eta=3).wait is True
-    _, optimizer = run(None, 5)
-    assert optimizer._tally is None  # on the CPU, by default
+@pytest.mark.parametrize("on_gap", ["stop", "shift"])
+def test_what_happens_below_f0_needs_no_look(monkeypatch: pytest.MonkeyPatch, on_gap: str) -> None:
+    for kind in (ECDSep, ECDSepF0):
+        more = {"on_gap": on_gap} if kind is ECDSep else {}
+        ends = []
+        for wait in (True, False):
+            params = parameters()
+            optimizer = kind(params, lr=0.05, eta=3, nu=0.1, seed=4, wait=wait, **more)
+            for step in range(12):
+                optimizer.zero_grad()
+                loss = losses(params, step)
+                loss.backward()
+                optimizer.step(loss=loss)
+            ends.append((torch.cat([p.detach().flatten() for p in params]), optimizer.report()))
+        assert torch.equal(ends[0][0], ends[1][0])
+        assert ends[0][1] == ends[1][1]
+        assert ends[0][1]["held"] >= 1

@@ -1,0 +1,463 @@
+"""What torch asks of an optimizer that needs the value of the loss: all of ECDSep but its step.
+
+Everything that the future of a run depends on is in ``state`` (of each parameter its part of the
+momentum) and in ``param_groups``: the options, and under ``"trajectory"`` the global scalars, as
+0-d tensors in one dictionary that all groups share. Attributes hold what can be made anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import HyperparameterError, NonFiniteLossError
+from ecd_tune.optim.definitions import OPTIMIZER_DEFS, check_hyperparameters
+from ecd_tune.optim.first_release import convert_state_dict
+from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.parameters import Gathered, align, gather
+from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
+
+__all__ = ["TRAJECTORY", "LossOptimizer", "tensor_lr"]
+
+TRAJECTORY = "trajectory"
+"""Key of the global scalars in a parameter group."""
+
+_OPTIONS = ("maximize", "foreach", "wait")
+_OF_CONSTRUCTOR = ("seed", "process_group", "shard_group")
+_OF_TORCH = frozenset({"params", "param_names", "initial_lr", "name"})
+_ON_HOST = ("seed", "steps")
+"""Scalars that stay on the CPU, int64."""
+_LOOK_EVERY = 16
+"""Steps between two looks at losses that are not waited for."""
+
+
+class LossOptimizer(torch.optim.Optimizer):
+    """Base of ECDSep and BBI.
+
+    Args:
+        params: Parameters, or groups of them; a group may have its own values of what
+            ``per_group`` names.
+        hyperparameters: Values by name, checked against the declarations of ``name``.
+        seed: Seed of the noise; None draws one from torch's global generator, so that
+            ``torch.manual_seed`` governs it.
+        maximize: Maximize the loss.
+        foreach: Use ``torch._foreach_*``; None decides by the number of blocks.
+        wait: Look at the loss in every step, which waits for the device; None does so on the CPU.
+        process_group: Processes over which the loss is averaged.
+        shard_group: Processes that each hold other parameters as plain tensors.
+
+    Raises:
+        HyperparameterError: A value is not allowed, a parameter is not of a dense floating or
+            complex dtype, or groups differ in a value that is global.
+    """
+
+    name: ClassVar[str]
+    counters: ClassVar[tuple[str, ...]]
+    per_group: ClassVar[frozenset[str]] = frozenset({"lr"})
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        hyperparameters: Mapping[str, Any],
+        *,
+        seed: int | None,
+        maximize: bool,
+        foreach: bool | None,
+        wait: bool | None,
+        process_group: GroupChoice,
+        shard_group: GroupChoice,
+    ) -> None:
+        checked = {
+            **check_hyperparameters(self.name, hyperparameters),
+            **tensor_lr(hyperparameters),
+        }
+        options = {"maximize": maximize, "foreach": foreach, "wait": wait}
+        self._ranks = Ranks(process_group, shard_group)
+        self._forget()
+        super().__init__(params, {**checked, **options})
+        check_shards(self.name, self._all_params(), shard_group)
+        if seed is None:
+            seed = int(torch.randint(2**62, (), device="cpu"))
+        self._share({"seed": _whole_number(seed), "steps": _whole_number(0), **self._begin()})
+
+    def _forget(self) -> None:
+        """Drop what is made anew from ``state`` and ``param_groups``."""
+        self._trajectory: dict[str, Tensor] = {}
+        self._steps = 0
+        self._noise: Noise | None = None
+        self._away: set[Tensor] = set()
+        self._layout: tuple[Any, list[int], int] | None = None
+        self._losses: list[Tensor] = []
+
+    # ---------------------------------------------------------------- the loss
+
+    def add_loss(self, loss: Tensor | float) -> None:
+        """Add to the loss of the next step.
+
+        Call it once for each ``backward()``, with the value that ``backward`` was called on; then
+        ``step()`` needs no argument. With gradient accumulation the values add up as the
+        gradients do. :meth:`zero_grad` and :meth:`step` begin anew.
+
+        Args:
+            loss: The value, one number.
+        """
+        self._losses.append(_double(loss, self._home()))
+
+    def clear_loss(self) -> None:
+        """Forget the losses that were added."""
+        self._losses = []
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients, and the losses that were added with them.
+
+        Args:
+            set_to_none: As in torch.
+        """
+        self.clear_loss()
+        super().zero_grad(set_to_none)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None
+    ) -> Any:
+        """Make one step.
+
+        The loss must be the one whose gradient the parameters have. One of three ways tells it:
+        ``step(closure)``, ``step(loss=loss)``, or :meth:`add_loss` before ``step()``. Losses that
+        were added count even if a closure is given. Under ``torch.compile`` a step is a graph
+        break.
+
+        Args:
+            closure: Clears the gradients, computes the loss, calls ``backward`` and returns the
+                loss.
+            loss: Instead of a closure: the loss whose ``backward`` has been called. With a
+                gradient scaler, the unscaled loss, after ``unscale_``.
+
+        Returns:
+            The loss, as it was given.
+
+        Raises:
+            TypeError: No loss is given, or two.
+            NonFiniteLossError: The loss is NaN or infinite; nothing was changed.
+        """
+        returned = None
+        if closure is not None:
+            with torch.enable_grad():
+                returned = closure()
+            if returned is not None and loss is not None:
+                raise TypeError(f"{type(self).__name__}.step got a loss and a closure that has one")
+        given = loss if returned is None else returned
+        with torch.autocast(self._home().type, enabled=False):
+            value = self._take_loss(given, closure)
+            if value is not None:
+                self._make_step(value)
+        return given
+
+    def _take_loss(self, given: Any, closure: object) -> Tensor | None:
+        """Return the loss of this step, float64, 0-d; None where there is no step to make.
+
+        Raises:
+            TypeError: No loss is given.
+        """
+        if self._losses:
+            value = torch.stack(self._losses).sum()
+            self._losses = []
+            return value
+        if given is not None:
+            return _double(given, self._home())
+        if closure is not None and not any(p.grad is not None for p in self._all_params()):
+            self._skip()
+            return None
+        if closure is None and all(float(group["lr"]) == 0 for group in self.param_groups):
+            # What torch.distributed.checkpoint asks for, to see the state of a new optimizer.
+            gather(self.param_groups, self.state, None, maximize=False)
+            return None
+        raise TypeError(
+            f"{type(self).__name__}.step needs the loss: call step(loss=loss) after "
+            "loss.backward(), step(closure) with a closure that returns the loss, or "
+            "add_loss(loss) before step()"
+        )
+
+    def _make_step(self, value: Tensor) -> None:
+        self._adopt()
+        steps = self._steps
+        if steps == 0:
+            self._share_seed()
+        options = self.param_groups[0]
+        mean = self._ranks.average(-value if options["maximize"] else value)
+        gathered = gather(
+            self.param_groups,
+            self.state,
+            options["foreach"],
+            options["maximize"],
+            self._ranks.of_shards,
+        )
+        looked = self._looks()
+        loss = mean.wait()
+        if looked or not gathered.theta:
+            self._check_loss(loss.item(), steps)
+        if gathered.theta:
+            if gathered.theta[0].is_meta:
+                raise HyperparameterError(
+                    f"{self.name}: the parameters are on the meta device and have no values; "
+                    "materialize the model before the first step"
+                )
+            self._advance(loss, gathered, steps, looked)
+        self._steps += 1
+        self._trajectory["steps"] = _whole_number(self._steps)
+        if not looked and steps % _LOOK_EVERY == 0:
+            self._look_back(steps)
+
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+        """Update parameters and state for one loss value, float64, 0-d."""
+        raise NotImplementedError
+
+    def _begin(self) -> dict[str, Tensor]:
+        """Return the scalars of a run before its first step."""
+        raise NotImplementedError
+
+    def _look_back(self, step: int) -> None:
+        """Raise if a loss was not finite that nobody has looked at."""
+
+    def _looks(self) -> bool:
+        wait = self.param_groups[0]["wait"]
+        return self._home().type == "cpu" if wait is None else bool(wait)
+
+    def _skip(self) -> None:
+        """Count a step without loss and gradients."""
+        self._adopt()
+        self._trajectory["skipped"] = self._trajectory["skipped"] + 1
+
+    def report(self) -> dict[str, Any]:
+        """Return counters and global state as plain numbers.
+
+        Raises:
+            NotImplementedError: In this base class.
+        """
+        raise NotImplementedError
+
+    def _check_loss(self, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"{type(self).__name__}: the loss at step {step} is {value}; "
+                "a finite loss is needed (try a smaller lr)"
+            )
+
+    # ---------------------------------------------------------- random numbers
+
+    def _draw(self, gathered: Gathered, step: int, *, uniform: bool = False) -> list[Tensor]:
+        """Return random numbers for the present blocks."""
+        if self._noise is None:
+            self._noise = Noise(int(self._trajectory["seed"]), self._home())
+        key = (len(self.param_groups), gathered.sizes)
+        if self._layout is None or self._layout[0] != key:
+            same = any(getattr(p, "_fsdp_flattened", False) for p in self._all_params())
+            self._layout = (key, *self._ranks.lay_out(gathered.sizes, same))
+        numbers = self._noise.uniform if uniform else self._noise.normal
+        return gathered.draw(numbers, step, *self._layout[1:])
+
+    def _share_seed(self) -> None:
+        seed = int(self._trajectory["seed"])
+        self._trajectory["seed"] = _whole_number(self._ranks.first_seed(seed, self._home()))
+
+    # ------------------------------------------------------------ groups, blocks
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; their momentum starts at zero.
+
+        Args:
+            param_group: As for any torch optimizer.
+
+        Raises:
+            HyperparameterError: As at construction, or the group has an unknown key.
+        """
+        known = {*self._declared(), *_OPTIONS, *_OF_TORCH, TRAJECTORY}
+        # ZeroRedundancyOptimizer repeats the constructor's arguments in every group.
+        param_group = {k: v for k, v in param_group.items() if k not in _OF_CONSTRUCTOR}
+        unknown = sorted(set(param_group) - known)
+        if unknown:
+            raise HyperparameterError(
+                f"{self.name}: a parameter group has the unknown key {', '.join(unknown)}; it may "
+                f"have {', '.join(sorted(known - {TRAJECTORY}))}"
+            )
+        super().add_param_group(param_group)
+        try:
+            self._check_group(self.param_groups[-1])
+        except HyperparameterError:
+            self.param_groups.pop()
+            raise
+        if self._trajectory:
+            self._share(self._trajectory)
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        checked = check_hyperparameters(self.name, {k: group[k] for k in self._declared()})
+        group.update({**checked, **tensor_lr(group)})
+        for p in group["params"]:
+            dense = p.layout == torch.strided and (p.is_floating_point() or p.is_complex())
+            if not dense or p.dtype.itemsize < 2:
+                raise HyperparameterError(
+                    f"{self.name}: a parameter of dtype {p.dtype} and layout {p.layout} cannot "
+                    "be optimized; dense real or complex floating tensors of 16 bits or more "
+                    "can. Keep a dense copy in bfloat16 or float32 and optimize that"
+                )
+        self._shared()
+
+    @classmethod
+    def _declared(cls) -> Iterable[str]:
+        return OPTIMIZER_DEFS[cls.name].hyperparameters
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the global hyperparameters.
+
+        Raises:
+            HyperparameterError: Two groups do not agree on one.
+        """
+        first = self.param_groups[0]
+        names = [k for k in (*self._declared(), *_OPTIONS) if k not in self.per_group]
+        for group in self.param_groups[1:]:
+            for key in names:
+                if group[key] != first[key]:
+                    raise HyperparameterError(
+                        f"{self.name}: {key} is global, but one parameter group has "
+                        f"{first[key]!r} and another {group[key]!r}; only "
+                        f"{', '.join(sorted(self.per_group))} may differ"
+                    )
+        return {key: first[key] for key in names if key not in _OPTIONS}
+
+    def _all_params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _home(self) -> torch.device:
+        """Return the device of the first parameter, where scalars and noise live."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                return torch.device("cpu") if p.is_meta else torch.device(p.device)
+        return torch.device("cpu")
+
+    def _aligned(self, gathered: Gathered, log_p: Tensor) -> Tensor:
+        """Return log|Π| of the parameters that take part."""
+        return align(gathered, self.state, log_p, self._away, self._ranks)
+
+    # ------------------------------------------------------- saving and restoring
+
+    def _share(self, trajectory: dict[str, Tensor]) -> None:
+        """Let all groups hold one dictionary of scalars, on the device of the parameters."""
+        home = self._home()
+        for key, value in trajectory.items():
+            trajectory[key] = value.cpu() if key in _ON_HOST else value.to(home)
+        self._trajectory, self._steps = trajectory, int(trajectory["steps"])
+        for group in self.param_groups:
+            group[TRAJECTORY] = trajectory
+
+    def _adopt(self) -> None:
+        """Take over what the groups hold, where somebody has put it there or moved it."""
+        mine = self._trajectory
+        home = self._home()
+        moved = any(v.device != home for k, v in mine.items() if k not in _ON_HOST)
+        if not moved and all(group.get(TRAJECTORY) is mine for group in self.param_groups):
+            return
+        held = [group[TRAJECTORY] for group in self.param_groups if group.get(TRAJECTORY)]
+        self._forget()
+        self._share({key: value.detach().clone() for key, value in held[0].items()})
+        self._away = {p for p, own in self.state.items() if not torch.isnan(own["log_norm"]).item()}
+        self._restore()
+
+    def _restore(self) -> None:
+        """Make anew what depends on the scalars."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return momenta and groups, with all global state in the groups."""
+        self._flush()
+        return super().state_dict()
+
+    def _flush(self) -> None:
+        """Write into the groups what is kept elsewhere for a while."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue exactly where the saved optimizer stood.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned; loadable with
+                ``torch.load(weights_only=True)``. Those of the first release load too: they
+                continue with other random numbers.
+
+        Raises:
+            HyperparameterError: It comes from another kind of optimizer.
+        """
+        loaded: dict[str, Any] = {}
+
+        def convert(_: Any, given: dict[str, Any]) -> dict[str, Any]:
+            loaded.update(self._checked_state(given))
+            return loaded
+
+        def uncast(_: Any) -> None:
+            # torch casts state to the parameter's dtype; momentum and scalars have their own.
+            saved = [i for group in loaded["param_groups"] for i in group["params"]]
+            for index, p in zip(saved, self._all_params(), strict=True):
+                if index in loaded["state"]:
+                    own = loaded["state"][index]
+                    self.state[p] = {k: _own_copy(v, p.device) for k, v in own.items()}
+            self._trajectory = {}
+            self._adopt()
+
+        # After the user's hooks before loading, and before those after loading.
+        before = self.register_load_state_dict_pre_hook(convert)
+        after = self.register_load_state_dict_post_hook(uncast, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            before.remove()
+            after.remove()
+
+    def _checked_state(self, given: dict[str, Any]) -> dict[str, Any]:
+        given = convert_state_dict(given, self._begin(), self.param_groups, self.counters)
+        for group in given["param_groups"]:
+            if TRAJECTORY not in group:
+                raise HyperparameterError(
+                    f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it is not "
+                    "from this optimizer"
+                )
+            missing = set(self._declared()) - set(group)
+            if missing:
+                raise HyperparameterError(
+                    f"{self.name}: this state_dict has no {', '.join(sorted(missing))}; it is "
+                    "not from this optimizer"
+                )
+        return given
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._flush()
+        return {**super().__getstate__(), "_ranks": self._ranks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_losses" not in self.__dict__:  # unpickled: there was no constructor
+            self._forget()
+
+
+def tensor_lr(values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return ``lr`` where it is a tensor, which stays one: schedulers write into it."""
+    return {"lr": values["lr"]} if isinstance(values["lr"], Tensor) else {}
+
+
+def _own_copy(value: Any, device: torch.device) -> Any:
+    return value.detach().to(device, copy=True) if isinstance(value, Tensor) else value
+
+
+def _whole_number(value: int) -> Tensor:
+    return torch.tensor(value, dtype=torch.int64, device="cpu")
+
+
+def _double(value: Any, home: torch.device) -> Tensor:
+    """Return one number as float64, 0-d."""
+    if hasattr(value, "full_tensor"):
+        value = value.full_tensor()
+    if isinstance(value, Tensor):
+        return value.detach().to(home, torch.float64).reshape(())
+    # as_tensor would round a Python float to torch's default dtype first.
+    return torch.tensor(float(value), dtype=torch.float64, device=home)

@@ -1,0 +1,417 @@
+"""One step of ECDSep as a whole, for one trajectory and for a batch of them.
+
+:mod:`~ecd_tune.optim.dynamics` has the mathematics of a step from a point at which V exists.
+Around it stand, in this order: set the energy at the first such point; leave out what may not
+move; find what is left to the run; count what happened; lower F0 where the rules say so. All of
+it is masks: nothing is read back from the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import HyperparameterError
+from ecd_tune.optim.auto import (
+    Auto,
+    AutoFlags,
+    apply_auto,
+    begin_auto,
+    learn,
+    read_flags,
+    steer,
+    value_or_zero,
+)
+from ecd_tune.optim.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.definitions import AUTO
+from ecd_tune.optim.dynamics import (
+    Constants,
+    Phase,
+    StepInfo,
+    Survey,
+    advance,
+    decay,
+    log_hamiltonian,
+    lowered_offset,
+    rebase,
+    start,
+    survey,
+)
+
+__all__ = [
+    "COUNTERS",
+    "Made",
+    "Point",
+    "Rules",
+    "RunState",
+    "begin_state",
+    "initial_energy",
+    "make_step",
+    "read_rules",
+]
+
+COUNTERS = ("held", "converged_steps", "bad_gradients", "unreachable", "shifts")
+"""What is counted, in the order of ``RunState.counts``."""
+
+_SHIFT_FACTOR = 5.0
+
+
+class Rules(NamedTuple):
+    """What the hyperparameters say; tensors are 0-d or ``[B]``."""
+
+    constants: Constants
+    integrator: str
+    chaotic: bool
+    """Any ν is not 0."""
+    auto: AutoFlags | None
+    stops: Tensor | None
+    """Where a gap <= 0 ends the run; None: nowhere."""
+    shifts: Tensor | None
+    """Where a gap <= 0 lowers F0; None: nowhere."""
+    shift_factor: float
+    shifts_early: bool
+    """V < ε2 lowers F0 too (Algorithm 2)."""
+    resets_energy: bool
+    """𝓔 is measured anew where F0 falls."""
+
+
+class RunState(NamedTuple):
+    """Where a run stands, Θ and the direction of Π apart; 0-d or ``[B]``."""
+
+    log_p: Tensor
+    log_energy: Tensor
+    updates: Tensor
+    """Steps made, int64."""
+    shift: Tensor
+    """F0 in force, less the F0 that was given."""
+    counts: Tensor
+    """Int64, with a first dimension over :data:`COUNTERS`."""
+    started: Tensor
+    """The energy is set."""
+    stopped: Tensor
+    converged: Tensor
+    """V < ε2 at the last finite loss."""
+    first_bad: Tensor
+    """First step whose loss was not finite, int64; -1: none."""
+    auto: Auto | None
+
+
+class Point(NamedTuple):
+    """What a step is made from."""
+
+    theta: Blocks
+    loss: Tensor
+    """F, float64."""
+    grads: Blocks
+    """∇F, in the dtype of the momentum."""
+    lr: Factors
+    """Δt of each block."""
+    top_lr: float | Tensor
+    """The largest of them."""
+    weight_decay: Factors | None
+    """wd of each block in the loss (eq. 15); None where it is 0 everywhere."""
+    decay: Factors | None
+    """Δt wd of each block where it is decoupled; None where it is 0 everywhere."""
+    size: int
+    """Numbers that move."""
+    step: int
+    """Number of the step."""
+
+
+class Made(NamedTuple):
+    """What a step came to. Where ``go`` is False, ``moved`` and ``e`` may be NaN."""
+
+    go: Tensor
+    """Where the step is made."""
+    held: Tensor
+    """Where it was asked for and is not made."""
+    moved: list[Tensor]
+    """ΔΘ, weight decay included."""
+    drifted: list[Tensor]
+    """ΔΘ without decoupled weight decay."""
+    e: list[Tensor]
+    """Direction of Π."""
+    state: RunState
+    seen: Survey
+    info: StepInfo
+    constants: Constants
+    """Those of this step."""
+    log_energy: Tensor
+    """log 𝓔 of this step."""
+
+
+def begin_state(zero: Tensor, rules: Rules) -> RunState:
+    """Return a run before its first step.
+
+    Args:
+        zero: 0.0, float64, 0-d or ``[B]``.
+        rules: Its rules.
+
+    Returns:
+        The state.
+    """
+    count = torch.zeros_like(zero, dtype=torch.int64)
+    counts = count.new_zeros((len(COUNTERS), *zero.shape))
+    auto = None if rules.auto is None else begin_auto(zero)
+    no = count.bool()
+    return RunState(zero - torch.inf, zero, count, zero, counts, no, no, no, count - 1, auto)
+
+
+def read_rules(
+    name: str, rows: Sequence[Mapping[str, Any]], device: torch.device, *, single: bool
+) -> Rules:
+    """Turn checked hyperparameters into rules.
+
+    Args:
+        name: Optimizer, for messages.
+        rows: One mapping a trial, after :func:`~ecd_tune.optim.auto.set_aside_lr`; ``integrator``
+            and what Algorithm 2 has beside it must be equal in all.
+        device: Where scalars live.
+        single: One trajectory, whose scalars are 0-d.
+
+    Returns:
+        The rules.
+
+    Raises:
+        HyperparameterError: δE = 0 with s = 0.
+    """
+
+    def numbers(values: Sequence[float]) -> Tensor:
+        column = torch.tensor(values, dtype=torch.float64, device=device)
+        return column[0] if single else column
+
+    def mask(values: Sequence[bool]) -> Tensor | None:
+        if not any(values):
+            return None
+        column = torch.tensor(values, device=device)
+        return column[0] if single else column
+
+    def column(key: str) -> Tensor:
+        return numbers([value_or_zero(row[key]) for row in rows])
+
+    first, s = rows[0], column("s")
+    delta = [initial_energy(name, row["s"], row["delta_energy"]) for row in rows]
+    conserve = torch.tensor([row["conserve_energy"] for row in rows], device=device)
+    flags = read_flags(rows, device)
+    if flags is not None and single:
+        flags = flags._replace(nu=flags.nu[0], lr=flags.lr[0], F0=flags.F0[0], aim=flags.aim[0])
+    lowers = "shift_factor" in first
+    return Rules(
+        constants=Constants(
+            eta=column("eta"),
+            nu=column("nu"),
+            s=s,
+            bounded=s == 1,
+            F0=column("F0"),
+            conserve=conserve[0] if single else conserve,
+            log_eps1=column("eps1").log(),
+            log_eps2=column("eps2").log(),
+            log_delta=numbers(delta).log(),
+        ),
+        integrator=first["integrator"],
+        chaotic=any(row["nu"] for row in rows),
+        auto=flags,
+        stops=mask([row.get("on_gap") == "stop" for row in rows]),
+        shifts=mask([lowers or (row["on_gap"] == "shift" and row["F0"] != AUTO) for row in rows]),
+        shift_factor=first.get("shift_factor", _SHIFT_FACTOR),
+        shifts_early=lowers,
+        resets_energy=first.get("reset_energy", False),
+    )
+
+
+def present_constants(rules: Rules, state: RunState) -> Constants:
+    """Return the constants with F0, ν and Δt as the run has come to them."""
+    constants = rules.constants._replace(F0=rules.constants.F0 + state.shift)
+    if rules.auto is None or state.auto is None:
+        return constants
+    return apply_auto(rules.auto, state.auto, constants)
+
+
+def make_step(
+    algebra: Algebra,
+    point: Point,
+    e: list[Tensor],
+    state: RunState,
+    rules: Rules,
+    noise: Blocks | None,
+    active: Tensor,
+) -> Made:
+    """Make one step wherever it may be made.
+
+    Args:
+        algebra: Layout of the blocks.
+        point: Parameters, loss and gradient.
+        e: Direction of Π.
+        state: Where the run stands.
+        rules: Its rules.
+        noise: z, standard normal. Needed while ν is not 0, or the energy of a row is not set.
+        active: Where the run goes on, bool.
+
+    Returns:
+        The step. The caller adds ``moved`` and takes ``e`` over where ``go`` holds; ``state`` is
+        right everywhere.
+    """
+    constants = present_constants(rules, state)
+    seen = survey(
+        algebra, point.theta, point.loss, point.grads, point.lr, point.weight_decay, constants
+    )
+    finite = active & point.loss.isfinite()
+    live = finite & ~state.stopped
+    if noise is not None:
+        e, state = _start(algebra, point, e, state, seen, constants, noise, live)
+    go = live & seen.ok & state.started
+    auto = state.auto
+    if rules.auto is not None and auto is not None:
+        lr = torch.as_tensor(point.top_lr, dtype=torch.float64, device=go.device)
+        auto = steer(rules.auto, auto, seen, state.log_energy, constants, lr, point.size, go)
+        constants = apply_auto(rules.auto, auto, constants)
+    phase = Phase(e, state.log_p, state.log_energy, state.updates)
+    turning = noise if rules.chaotic else None
+    drifted, after, info = advance(
+        algebra, phase, seen, point.lr, turning, constants, rules.integrator
+    )
+    moved = drifted
+    if point.decay is not None:
+        moved = algebra.plus(drifted, decay(algebra, point.theta, point.decay, constants.pace))
+    new = RunState(
+        log_p=torch.where(go, after.log_p, state.log_p),
+        log_energy=state.log_energy,
+        updates=state.updates + go,
+        shift=state.shift,
+        counts=state.counts,
+        started=state.started,
+        stopped=state.stopped,
+        converged=torch.where(finite, seen.converged, state.converged),
+        first_bad=state.first_bad,
+        auto=auto,
+    )
+    new = _count(new, point, seen, info, live, go, active & ~finite)
+    new = _react(new, rules, constants, seen, point.loss, live)
+    return Made(
+        go=go,
+        held=active & ~go,
+        moved=moved,
+        drifted=drifted,
+        e=after.e,
+        state=new,
+        seen=seen,
+        info=info,
+        constants=constants,
+        log_energy=state.log_energy,
+    )
+
+
+def _start(
+    algebra: Algebra,
+    point: Point,
+    e: list[Tensor],
+    state: RunState,
+    seen: Survey,
+    constants: Constants,
+    noise: Blocks,
+    live: Tensor,
+) -> tuple[list[Tensor], RunState]:
+    """Set energy and first momentum where V exists for the first time."""
+    size = algebra.norm(point.grads)
+    fresh = live & (seen.gap > 0) & (size < math.inf) & ~state.started
+    first = start(algebra, point.grads, noise, seen, constants)
+    return algebra.where(fresh, first.e, e), state._replace(
+        log_p=torch.where(fresh, first.log_p, state.log_p),
+        log_energy=torch.where(fresh, first.log_energy, state.log_energy),
+        started=state.started | fresh,
+    )
+
+
+def _count(
+    state: RunState,
+    point: Point,
+    seen: Survey,
+    info: StepInfo,
+    live: Tensor,
+    go: Tensor,
+    bad_loss: Tensor,
+) -> RunState:
+    bad = ~(seen.ok | seen.below | seen.converged)
+    happened = torch.stack(
+        [live & seen.below, live & seen.converged, live & bad, go & info.unreachable]
+    )
+    counts = state.counts.clone()
+    counts[: len(happened)] += happened
+    first = bad_loss & (state.first_bad < 0)
+    return state._replace(counts=counts, first_bad=torch.where(first, point.step, state.first_bad))
+
+
+def _react(
+    state: RunState,
+    rules: Rules,
+    constants: Constants,
+    seen: Survey,
+    loss: Tensor,
+    live: Tensor,
+) -> RunState:
+    """Stop, lower F0 or let it follow the plateau, where the rules say so."""
+    if rules.stops is not None:
+        state = state._replace(stopped=state.stopped | (live & seen.below & rules.stops))
+    if rules.auto is not None and state.auto is not None and rules.auto.any_F0:
+        auto, F0, log_ratio = learn(rules.auto, state.auto, seen, constants, live)
+        log_p, log_energy = rebase(state.log_p, state.log_energy, log_ratio, constants.eta)
+        shift = F0 - rules.constants.F0
+        state = state._replace(auto=auto, shift=shift, log_p=log_p, log_energy=log_energy)
+    if rules.shifts is not None:
+        state = _lower(state, rules, constants, seen, loss, live)
+    return state
+
+
+def _lower(
+    state: RunState,
+    rules: Rules,
+    constants: Constants,
+    seen: Survey,
+    loss: Tensor,
+    live: Tensor,
+) -> RunState:
+    assert rules.shifts is not None
+    crossed = seen.below | seen.converged if rules.shifts_early else seen.below
+    rows = live & crossed & rules.shifts
+    lower = lowered_offset(
+        constants.F0, seen.gap, loss, constants.eta, constants.log_eps2, rules.shift_factor
+    )
+    counts = state.counts.clone()
+    counts[COUNTERS.index("shifts")] += rows
+    state = state._replace(
+        counts=counts, shift=torch.where(rows, lower - rules.constants.F0, state.shift)
+    )
+    if rules.resets_energy:
+        potential = constants.eta * torch.log(seen.gap + (constants.F0 - lower))
+        measured = log_hamiltonian(state.log_p, potential, constants.s)
+        log_energy = torch.where(rows & state.started, measured, state.log_energy)
+        state = state._replace(log_energy=log_energy)
+    return state
+
+
+def initial_energy(name: str, s: int, delta_energy: float | None) -> float:
+    """Return δE, or its default for ``s``.
+
+    Args:
+        name: Optimizer, for the message.
+        s: 0 or 1.
+        delta_energy: δE, or None for 0 if s = 1 and 1 if s = 0.
+
+    Returns:
+        The initial |Π|².
+
+    Raises:
+        HyperparameterError: δE = 0 with s = 0, where 𝓔 would be 0.
+    """
+    if delta_energy is None:
+        return 1.0 - s
+    if s == 0 and delta_energy <= 0:
+        raise HyperparameterError(
+            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would "
+            "be 0); leave it out for 1"
+        )
+    return delta_energy

@@ -1,0 +1,90 @@
+"""The loss that is given is compared with what the gradients imply."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ecd_tune.optim import ECDSep
+from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch, work
+
+MESSAGE = "where the gradients imply"
+
+
+def train(
+    given: Callable[[Tensor], Tensor], steps: int = 256, batch: int | None = None, **options: float
+) -> None:
+    """Fit a small network; ``given`` makes of the loss what the optimizer is told."""
+    torch.manual_seed(0)
+    x = torch.randn(200, 8)
+    y = (x @ torch.randn(8) > 0).long()
+    net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2))
+    options = {"lr": 0.1, "eta": 2.0, "nu": 0.01, "F0": 0.0, **options}
+    optimizer = ECDSep(net.parameters(), seed=0, **options)
+    for _ in range(steps):
+        rows = slice(None) if batch is None else torch.randint(0, len(x), (batch,))
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(x[rows]), y[rows])
+        loss.backward()
+        optimizer.step(loss=given(loss.detach()))
+
+
+@pytest.mark.parametrize("batch", [None, 16])
+@pytest.mark.parametrize("eta", [1.0, 4.0])
+@pytest.mark.parametrize("lr", [0.03, 0.1, 1.0])
+@pytest.mark.parametrize("s", [0, 1])
+def test_the_right_loss_is_not_doubted(batch: int | None, eta: float, lr: float, s: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(lambda loss: loss, batch=batch, eta=eta, lr=lr, s=s, weight_decay=1e-3)
+
+
+@pytest.mark.parametrize("batch", [None, 32])
+@pytest.mark.parametrize(
+    ("wrong", "F0"),
+    [(lambda loss: loss / 4, 0.0), (lambda loss: 4 * loss, 0.0), (lambda loss: -loss, -3.0)],
+)
+def test_a_loss_of_another_scale_or_sign_is_said_once(
+    batch: int | None, wrong: Callable[[Tensor], Tensor], F0: float
+) -> None:
+    with pytest.warns(UserWarning, match=MESSAGE) as said:
+        train(wrong, steps=600, batch=batch, F0=F0)
+    assert len(said) == 1
+
+
+def test_the_work_is_that_of_the_gradients() -> None:
+    """Seen from outside: ∇F·ΔΘ at both ends of each step, without turns."""
+    p = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
+    scale = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    optimizer = ECDSep([p], lr=0.05, eta=2.0, nu=0.0, weight_decay=0.0)
+    rows, slopes = [], []
+
+    class Keep:
+        def saw(self, step):
+            info, seen = step.info, step.seen
+            log_kick = torch.log(2.0 / seen.gap * seen.force_norm)
+            one = torch.ones_like(seen.gap)
+            rows.append(
+                (seen.gap, info.log_p, info.log_p_after, log_kick, seen.force_norm, info.speed, one)
+            )
+
+    optimizer.watch(Keep())
+    for _ in range(30):
+        before, gradient = p.detach().clone(), 2 * scale * p.detach()
+        p.grad = gradient
+        optimizer.step(loss=(scale * before.square()).sum() + 1)
+        moved = p.detach() - before
+        slopes.append((float(gradient @ moved), float(2 * scale * p.detach() @ moved)))
+    first, last = work(Kicks(*(torch.stack(column) for column in zip(*rows, strict=True))))
+    # In the first step |Π| is 0 before the kick.
+    assert first[1:].tolist() == pytest.approx([a for a, _ in slopes[1:-1]], rel=1e-7, abs=1e-10)
+    assert last.tolist() == pytest.approx([b for _, b in slopes[:-1]], rel=1e-7, abs=1e-10)
+
+
+def test_few_steps_say_nothing() -> None:
+    few = torch.ones(LEAST_STEPS - 1, dtype=torch.float64)
+    assert mismatch(Kicks(*[few] * 7)) is None
