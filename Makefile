@@ -50,7 +50,7 @@ $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,dev-integrations]'
 	touch $@
 
 clean: ## Remove .venv, the demo and caches

@@ -21,7 +21,7 @@ from ecd_tune.optim.noise import Noise
 from ecd_tune.optim.parameters import Gathered, align, gather
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
 
-__all__ = ["TRAJECTORY", "LossOptimizer", "tensor_lr"]
+__all__ = ["TRAJECTORY", "LossOptimizer", "Working", "tensor_lr"]
 
 TRAJECTORY = "trajectory"
 """Key of the global scalars in a parameter group."""
@@ -33,6 +33,26 @@ _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
 _LOOK_EVERY = 16
 """Steps between two looks at losses that are not waited for."""
+
+
+class Working:
+    """What is made anew from ``state`` and ``param_groups``, and the losses that wait for a step.
+
+    It is one object that changes in place: the wrappers of Lightning share it with the optimizer
+    that they wrap, and would keep attributes that they set to themselves.
+    """
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Drop what is made anew."""
+        self.trajectory: dict[str, Tensor] = {}
+        self.steps = 0
+        self.noise: Noise | None = None
+        self.away: set[Tensor] = set()
+        self.layout: tuple[Any, list[int], int] | None = None
 
 
 class LossOptimizer(torch.optim.Optimizer):
@@ -58,6 +78,8 @@ class LossOptimizer(torch.optim.Optimizer):
     name: ClassVar[str]
     counters: ClassVar[tuple[str, ...]]
     per_group: ClassVar[frozenset[str]] = frozenset({"lr"})
+    working: ClassVar[type[Working]] = Working
+    _working: Working
 
     def __init__(
         self,
@@ -77,21 +99,12 @@ class LossOptimizer(torch.optim.Optimizer):
         }
         options = {"maximize": maximize, "foreach": foreach, "wait": wait}
         self._ranks = Ranks(process_group, shard_group)
-        self._forget()
+        self._working = self.working()
         super().__init__(params, {**checked, **options})
         check_shards(self.name, self._all_params(), shard_group)
         if seed is None:
             seed = int(torch.randint(2**62, (), device="cpu"))
         self._share({"seed": _whole_number(seed), "steps": _whole_number(0), **self._begin()})
-
-    def _forget(self) -> None:
-        """Drop what is made anew from ``state`` and ``param_groups``."""
-        self._trajectory: dict[str, Tensor] = {}
-        self._steps = 0
-        self._noise: Noise | None = None
-        self._away: set[Tensor] = set()
-        self._layout: tuple[Any, list[int], int] | None = None
-        self._losses: list[Tensor] = []
 
     # ---------------------------------------------------------------- the loss
 
@@ -105,11 +118,11 @@ class LossOptimizer(torch.optim.Optimizer):
         Args:
             loss: The value, one number.
         """
-        self._losses.append(_double(loss, self._home()))
+        self._working.losses.append(_double(loss, self._home()))
 
     def clear_loss(self) -> None:
         """Forget the losses that were added."""
-        self._losses = []
+        self._working.losses.clear()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients, and the losses that were added with them.
@@ -164,9 +177,9 @@ class LossOptimizer(torch.optim.Optimizer):
         Raises:
             TypeError: No loss is given.
         """
-        if self._losses:
-            value = torch.stack(self._losses).sum()
-            self._losses = []
+        if self._working.losses:
+            value = torch.stack(self._working.losses).sum()
+            self.clear_loss()
             return value
         if given is not None:
             return _double(given, self._home())
@@ -185,7 +198,7 @@ class LossOptimizer(torch.optim.Optimizer):
 
     def _make_step(self, value: Tensor) -> None:
         self._adopt()
-        steps = self._steps
+        steps = self._working.steps
         if steps == 0:
             self._share_seed()
         options = self.param_groups[0]
@@ -208,8 +221,8 @@ class LossOptimizer(torch.optim.Optimizer):
                     "materialize the model before the first step"
                 )
             self._advance(loss, gathered, steps, looked)
-        self._steps += 1
-        self._trajectory["steps"] = _whole_number(self._steps)
+        self._working.steps += 1
+        self._working.trajectory["steps"] = _whole_number(self._working.steps)
         if not looked and steps % _LOOK_EVERY == 0:
             self._look_back(steps)
 
@@ -231,7 +244,7 @@ class LossOptimizer(torch.optim.Optimizer):
     def _skip(self) -> None:
         """Count a step without loss and gradients."""
         self._adopt()
-        self._trajectory["skipped"] = self._trajectory["skipped"] + 1
+        self._working.trajectory["skipped"] = self._working.trajectory["skipped"] + 1
 
     def report(self) -> dict[str, Any]:
         """Return counters and global state as plain numbers.
@@ -252,18 +265,18 @@ class LossOptimizer(torch.optim.Optimizer):
 
     def _draw(self, gathered: Gathered, step: int, *, uniform: bool = False) -> list[Tensor]:
         """Return random numbers for the present blocks."""
-        if self._noise is None:
-            self._noise = Noise(int(self._trajectory["seed"]), self._home())
+        if self._working.noise is None:
+            self._working.noise = Noise(int(self._working.trajectory["seed"]), self._home())
         key = (len(self.param_groups), gathered.sizes)
-        if self._layout is None or self._layout[0] != key:
+        if self._working.layout is None or self._working.layout[0] != key:
             same = any(getattr(p, "_fsdp_flattened", False) for p in self._all_params())
-            self._layout = (key, *self._ranks.lay_out(gathered.sizes, same))
-        numbers = self._noise.uniform if uniform else self._noise.normal
-        return gathered.draw(numbers, step, *self._layout[1:])
+            self._working.layout = (key, *self._ranks.lay_out(gathered.sizes, same))
+        numbers = self._working.noise.uniform if uniform else self._working.noise.normal
+        return gathered.draw(numbers, step, *self._working.layout[1:])
 
     def _share_seed(self) -> None:
-        seed = int(self._trajectory["seed"])
-        self._trajectory["seed"] = _whole_number(self._ranks.first_seed(seed, self._home()))
+        seed = int(self._working.trajectory["seed"])
+        self._working.trajectory["seed"] = _whole_number(self._ranks.first_seed(seed, self._home()))
 
     # ------------------------------------------------------------ groups, blocks
 
@@ -291,8 +304,8 @@ class LossOptimizer(torch.optim.Optimizer):
         except HyperparameterError:
             self.param_groups.pop()
             raise
-        if self._trajectory:
-            self._share(self._trajectory)
+        if self._working.trajectory:
+            self._share(self._working.trajectory)
 
     def _check_group(self, group: dict[str, Any]) -> None:
         checked = check_hyperparameters(self.name, {k: group[k] for k in self._declared()})
@@ -341,7 +354,7 @@ class LossOptimizer(torch.optim.Optimizer):
 
     def _aligned(self, gathered: Gathered, log_p: Tensor) -> Tensor:
         """Return log|Π| of the parameters that take part."""
-        return align(gathered, self.state, log_p, self._away, self._ranks)
+        return align(gathered, self.state, log_p, self._working.away, self._ranks)
 
     # ------------------------------------------------------- saving and restoring
 
@@ -350,21 +363,23 @@ class LossOptimizer(torch.optim.Optimizer):
         home = self._home()
         for key, value in trajectory.items():
             trajectory[key] = value.cpu() if key in _ON_HOST else value.to(home)
-        self._trajectory, self._steps = trajectory, int(trajectory["steps"])
+        self._working.trajectory, self._working.steps = trajectory, int(trajectory["steps"])
         for group in self.param_groups:
             group[TRAJECTORY] = trajectory
 
     def _adopt(self) -> None:
         """Take over what the groups hold, where somebody has put it there or moved it."""
-        mine = self._trajectory
+        mine = self._working.trajectory
         home = self._home()
         moved = any(v.device != home for k, v in mine.items() if k not in _ON_HOST)
         if not moved and all(group.get(TRAJECTORY) is mine for group in self.param_groups):
             return
         held = [group[TRAJECTORY] for group in self.param_groups if group.get(TRAJECTORY)]
-        self._forget()
+        self._working.reset()
         self._share({key: value.detach().clone() for key, value in held[0].items()})
-        self._away = {p for p, own in self.state.items() if not torch.isnan(own["log_norm"]).item()}
+        self._working.away = {
+            p for p, own in self.state.items() if not torch.isnan(own["log_norm"]).item()
+        }
         self._restore()
 
     def _restore(self) -> None:
@@ -402,7 +417,7 @@ class LossOptimizer(torch.optim.Optimizer):
                 if index in loaded["state"]:
                     own = loaded["state"][index]
                     self.state[p] = {k: _own_copy(v, p.device) for k, v in own.items()}
-            self._trajectory = {}
+            self._working.trajectory = {}
             self._adopt()
 
         # After the user's hooks before loading, and before those after loading.
@@ -436,8 +451,8 @@ class LossOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "_losses" not in self.__dict__:  # unpickled: there was no constructor
-            self._forget()
+        if "_working" not in self.__dict__:  # unpickled: there was no constructor
+            self._working = self.working()
 
 
 def tensor_lr(values: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -215,7 +215,16 @@ class BatchedECDSep:
             size=self._rows.size,
             step=self._steps,
         )
-        made = make_step(algebra, point, self._e, self._state, rules, noise, active)
+        made = make_step(
+            algebra,
+            point,
+            self._e,
+            self._state,
+            rules,
+            noise,
+            active,
+            starting=not self._all_started,
+        )
         turning = noise if rules.chaotic else None
         step = Step.of(algebra, point, made, turning, rules.integrator)
         for watcher in (self._diagnostics, *self._watchers):

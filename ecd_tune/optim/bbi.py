@@ -323,7 +323,7 @@ class BBI(LossOptimizer):
 
     def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         shared = self._shared()
-        state = read_tuple(BBIState, self._trajectory, clock=Clock)
+        state = read_tuple(BBIState, self._working.trajectory, clock=Clock)
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         go, moved, e, state = make_bbi_step(
             gathered.algebra,
@@ -340,7 +340,7 @@ class BBI(LossOptimizer):
         if go:
             gathered.move(moved)
         gathered.keep(self.state, e)
-        self._trajectory.update(write_record(state))
+        self._working.trajectory.update(write_record(state))
 
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
@@ -357,13 +357,13 @@ class BBI(LossOptimizer):
             gradients; ``log_energy`` and ``log_momentum`` (None before the first step).
         """
         self._adopt()
-        state = read_tuple(BBIState, self._trajectory, clock=Clock)
+        state = read_tuple(BBIState, self._working.trajectory, clock=Clock)
         started = bool(state.started)
         return {
-            "steps": int(self._trajectory["steps"]),
+            "steps": int(self._working.trajectory["steps"]),
             "updates": int(state.updates),
             **dict(zip(_COUNTERS, state.counts.tolist(), strict=True)),
-            "skipped": int(self._trajectory["skipped"]),
+            "skipped": int(self._working.trajectory["skipped"]),
             "log_energy": state.log_energy.item() if started else None,
             "log_momentum": state.log_p.item() if started else None,
         }

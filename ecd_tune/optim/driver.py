@@ -239,6 +239,8 @@ def make_step(
     rules: Rules,
     noise: Blocks | None,
     active: Tensor,
+    *,
+    starting: bool,
 ) -> Made:
     """Make one step wherever it may be made.
 
@@ -248,8 +250,9 @@ def make_step(
         e: Direction of Π.
         state: Where the run stands.
         rules: Its rules.
-        noise: z, standard normal. Needed while ν is not 0, or the energy of a row is not set.
+        noise: z, standard normal; needed where any ν is not 0, and while ``starting``.
         active: Where the run goes on, bool.
+        starting: The energy may not be set everywhere yet.
 
     Returns:
         The step. The caller adds ``moved`` and takes ``e`` over where ``go`` holds; ``state`` is
@@ -261,7 +264,8 @@ def make_step(
     )
     finite = active & point.loss.isfinite()
     live = finite & ~state.stopped
-    if noise is not None:
+    if starting:
+        assert noise is not None
         e, state = _start(algebra, point, e, state, seen, constants, noise, live)
     go = live & seen.ok & state.started
     auto = state.auto

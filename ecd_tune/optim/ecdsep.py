@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim.auto import report_auto, set_aside_lr
-from ecd_tune.optim.base import LossOptimizer, tensor_lr
+from ecd_tune.optim.base import LossOptimizer, Working, tensor_lr
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
@@ -26,12 +26,25 @@ from ecd_tune.optim.driver import (
     present_constants,
     read_rules,
 )
-from ecd_tune.optim.parameters import Gathered
+from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.watching import Step, Watcher
 
 __all__ = ["ECDSep", "make"]
+
+
+class _Working(Working):
+    def __init__(self) -> None:
+        self.watchers: tuple[Watcher, ...] = ()
+        super().__init__()
+
+    def reset(self) -> None:
+        super().reset()
+        self.rules: tuple[Any, Rules] | None = None
+        self.started = False
+        self.run: RunState | None = None
+        self.diagnostics = Diagnostics()
 
 
 class ECDSep(LossOptimizer):
@@ -88,6 +101,8 @@ class ECDSep(LossOptimizer):
 
     name: ClassVar[str] = "ecdsep"
     counters: ClassVar[tuple[str, ...]] = COUNTERS
+    working: ClassVar[type[Working]] = _Working
+    _working: _Working
     per_group: ClassVar[frozenset[str]] = frozenset(
         {"lr", "weight_decay", "decoupled_weight_decay"}
     )
@@ -156,21 +171,13 @@ class ECDSep(LossOptimizer):
         super()._check_group(group)
         initial_energy(self.name, group["s"], group["delta_energy"])
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._rules: tuple[Any, Rules] | None = None
-        self._started = False
-        self._run: RunState | None = None
-        self._diagnostics = Diagnostics()
-        self._watchers: tuple[Watcher, ...] = getattr(self, "_watchers", ())
-
     # ---------------------------------------------------------------- one step
 
     def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         rules, state = self._present_rules(), self._present_state()
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         noise = None
-        if rules.chaotic or not self._started:
+        if rules.chaotic or not self._working.started:
             noise = self._draw(gathered, step)
         point = Point(
             theta=gathered.places(),
@@ -180,17 +187,30 @@ class ECDSep(LossOptimizer):
             top_lr=max(gathered.lr),
             weight_decay=gathered.weight_decay,
             decay=gathered.decay,
-            size=gathered.moving(),
+            size=self._moving(gathered, rules),
             step=step,
         )
         active = torch.ones((), dtype=torch.bool, device=loss.device)
-        made = make_step(gathered.algebra, point, gathered.directions, state, rules, noise, active)
+        made = make_step(
+            gathered.algebra,
+            point,
+            gathered.directions,
+            state,
+            rules,
+            noise,
+            active,
+            starting=not self._working.started,
+        )
         self._show(gathered, point, made, noise if rules.chaotic else None)
         self._apply(gathered, made, looked)
-        self._run = made.state
-        self._trajectory.update(write_record(made.state))
-        if not self._started:
-            self._started = bool(made.state.started)
+        self._working.run = made.state
+        self._working.trajectory.update(write_record(made.state))
+        if not self._working.started:
+            self._working.started = bool(made.state.started)
+
+    def _moving(self, gathered: Gathered, rules: Rules) -> int:
+        own = gathered.moving()  # of all processes, that "auto" alone needs
+        return own if rules.auto is None else self._ranks.total(own, self._home())
 
     def _apply(self, gathered: Gathered, made: Made, looked: bool) -> None:
         moved, e = made.moved, made.e
@@ -208,15 +228,15 @@ class ECDSep(LossOptimizer):
         self, gathered: Gathered, point: Point, made: Made, noise: list[Tensor] | None
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
-        for watcher in (self._diagnostics, *self._watchers):
+        for watcher in (self._working.diagnostics, *self._working.watchers):
             watcher.saw(step)
 
     def _look_back(self, step: int) -> None:
         bad = int(self._present_state().first_bad)
         if bad >= 0:
             state = self._present_state()
-            self._run = state._replace(first_bad=torch.full_like(state.first_bad, -1))
-            self._trajectory.update(write_record(self._run))
+            self._working.run = state._replace(first_bad=torch.full_like(state.first_bad, -1))
+            self._working.trajectory.update(write_record(self._working.run))
             raise NonFiniteLossError(
                 f"{type(self).__name__}: the loss at step {bad} was not finite (found at step "
                 f"{step}); a finite loss is needed (try a smaller lr)"
@@ -231,26 +251,26 @@ class ECDSep(LossOptimizer):
         return {**write_record(state), **Diagnostics().state_dict(zero), "skipped": count}
 
     def _restore(self) -> None:
-        self._diagnostics.load_state_dict(self._trajectory)
-        self._started = bool(self._present_state().started)
+        self._working.diagnostics.load_state_dict(self._working.trajectory)
+        self._working.started = bool(self._present_state().started)
 
     def _flush(self) -> None:
         self._adopt()
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
-        self._trajectory.update(self._diagnostics.state_dict(zero))
+        self._working.trajectory.update(self._working.diagnostics.state_dict(zero))
 
     def _present_rules(self) -> Rules:
         shared, home = self._shared(), self._home()
         key = (*shared.values(), home)
-        if self._rules is None or self._rules[0] != key:
-            self._rules = key, read_rules(self.name, [shared], home, single=True)
-        return self._rules[1]
+        if self._working.rules is None or self._working.rules[0] != key:
+            self._working.rules = key, read_rules(self.name, [shared], home, single=True)
+        return self._working.rules[1]
 
     def _present_state(self) -> RunState:
-        if self._run is None:
+        if self._working.run is None:
             auto = self._present_rules().auto is not None
-            self._run = read_record(self._trajectory, auto=auto)
-        return self._run
+            self._working.run = read_record(self._working.trajectory, auto=auto)
+        return self._working.run
 
     # ------------------------------------------------------------- what it says
 
@@ -275,10 +295,10 @@ class ECDSep(LossOptimizer):
         if rules.auto is not None and state.auto is not None:
             found = report_auto(rules.auto, state.auto, F0)
         return {
-            "steps": int(self._trajectory["steps"]),
+            "steps": int(self._working.trajectory["steps"]),
             "updates": int(state.updates),
             **dict(zip(COUNTERS, state.counts.tolist(), strict=True)),
-            "skipped": int(self._trajectory["skipped"]),
+            "skipped": int(self._working.trajectory["skipped"]),
             "converged": bool(state.converged),
             "stopped": bool(state.stopped),
             "F0": F0.item(),
@@ -289,13 +309,14 @@ class ECDSep(LossOptimizer):
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``; it is no part of ``state_dict``."""
-        self._watchers = (*self._watchers, watcher)
+        self._working.watchers = (*self._working.watchers, watcher)
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
         """Return what the steps since the last reset say about the dynamics.
 
         Everything comes from numbers that a step computes anyway; asking waits for the device.
-        Called after each epoch, it tells of that epoch. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
+        Called after each epoch, it tells of that epoch; with a ``shard_group`` all processes must
+        call it. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
 
         Args:
             F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
@@ -320,18 +341,16 @@ class ECDSep(LossOptimizer):
             seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
         """
         self._adopt()
-        taking_part = [
-            own["direction"].numel() for p, own in self.state.items() if p not in self._away
-        ]
+        size = sum(block_size(p) for p in self.state if p not in self._working.away)
         rules = self._present_rules()
-        found = self._diagnostics.read(
-            max(1, sum(taking_part)),
+        found = self._working.diagnostics.read(
+            max(1, self._ranks.total(size, self._home())),
             present_constants(rules, self._present_state()),
             rules.integrator,
             F_min,
         )
         if reset:
-            self._diagnostics.reset()
+            self._working.diagnostics.reset()
         return {name: float(value) for name, value in found.items()}
 
 

@@ -128,8 +128,12 @@ class Noise:
     def _numbers(
         self, kind: int, step: int, size: int, spans: Sequence[Span], dtype: torch.dtype
     ) -> Tensor:
+        if not spans:
+            rows = () if self._single else (len(self._key[0]),)
+            return torch.zeros((*rows, 0), dtype=dtype, device=self._device)
         stride = size if size < BLOCK else aligned(size, BLOCK)
-        ahead = max(1, _AHEAD // max(stride * len(self._key[0]), 1))
+        of_step = stride if stride < BLOCK else sum(length for _, length in spans)
+        ahead = max(1, _AHEAD // max(of_step * len(self._key[0]), 1))
         what = (kind, stride, tuple(spans), dtype)
         if self._made is None or self._made[0] != what or not 0 <= step - self._made[1] < ahead:
             self._made = (what, step, self._make(kind, step, ahead, stride, spans, dtype))

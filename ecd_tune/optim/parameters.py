@@ -19,7 +19,7 @@ from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
 
-__all__ = ["Gathered", "State", "align", "gather"]
+__all__ = ["Gathered", "State", "align", "block_size", "gather"]
 
 State = MutableMapping[Any, Any]
 """State of a torch optimizer. Of each parameter: ``direction``, its part of the unit momentum,
@@ -63,7 +63,7 @@ class Gathered:
 
     def moving(self) -> int:
         """Return how many numbers take part in the step, of all processes together."""
-        return sum(map(_size, self.params))
+        return sum(map(block_size, self.params))
 
     def draw(
         self, numbers: Callable[..., Tensor], step: int, begins: Sequence[int], total: int
@@ -140,7 +140,7 @@ def gather(
                 numbers.append(len(sizes))
             elif p.numel():
                 absent.append(p)
-            sizes.append(_size(p))
+            sizes.append(block_size(p))
     theta = [_block(p) for p in params]
     directions = [_direction(state[p], p) for p in params]
     grads = [_gradient(p).to(e.dtype) for p, e in zip(params, directions, strict=True)]
@@ -217,7 +217,7 @@ def align(
 # ------------------------------------------------------------------ one parameter
 
 
-def _size(p: Tensor) -> int:
+def block_size(p: Tensor) -> int:
     """Return how many real numbers a parameter has: a DTensor over all its shards."""
     return (p.numel() - _padding(p)) * (2 if p.is_complex() else 1)
 
@@ -298,8 +298,8 @@ def _as_kept(p: Tensor, block: Tensor, before: Tensor) -> Tensor:
 def _span(p: Tensor, begin: int) -> Span:
     """Return which elements of the vector of all parameters are drawn for this block."""
     if not _shards_rows(p):
-        return begin, _size(p)
-    inner = _size(p) // p.shape[0] if p.shape[0] else 0
+        return begin, block_size(p)
+    inner = block_size(p) // p.shape[0] if p.shape[0] else 0
     return begin + _first_row(p) * inner, _block(p).numel()
 
 

@@ -103,6 +103,15 @@ class Ranks:
             return value
         return bool(self.largest(torch.tensor(value, dtype=torch.float64, device=device)))
 
+    def total(self, count: int, device: torch.device) -> int:
+        """Return the sum over the processes of the shard group."""
+        group = self.of_shards
+        if group is None:
+            return count
+        counted = torch.tensor(count, dtype=torch.int64, device=device)
+        dist.all_reduce(counted, group=group)
+        return int(counted)
+
     def largest(self, value: Tensor) -> Tensor:
         """Return the largest number of all processes of the shard group."""
         group = self.of_shards
@@ -130,7 +139,7 @@ class Ranks:
                 "how: pass process_group=True (or a group) where every process computes the loss "
                 "of its own batch, as with DDP and FSDP; pass process_group=False where all "
                 "processes pass the same loss",
-                stacklevel=5,
+                stacklevel=_frames_to_the_user(),
             )
 
 
@@ -255,6 +264,15 @@ def _inside_zero() -> bool:
         if type(frame.f_locals.get("self")).__name__ == "ZeroRedundancyOptimizer":
             return True
     return False
+
+
+def _frames_to_the_user() -> int:
+    """Return the stacklevel of the call that is neither of torch nor of this package."""
+    level, frame = 1, sys._getframe(1)
+    own = ("torch.", "ecd_tune.optim.", "contextlib")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(own):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _resolve(choice: GroupChoice) -> dist.ProcessGroup | None:

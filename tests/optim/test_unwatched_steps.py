@@ -92,9 +92,9 @@ def test_no_number_is_read_back_in_a_step(
         if step == 0:  # sets the energy
             optimizer.step(loss=loss)
         else:
-            assert optimizer._noise is not None or "nu" in more
-            if optimizer._noise is not None:
-                optimizer._noise._on_host = False  # as on a GPU
+            assert optimizer._working.noise is not None or "nu" in more
+            if optimizer._working.noise is not None:
+                optimizer._working.noise._on_host = False  # as on a GPU
             with no_reading(monkeypatch):
                 optimizer.step(loss=loss)
     assert optimizer.report()["updates"] == 13
