@@ -182,6 +182,7 @@ class LossOptimizer(torch.optim.Optimizer):
             self.clear_loss()
             return value
         if given is not None:
+            self._check_values()
             return _double(given, self._home())
         if closure is not None and not any(p.grad is not None for p in self._all_params()):
             self._skip()
@@ -195,6 +196,13 @@ class LossOptimizer(torch.optim.Optimizer):
             "loss.backward(), step(closure) with a closure that returns the loss, or "
             "add_loss(loss) before step()"
         )
+
+    def _check_values(self) -> None:
+        if any(p.is_meta for p in self._all_params()):
+            raise HyperparameterError(
+                f"{self.name}: parameters on the meta device have no values; materialize the "
+                "model before the first step"
+            )
 
     def _make_step(self, value: Tensor) -> None:
         self._adopt()
@@ -215,11 +223,6 @@ class LossOptimizer(torch.optim.Optimizer):
         if looked or not gathered.theta:
             self._check_loss(loss.item(), steps)
         if gathered.theta:
-            if gathered.theta[0].is_meta:
-                raise HyperparameterError(
-                    f"{self.name}: the parameters are on the meta device and have no values; "
-                    "materialize the model before the first step"
-                )
             self._advance(loss, gathered, steps, looked)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
@@ -378,7 +381,7 @@ class LossOptimizer(torch.optim.Optimizer):
         self._working.reset()
         self._share({key: value.detach().clone() for key, value in held[0].items()})
         self._working.away = {
-            p for p, own in self.state.items() if not torch.isnan(own["log_norm"]).item()
+            p for p, own in self.state.items() if own["log_norm"].item() != math.inf
         }
         self._restore()
 
@@ -388,10 +391,14 @@ class LossOptimizer(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """Return momenta and groups, with all global state in the groups."""
         self._flush()
+        # torch.distributed.checkpoint loads in place: no two entries may share their memory.
+        for key, value in self._working.trajectory.items():
+            self._working.trajectory[key] = value.clone()
         return super().state_dict()
 
     def _flush(self) -> None:
         """Write into the groups what is kept elsewhere for a while."""
+        self._adopt()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue exactly where the saved optimizer stood.

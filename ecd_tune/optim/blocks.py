@@ -46,7 +46,7 @@ class Algebra:
         """Return the Euclidean norm over all blocks, float64, 0-d or ``[B]``."""
         if self.batched:
             parts: list[Tensor] = [
-                torch.linalg.vector_norm(b.flatten(1), dim=1, dtype=torch.float64) for b in x
+                torch.linalg.vector_norm(self._rows(b), dim=1, dtype=torch.float64) for b in x
             ]
         elif self.foreach:
             parts = list(torch._foreach_norm(list(x), 2, dtype=torch.float64))
@@ -62,11 +62,15 @@ class Algebra:
     def dot(self, x: Blocks, y: Blocks) -> Tensor:
         """Return the scalar product over all blocks, float64, 0-d or ``[B]``."""
         parts = [
-            (a * b).flatten(1 if self.batched else 0).sum(-1, dtype=torch.float64)
+            (self._rows(a * b) if self.batched else (a * b).flatten()).sum(-1, dtype=torch.float64)
             for a, b in zip(x, y, strict=True)
         ]
         stacked = _stacked(parts)
         return stacked.sum(0) if self.reduce is None else self.reduce(stacked)
+
+    @staticmethod
+    def _rows(block: Tensor) -> Tensor:
+        return block.reshape(len(block), -1)
 
     def spread(self, scalar: Tensor, block: Tensor) -> Tensor:
         """Return ``scalar`` shaped so that it multiplies ``block`` without changing its dtype."""

@@ -45,7 +45,7 @@ def convert_state_dict(
 
 
 def _momentum(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    nothing = torch.full((), torch.nan, dtype=torch.float64, device=own["direction"].device)
+    nothing = torch.full((), torch.inf, dtype=torch.float64, device=own["direction"].device)
     return {"direction": own["direction"], "log_norm": own.get("aside", nothing)}
 
 

@@ -24,7 +24,7 @@ __all__ = ["Gathered", "State", "align", "block_size", "gather"]
 State = MutableMapping[Any, Any]
 """State of a torch optimizer. Of each parameter: ``direction``, its part of the unit momentum,
 and ``log_norm``, float64, 0-d: log|Π| of the last step that it took part in if it was left out
-of a later one, else NaN."""
+of a later one, else inf. (NaN would not equal itself where FSDP compares it between processes.)"""
 
 
 @dataclass
@@ -199,7 +199,7 @@ def align(
     logs = {i: state[gathered.params[i]]["log_norm"].to(log_p.device) for i in joining}
     for i in joining:
         own = state[gathered.params[i]]
-        own["log_norm"] = torch.full_like(own["log_norm"], torch.nan)
+        own["log_norm"] = torch.full_like(own["log_norm"], torch.inf)
     away |= set(leaving)
     away -= {gathered.params[i] for i in joining}
     top = ranks.largest(torch.stack([log_p, *logs.values()]).max())
@@ -263,7 +263,7 @@ def _first_state(p: Tensor) -> dict[str, Tensor]:
     real = torch.view_as_real(p.detach()) if p.is_complex() else p.detach()
     return {
         "direction": torch.zeros_like(real, dtype=_momentum_dtype(real.dtype)),
-        "log_norm": torch.full((), torch.nan, dtype=torch.float64, device=p.device),
+        "log_norm": torch.full((), torch.inf, dtype=torch.float64, device=p.device),
     }
 
 
