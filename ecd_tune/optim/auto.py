@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+_GROWTH = 1.1
+"""Largest factor by which Δt grows in one step, once it is known."""
+
+
 class AutoFlags(NamedTuple):
     """What is left to the run; bool, 0-d or ``[B]``."""
 
@@ -152,6 +156,8 @@ def steer(
     orbit = follow(auto.orbit, seen, log_energy, constants, lr, auto.pace, allowed)
     tuned = flags.lr & (orbit.steps > 0)
     pace = torch.where(tuned, flags.aim * torch.exp(-orbit.log_rate), 1.0)
+    grown = torch.where(auto.orbit.steps > 0, _GROWTH * auto.pace, math.inf)
+    pace = torch.minimum(pace, grown)
     alpha = orbit_step(orbit, lr * pace)
     return auto._replace(orbit=orbit, alpha=alpha, nu=orbit_nu(alpha, n), pace=pace)
 

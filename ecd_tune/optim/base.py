@@ -52,6 +52,7 @@ class Working:
         self.steps = 0
         self.noise: Noise | None = None
         self.away: set[Tensor] = set()
+        self.factors: dict[Tensor, float] = {}
         self.layout: tuple[Any, list[int], int] | None = None
 
 
@@ -217,6 +218,7 @@ class LossOptimizer(torch.optim.Optimizer):
             options["foreach"],
             options["maximize"],
             self._ranks.of_shards,
+            self._working.factors,
         )
         looked = self._looks()
         loss = mean.wait()

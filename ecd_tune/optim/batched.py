@@ -16,7 +16,7 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.auto import report_auto, set_aside_lr
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
-from ecd_tune.optim.definitions import check_hyperparameters
+from ecd_tune.optim.definitions import SHARE, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -27,6 +27,7 @@ from ecd_tune.optim.driver import (
     read_rules,
 )
 from ecd_tune.optim.noise import Noise, aligned
+from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
 from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.records import Scalar
 
@@ -178,7 +179,12 @@ class BatchedECDSep:
         self._rows, self._steps = rows, 0
         self._rules = read_rules(name, rows.values, rows.device, single=False)
         self._top_lr = rows.column("lr")
-        self._lr = rows.factors(self._top_lr)
+        self._shared = rows.tensor([row["scale"] == SHARE for row in rows.values])
+        scale = [1.0 if row["scale"] == SHARE else row["scale"] for row in rows.values]
+        self._scale = [rows.tensor(scale)] * len(theta)
+        self._shares = [no_shares(theta[0])[:, None].expand(2, len(theta[0]))] * len(theta)
+        self._any_shared = bool(self._shared.any())
+        self._set_scales()
         wd = rows.column("weight_decay")
         decoupled = rows.tensor([row.get("decoupled_weight_decay", False) for row in rows.values])
         in_loss, rate = torch.where(decoupled, 0.0, wd), torch.where(decoupled, wd, 0.0)
@@ -191,6 +197,24 @@ class BatchedECDSep:
         self._watchers: tuple[Watcher, ...] = ()
         self._diagnostics = Diagnostics()
 
+    def _set_scales(self) -> None:
+        algebra = Algebra(batched=True)
+        pairs = list(zip(self._scale, self.params, strict=True))
+        self._lr = [algebra.spread(self._top_lr * scale, block) for scale, block in pairs]
+        plain = all(bool((scale == 1).all()) for scale in self._scale)
+        self._scales = None if plain else [algebra.spread(scale, block) for scale, block in pairs]
+
+    def _see_shares(self, grads: Sequence[Tensor]) -> None:
+        """Let the first batches tell the scales of the rows that leave them to the run."""
+        for number, grad in enumerate(grads):
+            rows = grad.reshape(len(grad), -1)
+            share = (rows != 0).sum(1, dtype=torch.float64) / max(rows.shape[1], 1)
+            seen = with_share(self._shares[number], share)
+            self._shares[number] = seen
+            found = factor_of(seen)
+            self._scale[number] = torch.where(self._shared, found, self._scale[number])
+        self._set_scales()
+
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
         """Make one step of every active trial; see :class:`BatchedOptimizer`.
@@ -201,6 +225,8 @@ class BatchedECDSep:
             active: Shape ``[B]``, bool.
         """
         algebra, rules = Algebra(batched=True), self._rules
+        if self._any_shared and self._steps < BATCHES:
+            self._see_shares(grads)
         noise = None
         if rules.chaotic or not self._all_started:
             noise = self._rows.draw(self._steps)
@@ -210,6 +236,7 @@ class BatchedECDSep:
             grads=grads,
             lr=self._lr,
             top_lr=self._top_lr,
+            scales=self._scales,
             weight_decay=self._weight_decay,
             decay=self._decay,
             size=self._rows.size,

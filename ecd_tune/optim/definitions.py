@@ -19,6 +19,7 @@ __all__ = [
     "ON_GAP",
     "OPTIMIZER_DEFS",
     "ORBIT_STEP",
+    "SHARE",
     "check_hyperparameters",
 ]
 
@@ -30,6 +31,9 @@ ORBIT_STEP = 0.3
 
 INTEGRATORS = ("algorithm1", "sync")
 """Orders of the phases of one ECDSep step: the paper's, and a second-order one."""
+
+SHARE = "share"
+"""Stands for a factor of a tensor's step that follows from how sparse its gradient is."""
 
 ON_GAP = ("hold", "stop", "shift")
 """What ECDSep does when the loss lies at or below F0."""
@@ -64,6 +68,10 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
     "delta_energy": _non_negative("initial |Π|², δE; by default 0 for s = 1 and 1 for s = 0"),
     "s": Hyperparameter(int, "1: bounded region, 0: whole space", choices=(0, 1), default=1),
     "weight_decay": _non_negative("weight decay wd, the L² term of eq. 15", 0.0),
+    "scale": replace(
+        _positive("factor of a tensor's Δt; share: 1/share of its gradient that is not 0", 1.0),
+        words=(SHARE,),
+    ),
     "conserve_energy": _CONSERVE,
     "integrator": Hyperparameter(
         str, "order of the phases of a step", choices=INTEGRATORS, default="algorithm1"

@@ -109,9 +109,11 @@ class Point(NamedTuple):
     grads: Blocks
     """∇F, in the dtype of the momentum."""
     lr: Factors
-    """Δt of each block."""
+    """Δt of each block, scale included."""
     top_lr: float | Tensor
-    """The largest of them."""
+    """The largest Δt without scales."""
+    scales: Factors | None
+    """Factor of each block's Δt; None where all are 1."""
     weight_decay: Factors | None
     """wd of each block in the loss (eq. 15); None where it is 0 everywhere."""
     decay: Factors | None
@@ -320,9 +322,12 @@ def _start(
     live: Tensor,
 ) -> tuple[list[Tensor], RunState]:
     """Set energy and first momentum where V exists for the first time."""
-    size = algebra.norm(point.grads)
+    grads = point.grads
+    if point.scales is not None:  # the gradient in the coordinates in which the run moves
+        grads = algebra.times_each(grads, point.scales)
+    size = algebra.norm(grads)
     fresh = live & (seen.gap > 0) & (size < math.inf) & ~state.started
-    first = start(algebra, point.grads, noise, seen, constants)
+    first = start(algebra, grads, noise, seen, constants)
     return algebra.where(fresh, first.e, e), state._replace(
         log_p=torch.where(fresh, first.log_p, state.log_p),
         log_energy=torch.where(fresh, first.log_energy, state.log_energy),

@@ -12,7 +12,7 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim.auto import report_auto, set_aside_lr
 from ecd_tune.optim.base import LossOptimizer, Working, tensor_lr
-from ecd_tune.optim.definitions import AUTO, check_hyperparameters
+from ecd_tune.optim.definitions import AUTO, SHARE, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -29,6 +29,7 @@ from ecd_tune.optim.driver import (
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
+from ecd_tune.optim.scale import factor_of
 from ecd_tune.optim.watching import Step, Watcher
 
 __all__ = ["ECDSep", "make"]
@@ -69,6 +70,10 @@ class ECDSep(LossOptimizer):
             it must be > 0.
         s: 1 bounds the region that can be reached, 0 does not.
         weight_decay: wd of eq. 15, in the loss and in the gradient.
+        scale: Factor of a tensor's Δt in kick and drift, > 0, an exact change of its coordinates;
+            1 is the paper's form. ``"share"``: 1/(share of its gradient that is not 0), averaged
+            over the first 16 batches and then fixed: embeddings, of which a batch uses few rows,
+            move as the rest does. May differ between groups.
         decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step
             instead (§3.4). V then changes while Π does not, so that 𝓔 holds only with
             ``conserve_energy``.
@@ -104,7 +109,7 @@ class ECDSep(LossOptimizer):
     working: ClassVar[type[Working]] = _Working
     _working: _Working
     per_group: ClassVar[frozenset[str]] = frozenset(
-        {"lr", "weight_decay", "decoupled_weight_decay"}
+        {"lr", "scale", "weight_decay", "decoupled_weight_decay"}
     )
 
     def __init__(
@@ -119,6 +124,7 @@ class ECDSep(LossOptimizer):
         delta_energy: float | None = None,
         s: int = 1,
         weight_decay: float = 0.0,
+        scale: float | str = 1.0,
         decoupled_weight_decay: bool = False,
         conserve_energy: bool = True,
         integrator: str = "algorithm1",
@@ -141,6 +147,7 @@ class ECDSep(LossOptimizer):
             "delta_energy": delta_energy,
             "s": s,
             "weight_decay": weight_decay,
+            "scale": scale,
             "decoupled_weight_decay": decoupled_weight_decay,
             "conserve_energy": conserve_energy,
             "integrator": integrator,
@@ -168,6 +175,13 @@ class ECDSep(LossOptimizer):
                     "number, with lr = 'auto' of the optimizer a factor"
                 )
             group["lr"] = 1.0
+        if group["scale"] == SHARE and any(
+            getattr(p, "_fsdp_flattened", False) for p in group["params"]
+        ):
+            raise HyperparameterError(
+                f"{self.name}: scale = 'share' needs whole tensors, and FullyShardedDataParallel "
+                "flattens them; use FSDP2 (fully_shard), or give the groups numbers"
+            )
         super()._check_group(group)
         initial_energy(self.name, group["s"], group["delta_energy"])
 
@@ -184,7 +198,8 @@ class ECDSep(LossOptimizer):
             loss=loss,
             grads=gathered.grads,
             lr=gathered.lr,
-            top_lr=max(gathered.lr),
+            top_lr=gathered.top_lr,
+            scales=gathered.scales,
             weight_decay=gathered.weight_decay,
             decay=gathered.decay,
             size=self._moving(gathered, rules),
@@ -305,7 +320,25 @@ class ECDSep(LossOptimizer):
             "log_energy": state.log_energy.item() if started else None,
             "log_momentum": state.log_p.item() if started else None,
             **{name: value.item() for name, value in found.items()},
+            **self._found_scales(),
         }
+
+    def _found_scales(self) -> dict[str, dict[str | int, float]]:
+        if all(group["scale"] != SHARE for group in self.param_groups):
+            return {}
+        names = [
+            (name, p, group["scale"])
+            for group in self.param_groups
+            for name, p in zip(
+                group.get("param_names", group["params"]), group["params"], strict=True
+            )
+        ]
+        found = {
+            name if isinstance(name, str) else number: factor_of(self.state[p]["share"]).item()
+            for number, (name, p, scale) in enumerate(names)
+            if scale == SHARE and p in self.state
+        }
+        return {"scales": {name: factor for name, factor in found.items() if factor != 1.0}}
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``; it is no part of ``state_dict``."""

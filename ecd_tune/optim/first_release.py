@@ -35,7 +35,8 @@ def convert_state_dict(
     begin = {**begin, "seed": torch.tensor(0), "steps": torch.tensor(0)}
     found = {**begin, **_scalars(old, given, counters)}
     trajectory = {k: found[k].to(v.dtype, copy=True) for k, v in begin.items()}
-    options = {key: groups[0][key] for key in ("maximize", "foreach", "wait")}
+    new = ("maximize", "foreach", "wait", "scale")
+    options = {key: groups[0][key] for key in new if key in groups[0]}
     return {
         "state": {index: _momentum(own) for index, own in given["state"].items()},
         "param_groups": [
@@ -46,7 +47,8 @@ def convert_state_dict(
 
 def _momentum(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     nothing = torch.full((), torch.inf, dtype=torch.float64, device=own["direction"].device)
-    return {"direction": own["direction"], "log_norm": own.get("aside", nothing)}
+    share = nothing.new_zeros(2)
+    return {"direction": own["direction"], "log_norm": own.get("aside", nothing), "share": share}
 
 
 def _scalars(

@@ -64,7 +64,7 @@ def follow(
         constants: η and s are used.
         lr: Step size in ``seen.force``, the largest of all groups; 0 counts nothing.
         pace: Factor of it so far.
-        allowed: Where the step counts.
+        allowed: Where the step counts; it does not where V exceeds 𝓔.
 
     Returns:
         The average with this step, of weight α/2π, at least 1/(number of steps).
@@ -73,7 +73,8 @@ def follow(
     rising = torch.where(constants.bounded, log_p.nan_to_num(nan=0.0).clamp(min=0.0), log_p)
     force = torch.log(constants.eta) - seen.log_gap + torch.log(seen.force_norm) - torch.log(lr)
     now = force + torch.log(0.5 * drift_factor(rising, constants.s))
-    known = allowed & now.isfinite()
+    # V above 𝓔: Π is not on the energy surface, and nothing can be said of the orbit.
+    known = allowed & now.isfinite() & (seen.log_potential <= log_energy)
     steps = orbit.steps + known
     alpha = torch.exp(now) * lr * pace
     weight = torch.maximum(1 / steps.clamp(min=1.0), (alpha / math.tau).clamp(max=1.0))

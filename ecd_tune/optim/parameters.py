@@ -15,16 +15,22 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.blocks import Algebra, split_flat
+from ecd_tune.optim.definitions import SHARE
 from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
+from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
 
 __all__ = ["Gathered", "State", "align", "block_size", "gather"]
 
 State = MutableMapping[Any, Any]
-"""State of a torch optimizer. Of each parameter: ``direction``, its part of the unit momentum,
-and ``log_norm``, float64, 0-d: log|Π| of the last step that it took part in if it was left out
-of a later one, else inf. (NaN would not equal itself where FSDP compares it between processes.)"""
+"""State of a torch optimizer. Of each parameter:
+
+- ``direction``: its part of the unit momentum;
+- ``log_norm``, float64, 0-d: log|Π| of the last step that it took part in if it was left out of a
+  later one, else inf (NaN would not equal itself where FSDP compares it between processes);
+- ``share``, float64, ``[2]``: see :mod:`ecd_tune.optim.scale`.
+"""
 
 
 @dataclass
@@ -37,7 +43,9 @@ class Gathered:
         theta: Views of them, real (a complex one has a last dimension of 2), not 0-d.
         grads: Their gradients, dense, in the dtype of the momentum.
         directions: Blocks of the unit momentum, float32 at least.
-        lr: Step size of each block.
+        lr: Step size of each block, its scale included.
+        top_lr: The largest step size without scales.
+        scales: Factor of each block's step size, or None when it is 1 everywhere.
         weight_decay: wd of each block in the loss, or None when it is 0 everywhere.
         decay: Δt wd of each block where it is decoupled, or None when it is 0 everywhere.
         numbers: Which of all parameters each one is.
@@ -51,6 +59,8 @@ class Gathered:
     grads: list[Tensor]
     directions: list[Tensor]
     lr: list[float]
+    top_lr: float
+    scales: list[float] | None
     weight_decay: list[float] | None
     decay: list[float] | None
     numbers: list[int]
@@ -110,6 +120,7 @@ def gather(
     foreach: bool | None,
     maximize: bool,
     of_shards: Any = None,
+    factors: dict[Tensor, float] | None = None,
 ) -> Gathered:
     """Collect the parameters that have a gradient.
 
@@ -120,11 +131,13 @@ def gather(
         foreach: Use ``torch._foreach_*``; None decides by the number of blocks.
         maximize: Turn the gradients round.
         of_shards: Group of the processes that hold other parameters, or None.
+        factors: Scales that are fixed already; those that become so are added.
 
     Returns:
         The blocks.
     """
-    params, absent, lr, penalties, decays, numbers = [], [], [], [], [], []
+    params, absent, lr, scales, penalties, decays, numbers = [], [], [], [], [], [], []
+    top_lr = 0.0
     sizes: list[int] = []
     for group in groups:
         step, wd = float(group["lr"]), float(group.get("weight_decay", 0.0))
@@ -134,7 +147,12 @@ def gather(
                 state[p].update(_first_state(p))
             if p.grad is not None:
                 params.append(p)
-                lr.append(step)
+                scale = group.get("scale", 1.0)
+                if scale == SHARE:
+                    scale = _share_factor(state, p, {} if factors is None else factors)
+                top_lr = max(top_lr, step)
+                scales.append(scale)
+                lr.append(step * scale)
                 penalties.append(0.0 if decoupled else wd)
                 decays.append(step * wd if decoupled else 0.0)
                 numbers.append(len(sizes))
@@ -162,6 +180,8 @@ def gather(
         grads=list(torch._foreach_neg(grads)) if maximize and grads else grads,
         directions=directions,
         lr=lr,
+        top_lr=top_lr,
+        scales=scales if any(scale != 1.0 for scale in scales) else None,
         weight_decay=penalties if any(penalties) else None,
         decay=decays if any(decays) else None,
         numbers=numbers,
@@ -259,11 +279,26 @@ def _gradient(p: Tensor) -> Tensor:
     return _unpadded(p, _real(grad.resolve_conj()))
 
 
+def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> float:
+    """Take this batch into the share of a parameter, and return the factor of its step."""
+    if p in factors:
+        return factors[p]
+    own = state[p]
+    if "share" not in own:
+        own.update(_first_state(p))
+    own["share"] = with_share(own["share"], share_of(p.grad).to(own["share"].device))
+    factor = factor_of(own["share"]).item()
+    if own["share"][1].item() >= BATCHES:
+        factors[p] = factor
+    return factor
+
+
 def _first_state(p: Tensor) -> dict[str, Tensor]:
     real = torch.view_as_real(p.detach()) if p.is_complex() else p.detach()
     return {
         "direction": torch.zeros_like(real, dtype=_momentum_dtype(real.dtype)),
         "log_norm": torch.full((), torch.inf, dtype=torch.float64, device=p.device),
+        "share": no_shares(p),
     }
 
 

@@ -30,6 +30,7 @@ class ECDSepF0(ECDSep):
         delta_energy: Initial |Π|².
         s: 1 or 0.
         weight_decay: wd.
+        scale: As for :class:`ECDSep`.
         conserve_energy: Rescale the momentum at every step.
         integrator: As for :class:`ECDSep`.
         seed: Seed of the noise.
@@ -49,7 +50,7 @@ class ECDSepF0(ECDSep):
     """
 
     name: ClassVar[str] = "ecdsep_f0"
-    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
+    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "scale", "weight_decay"})
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class ECDSepF0(ECDSep):
         delta_energy: float | None = None,
         s: int = 1,
         weight_decay: float = 0.0,
+        scale: float | str = 1.0,
         conserve_energy: bool = True,
         integrator: str = "algorithm1",
         seed: int | None = None,
@@ -83,6 +85,7 @@ class ECDSepF0(ECDSep):
             "delta_energy": delta_energy,
             "s": s,
             "weight_decay": weight_decay,
+            "scale": scale,
             "conserve_energy": conserve_energy,
             "integrator": integrator,
             "eps1": eps1,

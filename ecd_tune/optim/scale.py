@@ -1,0 +1,44 @@
+"""A factor for the Δt of each tensor, found from how sparse its gradients are.
+
+The factor multiplies Δt where the momentum is kicked and where the tensor drifts. That is an exact
+change of coordinates, θ = c·u: energy, law and orbit hold in u. With one Δt for all, a step that
+suits an embedding, of which a batch uses a few rows, is far too long for everything else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["BATCHES", "factor_of", "no_shares", "share_of", "with_share"]
+
+BATCHES = 16
+"""Batches over which the share is averaged; it is fixed from then on."""
+
+
+def no_shares(like: Tensor) -> Tensor:
+    """Return that no batch has been seen: sum of the shares, and their number, float64 ``[2]``."""
+    return torch.zeros(2, dtype=torch.float64, device=like.device)
+
+
+def share_of(grad: Any) -> Tensor:
+    """Return the share of a gradient that is not 0, over all shards, float64, 0-d."""
+    grad = grad.to_dense() if grad.layout != torch.strided else grad
+    used: Any = (grad != 0).sum(dtype=torch.float64)
+    whole: Tensor = used.full_tensor() if hasattr(used, "full_tensor") else used
+    share: Tensor = whole / max(grad.numel(), 1)
+    return share
+
+
+def with_share(seen: Tensor, share: Tensor) -> Tensor:
+    """Take one batch into the mean, unless there are enough."""
+    more = torch.stack([share, torch.ones_like(share)])
+    return torch.where(seen[1:] < BATCHES, seen + more, seen)
+
+
+def factor_of(seen: Tensor) -> Tensor:
+    """Return the factor, 1/(mean share); 1 where no entry was ever used."""
+    mean = seen[0] / seen[1].clamp(min=1.0)
+    return torch.where(mean > 0, 1 / mean, 1.0)

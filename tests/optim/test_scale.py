@@ -1,0 +1,157 @@
+"""Scales of tensors: an exact change of coordinates, and factors from sparse gradients."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import HyperparameterError
+from ecd_tune.optim import BatchedECDSep, ECDSep, ECDSepF0
+from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
+
+A, B = torch.tensor([1.0, -0.5, 0.3]).double(), torch.tensor([[0.7, 0.2], [0.1, -1.0]]).double()
+FACTORS = (30.0, 0.5)
+
+
+def loss_of(a: Tensor, b: Tensor) -> Tensor:
+    return (a.square() * torch.tensor([1.0, 2.0, 3.0])).sum() + (b - a[0]).square().sum() + 0.5
+
+
+def run(params: list[torch.nn.Parameter], optimizer: Any, scales: tuple[float, float]) -> None:
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = loss_of(*(c * p for c, p in zip(scales, params, strict=True)))
+        loss.backward()
+        optimizer.step(loss=loss)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"nu": 0.0},
+        {"nu": 0.1, "s": 0, "delta_energy": 2.0, "integrator": "sync"},
+        {"nu": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True},
+        {"lr": "auto", "nu": "auto"},
+    ],
+)
+def test_a_scale_is_an_exact_change_of_coordinates(options: dict[str, Any]) -> None:
+    """θ = c·u: the run in θ with Δt·c is the run in u with Δt."""
+    options = {"lr": 0.05, "eta": 2.0, "seed": 3, **options}
+    theta = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+    groups = [{"params": [p], "scale": c} for p, c in zip(theta, FACTORS, strict=True)]
+    scaled = ECDSep(groups, **options)
+    run(theta, scaled, (1.0, 1.0))
+    u = [torch.nn.Parameter(p / c) for p, c in zip((A, B), FACTORS, strict=True)]
+    plain = ECDSep(u, **options)
+    run(u, plain, FACTORS)
+    for p, q, c in zip(theta, u, FACTORS, strict=True):
+        torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
+    for key in ("log_energy", "log_momentum"):
+        assert scaled.report()[key] == pytest.approx(plain.report()[key], rel=1e-9)
+
+
+def embed(seed: int = 0, **options: Any) -> tuple[torch.nn.Module, Any]:
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.EmbeddingBag(200, 4), torch.nn.Linear(4, 1))
+    options = {"lr": 0.05, "eta": 2.0, "nu": 0.0, "scale": "share", "seed": 1, **options}
+    return model.double(), ECDSep(model.named_parameters(), **options)
+
+
+def train(model: torch.nn.Module, optimizer: Any, steps: range) -> None:
+    for step in steps:
+        words = torch.randint(200, (5, 4), generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        loss = (model(words) - words.double().mean(1, keepdim=True) / 100).square().mean() + 0.1
+        loss.backward()
+        optimizer.step(loss=loss)
+
+
+def test_the_share_rule_is_one_over_the_mean_share_of_the_first_batches() -> None:
+    model, optimizer = embed()
+    shares = []
+    for step in range(BATCHES + 4):
+        train(model, optimizer, range(step, step + 1))
+        grad = model[0].weight.grad
+        shares.append(float((grad != 0).double().mean()))
+        expected = 1 / torch.tensor(shares[:BATCHES]).mean().item()
+        assert optimizer.report()["scales"] == {"0.weight": pytest.approx(expected)}
+    assert 5 < expected < 20
+
+
+def test_a_dense_gradient_changes_nothing() -> None:
+    ends = []
+    for scale in ("share", 1.0):
+        params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+        optimizer = ECDSep(params, lr=0.05, eta=2.0, nu=0.1, seed=1, scale=scale)
+        run(params, optimizer, (1.0, 1.0))
+        ends.append(torch.cat([p.detach().flatten() for p in params]))
+        assert optimizer.report().get("scales", {}) == {}
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("saved", [7, 30])
+def test_a_saved_run_continues_with_its_scales(saved: int) -> None:
+    model, optimizer = embed()
+    train(model, optimizer, range(saved))
+    kept = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    train(model, optimizer, range(saved, 40))
+    other, restored = embed(seed=1)
+    other.load_state_dict(kept[0])
+    restored.load_state_dict(kept[1])
+    train(other, restored, range(saved, 40))
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_rows_of_a_batch_have_their_own_scales() -> None:
+    rows = [
+        {"eta": 2.0, "lr": 0.05, "nu": 0.0, "scale": scale, "delta_energy": 1.0, "s": s}
+        for scale in ("share", 3.0, 1.0)
+        for s in (0, 1)
+    ]
+    weights = torch.tensor([1.0, 0.0, 0.0, 2.0], dtype=torch.float64)
+    theta = [torch.tensor([1.0, -0.7, 0.2, 0.5]).double().repeat(6, 1), torch.ones(6, 2).double()]
+    batch = BatchedECDSep(theta, list(range(6)), rows)
+    for _ in range(20):
+        x, y = theta
+        loss = (weights * x.square()).sum(1) + y.square().sum(1) + 0.5
+        batch.step(loss, [2 * weights * x, 2 * y], torch.ones(6, dtype=torch.bool))
+    for row, options in enumerate(rows):
+        params = [torch.nn.Parameter(torch.tensor([1.0, -0.7, 0.2, 0.5]).double())]
+        params.append(torch.nn.Parameter(torch.ones(2).double()))
+        single = ECDSep(params, seed=row, **options)
+        for _ in range(20):
+            single.zero_grad()
+            a, b = params
+            value = (weights * a.square()).sum() + b.square().sum() + 0.5
+            value.backward()
+            single.step(loss=value)
+        for block, p in zip(theta, params, strict=True):
+            torch.testing.assert_close(block[row], p.detach(), rtol=1e-8, atol=1e-9)
+    assert not torch.equal(theta[0][0], theta[0][4])
+
+
+def test_shares_that_cannot_be() -> None:
+    assert factor_of(no_shares(A)) == 1.0
+    seen = with_share(no_shares(A), share_of(torch.zeros(4)))
+    assert factor_of(seen) == 1.0
+    assert share_of(torch.eye(4).to_sparse()) == 0.25
+    assert share_of(torch.zeros(0)) == 0.0
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, "rms", float("nan")])
+def test_bad_scales_are_refused(bad: Any) -> None:
+    with pytest.raises(HyperparameterError, match="scale"):
+        ECDSep([torch.nn.Parameter(A.clone())], eta=2.0, scale=bad)
+
+
+def test_algorithm_2_has_scales_too() -> None:
+    params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+    groups = [{"params": [params[0]], "scale": 2.0}, {"params": [params[1]]}]
+    optimizer = ECDSepF0(groups, lr=0.05, eta=3, nu=0.0, F0=1.0)
+    run(params, optimizer, (1.0, 1.0))
+    assert optimizer.report()["updates"] > 0
