@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from ecd_tune.optim.bbi import BBI
     from ecd_tune.optim.ecdsep import ECDSep
     from ecd_tune.optim.self_tuning import ECDSepF0
+    from ecd_tune.optim.unit_speed import ECDq1
 
-__all__ = ["BBI", "OPTIMIZER_DEFS", "BatchedECDSep", "BatchedOptimizer", "ECDSep", "ECDSepF0"]
+__all__ = [
+    "BBI",
+    "OPTIMIZER_DEFS",
+    "BatchedECDSep",
+    "BatchedOptimizer",
+    "ECDSep",
+    "ECDSepF0",
+    "ECDq1",
+]
 
 _HOMES = {
     "BBI": "bbi",
@@ -24,6 +33,7 @@ _HOMES = {
     "BatchedOptimizer": "batched",
     "ECDSep": "ecdsep",
     "ECDSepF0": "self_tuning",
+    "ECDq1": "unit_speed",
 }
 
 

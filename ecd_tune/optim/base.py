@@ -17,18 +17,19 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS, check_hyperparameters
 from ecd_tune.optim.first_release import convert_state_dict
+from ecd_tune.optim.groups import (
+    TRAJECTORY,
+    check_params,
+    known_keys,
+    shared_values,
+    tensor_lr,
+)
 from ecd_tune.optim.noise import Noise
 from ecd_tune.optim.parameters import Gathered, align, gather
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
 
-__all__ = ["TRAJECTORY", "LossOptimizer", "Working", "tensor_lr"]
+__all__ = ["LossOptimizer", "Working"]
 
-TRAJECTORY = "trajectory"
-"""Key of the global scalars in a parameter group."""
-
-_OPTIONS = ("maximize", "foreach", "wait")
-_OF_CONSTRUCTOR = ("seed", "process_group", "shard_group")
-_OF_TORCH = frozenset({"params", "param_names", "initial_lr", "name"})
 _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
 _LOOK_EVERY = 16
@@ -57,7 +58,7 @@ class Working:
 
 
 class LossOptimizer(torch.optim.Optimizer):
-    """Base of ECDSep and BBI.
+    """Base of ECDSep, ECDq1 and BBI.
 
     Args:
         params: Parameters, or groups of them; a group may have its own values of what
@@ -239,8 +240,45 @@ class LossOptimizer(torch.optim.Optimizer):
         """Return the scalars of a run before its first step."""
         raise NotImplementedError
 
+    def _apply(
+        self, gathered: Gathered, go: Tensor, moved: list[Tensor], e: list[Tensor], looked: bool
+    ) -> None:
+        """Move the parameters and keep the new direction where the step is made.
+
+        Args:
+            gathered: The blocks.
+            go: Whether it is.
+            moved: ΔΘ; may be NaN where it is not.
+            e: Direction of the momentum, alike.
+            looked: The device is waited for anyway.
+        """
+        if not looked:
+            algebra = gathered.algebra
+            moved = algebra.where(go, moved, [torch.zeros_like(m) for m in moved])
+            e = algebra.where(go, e, gathered.directions)
+        elif not go:
+            return
+        gathered.move(moved)
+        gathered.keep(self.state, e)
+
     def _look_back(self, step: int) -> None:
-        """Raise if a loss was not finite that nobody has looked at."""
+        """Look at the losses that were not waited for.
+
+        Raises:
+            NonFiniteLossError: One was not finite.
+        """
+        bad = self._working.trajectory.get("first_bad")
+        if bad is None or int(bad) < 0:
+            return
+        self._working.trajectory["first_bad"] = torch.full_like(bad, -1)
+        self._forget_state()
+        raise NonFiniteLossError(
+            f"{type(self).__name__}: the loss at step {int(bad)} was not finite (found at step "
+            f"{step}); a finite loss is needed (try a smaller lr)"
+        )
+
+    def _forget_state(self) -> None:
+        """Drop a state that was read from the scalars."""
 
     def _looks(self) -> bool:
         wait = self.param_groups[0]["wait"]
@@ -294,15 +332,7 @@ class LossOptimizer(torch.optim.Optimizer):
         Raises:
             HyperparameterError: As at construction, or the group has an unknown key.
         """
-        known = {*self._declared(), *_OPTIONS, *_OF_TORCH, TRAJECTORY}
-        # ZeroRedundancyOptimizer repeats the constructor's arguments in every group.
-        param_group = {k: v for k, v in param_group.items() if k not in _OF_CONSTRUCTOR}
-        unknown = sorted(set(param_group) - known)
-        if unknown:
-            raise HyperparameterError(
-                f"{self.name}: a parameter group has the unknown key {', '.join(unknown)}; it may "
-                f"have {', '.join(sorted(known - {TRAJECTORY}))}"
-            )
+        param_group = known_keys(self.name, param_group)
         super().add_param_group(param_group)
         try:
             self._check_group(self.param_groups[-1])
@@ -315,14 +345,7 @@ class LossOptimizer(torch.optim.Optimizer):
     def _check_group(self, group: dict[str, Any]) -> None:
         checked = check_hyperparameters(self.name, {k: group[k] for k in self._declared()})
         group.update({**checked, **tensor_lr(group)})
-        for p in group["params"]:
-            dense = p.layout == torch.strided and (p.is_floating_point() or p.is_complex())
-            if not dense or p.dtype.itemsize < 2:
-                raise HyperparameterError(
-                    f"{self.name}: a parameter of dtype {p.dtype} and layout {p.layout} cannot "
-                    "be optimized; dense real or complex floating tensors of 16 bits or more "
-                    "can. Keep a dense copy in bfloat16 or float32 and optimize that"
-                )
+        check_params(self.name, group["params"])
         self._shared()
 
     @classmethod
@@ -335,17 +358,7 @@ class LossOptimizer(torch.optim.Optimizer):
         Raises:
             HyperparameterError: Two groups do not agree on one.
         """
-        first = self.param_groups[0]
-        names = [k for k in (*self._declared(), *_OPTIONS) if k not in self.per_group]
-        for group in self.param_groups[1:]:
-            for key in names:
-                if group[key] != first[key]:
-                    raise HyperparameterError(
-                        f"{self.name}: {key} is global, but one parameter group has "
-                        f"{first[key]!r} and another {group[key]!r}; only "
-                        f"{', '.join(sorted(self.per_group))} may differ"
-                    )
-        return {key: first[key] for key in names if key not in _OPTIONS}
+        return shared_values(self.name, self.param_groups, self.per_group)
 
     def _all_params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -462,11 +475,6 @@ class LossOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_working" not in self.__dict__:  # unpickled: there was no constructor
             self._working = self.working()
-
-
-def tensor_lr(values: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return ``lr`` where it is a tensor, which stays one: schedulers write into it."""
-    return {"lr": values["lr"]} if isinstance(values["lr"], Tensor) else {}
 
 
 def _own_copy(value: Any, device: torch.device) -> Any:

@@ -24,9 +24,9 @@ from ecd_tune.optim.driver import (
     begin_state,
     make_step,
     present_constants,
-    read_rules,
 )
 from ecd_tune.optim.noise import Noise, aligned
+from ecd_tune.optim.rules import read_rules
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
 from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.records import Scalar

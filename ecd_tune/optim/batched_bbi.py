@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
-from ecd_tune.optim.bbi import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
+from ecd_tune.optim.bbi_step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 

@@ -15,6 +15,7 @@ from ecd_tune.registry import Hyperparameter, OptimizerDef
 
 __all__ = [
     "AUTO",
+    "FLOWS",
     "INTEGRATORS",
     "ON_GAP",
     "OPTIMIZER_DEFS",
@@ -34,6 +35,9 @@ INTEGRATORS = ("algorithm1", "sync")
 
 SHARE = "share"
 """Stands for a factor of a tensor's step that follows from how sparse its gradient is."""
+
+FLOWS = ("exact", "first_order")
+"""How a kick turns the unit momentum of ECD at unit speed."""
 
 ON_GAP = ("hold", "stop", "shift")
 """What ECDSep does when the loss lies at or below F0."""
@@ -119,6 +123,28 @@ _BBI: Mapping[str, Hyperparameter] = {
     "eps2": _EPS2,
 }
 
+_ECDQ1: Mapping[str, Hyperparameter] = {
+    "lr": _positive("step size Δt̂ = √η Δt", 3.0),
+    "eta": Hyperparameter(float, "concentration exponent η", low=1.0, default=100.0),
+    "nu": _non_negative("chaos strength ν̂ = ν√n", 0.0),
+    "F0": _ALGORITHM["F0"],
+    "weight_decay": _ALGORITHM["weight_decay"],
+    "conserve_energy": Hyperparameter(
+        bool,
+        "set |p| to 1 after each kick of first order; the exact flow does so by itself",
+        only_with=("flow", "first_order"),
+        default=True,
+    ),
+    "integrator": _ALGORITHM["integrator"],
+    "flow": Hyperparameter(
+        str,
+        "how a kick turns the momentum: the exact flow, or its first order",
+        choices=FLOWS,
+        default="exact",
+    ),
+    "eps2": _non_negative("no step while F − F0 is at most this, ε2", 1e-40),
+}
+
 _SGD: Mapping[str, Hyperparameter] = {
     "lr": _positive("learning rate α", 1e-3),
     "momentum": _fraction("momentum β", 0.0),
@@ -168,6 +194,14 @@ _DEFS = (
         factory="ecd_tune.optim.bbi:make",
         batched="ecd_tune.optim.batched_bbi:make_bbi",
         hyperparameters=_BBI,
+        needs_loss=True,
+    ),
+    OptimizerDef(
+        name="ecdq1",
+        title="ECD (q=1)",
+        factory="ecd_tune.optim.unit_speed:make",
+        batched="ecd_tune.optim.batched_unit_speed:make_ecdq1",
+        hyperparameters=_ECDQ1,
         needs_loss=True,
     ),
     OptimizerDef(

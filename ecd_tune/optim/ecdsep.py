@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ecd_tune.errors import HyperparameterError, NonFiniteLossError
+from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.auto import report_auto, set_aside_lr
-from ecd_tune.optim.base import LossOptimizer, Working, tensor_lr
+from ecd_tune.optim.base import LossOptimizer, Working
 from ecd_tune.optim.definitions import AUTO, SHARE, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
     Made,
     Point,
-    Rules,
     RunState,
     begin_state,
-    initial_energy,
     make_step,
     present_constants,
-    read_rules,
 )
+from ecd_tune.optim.groups import tensor_lr
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
+from ecd_tune.optim.rules import Rules, initial_energy, read_rules
 from ecd_tune.optim.scale import factor_of
 from ecd_tune.optim.watching import Step, Watcher
 
@@ -217,7 +216,7 @@ class ECDSep(LossOptimizer):
             starting=not self._working.started,
         )
         self._show(gathered, point, made, noise if rules.chaotic else None)
-        self._apply(gathered, made, looked)
+        self._apply(gathered, made.go, made.moved, made.e, looked)
         self._working.run = made.state
         self._working.trajectory.update(write_record(made.state))
         if not self._working.started:
@@ -227,35 +226,12 @@ class ECDSep(LossOptimizer):
         own = gathered.moving()  # of all processes, that "auto" alone needs
         return own if rules.auto is None else self._ranks.total(own, self._home())
 
-    def _apply(self, gathered: Gathered, made: Made, looked: bool) -> None:
-        moved, e = made.moved, made.e
-        if looked:
-            if not made.go:
-                return
-        else:
-            algebra = gathered.algebra
-            moved = algebra.where(made.go, moved, [torch.zeros_like(m) for m in moved])
-            e = algebra.where(made.go, e, gathered.directions)
-        gathered.move(moved)
-        gathered.keep(self.state, e)
-
     def _show(
         self, gathered: Gathered, point: Point, made: Made, noise: list[Tensor] | None
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
         for watcher in (self._working.diagnostics, *self._working.watchers):
             watcher.saw(step)
-
-    def _look_back(self, step: int) -> None:
-        bad = int(self._present_state().first_bad)
-        if bad >= 0:
-            state = self._present_state()
-            self._working.run = state._replace(first_bad=torch.full_like(state.first_bad, -1))
-            self._working.trajectory.update(write_record(self._working.run))
-            raise NonFiniteLossError(
-                f"{type(self).__name__}: the loss at step {bad} was not finite (found at step "
-                f"{step}); a finite loss is needed (try a smaller lr)"
-            )
 
     # --------------------------------------------------------- rules and state
 
@@ -280,6 +256,9 @@ class ECDSep(LossOptimizer):
         if self._working.rules is None or self._working.rules[0] != key:
             self._working.rules = key, read_rules(self.name, [shared], home, single=True)
         return self._working.rules[1]
+
+    def _forget_state(self) -> None:
+        self._working.run = None
 
     def _present_state(self) -> RunState:
         if self._working.run is None:
@@ -334,7 +313,7 @@ class ECDSep(LossOptimizer):
             )
         ]
         found = {
-            name if isinstance(name, str) else number: factor_of(self.state[p]["share"]).item()
+            name if isinstance(name, str) else number: _scale_of(self.state[p])
             for number, (name, p, scale) in enumerate(names)
             if scale == SHARE and p in self.state
         }
@@ -385,6 +364,10 @@ class ECDSep(LossOptimizer):
         if reset:
             self._working.diagnostics.reset()
         return {name: float(value) for name, value in found.items()}
+
+
+def _scale_of(own: Mapping[str, Tensor]) -> float:
+    return factor_of(torch.stack([own["share"], own["batches"]])).item()
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSep:

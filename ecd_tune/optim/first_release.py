@@ -47,8 +47,12 @@ def convert_state_dict(
 
 def _momentum(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     nothing = torch.full((), torch.inf, dtype=torch.float64, device=own["direction"].device)
-    share = nothing.new_zeros(2)
-    return {"direction": own["direction"], "log_norm": own.get("aside", nothing), "share": share}
+    return {
+        "direction": own["direction"],
+        "log_norm": own.get("aside", nothing),
+        "share": torch.zeros_like(nothing),
+        "batches": torch.zeros_like(nothing),
+    }
 
 
 def _scalars(

@@ -19,7 +19,7 @@ from ecd_tune.optim.definitions import SHARE
 from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
-from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
+from ecd_tune.optim.scale import BATCHES, factor_of, share_of, with_share
 
 __all__ = ["Gathered", "State", "align", "block_size", "gather"]
 
@@ -29,7 +29,8 @@ State = MutableMapping[Any, Any]
 - ``direction``: its part of the unit momentum;
 - ``log_norm``, float64, 0-d: log|Π| of the last step that it took part in if it was left out of a
   later one, else inf (NaN would not equal itself where FSDP compares it between processes);
-- ``share``, float64, ``[2]``: see :mod:`ecd_tune.optim.scale`.
+- ``share`` and ``batches``, float64, 0-d: see :mod:`ecd_tune.optim.scale`. (FSDP takes a tensor
+  with dimensions for a shard of the parameter.)
 """
 
 
@@ -137,11 +138,13 @@ def gather(
         The blocks.
     """
     params, absent, lr, scales, penalties, decays, numbers = [], [], [], [], [], [], []
-    top_lr = 0.0
+    top_lr, in_loss = 0.0, False
     sizes: list[int] = []
     for group in groups:
         step, wd = float(group["lr"]), float(group.get("weight_decay", 0.0))
         decoupled = group.get("decoupled_weight_decay", False)
+        # Also of groups that hold nothing here: all processes must make the same sums.
+        in_loss |= wd > 0 and not decoupled
         for p in group["params"]:
             if p.requires_grad and p not in state:
                 state[p].update(_first_state(p))
@@ -182,7 +185,7 @@ def gather(
         lr=lr,
         top_lr=top_lr,
         scales=scales if any(scale != 1.0 for scale in scales) else None,
-        weight_decay=penalties if any(penalties) else None,
+        weight_decay=penalties if in_loss else None,
         decay=decays if any(decays) else None,
         numbers=numbers,
         sizes=sizes,
@@ -286,9 +289,11 @@ def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> floa
     own = state[p]
     if "share" not in own:
         own.update(_first_state(p))
-    own["share"] = with_share(own["share"], share_of(p.grad).to(own["share"].device))
-    factor = factor_of(own["share"]).item()
-    if own["share"][1].item() >= BATCHES:
+    seen = torch.stack([own["share"], own["batches"]])
+    seen = with_share(seen, share_of(p.grad).to(seen.device))
+    own["share"], own["batches"] = seen
+    factor = factor_of(seen).item()
+    if seen[1].item() >= BATCHES:
         factors[p] = factor
     return factor
 
@@ -298,7 +303,8 @@ def _first_state(p: Tensor) -> dict[str, Tensor]:
     return {
         "direction": torch.zeros_like(real, dtype=_momentum_dtype(real.dtype)),
         "log_norm": torch.full((), torch.inf, dtype=torch.float64, device=p.device),
-        "share": no_shares(p),
+        "share": torch.zeros((), dtype=torch.float64, device=p.device),
+        "batches": torch.zeros((), dtype=torch.float64, device=p.device),
     }
 
 

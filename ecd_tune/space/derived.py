@@ -32,6 +32,8 @@ class Derived:
         formula: ``(value, hyperparameters, n)`` to the hyperparameter's value; the
             hyperparameters are those that are known by then, defaults included.
         reads: Other hyperparameters whose numbers the formula needs.
+        beside: Hyperparameters that the optimizer must have too, for the target to mean what the
+            formula takes it for.
     """
 
     target: str
@@ -39,6 +41,7 @@ class Derived:
     declared: Hyperparameter
     formula: Callable[[float, Params, int], float]
     reads: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def mean_rotation(nu: float, n: int) -> float:
@@ -72,12 +75,16 @@ def _one_minus(name: str, symbol: str) -> Derived:
     return Derived(name, words, declared, lambda value, params, n: 1.0 - value)
 
 
+_ECDSEP = ("s",)
+"""ECD at unit speed has an η and a ν too; its ν is ν√n already, and its bias another."""
+
 DERIVED: Mapping[str, Derived] = {
     "nu_sqrt_n": Derived(
         "nu",
         "nu_sqrt_n / √n",
         Hyperparameter(float, "ν√n for n parameters, in place of nu", low=0.0),
         lambda value, params, n: value / math.sqrt(n),
+        beside=_ECDSEP,
     ),
     # After ν, on which it depends.
     "eta_eff": Derived(
@@ -88,6 +95,7 @@ DERIVED: Mapping[str, Derived] = {
         ),
         _eta_of_effective,
         reads=("nu",),
+        beside=_ECDSEP,
     ),
     "one_minus_momentum": _one_minus("momentum", "β"),
     "one_minus_beta1": _one_minus("beta1", "β1"),
@@ -108,7 +116,9 @@ def searchable(declared: Mapping[str, Hyperparameter]) -> dict[str, Hyperparamet
     fitting = {
         name: derived.declared
         for name, derived in DERIVED.items()
-        if derived.target in declared and declared[derived.target].kind is float
+        if derived.target in declared
+        and declared[derived.target].kind is float
+        and all(other in declared for other in derived.beside)
     }
     return {**fitting, **declared}
 

@@ -400,6 +400,7 @@ ROWS = {
     "adamw": [{"lr": 0.1}, {"lr": 0.05, "weight_decay": 0.1}],
 }
 BATCHED = [name for name, definition in OPTIMIZER_DEFS.items() if definition.batched]
+OF_OTHERS = [{"lr": 0.1}, {"lr": 0.05}]
 
 
 def _resolved(path):
@@ -414,7 +415,8 @@ def _descend_batch(name, shapes, around=nullcontext):
         )
         for s in shapes
     ]
-    optimizer = _resolved(OPTIMIZER_DEFS[name].batched)(theta, [3, 4], ROWS[name])
+    rows = ROWS.get(name, OF_OTHERS)
+    optimizer = _resolved(OPTIMIZER_DEFS[name].batched)(theta, [3, 4], rows)
     active = torch.ones(2, dtype=torch.bool)
     for _ in range(STEPS):
         loss = sum(block.square().reshape(2, -1).sum(1) for block in theta) + 0.3
@@ -424,12 +426,8 @@ def _descend_batch(name, shapes, around=nullcontext):
     return [block.reshape(2, -1) for block in theta]
 
 
-def test_every_batched_optimizer_has_rows_here():
-    assert sorted(BATCHED) == sorted(ROWS)
-
-
 @pytest.mark.parametrize("others", [[], [(3,)], [(2, 2), ()]])
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", BATCHED)
 def test_batch_of_scalars_moves_as_one_of_length_1(name, others):
     blocks = _descend_batch(name, [(), *others])
     expected = _descend_batch(name, [(1,), *(shape or (1,) for shape in others)])
@@ -441,7 +439,7 @@ def test_batch_of_scalars_moves_as_one_of_length_1(name, others):
 
 @pytest.mark.usefixtures("_defaults")
 @pytest.mark.parametrize("around", AROUND)
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", BATCHED)
 def test_batched_step_does_not_depend_on_what_surrounds_it(name, around):
     blocks = _descend_batch(name, [(2,), (3,)], AROUND[around])
     for block, other in zip(blocks, _descend_batch(name, [(2,), (3,)]), strict=True):

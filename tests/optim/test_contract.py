@@ -40,6 +40,18 @@ class TestBBI(OptimizerContract):
     hyperparameters: ClassVar = {"lr": 0.02, "delta_energy": 0.1, "T0": 7, "T1": 11, "n_bounces": 3}
 
 
+class TestECDq1(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdq1"]
+    hyperparameters: ClassVar = {"lr": 0.5, "eta": 20.0, "nu": 0.1, "weight_decay": 0.01}
+
+
+class TestECDq1FirstOrder(OptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdq1"]
+    hyperparameters: ClassVar = {
+        "lr": 0.5, "eta": 20.0, "nu": 0.1, "flow": "first_order", "integrator": "sync"
+    }  # fmt: skip
+
+
 class TestGDM(OptimizerContract):
     definition = OPTIMIZER_DEFS["gdm"]
     hyperparameters: ClassVar = {"lr": 0.01}
@@ -107,6 +119,32 @@ class TestBatchedBBI(BatchedOptimizerContract):
         {"lr": 0.05, "v0": 0.8, "T0": 10},
         {"lr": 0.05, "v0": 50.0},
     )
+
+
+class TestBatchedECDq1(BatchedOptimizerContract):
+    """Chaos doubles rounding every few steps."""
+
+    definition = OPTIMIZER_DEFS["ecdq1"]
+    steps = 40
+    rows = (
+        {},
+        {"lr": 0.3, "eta": 3.0, "nu": 0.2},
+        {"lr": 0.1, "eta": 1.0, "weight_decay": 0.1},
+        {"lr": 3.0, "F0": 0.45},
+        {"F0": 50.0},
+        {"lr": 0.3, "F0": 0.8, "eps2": 0.5},
+    )
+
+
+class TestBatchedECDq1FirstOrder(BatchedOptimizerContract):
+    definition = OPTIMIZER_DEFS["ecdq1"]
+    steps = 40
+    rows = (
+        {"flow": "first_order", "integrator": "sync", "nu": 0.2},
+        {"flow": "first_order", "integrator": "sync", "lr": 0.1, "eta": 3.0, "weight_decay": 0.1},
+        {"flow": "first_order", "integrator": "sync", "lr": 0.1, "eta": 2.0, "nu": 0.3,
+         "conserve_energy": False},
+    )  # fmt: skip
 
 
 class TestBatchedGDM(BatchedOptimizerContract):

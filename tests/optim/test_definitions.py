@@ -17,11 +17,11 @@ from ecd_tune.optim.definitions import OPTIMIZER_DEFS, check_hyperparameters
 from ecd_tune.registry import OPTIMIZERS, load_attribute
 
 REQUIRED = {"ecdsep": {"eta": 2.0}, "ecdsep_f0": {"eta": 3}}
-CLASSES = {"ecdsep": "ECDSep", "ecdsep_f0": "ECDSepF0", "bbi": "BBI"}
+CLASSES = {"ecdsep": "ECDSep", "ecdsep_f0": "ECDSepF0", "bbi": "BBI", "ecdq1": "ECDq1"}
 
 
 def test_names():
-    expected = {"ecdsep", "ecdsep_f0", "bbi", "gdm", "sgd", "adam", "adamw"}
+    expected = {"ecdsep", "ecdsep_f0", "bbi", "ecdq1", "gdm", "sgd", "adam", "adamw"}
     assert set(OPTIMIZER_DEFS) == expected
     assert expected <= set(OPTIMIZERS.names())
     assert all(definition.name == name for name, definition in OPTIMIZER_DEFS.items())

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim import BBI, ECDSep, ECDSepF0
+from ecd_tune.optim import BBI, OPTIMIZER_DEFS, ECDq1, ECDSep, ECDSepF0
 
 KINDS: list[tuple[Any, dict[str, Any]]] = [
     (ECDSep, {"eta": 2.0, "nu": 0.1}),
     (ECDSepF0, {"eta": 3, "nu": 0.1, "F0": -1.0}),
     (BBI, {"lr": 0.02, "delta_energy": 0.1, "T0": 7, "T1": 11}),
+    (ECDq1, {"eta": 4.0, "nu": 0.5}),
 ]
 each_kind = pytest.mark.parametrize(("kind", "options"), KINDS)
 
@@ -58,7 +59,9 @@ def path(kind: Any, steps: int = 9, **options: Any) -> Tensor:
 @pytest.mark.parametrize("write", [torch.tensor, np.float32, np.float64, lambda v: np.array([v])])
 @each_kind
 def test_numbers_of_numpy_and_torch_are_numbers(kind: Any, options: dict[str, Any], write: Any):
-    options = {"lr": 0.125, **options, "delta_energy": 0.5, "eps1": 0.25}
+    declared = OPTIMIZER_DEFS[kind.name].hyperparameters
+    more = {"delta_energy": 0.5, "eps1": 0.25, "weight_decay": 0.25}
+    options = {"lr": 0.125, **options, **{k: v for k, v in more.items() if k in declared}}
     written = {k: write(v) if isinstance(v, float) else v for k, v in options.items()}
     plain = {k: v.item() if hasattr(v, "item") else v for k, v in written.items()}
     assert torch.equal(path(kind, **written), path(kind, **plain))
@@ -266,7 +269,7 @@ def test_all_state_is_in_state_and_param_groups(kind: Any, options: dict[str, An
     go(params, optimizer)
     saved = optimizer.state_dict()
     assert set(saved) == {"state", "param_groups"}
-    assert set(saved["state"][0]) == {"direction", "log_norm"}
+    assert set(saved["state"][0]) == {"direction", "log_norm", "share", "batches"}
     trajectory = saved["param_groups"][0]["trajectory"]
     assert all(isinstance(value, Tensor) for value in trajectory.values())
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.errors import UnknownNameError
-from ecd_tune.optim import ECDSep
+from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
 from ecd_tune.report.best import edge_of
 from ecd_tune.report.build import build_report
@@ -76,6 +76,12 @@ def test_python_constructs_ecdsep():
     optimizer = run_python("ecdsep", {"lr": 0.3, "eta": 2.5, "s": 1, "conserve_energy": False})
     assert type(optimizer) is ECDSep
     assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_python_constructs_ecd_at_unit_speed():
+    optimizer = run_python("ecdq1", {"lr": 2.0, "eta": 100.0, "nu": 0.0})
+    assert type(optimizer) is ECDq1
+    assert optimizer.param_groups[0]["lr"] == 2.0
 
 
 @pytest.mark.parametrize(

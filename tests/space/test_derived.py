@@ -75,6 +75,9 @@ def test_a_space_may_name_what_stands_for_one_of_its_hyperparameters():
     # Its η is an odd whole number, which nothing continuous stands for.
     f0 = OPTIMIZERS.get("ecdsep_f0").hyperparameters
     assert set(searchable(f0)) - set(f0) == {"nu_sqrt_n"}
+    # Its ν is ν√n already.
+    q1 = OPTIMIZERS.get("ecdq1").hyperparameters
+    assert set(searchable(q1)) == set(q1)
 
 
 def test_a_hyperparameter_of_that_name_is_the_optimizers_own():

@@ -1,5 +1,9 @@
 """Spaces that name derived quantities and the schedule."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from ecd_tune.errors import SpecError
@@ -50,6 +54,29 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
 def test_wrong_ones_are_told(space, words):
     with pytest.raises(SpecError) as error:
         study(space)
+    assert words in str(error.value)
+
+
+def test_the_documented_space_of_ecd_at_unit_speed_is_a_space():
+    text = (Path(__file__).parents[2] / "docs" / "study-files.md").read_text()
+    (table,) = re.findall(r"```toml\n(\[optimizers\.ecdq1\.space\].*?)```", text, re.DOTALL)
+    space = tomllib.loads(table)["optimizers"]["ecdq1"]["space"]
+    spec = study(space, optimizer="ecdq1").optimizers["ecdq1"]
+    assert spec.space.searched == ("lr", "eta", "nu")
+    assert spec.resolve({"lr": 1.0, "eta": 100.0, "nu": 0.1}, 10**6)["nu"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({"nu_sqrt_n": 0.1}, "nu_sqrt_n: 'ecdq1' has no such"),
+        ({"eta_eff": 10.0}, "eta_eff: 'ecdq1' has no such"),
+        ({"conserve_energy": False}, "conserve_energy: is for flow = 'first_order' alone"),
+    ],
+)
+def test_what_ecd_at_unit_speed_does_not_have(space, words):
+    with pytest.raises(SpecError) as error:
+        study(space, optimizer="ecdq1")
     assert words in str(error.value)
 
 

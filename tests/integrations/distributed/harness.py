@@ -3,7 +3,7 @@
 Two processes that import torch take seconds to start, so one pair runs many functions, one after
 another. Each gets a process group of its own: a collective that a failed function left behind
 reaches no other. Nothing is bounded in total time, since the machine may be busy: the processes
-are killed when none of them has made progress for a while.
+are killed when none of them has made progress for a while: a result, or a :func:`beat`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-__all__ = ["RankError", "Results", "run_ranks"]
+__all__ = ["RankError", "Results", "beat", "run_ranks"]
 
 ROOT = Path(__file__).parents[3]
 DEADLINE = 60.0
-"""Seconds without a result of any process after which all are killed."""
+"""Seconds without progress of any process after which all are killed."""
 
 _START = 120.0
 """Seconds that imports may take instead."""
@@ -143,10 +143,11 @@ def _started(module: str, processes: int, folder: Path) -> Iterator[list[subproc
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]], folder: Path, deadline: float) -> None:
-    seen, since, died = 0, time.monotonic(), False
+    seen, since, died = 0.0, time.monotonic(), False
     while any(process.poll() is None for process in ranks):
         ready = len(list(folder.glob("ready.*")))
         done = ready + len(list(folder.glob("result.*")))
+        done += sum(path.stat().st_mtime for path in folder.glob("beat.*"))
         if not died and (done > seen or any(process.poll() for process in ranks)):
             # Nothing more can come of a rank whose peer has died but the present result.
             died = any(process.poll() for process in ranks)
@@ -177,12 +178,21 @@ def _read(folder: Path, function: str, rank: int, log: str) -> Any:
 
 # ------------------------------------------------------------------------ in each process
 
+_beats: list[Path] = []
+
+
+def beat() -> None:
+    """Tell that this process makes progress; long functions do so now and then."""
+    for path in _beats:
+        path.touch()
+
 
 def _main(module: str, rank: int, processes: int, folder: Path) -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    _beats.append(folder / f"beat.{rank}")
     cases = importlib.import_module(module)
     (folder / f"ready.{rank}").touch()
     while len(list(folder.glob("ready.*"))) < processes:

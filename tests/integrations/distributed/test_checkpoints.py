@@ -25,6 +25,8 @@ pytestmark = pytest.mark.timeout(600)
 
 SAVED, END = 6, 12
 NAMES = ["ecdsep", "ecdsep_auto", "ecdsep_f0", "bbi"]
+WAYS = [*((name, False) for name in NAMES), ("ecdsep", True), ("bbi", True)]
+"""Optimizers, each with whether its state is flattened."""
 
 
 def _sharded(model):
@@ -97,8 +99,7 @@ def plain(folder):
             FLAT if flattened else NESTED,
             process_group=False,
         )
-        for name in NAMES
-        for flattened in (False, True)
+        for name, flattened in WAYS
     }
 
 
@@ -111,8 +112,7 @@ def fsdp2(folder):
             FLAT if flattened else NESTED,
             process_group=True,
         )
-        for name in NAMES
-        for flattened in (False, True)
+        for name, flattened in WAYS
     }
 
 
@@ -203,7 +203,7 @@ def fresh_optimizers(folder):
         for name in OPTIMIZERS:
             model, optimizer = _started(wrap, name, process_group=True)
             before = flat(model.parameters())
-            kinds, named = {("direction", "log_norm")}, True
+            kinds, named = {("direction", "log_norm")}, True  # of rank 1, which does not ask
             if dist.get_rank() == 0:
                 state = get_optimizer_state_dict(model, optimizer)
                 kinds = {tuple(sorted(own)) for own in state["state"].values()}
@@ -240,8 +240,7 @@ def _check(params, resumed, *reports):
 # ------------------------------------------------------------------------------- the tests
 
 
-@pytest.mark.parametrize("flattened", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "flattened"), WAYS)
 @pytest.mark.parametrize("case", ["plain", "fsdp2"])
 def test_run_continues_as_if_it_had_never_stopped(ranks, case, name, flattened):
     for result in ranks.of(case):
@@ -275,7 +274,9 @@ def test_fsdp1_run_continues_as_if_it_had_never_stopped(ranks, original):
 def test_state_of_a_fresh_optimizer_costs_no_step(ranks):
     for result in ranks.of("fresh_optimizers"):
         for kinds, named, unchanged, steps, same_lr in result:
-            assert kinds == {("direction", "log_norm")}
+            # The same for all parameters, since torch asks a checkpoint for what a fresh one has.
+            assert len(kinds) == 1
+            assert {"direction", "log_norm"} <= set(*kinds)
             assert named
             assert unchanged
             assert steps == 0

@@ -83,6 +83,10 @@ def fsdp1_several_units(folder):
     }
 
 
+def fsdp1_original_parameters_with_noise(folder):
+    return {name: _run_fsdp(_fsdp(network(), True), name) for name in OPTIMIZERS}
+
+
 def fsdp1_one_rank_trains_nothing(folder):
     # The first rank's half of the flat parameter is the first layer's.
     model = nn.Sequential(nn.Linear(5, 20, dtype=torch.float64), network()[1:2], nn.Linear(20, 1))
@@ -234,14 +238,14 @@ def _one_parameter():
 
 def zero_where_a_rank_has_none(folder):
     results = {}
-    for nu in (0.0, 0.1):
+    for nu, decay in ((0.0, 0.0), (0.1, 0.0), (0.0, 0.05)):
         model = _one_parameter()
         ddp = DistributedDataParallel(model)
         make, given = CALM_ZERO["ecdsep"]
-        optimizer = _zero(ddp, make, shard_group=True, **{**given, "nu": nu})
+        optimizer = _zero(ddp, make, shard_group=True, **{**given, "nu": nu, "weight_decay": decay})
         _train_zero(ddp, optimizer, range(STEPS))
         held = sum(len(group["params"]) for group in optimizer.optim.param_groups)
-        results[nu] = flat(model.parameters()), optimizer.optim.report(), held
+        results[nu, decay] = flat(model.parameters()), optimizer.optim.report(), held
     return results
 
 
@@ -360,6 +364,7 @@ def zero_told_nothing(folder):
 CASES = [
     fsdp1,
     fsdp1_several_units,
+    fsdp1_original_parameters_with_noise,
     fsdp1_one_rank_trains_nothing,
     fsdp1_unused_parameters,
     fsdp1_unused_units,
@@ -417,6 +422,12 @@ def test_fsdp1_diagnostics_are_those_of_the_unsharded_run(ranks, original):
 def test_fsdp1_of_several_units_follows_the_unsharded_run(ranks, original):
     results = [r[original] for r in ranks.of("fsdp1_several_units")]
     _check(results, train_whole("ecdsep", STEPS, nu=0.0))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fsdp1_draws_the_noise_of_the_unsharded_run_for_original_parameters(ranks, name):
+    results = [r[name] for r in ranks.of("fsdp1_original_parameters_with_noise")]
+    _check(results, train_whole(name, STEPS))
 
 
 def test_fsdp1_rank_without_any_gradient_takes_part(ranks):
@@ -502,18 +513,19 @@ def test_zero_without_noise_follows_the_unsharded_run(ranks, name, buckets):
     _check([r[name, buckets] for r in ranks.of("zero")], flat(plain.parameters()))
 
 
-def test_zero_rank_without_parameters_takes_part(ranks):
-    results = [r[0.0] for r in ranks.of("zero_where_a_rank_has_none")]
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_zero_rank_without_parameters_takes_part(ranks, decay):
+    results = [r[0.0, decay] for r in ranks.of("zero_where_a_rank_has_none")]
     assert sorted(r[-1] for r in results) == [0, 1]
     make, given = CALM_ZERO["ecdsep"]
     plain = _one_parameter()
-    train(plain, make(plain.parameters(), **given), range(STEPS))
+    train(plain, make(plain.parameters(), **{**given, "weight_decay": decay}), range(STEPS))
     _check(results, flat(plain.parameters()))
 
 
 def test_zero_rank_without_parameters_takes_part_with_noise(ranks):
     (first, report, _), (second, other, _) = (
-        r[0.1] for r in ranks.of("zero_where_a_rank_has_none")
+        r[0.1, 0.0] for r in ranks.of("zero_where_a_rank_has_none")
     )
     assert torch.equal(first, second)
     assert report == other

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ecd_tune.optim import BBI, ECDSep, ECDSepF0
+from tests.integrations.distributed.harness import beat
 
 __all__ = [
     "OPTIMIZERS",
@@ -150,6 +151,7 @@ def train(
         loss = loss_of(model, x, y, step if fork else None)
         loss.backward()
         optimizer.step(loss=loss)
+        beat()
         losses.append(float(loss.detach()))
     return losses
 

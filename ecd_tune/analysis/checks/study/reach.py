@@ -89,7 +89,7 @@ CHECKS = (
         "1+δE",
         _check_region,
         Subject.STUDY,
-        needs=(*ECDSEP, "s", "delta_energy"),
+        needs=(*ECDSEP, "delta_energy"),
         measured=True,
     ),
 )

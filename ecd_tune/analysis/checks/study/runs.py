@@ -20,7 +20,7 @@ from ecd_tune.theory import bounce_cosine, effective_eta
 
 __all__ = ["ECDSEP", "MAX_DRIFT", "Run", "Sample", "StudyTrials"]
 
-ECDSEP = ("lr", "eta", "nu")
+ECDSEP = ("lr", "eta", "nu", "s")
 """The hyperparameters that make an optimizer ECDSep."""
 
 MAX_DRIFT = 0.05

@@ -83,7 +83,7 @@ CHECKS = (
         "no excess above 1e-9 in any trial of s = 1, and at least 1e5 steps of all trials",
         _check_bound,
         Subject.STUDY,
-        needs=(*ECDSEP, "s"),
+        needs=ECDSEP,
         measured=True,
     ),
 )

@@ -1,0 +1,100 @@
+"""ECD at unit speed for B trials at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
+from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.unit_speed import read_unit_rules
+from ecd_tune.optim.unit_step import COUNTERS, UnitPoint, begin_unit, make_unit_step
+from ecd_tune.records import Scalar
+
+__all__ = ["BatchedECDq1", "make_ecdq1"]
+
+
+class BatchedECDq1:
+    """:class:`ecd_tune.optim.unit_speed.ECDq1` for B trials.
+
+    Args:
+        theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.
+        seeds: Seed of each trial's noise.
+        hyperparameters: One mapping a trial, as declared for ``ecdq1``; ``integrator`` and
+            ``flow`` must be equal in all.
+    """
+
+    def __init__(
+        self,
+        theta: list[Tensor],
+        seeds: Sequence[int],
+        hyperparameters: Sequence[Mapping[str, Scalar]],
+    ) -> None:
+        rows = Rows("ecdq1", hyperparameters, theta, seeds)
+        for key in ("integrator", "flow"):
+            rows.same(key)
+        self.params = rows.theta
+        self._rows, self._steps = rows, 0
+        self._rules = read_unit_rules(rows.values, rows.device, single=False)
+        self._lr = rows.factors(rows.column("lr"))
+        wd = rows.column("weight_decay")
+        self._weight_decay = rows.factors(wd) if bool(wd.any()) else None
+        self._state = begin_unit(torch.zeros_like(wd))
+        self._e = [torch.zeros_like(block) for block in theta]
+        self._all_started = False
+
+    @torch.no_grad()
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step of every active trial; see ``BatchedOptimizer``.
+
+        Args:
+            loss: Shape ``[B]``.
+            grads: Shaped as ``params``.
+            active: Shape ``[B]``, bool.
+        """
+        algebra, starting = Algebra(batched=True), not self._all_started
+        noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
+        point = UnitPoint(
+            theta=self.params,
+            loss=loss.double(),
+            grads=grads,
+            lr=self._lr,
+            weight_decay=self._weight_decay,
+            size=self._rows.size,
+            step=self._steps,
+        )
+        go, moved, e, self._state = make_unit_step(
+            algebra, point, self._e, self._state, self._rules, noise, active, starting=starting
+        )
+        masked_add(algebra, self.params, go, moved)
+        self._e = algebra.where(go, e, self._e)
+        self._steps += 1
+        if starting:
+            self._all_started = bool(self._state.started.all())
+
+    def report(self) -> dict[str, Tensor]:
+        """Return, of shape ``[B]`` each, the numbers of ``ECDq1.report`` under their names."""
+        return {
+            "updates": self._state.updates.clone(),
+            **dict(zip(COUNTERS, self._state.counts.clone(), strict=True)),
+            "converged": self._state.converged.clone(),
+            "F0": self._rules.constants.F0.clone(),
+        }
+
+
+def make_ecdq1(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build a :class:`BatchedECDq1`, for the registry.
+
+    Args:
+        theta: Parameter blocks with leading dimension B; updated in place.
+        seeds: One seed a trial.
+        hyperparameters: One mapping a trial.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedECDq1(theta, seeds, hyperparameters)
