@@ -25,7 +25,7 @@ from ecd_tune.optim.groups import (
     tensor_lr,
 )
 from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.parameters import Gathered, align, gather
+from ecd_tune.optim.parameters import Gathered, align, begin_parameters, gather
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
 
 __all__ = ["LossOptimizer", "Working"]
@@ -191,7 +191,7 @@ class LossOptimizer(torch.optim.Optimizer):
             return None
         if closure is None and all(float(group["lr"]) == 0 for group in self.param_groups):
             # What torch.distributed.checkpoint asks for, to see the state of a new optimizer.
-            gather(self.param_groups, self.state, None, maximize=False)
+            begin_parameters(self.param_groups, self.state)
             return None
         raise TypeError(
             f"{type(self).__name__}.step needs the loss: call step(loss=loss) after "
@@ -345,7 +345,7 @@ class LossOptimizer(torch.optim.Optimizer):
     def _check_group(self, group: dict[str, Any]) -> None:
         checked = check_hyperparameters(self.name, {k: group[k] for k in self._declared()})
         group.update({**checked, **tensor_lr(group)})
-        check_params(self.name, group["params"])
+        check_params(self.name, group)
         self._shared()
 
     @classmethod

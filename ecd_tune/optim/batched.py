@@ -35,6 +35,7 @@ __all__ = [
     "BatchedECDSep",
     "BatchedOptimizer",
     "Rows",
+    "StepSizes",
     "make_ecdsep",
     "make_ecdsep_f0",
     "masked_add",
@@ -152,6 +153,54 @@ class Rows:
         return values.pop()
 
 
+class StepSizes:
+    """Δt of each trial and block, with the scales that are given or found.
+
+    Args:
+        rows: The trials; they have ``lr`` and ``scale``.
+
+    Attributes:
+        top: Δt without scales, ``[B]``.
+        lr: Δt of each block with them, shaped to multiply it.
+        scales: Factor of each block, shaped alike, or None where all are 1.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.top = rows.column("lr")
+        self._blocks = rows.theta
+        self._shared = rows.tensor([row["scale"] == SHARE for row in rows.values])
+        self._any_shared = bool(self._shared.any())
+        given = [1.0 if row["scale"] == SHARE else row["scale"] for row in rows.values]
+        self._factors = [rows.tensor(given)] * len(rows.theta)
+        nothing = no_shares(self.top)[:, None].expand(2, len(self.top))
+        self._seen = [nothing] * len(rows.theta)
+        self._spread()
+
+    def _spread(self) -> None:
+        algebra = Algebra(batched=True)
+        pairs = list(zip(self._factors, self._blocks, strict=True))
+        plain = all(bool((factor == 1).all()) for factor in self._factors)
+        self.lr = [algebra.spread(self.top * factor, block) for factor, block in pairs]
+        self.scales = None if plain else [algebra.spread(f, block) for f, block in pairs]
+
+    def see(self, grads: Sequence[Tensor], step: int) -> None:
+        """Let the first batches tell the scales that are left to the run.
+
+        Args:
+            grads: Gradients, with leading dimension B.
+            step: Number of the step.
+        """
+        if not self._any_shared or step >= BATCHES:
+            return
+        for number, grad in enumerate(grads):
+            rows = grad.reshape(len(grad), -1)
+            share = (rows != 0).sum(1, dtype=torch.float64) / max(rows.shape[1], 1)
+            self._seen[number] = with_share(self._seen[number], share)
+            found = factor_of(self._seen[number])
+            self._factors[number] = torch.where(self._shared, found, self._factors[number])
+        self._spread()
+
+
 class BatchedECDSep:
     """:class:`ecd_tune.optim.ecdsep.ECDSep` for B trials.
 
@@ -178,42 +227,18 @@ class BatchedECDSep:
         self.params = rows.theta
         self._rows, self._steps = rows, 0
         self._rules = read_rules(name, rows.values, rows.device, single=False)
-        self._top_lr = rows.column("lr")
-        self._shared = rows.tensor([row["scale"] == SHARE for row in rows.values])
-        scale = [1.0 if row["scale"] == SHARE else row["scale"] for row in rows.values]
-        self._scale = [rows.tensor(scale)] * len(theta)
-        self._shares = [no_shares(theta[0])[:, None].expand(2, len(theta[0]))] * len(theta)
-        self._any_shared = bool(self._shared.any())
-        self._set_scales()
+        self._sizes = StepSizes(rows)
         wd = rows.column("weight_decay")
         decoupled = rows.tensor([row.get("decoupled_weight_decay", False) for row in rows.values])
         in_loss, rate = torch.where(decoupled, 0.0, wd), torch.where(decoupled, wd, 0.0)
         self._weight_decay = rows.factors(in_loss) if bool(in_loss.any()) else None
-        decay = [self._top_lr * rate] * len(theta)
+        decay = [self._sizes.top * rate] * len(theta)
         self._decay = decay if bool(rate.any()) else None
         self._state = begin_state(torch.zeros_like(wd), self._rules)
         self._e = [torch.zeros_like(block) for block in theta]
         self._all_started = False
         self._watchers: tuple[Watcher, ...] = ()
         self._diagnostics = Diagnostics()
-
-    def _set_scales(self) -> None:
-        algebra = Algebra(batched=True)
-        pairs = list(zip(self._scale, self.params, strict=True))
-        self._lr = [algebra.spread(self._top_lr * scale, block) for scale, block in pairs]
-        plain = all(bool((scale == 1).all()) for scale in self._scale)
-        self._scales = None if plain else [algebra.spread(scale, block) for scale, block in pairs]
-
-    def _see_shares(self, grads: Sequence[Tensor]) -> None:
-        """Let the first batches tell the scales of the rows that leave them to the run."""
-        for number, grad in enumerate(grads):
-            rows = grad.reshape(len(grad), -1)
-            share = (rows != 0).sum(1, dtype=torch.float64) / max(rows.shape[1], 1)
-            seen = with_share(self._shares[number], share)
-            self._shares[number] = seen
-            found = factor_of(seen)
-            self._scale[number] = torch.where(self._shared, found, self._scale[number])
-        self._set_scales()
 
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
@@ -225,8 +250,7 @@ class BatchedECDSep:
             active: Shape ``[B]``, bool.
         """
         algebra, rules = Algebra(batched=True), self._rules
-        if self._any_shared and self._steps < BATCHES:
-            self._see_shares(grads)
+        self._sizes.see(grads, self._steps)
         noise = None
         if rules.chaotic or not self._all_started:
             noise = self._rows.draw(self._steps)
@@ -234,9 +258,9 @@ class BatchedECDSep:
             theta=self.params,
             loss=loss.double(),
             grads=grads,
-            lr=self._lr,
-            top_lr=self._top_lr,
-            scales=self._scales,
+            lr=self._sizes.lr,
+            top_lr=self._sizes.top,
+            scales=self._sizes.scales,
             weight_decay=self._weight_decay,
             decay=self._decay,
             size=self._rows.size,

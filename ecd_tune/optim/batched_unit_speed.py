@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.unit_speed import read_unit_rules
 from ecd_tune.optim.unit_step import COUNTERS, UnitPoint, begin_unit, make_unit_step
@@ -38,7 +38,7 @@ class BatchedECDq1:
         self.params = rows.theta
         self._rows, self._steps = rows, 0
         self._rules = read_unit_rules(rows.values, rows.device, single=False)
-        self._lr = rows.factors(rows.column("lr"))
+        self._sizes = StepSizes(rows)
         wd = rows.column("weight_decay")
         self._weight_decay = rows.factors(wd) if bool(wd.any()) else None
         self._state = begin_unit(torch.zeros_like(wd))
@@ -55,12 +55,13 @@ class BatchedECDq1:
             active: Shape ``[B]``, bool.
         """
         algebra, starting = Algebra(batched=True), not self._all_started
+        self._sizes.see(grads, self._steps)
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
         point = UnitPoint(
             theta=self.params,
             loss=loss.double(),
             grads=grads,
-            lr=self._lr,
+            lr=self._sizes.lr,
             weight_decay=self._weight_decay,
             size=self._rows.size,
             step=self._steps,

@@ -129,6 +129,7 @@ _ECDQ1: Mapping[str, Hyperparameter] = {
     "nu": _non_negative("chaos strength ν̂ = ν√n", 0.0),
     "F0": _ALGORITHM["F0"],
     "weight_decay": _ALGORITHM["weight_decay"],
+    "scale": _ALGORITHM["scale"],
     "conserve_energy": Hyperparameter(
         bool,
         "set |p| to 1 after each kick of first order; the exact flow does so by itself",

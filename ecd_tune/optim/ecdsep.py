@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.auto import report_auto, set_aside_lr
 from ecd_tune.optim.base import LossOptimizer, Working
-from ecd_tune.optim.definitions import AUTO, SHARE, check_hyperparameters
+from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -28,7 +28,7 @@ from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
-from ecd_tune.optim.scale import factor_of
+from ecd_tune.optim.scale import found_scales
 from ecd_tune.optim.watching import Step, Watcher
 
 __all__ = ["ECDSep", "make"]
@@ -174,13 +174,6 @@ class ECDSep(LossOptimizer):
                     "number, with lr = 'auto' of the optimizer a factor"
                 )
             group["lr"] = 1.0
-        if group["scale"] == SHARE and any(
-            getattr(p, "_fsdp_flattened", False) for p in group["params"]
-        ):
-            raise HyperparameterError(
-                f"{self.name}: scale = 'share' needs whole tensors, and FullyShardedDataParallel "
-                "flattens them; use FSDP2 (fully_shard), or give the groups numbers"
-            )
         super()._check_group(group)
         initial_energy(self.name, group["s"], group["delta_energy"])
 
@@ -299,25 +292,8 @@ class ECDSep(LossOptimizer):
             "log_energy": state.log_energy.item() if started else None,
             "log_momentum": state.log_p.item() if started else None,
             **{name: value.item() for name, value in found.items()},
-            **self._found_scales(),
+            **found_scales(self.param_groups, self.state),
         }
-
-    def _found_scales(self) -> dict[str, dict[str | int, float]]:
-        if all(group["scale"] != SHARE for group in self.param_groups):
-            return {}
-        names = [
-            (name, p, group["scale"])
-            for group in self.param_groups
-            for name, p in zip(
-                group.get("param_names", group["params"]), group["params"], strict=True
-            )
-        ]
-        found = {
-            name if isinstance(name, str) else number: _scale_of(self.state[p])
-            for number, (name, p, scale) in enumerate(names)
-            if scale == SHARE and p in self.state
-        }
-        return {"scales": {name: factor for name, factor in found.items() if factor != 1.0}}
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``; it is no part of ``state_dict``."""
@@ -364,10 +340,6 @@ class ECDSep(LossOptimizer):
         if reset:
             self._working.diagnostics.reset()
         return {name: float(value) for name, value in found.items()}
-
-
-def _scale_of(own: Mapping[str, Tensor]) -> float:
-    return factor_of(torch.stack([own["share"], own["batches"]])).item()
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSep:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.definitions import OPTIMIZER_DEFS
+from ecd_tune.optim.definitions import OPTIMIZER_DEFS, SHARE
 
 __all__ = ["TRAJECTORY", "check_params", "known_keys", "shared_values", "tensor_lr"]
 
@@ -46,17 +46,24 @@ def known_keys(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def check_params(name: str, params: Iterable[Tensor]) -> None:
-    """Check that parameters can be optimized.
+def check_params(name: str, group: Mapping[str, Any]) -> None:
+    """Check that the parameters of a group can be optimized.
 
     Args:
         name: Optimizer, for the message.
-        params: The parameters.
+        group: The group.
 
     Raises:
-        HyperparameterError: One is sparse, of whole numbers, or of 8 bits.
+        HyperparameterError: One is sparse, of whole numbers, or of 8 bits; or of FSDP1, whose
+            flat tensors have no scale of their own.
     """
-    for p in params:
+    flattened = any(getattr(p, "_fsdp_flattened", False) for p in group["params"])
+    if group.get("scale") == SHARE and flattened:
+        raise HyperparameterError(
+            f"{name}: scale = 'share' needs whole tensors, and FullyShardedDataParallel flattens "
+            "them; use FSDP2 (fully_shard), or give the groups numbers"
+        )
+    for p in group["params"]:
         dense = p.layout == torch.strided and (p.is_floating_point() or p.is_complex())
         if not dense or p.dtype.itemsize < 2:
             raise HyperparameterError(

@@ -7,7 +7,7 @@ Their part of the momentum is set aside and comes back when they do (:func:`alig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
 from ecd_tune.optim.scale import BATCHES, factor_of, share_of, with_share
 
-__all__ = ["Gathered", "State", "align", "block_size", "gather"]
+__all__ = ["Gathered", "State", "align", "begin_parameters", "block_size", "gather"]
 
 State = MutableMapping[Any, Any]
 """State of a torch optimizer. Of each parameter:
@@ -115,8 +115,21 @@ class Gathered:
                 theta.add_(a)
 
 
+def begin_parameters(groups: Iterable[Mapping[str, Any]], state: State) -> None:
+    """Create the state of each parameter that can have a gradient and has no state yet.
+
+    Args:
+        groups: Parameter groups.
+        state: State of the optimizer.
+    """
+    for group in groups:
+        for p in group["params"]:
+            if p.requires_grad and p not in state:
+                state[p].update(_first_state(p))
+
+
 def gather(
-    groups: Iterable[dict[str, Any]],
+    groups: Sequence[dict[str, Any]],
     state: State,
     foreach: bool | None,
     maximize: bool,
@@ -137,6 +150,7 @@ def gather(
     Returns:
         The blocks.
     """
+    begin_parameters(groups, state)
     params, absent, lr, scales, penalties, decays, numbers = [], [], [], [], [], [], []
     top_lr, in_loss = 0.0, False
     sizes: list[int] = []
@@ -146,8 +160,6 @@ def gather(
         # Also of groups that hold nothing here: all processes must make the same sums.
         in_loss |= wd > 0 and not decoupled
         for p in group["params"]:
-            if p.requires_grad and p not in state:
-                state[p].update(_first_state(p))
             if p.grad is not None:
                 params.append(p)
                 scale = group.get("scale", 1.0)

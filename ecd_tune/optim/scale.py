@@ -7,12 +7,15 @@ suits an embedding, of which a batch uses a few rows, is far too long for everyt
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["BATCHES", "factor_of", "no_shares", "share_of", "with_share"]
+from ecd_tune.optim.definitions import SHARE
+
+__all__ = ["BATCHES", "factor_of", "found_scales", "no_shares", "share_of", "with_share"]
 
 BATCHES = 16
 """Batches over which the share is averaged; it is fixed from then on."""
@@ -42,3 +45,36 @@ def factor_of(seen: Tensor) -> Tensor:
     """Return the factor, 1/(mean share); 1 where no entry was ever used."""
     mean = seen[0] / seen[1].clamp(min=1.0)
     return torch.where(mean > 0, 1 / mean, 1.0)
+
+
+def found_scales(
+    groups: Sequence[Mapping[str, Any]], state: Mapping[Any, Mapping[str, Tensor]]
+) -> dict[str, dict[str | int, float]]:
+    """Return the factors that a run has found, for its report.
+
+    Args:
+        groups: Parameter groups with ``scale``.
+        state: State of the optimizer.
+
+    Returns:
+        ``scales``: those that are not 1, by the name of the parameter or its number; nothing
+        where no group leaves them to the run.
+    """
+    if all(group["scale"] != SHARE for group in groups):
+        return {}
+    params = [
+        (name, p, group["scale"])
+        for group in groups
+        for name, p in zip(group.get("param_names", group["params"]), group["params"], strict=True)
+    ]
+    found = {
+        name if isinstance(name, str) else number: scale_of(state[p])
+        for number, (name, p, scale) in enumerate(params)
+        if scale == SHARE and p in state
+    }
+    return {"scales": {name: factor for name, factor in found.items() if factor != 1.0}}
+
+
+def scale_of(own: Mapping[str, Tensor]) -> float:
+    """Return the factor of a parameter with this state."""
+    return factor_of(torch.stack([own["share"], own["batches"]])).item()

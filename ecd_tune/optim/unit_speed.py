@@ -14,6 +14,7 @@ from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
+from ecd_tune.optim.scale import found_scales
 from ecd_tune.optim.unit_step import (
     COUNTERS,
     UnitPoint,
@@ -43,12 +44,13 @@ class ECDq1(LossOptimizer):
     are cut into tensors.
 
     Args:
-        params: Parameters or parameter groups; ``lr`` and ``weight_decay`` may differ.
+        params: Parameters or parameter groups; ``lr``, ``scale`` and ``weight_decay`` may differ.
         lr: Step size Δt̂ = √η Δt, > 0. Another one in a group is an exact change of coordinates.
         eta: Concentration exponent η, >= 1.
         nu: Chaos strength ν̂ = ν√n, >= 0, for the n numbers that take part in a step.
         F0: Loss offset; the loss must stay above it.
         weight_decay: wd of eq. 15, in the loss and in the gradient.
+        scale: As for :class:`~ecd_tune.optim.ECDSep`.
         conserve_energy: Set |p| to 1 after each kick of first order; without, |p| wanders and a
             step is Δt|p| long. The exact flow keeps |p| = 1 by itself.
         integrator: ``"algorithm1"`` is kick, drift, turn; with ν̂ > 0 it samples with the exponent
@@ -71,7 +73,7 @@ class ECDq1(LossOptimizer):
 
     name: ClassVar[str] = "ecdq1"
     counters: ClassVar[tuple[str, ...]] = COUNTERS
-    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "weight_decay"})
+    per_group: ClassVar[frozenset[str]] = frozenset({"lr", "scale", "weight_decay"})
     working: ClassVar[type[Working]] = _Working
     _working: _Working
 
@@ -84,6 +86,7 @@ class ECDq1(LossOptimizer):
         nu: float = 0.0,
         F0: float = 0.0,
         weight_decay: float = 0.0,
+        scale: float | str = 1.0,
         conserve_energy: bool = True,
         integrator: str = "algorithm1",
         flow: str = "exact",
@@ -101,6 +104,7 @@ class ECDq1(LossOptimizer):
             "nu": nu,
             "F0": F0,
             "weight_decay": weight_decay,
+            "scale": scale,
             "conserve_energy": conserve_energy,
             "integrator": integrator,
             "flow": flow,
@@ -178,7 +182,8 @@ class ECDq1(LossOptimizer):
             ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held``
             steps skipped since F + ½ wd Θ² − F0 <= ε2; ``bad_gradients`` steps skipped since the
             gradient was NaN or infinite; ``skipped`` calls without loss and gradients;
-            ``converged`` whether the gap is positive and at most ε2 now; ``F0``.
+            ``converged`` whether the gap is positive and at most ε2 now; ``F0``; ``scales`` as in
+            the report of :class:`~ecd_tune.optim.ECDSep`.
         """
         self._adopt()
         state = self._present_state()
@@ -189,6 +194,7 @@ class ECDq1(LossOptimizer):
             "skipped": int(self._working.trajectory["skipped"]),
             "converged": bool(state.converged),
             "F0": self._present_rules().constants.F0.item(),
+            **found_scales(self.param_groups, self.state),
         }
 
 

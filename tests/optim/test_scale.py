@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim import BatchedECDSep, ECDSep, ECDSepF0
+from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, ECDSepF0
+from ecd_tune.optim.batched_unit_speed import BatchedECDq1
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
 
 A, B = torch.tensor([1.0, -0.5, 0.3]).double(), torch.tensor([[0.7, 0.2], [0.1, -1.0]]).double()
@@ -52,6 +53,18 @@ def test_a_scale_is_an_exact_change_of_coordinates(options: dict[str, Any]) -> N
         torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
     for key in ("log_energy", "log_momentum"):
         assert scaled.report()[key] == pytest.approx(plain.report()[key], rel=1e-9)
+
+
+@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+def test_at_unit_speed_too(integrator: str) -> None:
+    options = {"lr": 0.3, "eta": 20.0, "nu": 0.1, "seed": 3, "integrator": integrator}
+    theta = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+    groups = [{"params": [p], "scale": c} for p, c in zip(theta, FACTORS, strict=True)]
+    run(theta, ECDq1(groups, **options), (1.0, 1.0))
+    u = [torch.nn.Parameter(p / c) for p, c in zip((A, B), FACTORS, strict=True)]
+    run(u, ECDq1(u, **options), FACTORS)
+    for p, q, c in zip(theta, u, FACTORS, strict=True):
+        torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
 
 
 def embed(seed: int = 0, **options: Any) -> tuple[torch.nn.Module, Any]:
@@ -107,15 +120,28 @@ def test_a_saved_run_continues_with_its_scales(saved: int) -> None:
         assert torch.equal(p, q)
 
 
-def test_rows_of_a_batch_have_their_own_scales() -> None:
+def test_asking_for_the_state_of_a_new_optimizer_is_no_batch() -> None:
+    """As torch.distributed.checkpoint asks: zero gradients, lr = 0, no loss."""
+    model, optimizer = embed()
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.param_groups[0]["lr"] = 0.0
+    optimizer.step(closure=None)
+    assert [own["batches"] for own in optimizer.state.values()] == [0.0] * 3
+    assert (optimizer.report()["steps"], optimizer.report()["scales"]) == (0, {})
+
+
+@pytest.mark.parametrize("kinds", [(BatchedECDSep, ECDSep), (BatchedECDq1, ECDq1)])
+def test_rows_of_a_batch_have_their_own_scales(kinds: tuple[Any, Any]) -> None:
+    make_batch, make = kinds
     rows = [
-        {"eta": 2.0, "lr": 0.05, "nu": 0.0, "scale": scale, "delta_energy": 1.0, "s": s}
+        {"eta": 2.0, "lr": lr, "nu": 0.0, "scale": scale}
         for scale in ("share", 3.0, 1.0)
-        for s in (0, 1)
+        for lr in (0.05, 0.02)
     ]
     weights = torch.tensor([1.0, 0.0, 0.0, 2.0], dtype=torch.float64)
     theta = [torch.tensor([1.0, -0.7, 0.2, 0.5]).double().repeat(6, 1), torch.ones(6, 2).double()]
-    batch = BatchedECDSep(theta, list(range(6)), rows)
+    batch = make_batch(theta, list(range(6)), rows)
     for _ in range(20):
         x, y = theta
         loss = (weights * x.square()).sum(1) + y.square().sum(1) + 0.5
@@ -123,7 +149,7 @@ def test_rows_of_a_batch_have_their_own_scales() -> None:
     for row, options in enumerate(rows):
         params = [torch.nn.Parameter(torch.tensor([1.0, -0.7, 0.2, 0.5]).double())]
         params.append(torch.nn.Parameter(torch.ones(2).double()))
-        single = ECDSep(params, seed=row, **options)
+        single = make(params, seed=row, **options)
         for _ in range(20):
             single.zero_grad()
             a, b = params
@@ -155,3 +181,11 @@ def test_algorithm_2_has_scales_too() -> None:
     optimizer = ECDSepF0(groups, lr=0.05, eta=3, nu=0.0, F0=1.0)
     run(params, optimizer, (1.0, 1.0))
     assert optimizer.report()["updates"] > 0
+
+
+def test_flattened_parameters_have_no_share() -> None:
+    p = torch.nn.Parameter(A.clone())
+    p._fsdp_flattened = True
+    with pytest.raises(HyperparameterError, match="FullyShardedDataParallel flattens them"):
+        ECDSep([p], eta=2.0, scale="share", shard_group=True)
+    ECDSep([p], eta=2.0, scale=3.0, shard_group=True)
