@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 DEMO   := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow faults lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,8 +16,11 @@ demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print 
 	mkdir -p $(DEMO)
 	$(BIN)/ecd-tune run zakharov --workers 2 --storage sqlite:///$(DEMO)/ecd_tune.db --out $(DEMO)/report
 
-test: install lint ## Everything that CI checks: ruff, mypy, import-linter, pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+test: install lint ## ruff, mypy, import-linter, pytest without the next two
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/integrations
+
+test-integrations: install ## Real training libraries and distributed runs; CI runs them too
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/integrations
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow

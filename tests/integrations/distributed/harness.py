@@ -194,17 +194,23 @@ def _main(module: str, rank: int, processes: int, folder: Path) -> None:
     torch.set_num_threads(1)
     _beats.append(folder / f"beat.{rank}")
     cases = importlib.import_module(module)
-    (folder / f"ready.{rank}").touch()
-    while len(list(folder.glob("ready.*"))) < processes:
-        time.sleep(0.01)  # as long as it takes: the parent looks after the time
+    _meet(folder, "ready", rank, processes)
     for name in (folder / "names").read_text().split():
-        (folder / f"began.{name}.{rank}").touch()
+        # A rank may still wait for one that failed in the function before.
+        _meet(folder, f"began.{name}", rank, processes)
         shared, store = folder / f"shared.{name}", folder / f"store.{name}"
         result = _run(getattr(cases, name), shared, store, rank, processes)
         _write(folder / f"result.{name}.{rank}", result)
     # Threads of gloo and of autograd may hold a process up that has nothing left to do.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _meet(folder: Path, name: str, rank: int, processes: int) -> None:
+    """Wait for all ranks, as long as it takes: the parent looks after the time."""
+    (folder / f"{name}.{rank}").touch()
+    while len(list(folder.glob(f"{name}.*"))) < processes:
+        time.sleep(0.01)
 
 
 def _end_with_parent() -> None:
@@ -223,6 +229,8 @@ def _run(function: Any, folder: Path, store: Path, rank: int, processes: int) ->
             world_size=processes,
             timeout=timedelta(seconds=_COLLECTIVE),
         )
+        # All are connected: one that closes its connections now does not leave others connecting.
+        dist.barrier()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for category, message in _OF_TORCH:
