@@ -145,7 +145,8 @@ class LossOptimizer(torch.optim.Optimizer):
         The loss must be the one whose gradient the parameters have. One of three ways tells it:
         ``step(closure)``, ``step(loss=loss)``, or :meth:`add_loss` before ``step()``. Losses that
         were added count even if a closure is given. Under ``torch.compile`` a step is a graph
-        break.
+        break. ``step()`` without any loss is allowed where ``lr`` is 0 in all groups, as
+        torch.distributed.checkpoint calls it on a new optimizer: it only creates the state.
 
         Args:
             closure: Clears the gradients, computes the loss, calls ``backward`` and returns the
@@ -165,7 +166,10 @@ class LossOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 returned = closure()
             if returned is not None and loss is not None:
-                raise TypeError(f"{type(self).__name__}.step got a loss and a closure that has one")
+                raise TypeError(
+                    f"{type(self).__name__}.step got both a loss and a closure that returns one; "
+                    "pass one of them"
+                )
         given = loss if returned is None else returned
         with torch.autocast(self._home().type, enabled=False):
             value = self._take_loss(given, closure)

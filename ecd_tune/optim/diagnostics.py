@@ -28,6 +28,7 @@ class Diagnostics:
 
     def __init__(self) -> None:
         self._tape = Tape(self._work)
+        self._one: Tensor | None = None
         self._no_turn: Tensor | None = None
         self._compared = False
         self.reset()
@@ -41,11 +42,10 @@ class Diagnostics:
     def saw(self, step: Step) -> None:
         """Keep what the step computed."""
         seen, info = step.seen, step.info
-        turned = info.turned
-        if turned is None:
-            if self._no_turn is None:
-                self._no_turn = torch.full_like(info.speed, math.nan)
-            turned = self._no_turn
+        if self._one is None or self._no_turn is None:
+            self._one = torch.ones_like(info.speed)
+            self._no_turn = torch.full_like(info.speed, math.nan)
+        turned = self._no_turn if info.turned is None else info.turned
         self._tape.add(
             (
                 step.made,
@@ -63,11 +63,14 @@ class Diagnostics:
                 seen.force_norm,
                 info.log_p,
                 info.log_p_after,
+                step.constants.F0,
+                self._one if step.constants.pace is None else step.constants.pace,
             )
         )
         if not self._compared:
             self._eta = step.constants.eta
-            self._compared = step.algebra.batched or step.integrator != "algorithm1"
+            comparable = step.integrator == "algorithm1" and not step.decays
+            self._compared = step.algebra.batched or not comparable
 
     def read(
         self, n: int, constants: Constants, integrator: str, F_min: float = math.nan
@@ -160,11 +163,13 @@ class Diagnostics:
 
     def _compare(self, columns: Sequence[Tensor]) -> None:
         """Warn, once, if the losses cannot be those of the gradients."""
-        made, gap, speed, turned, *last = (columns[i] for i in (0, 2, 7, 8, 11, 12, 13, 14))
-        log_gap, force, before, after = last
+        made, gap, speed, turned = (columns[i] for i in (0, 2, 7, 8))
+        log_gap, force, before, after, F0, pace = columns[11:]
+        force = force * pace  # of Δt as it was
         log_kick = torch.log(self._eta) - log_gap + torch.log(force)
         turned = torch.nan_to_num(turned, nan=1.0)
-        kicks = Kicks(*(c[made] for c in (gap, before, after, log_kick, force, speed, turned)))
+        chosen = (gap + F0, before, after, log_kick, force, speed, turned)
+        kicks = Kicks(*(column[made] for column in chosen))
         found = mismatch(kicks)
         self._compared = len(made) >= LEAST_STEPS
         if found is not None:

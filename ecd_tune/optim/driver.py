@@ -44,6 +44,7 @@ __all__ = [
     "RunState",
     "begin_state",
     "make_step",
+    "present_constants",
 ]
 
 COUNTERS = ("held", "converged_steps", "bad_gradients", "unreachable", "shifts")

@@ -73,7 +73,7 @@ class Gathered:
         return [t.to(e.dtype) for t, e in zip(self.theta, self.directions, strict=True)]
 
     def moving(self) -> int:
-        """Return how many numbers take part in the step, of all processes together."""
+        """Return how many numbers take part in the step: of DTensors over all their shards."""
         return sum(map(block_size, self.params))
 
     def draw(
@@ -124,7 +124,7 @@ def begin_parameters(groups: Iterable[Mapping[str, Any]], state: State) -> None:
     """
     for group in groups:
         for p in group["params"]:
-            if p.requires_grad and p not in state:
+            if (p.requires_grad or p.grad is not None) and p not in state:
                 state[p].update(_first_state(p))
 
 
@@ -175,11 +175,11 @@ def gather(
                 absent.append(p)
             sizes.append(block_size(p))
     theta = [_block(p) for p in params]
-    directions = [_direction(state[p], p) for p in params]
+    directions = [_unpadded(p, _real(_local(state[p]["direction"]))) for p in params]
     grads = [_gradient(p).to(e.dtype) for p, e in zip(params, directions, strict=True)]
     spread = [shard_groups(p, of_shards) for p in params]
     if of_shards is not None and not params:  # this process must still take part in the sums
-        nothing = torch.zeros(0)
+        nothing = torch.zeros(0, device=_device(groups))
         theta, directions, grads, lr, spread = (
             [nothing],
             [nothing],
@@ -205,6 +205,10 @@ def gather(
             foreach=_use_foreach(theta, foreach), reduce=ShardSum(spread) if any(spread) else None
         ),
     )
+
+
+def _device(groups: Sequence[Mapping[str, Any]]) -> torch.device | None:
+    return next((p.device for group in groups for p in group["params"]), None)
 
 
 def align(
@@ -299,8 +303,6 @@ def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> floa
     if p in factors:
         return factors[p]
     own = state[p]
-    if "share" not in own:
-        own.update(_first_state(p))
     seen = torch.stack([own["share"], own["batches"]])
     seen = with_share(seen, share_of(p.grad).to(seen.device))
     own["share"], own["batches"] = seen
@@ -318,13 +320,6 @@ def _first_state(p: Tensor) -> dict[str, Tensor]:
         "share": torch.zeros((), dtype=torch.float64, device=p.device),
         "batches": torch.zeros((), dtype=torch.float64, device=p.device),
     }
-
-
-def _direction(state: dict[str, Any], p: Tensor) -> Tensor:
-    if "direction" not in state:
-        state.update(_first_state(p))
-    held = _local(state["direction"])
-    return _unpadded(p, held.view(1) if held.dim() == 0 else held)
 
 
 def _as_kept(p: Tensor, block: Tensor, before: Tensor) -> Tensor:

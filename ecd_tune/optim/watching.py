@@ -41,7 +41,9 @@ class Step(NamedTuple):
     noise: Blocks | None
     """z of the turn, None where there is none."""
     moved: Blocks
-    """ΔΘ."""
+    """ΔΘ, without decoupled weight decay."""
+    decays: bool
+    """Decoupled weight decay moves the parameters too."""
     seen: Survey
     info: StepInfo
     log_energy: Tensor
@@ -75,6 +77,7 @@ class Step(NamedTuple):
             weight_decay=point.weight_decay,
             noise=noise,
             moved=made.drifted,
+            decays=point.decay is not None,
             seen=made.seen,
             info=made.info,
             log_energy=made.log_energy,

@@ -35,8 +35,6 @@ class Losses:
         """Take the loss of a step."""
         self.values.append(step.loss.item())
 
-    on_step = saw
-
 
 def make_data(n: int = 24) -> TensorDataset:
     """Return points in three classes."""

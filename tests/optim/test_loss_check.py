@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ MESSAGE = "where the gradients imply"
 
 
 def train(
-    given: Callable[[Tensor], Tensor], steps: int = 256, batch: int | None = None, **options: float
+    given: Callable[[Tensor], Tensor], steps: int = 256, batch: int | None = None, **options: Any
 ) -> None:
     """Fit a small network; ``given`` makes of the loss what the optimizer is told."""
     torch.manual_seed(0)
@@ -43,16 +44,51 @@ def test_the_right_loss_is_not_doubted(batch: int | None, eta: float, lr: float,
         train(lambda loss: loss, batch=batch, eta=eta, lr=lr, s=s, weight_decay=1e-3)
 
 
-@pytest.mark.parametrize("batch", [None, 32])
+@pytest.mark.parametrize("batch", [None, 16])
 @pytest.mark.parametrize(
-    ("wrong", "F0"),
-    [(lambda loss: loss / 4, 0.0), (lambda loss: 4 * loss, 0.0), (lambda loss: -loss, -3.0)],
+    "options",
+    [
+        {"lr": "auto"},
+        {"lr": "auto", "s": 0, "orbit_step": 0.05},
+        {"lr": "auto", "F0": "auto", "orbit_step": 0.8},
+        {"on_gap": "shift", "F0": 0.6},
+        {"decoupled_weight_decay": True, "weight_decay": 1.0},
+        {"scale": 5.0, "lr": 0.02},
+    ],
+    ids=str,
 )
+def test_nor_where_the_run_changes_its_constants(
+    batch: int | None, options: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(lambda loss: loss, batch=batch, **options)
+
+
+WRONG: list[tuple[Callable[[Tensor], Tensor], float]] = [
+    (lambda loss: loss / 4, 0.0),
+    (lambda loss: 4 * loss, 0.0),
+    (lambda loss: -loss, -3.0),
+]
+"""What is made of the loss, and an F0 below it."""
+
+
+@pytest.mark.parametrize("batch", [None, 32])
+@pytest.mark.parametrize(("wrong", "F0"), WRONG)
 def test_a_loss_of_another_scale_or_sign_is_said_once(
     batch: int | None, wrong: Callable[[Tensor], Tensor], F0: float
 ) -> None:
     with pytest.warns(UserWarning, match=MESSAGE) as said:
         train(wrong, steps=600, batch=batch, F0=F0)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("wrong", "F0"), WRONG)
+def test_the_step_that_a_run_finds_is_taken_into_account(
+    wrong: Callable[[Tensor], Tensor], F0: float
+) -> None:
+    with pytest.warns(UserWarning, match=MESSAGE) as said:
+        train(wrong, steps=600, F0=F0, lr="auto", orbit_step=0.05)
     assert len(said) == 1
 
 
