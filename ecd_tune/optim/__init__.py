@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ecd_tune.optim.bbi import BBI
     from ecd_tune.optim.ecdsep import ECDSep
     from ecd_tune.optim.self_tuning import ECDSepF0
-    from ecd_tune.optim.unit_speed import ECDq1
+    from ecd_tune.optim.unit_speed import ECDq1, auto
 
 __all__ = [
     "BBI",
@@ -25,6 +25,7 @@ __all__ = [
     "ECDSep",
     "ECDSepF0",
     "ECDq1",
+    "auto",
 ]
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "ECDSep": "ecdsep",
     "ECDSepF0": "self_tuning",
     "ECDq1": "unit_speed",
+    "auto": "unit_speed",
 }
 
 

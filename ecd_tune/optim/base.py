@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
-from ecd_tune.optim.definitions import OPTIMIZER_DEFS, check_hyperparameters
+from ecd_tune.optim.definitions import MOMENTS, OPTIMIZER_DEFS, check_hyperparameters
 from ecd_tune.optim.first_release import convert_state_dict
 from ecd_tune.optim.groups import (
     TRAJECTORY,
@@ -25,7 +25,7 @@ from ecd_tune.optim.groups import (
     tensor_lr,
 )
 from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.parameters import Gathered, align, begin_parameters, gather
+from ecd_tune.optim.parameters import Gathered, align, begin_parameters, gather, refine_scales
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
 
 __all__ = ["LossOptimizer", "Working"]
@@ -230,11 +230,19 @@ class LossOptimizer(torch.optim.Optimizer):
         if looked or not gathered.theta:
             self._check_loss(loss.item(), steps)
         if gathered.theta:
+            self._refine(gathered, loss, steps)
             self._advance(loss, gathered, steps, looked)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
         if not looked and steps % _LOOK_EVERY == 0:
             self._look_back(steps)
+
+    def _refine(self, gathered: Gathered, loss: Tensor, step: int) -> None:
+        if any(group.get("scale") == MOMENTS for group in self.param_groups):
+            trajectory = self._working.trajectory
+            trajectory["log_scale"] = refine_scales(
+                gathered, self.state, trajectory["log_scale"], step, loss.isfinite()
+            )
 
     def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         """Update parameters and state for one loss value, float64, 0-d."""

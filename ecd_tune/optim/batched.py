@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.auto import report_auto, set_aside_lr
+from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
-from ecd_tune.optim.definitions import SHARE, check_hyperparameters
+from ecd_tune.optim.definitions import MOMENTS, SHARE, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -25,6 +25,7 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
+from ecd_tune.optim.moments import refine
 from ecd_tune.optim.noise import Noise, aligned
 from ecd_tune.optim.rules import read_rules
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
@@ -168,12 +169,16 @@ class StepSizes:
     def __init__(self, rows: Rows) -> None:
         self.top = rows.column("lr")
         self._blocks = rows.theta
-        self._shared = rows.tensor([row["scale"] == SHARE for row in rows.values])
-        self._any_shared = bool(self._shared.any())
-        given = [1.0 if row["scale"] == SHARE else row["scale"] for row in rows.values]
-        self._factors = [rows.tensor(given)] * len(rows.theta)
+        given = [row["scale"] for row in rows.values]
+        self._shared = rows.tensor([scale in (SHARE, MOMENTS) for scale in given])
+        self._refined = rows.tensor([scale == MOMENTS for scale in given])
+        self._any_shared, self._any_refined = bool(self._shared.any()), bool(self._refined.any())
+        numbers = [1.0 if scale in (SHARE, MOMENTS) else scale for scale in given]
+        self._factors = [rows.tensor(numbers)] * len(rows.theta)
         nothing = no_shares(self.top)[:, None].expand(2, len(self.top))
         self._seen = [nothing] * len(rows.theta)
+        self._moments = [torch.zeros_like(block) for block in rows.theta if self._any_refined]
+        self._log_k = torch.zeros_like(self.top)
         self._spread()
 
     def _spread(self) -> None:
@@ -183,15 +188,20 @@ class StepSizes:
         self.lr = [algebra.spread(self.top * factor, block) for factor, block in pairs]
         self.scales = None if plain else [algebra.spread(f, block) for f, block in pairs]
 
-    def see(self, grads: Sequence[Tensor], step: int) -> None:
-        """Let the first batches tell the scales that are left to the run.
+    def see(self, grads: Sequence[Tensor], step: int, active: Tensor) -> None:
+        """Let the gradients tell the scales that are left to the run.
 
         Args:
             grads: Gradients, with leading dimension B.
             step: Number of the step.
+            active: Trials whose gradients count, bool, ``[B]``.
         """
-        if not self._any_shared or step >= BATCHES:
-            return
+        if self._any_shared and step < BATCHES:
+            self._see_shares(grads)
+        if self._any_refined:
+            self._see_moments(grads, step, active)
+
+    def _see_shares(self, grads: Sequence[Tensor]) -> None:
         for number, grad in enumerate(grads):
             rows = grad.reshape(len(grad), -1)
             share = (rows != 0).sum(1, dtype=torch.float64) / max(rows.shape[1], 1)
@@ -199,6 +209,22 @@ class StepSizes:
             found = factor_of(self._seen[number])
             self._factors[number] = torch.where(self._shared, found, self._factors[number])
         self._spread()
+
+    def _see_moments(self, grads: Sequence[Tensor], step: int, active: Tensor) -> None:
+        algebra = Algebra(batched=True)
+        self._spread()
+        shares = [algebra.spread(f, b) for f, b in zip(self._factors, self._blocks, strict=True)]
+        factors, self._moments, self._log_k = refine(
+            algebra,
+            algebra.times_each(grads, shares),
+            self._moments,
+            self._log_k,
+            step,
+            active & self._refined,
+        )
+        factors = algebra.where(self._refined, factors, [torch.ones_like(f) for f in factors])
+        self.lr = [lr * factor for lr, factor in zip(self.lr, factors, strict=True)]
+        self.scales = [scale * factor for scale, factor in zip(shares, factors, strict=True)]
 
 
 class BatchedECDSep:
@@ -250,7 +276,7 @@ class BatchedECDSep:
             active: Shape ``[B]``, bool.
         """
         algebra, rules = Algebra(batched=True), self._rules
-        self._sizes.see(grads, self._steps)
+        self._sizes.see(grads, self._steps, active & loss.isfinite())
         noise = None
         if rules.chaotic or not self._all_started:
             noise = self._rows.draw(self._steps)

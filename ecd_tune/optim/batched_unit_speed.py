@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.unit_speed import read_unit_rules
 from ecd_tune.optim.unit_step import COUNTERS, UnitPoint, begin_unit, make_unit_step
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedECDq1", "make_ecdq1"]
+__all__ = ["BatchedECDq1", "make_ecd_auto", "make_ecdq1"]
 
 
 class BatchedECDq1:
@@ -55,7 +56,7 @@ class BatchedECDq1:
             active: Shape ``[B]``, bool.
         """
         algebra, starting = Algebra(batched=True), not self._all_started
-        self._sizes.see(grads, self._steps)
+        self._sizes.see(grads, self._steps, active & loss.isfinite())
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
         point = UnitPoint(
             theta=self.params,
@@ -99,3 +100,14 @@ def make_ecdq1(
         The batched optimizer.
     """
     return BatchedECDq1(theta, seeds, hyperparameters)
+
+
+def make_ecd_auto(
+    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
+) -> BatchedOptimizer:
+    """Build :func:`ecd_tune.optim.auto` for B trials; arguments as for :func:`make_ecdq1`.
+
+    Returns:
+        The batched optimizer.
+    """
+    return BatchedECDq1(theta, seeds, [{"scale": MOMENTS, **row} for row in hyperparameters])

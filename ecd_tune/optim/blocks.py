@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -61,9 +62,12 @@ class Algebra:
 
     def dot(self, x: Blocks, y: Blocks) -> Tensor:
         """Return the scalar product over all blocks, float64, 0-d or ``[B]``."""
+        return self.sum([a * b for a, b in zip(x, y, strict=True)])
+
+    def sum(self, x: Blocks) -> Tensor:
+        """Return the sum of all numbers of all blocks, float64, 0-d or ``[B]``."""
         parts = [
-            (self._rows(a * b) if self.batched else (a * b).flatten()).sum(-1, dtype=torch.float64)
-            for a, b in zip(x, y, strict=True)
+            (self._rows(b) if self.batched else b.flatten()).sum(-1, dtype=torch.float64) for b in x
         ]
         stacked = _stacked(parts)
         return stacked.sum(0) if self.reduce is None else self.reduce(stacked)
@@ -86,8 +90,8 @@ class Algebra:
 
     def times_each(self, x: Blocks, factors: Factors) -> list[Tensor]:
         """Return the blocks, each multiplied by its own factor."""
-        if self.foreach:
-            return list(torch._foreach_mul(list(x), [float(f) for f in factors]))
+        if self.foreach and len({isinstance(f, Tensor) for f in factors}) == 1:
+            return list(torch._foreach_mul(list(x), cast("list[float]", list(factors))))
         return [b * f for b, f in zip(x, factors, strict=True)]
 
     def combine(self, x: Blocks, keep: Tensor | None, y: Blocks, add: Tensor) -> list[Tensor]:

@@ -17,6 +17,7 @@ __all__ = [
     "AUTO",
     "FLOWS",
     "INTEGRATORS",
+    "MOMENTS",
     "ON_GAP",
     "OPTIMIZER_DEFS",
     "ORBIT_STEP",
@@ -35,6 +36,9 @@ INTEGRATORS = ("algorithm1", "sync")
 
 SHARE = "share"
 """Stands for a factor of a tensor's step that follows from how sparse its gradient is."""
+
+MOMENTS = "moments"
+"""Stands for a factor of each number's step that follows from its gradient's second moments."""
 
 FLOWS = ("exact", "first_order")
 """How a kick turns the unit momentum of ECD at unit speed."""
@@ -73,8 +77,12 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
     "s": Hyperparameter(int, "1: bounded region, 0: whole space", choices=(0, 1), default=1),
     "weight_decay": _non_negative("weight decay wd, the L² term of eq. 15", 0.0),
     "scale": replace(
-        _positive("factor of a tensor's Δt; share: 1/share of its gradient that is not 0", 1.0),
-        words=(SHARE,),
+        _positive(
+            "factor of a tensor's Δt; share: 1/share of its gradient that is not 0; moments: that "
+            "times a power of the gradient's second moments",
+            1.0,
+        ),
+        words=(SHARE, MOMENTS),
     ),
     "conserve_energy": _CONSERVE,
     "integrator": Hyperparameter(
@@ -124,8 +132,8 @@ _BBI: Mapping[str, Hyperparameter] = {
 }
 
 _ECDQ1: Mapping[str, Hyperparameter] = {
-    "lr": _positive("step size Δt̂ = √η Δt", 3.0),
-    "eta": Hyperparameter(float, "concentration exponent η", low=1.0, default=100.0),
+    "lr": _positive("step size Δt̂ = √η Δt", 0.8),
+    "eta": Hyperparameter(float, "concentration exponent η", low=1.0, default=30.0),
     "nu": _non_negative("chaos strength ν̂ = ν√n", 0.0),
     "F0": _ALGORITHM["F0"],
     "weight_decay": _ALGORITHM["weight_decay"],
@@ -144,6 +152,10 @@ _ECDQ1: Mapping[str, Hyperparameter] = {
         default="exact",
     ),
     "eps2": _non_negative("no step while F − F0 is at most this, ε2", 1e-40),
+}
+
+_ECD_AUTO: Mapping[str, Hyperparameter] = {
+    key: _ECDQ1[key] for key in ("F0", "weight_decay", "eps2")
 }
 
 _SGD: Mapping[str, Hyperparameter] = {
@@ -203,6 +215,14 @@ _DEFS = (
         factory="ecd_tune.optim.unit_speed:make",
         batched="ecd_tune.optim.batched_unit_speed:make_ecdq1",
         hyperparameters=_ECDQ1,
+        needs_loss=True,
+    ),
+    OptimizerDef(
+        name="ecd_auto",
+        title="ECD auto",
+        factory="ecd_tune.optim.unit_speed:make_auto",
+        batched="ecd_tune.optim.batched_unit_speed:make_ecd_auto",
+        hyperparameters=_ECD_AUTO,
         needs_loss=True,
     ),
     OptimizerDef(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.auto import (
+from ecd_tune.optim.adaptive import (
     Auto,
     apply_auto,
     begin_auto,

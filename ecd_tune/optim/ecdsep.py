@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.auto import report_auto, set_aside_lr
+from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.base import LossOptimizer, Working
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
@@ -232,7 +232,12 @@ class ECDSep(LossOptimizer):
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         count = torch.zeros((), dtype=torch.int64, device=zero.device)
         state = begin_state(zero, self._present_rules())
-        return {**write_record(state), **Diagnostics().state_dict(zero), "skipped": count}
+        return {
+            **write_record(state),
+            **Diagnostics().state_dict(zero),
+            "log_scale": zero,
+            "skipped": count,
+        }
 
     def _restore(self) -> None:
         self._working.diagnostics.load_state_dict(self._working.trajectory)

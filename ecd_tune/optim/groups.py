@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.definitions import OPTIMIZER_DEFS, SHARE
+from ecd_tune.optim.definitions import MOMENTS, OPTIMIZER_DEFS, SHARE
 
 __all__ = ["TRAJECTORY", "check_params", "known_keys", "shared_values", "tensor_lr"]
 
@@ -58,10 +58,11 @@ def check_params(name: str, group: Mapping[str, Any]) -> None:
             flat tensors have no scale of their own.
     """
     flattened = any(getattr(p, "_fsdp_flattened", False) for p in group["params"])
-    if group.get("scale") == SHARE and flattened:
+    if group.get("scale") in (SHARE, MOMENTS) and flattened:
         raise HyperparameterError(
-            f"{name}: scale = 'share' needs whole tensors, and FullyShardedDataParallel flattens "
-            "them; use FSDP2 (fully_shard), or give the groups numbers"
+            f"{name}: scale = {group['scale']!r} needs whole tensors, and "
+            "FullyShardedDataParallel flattens them; use FSDP2 (fully_shard), or give the groups "
+            "numbers"
         )
     for p in group["params"]:
         dense = p.layout == torch.strided and (p.is_floating_point() or p.is_complex())

@@ -14,14 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, split_flat
-from ecd_tune.optim.definitions import SHARE
+from ecd_tune.optim.blocks import Algebra, Factors, split_flat
+from ecd_tune.optim.definitions import MOMENTS, SHARE
 from ecd_tune.optim.dynamics import unit
+from ecd_tune.optim.moments import refine
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
 from ecd_tune.optim.scale import BATCHES, factor_of, share_of, with_share
 
-__all__ = ["Gathered", "State", "align", "begin_parameters", "block_size", "gather"]
+__all__ = [
+    "Gathered",
+    "State",
+    "align",
+    "begin_parameters",
+    "block_size",
+    "gather",
+    "refine_scales",
+]
 
 State = MutableMapping[Any, Any]
 """State of a torch optimizer. Of each parameter:
@@ -31,6 +40,7 @@ State = MutableMapping[Any, Any]
   later one, else inf (NaN would not equal itself where FSDP compares it between processes);
 - ``share`` and ``batches``, float64, 0-d: see :mod:`ecd_tune.optim.scale`. (FSDP takes a tensor
   with dimensions for a shard of the parameter.)
+- ``second_moment``, where ``scale`` is ``"moments"``: see :mod:`ecd_tune.optim.moments`.
 """
 
 
@@ -47,6 +57,7 @@ class Gathered:
         lr: Step size of each block, its scale included.
         top_lr: The largest step size without scales.
         scales: Factor of each block's step size, or None when it is 1 everywhere.
+        refined: Whether the scale of each block is ``"moments"``.
         weight_decay: wd of each block in the loss, or None when it is 0 everywhere.
         decay: Δt wd of each block where it is decoupled, or None when it is 0 everywhere.
         numbers: Which of all parameters each one is.
@@ -59,9 +70,10 @@ class Gathered:
     theta: list[Tensor]
     grads: list[Tensor]
     directions: list[Tensor]
-    lr: list[float]
+    lr: Factors
     top_lr: float
-    scales: list[float] | None
+    scales: Factors | None
+    refined: list[bool]
     weight_decay: list[float] | None
     decay: list[float] | None
     numbers: list[int]
@@ -124,8 +136,12 @@ def begin_parameters(groups: Iterable[Mapping[str, Any]], state: State) -> None:
     """
     for group in groups:
         for p in group["params"]:
-            if (p.requires_grad or p.grad is not None) and p not in state:
+            if not p.requires_grad and p.grad is None:
+                continue
+            if p not in state:
                 state[p].update(_first_state(p))
+            if group.get("scale") == MOMENTS and "second_moment" not in state[p]:
+                state[p]["second_moment"] = torch.zeros_like(state[p]["direction"])
 
 
 def gather(
@@ -151,7 +167,8 @@ def gather(
         The blocks.
     """
     begin_parameters(groups, state)
-    params, absent, lr, scales, penalties, decays, numbers = [], [], [], [], [], [], []
+    params, absent, numbers, refined = [], [], [], []
+    lr, scales, penalties, decays = [], [], [], []
     top_lr, in_loss = 0.0, False
     sizes: list[int] = []
     for group in groups:
@@ -163,7 +180,8 @@ def gather(
             if p.grad is not None:
                 params.append(p)
                 scale = group.get("scale", 1.0)
-                if scale == SHARE:
+                refined.append(scale == MOMENTS)
+                if scale in (SHARE, MOMENTS):
                     scale = _share_factor(state, p, {} if factors is None else factors)
                 top_lr = max(top_lr, step)
                 scales.append(scale)
@@ -187,7 +205,7 @@ def gather(
             [0.0],
             [(of_shards,)],
         )
-        penalties, decays = [0.0], [0.0]
+        penalties, decays, refined = [0.0], [0.0], [False]
     return Gathered(
         params=params,
         absent=absent,
@@ -197,6 +215,7 @@ def gather(
         lr=lr,
         top_lr=top_lr,
         scales=scales if any(scale != 1.0 for scale in scales) else None,
+        refined=refined,
         weight_decay=penalties if in_loss else None,
         decay=decays if any(decays) else None,
         numbers=numbers,
@@ -205,6 +224,38 @@ def gather(
             foreach=_use_foreach(theta, foreach), reduce=ShardSum(spread) if any(spread) else None
         ),
     )
+
+
+def refine_scales(
+    gathered: Gathered, state: State, log_k: Tensor, step: int, active: Tensor
+) -> Tensor:
+    """Multiply the scales that are ``"moments"`` by the factors of each number.
+
+    Args:
+        gathered: The present blocks; ``lr`` and ``scales`` are replaced.
+        state: State of the optimizer; second moments are brought up to date.
+        log_k: See :func:`ecd_tune.optim.moments.refine`.
+        step: Steps before this one.
+        active: Whether the gradient counts, bool.
+
+    Returns:
+        The new ``log_k``.
+    """
+    scales = gathered.scales or [1.0] * len(gathered.theta)
+    wanted = [s * r for s, r in zip(scales, gathered.refined, strict=True)]
+    grads = gathered.algebra.times_each(gathered.grads, wanted)
+    before = [torch.zeros_like(g) for g in grads]
+    for i, p in enumerate(gathered.params):
+        if gathered.refined[i]:
+            before[i] = _unpadded(p, _real(_local(state[p]["second_moment"])))
+    factors, moments, log_k = refine(gathered.algebra, grads, before, log_k, step, active)
+    for i, p in enumerate(gathered.params):
+        if gathered.refined[i]:
+            state[p]["second_moment"] = _as_kept(p, moments[i], state[p]["second_moment"])
+    own: Factors = [f if r else 1.0 for f, r in zip(factors, gathered.refined, strict=True)]
+    gathered.lr = [step_size * f for step_size, f in zip(gathered.lr, own, strict=True)]
+    gathered.scales = [scale * f for scale, f in zip(scales, own, strict=True)]
+    return log_k
 
 
 def _device(groups: Sequence[Mapping[str, Any]]) -> torch.device | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ecd_tune.optim.auto import Auto
+from ecd_tune.optim.adaptive import Auto
 from ecd_tune.optim.driver import RunState
 from ecd_tune.optim.orbit import Orbit
 from ecd_tune.optim.plateau import Plateau

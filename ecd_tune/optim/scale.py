@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.definitions import SHARE
+from ecd_tune.optim.definitions import MOMENTS, SHARE
 
 __all__ = ["BATCHES", "factor_of", "found_scales", "no_shares", "share_of", "with_share"]
 
@@ -57,10 +57,10 @@ def found_scales(
         state: State of the optimizer.
 
     Returns:
-        ``scales``: those that are not 1, by the name of the parameter or its number; nothing
-        where no group leaves them to the run.
+        ``scales``: those by the share rule that are not 1, by the name of the parameter or its
+        number; nothing where no group leaves them to the run.
     """
-    if all(group["scale"] != SHARE for group in groups):
+    if all(group["scale"] not in (SHARE, MOMENTS) for group in groups):
         return {}
     params = [
         (name, p, group["scale"])
@@ -70,7 +70,7 @@ def found_scales(
     found = {
         name if isinstance(name, str) else number: scale_of(state[p])
         for number, (name, p, scale) in enumerate(params)
-        if scale == SHARE and p in state
+        if scale in (SHARE, MOMENTS) and p in state
     }
     return {"scales": {name: factor for name, factor in found.items() if factor != 1.0}}
 

@@ -14,7 +14,13 @@ from ecd_tune.registry import OPTIMIZERS
 
 __all__ = ["render_constructor"]
 
-_OWN = {"ecdsep": "ECDSep", "ecdsep_f0": "ECDSepF0", "bbi": "BBI", "ecdq1": "ECDq1"}
+_OWN = {
+    "ecdsep": "ECDSep",
+    "ecdsep_f0": "ECDSepF0",
+    "bbi": "BBI",
+    "ecdq1": "ECDq1",
+    "ecd_auto": "auto",
+}
 _TORCH = {"sgd": "SGD", "gdm": "SGD", "adam": "Adam", "adamw": "AdamW"}
 _LINE = 88
 
