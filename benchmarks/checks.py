@@ -1,7 +1,7 @@
 """The exact-system checks over many seeds: what they measure, and how often they are wrong.
 
     nice -n 19 python benchmarks/checks.py [--seeds 20] [--first 1] [--processes 2]
-        [--json FILE] [--markdown FILE]
+        [--only C21,C22] [--json FILE] [--markdown FILE]
 
 A verdict is wrong when it is not the expected one, be it the opposite or inconclusive. After
 each seed the files are written anew, so that a run that is cut off leaves what it has.
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", help="ids of checks; all by default")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
@@ -40,7 +41,8 @@ def main() -> None:
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         begin = time.perf_counter()
         make = partial(ChainRunner, threads=1)
-        results = run_systems(system_checks(), make, seed, arguments.processes)
+        checks = system_checks(arguments.only.split(",") if arguments.only else ())
+        results = run_systems(checks, make, seed, arguments.processes)
         passes[seed] = sorted(results, key=lambda result: result.id)
         seconds.append(time.perf_counter() - begin)
         wrong = [f"{r.id} {r.verdict}" for r in passes[seed] if not r.as_expected]
@@ -65,8 +67,9 @@ def page(
     assert interval is not None
     yield "# Checks of the theory on exact systems"
     yield ""
+    only = f"--only {arguments.only} " if arguments.only else ""
     yield from written_by(
-        f"python benchmarks/checks.py --first {first} --seeds {arguments.seeds} "
+        f"python benchmarks/checks.py {only}--first {first} --seeds {arguments.seeds} "
         f"--processes {arguments.processes}"
     )
     yield ""

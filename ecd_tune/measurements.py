@@ -1,4 +1,4 @@
-"""What a run of ECDSep says about the theory, as plain numbers that are kept with its trial.
+"""What a run of ECDSep or ECDq1 says about the theory, as numbers that are kept with its trial.
 
 The objective measures, the checks on studies read; nothing here imports torch. Notation as in
 ``docs/theory.md``: φ = F + ½ wd |Θ|² − F0, V = φ^η, G = η ∇φ/φ, w = V/𝓔. All that is called a
@@ -9,7 +9,7 @@ which V does not exist (φ ≤ 0, or not finite).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 __all__ = ["BLOCKS", "PREFIX", "TAIL_SHARE", "RunMeasurements"]
@@ -29,7 +29,7 @@ class RunMeasurements:
     Attributes:
         n: Trained parameters.
         steps: Length of the run, in steps.
-        log_energy: log 𝓔.
+        log_energy: log 𝓔; at unit speed, where w is 1 in each step, log V of the last.
         loss_init: Loss at the start.
         F0: Loss offset, at the end where the run shifted it.
         s: 0 or 1.
@@ -50,6 +50,7 @@ class RunMeasurements:
         tail_log_gap_1: Mean of log φ in the third fifth of the run.
         tail_log_gap_2: Mean of log φ in the fourth fifth.
         tail_log_gap_3: Mean of log φ in the last fifth.
+        unit_speed: 1 for ECDq1, whose |Θ̇| is 1 and whose ν̂ is ν√n; 0 for ECDSep.
     """
 
     n: int
@@ -73,6 +74,7 @@ class RunMeasurements:
     tail_log_gap_1: float
     tail_log_gap_2: float
     tail_log_gap_3: float
+    unit_speed: int = 0
 
     @property
     def drift(self) -> float:
@@ -91,12 +93,12 @@ class RunMeasurements:
             The measurements, or None where one is missing: the run was not measured, or did not
             go to its end.
         """
-        if any(PREFIX + name not in metrics for name in _KINDS):
-            return None
         numbers: dict[str, Any] = {
-            name: kind(metrics[PREFIX + name]) for name, kind in _KINDS.items()
+            name: kind(metrics[PREFIX + name])
+            for name, kind in _KINDS.items()
+            if PREFIX + name in metrics
         }
-        return cls(**numbers)
+        return cls(**numbers) if numbers.keys() >= _REQUIRED else None
 
     def to_metrics(self) -> dict[str, float]:
         """Return the numbers by the names under which a trial keeps them."""
@@ -104,3 +106,4 @@ class RunMeasurements:
 
 
 _KINDS = {f.name: int if f.type == "int" else float for f in fields(RunMeasurements)}
+_REQUIRED = {f.name for f in fields(RunMeasurements) if f.default is MISSING}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import MISSING, asdict, fields, replace
 
 import pytest
 
@@ -33,6 +33,9 @@ MEASURED = RunMeasurements(
 )
 
 
+REQUIRED = [f.name for f in fields(RunMeasurements) if f.default is MISSING]
+
+
 def test_what_is_written_is_read_back_with_its_types() -> None:
     others = {"best": 1.0, "measured_elsewhere": 2.0}
     read = RunMeasurements.from_metrics({**others, **MEASURED.to_metrics()})
@@ -42,11 +45,18 @@ def test_what_is_written_is_read_back_with_its_types() -> None:
     }
 
 
-@pytest.mark.parametrize("missing", [f.name for f in fields(RunMeasurements)])
+@pytest.mark.parametrize("missing", REQUIRED)
 def test_a_trial_without_all_of_them_was_not_measured(missing: str) -> None:
     metrics = MEASURED.to_metrics()
     del metrics[f"measured_{missing}"]
     assert RunMeasurements.from_metrics(metrics) is None
+
+
+def test_what_was_measured_before_there_was_ecdq1_is_of_ecdsep() -> None:
+    metrics = replace(MEASURED, unit_speed=1).to_metrics()
+    assert RunMeasurements.from_metrics(metrics) == replace(MEASURED, unit_speed=1)
+    del metrics["measured_unit_speed"]
+    assert RunMeasurements.from_metrics(metrics) == MEASURED
 
 
 def test_drift_is_the_range_of_the_three_means() -> None:

@@ -17,7 +17,6 @@ from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import MOMENTS, SHARE, check_hyperparameters
-from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
     Point,
@@ -29,7 +28,8 @@ from ecd_tune.optim.moments import refine
 from ecd_tune.optim.noise import Noise, aligned
 from ecd_tune.optim.rules import read_rules
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
-from ecd_tune.optim.watching import Step, Watcher
+from ecd_tune.optim.watched import WatchedBatch
+from ecd_tune.optim.watching import Step
 from ecd_tune.records import Scalar
 
 __all__ = [
@@ -227,7 +227,7 @@ class StepSizes:
         self.scales = [scale * factor for scale, factor in zip(shares, factors, strict=True)]
 
 
-class BatchedECDSep:
+class BatchedECDSep(WatchedBatch):
     """:class:`ecd_tune.optim.ecdsep.ECDSep` for B trials.
 
     Args:
@@ -245,6 +245,7 @@ class BatchedECDSep:
         hyperparameters: Sequence[Mapping[str, Scalar]],
         name: str = "ecdsep",
     ) -> None:
+        super().__init__()
         rows = Rows(name, hyperparameters, theta, seeds)
         if "orbit_step" in rows.values[0]:
             rows.values = [set_aside_lr(name, row) for row in rows.values]
@@ -263,8 +264,6 @@ class BatchedECDSep:
         self._state = begin_state(torch.zeros_like(wd), self._rules)
         self._e = [torch.zeros_like(block) for block in theta]
         self._all_started = False
-        self._watchers: tuple[Watcher, ...] = ()
-        self._diagnostics = Diagnostics()
 
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
@@ -303,9 +302,7 @@ class BatchedECDSep:
             starting=not self._all_started,
         )
         turning = noise if rules.chaotic else None
-        step = Step.of(algebra, point, made, turning, rules.integrator)
-        for watcher in (self._diagnostics, *self._watchers):
-            watcher.saw(step)
+        self._show(Step.of(algebra, point, made, turning, rules.integrator))
         masked_add(algebra, self.params, made.go, made.moved)
         self._e = algebra.where(made.go, made.e, self._e)
         self._state = made.state
@@ -330,10 +327,6 @@ class BatchedECDSep:
             **found,
         }
 
-    def watch(self, watcher: Watcher) -> None:
-        """Show every further step to ``watcher``."""
-        self._watchers = (*self._watchers, watcher)
-
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:
         """Return, of shape ``[B]`` each, the numbers of ``ECDSep.diagnostics``.
 
@@ -344,11 +337,9 @@ class BatchedECDSep:
         Returns:
             Name to numbers, float64, on the CPU.
         """
-        constants = present_constants(self._rules, self._state)
-        found = self._diagnostics.read(self._rows.size, constants, self._rules.integrator, F_min)
-        if reset:
-            self._diagnostics.reset()
-        return {name: torch.as_tensor(column) for name, column in found.items()}
+        rules, size = self._rules, self._rows.size
+        constants = present_constants(rules, self._state)
+        return self._read(size, constants, rules.integrator, F_min, reset, unit_speed=False)
 
 
 def masked_add(algebra: Algebra, blocks: Blocks, mask: Tensor, amounts: Blocks) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,14 +11,21 @@ from torch import Tensor
 from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS
-from ecd_tune.optim.unit_speed import read_unit_rules
-from ecd_tune.optim.unit_step import COUNTERS, UnitPoint, begin_unit, make_unit_step
+from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
+from ecd_tune.optim.unit_step import (
+    COUNTERS,
+    UnitPoint,
+    begin_unit,
+    make_unit_step,
+)
+from ecd_tune.optim.watched import WatchedBatch
+from ecd_tune.optim.watching import Step
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedECDq1", "make_ecd_auto", "make_ecdq1"]
 
 
-class BatchedECDq1:
+class BatchedECDq1(WatchedBatch):
     """:class:`ecd_tune.optim.unit_speed.ECDq1` for B trials.
 
     Args:
@@ -33,6 +41,7 @@ class BatchedECDq1:
         seeds: Sequence[int],
         hyperparameters: Sequence[Mapping[str, Scalar]],
     ) -> None:
+        super().__init__()
         rows = Rows("ecdq1", hyperparameters, theta, seeds)
         for key in ("integrator", "flow"):
             rows.same(key)
@@ -67,11 +76,14 @@ class BatchedECDq1:
             size=self._rows.size,
             step=self._steps,
         )
-        go, moved, e, self._state = make_unit_step(
+        made = make_unit_step(
             algebra, point, self._e, self._state, self._rules, noise, active, starting=starting
         )
-        masked_add(algebra, self.params, go, moved)
-        self._e = algebra.where(go, e, self._e)
+        turning = noise if self._rules.chaotic else None
+        self._show(Step.of(algebra, point, made, turning, self._rules.integrator))
+        masked_add(algebra, self.params, made.go, made.moved)
+        self._e = algebra.where(made.go, made.e, self._e)
+        self._state = made.state
         self._steps += 1
         if starting:
             self._all_started = bool(self._state.started.all())
@@ -84,6 +96,20 @@ class BatchedECDq1:
             "converged": self._state.converged.clone(),
             "F0": self._rules.constants.F0.clone(),
         }
+
+    def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:
+        """Return, of shape ``[B]`` each, the numbers of ``ECDq1.diagnostics``.
+
+        Args:
+            F_min: Smallest value of the loss, where it is known.
+            reset: Begin anew with the next step.
+
+        Returns:
+            Name to numbers, float64, on the CPU.
+        """
+        rules, size = self._rules, self._rows.size
+        constants = constants_for(rules, size)
+        return self._read(size, constants, rules.integrator, F_min, reset, unit_speed=True)
 
 
 def make_ecdq1(

@@ -1,4 +1,4 @@
-"""What a running ECDSep says about itself, from numbers that its steps compute anyway."""
+"""What a running ECDSep or ECDq1 says about itself, from numbers that its steps compute anyway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ecd_tune.optim.dynamics import Constants, log_hamiltonian
 from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch
 from ecd_tune.optim.watching import Step, Tape
-from ecd_tune.theory import bounce_angle, effective_eta
+from ecd_tune.theory import bounce_angle, effective_eta, unit_speed_eta
 
 __all__ = ["Diagnostics"]
 
@@ -69,11 +69,17 @@ class Diagnostics:
         )
         if not self._compared:
             self._eta = step.constants.eta
-            comparable = step.integrator == "algorithm1" and not step.decays
+            comparable = step.integrator == "algorithm1" and not (step.decays or step.unit_speed)
             self._compared = step.algebra.batched or not comparable
 
     def read(
-        self, n: int, constants: Constants, integrator: str, F_min: float = math.nan
+        self,
+        n: int,
+        constants: Constants,
+        integrator: str,
+        F_min: float = math.nan,
+        *,
+        unit_speed: bool = False,
     ) -> dict[str, Any]:
         """Wait for the device, and return what was seen since the last reset.
 
@@ -82,15 +88,17 @@ class Diagnostics:
             constants: η, ν, s and F0 of the steps.
             integrator: ``"algorithm1"`` or ``"sync"``.
             F_min: Smallest value of the loss; NaN where it is not known.
+            unit_speed: The steps are those of ECDq1.
 
         Returns:
-            The numbers that ``ECDSep.diagnostics`` names, as numpy values, 0-d or ``[B]``; NaN
-            where there is none.
+            The numbers that ``ECDSep.diagnostics`` or ``ECDq1.diagnostics`` names, as numpy
+            values, 0-d or ``[B]``; NaN where there is none.
         """
         self._tape.flush()
         known = (constants.eta, constants.nu, constants.s, constants.F0)
         eta, nu, s, offset = (column.numpy(force=True) for column in known)
-        eta_eff = effective_eta(eta, n, nu, integrator)
+        effective = unit_speed_eta if unit_speed else effective_eta
+        eta_eff = effective(eta, n, nu, integrator)
         none = np.zeros((len(_SUMS), *eta.shape))
         sums = none if self._sums is None else self._sums.numpy(force=True)
         total = dict(zip(_SUMS, sums, strict=True))
@@ -98,16 +106,20 @@ class Diagnostics:
         made, asked = total["made"], total["steps"]
         with np.errstate(invalid="ignore", divide="ignore"):
             squared = total["lengths"] / total["turns"]
-            return {
-                "steps": asked,
-                "share_held": 1 - made / asked,
-                "energy_drift": np.sqrt(total["drift"] / made),
-                "bounce_angle": np.where(total["turns"] > 0, _angle(n, squared), 0.0),
-                "gap": total["gap"] / made,
-                "speed": total["speed"] / made,
+            drift = np.sqrt(total["drift"] / made)  # of |p|² at unit speed
+            energy = {
                 "step_over_bound": np.where((s == 1) & (made > 0), fastest, math.nan),
                 "share_rescaled": total["rescaled"] / made,
                 "share_unreachable": total["above"] / made,
+            }
+            return {
+                "steps": asked,
+                "share_held": 1 - made / asked,
+                **({"speed_drift": drift / 2} if unit_speed else {"energy_drift": drift}),
+                "bounce_angle": np.where(total["turns"] > 0, _angle(n, squared), 0.0),
+                "gap": total["gap"] / made,
+                "speed": total["speed"] / made,
+                **({} if unit_speed else energy),
                 "predicted_gap": (F_min - offset) * _plateau(n, eta_eff),
                 "implied_minimum": offset + (1 - 1 / eta_eff) * made / total["inverse"],
             }

@@ -9,7 +9,7 @@ it is masks: nothing is read back from the device.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -96,7 +96,10 @@ class Point(NamedTuple):
     """Number of the step."""
 
 
-class Made(NamedTuple):
+State = TypeVar("State")
+
+
+class Made(NamedTuple, Generic[State]):
     """What a step came to. Where ``go`` is False, ``moved`` and ``e`` may be NaN."""
 
     go: Tensor
@@ -109,13 +112,13 @@ class Made(NamedTuple):
     """ΔΘ without decoupled weight decay."""
     e: list[Tensor]
     """Direction of Π."""
-    state: RunState
+    state: State
     seen: Survey
     info: StepInfo
     constants: Constants
     """Those of this step."""
     log_energy: Tensor
-    """log 𝓔 of this step."""
+    """log 𝓔 of this step; at unit speed log V, since |p|² stands for V|Π|² there."""
 
 
 def begin_state(zero: Tensor, rules: Rules) -> RunState:
@@ -153,7 +156,7 @@ def make_step(
     active: Tensor,
     *,
     starting: bool,
-) -> Made:
+) -> Made[RunState]:
     """Make one step wherever it may be made.
 
     Args:

@@ -101,7 +101,7 @@ class Survey(NamedTuple):
 
 
 class StepInfo(NamedTuple):
-    """What happened in one step."""
+    """What happened in one step; at unit speed p stands for Π."""
 
     rescaled: Tensor
     unreachable: Tensor
@@ -113,7 +113,7 @@ class StepInfo(NamedTuple):
     log_p_after: Tensor
     """The same after the kick that precedes the drift."""
     speed: Tensor
-    """|ΔΘ|/Δt where all blocks have the same Δt; at most 1 for s = 1."""
+    """|ΔΘ|/Δt where all blocks have the same Δt; at most 1 for s = 1, |p| at unit speed."""
     turned: Tensor | None
     """|Π̂ + νz| of the turn, NaN where Π is 0; None without turns."""
 

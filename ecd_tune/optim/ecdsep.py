@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.adaptive import report_auto, set_aside_lr
-from ecd_tune.optim.base import LossOptimizer, Working
+from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
-    Made,
     Point,
     RunState,
     begin_state,
@@ -24,30 +23,25 @@ from ecd_tune.optim.driver import (
     present_constants,
 )
 from ecd_tune.optim.groups import tensor_lr
-from ecd_tune.optim.parameters import Gathered, block_size
+from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
 from ecd_tune.optim.scale import found_scales
-from ecd_tune.optim.watching import Step, Watcher
+from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking
 
 __all__ = ["ECDSep", "make"]
 
 
-class _Working(Working):
-    def __init__(self) -> None:
-        self.watchers: tuple[Watcher, ...] = ()
-        super().__init__()
-
+class _Working(WatchedWorking):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, Rules] | None = None
         self.started = False
         self.run: RunState | None = None
-        self.diagnostics = Diagnostics()
 
 
-class ECDSep(LossOptimizer):
+class ECDSep(WatchedOptimizer):
     """Energy-conserving descent with a separable Hamiltonian (Algorithm 1).
 
     The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. State lives in the log domain
@@ -219,13 +213,6 @@ class ECDSep(LossOptimizer):
         own = gathered.moving()  # of all processes, that "auto" alone needs
         return own if rules.auto is None else self._ranks.total(own, self._home())
 
-    def _show(
-        self, gathered: Gathered, point: Point, made: Made, noise: list[Tensor] | None
-    ) -> None:
-        step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
-        for watcher in (self._working.diagnostics, *self._working.watchers):
-            watcher.saw(step)
-
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
@@ -240,13 +227,8 @@ class ECDSep(LossOptimizer):
         }
 
     def _restore(self) -> None:
-        self._working.diagnostics.load_state_dict(self._working.trajectory)
+        super()._restore()
         self._working.started = bool(self._present_state().started)
-
-    def _flush(self) -> None:
-        self._adopt()
-        zero = torch.zeros((), dtype=torch.float64, device=self._home())
-        self._working.trajectory.update(self._working.diagnostics.state_dict(zero))
 
     def _present_rules(self) -> Rules:
         shared, home = self._shared(), self._home()
@@ -300,10 +282,6 @@ class ECDSep(LossOptimizer):
             **found_scales(self.param_groups, self.state),
         }
 
-    def watch(self, watcher: Watcher) -> None:
-        """Show every further step to ``watcher``; it is no part of ``state_dict``."""
-        self._working.watchers = (*self._working.watchers, watcher)
-
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
         """Return what the steps since the last reset say about the dynamics.
 
@@ -334,17 +312,8 @@ class ECDSep(LossOptimizer):
             seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
         """
         self._adopt()
-        size = sum(block_size(p) for p in self.state if p not in self._working.away)
-        rules = self._present_rules()
-        found = self._working.diagnostics.read(
-            max(1, self._ranks.total(size, self._home())),
-            present_constants(rules, self._present_state()),
-            rules.integrator,
-            F_min,
-        )
-        if reset:
-            self._working.diagnostics.reset()
-        return {name: float(value) for name, value in found.items()}
+        constants = present_constants(self._present_rules(), self._present_state())
+        return self._read(self._present_size(), constants, F_min, reset, unit_speed=False)
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDSep:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["LEAST_STEPS", "Kicks", "mismatch", "work"]
+__all__ = ["LEAST_STEPS", "Kicks", "compare", "mismatch", "work"]
 
 LEAST_STEPS = 64
 """Steps that are needed."""
@@ -76,16 +76,28 @@ def mismatch(kicks: Kicks) -> tuple[float, float] | None:
         the gradients imply, if they differ in sign or by more than a factor of 3, beyond the
         noise of the losses; else None.
     """
-    if len(kicks.loss) < LEAST_STEPS:
-        return None
-    first, last = (torch.cat([w.new_zeros(1), w.cumsum(0)]) for w in work(kicks))
-    quarter = len(kicks.loss) // 4
+    return compare(kicks.loss, *work(kicks)) if len(kicks.loss) >= LEAST_STEPS else None
+
+
+def compare(loss: Tensor, first: Tensor, last: Tensor) -> tuple[float, float] | None:
+    """Compare the change of the loss with two sums that should enclose it.
+
+    Args:
+        loss: F of each step, ``[T]``.
+        first: ∇F·ΔΘ of each step but the last, with the gradient at its beginning, ``[T-1]``.
+        last: The same with the one at its end.
+
+    Returns:
+        As :func:`mismatch`.
+    """
+    first, last = (torch.cat([w.new_zeros(1), w.cumsum(0)]) for w in (first, last))
+    quarter = len(loss) // 4
 
     def change(values: Tensor) -> float:
         return float(values[-quarter:].mean() - values[:quarter].mean())
 
-    seen, low, high = change(kicks.loss), *sorted((change(first), change(last)))
-    noise = kicks.loss.diff().square().mean() / 2
+    seen, low, high = change(loss), *sorted((change(first), change(last)))
+    noise = loss.diff().square().mean() / 2
     error = _ERRORS * math.sqrt(2 * float(noise) / quarter)
     if not all(map(math.isfinite, (seen, low, high, error))) or high >= 0:
         return None

@@ -1,4 +1,4 @@
-"""Measure a run of ECDSep for the checks of the theory, one step after the other.
+"""Measure a run of ECDSep or ECDq1 for the checks of the theory, one step after the other.
 
 The run's length is known beforehand, so that nothing but sums over twentieths of it is kept:
 the tail is the last twelve, and three fifths of the run are four each.
@@ -139,6 +139,7 @@ class RunMeter:
             weight_decay=once["weight_decay"],
             conserve_energy=int(once["conserve"]),
             sync=int(once["sync"]),
+            unit_speed=int(once["unit_speed"]),
             cos_bounce=float(column["cosine"].sum() / turns) if turns else 1.0,
             max_step_over_lr=once["longest"],
             share_hazard=float(column["hazards"].sum()) / self._steps,
@@ -193,6 +194,7 @@ def _fixed(step: Step) -> dict[str, Tensor]:
         "weight_decay": decay,
         "conserve": constants.conserve,
         "sync": zero + (step.integrator == "sync"),
+        "unit_speed": zero + step.unit_speed,
     }
 
 

@@ -38,6 +38,9 @@ class ChainSetup:
         delta_energy: δE, column; 𝓔 = (F_init−F0)^η (s+δE), |Π_0|² = δE.
         log_energy: Column; if given, log 𝓔 instead, and |Π_0| is what it asks for.
         conserve: Rescale the momentum at every step.
+        flow: None for ECDSep. ``"exact"`` or ``"first_order"`` for ECDq1 with that kick: ``lr`` and
+            ``nu`` are then Δt̂ and ν̂, and s, δE and 𝓔 count for nothing.
+        cuts: Where the n numbers are cut into tensors.
     """
 
     landscape: Landscape
@@ -52,6 +55,8 @@ class ChainSetup:
     delta_energy: float | Array = 1.0
     log_energy: float | Array | None = None
     conserve: bool = True
+    flow: str | None = None
+    cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,8 @@ class Moment:
         loss: F there, ``[B]``.
         gradient: ∇F there, ``[B, n]``.
         log_potential: log V there, ``[B]``.
-        log_p: log|Π| where the energy is read: after the rescale, ``[B]``.
-        log_energy: log 𝓔, ``[B]``.
+        log_p: log|Π| where the energy is read: after the rescale; log|p| at unit speed, ``[B]``.
+        log_energy: log 𝓔; log V at unit speed, where w is 1, ``[B]``.
         moved: The drift, ``[B, n]``; 0 where no step could be made.
         held: No step could be made: the gap is not positive, or not finite, ``[B]``.
         unreachable: The rescale was skipped since V exceeds 𝓔, ``[B]``.

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.base import LossOptimizer, Working
+from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import MOMENTS
-from ecd_tune.optim.dynamics import Constants
+from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
 from ecd_tune.optim.scale import found_scales
+from ecd_tune.optim.unit_rules import UnitRules, constants_for, read_unit_rules
 from ecd_tune.optim.unit_step import (
     COUNTERS,
     UnitPoint,
-    UnitRules,
     UnitState,
     begin_unit,
     make_unit_step,
 )
+from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking
 
-__all__ = ["ECDq1", "auto", "make", "make_auto", "read_unit_rules"]
+__all__ = ["ECDq1", "auto", "make", "make_auto"]
 
 
-class _Working(Working):
+class _Working(WatchedWorking):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, UnitRules] | None = None
         self.started = False
 
 
-class ECDq1(LossOptimizer):
+class ECDq1(WatchedOptimizer):
     """Energy-conserving descent at unit speed (arXiv 2501.18419, 2601.22257).
 
     Each step is |ΔΘ| = Δt long, Δt = Δt̂/√η, where all groups have the same ``lr``. The stationary
@@ -138,7 +139,7 @@ class ECDq1(LossOptimizer):
             size=self._ranks.total(gathered.moving(), self._home()),
             step=step,
         )
-        go, moved, e, state = make_unit_step(
+        made = make_unit_step(
             gathered.algebra,
             point,
             gathered.directions,
@@ -148,19 +149,22 @@ class ECDq1(LossOptimizer):
             torch.ones((), dtype=torch.bool, device=loss.device),
             starting=starting,
         )
-        self._apply(gathered, go, moved, e, looked)
-        self._working.trajectory.update(write_record(state))
+        self._show(gathered, point, made, noise if rules.chaotic else None)
+        self._apply(gathered, made.go, made.moved, made.e, looked)
+        self._working.trajectory.update(write_record(made.state))
         if starting:
-            self._working.started = bool(state.started)
+            self._working.started = bool(made.state.started)
 
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
-        return {**write_record(begin_unit(zero)), "log_scale": zero, "skipped": skipped}
+        sums = Diagnostics().state_dict(zero)
+        return {**write_record(begin_unit(zero)), **sums, "log_scale": zero, "skipped": skipped}
 
     def _restore(self) -> None:
+        super()._restore()
         self._working.started = bool(self._present_state().started)
 
     def _present_rules(self) -> UnitRules:
@@ -198,6 +202,35 @@ class ECDq1(LossOptimizer):
             **found_scales(self.param_groups, self.state),
         }
 
+    def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
+        """Return what the steps since the last reset say about the dynamics.
+
+        As for :meth:`ecd_tune.optim.ECDSep.diagnostics`; φ = F + ½ wd |Θ|² − F0.
+
+        Args:
+            F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
+            reset: Begin anew with the next step.
+
+        Returns:
+            ``steps``: calls of ``step``;
+            ``share_held``: share of them at which no step was made (φ <= ε2, or not finite); of
+            those made:
+            ``speed_drift``: root mean square of log|p| after the kick that precedes the drift and
+            before |p| is set to 1: the error of one kick of first order, or without energy
+            conservation of all so far; 0 with the exact flow. It has the place of ``energy_drift``;
+            ``bounce_angle``: radians, as for ECDSep; 0 without turns;
+            ``gap``: mean φ, in units of the loss;
+            ``speed``: mean |ΔΘ|/Δt = |p|, 1 with energy conservation;
+            ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
+            (η_eff = 2η/(1+λ) for ``"algorithm1"``, η for ``"sync"``; small Δt, full batches);
+            ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
+            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+        """
+        self._adopt()
+        size = self._present_size()
+        constants = constants_for(self._present_rules(), size)
+        return self._read(size, constants, F_min, reset, unit_speed=True)
+
 
 def auto(params: Iterable[Any], **options: Any) -> ECDq1:
     """Return the optimizer that needs no number: ECDq1 with its defaults and ``scale="moments"``.
@@ -216,46 +249,6 @@ def auto(params: Iterable[Any], **options: Any) -> ECDq1:
         HyperparameterError: As for :class:`ECDq1`.
     """
     return ECDq1(params, **{"scale": MOMENTS, **options})
-
-
-def read_unit_rules(
-    rows: Sequence[Mapping[str, Any]], device: torch.device, *, single: bool
-) -> UnitRules:
-    """Turn checked hyperparameters into rules.
-
-    Args:
-        rows: One mapping a trial; ``integrator`` and ``flow`` must be equal in all.
-        device: Where scalars live.
-        single: One trajectory, whose scalars are 0-d.
-
-    Returns:
-        The rules.
-    """
-
-    def column(key: str) -> Tensor:
-        values = torch.tensor([row[key] for row in rows], dtype=torch.float64, device=device)
-        return values[0] if single else values
-
-    exact, eta = rows[0]["flow"] == "exact", column("eta")
-    conserve = column("conserve_energy").bool()
-    zero = torch.zeros_like(eta)
-    return UnitRules(
-        constants=Constants(
-            eta=eta,
-            nu=column("nu"),
-            s=zero,
-            bounded=zero.bool(),
-            F0=column("F0"),
-            conserve=torch.ones_like(conserve) if exact else conserve,
-            log_eps1=zero,
-            log_eps2=zero - math.inf,
-            log_delta=zero,
-        ),
-        eps2=column("eps2"),
-        integrator=rows[0]["integrator"],
-        exact=exact,
-        chaotic=any(row["nu"] for row in rows),
-    )
 
 
 def make(params: Iterable[Any], seed: int, **hyperparameters: Any) -> ECDq1:

@@ -24,26 +24,21 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
-from ecd_tune.optim.dynamics import Constants, Survey, downhill, survey, turn
+from ecd_tune.optim.driver import Made
+from ecd_tune.optim.dynamics import Constants, StepInfo, Survey, downhill, survey, turn
 from ecd_tune.optim.isokinetic import flow_exact, flow_first_order
+from ecd_tune.optim.unit_rules import UnitRules, constants_for
 
-__all__ = ["COUNTERS", "UnitPoint", "UnitRules", "UnitState", "begin_unit", "make_unit_step"]
+__all__ = [
+    "COUNTERS",
+    "UnitPoint",
+    "UnitState",
+    "begin_unit",
+    "make_unit_step",
+]
 
 COUNTERS = ("held", "bad_gradients")
 """What is counted, in the order of ``UnitState.counts``."""
-
-
-class UnitRules(NamedTuple):
-    """What the hyperparameters say; tensors are 0-d or ``[B]``."""
-
-    constants: Constants
-    """η, ν̂, F0 and whether |p| is 1 after a kick; without ε2."""
-    eps2: Tensor
-    integrator: str
-    exact: bool
-    """The momentum follows the exact flow."""
-    chaotic: bool
-    """Any ν̂ is not 0."""
 
 
 class UnitState(NamedTuple):
@@ -106,7 +101,7 @@ def make_unit_step(
     active: Tensor,
     *,
     starting: bool,
-) -> tuple[Tensor, list[Tensor], list[Tensor], UnitState]:
+) -> Made[UnitState]:
     """Make one step wherever it may be made.
 
     Args:
@@ -120,9 +115,9 @@ def make_unit_step(
         starting: p may not be set everywhere yet.
 
     Returns:
-        Where the parameters move; what to add to them there and the direction after the step,
-        both NaN or without meaning elsewhere; the state, right everywhere.
+        The step; the state is right everywhere.
     """
+    constants = constants_for(rules, point.size)
     seen = survey(
         algebra,
         point.theta,
@@ -130,7 +125,7 @@ def make_unit_step(
         point.grads,
         point.lr,
         point.weight_decay,
-        rules.constants,
+        constants,
     )
     finite = point.loss.isfinite()
     live = active & finite
@@ -144,20 +139,27 @@ def make_unit_step(
             log_p=torch.where(fresh, 0.0, state.log_p), started=state.started | fresh
         )
     turning = noise if rules.chaotic else None
-    moved, after, log_p = _advance(algebra, point, e, state, seen, rules, turning)
+    moved, after, log_p, info = _advance(algebra, point, e, state, seen, rules, constants, turning)
     lost = active & ~finite & (state.first_bad < 0)
-    return (
-        go,
-        moved,
-        after,
-        UnitState(
-            log_p=torch.where(go, log_p, state.log_p),
-            updates=state.updates + go,
-            counts=state.counts + torch.stack([live & low, live & ~seen.ok & ~low]),
-            started=state.started,
-            converged=torch.where(live, low & (seen.gap > 0), state.converged),
-            first_bad=torch.where(lost, point.step, state.first_bad),
-        ),
+    new = UnitState(
+        log_p=torch.where(go, log_p, state.log_p),
+        updates=state.updates + go,
+        counts=state.counts + torch.stack([live & low, live & ~seen.ok & ~low]),
+        started=state.started,
+        converged=torch.where(live, low & (seen.gap > 0), state.converged),
+        first_bad=torch.where(lost, point.step, state.first_bad),
+    )
+    return Made(
+        go=go,
+        held=active & ~go,
+        moved=moved,
+        drifted=moved,
+        e=after,
+        state=new,
+        seen=seen,
+        info=info,
+        constants=constants,
+        log_energy=seen.log_potential,
     )
 
 
@@ -177,30 +179,31 @@ def _advance(
     state: UnitState,
     seen: Survey,
     rules: UnitRules,
+    constants: Constants,
     noise: Blocks | None,
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Return ΔΘ, the new direction of p and the new ``log_p``."""
-    constants, n = rules.constants, point.size
-    conserve = constants.conserve
+) -> tuple[list[Tensor], list[Tensor], Tensor, StepInfo]:
+    """Return ΔΘ, the new direction of p, the new ``log_p``, and what happened."""
+    conserve, n, turned = constants.conserve, point.size, None
     # What has no share of p gets one with the kick.
     log_p = torch.where(conserve & (state.log_p == -math.inf), 0.0, state.log_p)
     root = constants.eta.sqrt()
-    nu = constants.nu / math.sqrt(max(n, 1))
     # The force is Δt̂ ∇F, and Δt η = Δt̂ √η. A single number has no direction to turn to.
     log_delta = torch.log(root * seen.force_norm * (0.5 * n / max(n - 1, 1))) - seen.log_gap
     sync = rules.integrator == "sync"
     if sync:
         log_delta = log_delta - math.log(2.0)
         closing = torch.where(state.updates > 0, log_delta, -math.inf)
-        e, log_p = _kick(algebra, e, log_p, seen, rules, closing)
+        e, log_p, _ = _kick(algebra, e, log_p, seen, rules, closing)
         if noise is not None:
-            e, _ = turn(algebra, e, log_p, noise, nu)
-    e, log_p = _kick(algebra, e, log_p, seen, rules, log_delta)
-    speed = torch.where(conserve, 0.0, log_p).exp()
+            e, turned = turn(algebra, e, log_p, noise, constants.nu)
+    e, log_p, kicked = _kick(algebra, e, log_p, seen, rules, log_delta)
+    length = torch.where(conserve, 0.0, log_p)
+    speed = length.exp()
     moved = algebra.times(algebra.times_each(e, point.lr), speed / root)
     if not sync and noise is not None:
-        e, _ = turn(algebra, e, log_p, noise, nu)
-    return moved, list(e), log_p
+        e, turned = turn(algebra, e, log_p, noise, constants.nu)
+    never = constants.bounded  # no V is too high, at unit speed
+    return moved, list(e), log_p, StepInfo(conserve, never, length, kicked, length, speed, turned)
 
 
 def _kick(
@@ -210,10 +213,11 @@ def _kick(
     seen: Survey,
     rules: UnitRules,
     log_delta: Tensor,
-) -> tuple[list[Tensor], Tensor]:
-    if rules.exact:
-        return flow_exact(algebra, e, seen.force, seen.force_norm, log_delta), log_p
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return the direction, ``log_p``, and log|p| before it is set to 1."""
     conserve = rules.constants.conserve
     length = torch.where(conserve, 0.0, log_p)
-    e, longer = flow_first_order(algebra, e, length, seen.force, seen.force_norm, log_delta)
-    return e, torch.where(conserve, log_p, longer)
+    if rules.exact:
+        return flow_exact(algebra, e, seen.force, seen.force_norm, log_delta), log_p, length
+    e, kicked = flow_first_order(algebra, e, length, seen.force, seen.force_norm, log_delta)
+    return e, torch.where(conserve, log_p, kicked), kicked

@@ -1,4 +1,4 @@
-"""Who looks at the steps of ECDSep while they are made, without making them wait.
+"""Who looks at the steps of ECDSep and ECDq1 while they are made, without making them wait.
 
 A :class:`Watcher` is shown each step. What it keeps are references to numbers that the step has
 computed anyway; a :class:`Tape` works on many of them at once, so that a step costs neither an
@@ -8,7 +8,7 @@ operation nor a wait for the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
+from ecd_tune.optim.unit_step import UnitPoint
 
 __all__ = ["Step", "Tape", "Watched", "Watcher"]
 
@@ -49,10 +50,17 @@ class Step(NamedTuple):
     log_energy: Tensor
     constants: Constants
     integrator: str
+    unit_speed: bool
+    """|Θ̇| = 1, and p stands for Π."""
 
     @classmethod
     def of(
-        cls, algebra: Algebra, point: Point, made: Made, noise: Blocks | None, integrator: str
+        cls,
+        algebra: Algebra,
+        point: Point | UnitPoint,
+        made: Made[Any],
+        noise: Blocks | None,
+        integrator: str,
     ) -> Step:
         """Return what there is to look at in a step.
 
@@ -77,12 +85,13 @@ class Step(NamedTuple):
             weight_decay=point.weight_decay,
             noise=noise,
             moved=made.drifted,
-            decays=point.decay is not None,
+            decays=made.moved is not made.drifted,
             seen=made.seen,
             info=made.info,
             log_energy=made.log_energy,
             constants=made.constants,
             integrator=integrator,
+            unit_speed=isinstance(point, UnitPoint),
         )
 
 

@@ -17,6 +17,7 @@ from ecd_tune.theory.rotation import (
     measure_exponent,
     nu_for_bounce_angle,
     paper_bounce_angle,
+    unit_speed_eta,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "nu_for_bounce_angle",
     "paper_bounce_angle",
     "suggest_lr",
+    "unit_speed_eta",
 ]

@@ -37,6 +37,7 @@ __all__ = [
     "measure_exponent",
     "nu_for_bounce_angle",
     "paper_bounce_angle",
+    "unit_speed_eta",
 ]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
@@ -237,3 +238,26 @@ def effective_eta_leading(eta: Numbers, n: Numbers, nu: Numbers) -> Result:
     """
     eta = require_range("effective_eta_leading", "eta", eta, 1.0)
     return (2 * eta / (1 + as_array(bounce_cosine(n, nu))))[()]
+
+
+def unit_speed_eta(eta: Numbers, n: Numbers, nu: Numbers, integrator: str = "algorithm1") -> Result:
+    """Return η_eff of ECD at unit speed, the exponent that its integrators sample with.
+
+    ``sync`` samples with η. The order kick, drift, turn turns the p of t+½: 2η/(1+λ), for every n,
+    since a kick takes (1 − 1/n) n/(n−1) = 1 of the force on the mean.
+
+    Args:
+        eta: Concentration exponent η, >= 1.
+        n: Dimension, >= 1.
+        nu: Chaos strength ν = ν̂/√n, >= 0.
+        integrator: ``"algorithm1"`` or ``"sync"``.
+
+    Returns:
+        η_eff.
+
+    Raises:
+        TheoryError: Unknown integrator.
+    """
+    if integrator == "algorithm1":
+        return effective_eta_leading(eta, n, nu)
+    return effective_eta(eta, n, nu, integrator)

@@ -10,6 +10,7 @@ import pytest
 from ecd_tune.optim.chains import ChainRunner
 from ecd_tune.optim.trajectory import ChainSetup
 from tests.oracles.algorithm1 import ecdsep
+from tests.oracles.unit_speed import ecd_q1
 
 WEIGHTS = np.array([0.3, 1.0, 2.0, 0.7])
 LAB = ChainRunner()
@@ -83,6 +84,37 @@ def test_sync_is_the_equations(s):
     np.testing.assert_allclose(positions(chain, 60), path, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("cuts", [(), (1, 3)])
+@pytest.mark.parametrize("flow", ["exact", "first_order"])
+@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+def test_at_unit_speed_it_is_the_oracle(integrator, flow, cuts):
+    chain = setup(integrator=integrator, flow=flow, cuts=cuts, nu=0.8)
+    rng = np.random.default_rng(5)
+    path = ecd_q1(
+        lambda x, k: bowl(x[None])[0][0],
+        lambda x, k: bowl(x[None])[1][0],
+        chain.theta[0],
+        60,
+        lr=0.07,
+        eta=2.3,
+        nu=0.8,
+        F0=0.2,
+        integrator=integrator,
+        flow=flow,
+        z=(rng.standard_normal((1, 4))[0] for _ in range(60)),
+    )
+    np.testing.assert_allclose(positions(chain, 60), path, rtol=1e-10, atol=1e-12)
+    moment = next(iter(LAB.run(chain, 1, rng)))
+    assert moment.log_p.tolist() == [0.0]
+    assert moment.log_potential == moment.log_energy
+
+
+@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+def test_cuts_change_nothing(integrator):
+    whole, cut = setup(integrator=integrator), setup(integrator=integrator, cuts=(1, 3))
+    np.testing.assert_allclose(positions(cut, 40), positions(whole, 40), rtol=1e-12)
+
+
 def test_columns_are_settings_of_single_chains():
     many = setup(integrator="algorithm1", nu=0.0)
     theta = np.repeat(many.theta, 3, axis=0)
@@ -111,11 +143,12 @@ def test_a_given_energy_sets_the_momentum(s):
     assert log_h == pytest.approx(4.0, rel=1e-13)
 
 
-def test_a_chain_below_F0_holds_and_disturbs_no_other():
+@pytest.mark.parametrize("flow", [None, "exact"])
+def test_a_chain_below_F0_holds_and_disturbs_no_other(flow):
     theta = np.array([[0.5, -1.0, 0.8, 0.2], [0.1, 0.0, 0.0, 0.0]])
     offsets = np.array([0.2, 2.0])
-    both = ChainSetup(bowl, theta, theta, lr=0.1, eta=2.0, F0=offsets, nu=0.0)
-    alone = ChainSetup(bowl, theta[:1], theta[:1], lr=0.1, eta=2.0, F0=0.2, nu=0.0)
+    both = ChainSetup(bowl, theta, theta, lr=0.1, eta=2.0, F0=offsets, nu=0.0, flow=flow)
+    alone = ChainSetup(bowl, theta[:1], theta[:1], lr=0.1, eta=2.0, F0=0.2, nu=0.0, flow=flow)
     moments = list(LAB.run(both, 5, np.random.default_rng(0)))
     expected = list(LAB.run(alone, 5, np.random.default_rng(0)))
     for moment, one in zip(moments, expected, strict=True):

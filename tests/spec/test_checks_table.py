@@ -98,7 +98,7 @@ def test_single_brackets_are_told_from_double_ones():
 
 def test_a_check_that_fits_no_optimizer_is_a_mistake():
     with pytest.raises(
-        SpecError, match="no optimizer of the study has lr, eta, nu, s, which S2 needs"
+        SpecError, match="no optimizer of the study has lr, eta, nu, which S2 needs"
     ):
         study({"name": "S2"}, optimizers={"adam": OPTIMIZERS["adam"]})
 

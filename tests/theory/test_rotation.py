@@ -21,6 +21,7 @@ from ecd_tune.theory import (
     measure_exponent,
     nu_for_bounce_angle,
     paper_bounce_angle,
+    unit_speed_eta,
 )
 from tests.oracles.theory_numbers import ROTATION
 
@@ -105,6 +106,14 @@ def test_effective_eta_limits_and_the_need_of_the_1_over_n_term():
     assert effective_eta(1.5, 10, nu) == pytest.approx(2.131, abs=5e-4)
     assert effective_eta_leading(1.5, 10, nu) == pytest.approx(2.288, abs=5e-4)
     assert measure_exponent(10, nu, "sync") == 5
+
+
+@given(st.integers(2, 10**6), roots, st.floats(1, 10))
+def test_eta_at_unit_speed_has_no_1_over_n_term(n, root, eta):
+    nu = root / math.sqrt(n)
+    expected = 2 * eta / (1 + bounce_cosine(n, nu))
+    assert unit_speed_eta(eta, n, nu) == pytest.approx(expected, rel=1e-14)
+    assert unit_speed_eta(eta, n, nu, "sync") == eta
 
 
 def test_arrays_broadcast_and_equal_numbers():

@@ -12,6 +12,7 @@ from ecd_tune.analysis.checks import (
     region,
     rotation,
     scaling,
+    unit_speed,
     virial,
 )
 from ecd_tune.analysis.checks.model import Check
@@ -28,7 +29,9 @@ from ecd_tune.analysis.checks.study import (
 
 __all__ = ["BUILT_IN"]
 
-_SYSTEMS = (rotation, energy, law, region, mode, bounds, nu_star, plateau, scaling, virial)
+_SYSTEMS = (
+    rotation, energy, law, region, mode, bounds, nu_star, plateau, scaling, virial, unit_speed
+)  # fmt: skip
 _STUDY = (direction, harmonic, optimum, steps, step_size, conservation, reach, edges)
 
 BUILT_IN: dict[str, Check] = {

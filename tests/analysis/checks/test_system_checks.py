@@ -15,6 +15,7 @@ from ecd_tune.analysis.checks import (
     rotation,
     run_systems,
     system_checks,
+    unit_speed,
 )
 from ecd_tune.analysis.checks.energy import check_order
 from ecd_tune.analysis.checks.law import (
@@ -27,9 +28,9 @@ from ecd_tune.analysis.checks.mode import check_speed, measure_radius
 from ecd_tune.analysis.checks.model import combine
 from ecd_tune.analysis.checks.rotation import check_cosines
 from ecd_tune.analysis.checks.virial import check_virial
-from ecd_tune.optim import dynamics
+from ecd_tune.optim import dynamics, unit_step
 from ecd_tune.optim.chains import ChainRunner
-from ecd_tune.theory import bounce_cosine, effective_eta
+from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
 QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
 
@@ -57,7 +58,7 @@ def test_quick_checks_are_as_expected(shared_bench, name):
 @pytest.mark.timeout(900)
 def test_all_checks_are_as_expected():
     results = list(run_systems(system_checks(), partial(ChainRunner, threads=1), 7, 2))
-    assert len(results) == 33
+    assert len(results) == 38
     assert [result.id for result in results if not result.as_expected] == []
 
 
@@ -119,6 +120,67 @@ def test_sync_in_the_order_of_algorithm_1_is_refuted(monkeypatch):
     whole = dynamics.advance
     monkeypatch.setattr(dynamics, "advance", lambda *a: whole(*a[:-1], "algorithm1"))
     assert verdict(check_order("sync", 2.0)(bench())) is Verdict.REFUTED
+
+
+# ------------------------------------------------------------------ at unit speed
+
+
+@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+def test_kicks_of_half_the_strength_have_another_law(monkeypatch, integrator):
+    # A hundred chains of one setting are too few for K, and enough for so gross an error.
+    for settings in ("_SYNC", "_ALGORITHM1"):
+        monkeypatch.setattr(unit_speed, settings, ((24, 2.0, 0.5, 0.1),))
+    monkeypatch.setattr(
+        unit_speed, "measure_law", partial(unit_speed.measure_law, chains=100, steps=1200)
+    )
+
+    def measure():
+        found = unit_speed.check_law(integrator, unit_speed_eta)(bench())
+        return {finding.verdict for finding in found if finding.statistic == "1/mean x"}
+
+    assert Verdict.REFUTED not in measure()
+    whole = unit_step.flow_exact
+    half = np.log(2.0)
+    monkeypatch.setattr(unit_step, "flow_exact", lambda *a: whole(*a[:-1], a[-1] - half))
+    assert measure() == {Verdict.REFUTED}
+
+
+def per_tensor(algebra, e, log_p, force, force_norm, log_delta):
+    """The kick of the authors' code: p·g of each tensor by itself."""
+    delta, p = log_delta.exp()[:, None], [b * log_p.exp()[:, None] for b in e]
+    pushed = []
+    for own, f in zip(p, force, strict=True):
+        a = -f / force_norm[:, None]
+        pushed.append(own + delta * (a - own * (a * own).sum(1, keepdim=True)))
+    size = algebra.norm(pushed)
+    return dynamics.unit(algebra, pushed, size), torch.log(size)
+
+
+def test_a_scalar_product_of_each_tensor_is_refuted(monkeypatch):
+    monkeypatch.setattr(unit_speed, "_SPLIT_CHAINS", 20)
+    monkeypatch.setattr(unit_speed, "_SPLIT_STEPS", 20)
+    few = unit_speed._check_cuts(bench())
+    assert {finding.verdict for finding in few} == {Verdict.INCONCLUSIVE}
+    assert max(finding.measured for finding in few) < 1e-12
+    monkeypatch.setattr(unit_step, "flow_first_order", per_tensor)
+    found = unit_speed._check_cuts(bench())
+    assert [f.verdict is Verdict.REFUTED for f in found] == ["first_order" in f.case for f in found]
+
+
+@pytest.mark.parametrize("tensors", [1, 6, 24])
+def test_what_tensors_do_to_the_mean_kick(tensors):
+    """The mean over all directions of p, sampled: along the force, against that of one tensor."""
+    n, rng = 24, np.random.default_rng(0)
+    p = rng.standard_normal((400_000, n))
+    p /= np.linalg.norm(p, axis=1, keepdims=True)
+    g = np.ones(n) / np.sqrt(n)
+    along = np.repeat((p * g).reshape(len(p), tensors, -1).sum(2), n // tensors, axis=1)
+    kick = g - p * along
+    kick -= p * (p * kick).sum(1, keepdims=True)  # |p| is 1 again
+    mean = (kick @ g).mean() / (1 - 1 / n)
+    assert mean == pytest.approx(unit_speed.share_of_tensors(tensors), abs=1e-3)
+    assert unit_speed.share_of_tensors(1) == 1
+    assert unit_speed.share_of_tensors(24) == pytest.approx(25 / 26)
 
 
 # ------------------------------------------------------------ too little data

@@ -19,7 +19,7 @@ from ecd_tune.analysis.checks.study.judging import (
     span,
     too_few,
 )
-from ecd_tune.analysis.checks.study.runs import ECDSEP, Sample, StudyTrials
+from ecd_tune.analysis.checks.study.runs import ECD, Sample, StudyTrials
 from ecd_tune.optim.trajectory import Array
 
 __all__ = ["CHECKS", "best_of_bins"]
@@ -118,7 +118,7 @@ CHECKS = (
         "quarter by tail mean; at least 20 trials, 4 values of η, 1 as span of η",
         _check_direction,
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
         options=F_MIN,
     ),
@@ -133,7 +133,7 @@ CHECKS = (
         "trials, 0.3 as span of λ",
         _check_confounding,
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
         options=F_MIN,
     ),

@@ -20,7 +20,7 @@ from ecd_tune.analysis.checks.study.floor import (
     stationary_needs,
 )
 from ecd_tune.analysis.checks.study.judging import Claim, judge, near, too_few
-from ecd_tune.analysis.checks.study.runs import ECDSEP, Sample, StudyTrials
+from ecd_tune.analysis.checks.study.runs import ECD, Sample, StudyTrials
 
 __all__ = ["CHECKS"]
 
@@ -70,7 +70,7 @@ CHECKS = (
         "of 1/η_eff",
         _on_plateaus(_HARMONIC, _harmonic),
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
     ),
     Check(
@@ -79,7 +79,7 @@ CHECKS = (
         "the trials of S2; the 95 % interval of the slope lies within −1 ± 0.15",
         _on_plateaus(_LOG_LOG, _log_log),
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
         options=F_MIN,
     ),

@@ -16,11 +16,13 @@ from ecd_tune.optim.trajectory import Array
 from ecd_tune.records import Direction, Params, Scalar, Stage, TrialRecord, TrialState
 from ecd_tune.space import RESOLVED
 from ecd_tune.spec import StudySpec
-from ecd_tune.theory import bounce_cosine, effective_eta
+from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
-__all__ = ["ECDSEP", "MAX_DRIFT", "Run", "Sample", "StudyTrials"]
+__all__ = ["ECD", "ECDSEP", "MAX_DRIFT", "Run", "Sample", "StudyTrials"]
 
-ECDSEP = ("lr", "eta", "nu", "s")
+ECD = ("lr", "eta", "nu")
+"""The hyperparameters that make an optimizer ECDSep or, at unit speed, ECDq1."""
+ECDSEP = (*ECD, "s")
 """The hyperparameters that make an optimizer ECDSep."""
 
 MAX_DRIFT = 0.05
@@ -145,8 +147,9 @@ class Run:
 
     @property
     def nu(self) -> float:
-        """Chaos strength ν."""
-        return float(self.params["nu"])
+        """Chaos strength ν of a measured run."""
+        given = float(self.params["nu"])  # ν̂ = ν√n at unit speed
+        return given / math.sqrt(self.measured.n) if self.measured.unit_speed else given
 
     @cached_property
     def cosine(self) -> float:
@@ -157,7 +160,8 @@ class Run:
     def eta_eff(self) -> float:
         """The exponent that the integrator samples with."""
         integrator = "sync" if self.measured.sync else "algorithm1"
-        return float(effective_eta(self.eta, self.measured.n, self.nu, integrator))
+        effective = unit_speed_eta if self.measured.unit_speed else effective_eta
+        return float(effective(self.eta, self.measured.n, self.nu, integrator))
 
     @property
     def scale(self) -> float:

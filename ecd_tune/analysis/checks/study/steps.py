@@ -13,7 +13,7 @@ from ecd_tune.analysis.checks.rules import (
 )
 from ecd_tune.analysis.checks.study.floor import advice
 from ecd_tune.analysis.checks.study.judging import Claim, Need, judge, judge_bound, near, too_few
-from ecd_tune.analysis.checks.study.runs import ECDSEP, StudyTrials
+from ecd_tune.analysis.checks.study.runs import ECD, ECDSEP, StudyTrials
 
 __all__ = ["CHECKS"]
 
@@ -64,7 +64,7 @@ CHECKS = (
         "1 ± 0.05; at least 8 trials",
         _check_virial,
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
     ),
     Check(
@@ -74,7 +74,7 @@ CHECKS = (
         "1000 steps",
         _check_bounce,
         Subject.STUDY,
-        needs=ECDSEP,
+        needs=ECD,
         measured=True,
     ),
     Check(
