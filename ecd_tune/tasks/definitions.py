@@ -14,6 +14,7 @@ from ecd_tune.registry import Option, TaskDef
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 from ecd_tune.tasks.images.definitions import IMAGE_DEFS
+from ecd_tune.tasks.text.definitions import TEXT_DEFS
 
 __all__ = ["TASK_DEFS", "check_options"]
 
@@ -176,6 +177,7 @@ TASK_DEFS: dict[str, TaskDef] = {
 TASK_DEFS |= GRAPH_DEFS
 TASK_DEFS |= GLUE_DEFS
 TASK_DEFS |= IMAGE_DEFS
+TASK_DEFS |= TEXT_DEFS
 
 
 def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Scalar]:
