@@ -75,6 +75,7 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
     "scale": replace(
         _positive("factor of a tensor's Δt; share: 1/share of its gradient that is not 0", 1.0),
         words=(SHARE,),
+        by_group=True,
     ),
     "conserve_energy": _CONSERVE,
     "integrator": Hyperparameter(

@@ -158,6 +158,7 @@ _DIGITS = TaskDef(
         "split_seed": Option(int, 0, "fixes which examples train, validate and test", low=0),
     },
     confirm_metric="test_accuracy",
+    groups=("matrices", "vectors"),
     source="scikit-learn's bundled copy of the UCI optical digits test set, 1797 images",
 )
 

@@ -25,6 +25,7 @@ _CHAR_LM = TaskDef(
         "split_seed": Option(int, 0, "fixes which sentences validate, and their order", low=0),
     },
     confirm_metric="test_loss",
+    groups=("embeddings", "matrices", "vectors"),
     source="sentences of CoLA and SST-2, lower case, 54 characters",
 )
 
