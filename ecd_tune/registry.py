@@ -54,6 +54,8 @@ class Hyperparameter:
         default: Value used when a study does not name it; None means that the optimizer
             decides.
         required: A study must name it, and so must a call of the optimizer.
+        by_group: Parameter groups may have values of their own; a study names
+            ``NAME.GROUP`` then.
     """
 
     kind: type
@@ -67,6 +69,7 @@ class Hyperparameter:
     only_with: tuple[str, Scalar] | None = None
     default: Scalar | None = None
     required: bool = False
+    by_group: bool = False
 
     def problem(self, value: object) -> str | None:
         """Say why ``value`` is not allowed, or return None when it is.
@@ -175,6 +178,7 @@ class TaskDef:
         confirm_metric: Name of the confirmation's number (a key of ``Outcome.metrics``, or
             ``"value"``), for example ``"test_accuracy"``.
         source: Equation, section or data set that it comes from.
+        groups: Names of the groups of its parameters, as its problems have them in ``groups``.
     """
 
     name: str
@@ -187,6 +191,7 @@ class TaskDef:
     batched: bool = False
     confirm_metric: str = "value"
     source: str = ""
+    groups: tuple[str, ...] = ()
 
 
 class CheckDef(Protocol):

@@ -50,6 +50,9 @@ def _page() -> Iterator[str]:
             f"{task.title} ({task.source}). A trial's value is the {task.metric}, "
             f"{task.direction.value}d; its length counts {task.budget_unit}."
         )
+        if task.groups:
+            names = ", ".join(f"`{name}`" for name in task.groups)
+            yield f"Groups of its parameters: {names}."
         yield ""
         yield "| option | default | allowed | meaning |"
         yield "|---|---|---|---|"
@@ -71,6 +74,7 @@ def _entry(task: TaskDef) -> dict[str, Any]:
         "direction": task.direction.value,
         "unit": task.budget_unit,
         "source": task.source,
+        "groups": list(task.groups),
         "options": {
             name: {"default": option.default, "allowed": _allowed(option), "meaning": option.doc}
             for name, option in task.options.items()

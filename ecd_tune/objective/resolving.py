@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ecd_tune.errors import TaskError
 from ecd_tune.records import Outcome, Params, Scalar
 from ecd_tune.space import RESOLVED
 from ecd_tune.spec import OptimizerSpec
+from ecd_tune.tasks import GroupedProblem, Problem
 
 __all__ = ["Resolving"]
 
@@ -27,20 +29,22 @@ class Resolving:
         self._spec, self._make = spec, make
         self._found: list[Mapping[str, float]] = []
 
-    def single(self, parameters: Sequence[Tensor], seed: int, **searched: Scalar) -> Any:
+    def single(self, problem: Problem, seed: int, **searched: Scalar) -> Any:
         """Make an optimizer of one run.
 
         Args:
-            parameters: Of the network.
+            problem: What it optimizes.
             seed: Of the run.
             **searched: Values as the space has them.
 
         Returns:
             The optimizer.
         """
-        given = self._spec.resolve(searched, sum(p.numel() for p in parameters))
+        given = self._spec.resolve(searched, sum(p.numel() for p in problem.parameters))
         self._found = [_changes(given, searched)]
-        return self._make(parameters, seed, **given)
+        common = {name: value for name, value in given.items() if "." not in name}
+        grouped = {name: value for name, value in given.items() if "." in name}
+        return self._make(_in_groups(problem, grouped), seed, **common)
 
     def batch(self, theta: list[Tensor], seeds: Sequence[int], searched: Sequence[Params]) -> Any:
         """Make the optimizer of a batch.
@@ -72,6 +76,21 @@ class Resolving:
             replace(outcome, metrics={**outcome.metrics, **found})
             for outcome, found in zip(outcomes, self._found, strict=True)
         ]
+
+
+def _in_groups(problem: Problem, grouped: Params) -> list[Tensor] | list[dict[str, Any]]:
+    # In groups where some have values of their own, NAME.GROUP.
+    if not grouped:
+        return problem.parameters
+    if not isinstance(problem, GroupedProblem):
+        raise TaskError(f"{', '.join(grouped)}: the task names no groups of its parameters")
+    groups: dict[str, dict[str, Any]] = {
+        name: {"params": list(params)} for name, params in problem.groups.items()
+    }
+    for key, value in grouped.items():
+        name, _, group = key.partition(".")
+        groups[group][name] = value
+    return list(groups.values())
 
 
 def _changes(given: Mapping[str, Scalar], searched: Params) -> dict[str, float]:

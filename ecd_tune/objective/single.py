@@ -74,7 +74,7 @@ def evaluate_single(
 
     Args:
         task: The task.
-        make: ``make(params, seed, **hyperparameters) -> torch.optim.Optimizer``.
+        make: ``make(problem, seed, **hyperparameters) -> torch.optim.Optimizer``.
         request: Hyperparameters, seed and stage.
         plan: How it goes.
         stop: Polled before each step.
@@ -91,7 +91,7 @@ def evaluate_single(
 
     def begin() -> Training | _Descent:
         problem = builder(task, plan.protocol)(request.seed, request.stage)
-        optimizer = make(problem.parameters, request.seed, **request.params)
+        optimizer = make(problem, request.seed, **request.params)
         if problem.metric is None:
             meter = RunMeter(plan.steps) if plan.measure else None
             return _Descent(Stepper(problem, optimizer, meter=meter), plan.steps)

@@ -1,5 +1,8 @@
 """Torch's SGD, Adam and AdamW under the registry's names of their hyperparameters.
 
+SGD has a ``scale`` of each tensor too, the same change of coordinates as ECDSep's
+(:mod:`ecd_tune.optim.scale`).
+
 The paper's GDM (eq. 13) is Π ← βΠ − ∇F, Θ ← Θ + αΠ. Torch's SGD keeps b = −Π and, without
 dampening, does b ← βb + ∇F, Θ ← Θ − αb: the same, so α is ``lr`` and β is ``momentum``, and α
 multiplies the whole momentum rather than the gradient.
@@ -11,11 +14,87 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.definitions import check_hyperparameters
+from ecd_tune.optim.definitions import SHARE, check_hyperparameters
+from ecd_tune.optim.scale import BATCHES, factor_of, found_scales, see_share, seen_of
 
-__all__ = ["check_nesterov", "make_adam", "make_adamw", "make_gdm", "make_sgd"]
+__all__ = ["ScaledSGD", "check_nesterov", "make_adam", "make_adamw", "make_gdm", "make_sgd"]
+
+
+class ScaledSGD(torch.optim.SGD):
+    """Torch's SGD in other coordinates: a tensor θ = c·u moves as SGD moves u.
+
+    Its gradient in u is c times that in θ, and so is a step in θ that in u: together they are a
+    learning rate c² times as large. Where c is 1 this is torch's SGD, bit for bit.
+
+    Args:
+        params: Parameters or groups; a group may have a ``scale`` of its own.
+        scale: c, > 0, or ``"share"``: found in the first 16 batches, as of ECDSep.
+        **options: Of torch's SGD.
+
+    Raises:
+        HyperparameterError: A scale is not allowed.
+    """
+
+    def __init__(self, params: Iterable[Any], scale: float | str = 1.0, **options: Any) -> None:
+        super().__init__(params, **options)
+        self.defaults["scale"] = scale
+        for group in self.param_groups:
+            group.setdefault("scale", scale)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a state; that of torch's SGD too."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        for group in self.param_groups:
+            group.setdefault("scale", 1.0)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters.
+
+        Args:
+            param_group: As for any torch optimizer, with or without ``scale``.
+
+        Raises:
+            HyperparameterError: Its scale is not allowed.
+        """
+        if "scale" in param_group:
+            checked = check_hyperparameters("sgd", {"scale": param_group["scale"]})
+            param_group = {**param_group, "scale": checked["scale"]}
+        super().add_param_group(param_group)
+
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        momentum_buffer_list: list[Tensor | None],
+    ) -> bool:
+        """Gather a group as torch does, with the gradients that give the scaled step."""
+        gather: Any = super()._init_group
+        sparse: bool = gather(group, params, grads, momentum_buffer_list)
+        decay = -group["weight_decay"] if group["maximize"] else group["weight_decay"]
+        for number, (p, grad) in enumerate(zip(params, grads, strict=True)):
+            square = self._factor(group["scale"], p, grad) ** 2
+            if square != 1:
+                grads[number] = grad * square
+                if decay:  # torch adds it once
+                    grads[number] = grads[number].add(p, alpha=(square - 1) * decay)
+        return sparse
+
+    def _factor(self, scale: float | str, p: Tensor, grad: Tensor) -> float:
+        if scale != SHARE:
+            return float(scale)
+        own = self.state[p]
+        if own.get("batches", 0) < BATCHES:
+            # Numbers: torch casts a state's tensors to the parameter's dtype when it loads them.
+            own.update({key: value.item() for key, value in see_share(own, grad).items()})
+        return factor_of(seen_of(own)).item()
+
+    def report(self) -> dict[str, Any]:
+        """Return ``scales`` where they are left to the run: those found that are not 1."""
+        return dict(found_scales(self.param_groups, self.state))
 
 
 def make_sgd(params: Iterable[Any], seed: int, **hyperparameters: Any) -> torch.optim.SGD:
@@ -93,7 +172,7 @@ def check_nesterov(name: str, values: dict[str, Any]) -> None:
 def _sgd(name: str, params: Iterable[Any], hyperparameters: dict[str, Any]) -> torch.optim.SGD:
     values = check_hyperparameters(name, hyperparameters)
     check_nesterov(name, values)
-    return torch.optim.SGD(params, **values)
+    return ScaledSGD(params, **values)
 
 
 def _adam(name: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 
@@ -18,7 +18,7 @@ _ALGEBRA = Algebra(batched=True)
 
 
 class BatchedSGD:
-    """Torch's SGD with dampening 0, for B trials.
+    """Torch's SGD with dampening 0 and scales, for B trials.
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
@@ -39,7 +39,8 @@ class BatchedSGD:
             check_nesterov(name, values)
         self.params = rows.theta
         momentum, nesterov = rows.column("momentum"), rows.column("nesterov")
-        self._lr = rows.factors(-rows.column("lr"))
+        self._sizes, self._steps = StepSizes(rows), 0
+        self._lr = rows.factors(-self._sizes.top)
         self._momentum = rows.factors(momentum)
         self._of_buffer = rows.factors(torch.where(nesterov, momentum, 1.0))
         self._of_grad = rows.factors(torch.where(nesterov, 1.0, 0.0))
@@ -58,9 +59,14 @@ class BatchedSGD:
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
+        self._sizes.see(grads, self._steps)
+        self._steps += 1
         if self._weight_decay is not None:
             pull = _ALGEBRA.times_each(self.params, self._weight_decay)
             grads = _ALGEBRA.plus(grads, pull)
+        if self._sizes.scales is not None:  # the gradient in θ = c·u, and the step from u to θ
+            for _ in range(2):
+                grads = _ALGEBRA.times_each(grads, self._sizes.scales)
         kept = _ALGEBRA.times_each(self._buffers, self._momentum)
         buffers = _ALGEBRA.plus(kept, grads)
         used = buffers

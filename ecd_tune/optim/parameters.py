@@ -20,7 +20,7 @@ from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.moments import refine
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
-from ecd_tune.optim.scale import BATCHES, factor_of, share_of, with_share
+from ecd_tune.optim.scale import BATCHES, factor_of, see_share, seen_of
 
 __all__ = [
     "Gathered",
@@ -354,11 +354,9 @@ def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> floa
     if p in factors:
         return factors[p]
     own = state[p]
-    seen = torch.stack([own["share"], own["batches"]])
-    seen = with_share(seen, share_of(p.grad).to(seen.device))
-    own["share"], own["batches"] = seen
-    factor = factor_of(seen).item()
-    if seen[1].item() >= BATCHES:
+    own.update(see_share(own, p.grad))
+    factor = factor_of(seen_of(own)).item()
+    if own["batches"].item() >= BATCHES:
         factors[p] = factor
     return factor
 

@@ -3,6 +3,9 @@
 The factor multiplies Δt where the momentum is kicked and where the tensor drifts. That is an exact
 change of coordinates, θ = c·u: energy, law and orbit hold in u. With one Δt for all, a step that
 suits an embedding, of which a batch uses a few rows, is far too long for everything else.
+
+The same change of coordinates multiplies the learning rate of SGD by c². For Adam it comes to one
+of ε: dividing by the root of the second moment takes the factor of a gradient out again.
 """
 
 from __future__ import annotations
@@ -15,7 +18,18 @@ from torch import Tensor
 
 from ecd_tune.optim.definitions import MOMENTS, SHARE
 
-__all__ = ["BATCHES", "factor_of", "found_scales", "no_shares", "share_of", "with_share"]
+__all__ = [
+    "BATCHES",
+    "factor_of",
+    "found_scales",
+    "no_shares",
+    "see_share",
+    "seen_of",
+    "share_of",
+    "with_share",
+]
+
+_KEYS = ("share", "batches")
 
 BATCHES = 16
 """Batches over which the share is averaged; it is fixed from then on."""
@@ -41,6 +55,32 @@ def with_share(seen: Tensor, share: Tensor) -> Tensor:
     return torch.where(seen[1:] < BATCHES, seen + more, seen)
 
 
+def seen_of(own: Mapping[str, Any]) -> Tensor:
+    """Return what a parameter's state says of its shares, as :func:`with_share` has it.
+
+    Args:
+        own: State with ``share`` and ``batches``, numbers or 0-d; nothing has been seen where it
+            has none.
+    """
+    pair = [torch.as_tensor(own.get(key, 0.0), dtype=torch.float64) for key in _KEYS]
+    return torch.stack(pair)
+
+
+def see_share(own: Mapping[str, Any], grad: Any) -> dict[str, Tensor]:
+    """Take one batch into the mean of a parameter.
+
+    Args:
+        own: Its state.
+        grad: Its gradient.
+
+    Returns:
+        ``share`` and ``batches`` of its new state, float64, 0-d.
+    """
+    seen = seen_of(own)
+    seen = with_share(seen, share_of(grad).to(seen.device))
+    return dict(zip(_KEYS, seen, strict=True))
+
+
 def factor_of(seen: Tensor) -> Tensor:
     """Return the factor, 1/(mean share); 1 where no entry was ever used."""
     mean = seen[0] / seen[1].clamp(min=1.0)
@@ -48,7 +88,7 @@ def factor_of(seen: Tensor) -> Tensor:
 
 
 def found_scales(
-    groups: Sequence[Mapping[str, Any]], state: Mapping[Any, Mapping[str, Tensor]]
+    groups: Sequence[Mapping[str, Any]], state: Mapping[Any, Mapping[str, Any]]
 ) -> dict[str, dict[str | int, float]]:
     """Return the factors that a run has found, for its report.
 
@@ -68,13 +108,8 @@ def found_scales(
         for name, p in zip(group.get("param_names", group["params"]), group["params"], strict=True)
     ]
     found = {
-        name if isinstance(name, str) else number: scale_of(state[p])
+        name if isinstance(name, str) else number: factor_of(seen_of(state[p])).item()
         for number, (name, p, scale) in enumerate(params)
         if scale in (SHARE, MOMENTS) and p in state
     }
     return {"scales": {name: factor for name, factor in found.items() if factor != 1.0}}
-
-
-def scale_of(own: Mapping[str, Tensor]) -> float:
-    """Return the factor of a parameter with this state."""
-    return factor_of(torch.stack([own["share"], own["batches"]])).item()

@@ -11,12 +11,13 @@ in TOML                                   dimension
 ``x = { value = 1, when = { s = [0] } }``  :class:`Fixed` with a condition
 ``x = { choices = [1, 2], when = … }``    :class:`Choice` with a condition
 ``x = { …, zero = { below = 1e-6 } }``    :class:`Float` whose lower end stands for 0
+``scale.embeddings = …``                  any of them, for one group of parameters
 ========================================  ============================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecd_tune.errors import SpaceError
@@ -27,6 +28,7 @@ from ecd_tune.space.space import Space
 __all__ = ["parse_dimension", "parse_space"]
 
 _RANGE_KEYS = {"low", "high", "log", "type", "when", "zero"}
+_KEYS = _RANGE_KEYS | {"value", "choices"}
 _FORMS = "a value, a list of values, or { low = …, high = …, log = true }"
 
 
@@ -43,12 +45,21 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         SpaceError: A dimension is not valid; the message begins with its name.
     """
     dimensions = {}
-    for name, value in table.items():
+    for name, value in _flat(table):
         try:
             dimensions[name] = parse_dimension(value)
         except SpaceError as error:
             raise SpaceError(f"{name}: {error}") from None
     return Space(dimensions)
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    # TOML makes a table of scale.embeddings.
+    for name, value in table.items():
+        if isinstance(value, Mapping) and value and not _KEYS & set(value):
+            yield from ((f"{name}.{group}", own) for group, own in value.items())
+        else:
+            yield name, value
 
 
 def parse_dimension(value: Any) -> Dimension:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,7 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     problems, known = [], spec.searchable
     for name, dimension in spec.space.dimensions.items():
         problems += _dimension_problems(f"{where[:-1]}.space]: {name}", spec, name, dimension)
+    problems += _group_problems(f"{where[:-1]}.space]", spec.space.dimensions, definition, task)
     problems += _missing(f"{where[:-1]}.space]", definition, spec.space.dimensions)
     values = {name: dimension.bounds() for name, dimension in spec.space.dimensions.items()}
     problems += _unfit(f"{where[:-1]}.space]", definition, values)
@@ -164,6 +165,8 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
         problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
     for reference in spec.references:
         problems += _reference_problems(where, definition, known, reference)
+        place = f"{where[:-1]}.references.{reference.label}]"
+        problems += _group_problems(place, reference.params, definition, task)
     return problems
 
 
@@ -172,6 +175,8 @@ def _dimension_problems(
 ) -> list[str]:
     declared = spec.searchable.get(name)
     if declared is None:
+        if name.partition(".")[0] in spec.definition.hyperparameters and "." in name:
+            return []  # see _group_problems
         known = ", ".join(spec.definition.hyperparameters)
         return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
     # The ends of a range stand for all that lies between them.
@@ -180,6 +185,28 @@ def _dimension_problems(
         bad.append((0.0, reason))
     label = "choice" if isinstance(dimension, Choice) else "value"
     return [f"{where}: {label} {value!r} {reason}" for value, reason in bad]
+
+
+def _group_problems(
+    where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef
+) -> list[str]:
+    """Say which ``NAME.GROUP`` cannot be: of a hyperparameter or a group that has none."""
+    own, problems = definition.hyperparameters, []
+    by_group = [name for name, declared in own.items() if declared.by_group]
+    for name in names:
+        base, dot, group = name.partition(".")
+        if not dot or base not in own:
+            continue
+        if base not in by_group:
+            which = ", ".join(by_group) or "none of its hyperparameters"
+            problems.append(f"{where}: {name}: of {definition.name!r}, {which} may differ by group")
+        elif group not in task.groups:
+            known = ", ".join(task.groups) or "none"
+            problems.append(
+                f"{where}: {name}: task {task.name!r} has no group {group!r} of parameters; "
+                f"known: {known}"
+            )
+    return problems
 
 
 def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:

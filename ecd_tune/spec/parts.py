@@ -172,8 +172,15 @@ class OptimizerSpec(SpecModel):
 
     @property
     def searchable(self) -> dict[str, Hyperparameter]:
-        """All that ``space`` may name: hyperparameters, what stands for them, the schedule."""
-        return {**SEARCHABLE_SCHEDULE, **searchable(self.definition.hyperparameters)}
+        """All that ``space`` may name: hyperparameters, what stands for them, the schedule.
+
+        Of hyperparameters by group those ``NAME.GROUP`` that are named.
+        """
+        own = self.definition.hyperparameters
+        named = {*self.space.dimensions, *(k for r in self.references for k in r.params)}
+        bases = {name: own.get(name.partition(".")[0]) for name in named if "." in name}
+        grouped = {name: base for name, base in bases.items() if base and base.by_group}
+        return {**SEARCHABLE_SCHEDULE, **searchable(own), **grouped}
 
     def resolve(self, params: Params, n: int) -> dict[str, Scalar]:
         """Turn searched values into what the optimizer takes.

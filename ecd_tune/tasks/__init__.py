@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ecd_tune.tasks.base import (
         BatchedTask,
         CountedProblem,
+        GroupedProblem,
         NormalisedProblem,
         Problem,
         PublishedTask,
@@ -28,6 +29,7 @@ __all__ = [
     "TASK_DEFS",
     "BatchedTask",
     "CountedProblem",
+    "GroupedProblem",
     "NormalisedProblem",
     "Problem",
     "PublishedTask",
@@ -43,6 +45,7 @@ _HOMES = dict.fromkeys(
     (
         "BatchedTask",
         "CountedProblem",
+        "GroupedProblem",
         "NormalisedProblem",
         "Problem",
         "PublishedTask",

@@ -19,6 +19,7 @@ from ecd_tune.records import Stage
 __all__ = [
     "BatchedTask",
     "CountedProblem",
+    "GroupedProblem",
     "NormalisedProblem",
     "Problem",
     "PublishedTask",
@@ -111,6 +112,19 @@ class CountedProblem(Problem, Protocol):
             step: As for :meth:`Problem.closure`.
         """
         ...
+
+
+@runtime_checkable
+class GroupedProblem(Problem, Protocol):
+    """A problem that names groups of its parameters; optional.
+
+    A study may then search a factor for one of them. The task's definition has the same names.
+
+    Attributes:
+        groups: Name to parameters; each parameter is in one group.
+    """
+
+    groups: Mapping[str, Sequence[Tensor]]
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from ecd_tune.registry import Option, TaskDef
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 from ecd_tune.tasks.images.definitions import IMAGE_DEFS
+from ecd_tune.tasks.text.definitions import TEXT_DEFS
 
 __all__ = ["TASK_DEFS", "check_options"]
 
@@ -157,6 +158,7 @@ _DIGITS = TaskDef(
         "split_seed": Option(int, 0, "fixes which examples train, validate and test", low=0),
     },
     confirm_metric="test_accuracy",
+    groups=("matrices", "vectors"),
     source="scikit-learn's bundled copy of the UCI optical digits test set, 1797 images",
 )
 
@@ -176,6 +178,7 @@ TASK_DEFS: dict[str, TaskDef] = {
 TASK_DEFS |= GRAPH_DEFS
 TASK_DEFS |= GLUE_DEFS
 TASK_DEFS |= IMAGE_DEFS
+TASK_DEFS |= TEXT_DEFS
 
 
 def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Scalar]:

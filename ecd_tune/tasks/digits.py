@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
+from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
@@ -85,6 +86,7 @@ class DigitsProblem:
         self._parts, self._batch_size, self._seed = parts, batch_size, seed
         self.steps_per_epoch = -(-len(parts["train"].y) // batch_size)
         self.parameters = _initial_parameters(widths, stream(seed, "init"))
+        self.groups = group_parameters(self.parameters)
         self._batches: tuple[int, list[Tensor]] = (-1, [])
 
     def closure(self, step: int) -> Tensor:

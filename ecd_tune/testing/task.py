@@ -21,7 +21,7 @@ from torch import Tensor
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Direction, Scalar, Stage
 from ecd_tune.registry import TaskDef, load_attribute
-from ecd_tune.tasks import BatchedTask, Problem, Task, differentiate
+from ecd_tune.tasks import BatchedTask, GroupedProblem, Problem, Task, differentiate
 
 __all__ = ["BatchedTaskContract", "TaskContract"]
 
@@ -89,6 +89,14 @@ class TaskContract:
             assert parameter.is_leaf
             assert parameter.requires_grad
             assert parameter.isfinite().all()
+
+    def test_groups_are_those_of_the_definition(self) -> None:
+        """Each parameter is in one of the groups that the definition names, if it names any."""
+        problem = self.build()
+        groups = problem.groups if isinstance(problem, GroupedProblem) else {}
+        assert tuple(groups) == self.definition.groups
+        grouped = sorted(id(p) for group in groups.values() for p in group)
+        assert not groups or grouped == sorted(map(id, problem.parameters))
 
     def test_problems_share_nothing(self) -> None:
         """Changing one problem leaves a second one of the same task as it was."""

@@ -85,7 +85,10 @@ def walk(
     training = TrainingSpec(averaging=Averaging.model_validate(averaging))
     plan = Plan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"), shelf)
     outcome = evaluate_single(
-        task, lambda params, seed: torch.optim.SGD(params, lr=1.0), RunRequest({}, 0, stage), plan
+        task,
+        lambda problem, seed: torch.optim.SGD(problem.parameters, lr=1.0),
+        RunRequest({}, 0, stage),
+        plan,
     )
     return outcome, task.problems[0]
 

@@ -244,7 +244,10 @@ class TestBatches:
         request = RunRequest(params, 3)
         (batched,) = evaluate_batch(task, load_attribute(definition.batched), [request], 12)
         plan = Plan(12, Direction.MINIMIZE)
-        single = evaluate_single(task, load_attribute(definition.factory), request, plan)
+        make = load_attribute(definition.factory)
+        single = evaluate_single(
+            task, lambda problem, seed, **own: make(problem.parameters, seed, **own), request, plan
+        )
         assert batched.status is single.status
         assert batched.reason == single.reason
         assert batched.curve.steps == single.curve.steps

@@ -1,12 +1,18 @@
 """Trials whose searched values stand for hyperparameters, run by run and as a batch."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from ecd_tune.errors import TaskError
 from ecd_tune.objective import Objective
-from ecd_tune.records import RunRequest, Status
+from ecd_tune.objective.resolving import Resolving
+from ecd_tune.records import RunRequest, Stage, Status
+from ecd_tune.registry import OPTIMIZERS, load_attribute
 from ecd_tune.spec import parse_study
+from ecd_tune.tasks.digits import make as make_digits
 
 
 def objective(task, optimizer="ecdsep", **options):
@@ -16,7 +22,7 @@ def objective(task, optimizer="ecdsep", **options):
                 "name": "resolving",
                 "task": {"name": task, **options},
                 "budget": {"trials": 2, "steps": 5},
-                "optimizers": {optimizer: {"space": {"eta": 1.0} if optimizer == "ecdsep" else {}}},
+                "optimizers": {optimizer: {"space": {"eta": 1} if "ecd" in optimizer else {}}},
             }
         ),
         optimizer,
@@ -34,6 +40,30 @@ def test_nu_sqrt_n_runs_as_the_nu_that_it_stands_for_and_the_record_says_which()
     assert "resolved_nu" not in given.metrics
     assert searched.curve == given.curve
     assert searched.status is Status.COMPLETE
+
+
+@pytest.mark.parametrize("optimizer", ["ecdsep", "ecdsep_f0", "ecdq1", "sgd"])
+def test_a_group_has_the_scale_that_was_searched_for_it(optimizer):
+    own = {"eta": 3, "nu": 0.0} if optimizer != "sgd" else {}
+    digits = objective("digits", optimizer, model="logistic")
+    params = {**own, "lr": 0.05, "scale.matrices": 3.0}
+    (outcome,) = digits.evaluate([RunRequest(params, 3)])
+    assert outcome.status is Status.COMPLETE
+    problem = make_digits(model="logistic").build(3, Stage.SEARCH)
+    weight, bias = problem.parameters
+    groups = [{"params": [weight], "scale": 3.0}, {"params": [bias]}]
+    made = load_attribute(OPTIMIZERS.get(optimizer).factory)(groups, 3, **own, lr=0.05)
+    steps = range(5 * problem.steps_per_epoch)
+    losses = [made.step(lambda step=step: problem.closure(step)).item() for step in steps]
+    last = losses[-problem.steps_per_epoch :]
+    assert outcome.curves["train_loss"].values[-1] == pytest.approx(sum(last) / len(last), rel=1e-9)
+
+
+def test_a_task_without_groups_says_so():
+    bare = SimpleNamespace(parameters=[torch.zeros(1)], steps_per_epoch=1, metric=None)
+    spec = objective("digits")._spec.optimizers["ecdsep"]
+    with pytest.raises(TaskError, match=r"scale\.matrices: the task names no groups"):
+        Resolving(spec, None).single(bare, 0, **{"eta": 1.0, "scale.matrices": 2.0})
 
 
 def test_each_row_of_a_batch_has_its_own():

@@ -57,6 +57,11 @@ class TestGDM(OptimizerContract):
     hyperparameters: ClassVar = {"lr": 0.01}
 
 
+class TestSGDScaled(OptimizerContract):
+    definition = OPTIMIZER_DEFS["sgd"]
+    hyperparameters: ClassVar = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.01, "scale": 0.7}
+
+
 class TestSGD(OptimizerContract):
     definition = OPTIMIZER_DEFS["sgd"]
     hyperparameters: ClassVar = {"lr": 0.05, "weight_decay": 0.01}

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, ECDSepF0
+from ecd_tune.optim.baselines import ScaledSGD, make_gdm, make_sgd
+from ecd_tune.optim.batched_baselines import BatchedSGD
 from ecd_tune.optim.batched_unit_speed import BatchedECDq1
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
 
@@ -22,12 +24,14 @@ def loss_of(a: Tensor, b: Tensor) -> Tensor:
     return (a.square() * torch.tensor([1.0, 2.0, 3.0])).sum() + (b - a[0]).square().sum() + 0.5
 
 
-def run(params: list[torch.nn.Parameter], optimizer: Any, scales: tuple[float, float]) -> None:
-    for _ in range(12):
+def run(
+    params: list[torch.nn.Parameter], optimizer: Any, scales: tuple[float, float], steps: int = 12
+) -> None:
+    for _ in range(steps):
         optimizer.zero_grad()
         loss = loss_of(*(c * p for c, p in zip(scales, params, strict=True)))
         loss.backward()
-        optimizer.step(loss=loss)
+        optimizer.step(lambda loss=loss: loss)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,67 @@ def test_at_unit_speed_too(integrator: str) -> None:
         torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
 
 
+SGD = {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.1}
+
+
+@pytest.mark.parametrize("options", [{}, {"nesterov": True}])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_sgd_takes_the_same_change_of_coordinates(options: dict[str, Any], maximize: bool) -> None:
+    """In u the L² term is ½ wd |c·u|², so that its wd is c² wd."""
+    theta = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+    groups = [{"params": [p], "scale": c} for p, c in zip(theta, FACTORS, strict=True)]
+    options = {**SGD, **options}
+    run(theta, ScaledSGD(groups, **options, maximize=maximize), (1.0, 1.0), 5)
+    u = [torch.nn.Parameter(p / c) for p, c in zip((A, B), FACTORS, strict=True)]
+    own = [c * c * options["weight_decay"] for c in FACTORS]
+    in_u = [{"params": [p], "weight_decay": wd} for p, wd in zip(u, own, strict=True)]
+    run(u, torch.optim.SGD(in_u, **options, maximize=maximize), FACTORS, 5)
+    for p, q, c in zip(theta, u, FACTORS, strict=True):
+        torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_sgd_without_a_scale_is_torchs() -> None:
+    ends = []
+    for make in (ScaledSGD, torch.optim.SGD):
+        params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+        run(params, make(params, **SGD), (1.0, 1.0))
+        ends.append(torch.cat([p.detach().flatten() for p in params]))
+    assert torch.equal(*ends)
+
+
+def test_sgd_leaves_gradients_as_they_are() -> None:
+    p = torch.nn.Parameter(A.clone())
+    optimizer = make_sgd([p], 0, **SGD, scale=3.0)
+    p.square().sum().backward()
+    optimizer.step()
+    assert torch.equal(p.grad, 2 * A)
+
+
+def test_sgd_loads_what_torchs_saved() -> None:
+    params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
+    plain = torch.optim.SGD(params, **SGD)
+    run(params, plain, (1.0, 1.0))
+    scaled = make_sgd(params, 0, **SGD, scale=3.0)
+    scaled.load_state_dict(plain.state_dict())
+    assert scaled.param_groups[0]["scale"] == 1.0
+    run(params, scaled, (1.0, 1.0))
+
+
+def test_sgd_finds_the_factors_that_ecdsep_finds() -> None:
+    (model, optimizer), (other, sgd) = embed(), embed()
+    sgd = make_gdm(other.named_parameters(), 0, lr=1e-4, scale="share")
+    for step in range(20):
+        words = torch.randint(200, (5, 4), generator=torch.Generator().manual_seed(step))
+        for network, own in ((model, optimizer), (other, sgd)):
+            own.zero_grad()
+            loss = network(words).square().mean() + 0.1
+            loss.backward()
+            own.step(lambda loss=loss: loss)
+    found = sgd.report()["scales"]
+    assert found == optimizer.report()["scales"]
+    assert found["0.weight"] > 5
+
+
 def embed(seed: int = 0, **options: Any) -> tuple[torch.nn.Module, Any]:
     torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.EmbeddingBag(200, 4), torch.nn.Linear(4, 1))
@@ -80,7 +145,7 @@ def train(model: torch.nn.Module, optimizer: Any, steps: range) -> None:
         optimizer.zero_grad()
         loss = (model(words) - words.double().mean(1, keepdim=True) / 100).square().mean() + 0.1
         loss.backward()
-        optimizer.step(loss=loss)
+        optimizer.step(lambda loss=loss: loss)
 
 
 def test_the_share_rule_is_one_over_the_mean_share_of_the_first_batches() -> None:
@@ -107,12 +172,20 @@ def test_a_dense_gradient_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("saved", [7, 30])
-def test_a_saved_run_continues_with_its_scales(saved: int) -> None:
-    model, optimizer = embed()
+@pytest.mark.parametrize("sgd", [False, True])
+def test_a_saved_run_continues_with_its_scales(saved: int, sgd: bool) -> None:
+    def begin(seed: int) -> tuple[torch.nn.Module, Any]:
+        model, optimizer = embed(seed)
+        if not sgd:
+            return model, optimizer
+        model = model.float()
+        return model, make_sgd(model.parameters(), 0, lr=1e-3, momentum=0.9, scale="share")
+
+    model, optimizer = begin(0)
     train(model, optimizer, range(saved))
     kept = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
     train(model, optimizer, range(saved, 40))
-    other, restored = embed(seed=1)
+    other, restored = begin(1)
     other.load_state_dict(kept[0])
     restored.load_state_dict(kept[1])
     train(other, restored, range(saved, 40))
@@ -131,13 +204,19 @@ def test_asking_for_the_state_of_a_new_optimizer_is_no_batch() -> None:
     assert (optimizer.report()["steps"], optimizer.report()["scales"]) == (0, {})
 
 
-@pytest.mark.parametrize("kinds", [(BatchedECDSep, ECDSep), (BatchedECDq1, ECDq1)])
+def single_sgd(params: Any, seed: int, **options: Any) -> Any:
+    return make_sgd(params, seed, **options)
+
+
+SGDS = (BatchedSGD, single_sgd)
+
+
+@pytest.mark.parametrize("kinds", [(BatchedECDSep, ECDSep), (BatchedECDq1, ECDq1), SGDS])
 def test_rows_of_a_batch_have_their_own_scales(kinds: tuple[Any, Any]) -> None:
     make_batch, make = kinds
+    own = {"momentum": 0.5, "weight_decay": 0.1} if make is single_sgd else {"eta": 2.0, "nu": 0.0}
     rows = [
-        {"eta": 2.0, "lr": lr, "nu": 0.0, "scale": scale}
-        for scale in ("share", 3.0, 1.0)
-        for lr in (0.05, 0.02)
+        {"lr": lr, "scale": scale, **own} for scale in ("share", 3.0, 1.0) for lr in (0.05, 0.02)
     ]
     weights = torch.tensor([1.0, 0.0, 0.0, 2.0], dtype=torch.float64)
     theta = [torch.tensor([1.0, -0.7, 0.2, 0.5]).double().repeat(6, 1), torch.ones(6, 2).double()]
@@ -155,7 +234,7 @@ def test_rows_of_a_batch_have_their_own_scales(kinds: tuple[Any, Any]) -> None:
             a, b = params
             value = (weights * a.square()).sum() + b.square().sum() + 0.5
             value.backward()
-            single.step(loss=value)
+            single.step(lambda value=value: value)
         for block, p in zip(theta, params, strict=True):
             torch.testing.assert_close(block[row], p.detach(), rtol=1e-8, atol=1e-9)
     assert not torch.equal(theta[0][0], theta[0][4])
@@ -171,8 +250,13 @@ def test_shares_that_cannot_be() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, "rms", float("nan")])
 def test_bad_scales_are_refused(bad: Any) -> None:
+    params = [torch.nn.Parameter(A.clone())]
     with pytest.raises(HyperparameterError, match="scale"):
-        ECDSep([torch.nn.Parameter(A.clone())], eta=2.0, scale=bad)
+        ECDSep(params, eta=2.0, scale=bad)
+    with pytest.raises(HyperparameterError, match="scale"):
+        make_sgd(params, 0, scale=bad)
+    with pytest.raises(HyperparameterError, match="scale"):
+        make_sgd([{"params": params, "scale": bad}], 0)
 
 
 def test_algorithm_2_has_scales_too() -> None:

@@ -49,12 +49,40 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
         ({"eta": 1.0, "lr": ["auto", -1.0]}, "lr: choice -1.0 must be > 0 or 'auto'"),
         ({"eta": 1.0, "orbit_step": 0.3}, "orbit_step: is for lr = 'auto' alone"),
         ({"eta_eff": 2.0, "nu": ["auto", 0.1]}, "eta_eff: follows from nu, which 'auto' hides"),
+        (
+            {"eta": 1.0, "scale": {"embeddings": 3.0}},
+            "scale.embeddings: task 'digits' has no group 'embeddings' of parameters; known: "
+            "matrices, vectors",
+        ),
+        ({"eta": {"matrices": 1.0}}, "eta.matrices: of 'ecdsep', scale may differ by group"),
+        ({"eta": 1.0, "scale": {"vectors": 0.0}}, "scale.vectors: value 0.0 must be > 0 or"),
+        ({"eta": 1.0, "skale": {"vectors": 1.0}}, "skale.vectors: 'ecdsep' has no such"),
     ],
 )
 def test_wrong_ones_are_told(space, words):
     with pytest.raises(SpecError) as error:
         study(space)
     assert words in str(error.value)
+
+
+def test_a_scale_may_be_searched_for_a_group():
+    ends = {"low": 1.0, "high": 100.0, "log": True}
+    references = [{"label": "ours", "params": {"eta": 1.0, "scale.matrices": 3.0}}]
+    space = {"eta": 1.0, "scale": {"matrices": ends, "vectors": [1.0, "share"]}}
+    spec = study(space, references=references).optimizers["ecdsep"]
+    assert spec.space.searched == ("scale.matrices", "scale.vectors")
+    assert spec.space.dimensions["scale.matrices"].bounds() == (1.0, 100.0)
+    wrong = [{"label": "ours", "params": {"eta": 1.0, "scale.rows": 3.0}}]
+    with pytest.raises(SpecError, match=r"references\.ours\]: scale\.rows: task 'digits' has no"):
+        study({"eta": 1.0}, references=wrong)
+
+
+def test_tasks_of_one_tensor_and_adam_have_no_scales_by_group():
+    space = {"eta": 1.0, "scale": {"matrices": 3.0}}
+    with pytest.raises(SpecError, match=r"task 'zakharov' has no group 'matrices'.*known: none"):
+        study(space, task="zakharov")
+    with pytest.raises(SpecError, match=r"scale\.matrices: 'adam' has no such hyperparameter"):
+        study({"scale": {"matrices": 3.0}}, optimizer="adam")
 
 
 def test_the_documented_space_of_ecd_at_unit_speed_is_a_space():

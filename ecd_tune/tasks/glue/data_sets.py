@@ -11,8 +11,13 @@ __all__ = ["GLUE_DATA"]
 _TERMS = "each task has terms of its own: see gluebenchmark.com and the papers it names"
 
 
+_READERS = {"glue_cola": ("char_lm",), "glue_sst2": ("char_lm",)}
+"""Tasks that read the files of another one."""
+
+
 def _data_set(task: str) -> DataSet:
-    return DataSet(task.replace("_", "-"), (task,), layouts_of(GLUE[task]), _TERMS)
+    tasks = (task, *_READERS.get(task, ()))
+    return DataSet(task.replace("_", "-"), tasks, layouts_of(GLUE[task]), _TERMS)
 
 
 _VOCABULARY = DataSet(

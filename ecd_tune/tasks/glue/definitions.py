@@ -45,6 +45,7 @@ def _define(name: str, task: GlueTask) -> TaskDef:
         options=_OPTIONS,
         confirm_metric=f"test_{task.metric}",
         source="§4.4, B.5 and Table 4 of the paper" if task.title != "WNLI" else "GLUE benchmark",
+        groups=("embeddings", "matrices", "vectors"),
     )
 
 

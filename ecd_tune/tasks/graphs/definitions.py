@@ -37,6 +37,7 @@ def _define(
         options={**options, "device": _DEVICE},
         confirm_metric=f"test_{metric[0]}",
         source=source,
+        groups=("matrices", "vectors"),
     )
 
 

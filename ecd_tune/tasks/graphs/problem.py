@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import on_device
+from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
@@ -56,6 +57,7 @@ class GraphProblem:
         start = stream(seed, "init")
         self._network = Sage(task.widths, task.normalise, task.dropout, start, task.device)
         self.parameters = self._network.parameters
+        self.groups = group_parameters(self.parameters)
 
     def closure(self, step: int) -> Tensor:
         """Compute the loss on the training nodes and its gradient."""

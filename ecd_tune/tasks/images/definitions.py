@@ -175,6 +175,7 @@ def _define(name: str, title: str, options: dict[str, Option], source: str) -> T
         options=options,
         confirm_metric="test_accuracy",
         source=source,
+        groups=("matrices", "vectors"),
     )
 
 

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks._device import hand_over
+from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.images._parts import Part, Pending
@@ -64,6 +65,7 @@ class ImageProblem:
     ) -> None:
         self.network = network.to(recipe.device)
         self.parameters = list(network.parameters())
+        self.groups = group_parameters(self.parameters)
         self._parts, self._recipe, self._seed = parts, recipe, seed
         self._train = parts["train"]
         self.steps_per_epoch = -(-len(self._train.labels) // recipe.batch_size)

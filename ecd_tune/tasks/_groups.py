@@ -1,0 +1,34 @@
+"""The groups of a network's parameters that a study may treat differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+__all__ = ["embeddings_of", "group_parameters"]
+
+
+def group_parameters(
+    parameters: Sequence[Tensor], embeddings: Sequence[Tensor] = ()
+) -> dict[str, list[Tensor]]:
+    """Put parameters into groups by what they do.
+
+    Args:
+        parameters: Those of a network.
+        embeddings: Which of them are tables, of which a batch uses some rows.
+
+    Returns:
+        Those of ``embeddings``, ``matrices`` (kernels of convolutions too) and ``vectors``
+        (biases, norms) that are not empty, each in the order of ``parameters``.
+    """
+    groups: dict[str, list[Tensor]] = {"embeddings": [], "matrices": [], "vectors": []}
+    for p in parameters:
+        table = any(p is other for other in embeddings)
+        groups["embeddings" if table else "matrices" if p.dim() > 1 else "vectors"].append(p)
+    return {name: group for name, group in groups.items() if group}
+
+
+def embeddings_of(network: nn.Module) -> list[Tensor]:
+    """Return the tables of a network's embeddings."""
+    return [part.weight for part in network.modules() if isinstance(part, nn.Embedding)]
