@@ -164,7 +164,9 @@ _SGD: Mapping[str, Hyperparameter] = {
     "momentum": _fraction("momentum β", 0.0),
     "nesterov": Hyperparameter(bool, "Nesterov's momentum; needs β > 0", default=False),
     "weight_decay": _non_negative("L² term, added to the gradient", 0.0),
-    "scale": replace(_ALGORITHM["scale"], doc="c of a tensor's α c²; share: as of ECDSep"),
+    "scale": replace(
+        _ALGORITHM["scale"], doc="c of a tensor's α c²; share: as of ECDSep", words=(SHARE,)
+    ),
 }
 
 _GDM: Mapping[str, Hyperparameter] = {

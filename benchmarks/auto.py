@@ -1,0 +1,330 @@
+"""Compare the optimizer that needs no number with tuned ones, on seven tasks.
+
+Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--long] [--out FILE] [--json FILE]
+
+Every method that has numbers chooses them by the validation value of one run of seed 0 with each of
+its settings; all methods then run with seeds 1 to 5. A run's value is its best validation value
+over the epochs, and its test value is that of the same epoch. ``--long`` compares runs of three
+times the length (the language model: 1500 steps) on three tasks, and what averaged weights add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ecd_tune.optim import ECDq1, ECDSep, auto
+from ecd_tune.records import Stage
+from ecd_tune.registry import TASKS, load_attribute
+
+SEEDS = (1, 2, 3, 4, 5)
+LM_LONG = 15
+AVERAGE = 0.98
+
+
+class Case(NamedTuple):
+    """A task with the length of its runs."""
+
+    task: str
+    options: Mapping[str, Any]
+    epochs: int
+    metric: str
+    sign: int
+    """1 where more is better."""
+
+
+_TINY = {"model": "tiny", "width": 32, "layers": 1, "batch_size": 128, "max_length": 32}
+CASES = {
+    "SST-2": Case("glue_sst2", {**_TINY, "subset": 12800, "device": "cpu"}, 4, "accuracy", 1),
+    "CoLA": Case("glue_cola", {**_TINY, "device": "cpu"}, 5, "matthews", 1),
+    "Cora": Case("cora", {"device": "cpu"}, 100, "accuracy", 1),
+    "CiteSeer": Case("citeseer", {"device": "cpu"}, 100, "accuracy", 1),
+    "digits": Case("digits", {}, 20, "accuracy", 1),
+    "ResNet-20": Case(
+        "cifar10",
+        {
+            "source": "jpeg",
+            "model": "resnet20",
+            "subset": 100,
+            "val_fraction": 0.2,
+            "batch_size": 32,
+            "device": "cpu",
+        },
+        5,
+        "accuracy",
+        1,
+    ),
+    "characters": Case("char_lm", {"device": "cpu"}, 4, "loss", -1),
+}
+LONG = ("SST-2", "ResNet-20", "characters")
+
+Build = Callable[[Sequence[torch.Tensor], int], torch.optim.Optimizer]
+
+
+class Method(NamedTuple):
+    """An optimizer with the settings that are tried; one setting is not searched."""
+
+    settings: tuple[Mapping[str, Any], ...]
+    build: Callable[..., torch.optim.Optimizer]
+    falls: bool
+    """The learning rate falls linearly to 0."""
+
+
+def _ecd(kind: Any, **fixed: Any) -> Callable[..., torch.optim.Optimizer]:
+    return lambda params, seed, **own: kind(params, seed=seed, **fixed, **own)
+
+
+def _torch(kind: Any, **fixed: Any) -> Callable[..., torch.optim.Optimizer]:
+    return lambda params, seed, **own: kind(params, **fixed, **own)
+
+
+_STEPS = tuple({"lr": lr, "eta": 3.0} for lr in (0.05, 0.1, 0.3))
+METHODS = {
+    "AdamW, tuned": Method(
+        tuple({"lr": lr} for lr in (1e-3, 3e-3, 1e-2)), _torch(torch.optim.AdamW), True
+    ),
+    "AdamW, lr .003": Method(({"lr": 3e-3},), _torch(torch.optim.AdamW), True),
+    "SGD, tuned": Method(
+        tuple({"lr": lr} for lr in (0.03, 0.1, 0.3)), _torch(torch.optim.SGD, momentum=0.9), True
+    ),
+    "ECDSep, tuned": Method(_STEPS, _ecd(ECDSep, nu=0.0), False),
+    "ECDSep, share, tuned": Method(_STEPS, _ecd(ECDSep, nu=0.0, scale="share"), False),
+    "ECDSep, share, lr and F0 auto, η 10": Method(
+        ({},), _ecd(ECDSep, nu=0.0, scale="share", lr="auto", F0="auto", eta=10.0, s=0), False
+    ),
+    "ECDq1, Δt̂ 3, η 100, share": Method(
+        ({},), _ecd(ECDq1, lr=3.0, eta=100.0, scale="share"), False
+    ),
+    "ECDq1, share": Method(({},), _ecd(ECDq1, scale="share"), False),
+    "auto: ECDq1, moments": Method(({},), _ecd(auto), False),
+}
+LONG_METHODS = (
+    "AdamW, lr .003",
+    "ECDq1, Δt̂ 3, η 100, share",
+    "ECDq1, share",
+    "auto: ECDq1, moments",
+)
+
+
+class Job(NamedTuple):
+    """One run."""
+
+    case: str
+    method: str
+    setting: int
+    seed: int
+    long: bool
+
+
+def epochs_of(job: Job) -> int:
+    if not job.long:
+        return CASES[job.case].epochs
+    return LM_LONG if job.case == "characters" else 3 * CASES[job.case].epochs
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train once; return the best validation value, and its epoch's test value."""
+    torch.set_num_threads(1)
+    case, method = CASES[job.case], METHODS[job.method]
+    task = load_attribute(TASKS.get(case.task).factory)(**case.options)
+    problem = task.build(job.seed, Stage.CONFIRM if job.seed else Stage.SEARCH)
+    torch.manual_seed(job.seed)
+    optimizer = method.build(problem.parameters, job.seed, **method.settings[job.setting])
+    epochs = epochs_of(job)
+    steps = epochs * problem.steps_per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 - step / steps if method.falls else 1.0
+    )
+    average = Average(problem.parameters) if job.long else None
+    begin, best, first, last = time.perf_counter(), None, math.nan, math.nan
+    for step in range(steps):
+        loss = problem.closure(step)
+        optimizer.step(lambda loss=loss: loss)
+        schedule.step()
+        last = float(loss)
+        first = last if step == 0 else first
+        if average is not None:
+            average.update()
+        if (step + 1) % problem.steps_per_epoch == 0:
+            value = case.sign * problem.evaluate("val")[case.metric]
+            if best is None or value > best[0]:
+                test = problem.evaluate("test")[case.metric] if job.seed else math.nan
+                best = (value, test)
+    assert best is not None
+    found = {"val": case.sign * best[0], "test": best[1], "first": first, "last": last}
+    found["seconds"] = time.perf_counter() - begin
+    if average is not None:
+        average.put(problem)
+        found["averaged"] = problem.evaluate("val")[case.metric]
+    return {**job._asdict(), **found}
+
+
+class Average:
+    """A running mean of the parameters, of torch."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
+        self._list = torch.nn.ParameterList(parameters)
+        self._mean = AveragedModel(self._list, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+
+    def update(self) -> None:
+        """Take the present parameters in."""
+        self._mean.update_parameters(self._list)
+
+    def put(self, problem: Any) -> None:
+        """Let the problem have the mean."""
+        with torch.no_grad():
+            for p, mean in zip(self._list, self._mean.module, strict=True):
+                p.copy_(mean)
+        if hasattr(problem, "renew_statistics"):
+            problem.renew_statistics()
+
+
+def run_all(pool: Any, jobs: Sequence[Job], what: str) -> list[dict[str, Any]]:
+    done = []
+    begin = time.perf_counter()
+    for found in pool.imap_unordered(run, jobs):
+        done.append(found)
+        print(
+            f"{what} {len(done)}/{len(jobs)} {time.perf_counter() - begin:5.0f} s  {found['case']}"
+            f"  {found['method']}  seed {found['seed']}  {found['val']:.4f}",
+            flush=True,
+        )
+    return done
+
+
+def search(pool: Any, cases: Sequence[str]) -> tuple[dict[tuple[str, str], int], list[Any]]:
+    jobs = [
+        Job(case, name, number, 0, False)
+        for case in cases
+        for name, method in METHODS.items()
+        if len(method.settings) > 1
+        for number in range(len(method.settings))
+    ]
+    runs = run_all(pool, jobs, "search")
+    chosen: dict[tuple[str, str], int] = {}
+    for case in cases:
+        for name in METHODS:
+            own = [r for r in runs if (r["case"], r["method"]) == (case, name)]
+            key = CASES[case].sign
+            best = max(
+                own, key=lambda r: (_comparable(key * r["val"]), -r["setting"]), default=None
+            )
+            chosen[case, name] = best["setting"] if best else 0
+    return chosen, runs
+
+
+def _comparable(value: float) -> float:
+    return value if math.isfinite(value) else -math.inf
+
+
+def cell(values: Sequence[float]) -> str:
+    return f"{statistics.fmean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
+
+
+def table(runs: Sequence[Any], cases: Sequence[str], names: Sequence[str], key: str) -> list[str]:
+    lines = ["| | " + " | ".join(cases) + " |", "|---|" + "---|" * len(cases)]
+    for name in names:
+        cells = []
+        for case in cases:
+            own = [r[key] for r in runs if (r["case"], r["method"]) == (case, name)]
+            cells.append(cell(own) if own else "–")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def hot(runs: Sequence[Any], cases: Sequence[str], name: str) -> list[str]:
+    """Return the tasks on which a run's last loss lies above its first."""
+    return [
+        case
+        for case in cases
+        if any(r["last"] >= r["first"] for r in runs if (r["case"], r["method"]) == (case, name))
+    ]
+
+
+def short_page(pool: Any, cases: Sequence[str]) -> tuple[list[str], list[Any]]:
+    chosen, searched = search(pool, cases)
+    jobs = [
+        Job(case, name, chosen[case, name], seed, False)
+        for seed in SEEDS
+        for case in cases
+        for name in METHODS
+    ]
+    runs = run_all(pool, jobs, "seeds")
+    lines = ["## Validation value: mean of 5 seeds (lowest–highest)", ""]
+    lines += table(runs, cases, list(METHODS), "val")
+    lines += ["", "## Test value of the same epoch", "", *table(runs, cases, list(METHODS), "test")]
+    lines += ["", "## Settings that were chosen by one run of seed 0 each", ""]
+    lines += ["| | " + " | ".join(cases) + " |", "|---|" + "---|" * len(cases)]
+    for name, method in METHODS.items():
+        if len(method.settings) > 1:
+            picked = [method.settings[chosen[case, name]] for case in cases]
+            cells = [", ".join(f"{k} {v:g}" for k, v in own.items()) for own in picked]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "## Runs whose last loss lies above their first", ""]
+    for name in METHODS:
+        found = hot(runs, cases, name)
+        lines.append(f"- {name}: {', '.join(found) or 'none'}")
+    return lines, [*searched, *runs]
+
+
+def long_page(pool: Any, cases: Sequence[str]) -> tuple[list[str], list[Any]]:
+    cases = [case for case in cases if case in LONG]
+    jobs = [Job(c, name, 0, seed, True) for seed in SEEDS for c in cases for name in LONG_METHODS]
+    runs = run_all(pool, jobs, "long")
+    lines = ["## Long runs: validation value, mean of 5 seeds (lowest–highest)", ""]
+    lines += table(runs, cases, LONG_METHODS, "val")
+    title = f"## The same runs with averaged weights at the end (running mean, decay {AVERAGE})"
+    return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")], runs
+
+
+def page(parts: Sequence[list[str]], command: str) -> str:
+    head = [
+        "# One setting for seven tasks",
+        "",
+        f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, torch {torch.__version__}, "
+        f"{platform.machine()}, one thread a run. CoLA: Matthews correlation; characters: nats per "
+        "character, less is better; else accuracy. AdamW's and SGD's learning rate falls linearly "
+        "to 0; that of the others stays.",
+        "",
+    ]
+    return "\n".join([*head, *(line for part in parts for line in [*part, ""])])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tasks", default=",".join(CASES))
+    parser.add_argument("--only", choices=("short", "long"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    cases = [case for case in given.tasks.split(",") if case in CASES]
+    command = "python -m benchmarks.auto"
+    parts, runs = [], []
+    with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
+        for name, make in (("short", short_page), ("long", long_page)):
+            if given.only in (None, name):
+                lines, own = make(pool, cases)
+                parts.append(lines)
+                runs += own
+                if given.json:
+                    given.json.write_text(json.dumps(runs))
+    text = page(parts, command)
+    print(text)
+    if given.out:
+        given.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
