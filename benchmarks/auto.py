@@ -1,11 +1,13 @@
 """Compare the optimizer that needs no number with tuned ones, on seven tasks.
 
-Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--long] [--out FILE] [--json FILE]
+Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--only short|long] [--out FILE]
+                                 [--json FILE]
 
 Every method that has numbers chooses them by the validation value of one run of seed 0 with each of
 its settings; all methods then run with seeds 1 to 5. A run's value is its best validation value
-over the epochs, and its test value is that of the same epoch. ``--long`` compares runs of three
-times the length (the language model: 1500 steps) on three tasks, and what averaged weights add.
+over the epochs, and its test value is that of the same epoch. Long runs have three times the
+length (the language model: 1500 steps) on three tasks, and tell what averaged weights add. Runs are
+kept in the JSON file, and those that it has already are not made again.
 """
 
 from __future__ import annotations
@@ -190,20 +192,37 @@ class Average:
             problem.renew_statistics()
 
 
-def run_all(pool: Any, jobs: Sequence[Job], what: str) -> list[dict[str, Any]]:
-    done = []
-    begin = time.perf_counter()
-    for found in pool.imap_unordered(run, jobs):
-        done.append(found)
-        print(
-            f"{what} {len(done)}/{len(jobs)} {time.perf_counter() - begin:5.0f} s  {found['case']}"
-            f"  {found['method']}  seed {found['seed']}  {found['val']:.4f}",
-            flush=True,
-        )
-    return done
+class Runs:
+    """All runs, made once and kept in a file.
+
+    Args:
+        pool: Makes them.
+        kept: The file, or None.
+    """
+
+    def __init__(self, pool: Any, kept: Path | None) -> None:
+        self._pool, self._kept = pool, kept
+        found = json.loads(kept.read_text()) if kept and kept.exists() else []
+        self._done = {Job(*(run[key] for key in Job._fields)): run for run in found}
+
+    def make(self, jobs: Sequence[Job], what: str) -> list[dict[str, Any]]:
+        """Return the runs of these jobs."""
+        missing = [job for job in jobs if job not in self._done]
+        begin = time.perf_counter()
+        for number, found in enumerate(self._pool.imap_unordered(run, missing), 1):
+            self._done[Job(*(found[key] for key in Job._fields))] = found
+            if self._kept:
+                self._kept.write_text(json.dumps(list(self._done.values())))
+            seconds = time.perf_counter() - begin
+            print(
+                f"{what} {number}/{len(missing)} {seconds:5.0f} s  {found['case']}  "
+                f"{found['method']}  seed {found['seed']}  {found['val']:.4f}",
+                flush=True,
+            )
+        return [self._done[job] for job in jobs]
 
 
-def search(pool: Any, cases: Sequence[str]) -> tuple[dict[tuple[str, str], int], list[Any]]:
+def search(made: Runs, cases: Sequence[str]) -> dict[tuple[str, str], int]:
     jobs = [
         Job(case, name, number, 0, False)
         for case in cases
@@ -211,7 +230,7 @@ def search(pool: Any, cases: Sequence[str]) -> tuple[dict[tuple[str, str], int],
         if len(method.settings) > 1
         for number in range(len(method.settings))
     ]
-    runs = run_all(pool, jobs, "search")
+    runs = made.make(jobs, "search")
     chosen: dict[tuple[str, str], int] = {}
     for case in cases:
         for name in METHODS:
@@ -221,7 +240,7 @@ def search(pool: Any, cases: Sequence[str]) -> tuple[dict[tuple[str, str], int],
                 own, key=lambda r: (_comparable(key * r["val"]), -r["setting"]), default=None
             )
             chosen[case, name] = best["setting"] if best else 0
-    return chosen, runs
+    return chosen
 
 
 def _comparable(value: float) -> float:
@@ -252,15 +271,15 @@ def hot(runs: Sequence[Any], cases: Sequence[str], name: str) -> list[str]:
     ]
 
 
-def short_page(pool: Any, cases: Sequence[str]) -> tuple[list[str], list[Any]]:
-    chosen, searched = search(pool, cases)
+def short_page(made: Runs, cases: Sequence[str]) -> list[str]:
+    chosen = search(made, cases)
     jobs = [
         Job(case, name, chosen[case, name], seed, False)
         for seed in SEEDS
         for case in cases
         for name in METHODS
     ]
-    runs = run_all(pool, jobs, "seeds")
+    runs = made.make(jobs, "seeds")
     lines = ["## Validation value: mean of 5 seeds (lowest–highest)", ""]
     lines += table(runs, cases, list(METHODS), "val")
     lines += ["", "## Test value of the same epoch", "", *table(runs, cases, list(METHODS), "test")]
@@ -275,17 +294,17 @@ def short_page(pool: Any, cases: Sequence[str]) -> tuple[list[str], list[Any]]:
     for name in METHODS:
         found = hot(runs, cases, name)
         lines.append(f"- {name}: {', '.join(found) or 'none'}")
-    return lines, [*searched, *runs]
+    return lines
 
 
-def long_page(pool: Any, cases: Sequence[str]) -> tuple[list[str], list[Any]]:
+def long_page(made: Runs, cases: Sequence[str]) -> list[str]:
     cases = [case for case in cases if case in LONG]
     jobs = [Job(c, name, 0, seed, True) for seed in SEEDS for c in cases for name in LONG_METHODS]
-    runs = run_all(pool, jobs, "long")
+    runs = made.make(jobs, "long")
     lines = ["## Long runs: validation value, mean of 5 seeds (lowest–highest)", ""]
     lines += table(runs, cases, LONG_METHODS, "val")
     title = f"## The same runs with averaged weights at the end (running mean, decay {AVERAGE})"
-    return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")], runs
+    return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")]
 
 
 def page(parts: Sequence[list[str]], command: str) -> str:
@@ -310,17 +329,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     cases = [case for case in given.tasks.split(",") if case in CASES]
-    command = "python -m benchmarks.auto"
-    parts, runs = [], []
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-        for name, make in (("short", short_page), ("long", long_page)):
-            if given.only in (None, name):
-                lines, own = make(pool, cases)
-                parts.append(lines)
-                runs += own
-                if given.json:
-                    given.json.write_text(json.dumps(runs))
-    text = page(parts, command)
+        made = Runs(pool, given.json)
+        parts = [
+            make(made, cases)
+            for name, make in (("short", short_page), ("long", long_page))
+            if given.only in (None, name)
+        ]
+    text = page(parts, "python -m benchmarks.auto")
     print(text)
     if given.out:
         given.out.write_text(text)

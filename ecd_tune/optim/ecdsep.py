@@ -66,7 +66,9 @@ class ECDSep(WatchedOptimizer):
         scale: Factor of a tensor's Δt in kick and drift, > 0, an exact change of its coordinates;
             1 is the paper's form. ``"share"``: 1/(share of its gradient that is not 0), averaged
             over the first 16 batches and then fixed: embeddings, of which a batch uses few rows,
-            move as the rest does. May differ between groups.
+            move as the rest does. ``"moments"``: that, and over the first 300 steps more and more
+            of a power of the running second moments of each number's gradient, a diagonal
+            preconditioner (:mod:`.moments`). May differ between groups.
         decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step
             instead (§3.4). V then changes while Π does not, so that 𝓔 holds only with
             ``conserve_energy``.

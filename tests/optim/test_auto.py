@@ -1,0 +1,91 @@
+"""The optimizer that needs no number, beside AdamW with the learning rate that suits the task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ecd_tune.errors import HyperparameterError, TaskError
+from ecd_tune.optim import ECDq1, ECDSep, auto
+from ecd_tune.records import Stage
+from ecd_tune.registry import OPTIMIZERS, TASKS, load_attribute
+
+
+def best_value(task: str, epochs: int, metric: str, seed: int, build: Any, falls: bool) -> float:
+    """Return the best validation value over the epochs, larger being better."""
+    made = load_attribute(TASKS.get(task).factory)()
+    problem = made.build(seed, Stage.SEARCH)
+    optimizer = build(problem.parameters)
+    steps = epochs * problem.steps_per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 - step / steps if falls else 1.0
+    )
+    values = []
+    for step in range(steps):
+        loss = problem.closure(step)
+        optimizer.step(lambda loss=loss: loss)
+        schedule.step()
+        if (step + 1) % problem.steps_per_epoch == 0:
+            value = problem.evaluate("val")[metric]
+            values.append(-value if metric == "loss" else value)
+    return max(values)
+
+
+def compare(task: str, epochs: int, metric: str, seed: int, lr: float) -> None:
+    """Hold auto to 3 % of AdamW's value; ``lr`` is the best of .001, .003 and .01 there."""
+    torch.manual_seed(seed)
+    ours = best_value(task, epochs, metric, seed, lambda p: auto(p, seed=seed), False)
+    theirs = best_value(task, epochs, metric, seed, lambda p: torch.optim.AdamW(p, lr=lr), True)
+    assert ours >= theirs - 0.03 * abs(theirs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_on_digits(seed: int) -> None:
+    compare("digits", 20, "accuracy", seed, 0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("task", "epochs", "metric", "lr"),
+    [("cora", 100, "accuracy", 1e-3), ("char_lm", 4, "loss", 3e-3)],
+)
+def test_on_a_graph_and_on_a_language_model(
+    task: str, epochs: int, metric: str, lr: float, seed: int
+) -> None:
+    try:
+        compare(task, epochs, metric, seed, lr)
+    except TaskError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("s", [0, 1])
+def test_F0_and_lr_that_are_left_to_the_run_follow_a_loss_down_to_its_floor(s: int) -> None:
+    """A plateau D/(η − 1) above a floor of about 2 would end near 3 with η = 3 and F0 = 0."""
+    options = {"lr": "auto", "F0": "auto", "eta": 10.0, "nu": 0.0, "scale": "share", "s": s}
+    try:
+        value = best_value("char_lm", 4, "loss", 0, lambda p: ECDSep(p, seed=0, **options), False)
+    except TaskError as error:
+        pytest.skip(str(error))
+    assert -value <= 2.50
+
+
+def test_auto_is_ecdq1_with_moments() -> None:
+    params = [torch.nn.Parameter(torch.ones(3))]
+    optimizer = auto(params, weight_decay=0.1)
+    assert isinstance(optimizer, ECDq1)
+    assert optimizer.param_groups[0]["scale"] == "moments"
+    assert optimizer.param_groups[0]["weight_decay"] == 0.1
+    with pytest.raises(HyperparameterError, match="lr"):
+        auto(params, lr=-1.0)
+
+
+def test_a_study_knows_it_by_name() -> None:
+    definition = OPTIMIZERS.get("ecd_auto")
+    params = [torch.nn.Parameter(torch.ones(3))]
+    made = load_attribute(definition.factory)(params, seed=1, F0=-1.0)
+    assert made.param_groups[0]["F0"] == -1.0
+    assert made.param_groups[0]["scale"] == "moments"
