@@ -152,9 +152,11 @@ def run(job: Job) -> dict[str, Any]:
     begin, best, first, last = time.perf_counter(), None, math.nan, math.nan
     for step in range(steps):
         loss = problem.closure(step)
+        last = float(loss)
+        if not math.isfinite(last):
+            break
         optimizer.step(lambda loss=loss: loss)
         schedule.step()
-        last = float(loss)
         first = last if step == 0 else first
         if average is not None:
             average.update()
@@ -163,7 +165,7 @@ def run(job: Job) -> dict[str, Any]:
             if best is None or value > best[0]:
                 test = problem.evaluate("test")[case.metric] if job.seed else math.nan
                 best = (value, test)
-    assert best is not None
+    best = best or (-math.inf, math.nan)
     found = {"val": case.sign * best[0], "test": best[1], "first": first, "last": last}
     found["seconds"] = time.perf_counter() - begin
     if average is not None:
