@@ -27,6 +27,10 @@ _HOT = 0.5
 """Share of steps with V > 𝓔; good runs have up to .06, hot ones .88 and more."""
 _RISE = 0.02
 """Part of the first gap by which the end is above the start; hot runs have .04 and more."""
+_NOISE = 0.25
+"""The same in standard deviations of a loss."""
+_FELL = 0.8
+"""Part of the mean gap of the first stretch below which the loss has fallen after all."""
 _REACH = 0.5
 """How far log φ could fall in the tail; slow runs have .01 to .35, others .85 and more."""
 _LEFT = 0.5
@@ -73,26 +77,22 @@ def judge(course: Course) -> dict[str, bool]:
     Returns:
         Each of :data:`FLAGS`; at most one is True.
     """
-    rises = _rises(course)
-    left = course.gap_end > _LEFT * course.gap_start
-    slow = course.fall < _REACH and left and not rises
     # A run that stands still at its start has V > 𝓔 in half of its steps, by the noise of batches.
-    hot = rises or (course.share_hot > _HOT and not slow)
+    slow = course.fall < _REACH and course.gap_end > _LEFT * course.gap_start
     won = course.loss_start - course.loss_end
     worth = max(_WORTH * won, _RISE * course.gap_start)
     level = course.drift < _STILL and course.fall > _MOVED and course.plateau_gap > worth
     rough = level and course.orbit_step > _ROUGH
-    hot = hot or rough
-    return {"hot": hot, "slow": slow, "plateau": level and not (hot or slow)}
+    hot = not slow and (_rises(course) or course.share_hot > _HOT or rough)
+    return {"hot": hot, "slow": slow, "plateau": level and won > 0 and not hot}
 
 
 def _rises(course: Course) -> bool:
-    """Say whether the loss ends above its start, beyond the noise of a first batch."""
-    beyond = max(0.5 * course.noise, _RISE * course.gap_start)
-    return (
-        course.loss_end - beyond > course.loss_start
-        and course.loss_end + beyond > course.loss_early
-    )
+    """Say whether the loss ends above its start."""
+    beyond = max(_NOISE * course.noise, _RISE * course.gap_start)
+    # The first batch alone may have a low loss by chance.
+    early = course.gap_start + course.loss_early - course.loss_start
+    return course.loss_end > course.loss_start + beyond and course.gap_end > _FELL * early
 
 
 def say(course: Course, setting: Setting) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _hot(course: Course, setting: Setting) -> str:
     if setting.s and course.share_hot > _HOT:
         remedy = f"{lower}, raise delta_energy, or set s = 0"
     elif setting.s and setting.heated:
-        remedy = f"{lower} or delta_energy"
+        remedy = "lower delta_energy"
     return f"the run was hot: {', and '.join(facts)}; {remedy}"
 
 

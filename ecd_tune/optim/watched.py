@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -125,7 +126,8 @@ class WatchedBatch:
         found = report_course(courses, [Setting.of(row) for row in rows])
         columns = {name: [row[name] for row in found] for name in found[0]}
         remarks = columns.pop("remarks")
-        return {name: torch.tensor(c) for name, c in columns.items()} | {"remarks": remarks}
+        tensors = {name: torch.from_numpy(np.array(c)) for name, c in columns.items()}
+        return {**tensors, "remarks": remarks}
 
     def _read(
         self,
