@@ -24,7 +24,7 @@ NUMBERS = (
 """Numbers of a course that reports show."""
 
 _HOT = 0.5
-"""Share of steps with V > 𝓔; good runs have up to .06, hot ones .88 and more."""
+"""Share of steps with V > 𝓔; good runs have up to .13, hot ones .93 and more."""
 _RISE = 0.02
 """Part of the first gap by which the end is above the start; hot runs have .04 and more."""
 _NOISE = 0.25
@@ -40,10 +40,10 @@ _STILL = 0.05
 _MOVED = 2.0
 """How far log φ could have fallen on a plateau: it stays although the run moves."""
 _WORTH = 0.2
-"""Height of a plateau in units of what was won: .4 and more where it matters, else up to .15."""
+"""Height of a plateau in units of what was won: .38 and more where it matters, else up to .14."""
 _ROUGH = 0.5
-"""Radians of a step above which a level loss is not the plateau's; lr = "auto" has .3, good
-plateaus .02 to .1, a run with ten times the best lr .7. Runs that still fall may have more."""
+"""Radians of a step above which a level loss is not the plateau's: lr = "auto" aims at .3, and from
+1 on both integrators sample something else. Runs that still fall may have more."""
 
 
 class Setting(NamedTuple):
@@ -162,7 +162,7 @@ def _plateau(course: Course, setting: Setting) -> str:
     remedy = f"raise {eta}" if setting.auto_F0 else f"raise F0 or {eta}"
     return (
         f"the loss stays near {course.loss_end:.3g}, on the plateau of the stationary law up to "
-        f"D/(η_eff − 1) = {course.plateau_gap:.2g} above its floor ({course.plateau_floor:.2g}); "
+        f"D/(η_eff − 1) = {course.plateau_gap:.2g} above its floor (at least {course.plateau_floor:.2g}); "
         f"{remedy}"
     )
 

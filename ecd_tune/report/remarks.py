@@ -67,6 +67,6 @@ def _chosen(metrics: Mapping[str, float]) -> Iterator[str]:
     if metrics.get("plateau"):
         gap, floor = (format_number(metrics.get(f"plateau_{k}"), 2) for k in ("gap", "floor"))
         yield (
-            f"the best trial's loss stopped up to D/(η_eff − 1) = {gap} above its floor ({floor}); "
-            "a larger eta or F0 may do better."
+            f"the best trial's loss stopped up to D/(η_eff − 1) = {gap} above its floor "
+            f"(at least {floor}); a larger eta or F0 may do better."
         )
