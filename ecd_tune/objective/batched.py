@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,12 +35,12 @@ class _Trace:
     Attributes:
         losses: Loss at each iterate, ``[steps, B]``, float64; 0 where it was not evaluated.
         lengths: Number of finite losses of each row from the start, ``[B]``.
-        report: The optimizer's counters, each ``[B]``.
+        report: The optimizer's counters, each with one entry a row.
     """
 
     losses: Tensor
     lengths: Tensor
-    report: Mapping[str, Tensor]
+    report: Mapping[str, Any]
 
 
 def evaluate_batch(

@@ -25,7 +25,8 @@ _CURVE_POINTS = 70
 _GRID_POINTS = 90
 _REPORTED = (
     "updates", "held", "converged_steps", "unreachable", "shifts", "bounces",
-    "found_nu", "found_lr", "found_F0",
+    "found_nu", "found_lr", "found_F0", "share_hot", "path", "path_needed", "hot", "slow",
+    "plateau", "plateau_gap", "plateau_floor",
 )  # fmt: skip
 """Numbers of an optimizer's ``report()`` that are kept with a trial."""
 
@@ -126,5 +127,5 @@ def optimizer_metrics(report: Mapping[str, Any]) -> dict[str, float]:
     Returns:
         The known and finite ones.
     """
-    chosen = {name: float(report[name]) for name in _REPORTED if name in report}
+    chosen = {name: float(report[name]) for name in _REPORTED if report.get(name) is not None}
     return {name: value for name, value in chosen.items() if math.isfinite(value)}

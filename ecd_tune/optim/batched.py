@@ -64,8 +64,8 @@ class BatchedOptimizer(Protocol):
             active: Shape ``[B]``, bool.
         """
 
-    def report(self) -> dict[str, Tensor]:
-        """Return counters and states by name, each of shape ``[B]``."""
+    def report(self) -> dict[str, Any]:
+        """Return counters and states by name, each with one entry a trial."""
 
 
 class Rows:
@@ -310,8 +310,11 @@ class BatchedECDSep(WatchedBatch):
         if not self._all_started:
             self._all_started = bool(made.state.started.all())
 
-    def report(self) -> dict[str, Tensor]:
-        """Return, of shape ``[B]`` each, the numbers of ``ECDSep.report`` under their names."""
+    def report(self) -> dict[str, Any]:
+        """Return, of shape ``[B]`` each, the numbers of ``ECDSep.report``, and lists of remarks.
+
+        What is not known is NaN.
+        """
         rules, state = self._rules, self._state
         F0 = rules.constants.F0 + state.shift
         found = {}
@@ -325,6 +328,7 @@ class BatchedECDSep(WatchedBatch):
             "log_energy": state.log_energy.clone(),
             "log_momentum": state.log_p.clone(),
             **found,
+            **self._remark(self._rows.values, rules.constants.eta, rules.constants.bounded),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:

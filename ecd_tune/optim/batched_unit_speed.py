@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,6 +73,7 @@ class BatchedECDq1(WatchedBatch):
             loss=loss.double(),
             grads=grads,
             lr=self._sizes.lr,
+            top_lr=self._sizes.top,
             weight_decay=self._weight_decay,
             size=self._rows.size,
             step=self._steps,
@@ -88,13 +90,15 @@ class BatchedECDq1(WatchedBatch):
         if starting:
             self._all_started = bool(self._state.started.all())
 
-    def report(self) -> dict[str, Tensor]:
-        """Return, of shape ``[B]`` each, the numbers of ``ECDq1.report`` under their names."""
+    def report(self) -> dict[str, Any]:
+        """Return, of shape ``[B]`` each, the numbers of ``ECDq1.report``, and lists of remarks."""
+        constants = self._rules.constants
         return {
             "updates": self._state.updates.clone(),
             **dict(zip(COUNTERS, self._state.counts.clone(), strict=True)),
             "converged": self._state.converged.clone(),
-            "F0": self._rules.constants.F0.clone(),
+            "F0": constants.F0.clone(),
+            **self._remark(self._rows.values, constants.eta, constants.conserve),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:

@@ -143,7 +143,7 @@ class _UnitSpeed:
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
     ) -> _Did:
         lr = [self._lr] * len(theta)
-        point = UnitPoint(theta, loss, grads, lr, None, self._n, self._t)
+        point = UnitPoint(theta, loss, grads, lr, self._lr, None, self._n, self._t)
         made = make_unit_step(
             _ROWS, point, self._e, self._state, self._rules, noise, self._everywhere, starting=False
         )

@@ -13,7 +13,6 @@ from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
-from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import (
     COUNTERS,
     Point,
@@ -28,7 +27,7 @@ from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
 from ecd_tune.optim.scale import found_scales
-from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking
+from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
 
 __all__ = ["ECDSep", "make"]
 
@@ -223,7 +222,7 @@ class ECDSep(WatchedOptimizer):
         state = begin_state(zero, self._present_rules())
         return {
             **write_record(state),
-            **Diagnostics().state_dict(zero),
+            **begin_sums(zero),
             "log_scale": zero,
             "skipped": count,
         }
@@ -261,7 +260,15 @@ class ECDSep(WatchedOptimizer):
             calls without loss and gradients; ``unreachable`` rescales skipped since V exceeded
             𝓔; ``shifts`` of F0; the present ``F0``, ``log_energy`` and ``log_momentum`` (None
             before the first step); where they are left to the run, ``found_nu``, ``found_lr``
-            (the Δt of a group whose ``lr`` is 1) and ``found_F0``.
+            (the Δt of a group whose ``lr`` is 1) and ``found_F0``; and of the run as a whole
+            ``share_hot`` share of the steps with V > 𝓔 (for s = 0: with a loss above the first
+            one); ``loss_start`` and ``loss_end``, of F + ½ wd Θ²: the first one and the mean of the
+            last fifth; ``path`` Σ|ΔΘ|, ``path_bound`` the most that it can be and ``path_needed``
+            how far F0 is at the start, to first order, all in units of Δt, with scaled tensors
+            divided by their scale; ``plateau_gap`` and ``plateau_floor``: how far the loss stays
+            above its floor; ``hot``, ``slow`` and ``plateau``, whether that went wrong, and
+            ``remarks``, sentences that say so and what to change. None stands for what is not
+            known or does not apply; a run of fewer than 20 steps has no end.
         """
         self._adopt()
         rules, state = self._present_rules(), self._present_state()
@@ -282,6 +289,7 @@ class ECDSep(WatchedOptimizer):
             "log_momentum": state.log_p.item() if started else None,
             **{name: value.item() for name, value in found.items()},
             **found_scales(self.param_groups, self.state),
+            **self._remark(rules.constants.eta, rules.constants.bounded),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:

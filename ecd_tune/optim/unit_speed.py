@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import MOMENTS
-from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
@@ -24,7 +23,7 @@ from ecd_tune.optim.unit_step import (
     begin_unit,
     make_unit_step,
 )
-from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking
+from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
 
 __all__ = ["ECDq1", "auto", "make", "make_auto"]
 
@@ -135,6 +134,7 @@ class ECDq1(WatchedOptimizer):
             loss=loss,
             grads=gathered.grads,
             lr=gathered.lr,
+            top_lr=gathered.top_lr,
             weight_decay=gathered.weight_decay,
             size=self._ranks.total(gathered.moving(), self._home()),
             step=step,
@@ -160,8 +160,8 @@ class ECDq1(WatchedOptimizer):
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
-        sums = Diagnostics().state_dict(zero)
-        return {**write_record(begin_unit(zero)), **sums, "log_scale": zero, "skipped": skipped}
+        scalars = {**write_record(begin_unit(zero)), **begin_sums(zero)}
+        return {**scalars, "log_scale": zero, "skipped": skipped}
 
     def _restore(self) -> None:
         super()._restore()
@@ -187,19 +187,22 @@ class ECDq1(WatchedOptimizer):
             ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held``
             steps skipped since F + ½ wd Θ² − F0 <= ε2; ``bad_gradients`` steps skipped since the
             gradient was NaN or infinite; ``skipped`` calls without loss and gradients;
-            ``converged`` whether the gap is positive and at most ε2 now; ``F0``; ``scales`` as in
-            the report of :class:`~ecd_tune.optim.ECDSep`.
+            ``converged`` whether the gap is positive and at most ε2 now; ``F0``; ``scales``, and
+            from ``share_hot`` to ``remarks`` what the report of
+            :class:`~ecd_tune.optim.ECDSep` has.
         """
         self._adopt()
         state = self._present_state()
+        constants = self._present_rules().constants
         return {
             "steps": int(self._working.trajectory["steps"]),
             "updates": int(state.updates),
             **dict(zip(COUNTERS, state.counts.tolist(), strict=True)),
             "skipped": int(self._working.trajectory["skipped"]),
             "converged": bool(state.converged),
-            "F0": self._present_rules().constants.F0.item(),
+            "F0": constants.F0.item(),
             **found_scales(self.param_groups, self.state),
+            **self._remark(constants.eta, constants.conserve),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:

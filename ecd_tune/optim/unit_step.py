@@ -68,7 +68,9 @@ class UnitPoint(NamedTuple):
     """F, float64."""
     grads: Blocks
     lr: Factors
-    """Δt̂ of each block."""
+    """Δt̂ of each block, scale included."""
+    top_lr: float | Tensor
+    """The largest Δt̂ without scales."""
     weight_decay: Factors | None
     """wd of each block (eq. 15); None where it is 0 everywhere."""
     size: int

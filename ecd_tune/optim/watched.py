@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer, Working
+from ecd_tune.optim.course import CourseMeter
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.parameters import Gathered, block_size
+from ecd_tune.optim.remarks import Setting, report_course
 from ecd_tune.optim.unit_step import UnitPoint
 from ecd_tune.optim.watching import Step, Watcher
 
-__all__ = ["WatchedBatch", "WatchedOptimizer", "WatchedWorking"]
+__all__ = ["WatchedBatch", "WatchedOptimizer", "WatchedWorking", "begin_sums"]
+
+
+def begin_sums(zero: Tensor) -> dict[str, Tensor]:
+    """Return what is saved of the steps of a run before its first one.
+
+    Args:
+        zero: 0.0, float64, 0-d.
+
+    Returns:
+        Name to tensor.
+    """
+    return {**Diagnostics().state_dict(zero), **CourseMeter().state_dict(zero)}
 
 
 class WatchedWorking(Working):
@@ -28,7 +44,7 @@ class WatchedWorking(Working):
     def reset(self) -> None:
         """Drop what is made anew; watchers stay."""
         super().reset()
-        self.diagnostics = Diagnostics()
+        self.diagnostics, self.course = Diagnostics(), CourseMeter()
 
 
 class WatchedOptimizer(LossOptimizer):
@@ -48,16 +64,27 @@ class WatchedOptimizer(LossOptimizer):
         noise: list[Tensor] | None,
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
-        for watcher in (self._working.diagnostics, *self._working.watchers):
+        working = self._working
+        own: tuple[Watcher, ...] = (working.diagnostics, working.course)
+        for watcher in own + working.watchers:
             watcher.saw(step)
 
     def _restore(self) -> None:
-        self._working.diagnostics.load_state_dict(self._working.trajectory)
+        for part in (self._working.diagnostics, self._working.course):
+            part.load_state_dict(self._working.trajectory)
 
     def _flush(self) -> None:
         super()._flush()
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
-        self._working.trajectory.update(self._working.diagnostics.state_dict(zero))
+        for part in (self._working.diagnostics, self._working.course):
+            self._working.trajectory.update(part.state_dict(zero))
+
+    def _remark(self, eta: Tensor, limited: Tensor) -> dict[str, Any]:
+        """Return what the report says of the run as a whole; None stands for what is not known."""
+        options = self.param_groups[0]
+        courses = self._working.course.read(eta, limited, options["integrator"])
+        (found,) = report_course(courses, [Setting.of(options)])
+        return {name: None if value != value else value for name, value in found.items()}
 
     def _present_size(self) -> int:
         """Return how many numbers take part in a step, over all processes, 1 at least."""
@@ -80,15 +107,27 @@ class WatchedBatch:
 
     def __init__(self) -> None:
         self._watchers: tuple[Watcher, ...] = ()
-        self._diagnostics = Diagnostics()
+        self._diagnostics, self._course = Diagnostics(), CourseMeter()
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``."""
         self._watchers = (*self._watchers, watcher)
 
     def _show(self, step: Step) -> None:
-        for watcher in (self._diagnostics, *self._watchers):
+        own: tuple[Watcher, ...] = (self._diagnostics, self._course)
+        for watcher in own + self._watchers:
             watcher.saw(step)
+
+    def _remark(
+        self, rows: Sequence[Mapping[str, Any]], eta: Tensor, limited: Tensor
+    ) -> dict[str, Any]:
+        """Return what the report says of the runs as wholes: tensors ``[B]``, and the remarks."""
+        courses = self._course.read(eta, limited, rows[0]["integrator"])
+        found = report_course(courses, [Setting.of(row) for row in rows])
+        columns = {name: [row[name] for row in found] for name in found[0]}
+        remarks = columns.pop("remarks")
+        tensors = {name: torch.from_numpy(np.array(c)) for name, c in columns.items()}
+        return {**tensors, "remarks": remarks}
 
     def _read(
         self,

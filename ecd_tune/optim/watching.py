@@ -37,6 +37,8 @@ class Step(NamedTuple):
     grads: Blocks
     """∇F, without weight decay."""
     lr: Factors
+    top_lr: float | Tensor
+    """The largest Δt without scales; Δt̂ at unit speed."""
     weight_decay: Factors | None
     """wd of eq. 15, None where it is 0 everywhere."""
     noise: Blocks | None
@@ -82,6 +84,7 @@ class Step(NamedTuple):
             loss=point.loss,
             grads=point.grads,
             lr=point.lr,
+            top_lr=point.top_lr,
             weight_decay=point.weight_decay,
             noise=noise,
             moved=made.drifted,

@@ -25,6 +25,7 @@ from ecd_tune.report.curves import collect_curves
 from ecd_tune.report.gaps import compose_warnings
 from ecd_tune.report.model import ProgressRow, ResultRow, StudyReport
 from ecd_tune.report.notes import compose_notes
+from ecd_tune.report.remarks import compose_remarks
 from ecd_tune.report.setup import describe_setup
 from ecd_tune.report.theory import describe_theory
 from ecd_tune.spec import StudySpec
@@ -82,6 +83,7 @@ def build_report(
         answer=(*_say_smoke(spec), *compose_answer(spec, results, comparisons, oracle)),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),
+        remarks=compose_remarks(spec, trials, best),
         results=results,
         comparisons=comparisons,
         best=best,

@@ -49,6 +49,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         Section("best", "Best hyperparameters", tables=(_best_table(report),)),
         _curve_section(report),
         _progress_section(report),
+        Section("runs", "How the runs went", report.remarks),
         *([theory_section(report.theory)] if report.theory else []),
         _searched_section(report),
         _reason_section(report),

@@ -272,6 +272,7 @@ class StudyReport:
         answer: The answer, sentence by sentence.
         warnings: What is incomplete or to be read with care.
         notes: What has to be known to read the results.
+        remarks: What went wrong with the runs of the search, by their own account.
         results: The best of each optimizer followed by its references.
         comparisons: Paired comparisons.
         best: Best hyperparameters of each optimizer that has any.
@@ -300,6 +301,7 @@ class StudyReport:
     answer: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     results: tuple[ResultRow, ...]
     comparisons: tuple[ComparisonRow, ...]
     best: tuple[BestHyperparameters, ...]

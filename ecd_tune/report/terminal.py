@@ -15,7 +15,7 @@ __all__ = ["render_summary"]
 
 
 def render_summary(report: StudyReport) -> RenderableType:
-    """Lay out the answer, the warnings and the main table.
+    """Lay out the answer, the warnings, what runs say of themselves, and the main table.
 
     Args:
         report: The model.
@@ -30,6 +30,7 @@ def render_summary(report: StudyReport) -> RenderableType:
         Text(report.title, style="bold"),
         *(Text(sentence) for sentence in report.answer),
         *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
+        *(Text(f"! {remark}", style="yellow") for remark in report.remarks),
         _table(report),
     ]
     return Group(*parts)

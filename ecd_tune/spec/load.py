@@ -160,6 +160,7 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     values = {name: dimension.bounds() for name, dimension in spec.space.dimensions.items()}
     problems += _unfit(f"{where[:-1]}.space]", definition, values)
     problems += _schedule_problems(f"{where[:-1]}.space]", spec, task)
+    problems += _twice_searched(f"{where[:-1]}.space]", spec)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
         problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
@@ -216,6 +217,24 @@ def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[s
         return []
     return [
         f"{where}: {', '.join(named)}: task {task.name!r} counts iterations, without a schedule"
+    ]
+
+
+def _twice_searched(where: str, spec: OptimizerSpec) -> list[str]:
+    """Refuse to search lr and delta_energy where s = 0, which is one search done twice."""
+    own, space = spec.definition.hyperparameters, spec.space.dimensions
+    names = ("lr", "delta_energy")
+    if "s" not in own or not set(names) <= set(spec.space.searched):
+        return []
+    values = space["s"].bounds() if "s" in space else (own["s"].default,)
+    both = all(0 in space[name].when.get("s", values) for name in names)
+    decay = space.get("decoupled_weight_decay")  # is in units of lr, and tells them apart
+    if 0 not in values or not both or (decay is not None and True in decay.bounds()):
+        return []
+    remedy = "leave it out" if values == (0,) else "give it when = { s = [1] }"
+    return [
+        f"{where}: delta_energy: with s = 0, c·lr with c²·delta_energy is the same run as lr with "
+        f"delta_energy, so that both cannot be searched; {remedy}, and it is 1 there"
     ]
 
 

@@ -1,0 +1,101 @@
+"""What runs say of themselves stands in every form of the report, per optimizer."""
+
+import dataclasses
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from ecd_tune.optim.remarks import FLAGS
+from ecd_tune.report import build_report, render_html, render_json, render_markdown
+from ecd_tune.report.terminal import render_summary
+
+RIGHT = {"hot": 0.0, "slow": 0.0, "plateau": 0.0, "share_hot": 0.1}
+
+
+def report_of(studies, flags, best=None, title="ECDSep", **more):
+    """Zakharov with what the search trials of ECDSep say; the best one says ``best``."""
+    spec = studies.zakharov_spec()
+    optimizers = dict(spec.optimizers)
+    optimizers["ecdsep"] = optimizers["ecdsep"].model_copy(update={"title": title})
+    spec = spec.model_copy(update={"optimizers": optimizers})
+    trials = dict(studies.zakharov_trials(spec))
+    key = spec.key("ecdsep")
+    number = next(b.trial for b in build_report(spec, trials, {}).best if b.optimizer == "ecdsep")
+    said = iter(flags)
+    trials[key] = [
+        dataclasses.replace(
+            r, metrics=RIGHT | (best or {} if r.number == number else next(said, {})) | more
+        )
+        for r in trials[key]
+    ]
+    return build_report(spec, trials, studies.environment)
+
+
+def terminal(report):
+    text = io.StringIO()
+    Console(file=text, width=400, color_system=None).print(render_summary(report))
+    return text.getvalue()
+
+
+def test_hot_trials_are_counted(studies):
+    report = report_of(studies, [{"hot": 1.0}] * 9)
+    (sentence,) = report.remarks
+    assert sentence.startswith(
+        "ECDSep: 9 of 12 trials were hot (V above 𝓔 in more than half of the steps, "
+    )
+    assert sentence.endswith("search a smaller lr.")
+    for text in (render_markdown(report), render_html(report), terminal(report)):
+        assert "9 of 12 trials were hot" in text
+        assert "V above 𝓔" in text
+    assert json.loads(render_json(report))["remarks"] == [sentence]
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize(("count", "told"), [(0, False), (2, False), (3, True)])
+def test_a_quarter_of_the_trials_is_the_bound(studies, flag, count, told):
+    report = report_of(studies, [{flag: 1.0}] * count)
+    assert len(report.remarks) == told
+    assert all(f"{count} of 12 trials" in sentence for sentence in report.remarks)
+
+
+def test_the_best_trial_is_told_alone(studies):
+    best = {"plateau": 1.0, "plateau_gap": 0.6712, "plateau_floor": 1.9}
+    report = report_of(studies, [], best)
+    assert report.remarks == (
+        "ECDSep: the best trial's loss stopped up to D/(η_eff − 1) = 0.67 above its floor "
+        "(at least 1.9); a larger eta or F0 may do better.",
+    )
+    for flag, word in (("hot", "smaller lr"), ("slow", "larger lr")):
+        (sentence,) = report_of(studies, [], {flag: 1.0}).remarks
+        assert "the best trial was" in sentence
+        assert word in sentence
+
+
+def test_good_runs_and_silent_optimizers_have_no_section(studies, zakharov):
+    for report in (report_of(studies, []), zakharov):
+        assert report.remarks == ()
+        for text in (render_markdown(report), render_html(report)):
+            assert "How the runs went" not in text
+
+
+def test_interrupted_attempts_do_not_count(studies):
+    # The thirteenth record is an attempt that was lost.
+    report = report_of(studies, [{}] * 11 + [{"hot": 1.0}])
+    assert report.remarks == ()
+
+
+def test_titles_are_escaped_for_each_form(studies):
+    title = "<b>*ECD* [red]|</b>"
+    report = report_of(studies, [{"hot": 1.0}] * 9, title=title)
+    assert report.remarks[0].startswith(title)
+    assert "&lt;b&gt;*ECD* [red]|&lt;/b&gt;: 9 of 12" in render_html(report)
+    assert "<b>" not in render_html(report)
+    assert r"\<b\>\*ECD\* \[red\]\|\</b\>: 9 of 12" in render_markdown(report)
+    assert f"! {title}: 9 of 12" in terminal(report)
+
+
+def test_numbers_that_are_missing_are_dashes(studies):
+    (sentence,) = report_of(studies, [], {"plateau": 1.0}).remarks
+    assert "= – above its floor (at least –)" in sentence
