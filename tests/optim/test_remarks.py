@@ -107,7 +107,7 @@ def test_each_bound_decides(course: Course, flag: str | None) -> None:
             PLAIN,
             [
                 "the loss stays near 2.57",
-                "D/(η_eff − 1) = 0.67 above its floor (at least 1.9); raise F0 or eta (with a larger lr",
+                "D/(η_eff − 1) = 0.67 above its floor (at least 1.9); raise F0 or eta (with",
             ],
         ),
         (LEVEL, PLAIN._replace(auto_lr=True), ["; raise F0 or eta"]),

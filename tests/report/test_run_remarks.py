@@ -64,8 +64,8 @@ def test_the_best_trial_is_told_alone(studies):
     best = {"plateau": 1.0, "plateau_gap": 0.6712, "plateau_floor": 1.9}
     report = report_of(studies, [], best)
     assert report.remarks == (
-        "ECDSep: the best trial's loss stopped up to D/(η_eff − 1) = 0.67 above its floor (at least 1.9); "
-        "a larger eta or F0 may do better.",
+        "ECDSep: the best trial's loss stopped up to D/(η_eff − 1) = 0.67 above its floor "
+        "(at least 1.9); a larger eta or F0 may do better.",
     )
     for flag, word in (("hot", "smaller lr"), ("slow", "larger lr")):
         (sentence,) = report_of(studies, [], {flag: 1.0}).remarks
