@@ -56,6 +56,7 @@ PLAIN = Setting(s=1, heated=False, auto_lr=False, auto_F0=False, unit_speed=Fals
         (STUCK._replace(fall=0.9), "hot"),
         (STUCK._replace(gap_end=0.2, share_hot=0.02), None),
         (LEVEL, "plateau"),
+        (LEVEL._replace(loss_start=2.55, loss_early=2.6, gap_start=2.55), None),
         (LEVEL._replace(drift=0.07), None),
         (LEVEL._replace(fall=1.3), None),
         (LEVEL._replace(plateau_gap=0.25), None),
