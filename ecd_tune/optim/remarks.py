@@ -160,10 +160,10 @@ def _plateau(course: Course, setting: Setting) -> str:
     if not (setting.auto_lr or setting.unit_speed):
         eta = "eta (with a larger lr, or lr = 'auto')"
     remedy = f"raise {eta}" if setting.auto_F0 else f"raise F0 or {eta}"
+    floor = f"its floor (at least {course.plateau_floor:.2g})"
     return (
         f"the loss stays near {course.loss_end:.3g}, on the plateau of the stationary law up to "
-        f"D/(η_eff − 1) = {course.plateau_gap:.2g} above its floor "
-        f"(at least {course.plateau_floor:.2g}); {remedy}"
+        f"D/(η_eff − 1) = {course.plateau_gap:.2g} above {floor}; {remedy}"
     )
 
 
