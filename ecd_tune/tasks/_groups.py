@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["embeddings_of", "group_parameters"]
+__all__ = ["group_parameters"]
 
 
 def group_parameters(
@@ -16,10 +16,11 @@ def group_parameters(
 
     Args:
         parameters: Those of a network.
-        embeddings: Which of them are tables, of which a batch uses some rows.
+        embeddings: Which of them are tables of which a batch uses some rows: of words or
+            characters, and not of positions, of which it uses all.
 
     Returns:
-        Those of ``embeddings``, ``matrices`` (kernels of convolutions too) and ``vectors``
+        Those of ``embeddings``, ``matrices`` (all else of two dimensions or more) and ``vectors``
         (biases, norms) that are not empty, each in the order of ``parameters``.
     """
     groups: dict[str, list[Tensor]] = {"embeddings": [], "matrices": [], "vectors": []}
@@ -27,8 +28,3 @@ def group_parameters(
         table = any(p is other for other in embeddings)
         groups["embeddings" if table else "matrices" if p.dim() > 1 else "vectors"].append(p)
     return {name: group for name, group in groups.items() if group}
-
-
-def embeddings_of(network: nn.Module) -> list[Tensor]:
-    """Return the tables of a network's embeddings."""
-    return [part.weight for part in network.modules() if isinstance(part, nn.Embedding)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import CPU, hand_over
-from ecd_tune.tasks._groups import embeddings_of, group_parameters
+from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier, noise_from
@@ -41,7 +42,8 @@ class GlueProblem:
         network = build_classifier(task.model, task.outputs, stream(seed, "init"), task.size)
         self._network = network.to(task.device)
         self.parameters: list[Tensor] = list(self._network.parameters())
-        self.groups = group_parameters(self.parameters, embeddings_of(self._network))
+        words: Any = self._network.get_input_embeddings
+        self.groups = group_parameters(self.parameters, [words().weight])
         self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
         self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
 

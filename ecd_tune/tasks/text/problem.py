@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._device import CPU, choose_device, hand_over
-from ecd_tune.tasks._groups import embeddings_of, group_parameters
+from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
@@ -48,7 +48,7 @@ class CharacterProblem:
             network = Transformer(len(ALPHABET), size.width, size.layers, size.heads, size.block)
         self._network = network.to(task.device)
         self.parameters: list[Tensor] = list(self._network.parameters())
-        self.groups = group_parameters(self.parameters, embeddings_of(self._network))
+        self.groups = group_parameters(self.parameters, [network.symbols.weight])
         self.steps_per_epoch = task.epoch_steps
 
     def closure(self, step: int) -> Tensor:

@@ -72,6 +72,11 @@ def test_published_training_rows_are_those_that_validate_too():
     assert len(thinned._parts["train"]) == 6
 
 
+def test_the_embeddings_are_those_of_words_and_not_of_positions():
+    (table,) = toy().build(0, Stage.SEARCH).groups["embeddings"]
+    assert table.shape == (30522, 128)
+
+
 # ----------------------------------------------------------------------------- network
 
 

@@ -153,6 +153,11 @@ def test_each_block_that_judges_counts_alike_and_the_first_1024_do():
     assert problem.evaluate("val")["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_the_embeddings_are_those_of_characters_and_not_of_positions():
+    (table,) = toy().build(0, Stage.SEARCH).groups["embeddings"]
+    assert table.shape == (len(ALPHABET), SMALL.width)
+
+
 def test_published_training_text_is_that_which_validates_too():
     task = toy()
     problem = task.build_published(0)
