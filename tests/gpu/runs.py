@@ -9,6 +9,7 @@ from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import check_hyperparameters
 from ecd_tune.optim.driver import Point, begin_state, make_step
 from ecd_tune.optim.fused.triton_step import TritonStep
+from ecd_tune.optim.fused.triton_tables import rule_constants
 from ecd_tune.optim.noise import Noise
 from ecd_tune.optim.ranks import Ranks
 from ecd_tune.optim.rules import read_rules
@@ -47,6 +48,7 @@ class Reference:
         draws = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
         self.theta = [d.to(t) for d, t in zip(draws, self.dtypes, strict=True)]
         self.stiffness = [0.5 + torch.rand(s, generator=generator).double() for s in shapes]
+        self._hard = {}
         self.e = [torch.zeros_like(t, dtype=momentum_dtype(t.dtype)) for t in self.theta]
         self.begins, self.total = Ranks(None, None).lay_out([t.numel() for t in draws], True)
         self.scales = [1.0] * len(shapes) if scales is None else scales
@@ -60,7 +62,10 @@ class Reference:
 
     def loss(self, theta):
         """Return the loss and its gradient at parameters on any device."""
-        hard = [c.to(t.device) for c, t in zip(self.stiffness, theta, strict=True)]
+        home = theta[0].device
+        if home not in self._hard:
+            self._hard[home] = [c.to(home) for c in self.stiffness]
+        hard = self._hard[home]
         parts = [(c * t.double().square()).sum() / 2 for c, t in zip(hard, theta, strict=True)]
         grads = [(c * t.double()).to(t.dtype) for c, t in zip(hard, theta, strict=True)]
         return torch.stack(parts).sum() + self.offset, grads
@@ -129,8 +134,8 @@ def tape_row(step):
 class Fused:
     """What goes on with the kernels from where a reference stands."""
 
-    def __init__(self, run, device, **options):
-        self.run = run
+    def __init__(self, run, device, constants=None, **options):
+        self.run, self.constants = run, constants or {}
         self.theta = [t.to(device, copy=True) for t in run.theta]
         self.momenta = [e.to(device, copy=True) for e in run.e]
         self.scalars = [s.to(device) for s in run.scalars()]
@@ -141,9 +146,11 @@ class Fused:
         floats, ints, flags = self.scalars
         run = self.run
         return TritonStep(
-            self.theta, self.momenta, run.rules, floats=floats, ints=ints, flags=flags,
-            begins=run.begins, total=run.total, seeds=[run.seed], step=number, lr=run.lr,
-            weight_decay=run.wd, decay=run.decay, **self.options,
+            self.theta, self.momenta, {**rule_constants(run.rules), **self.constants},
+            unit=run.unit, sync=run.rules.integrator == "sync", chaotic=run.rules.chaotic,
+            floats=floats, ints=ints, flags=flags, begins=run.begins, total=run.total,
+            seeds=[run.seed], step=number, lr=run.lr, weight_decay=run.wd, decay=run.decay,
+            **self.options,
         )  # fmt: skip
 
     def step(self):

@@ -179,7 +179,7 @@ def test_converged(device):
 def test_maximize(device):
     run = Reference("ecdsep", [(70,)], F64, weight_decay=0.1, **ECDSEP)
     run.step()
-    fused = Fused(run, device, maximize=True)
+    fused = Fused(run, device, {"sign": -1.0})
     for _ in range(2):
         loss, grads = run.loss(fused.theta)
         fused.kernels.step(-loss, [-g for g in grads])

@@ -108,9 +108,9 @@ def noise(seed, counter, lanes, FAST: tl.constexpr, DOUBLE: tl.constexpr, BLOCK:
 
 @triton.jit
 def _add_chunk(
-    sums, theta, m, g, first, low, high, seed, counter, lanes, lr, wd, sign,
+    sums, z0, z1, z2, z3, theta, m, g, first, low, high, lr, wd, sign,
     KIND: tl.constexpr, FAST: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr,
-    DOUBLE: tl.constexpr, BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     mm, mf, ff, tt, mz, fz, zz = sums
     MOMENTUM: tl.constexpr = 3 if KIND == 3 else 0
@@ -118,8 +118,6 @@ def _add_chunk(
     m = address(m, first, MOMENTUM, FAST)
     g = address(g, first, KIND, FAST)
     at = places(BLOCK)
-    if TURN:
-        z0, z1, z2, z3 = noise(seed, counter, lanes, FAST, DOUBLE, BLOCK)
     for w in tl.static_range(4):
         a = at + 16 * w
         x = load(m, a, low, high, FAST).to(tl.float64)
@@ -168,18 +166,21 @@ def sums_of_row(
         )
         rate = rates + trial * 3 * n_tensors + tensor
         lr, wd = tl.load(rate), tl.load(rate + n_tensors)
+        z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
+        if TURN:  # once for all kinds, which is enough code to compile
+            z0, z1, z2, z3 = noise(seed, counter, lanes, True, DOUBLE, BLOCK)
         for KIND in tl.static_range(4):
             if (PRESENT >> KIND) % 2 == 1:
                 if kind == KIND:
                     if fast:
                         mm, mf, ff, tt, mz, fz, zz = _add_chunk(
-                            (mm, mf, ff, tt, mz, fz, zz), theta, m, g, first, low, high, seed,
-                            counter, lanes, lr, wd, sign, KIND, True, WD, TURN, DOUBLE, BLOCK,
+                            (mm, mf, ff, tt, mz, fz, zz), z0, z1, z2, z3, theta, m, g, first,
+                            low, high, lr, wd, sign, KIND, True, WD, TURN, BLOCK,
                         )  # fmt: skip
                     else:
                         mm, mf, ff, tt, mz, fz, zz = _add_chunk(
-                            (mm, mf, ff, tt, mz, fz, zz), theta, m, g, first, low, high, seed,
-                            counter, lanes, lr, wd, sign, KIND, False, WD, TURN, DOUBLE, BLOCK,
+                            (mm, mf, ff, tt, mz, fz, zz), z0, z1, z2, z3, theta, m, g, first,
+                            low, high, lr, wd, sign, KIND, False, WD, TURN, BLOCK,
                         )  # fmt: skip
     return (
         tl.sum(mm), tl.sum(mf), tl.sum(ff), tl.sum(tt), tl.sum(mz), tl.sum(fz), tl.sum(zz)

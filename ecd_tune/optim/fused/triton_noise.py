@@ -24,9 +24,7 @@ def _mix(a, b, BITS: tl.constexpr):
 
 
 @triton.jit
-def _two_rounds(
-    x0, x1, x2, x3, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, D: tl.constexpr
-):
+def _two_rounds(x0, x1, x2, x3, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, D: tl.constexpr):
     x0, x1 = _mix(x0, x1, A)
     x2, x3 = _mix(x2, x3, B)
     x0, x3 = _mix(x0, x3, C)

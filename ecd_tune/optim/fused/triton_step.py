@@ -8,7 +8,7 @@ graph goes on with new noise when it is replayed. ``docs`` of the kernels are in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,8 +24,6 @@ from ecd_tune.optim.fused.triton_tables import (
     noise_stride,
     tensor_table,
 )
-from ecd_tune.optim.rules import Rules
-from ecd_tune.optim.unit_step import UnitRules
 
 __all__ = ["FLAGS", "FLOATS", "INTS", "UNIT_FLAGS", "UNIT_FLOATS", "UNIT_INTS", "TritonStep"]
 
@@ -54,7 +52,11 @@ class TritonStep:
         theta: Parameters on one device, of the dtypes in ``KINDS``; with B runs each has a first
             dimension B. Their memory is dense, and in the order of their momentum's.
         momenta: Their momenta, unnormalised, float64 for float64 and float32 for the others.
-        rules: Of ECDSep, without anything left to the run, or of ECDq1.
+        constants: What the hyperparameters say, by the names of ``CONSTANTS``: numbers, 0-d
+            tensors or ``[B]``; see :func:`~.triton_tables.rule_constants`.
+        unit: The step is that of ECDq1, else of ECDSep.
+        sync: Kick, turn, kick, drift instead of kick, drift, turn.
+        chaotic: Any ν is not 0.
         floats: Scalars of the run, float64, ``[3]`` (:data:`FLOATS`; of ECDq1
             :data:`UNIT_FLOATS`), or ``[B, 3]``; they are changed in place, as are
         ints: int64, :data:`INTS` or :data:`UNIT_INTS`, and
@@ -66,7 +68,6 @@ class TritonStep:
         lr: Δt of each parameter, its scale included: numbers, or float64 ``[B]``.
         weight_decay: wd in the loss of each; None for 0.
         decay: Δt wd of each where it is decoupled; None for 0.
-        maximize: Maximize the loss.
         tape: Steps of which the numbers for diagnostics are kept; 0 for none.
         chunk: Numbers of a chunk, ``rows`` sums that are added up apart, ``warps`` of a program.
             They change the last bits of a run.
@@ -79,8 +80,11 @@ class TritonStep:
         self,
         theta: Sequence[Tensor],
         momenta: Sequence[Tensor],
-        rules: Rules | UnitRules,
+        constants: Mapping[str, float | Tensor | None],
         *,
+        unit: bool,
+        sync: bool,
+        chaotic: bool,
         floats: Tensor,
         ints: Tensor,
         flags: Tensor,
@@ -91,7 +95,6 @@ class TritonStep:
         lr: Rates,
         weight_decay: Rates | None = None,
         decay: Rates | None = None,
-        maximize: bool = False,
         tape: int = 0,
         chunk: int = _CHUNK,
         rows: int = _ROWS,
@@ -115,8 +118,7 @@ class TritonStep:
         self.clock = torch.tensor([[step, step, noise_stride(total)]] * trials).to(device)
         self._layouts = [(t.stride(), t.dtype) for t in theta]
         self._like = [t.detach() for t in theta]
-        self._sync = rules.integrator == "sync"
-        self._noise, self._tape_length = rules.chaotic, tape
+        self._sync, self._noise, self._tape_length = sync, chaotic, tape
         self._folded = [(s - 2**64 if s >= 2**63 else s) for s in (s % 2**64 for s in seeds)]
         kinds = {KINDS.index(str(t.dtype).removeprefix("torch.")) for t in theta}
         self._tables = {
@@ -125,17 +127,15 @@ class TritonStep:
             "chunks": chunks.to(device),
             "rates": torch.zeros((trials, 3, len(theta)), dtype=torch.float64, device=device),
             "lanes": torch.arange(chunk // 4, dtype=torch.int32, device=device),
-            "constants": constant_table(
-                rules, maximize=maximize, size=sum(lengths), double=double
-            ).to(device),
+            "constants": constant_table(constants, trials, size=sum(lengths), double=double).to(
+                device
+            ),
             "seeds": torch.tensor(self._folded).to(device),
             "clock": self.clock,
             "floats": floats,
             "ints": ints,
             "flags": flags.view(torch.uint8),
-            "partials": torch.zeros(
-                (trials, self._rows, 7), dtype=torch.float64, device=device
-            ),
+            "partials": torch.zeros((trials, self._rows, 7), dtype=torch.float64, device=device),
             "arrived": torch.zeros(trials, dtype=torch.int32, device=device),
             "coefs": torch.zeros((trials, 8), dtype=torch.float64, device=device),
             "tape": torch.tensor([[0, -1]] * trials).to(device),
@@ -145,7 +145,7 @@ class TritonStep:
         shared = {"PRESENT": sum(1 << k for k in kinds), "SYNC": self._sync, "NOISE": self._noise}
         self._options = {**shared, "DOUBLE": double, "BLOCK": chunk}
         self._reduce_only = {
-            "UNIT": isinstance(rules, UnitRules),
+            "UNIT": unit,
             "KEEP": tape,
             "WIDTH": triton.next_power_of_2(self._rows),
         }

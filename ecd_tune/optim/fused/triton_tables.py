@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ecd_tune.optim.noise import BLOCK, aligned
 from ecd_tune.optim.rules import Rules
 from ecd_tune.optim.unit_step import UnitRules
 
-__all__ = ["chunk_table", "constant_table", "noise_stride", "tensor_table"]
+__all__ = ["chunk_table", "constant_table", "noise_stride", "rule_constants", "tensor_table"]
 
 
 def noise_stride(total: int) -> int:
@@ -23,7 +23,10 @@ def noise_stride(total: int) -> int:
 
 
 def tensor_table(
-    theta: Sequence[Tensor], momenta: Sequence[Tensor], begins: Sequence[int], lengths: Sequence[int]
+    theta: Sequence[Tensor],
+    momenta: Sequence[Tensor],
+    begins: Sequence[int],
+    lengths: Sequence[int],
 ) -> Tensor:
     """Return the table of the tensors: addresses, first number, length, kind.
 
@@ -66,51 +69,55 @@ def chunk_table(begins: Sequence[int], lengths: Sequence[int], total: int, size:
     return torch.cat(parts) if parts else torch.zeros((0, 2), dtype=torch.int32)
 
 
+def rule_constants(rules: Rules | UnitRules) -> dict[str, float | Tensor | None]:
+    """Return what rules say that does not change from step to step, by the names of ``CONSTANTS``.
+
+    Args:
+        rules: Of ECDSep or of ECDq1, with 0-d or ``[B]`` tensors.
+    """
+    constants = rules.constants
+    values: dict[str, float | Tensor | None] = {
+        name: getattr(constants, name)
+        for name in ("eta", "nu", "s", "F0", "conserve", "log_eps1", "log_eps2")
+    }
+    if isinstance(rules, UnitRules):
+        return {**values, "eps2": rules.eps2, "exact": float(rules.exact)}
+    return {
+        **values,
+        "stops": rules.stops,
+        "shifts": rules.shifts,
+        "shift_factor": rules.shift_factor,
+        "early": float(rules.shifts_early),
+        "resets": float(rules.resets_energy),
+    }
+
+
 def constant_table(
-    rules: Rules | UnitRules, *, maximize: bool, size: int, double: bool
+    values: Mapping[str, float | Tensor | None], trials: int, *, size: int, double: bool
 ) -> Tensor:
     """Return what does not change from step to step.
 
     Args:
-        rules: Of ECDSep or of ECDq1, with 0-d or ``[B]`` tensors.
-        maximize: The loss and its gradient are turned round.
+        values: By the names of ``CONSTANTS``, numbers or 0-d or ``[B]``; what is not there is 0,
+            ``sign`` 1, and those that follow from the other arguments are added.
+        trials: B.
         size: Numbers that move, of one trial.
         double: All momenta are float64.
 
     Returns:
-        float64, ``[B, K]`` in the order of ``CONSTANTS``, on the device of the rules.
+        float64, ``[B, K]`` in the order of ``CONSTANTS``, on the CPU.
     """
-    constants = rules.constants
     eps = torch.finfo(torch.float64 if double else torch.float32).eps
-    values: dict[str, float | Tensor | None] = {
-        "eta": constants.eta,
-        "nu": constants.nu,
-        "s": constants.s,
-        "F0": constants.F0,
-        "conserve": constants.conserve,
-        "log_eps1": constants.log_eps1,
-        "log_eps2": constants.log_eps2,
-        "sign": -1.0 if maximize else 1.0,
+    known = {
+        "sign": 1.0,
+        **values,
         "size": float(size),
         "rounding": math.sqrt(eps),
         "tiny": 1e-300 if double else 1e-37,
     }
-    if isinstance(rules, UnitRules):
-        values |= {"eps2": rules.eps2, "exact": float(rules.exact)}
-    else:
-        values |= {
-            "stops": rules.stops,
-            "shifts": rules.shifts,
-            "shift_factor": rules.shift_factor,
-            "early": float(rules.shifts_early),
-            "resets": float(rules.resets_energy),
-        }
-    like = constants.eta.reshape(-1)
-    columns = [_column(values.get(name), like) for name in CONSTANTS]
-    return torch.stack(columns, dim=1).contiguous()
+    columns = [_double(known.get(name)) for name in CONSTANTS]
+    return torch.stack([column.reshape(-1).expand(trials) for column in columns], dim=1)
 
 
-def _column(value: float | Tensor | None, like: Tensor) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.to(torch.float64).reshape(-1).expand_as(like)
-    return torch.full_like(like, 0.0 if value is None else value)
+def _double(value: float | Tensor | None) -> Tensor:
+    return torch.as_tensor(0.0 if value is None else value, dtype=torch.float64, device="cpu")

@@ -33,9 +33,8 @@ def _factors(a, b, lr, wd, sign, cz, KIND: tl.constexpr):
 
 @triton.jit
 def _square_of_chunk(
-    square, theta, m, g, first, low, high, seed, counter, lanes, a, b, cz, lr, wd, sign,
-    KIND: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, DOUBLE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    square, z0, z1, z2, z3, theta, m, g, first, low, high, a, b, cz, lr, wd, sign,
+    KIND: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     MOMENTUM: tl.constexpr = 3 if KIND == 3 else 0
     theta = address(theta, first, KIND, False)
@@ -43,9 +42,6 @@ def _square_of_chunk(
     g = address(g, first, KIND, False)
     at = places(BLOCK)
     a, b, swd, cz = _factors(a, b, lr, wd, sign, cz, KIND)
-    z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
-    if TURN:
-        z0, z1, z2, z3 = noise(seed, counter, lanes, False, DOUBLE, BLOCK)
     for w in tl.static_range(4):
         p = at + 16 * w
         x = load(m, p, low, high, False)
@@ -85,12 +81,15 @@ def measure(
         )
         rate = rates + trial * 3 * n_tensors + tensor
         lr, wd = tl.load(rate), tl.load(rate + n_tensors)
+        z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
+        if TURN:
+            z0, z1, z2, z3 = noise(seed, counter, lanes, True, DOUBLE, BLOCK)
         for KIND in tl.static_range(4):
             if (PRESENT >> KIND) % 2 == 1:
                 if kind == KIND:
                     square = _square_of_chunk(
-                        square, theta, m, g, first, low, high, seed, counter, lanes, a, b, cz, lr, wd,
-                        sign, KIND, WD, TURN, DOUBLE, BLOCK,
+                        square, z0, z1, z2, z3, theta, m, g, first, low, high, a, b, cz, lr, wd,
+                        sign, KIND, WD, TURN, BLOCK,
                     )  # fmt: skip
     return tl.sqrt(tl.sum(square))
 
