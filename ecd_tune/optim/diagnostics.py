@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.dynamics import Constants, log_hamiltonian
+from ecd_tune.optim.fused.table import Rows
 from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch
 from ecd_tune.optim.watching import Step, Tape
 from ecd_tune.theory import bounce_angle, effective_eta
@@ -71,6 +72,26 @@ class Diagnostics:
             self._eta = step.constants.eta
             comparable = step.integrator == "algorithm1" and not step.decays
             self._compared = step.algebra.batched or not comparable
+
+    def open(self, eta: float, comparable: bool, device: torch.device) -> Rows:
+        """Return where the steps of a fused form write what :meth:`saw` would keep.
+
+        Args:
+            eta: η.
+            comparable: The change of the loss can be compared with the work of the force.
+            device: Where the parameters are.
+
+        Returns:
+            The rows.
+        """
+        if not self._compared:
+            self._eta = torch.tensor(eta, dtype=torch.float64, device=device)
+            self._compared = not comparable
+        return self._tape.open(device)
+
+    def flush(self) -> None:
+        """Work on the numbers that are kept."""
+        self._tape.flush()
 
     def read(
         self, n: int, constants: Constants, integrator: str, F_min: float = math.nan
@@ -141,6 +162,7 @@ class Diagnostics:
         made, held, gap, log_potential, log_energy, s, log_p, speed, turned, rescaled, above = (
             columns[:11]
         )
+        made, held, rescaled, above = made.bool(), held.bool(), rescaled.bool(), above.bool()
         drift = log_hamiltonian(log_p, log_potential, s) - log_energy
         turns = made & turned.isfinite()
         terms = {
@@ -169,7 +191,7 @@ class Diagnostics:
         log_kick = torch.log(self._eta) - log_gap + torch.log(force)
         turned = torch.nan_to_num(turned, nan=1.0)
         chosen = (gap + F0, before, after, log_kick, force, speed, turned)
-        kicks = Kicks(*(column[made] for column in chosen))
+        kicks = Kicks(*(column[made.bool()] for column in chosen))
         found = mismatch(kicks)
         self._compared = len(made) >= LEAST_STEPS
         if found is not None:

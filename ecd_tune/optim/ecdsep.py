@@ -23,6 +23,7 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
+from ecd_tune.optim.fused.table import Law, Rows
 from ecd_tune.optim.groups import tensor_lr
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.ranks import GroupChoice
@@ -42,7 +43,6 @@ class _Working(Working):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, Rules] | None = None
-        self.started = False
         self.run: RunState | None = None
         self.diagnostics = Diagnostics()
 
@@ -91,6 +91,9 @@ class ECDSep(LossOptimizer):
         wait: Look at the loss in every step, which waits for the device; None does so on the
             CPU. Else a loss that is not finite changes nothing either, but raises up to 16 steps
             later.
+        fused: Make steps in one compiled pass each over gradients and parameters (:mod:`.fused`).
+            None does so where it can be: ``report()["form"]`` says if. False is the reference
+            form, of which the fused ones differ by rounding.
         process_group: Processes that each compute the loss of their own batch (DDP, FSDP): the
             loss is averaged over them and the seed is that of the first. A group, or True for
             the default one; False where all processes pass the same loss. None is False, with a
@@ -100,7 +103,7 @@ class ECDSep(LossOptimizer):
             them too. DTensors (FSDP2) need none.
 
     Raises:
-        HyperparameterError: A value is not allowed.
+        HyperparameterError: A value is not allowed, or ``fused`` is True where it cannot be.
     """
 
     name: ClassVar[str] = "ecdsep"
@@ -134,6 +137,7 @@ class ECDSep(LossOptimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        fused: bool | None = None,
         process_group: GroupChoice = None,
         shard_group: GroupChoice = None,
     ) -> None:
@@ -162,6 +166,7 @@ class ECDSep(LossOptimizer):
             maximize=maximize,
             foreach=foreach,
             wait=wait,
+            fused=fused,
             process_group=process_group,
             shard_group=shard_group,
         )
@@ -226,13 +231,41 @@ class ECDSep(LossOptimizer):
         for watcher in (self._working.diagnostics, *self._working.watchers):
             watcher.saw(step)
 
+    def _law(self) -> Law | str:
+        if self._present_rules().auto is not None:
+            return 'lr, nu or F0 is "auto"'
+        shared = self._shared()
+        return Law(
+            unit_speed=False,
+            sync=shared["integrator"] == "sync",
+            seed=int(self._working.trajectory["seed"]),
+            maximize=self.param_groups[0]["maximize"],
+            conserve=shared["conserve_energy"],
+            on_gap=shared.get("on_gap", "shift"),
+            shift_factor=self._present_rules().shift_factor,
+            shifts_early=self._present_rules().shifts_early,
+            resets_energy=self._present_rules().resets_energy,
+            **{key: shared[key] for key in ("eta", "nu", "F0", "s", "eps1", "eps2")},
+        )
+
+    def _watched(self) -> bool:
+        return bool(self._working.watchers)
+
+    def _rows(self, law: Law, decays: bool) -> Rows:
+        comparable = not (law.sync or decays)
+        return self._working.diagnostics.open(law.eta, comparable, self._home())
+
+    def _flush_rows(self) -> None:
+        self._working.diagnostics.flush()
+
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         count = torch.zeros((), dtype=torch.int64, device=zero.device)
         state = begin_state(zero, self._present_rules())
-        return {**write_record(state), **Diagnostics().state_dict(zero), "skipped": count}
+        sums = Diagnostics().state_dict(zero)
+        return {**write_record(state), **sums, "skipped": count, "normalised": count == 0}
 
     def _restore(self) -> None:
         self._working.diagnostics.load_state_dict(self._working.trajectory)
@@ -272,7 +305,9 @@ class ECDSep(LossOptimizer):
             calls without loss and gradients; ``unreachable`` rescales skipped since V exceeded
             𝓔; ``shifts`` of F0; the present ``F0``, ``log_energy`` and ``log_momentum`` (None
             before the first step); where they are left to the run, ``found_nu``, ``found_lr``
-            (the Δt of a group whose ``lr`` is 1) and ``found_F0``.
+            (the Δt of a group whose ``lr`` is 1) and ``found_F0``; ``form``, ``"fused"`` or
+            ``"reference"``, and ``form_reason``, why the latter. Where a gradient comes or goes,
+            and while a scale is found, single steps are of the reference form anyway.
         """
         self._adopt()
         rules, state = self._present_rules(), self._present_state()
@@ -293,6 +328,7 @@ class ECDSep(LossOptimizer):
             "log_momentum": state.log_p.item() if started else None,
             **{name: value.item() for name, value in found.items()},
             **found_scales(self.param_groups, self.state),
+            **self._report_form(),
         }
 
     def watch(self, watcher: Watcher) -> None:

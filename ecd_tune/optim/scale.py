@@ -15,7 +15,15 @@ from torch import Tensor
 
 from ecd_tune.optim.definitions import SHARE
 
-__all__ = ["BATCHES", "factor_of", "found_scales", "no_shares", "share_of", "with_share"]
+__all__ = [
+    "BATCHES",
+    "factor_of",
+    "found_scales",
+    "no_shares",
+    "scale_of",
+    "share_of",
+    "with_share",
+]
 
 BATCHES = 16
 """Batches over which the share is averaged; it is fixed from then on."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer, Working
 from ecd_tune.optim.dynamics import Constants
+from ecd_tune.optim.fused.table import Law
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
@@ -31,7 +32,6 @@ class _Working(Working):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, UnitRules] | None = None
-        self.started = False
 
 
 class ECDq1(LossOptimizer):
@@ -64,6 +64,7 @@ class ECDq1(LossOptimizer):
         maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         wait: As for :class:`~ecd_tune.optim.ECDSep`.
+        fused: As for :class:`~ecd_tune.optim.ECDSep`.
         process_group: As for :class:`~ecd_tune.optim.ECDSep`.
         shard_group: As for :class:`~ecd_tune.optim.ECDSep`.
 
@@ -95,6 +96,7 @@ class ECDq1(LossOptimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        fused: bool | None = None,
         process_group: GroupChoice = None,
         shard_group: GroupChoice = None,
     ) -> None:
@@ -117,6 +119,7 @@ class ECDq1(LossOptimizer):
             maximize=maximize,
             foreach=foreach,
             wait=wait,
+            fused=fused,
             process_group=process_group,
             shard_group=shard_group,
         )
@@ -152,12 +155,26 @@ class ECDq1(LossOptimizer):
         if starting:
             self._working.started = bool(state.started)
 
+    def _law(self) -> Law | str:
+        shared = self._shared()
+        exact = shared["flow"] == "exact"
+        return Law(
+            unit_speed=True,
+            sync=shared["integrator"] == "sync",
+            seed=int(self._working.trajectory["seed"]),
+            maximize=self.param_groups[0]["maximize"],
+            conserve=exact or shared["conserve_energy"],
+            exact=exact,
+            **{key: shared[key] for key in ("eta", "nu", "F0", "eps2")},
+        )
+
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
-        return {**write_record(begin_unit(zero)), "skipped": skipped}
+        scalars = write_record(begin_unit(zero))
+        return {**scalars, "skipped": skipped, "normalised": skipped == 0}
 
     def _restore(self) -> None:
         self._working.started = bool(self._present_state().started)
@@ -183,7 +200,7 @@ class ECDq1(LossOptimizer):
             steps skipped since F + ½ wd Θ² − F0 <= ε2; ``bad_gradients`` steps skipped since the
             gradient was NaN or infinite; ``skipped`` calls without loss and gradients;
             ``converged`` whether the gap is positive and at most ε2 now; ``F0``; ``scales`` as in
-            the report of :class:`~ecd_tune.optim.ECDSep`.
+            the report of :class:`~ecd_tune.optim.ECDSep`, and ``form`` and ``form_reason``.
         """
         self._adopt()
         state = self._present_state()
@@ -195,6 +212,7 @@ class ECDq1(LossOptimizer):
             "converged": bool(state.converged),
             "F0": self._present_rules().constants.F0.item(),
             **found_scales(self.param_groups, self.state),
+            **self._report_form(),
         }
 
 

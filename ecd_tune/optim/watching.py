@@ -16,6 +16,7 @@ from torch import Tensor
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
+from ecd_tune.optim.fused.table import FUSED_COLUMNS, FUSED_ROWS, Rows
 
 __all__ = ["Step", "Tape", "Watched", "Watcher"]
 
@@ -116,9 +117,19 @@ class Tape:
     def __init__(self, work: Callable[[Sequence[Tensor]], None], length: int = 256) -> None:
         self._work, self._length = work, length
         self._rows: list[Sequence[Tensor]] = []
+        self._fused: Rows | None = None
+
+    def open(self, device: torch.device) -> Rows:
+        """Return where a fused step writes its numbers; :meth:`flush` hands them on too."""
+        if self._fused is None or self._fused.block.device != device:
+            self.flush()
+            block = torch.zeros((FUSED_ROWS, FUSED_COLUMNS), dtype=torch.float64, device=device)
+            self._fused = Rows(block, torch.zeros(1, dtype=torch.int64))
+        return self._fused
 
     def add(self, numbers: Sequence[Tensor]) -> None:
         """Keep the numbers of one step, 0-d or ``[B]``."""
+        self._flush_fused()
         self._rows.append(numbers)
         if len(self._rows) == self._length:
             self.flush()
@@ -126,9 +137,22 @@ class Tape:
     def clear(self) -> None:
         """Forget what is kept."""
         self._rows = []
+        if self._fused is not None:
+            self._fused.filled.zero_()
 
     def flush(self) -> None:
         """Hand on what is kept."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._work([torch.stack(list(column)) for column in zip(*rows, strict=True)])
+        self._flush_fused()
+
+    def _flush_fused(self) -> None:
+        fused = self._fused
+        if fused is None or int(fused.filled) == 0:
+            return
+        if fused.complete is not None:
+            fused.complete()
+        columns = fused.block[: int(fused.filled)].clone().unbind(1)
+        fused.filled.zero_()
+        self._work(columns)

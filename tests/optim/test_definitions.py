@@ -46,7 +46,7 @@ def test_lazy_names():
 def test_constructor_and_declaration_agree(name):
     """Same names, same defaults."""
     signature = inspect.signature(getattr(ecd_tune.optim, CLASSES[name]).__init__).parameters
-    extra = {"self", "params", "seed", "foreach", "wait", "maximize"}
+    extra = {"self", "params", "seed", "foreach", "wait", "fused", "maximize"}
     extra |= {"process_group", "shard_group"}
     declared = OPTIMIZER_DEFS[name].hyperparameters
     assert set(signature) - extra == set(declared)
