@@ -134,12 +134,13 @@ def tape_row(step):
 class Fused:
     """What goes on with the kernels from where a reference stands."""
 
-    def __init__(self, run, device, constants=None, **options):
+    def __init__(self, run, device, constants=None, tape=0, **options):
         self.run, self.constants = run, constants or {}
         self.theta = [t.to(device, copy=True) for t in run.theta]
         self.momenta = [e.to(device, copy=True) for e in run.e]
         self.scalars = [s.to(device) for s in run.scalars()]
-        self.options = options
+        self.kept = torch.zeros((tape, 17), dtype=torch.float64, device=device) if tape else None
+        self.options = {"kept": self.kept, **options}
         self.kernels = self.make(run.number)
 
     def make(self, number):
@@ -156,6 +157,13 @@ class Fused:
     def step(self):
         loss, grads = self.run.loss(self.theta)
         self.kernels.step(loss, grads)
+
+    def read_tape(self, rows):
+        """Return the numbers of the last steps, one column a step, and begin anew."""
+        self.kernels.complete_tape()
+        found = self.kept[:rows].clone().T.cpu()
+        self.kernels.begin_tape()
+        return found
 
     def directions(self):
         norms = [torch.linalg.vector_norm(m, dtype=torch.float64) for m in self.momenta]

@@ -72,9 +72,7 @@ def test_each_run_goes_its_own_way(device, name, integrator):
             runs[0].offset = runs[1].offset = runs[2].offset = -1e3
         if number == 2:
             runs[0].offset = runs[1].offset = runs[2].offset = 0.0
-        given = [
-            run.loss([block[row].cpu() for block in theta]) for row, run in enumerate(runs)
-        ]
+        given = [run.loss([block[row].cpu() for block in theta]) for row, run in enumerate(runs)]
         loss = torch.stack([one[0] for one in given]).to(device)
         grads = [torch.stack(g).to(device) for g in zip(*(one[1] for one in given), strict=True)]
         kernels.step(loss, grads)

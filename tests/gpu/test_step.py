@@ -287,16 +287,15 @@ def test_the_tape_has_what_diagnostics_see(device, integrator):
         run.offset = offset
         run.step()
         fused.step()
-    found = fused.kernels.read_tape().cpu()
+    found = fused.read_tape(4)
     expected = torch.stack(run.rows[1:], dim=1)
     made = expected[0] == 1
     torch.testing.assert_close(found[:2], expected[:2])
     torch.testing.assert_close(
         found[:, made], expected[:, made], rtol=1e-12, atol=1e-12, equal_nan=True
     )
-    for _ in range(5):
+    for _ in range(3):
         run.step()
         fused.step()
-    found = fused.kernels.read_tape().cpu()
-    expected = torch.stack(run.rows[-4:], dim=1)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12, equal_nan=True)
+    expected = torch.stack(run.rows[-3:], dim=1)
+    torch.testing.assert_close(fused.read_tape(3), expected, rtol=1e-12, atol=1e-12, equal_nan=True)

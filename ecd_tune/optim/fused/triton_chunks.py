@@ -149,7 +149,8 @@ def _add_chunk(
 
 @triton.jit
 def sums_of_row(
-    tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, row, rows, trial, seed, step, stride, sign,
+    tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, row, rows, trial, seed, step,
+    stride, sign,
     PRESENT: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, DOUBLE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip

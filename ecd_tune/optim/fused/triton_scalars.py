@@ -75,7 +75,7 @@ def _inverse(x):
 
 @triton.jit
 def _kick(log_p, ee, ef, size, strength):
-    """Return ``keep``, ``push`` and ``shift`` of ``dynamics.kick``: Π is exp(shift) (keep e − push f)."""
+    """Return ``keep``, ``push``, ``shift`` of a kick: Π becomes exp(shift) (keep e − push f)."""
     log_kick = strength + tl.log(size)
     shift = _larger(log_p, log_kick)
     shift = tl.where(shift > -_INF, shift, 0.0)
@@ -204,8 +204,8 @@ def step_scalars(
         a, b = keep * inverse, -push
         if cancels:
             norm = measure(
-                a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step,
-                stride, sign, PRESENT, WD, False, DOUBLE, BLOCK,
+                a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed,
+                step, stride, sign, PRESENT, WD, False, DOUBLE, BLOCK,
             )  # fmt: skip
         back = _inverse(norm)
         a *= back
@@ -259,6 +259,8 @@ def step_scalars(
         speed = 2.0 / (tl.exp(tame) + s * tl.exp(-tame))
         speed = tl.where(after > -_INF, speed, 0.0)
 
+    # All threads have read the state before one writes it: none may come to another conclusion.
+    tl.debug_barrier()
     coefs += trial * 8
     tl.store(coefs, tl.where(go, 1.0, 0.0))
     tl.store(coefs + 1, a)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ecd_tune.optim.fused.triton_chunks import KINDS
 from ecd_tune.optim.fused.triton_kernels import reduce_kernel, update_kernel
-from ecd_tune.optim.fused.triton_scalars import TAPE
 from ecd_tune.optim.fused.triton_tables import (
     chunk_table,
     constant_table,
@@ -37,10 +36,15 @@ UNIT_FLOATS, UNIT_FLAGS = ("log_p",), ("started", "converged")
 UNIT_INTS = ("updates", "first_bad", "held", "bad_gradients")
 """Those of ECDq1."""
 
+_UPDATE_TABLES = (
+    "tensors", "grads", "chunks", "rates", "lanes", "constants", "seeds", "clock", "coefs",
+)  # fmt: skip
 _CHUNK = 2048
 _ROWS = 1024
 _UPDATE_PROGRAMS = 4096
 _WARPS = 4
+_TURNED, _AFTER = 8, 14
+"""Columns of the tape: |Π̂ + νz| of the turn, and log|Π| after the kick."""
 
 Rates = Sequence[float] | Sequence[Tensor]
 
@@ -68,7 +72,8 @@ class TritonStep:
         lr: Δt of each parameter, its scale included: numbers, or float64 ``[B]``.
         weight_decay: wd in the loss of each; None for 0.
         decay: Δt wd of each where it is decoupled; None for 0.
-        tape: Steps of which the numbers for diagnostics are kept; 0 for none.
+        kept: Where the numbers of the last steps are kept for diagnostics, float64, ``[k, 17]``
+            or ``[B, k, 17]``; None for nowhere.
         chunk: Numbers of a chunk, ``rows`` sums that are added up apart, ``warps`` of a program.
             They change the last bits of a run.
         rows: As said.
@@ -95,7 +100,7 @@ class TritonStep:
         lr: Rates,
         weight_decay: Rates | None = None,
         decay: Rates | None = None,
-        tape: int = 0,
+        kept: Tensor | None = None,
         chunk: int = _CHUNK,
         rows: int = _ROWS,
         warps: int = _WARPS,
@@ -118,7 +123,8 @@ class TritonStep:
         self.clock = torch.tensor([[step, step, noise_stride(total)]] * trials).to(device)
         self._layouts = [(t.stride(), t.dtype) for t in theta]
         self._like = [t.detach() for t in theta]
-        self._sync, self._noise, self._tape_length = sync, chaotic, tape
+        self._turns = chaotic and not sync
+        tape = 0 if kept is None else kept.shape[-2]
         self._folded = [(s - 2**64 if s >= 2**63 else s) for s in (s % 2**64 for s in seeds)]
         kinds = {KINDS.index(str(t.dtype).removeprefix("torch.")) for t in theta}
         self._tables = {
@@ -139,10 +145,11 @@ class TritonStep:
             "arrived": torch.zeros(trials, dtype=torch.int32, device=device),
             "coefs": torch.zeros((trials, 8), dtype=torch.float64, device=device),
             "tape": torch.tensor([[0, -1]] * trials).to(device),
-            "kept": torch.zeros((trials, max(tape, 1), TAPE), dtype=torch.float64, device=device),
+            "kept": torch.zeros(1, dtype=torch.float64, device=device) if kept is None else kept,
         }
+        self._no_rows = self._tables["tape"].clone()
         self._everywhere = torch.ones(trials, dtype=torch.uint8, device=device)
-        shared = {"PRESENT": sum(1 << k for k in kinds), "SYNC": self._sync, "NOISE": self._noise}
+        shared = {"PRESENT": sum(1 << k for k in kinds), "SYNC": sync, "NOISE": chaotic}
         self._options = {**shared, "DOUBLE": double, "BLOCK": chunk}
         self._reduce_only = {
             "UNIT": unit,
@@ -152,7 +159,7 @@ class TritonStep:
         self._warps, self._compiled = warps, dict[Any, Any]()
         self._addresses: list[int] | None = None
         self._captured: list[Tensor] = []
-        self._spare = self._pinned(len(theta))
+        self._spare: Tensor | None = self._pinned(len(theta))
         self._rates: list[Any] | None = None
         self.set_rates(lr, weight_decay, decay)
 
@@ -196,30 +203,39 @@ class TritonStep:
             grads: One gradient a parameter.
             active: Where a run goes on, bool ``[B]``; None for everywhere.
         """
-        if self._device.type == "cuda" and torch.cuda.current_device() != self._device.index:
-            with torch.cuda.device(self._device):
-                self.step(loss, grads, active)
-            return
         fitting = [
             g if g.stride() == stride and g.dtype == dtype else _laid_out(g, like)
             for g, (stride, dtype), like in zip(grads, self._layouts, self._like, strict=True)
         ]
-        self._tell_addresses([g.data_ptr() for g in fitting])
         on = self._everywhere if active is None else active.view(torch.uint8)
+        self.launch(loss, [g.data_ptr() for g in fitting], on)
+
+    def launch(self, loss: Tensor, addresses: list[int], active: Tensor | None = None) -> None:
+        """Make one step from gradients that are laid out as the parameters.
+
+        Args:
+            loss: As for :meth:`step`.
+            addresses: Where the gradients are; they must live until the next launch.
+            active: Where a run goes on, uint8 ``[B]``; None for everywhere.
+        """
+        if self._device.type == "cuda" and torch.cuda.current_device() != self._device.index:
+            with torch.cuda.device(self._device):
+                self.launch(loss, addresses, active)
+            return
+        self._tell_addresses(addresses)
         tables = self._tables
         counts = (len(self._theta), self._chunks)
         self._launch(
             reduce_kernel,
             self._grids[0],
-            (loss, on, *tables.values()),
+            (loss, self._everywhere if active is None else active, *tables.values()),
             (*counts, self._rows),
             {**self._options, **self._reduce_only, "WD": self._penalised},
         )
-        names = ("tensors", "grads", "chunks", "rates", "lanes", "constants", "seeds", "clock")
         self._launch(
             update_kernel,
             self._grids[1],
-            (*(tables[name] for name in names), tables["coefs"]),
+            [tables[name] for name in _UPDATE_TABLES],
             counts,
             {**self._options, "WD": self._penalised},
         )
@@ -277,33 +293,29 @@ class TritonStep:
 
     # --------------------------------------------------------------- diagnostics
 
-    def read_tape(self) -> Tensor:
-        """Wait for the device, and return what was kept of the steps since the last reading.
+    def begin_tape(self) -> None:
+        """Write the numbers of the next step to the first row."""
+        self._tables["tape"].copy_(self._no_rows)
 
-        Returns:
-            float64, ``[17, k]`` or ``[17, k, B]``, in the order in which ``Diagnostics`` keeps
-            them; the last ``tape`` steps where there were more.
-        """
-        tape, kept = self._tables["tape"], self._tables["kept"]
-        seen = int(tape[0, 0])
-        if self._noise and not self._sync:
-            # The norm that a turn left is seen by the next step only.
-            last = tape[:, 1].clamp(min=0)
-            row = kept[torch.arange(self._trials, device=self._device), last]
-            moved = (tape[:, 1] >= 0) & (row[:, 14] > -torch.inf)
-            row[:, 8] = torch.where(moved, self._norms(), torch.nan)
-            kept[torch.arange(self._trials, device=self._device), last] = row
-        rows = kept.roll(-seen, 1) if seen > self._tape_length else kept[:, :seen].clone()
-        tape.copy_(torch.tensor([[0, -1]] * self._trials))
-        columns = rows.permute(2, 1, 0)
-        return columns[..., 0] if self._trials == 1 else columns
+    def complete_tape(self) -> None:
+        """Write the norm that the last turn left, which the next step would see, to its row."""
+        if not self._turns:
+            return
+        last, kept = self._tables["tape"][:, 1], self._tables["kept"]
+        rows = kept.view(self._trials, -1, kept.shape[-1])
+        of_trial = torch.arange(self._trials, device=self._device), last.clamp(min=0)
+        numbers = rows[of_trial]
+        moved = (last >= 0) & (numbers[:, _AFTER] > -torch.inf)
+        numbers[:, _TURNED] = torch.where(moved, self._norms(), numbers[:, _TURNED])
+        rows[of_trial] = numbers
 
     def _norms(self) -> Tensor:
         parts = [
             torch.linalg.vector_norm(m.reshape(self._trials, -1), dim=1, dtype=torch.float64)
             for m in self._momenta
         ]
-        return torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        norms: Tensor = torch.linalg.vector_norm(torch.stack(parts), dim=0)
+        return norms
 
 
 def _laid_out(gradient: Tensor, like: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ def _square_of_chunk(
 
 @triton.jit
 def measure(
-    a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step, stride, sign,
+    a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step,
+    stride, sign,
     PRESENT: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, DOUBLE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -76,7 +77,7 @@ def measure(
     """
     square = tl.zeros([BLOCK // 4], dtype=tl.float64)
     for chunk in range(0, n_chunks):
-        tensor, kind, fast, theta, m, g, first, low, high, counter = locate(
+        tensor, kind, _, theta, m, g, first, low, high, counter = locate(
             tensors, grads, chunks, chunk, step, stride, trial, BLOCK
         )
         rate = rates + trial * 3 * n_tensors + tensor
@@ -177,11 +178,11 @@ def update_chunk(
             if kind == KIND:
                 if fast:
                     _update(
-                        theta, m, g, first, low, high, seed, counter, lanes, lr, wd, shrink, a, b, cz,
-                        c, d, nu, sign, KIND, True, WD, NOISE, SYNC, DOUBLE, BLOCK,
+                        theta, m, g, first, low, high, seed, counter, lanes, lr, wd, shrink, a,
+                        b, cz, c, d, nu, sign, KIND, True, WD, NOISE, SYNC, DOUBLE, BLOCK,
                     )  # fmt: skip
                 else:
                     _update(
-                        theta, m, g, first, low, high, seed, counter, lanes, lr, wd, shrink, a, b, cz,
-                        c, d, nu, sign, KIND, False, WD, NOISE, SYNC, DOUBLE, BLOCK,
+                        theta, m, g, first, low, high, seed, counter, lanes, lr, wd, shrink, a,
+                        b, cz, c, d, nu, sign, KIND, False, WD, NOISE, SYNC, DOUBLE, BLOCK,
                     )  # fmt: skip
