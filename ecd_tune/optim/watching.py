@@ -124,7 +124,7 @@ class Tape:
         if self._fused is None or self._fused.block.device != device:
             self.flush()
             block = torch.zeros((FUSED_ROWS, FUSED_COLUMNS), dtype=torch.float64, device=device)
-            self._fused = Rows(block, torch.zeros(1, dtype=torch.int64))
+            self._fused = Rows(block, torch.zeros(1, dtype=torch.int64, device="cpu"))
         return self._fused
 
     def add(self, numbers: Sequence[Tensor]) -> None:
