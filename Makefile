@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 DEMO   := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow faults gpu lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test-slow: install ## The tests that take minutes
 
 faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
+
+gpu: install ## The kernels on a CUDA device: their tests, and a step beside AdamW's (about 4 minutes)
+	PYTHONPATH=. $(BIN)/python benchmarks/gpu.py
 
 lint: install ## Style, types and layers
 	$(BIN)/ruff check .

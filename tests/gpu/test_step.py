@@ -182,7 +182,7 @@ def test_maximize(device):
     fused = Fused(run, device, {"sign": -1.0})
     for _ in range(2):
         loss, grads = run.loss(fused.theta)
-        fused.kernels.step(-loss, [-g for g in grads])
+        fused.kernels.step(loss, [-g for g in grads])
         run.step()
     assert_same(run, fused, 1e-12)
 

@@ -16,7 +16,7 @@ from ecd_tune.optim.scale import BATCHES, scale_of
 
 __all__ = ["FORMS", "Plan", "Run", "form_problem", "lasting_reason", "make_plan"]
 
-FORMS = {"cpu": "ecd_tune.optim.fused.cpu"}
+FORMS = {"cpu": "ecd_tune.optim.fused.cpu", "cuda": "ecd_tune.optim.fused.gpu"}
 """Type of device to the module with ``Runner`` and ``problem``."""
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -20,9 +20,9 @@ CONSTANTS = (
 )  # fmt: skip
 """What does not change from step to step, float64, in this order.
 
-``sign`` is −1 to maximize; ``early``: V < ε2 lowers F0 too; ``size``: n of ECDq1; ``eps2`` and
-``exact`` (the flow) are those of ECDq1; ``rounding`` and ``tiny`` those of the flows in
-:mod:`~ecd_tune.optim.isokinetic`.
+``sign`` of the gradients is −1 to maximize; ``early``: V < ε2 lowers F0 too; ``size``: n of ECDq1;
+``eps2`` and ``exact`` (the flow) are those of ECDq1; ``rounding`` and ``tiny`` those of the flows
+in :mod:`~ecd_tune.optim.isokinetic`.
 """
 TAPE = 17
 """Numbers of a step that ``Diagnostics`` sees, in its order; kept in a ring of rows."""
@@ -159,14 +159,13 @@ def step_scalars(
     started = tl.load(flags) != 0
 
     F0 = given + shifted
-    F = loss * sign
-    gap = F - F0
+    gap = loss - F0
     if WD:
         gap += 0.5 * tt
     log_gap = tl.log(gap)
     log_potential = eta * log_gap
     size = tl.sqrt(ff)
-    finite = on & (tl.abs(F) < _INF)
+    finite = on & (tl.abs(loss) < _INF)
     live = finite & ~stopped
     above = (gap > 0.0) & (gap < _INF)
     if UNIT:
@@ -291,7 +290,7 @@ def step_scalars(
         crossed = below | (low & (tl.load(one + 11) != 0.0))
         lowers = live & crossed & (tl.load(one + 9) != 0.0)
         least = _larger(tl.exp(log_eps2 / eta), 2.2250738585072014e-308)
-        least = _larger(least, 2.220446049250313e-16 * _larger(tl.abs(F0), tl.abs(F)))
+        least = _larger(least, 2.220446049250313e-16 * _larger(tl.abs(F0), tl.abs(loss)))
         lower = F0 - tl.load(one + 10) * _larger(tl.abs(gap), least)
         tl.store(ints + 6, tl.load(ints + 6) + lowers.to(tl.int64))
         tl.store(floats + 2, tl.where(lowers, lower - given, shifted))

@@ -199,7 +199,7 @@ class TritonStep:
         """Make one step.
 
         Args:
-            loss: On the device, of a floating dtype, 0-d or ``[B]``.
+            loss: F, or −F to maximize, on the device, of a floating dtype, 0-d or ``[B]``.
             grads: One gradient a parameter.
             active: Where a run goes on, bool ``[B]``; None for everywhere.
         """
@@ -215,7 +215,7 @@ class TritonStep:
 
         Args:
             loss: As for :meth:`step`.
-            addresses: Where the gradients are; they must live until the next launch.
+            addresses: Where the gradients are; they may be freed in the order of the stream.
             active: Where a run goes on, uint8 ``[B]``; None for everywhere.
         """
         if self._device.type == "cuda" and torch.cuda.current_device() != self._device.index:
