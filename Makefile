@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DEMO   := demo
+STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-integrations test-slow faults gpu lint install docs figures clean
@@ -51,7 +52,7 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
+$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt hatch_build.py $(STEP)
 	$(PIP) --editable .
 	touch $@
 
@@ -60,4 +61,4 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 clean: ## Remove .venv, the demo and caches
-	rm -rf $(VENV) $(DEMO) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,7 @@ try:
 except ImportError:  # no C compiler where the package was built
     _step = None
 
-__all__ = ["Runner", "problem"]
+__all__ = ["Runner", "level", "problem"]
 
 _PIECE = 16384
 _SUMS = 7
