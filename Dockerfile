@@ -12,11 +12,14 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --create-home --uid "${UID}" ecd \
     && install --directory --owner ecd --mode 700 /var/lib/ecd_tune
 WORKDIR /opt/ecd_tune
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY ecd_tune ecd_tune
 COPY studies studies
-RUN pip install --no-cache-dir --constraint constraints.txt \
-        --extra-index-url "${TORCH_INDEX}" ".[${EXTRAS}]"
+# The compiler makes the fused step of the optimizers, and is not needed afterwards.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && pip install --no-cache-dir --constraint constraints.txt \
+        --extra-index-url "${TORCH_INDEX}" ".[${EXTRAS}]" \
+    && apt-get purge --yes --auto-remove gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY --chmod=755 storage/entrypoint.sh /usr/local/bin/entrypoint.sh
 
 USER ecd

@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DEMO   := demo
+STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow faults gpu lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +29,9 @@ test-slow: install ## The tests that take minutes
 faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
 
+gpu: install ## The kernels on a CUDA device: their tests, and a step beside AdamW's (about 4 minutes)
+	PYTHONPATH=. $(BIN)/python benchmarks/gpu.py
+
 lint: install ## Style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,7 +52,7 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
+$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt hatch_build.py $(STEP)
 	$(PIP) --editable .
 	touch $@
 
@@ -57,4 +61,4 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 clean: ## Remove .venv, the demo and caches
-	rm -rf $(VENV) $(DEMO) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,7 @@ from ecd_tune.cli.claims import claims
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
+from ecd_tune.cli.doctor import doctor
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
@@ -54,6 +55,7 @@ for command in (
     validate,
     check,
     claims,
+    doctor,
     reap,
 ):
     app.command()(command)

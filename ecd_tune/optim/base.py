@@ -8,15 +8,20 @@ momentum) and in ``param_groups``: the options, and under ``"trajectory"`` the g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
+from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS, OPTIMIZER_DEFS, check_hyperparameters
+from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.first_release import convert_state_dict
+from ecd_tune.optim.fused.plan import Plan, Run, lasting_reason, make_plan
+from ecd_tune.optim.fused.table import Law, Outcome, Rows
 from ecd_tune.optim.groups import (
     TRAJECTORY,
     check_params,
@@ -55,6 +60,10 @@ class Working:
         self.away: set[Tensor] = set()
         self.factors: dict[Tensor, float] = {}
         self.layout: tuple[Any, list[int], int] | None = None
+        self.started = False
+        self.plan: Plan | None = None
+        self.quick = False
+        self.normalised = True
 
 
 class LossOptimizer(torch.optim.Optimizer):
@@ -69,12 +78,14 @@ class LossOptimizer(torch.optim.Optimizer):
         maximize: Maximize the loss.
         foreach: Use ``torch._foreach_*``; None decides by the number of blocks.
         wait: Look at the loss in every step, which waits for the device; None does so on the CPU.
+        fused: Make steps in a fused form; None does so where there is one, False nowhere.
         process_group: Processes over which the loss is averaged.
         shard_group: Processes that each hold other parameters as plain tensors.
 
     Raises:
         HyperparameterError: A value is not allowed, a parameter is not of a dense floating or
-            complex dtype, or groups differ in a value that is global.
+            complex dtype, or groups differ in a value that is global; or ``fused`` is True and
+            there is no fused form.
     """
 
     name: ClassVar[str]
@@ -92,6 +103,7 @@ class LossOptimizer(torch.optim.Optimizer):
         maximize: bool,
         foreach: bool | None,
         wait: bool | None,
+        fused: bool | None = None,
         process_group: GroupChoice,
         shard_group: GroupChoice,
     ) -> None:
@@ -99,7 +111,7 @@ class LossOptimizer(torch.optim.Optimizer):
             **check_hyperparameters(self.name, hyperparameters),
             **tensor_lr(hyperparameters),
         }
-        options = {"maximize": maximize, "foreach": foreach, "wait": wait}
+        options = {"maximize": maximize, "foreach": foreach, "wait": wait, "fused": fused}
         self._ranks = Ranks(process_group, shard_group)
         self._working = self.working()
         super().__init__(params, {**checked, **options})
@@ -107,6 +119,8 @@ class LossOptimizer(torch.optim.Optimizer):
         if seed is None:
             seed = int(torch.randint(2**62, (), device="cpu"))
         self._share({"seed": _whole_number(seed), "steps": _whole_number(0), **self._begin()})
+        if fused:
+            self._form_reason()
 
     # ---------------------------------------------------------------- the loss
 
@@ -135,8 +149,6 @@ class LossOptimizer(torch.optim.Optimizer):
         self.clear_loss()
         super().zero_grad(set_to_none)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    @torch.no_grad()
     def step(
         self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None
     ) -> Any:
@@ -161,6 +173,20 @@ class LossOptimizer(torch.optim.Optimizer):
             TypeError: No loss is given, or two.
             NonFiniteLossError: The loss is NaN or infinite; nothing was changed.
         """
+        if closure is None and self._quick_step(loss):
+            return loss
+        # Hooks see what was given.
+        given = {} if loss is None else {"loss": loss}
+        return self._whole_step(*(() if closure is None else (closure,)), **given)
+
+    step.hooked = True  # type: ignore[attr-defined]  # _whole_step is, for torch's step hooks
+
+    @torch.optim.Optimizer.profile_hook_step
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def _whole_step(
+        self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None
+    ) -> Any:
         returned = None
         if closure is not None:
             with torch.enable_grad():
@@ -176,6 +202,37 @@ class LossOptimizer(torch.optim.Optimizer):
             if value is not None:
                 self._make_step(value)
         return given
+
+    def _quick_step(self, loss: Any) -> bool:
+        """Make a step like the last one, without what a step may need beside; say if it is made.
+
+        On a CPU small networks take less time for their step than for the look at hooks,
+        autocast and the profiler.
+        """
+        if torch.compiler.is_compiling():
+            return False
+        working = self._working
+        plan = working.plan
+        if plan is None or not working.quick or working.losses:
+            return False
+        if _observed() or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks:
+            return False
+        if type(loss) is Tensor:
+            loss = loss.item()
+        elif type(loss) is not float:
+            return False
+        if not math.isfinite(loss) or not plan.fits(self.param_groups, self.state):
+            return False
+        return self._took(plan.step(plan.sign * loss))
+
+    def _took(self, outcome: Outcome) -> bool:
+        """Return whether a fused step was made, and count it."""
+        if outcome > Outcome.FULL:
+            return False
+        self._working.steps += 1
+        if outcome == Outcome.FULL:
+            self._flush_rows()
+        return True
 
     def _take_loss(self, given: Any, closure: object) -> Tensor | None:
         """Return the loss of this step, float64, 0-d; None where there is no step to make.
@@ -217,7 +274,21 @@ class LossOptimizer(torch.optim.Optimizer):
             self._share_seed()
         options = self.param_groups[0]
         mean = self._ranks.average(-value if options["maximize"] else value)
-        gathered = gather(
+        looked = self._looks()
+        plan = self._present_plan()
+        gathered = self._gather() if plan is None else None
+        loss = mean.wait()
+        if looked or not (gathered is None or gathered.theta):
+            self._check_loss(loss.item(), steps)
+        if not self._fused_step(plan, loss):
+            self._reference_step(loss, gathered or self._gather(), steps, looked)
+        if not looked and steps % _LOOK_EVERY == 0:
+            self._look_back(steps)
+
+    def _gather(self) -> Gathered:
+        self._normalise()
+        options = self.param_groups[0]
+        return gather(
             self.param_groups,
             self.state,
             options["foreach"],
@@ -225,17 +296,111 @@ class LossOptimizer(torch.optim.Optimizer):
             self._ranks.of_shards,
             self._working.factors,
         )
-        looked = self._looks()
-        loss = mean.wait()
-        if looked or not gathered.theta:
-            self._check_loss(loss.item(), steps)
+
+    def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         if gathered.theta:
-            self._refine(gathered, loss, steps)
-            self._advance(loss, gathered, steps, looked)
+            self._refine(gathered, loss, step)
+            self._advance(loss, gathered, step, looked)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
-        if not looked and steps % _LOOK_EVERY == 0:
-            self._look_back(steps)
+
+    # ------------------------------------------------------------ the fused form
+
+    def _present_plan(self) -> Plan | None:
+        """Return the plan of a fused step; None where the step is one of the reference form."""
+        plan = self._working.plan
+        if plan is not None and plan.fits(self.param_groups, self.state):
+            return plan
+        self._drop_plan()
+        if self._form_reason() is not None:
+            return None
+        self._working.plan = plan = make_plan(self._for_plan())
+        if plan is not None:
+            self._forget_state()
+            self._working.normalised = False
+            local = self._ranks.of_loss is None and self._ranks.of_shards is None
+            self._working.quick = local and self._looks() and self._home().type == "cpu"
+        return plan
+
+    def _fused_step(self, plan: Plan | None, loss: Tensor) -> bool:
+        """Make a step in fused form, and say if it is made."""
+        if plan is None:
+            return False
+        given = loss.item() if loss.device.type == "cpu" else loss
+        if self._took(plan.step(given)):
+            return True
+        self._drop_plan()
+        again = self._present_plan()
+        return again is not None and self._took(again.step(given))
+
+    def _drop_plan(self) -> None:
+        if self._working.plan is not None:
+            self._working.plan.close()
+            self._working.plan = None
+
+    def _form_reason(self) -> str | None:
+        """Return why no step is made in fused form, whatever the gradients are; or None.
+
+        Raises:
+            HyperparameterError: There is a reason, and ``fused`` is True.
+        """
+        chosen = self.param_groups[0]["fused"]
+        reason = "fused = False" if chosen is False else lasting_reason(self._for_plan())
+        if chosen and reason is not None:
+            raise HyperparameterError(
+                f"{self.name}: fused = True, but there is no fused form of this: {reason}; leave "
+                "fused out to use it where it can be"
+            )
+        return reason
+
+    def _report_form(self) -> dict[str, str | None]:
+        """Return the form in which steps are made, and why that is not the fused one."""
+        reason = self._form_reason()
+        return {"form": "fused" if reason is None else "reference", "form_reason": reason}
+
+    def _for_plan(self) -> Run:
+        working = self._working
+        return Run(
+            groups=self.param_groups,
+            state=self.state,
+            trajectory=working.trajectory,
+            law=self._law(),
+            started=working.started,
+            away=working.away,
+            factors=working.factors,
+            sharded=self._ranks.of_shards is not None,
+            watched=self._watched(),
+            lay_out=self._lay_out,
+            rows=self._rows,
+        )
+
+    def _law(self) -> Law | str:
+        """Return what the hyperparameters say, or why there is no fused form of that."""
+        return f"{type(self).__name__} has no fused form"
+
+    def _watched(self) -> bool:
+        return False
+
+    def _rows(self, law: Law, decays: bool) -> Rows | None:
+        """Return where fused steps leave their numbers."""
+        return None
+
+    def _flush_rows(self) -> None:
+        """Work on the numbers that fused steps have left."""
+
+    def _normalise(self) -> None:
+        """Divide the momentum that fused steps have left by its norm."""
+        self._drop_plan()
+        if self._working.normalised:
+            return
+        own = [s for p, s in self.state.items() if p not in self._working.away]
+        blocks = [s["direction"] for s in own]
+        algebra = Algebra(foreach=len(blocks) > 1)
+        for s, block in zip(own, unit(algebra, blocks, algebra.norm(blocks)), strict=True):
+            s["direction"] = block
+        flag = self._working.trajectory["normalised"]
+        self._working.trajectory["normalised"] = torch.ones_like(flag)
+        self._working.normalised = True
 
     def _refine(self, gathered: Gathered, loss: Tensor, step: int) -> None:
         if any(group.get("scale") == MOMENTS for group in self.param_groups):
@@ -322,12 +487,16 @@ class LossOptimizer(torch.optim.Optimizer):
         """Return random numbers for the present blocks."""
         if self._working.noise is None:
             self._working.noise = Noise(int(self._working.trajectory["seed"]), self._home())
-        key = (len(self.param_groups), gathered.sizes)
+        numbers = self._working.noise.uniform if uniform else self._working.noise.normal
+        return gathered.draw(numbers, step, *self._lay_out(gathered.sizes))
+
+    def _lay_out(self, sizes: Sequence[int]) -> tuple[list[int], int]:
+        """Return where each parameter begins in the vector of all, and its length."""
+        key = (len(self.param_groups), list(sizes))
         if self._working.layout is None or self._working.layout[0] != key:
             same = any(getattr(p, "_fsdp_flattened", False) for p in self._all_params())
-            self._working.layout = (key, *self._ranks.lay_out(gathered.sizes, same))
-        numbers = self._working.noise.uniform if uniform else self._working.noise.normal
-        return gathered.draw(numbers, step, *self._working.layout[1:])
+            self._working.layout = (key, *self._ranks.lay_out(sizes, same))
+        return self._working.layout[1:]
 
     def _share_seed(self) -> None:
         seed = int(self._working.trajectory["seed"])
@@ -352,6 +521,7 @@ class LossOptimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise
         if self._working.trajectory:
+            self._drop_plan()
             self._share(self._working.trajectory)
 
     def _check_group(self, group: dict[str, Any]) -> None:
@@ -394,6 +564,7 @@ class LossOptimizer(torch.optim.Optimizer):
         for key, value in trajectory.items():
             trajectory[key] = value.cpu() if key in _ON_HOST else value.to(home)
         self._working.trajectory, self._working.steps = trajectory, int(trajectory["steps"])
+        self._working.normalised = bool(trajectory.get("normalised", True))
         for group in self.param_groups:
             group[TRAJECTORY] = trajectory
 
@@ -466,6 +637,10 @@ class LossOptimizer(torch.optim.Optimizer):
     def _checked_state(self, given: dict[str, Any]) -> dict[str, Any]:
         given = convert_state_dict(given, self._begin(), self.param_groups, self.counters)
         for group in given["param_groups"]:
+            group.setdefault("fused", None)  # of state_dicts that are older than it
+            if TRAJECTORY in group and "normalised" in self._working.trajectory:
+                one = torch.ones((), dtype=torch.bool)
+                group[TRAJECTORY].setdefault("normalised", one)
             if TRAJECTORY not in group:
                 raise HyperparameterError(
                     f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it is not "
@@ -487,6 +662,15 @@ class LossOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_working" not in self.__dict__:  # unpickled: there was no constructor
             self._working = self.working()
+
+
+def _observed() -> bool:
+    """Return whether torch's profiler or hooks of all optimizers want to see a step."""
+    return bool(
+        _global_optimizer_pre_hooks
+        or _global_optimizer_post_hooks
+        or torch._C._autograd._profiler_enabled()
+    )
 
 
 def _own_copy(value: Any, device: torch.device) -> Any:

@@ -7,15 +7,13 @@ and never fewer than 17 once there are 17 steps. Steps that are made are counted
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from ecd_tune.optim.watching import Step, Tape
 
 __all__ = ["Course", "CourseMeter"]
 
@@ -72,37 +70,12 @@ class Course(NamedTuple):
 
 
 class CourseMeter:
-    """A :class:`~ecd_tune.optim.watching.Watcher` that sums from the first step on."""
+    """Sums from the first step on; :class:`~ecd_tune.optim.tape.Sums`."""
 
     def __init__(self) -> None:
-        self._tape = Tape(self._work)
-        self._lrs: list[float | Tensor] = []
-        self._one: Tensor | None = None
         self._count = 0
         self._sums: Tensor | None = None
         self._start: Tensor | None = None
-
-    def saw(self, step: Step) -> None:
-        """Keep what the step computed."""
-        seen, info, constants = step.seen, step.info, step.constants
-        if self._one is None:
-            self._one = torch.ones_like(info.speed)
-        self._lrs.append(step.top_lr)
-        self._tape.add(
-            (
-                step.made,
-                seen.gap,
-                seen.log_gap,
-                seen.log_potential,
-                step.log_energy,
-                seen.force_norm,
-                info.speed,
-                self._one if info.turned is None else info.turned,
-                constants.F0,
-                constants.bounded,
-                self._one if constants.pace is None else constants.pace,
-            )
-        )
 
     def read(self, eta: Tensor, limited: Tensor, integrator: str) -> list[Course]:
         """Wait for the device, and return how the runs went so far.
@@ -115,7 +88,6 @@ class CourseMeter:
         Returns:
             One entry a run.
         """
-        self._tape.flush()
         rows = eta.numel()
         if self._sums is None or self._start is None:
             return [Course(0.0, *[math.nan] * (len(Course._fields) - 1))] * rows
@@ -169,18 +141,16 @@ class CourseMeter:
             plateau_floor=loss + away - height,
         )
 
-    def _work(self, columns: Sequence[Tensor]) -> None:
-        made, gap, log_gap, log_potential, log_energy, force, speed, turned, F0, bounded, pace = (
-            columns
-        )
-        lr = _stack(self._lrs, gap)
-        self._lrs = []
-        force, step = force * pace, lr * pace
-        loss = gap + F0
+    def take(self, columns: Mapping[str, Tensor]) -> None:
+        """Add steps; see :class:`~ecd_tune.optim.tape.Sums`."""
+        made, gap, speed = columns["made"], columns["gap"], columns["speed"]
+        bounded = columns["s"] == 1
+        force, step = (columns[key] * columns["pace"] for key in ("force_norm", "top_lr"))
+        loss = gap + columns["F0"]
         first = _first(made & (force > 0), torch.stack([loss, gap, gap * step / force]))
         before = self._start
         start = first if before is None else torch.where(before.isnan(), first, before)
-        excess = log_potential - log_energy
+        excess = columns["log_potential"] - columns["log_energy"]
         away = loss - start[0]
         terms = {
             "made": torch.ones_like(gap),
@@ -189,9 +159,9 @@ class CourseMeter:
             "square": away.square(),
             "gap": gap,
             "inverse": 1 / gap,
-            "log_gap": log_gap,
+            "log_gap": columns["log_gap"],
             "w": torch.where(bounded, torch.exp(excess.clamp(max=0.0)), 0.0),
-            "turned": torch.nan_to_num(turned, nan=1.0).square(),
+            "turned": torch.nan_to_num(columns["turned"], nan=1.0).square(),
             "fall": (force * speed / gap).clamp(max=1.0),
             "path": step * speed,
             "bound": step,
@@ -223,7 +193,6 @@ class CourseMeter:
         Returns:
             ``course``, ``course_start`` and ``course_steps``.
         """
-        self._tape.flush()
         sums, start = self._sums, self._start
         if sums is None or start is None:
             sums = zero.new_zeros((_STRETCHES, len(_SUMS), *zero.shape))
@@ -237,8 +206,6 @@ class CourseMeter:
         Args:
             state: What :meth:`state_dict` returned.
         """
-        self._tape.clear()
-        self._lrs = []
         self._count = int(state.get("course_steps", 0))
         self._sums = state["course"] if self._count else None
         self._start = state["course_start"] if self._count else None
@@ -247,13 +214,6 @@ class CourseMeter:
 def _length(count: int) -> int:
     """Return the steps of a stretch, a power of 2, when there are so many in all."""
     return 1 << max(0, -(-count // _STRETCHES) - 1).bit_length()
-
-
-def _stack(lrs: Sequence[float | Tensor], like: Tensor) -> Tensor:
-    """Return Δt of each step, to be multiplied with ``like``, ``[T]`` or ``[T, B]``."""
-    if isinstance(lrs[0], Tensor):
-        return torch.stack([torch.as_tensor(lr) for lr in lrs])
-    return torch.tensor(lrs, dtype=torch.float64, device=like.device)
 
 
 def _first(usable: Tensor, values: Tensor) -> Tensor:

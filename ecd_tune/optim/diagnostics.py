@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ecd_tune.optim.dynamics import Constants, log_hamiltonian
 from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch
-from ecd_tune.optim.watching import Step, Tape
 from ecd_tune.theory import bounce_angle, effective_eta, unit_speed_eta
 
 __all__ = ["Diagnostics"]
@@ -24,53 +23,24 @@ _SUMS = (
 
 
 class Diagnostics:
-    """Sums over the steps since the last reset; a :class:`~ecd_tune.optim.watching.Watcher`."""
+    """Sums over the steps since the last reset; :class:`~ecd_tune.optim.tape.Sums`."""
 
     def __init__(self) -> None:
-        self._tape = Tape(self._work)
-        self._one: Tensor | None = None
-        self._no_turn: Tensor | None = None
-        self._compared = False
+        self._eta: Tensor | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget all steps so far."""
-        self._tape.clear()
         self._sums: Tensor | None = None
         self._fastest: Tensor | None = None
 
-    def saw(self, step: Step) -> None:
-        """Keep what the step computed."""
-        seen, info = step.seen, step.info
-        if self._one is None or self._no_turn is None:
-            self._one = torch.ones_like(info.speed)
-            self._no_turn = torch.full_like(info.speed, math.nan)
-        turned = self._no_turn if info.turned is None else info.turned
-        self._tape.add(
-            (
-                step.made,
-                step.held,
-                seen.gap,
-                seen.log_potential,
-                step.log_energy,
-                step.constants.s,
-                info.log_p_before,
-                info.speed,
-                turned,
-                info.rescaled,
-                info.unreachable,
-                seen.log_gap,
-                seen.force_norm,
-                info.log_p,
-                info.log_p_after,
-                step.constants.F0,
-                self._one if step.constants.pace is None else step.constants.pace,
-            )
-        )
-        if not self._compared:
-            self._eta = step.constants.eta
-            comparable = step.integrator == "algorithm1" and not (step.decays or step.unit_speed)
-            self._compared = step.algebra.batched or not comparable
+    def compare_with(self, eta: Tensor) -> None:
+        """Compare the change of the loss with the work of the force, once, in the next steps.
+
+        Args:
+            eta: η, 0-d.
+        """
+        self._eta = eta
 
     def read(
         self,
@@ -94,7 +64,6 @@ class Diagnostics:
             The numbers that ``ECDSep.diagnostics`` or ``ECDq1.diagnostics`` names, as numpy
             values, 0-d or ``[B]``; NaN where there is none.
         """
-        self._tape.flush()
         known = (constants.eta, constants.nu, constants.s, constants.F0)
         eta, nu, s, offset = (column.numpy(force=True) for column in known)
         effective = unit_speed_eta if unit_speed else effective_eta
@@ -133,7 +102,6 @@ class Diagnostics:
         Returns:
             ``sums`` and ``fastest``.
         """
-        self._tape.flush()
         if self._sums is None or self._fastest is None:
             return {"sums": zero.new_zeros((len(_SUMS), *zero.shape)), "fastest": zero.clone()}
         return {"sums": self._sums, "fastest": self._fastest}
@@ -147,13 +115,14 @@ class Diagnostics:
         self.reset()
         self._sums, self._fastest = state["sums"], state["fastest"]
 
-    def _work(self, columns: Sequence[Tensor]) -> None:
-        if not self._compared:
-            self._compare(columns)
-        made, held, gap, log_potential, log_energy, s, log_p, speed, turned, rescaled, above = (
-            columns[:11]
-        )
-        drift = log_hamiltonian(log_p, log_potential, s) - log_energy
+    def take(self, columns: Mapping[str, Tensor]) -> None:
+        """Add steps; see :class:`~ecd_tune.optim.tape.Sums`."""
+        if self._eta is not None:
+            self._compare(columns, self._eta)
+        made, held, gap, speed = (columns[k] for k in ("made", "held", "gap", "speed"))
+        turned = columns["turned"]
+        energy = log_hamiltonian(columns["log_p_before"], columns["log_potential"], columns["s"])
+        drift = energy - columns["log_energy"]
         turns = made & turned.isfinite()
         terms = {
             "steps": made | held,
@@ -164,8 +133,8 @@ class Diagnostics:
             "speed": torch.where(made, speed, 0.0),
             "turns": turns,
             "lengths": torch.where(turns, turned.square(), 0.0),
-            "rescaled": made & rescaled,
-            "above": made & above,
+            "rescaled": made & columns["rescaled"],
+            "above": made & columns["unreachable"],
         }
         sums = torch.stack([terms[name].double().sum(0) for name in _SUMS])
         fastest = terms["speed"].amax(0)
@@ -173,17 +142,23 @@ class Diagnostics:
         before = self._fastest
         self._fastest = fastest if before is None else torch.maximum(before, fastest)
 
-    def _compare(self, columns: Sequence[Tensor]) -> None:
+    def _compare(self, columns: Mapping[str, Tensor], eta: Tensor) -> None:
         """Warn, once, if the losses cannot be those of the gradients."""
-        made, gap, speed, turned = (columns[i] for i in (0, 2, 7, 8))
-        log_gap, force, before, after, F0, pace = columns[11:]
-        force = force * pace  # of Δt as it was
-        log_kick = torch.log(self._eta) - log_gap + torch.log(force)
-        turned = torch.nan_to_num(turned, nan=1.0)
-        chosen = (gap + F0, before, after, log_kick, force, speed, turned)
-        kicks = Kicks(*(column[made] for column in chosen))
+        made = columns["made"]
+        force = columns["force_norm"] * columns["pace"]  # of Δt as it was
+        kicks = Kicks(
+            loss=columns["gap"] + columns["F0"],
+            log_before=columns["log_p"],
+            log_after=columns["log_p_after"],
+            log_kick=torch.log(eta) - columns["log_gap"] + torch.log(force),
+            force=force,
+            length=columns["speed"],
+            turned=torch.nan_to_num(columns["turned"], nan=1.0),
+        )
+        kicks = Kicks(*(column[made] for column in kicks))
         found = mismatch(kicks)
-        self._compared = len(made) >= LEAST_STEPS
+        if len(made) >= LEAST_STEPS:
+            self._eta = None
         if found is not None:
             warnings.warn(
                 f"the mean loss changed by {found[0]:.3g} where the gradients imply {found[1]:.3g} "

@@ -21,6 +21,7 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
+from ecd_tune.optim.fused.table import Law
 from ecd_tune.optim.groups import tensor_lr
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
@@ -36,7 +37,6 @@ class _Working(WatchedWorking):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, Rules] | None = None
-        self.started = False
         self.run: RunState | None = None
 
 
@@ -86,6 +86,9 @@ class ECDSep(WatchedOptimizer):
         wait: Look at the loss in every step, which waits for the device; None does so on the
             CPU. Else a loss that is not finite changes nothing either, but raises up to 16 steps
             later.
+        fused: Make steps in one compiled pass each over gradients and parameters (:mod:`.fused`).
+            None does so where it can be: ``report()["form"]`` says if. False is the reference
+            form, of which the fused ones differ by rounding.
         process_group: Processes that each compute the loss of their own batch (DDP, FSDP): the
             loss is averaged over them and the seed is that of the first. A group, or True for
             the default one; False where all processes pass the same loss. None is False, with a
@@ -95,7 +98,7 @@ class ECDSep(WatchedOptimizer):
             them too. DTensors (FSDP2) need none.
 
     Raises:
-        HyperparameterError: A value is not allowed.
+        HyperparameterError: A value is not allowed, or ``fused`` is True where it cannot be.
     """
 
     name: ClassVar[str] = "ecdsep"
@@ -129,6 +132,7 @@ class ECDSep(WatchedOptimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        fused: bool | None = None,
         process_group: GroupChoice = None,
         shard_group: GroupChoice = None,
     ) -> None:
@@ -157,6 +161,7 @@ class ECDSep(WatchedOptimizer):
             maximize=maximize,
             foreach=foreach,
             wait=wait,
+            fused=fused,
             process_group=process_group,
             shard_group=shard_group,
         )
@@ -214,6 +219,23 @@ class ECDSep(WatchedOptimizer):
         own = gathered.moving()  # of all processes, that "auto" alone needs
         return own if rules.auto is None else self._ranks.total(own, self._home())
 
+    def _law(self) -> Law | str:
+        if self._present_rules().auto is not None:
+            return 'lr, nu or F0 is "auto"'
+        shared = self._shared()
+        return Law(
+            unit_speed=False,
+            sync=shared["integrator"] == "sync",
+            seed=int(self._working.trajectory["seed"]),
+            maximize=self.param_groups[0]["maximize"],
+            conserve=shared["conserve_energy"],
+            on_gap=shared.get("on_gap", "shift"),
+            shift_factor=self._present_rules().shift_factor,
+            shifts_early=self._present_rules().shifts_early,
+            resets_energy=self._present_rules().resets_energy,
+            **{key: shared[key] for key in ("eta", "nu", "F0", "s", "eps1", "eps2")},
+        )
+
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
@@ -225,6 +247,7 @@ class ECDSep(WatchedOptimizer):
             **begin_sums(zero),
             "log_scale": zero,
             "skipped": count,
+            "normalised": count == 0,
         }
 
     def _restore(self) -> None:
@@ -268,7 +291,10 @@ class ECDSep(WatchedOptimizer):
             divided by their scale; ``plateau_gap`` and ``plateau_floor``: how far the loss stays
             above its floor; ``hot``, ``slow`` and ``plateau``, whether that went wrong, and
             ``remarks``, sentences that say so and what to change. None stands for what is not
-            known or does not apply; a run of fewer than 20 steps has no end.
+            known or does not apply; a run of fewer than 20 steps has no end. ``form`` is
+            ``"fused"`` or ``"reference"``, and ``form_reason`` why the latter. Where a gradient
+            comes or goes, and while a scale is found, single steps are of the reference form
+            anyway.
         """
         self._adopt()
         rules, state = self._present_rules(), self._present_state()
@@ -290,6 +316,7 @@ class ECDSep(WatchedOptimizer):
             **{name: value.item() for name, value in found.items()},
             **found_scales(self.param_groups, self.state),
             **self._remark(rules.constants.eta, rules.constants.bounded),
+            **self._report_form(),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:

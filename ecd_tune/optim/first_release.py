@@ -35,7 +35,7 @@ def convert_state_dict(
     begin = {**begin, "seed": torch.tensor(0), "steps": torch.tensor(0)}
     found = {**begin, **_scalars(old, given, counters)}
     trajectory = {k: found[k].to(v.dtype, copy=True) for k, v in begin.items()}
-    new = ("maximize", "foreach", "wait", "scale")
+    new = ("maximize", "foreach", "wait", "fused", "scale")
     options = {key: groups[0][key] for key in new if key in groups[0]}
     return {
         "state": {index: _momentum(own) for index, own in given["state"].items()},

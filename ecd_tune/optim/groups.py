@@ -16,7 +16,7 @@ __all__ = ["TRAJECTORY", "check_params", "known_keys", "shared_values", "tensor_
 TRAJECTORY = "trajectory"
 """Key of the global scalars in a parameter group."""
 
-_OPTIONS = ("maximize", "foreach", "wait")
+_OPTIONS = ("maximize", "foreach", "wait", "fused")
 _OF_CONSTRUCTOR = ("seed", "process_group", "shard_group")
 _OF_TORCH = ("params", "param_names", "initial_lr", "name")
 

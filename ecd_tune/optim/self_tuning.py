@@ -42,6 +42,7 @@ class ECDSepF0(ECDSep):
         maximize: As for :class:`ECDSep`.
         foreach: As for :class:`ECDSep`.
         wait: As for :class:`ECDSep`.
+        fused: As for :class:`ECDSep`.
         process_group: As for :class:`ECDSep`.
         shard_group: As for :class:`ECDSep`.
 
@@ -74,6 +75,7 @@ class ECDSepF0(ECDSep):
         maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        fused: bool | None = None,
         process_group: GroupChoice = None,
         shard_group: GroupChoice = None,
     ) -> None:
@@ -101,6 +103,7 @@ class ECDSepF0(ECDSep):
             maximize=maximize,
             foreach=foreach,
             wait=wait,
+            fused=fused,
             process_group=process_group,
             shard_group=shard_group,
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import MOMENTS
+from ecd_tune.optim.fused.table import Law
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
@@ -32,7 +33,6 @@ class _Working(WatchedWorking):
     def reset(self) -> None:
         super().reset()
         self.rules: tuple[Any, UnitRules] | None = None
-        self.started = False
 
 
 class ECDq1(WatchedOptimizer):
@@ -65,6 +65,7 @@ class ECDq1(WatchedOptimizer):
         maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         wait: As for :class:`~ecd_tune.optim.ECDSep`.
+        fused: As for :class:`~ecd_tune.optim.ECDSep`.
         process_group: As for :class:`~ecd_tune.optim.ECDSep`.
         shard_group: As for :class:`~ecd_tune.optim.ECDSep`.
 
@@ -74,6 +75,7 @@ class ECDq1(WatchedOptimizer):
 
     name: ClassVar[str] = "ecdq1"
     counters: ClassVar[tuple[str, ...]] = COUNTERS
+    compares_losses: ClassVar[bool] = False
     per_group: ClassVar[frozenset[str]] = frozenset({"lr", "scale", "weight_decay"})
     working: ClassVar[type[Working]] = _Working
     _working: _Working
@@ -96,6 +98,7 @@ class ECDq1(WatchedOptimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         wait: bool | None = None,
+        fused: bool | None = None,
         process_group: GroupChoice = None,
         shard_group: GroupChoice = None,
     ) -> None:
@@ -118,6 +121,7 @@ class ECDq1(WatchedOptimizer):
             maximize=maximize,
             foreach=foreach,
             wait=wait,
+            fused=fused,
             process_group=process_group,
             shard_group=shard_group,
         )
@@ -155,13 +159,27 @@ class ECDq1(WatchedOptimizer):
         if starting:
             self._working.started = bool(made.state.started)
 
+    def _law(self) -> Law | str:
+        shared = self._shared()
+        exact = shared["flow"] == "exact"
+        return Law(
+            unit_speed=True,
+            sync=shared["integrator"] == "sync",
+            seed=int(self._working.trajectory["seed"]),
+            maximize=self.param_groups[0]["maximize"],
+            conserve=exact or shared["conserve_energy"],
+            exact=exact,
+            **{key: shared[key] for key in ("eta", "nu", "F0", "eps2")},
+        )
+
     # --------------------------------------------------------- rules and state
 
     def _begin(self) -> dict[str, Tensor]:
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
         scalars = {**write_record(begin_unit(zero)), **begin_sums(zero)}
-        return {**scalars, "log_scale": zero, "skipped": skipped}
+        scalars |= {"log_scale": zero, "normalised": skipped == 0}
+        return {**scalars, "skipped": skipped}
 
     def _restore(self) -> None:
         super()._restore()
@@ -189,7 +207,7 @@ class ECDq1(WatchedOptimizer):
             gradient was NaN or infinite; ``skipped`` calls without loss and gradients;
             ``converged`` whether the gap is positive and at most ε2 now; ``F0``; ``scales``, and
             from ``share_hot`` to ``remarks`` what the report of
-            :class:`~ecd_tune.optim.ECDSep` has.
+            :class:`~ecd_tune.optim.ECDSep` has, ``form`` and ``form_reason`` too.
         """
         self._adopt()
         state = self._present_state()
@@ -203,6 +221,7 @@ class ECDq1(WatchedOptimizer):
             "F0": constants.F0.item(),
             **found_scales(self.param_groups, self.state),
             **self._remark(constants.eta, constants.conserve),
+            **self._report_form(),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from ecd_tune.optim.course import CourseMeter
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants
+from ecd_tune.optim.fused.table import Law, Rows
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.remarks import Setting, report_course
+from ecd_tune.optim.tape import StepTape
 from ecd_tune.optim.unit_step import UnitPoint
 from ecd_tune.optim.watching import Step, Watcher
 
@@ -45,11 +47,15 @@ class WatchedWorking(Working):
         """Drop what is made anew; watchers stay."""
         super().reset()
         self.diagnostics, self.course = Diagnostics(), CourseMeter()
+        self.tape = StepTape(self.diagnostics, self.course)
+        self.compared = False
 
 
 class WatchedOptimizer(LossOptimizer):
     """Base of ECDSep and ECDq1; a :class:`~ecd_tune.optim.watching.Watched` optimizer."""
 
+    compares_losses: ClassVar[bool] = True
+    """The work of the force tells whether a loss is the gradient's."""
     _working: WatchedWorking
 
     def watch(self, watcher: Watcher) -> None:
@@ -64,17 +70,38 @@ class WatchedOptimizer(LossOptimizer):
         noise: list[Tensor] | None,
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
-        working = self._working
-        own: tuple[Watcher, ...] = (working.diagnostics, working.course)
-        for watcher in own + working.watchers:
+        self._compare_losses(step.constants.eta, step.decays)
+        for watcher in (self._working.tape, *self._working.watchers):
             watcher.saw(step)
 
+    def _watched(self) -> bool:
+        return bool(self._working.watchers)
+
+    def _compare_losses(self, eta: Tensor, decays: bool) -> None:
+        """Let the first steps tell whether the losses can be those of the gradients."""
+        if self._working.compared:
+            return
+        self._working.compared = True
+        algorithm1 = self.param_groups[0]["integrator"] == "algorithm1"
+        if self.compares_losses and algorithm1 and not decays:
+            self._working.diagnostics.compare_with(eta)
+
+    def _rows(self, law: Law, decays: bool) -> Rows:
+        eta = torch.tensor(law.eta, dtype=torch.float64, device=self._home())
+        self._compare_losses(eta, decays)
+        return self._working.tape.open(self._home())
+
+    def _flush_rows(self) -> None:
+        self._working.tape.flush()
+
     def _restore(self) -> None:
+        self._working.tape.clear()
         for part in (self._working.diagnostics, self._working.course):
             part.load_state_dict(self._working.trajectory)
 
     def _flush(self) -> None:
         super()._flush()
+        self._working.tape.flush()
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         for part in (self._working.diagnostics, self._working.course):
             self._working.trajectory.update(part.state_dict(zero))
@@ -82,6 +109,7 @@ class WatchedOptimizer(LossOptimizer):
     def _remark(self, eta: Tensor, limited: Tensor) -> dict[str, Any]:
         """Return what the report says of the run as a whole; None stands for what is not known."""
         options = self.param_groups[0]
+        self._working.tape.flush()
         courses = self._working.course.read(eta, limited, options["integrator"])
         (found,) = report_course(courses, [Setting.of(options)])
         return {name: None if value != value else value for name, value in found.items()}
@@ -96,6 +124,7 @@ class WatchedOptimizer(LossOptimizer):
     ) -> dict[str, float]:
         """Return the sums as ``diagnostics`` does."""
         diagnostics, integrator = self._working.diagnostics, self.param_groups[0]["integrator"]
+        self._working.tape.flush()
         found = diagnostics.read(size, constants, integrator, F_min, unit_speed=unit_speed)
         if reset:
             diagnostics.reset()
@@ -108,20 +137,21 @@ class WatchedBatch:
     def __init__(self) -> None:
         self._watchers: tuple[Watcher, ...] = ()
         self._diagnostics, self._course = Diagnostics(), CourseMeter()
+        self._tape = StepTape(self._diagnostics, self._course)
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``."""
         self._watchers = (*self._watchers, watcher)
 
     def _show(self, step: Step) -> None:
-        own: tuple[Watcher, ...] = (self._diagnostics, self._course)
-        for watcher in own + self._watchers:
+        for watcher in (self._tape, *self._watchers):
             watcher.saw(step)
 
     def _remark(
         self, rows: Sequence[Mapping[str, Any]], eta: Tensor, limited: Tensor
     ) -> dict[str, Any]:
         """Return what the report says of the runs as wholes: tensors ``[B]``, and the remarks."""
+        self._tape.flush()
         courses = self._course.read(eta, limited, rows[0]["integrator"])
         found = report_course(courses, [Setting.of(row) for row in rows])
         columns = {name: [row[name] for row in found] for name in found[0]}
@@ -140,6 +170,7 @@ class WatchedBatch:
         unit_speed: bool,
     ) -> dict[str, Tensor]:
         """Return the sums as ``diagnostics`` does."""
+        self._tape.flush()
         found = self._diagnostics.read(size, constants, integrator, F_min, unit_speed=unit_speed)
         if reset:
             self._diagnostics.reset()

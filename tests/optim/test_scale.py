@@ -164,7 +164,7 @@ def test_a_dense_gradient_changes_nothing() -> None:
     ends = []
     for scale in ("share", 1.0):
         params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
-        optimizer = ECDSep(params, lr=0.05, eta=2.0, nu=0.1, seed=1, scale=scale)
+        optimizer = ECDSep(params, lr=0.05, eta=2.0, nu=0.1, seed=1, scale=scale, fused=False)
         run(params, optimizer, (1.0, 1.0))
         ends.append(torch.cat([p.detach().flatten() for p in params]))
         assert optimizer.report().get("scales", {}) == {}

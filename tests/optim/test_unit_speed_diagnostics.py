@@ -13,8 +13,8 @@ from torch import Tensor
 from ecd_tune.measurements import RunMeasurements
 from ecd_tune.optim import ECDq1
 from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.tape import StepTape
 from ecd_tune.theory import Basin, bounce_angle, bounce_cosine, unit_speed_eta
 from tests.optim.test_diagnostics import F_MIN as FLOOR
 from tests.optim.test_diagnostics import N as SIZE
@@ -174,7 +174,7 @@ def test_nothing_passes_over_the_parameters_for_it(
         return counted.counts
 
     watched = passes()
-    monkeypatch.setattr(Diagnostics, "saw", lambda self, step: None)
+    monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
     assert watched == passes()
 
 

@@ -84,7 +84,8 @@ def test_no_number_is_read_back_in_a_step(
 ) -> None:
     params = parameters()
     settings = {"lr": 0.05, "eta": 2.0, "nu": 0.1, "weight_decay": 1e-3, **more}
-    optimizer = ECDSep(params, decoupled_weight_decay=True, seed=4, wait=False, **settings)
+    settings |= {"decoupled_weight_decay": True, "fused": False}  # the form that a GPU shares
+    optimizer = ECDSep(params, seed=4, wait=False, **settings)
     for step in range(15):
         optimizer.zero_grad()
         loss = losses(params, step)

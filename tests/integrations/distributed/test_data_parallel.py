@@ -14,6 +14,7 @@ from tests.integrations.distributed.harness import run_ranks
 from tests.integrations.distributed.training import (
     OPTIMIZERS,
     batch,
+    counts_of,
     flat,
     loss_of,
     network,
@@ -38,7 +39,7 @@ def _run(name, dtype=torch.float64, steps=STEPS, **given):
     model, ddp = _ddp(dtype)
     optimizer = OPTIMIZERS[name](ddp.parameters(), **{"process_group": True, **given})
     train(ddp, optimizer, range(steps), spread=True)
-    return flat(model.parameters()), optimizer.report()
+    return flat(model.parameters()), counts_of(optimizer)
 
 
 # ---------------------------------------------------------------------- what each rank does

@@ -19,6 +19,7 @@ from tests.integrations.distributed.harness import run_ranks
 from tests.integrations.distributed.training import (
     OPTIMIZERS,
     batch,
+    counts_of,
     flat,
     forked,
     loss_of,
@@ -62,7 +63,7 @@ def _run_fsdp(model, name="ecdsep", *, fork=False, **given):
     losses = train(model, optimizer, range(STEPS), spread=True, fork=fork)
     # With wrong numbers of elements the plateau that is predicted would be another.
     told = optimizer.diagnostics(F_min=-0.4) if name.startswith("ecdsep") else {}
-    return _whole(model), optimizer.report(), told, losses
+    return _whole(model), counts_of(optimizer), told, losses
 
 
 # ---------------------------------------------------------------------- what each rank does
@@ -136,7 +137,7 @@ def fsdp1_dropped_gradients(folder):
     model = _fsdp(network(), True)
     optimizer = OPTIMIZERS["ecdsep"](model.parameters(), nu=0.0, shard_group=True)
     _train_dropping(model, optimizer, spread=True)
-    return _whole(model), optimizer.report()
+    return _whole(model), counts_of(optimizer)
 
 
 def _odd():
@@ -164,7 +165,7 @@ def fsdp1_noise(folder):
         optimizer = OPTIMIZERS["ecdsep"](model.parameters(), nu=0.5, seed=None, shard_group=True)
         train(model, optimizer, range(STEPS), spread=True)
         direction = torch.cat([own["direction"].flatten() for own in optimizer.state.values()])
-        results[original] = optimizer.report(), optimizer.diagnostics(), direction
+        results[original] = counts_of(optimizer), optimizer.diagnostics(), direction
     return results
 
 
@@ -174,7 +175,7 @@ def fsdp1_nu_of_the_orbit(folder):
         model = _fsdp(network(), original)
         optimizer = OPTIMIZERS["ecdsep_auto"](model.parameters(), shard_group=True)
         train(model, optimizer, range(3), spread=True)
-        results[original] = optimizer.report()
+        results[original] = counts_of(optimizer)
     return results
 
 
@@ -225,7 +226,7 @@ def zero(folder):
                 ddp, make, shard_group=True, parameters_as_bucket_view=buckets, **given
             )
             _train_zero(ddp, optimizer, range(STEPS))
-            results[name, buckets] = flat(model.parameters()), optimizer.optim.report()
+            results[name, buckets] = flat(model.parameters()), counts_of(optimizer.optim)
     return results
 
 
@@ -245,7 +246,7 @@ def zero_where_a_rank_has_none(folder):
         optimizer = _zero(ddp, make, shard_group=True, **{**given, "nu": nu, "weight_decay": decay})
         _train_zero(ddp, optimizer, range(STEPS))
         held = sum(len(group["params"]) for group in optimizer.optim.param_groups)
-        results[nu, decay] = flat(model.parameters()), optimizer.optim.report(), held
+        results[nu, decay] = flat(model.parameters()), counts_of(optimizer.optim), held
     return results
 
 
@@ -260,7 +261,7 @@ def zero_parameters_come_and_go(folder):
         loss = loss_of(ddp, share(x), share(y), step)
         loss.backward()
         optimizer.step(loss=loss)
-    return flat(model.parameters()), optimizer.optim.report()
+    return flat(model.parameters()), counts_of(optimizer.optim)
 
 
 def zero_steps_with_closure_and_added_loss(folder):
@@ -334,8 +335,8 @@ def zero_resumes(folder):
         results[name] = (
             flat(model.parameters()),
             flat(resumed.parameters()),
-            optimizer.optim.report(),
-            other.optim.report(),
+            counts_of(optimizer.optim),
+            counts_of(other.optim),
             _same_scalars(kept, loaded["zero"]),
         )
     return results
@@ -491,7 +492,7 @@ def test_fsdp1_nu_is_that_for_all_elements_of_all_ranks(ranks, original):
     model = network()
     optimizer = OPTIMIZERS["ecdsep_auto"](model.parameters())
     train(model, optimizer, range(3))
-    expected = optimizer.report()
+    expected = counts_of(optimizer)
     for result in ranks.of("fsdp1_nu_of_the_orbit"):
         told = result[original]
         # Other noise was drawn, but ν² n, the angle of a bounce, is hardly moved by it.

@@ -21,6 +21,7 @@ from tests.integrations.distributed.harness import run_ranks
 from tests.integrations.distributed.training import (
     OPTIMIZERS,
     batch,
+    counts_of,
     flat,
     forked,
     network,
@@ -56,7 +57,7 @@ def _run(model, name="ecdsep", *, spread=True, fork=False, **given):
         (type(own["direction"]).__name__, own["log_norm"].dtype, own["log_norm"].dim())
         for own in states
     }
-    return flat(model.parameters()), optimizer.report(), kinds, losses
+    return flat(model.parameters()), counts_of(optimizer), kinds, losses
 
 
 # ---------------------------------------------------------------------- what each rank does
@@ -134,7 +135,7 @@ def placed_by_hand(folder):
                 if key in placements:
                     held[key].grad = distribute_tensor(p.grad, mesh, [placements[key]])
             optimizer.step(loss=loss)
-        return flat(held.values()), optimizer.report()
+        return flat(held.values()), counts_of(optimizer)
 
     return {name: run(name) for name in BY_HAND}
 
@@ -173,7 +174,7 @@ def tensor_parallel(folder):
         loss.backward()
         kinds |= {str(p.grad.placements) for p in model.parameters()}
         optimizer.step(loss=loss)
-    return flat(model.parameters()), optimizer.report(), kinds, _run_block_whole()
+    return flat(model.parameters()), counts_of(optimizer), kinds, _run_block_whole()
 
 
 def _fixed_block():

@@ -12,6 +12,7 @@ from ecd_tune.optim import ECDq1
 from tests.integrations.distributed.harness import run_ranks
 from tests.integrations.distributed.training import (
     batch,
+    counts_of,
     flat,
     forked,
     loss_of,
@@ -36,7 +37,7 @@ def whole(make=network, **given):
     model = make()
     optimizer = ECDq1(model.parameters(), process_group=False, **GIVEN, **given)
     train(model, optimizer, range(STEPS), fork=make is forked)
-    return flat(model.parameters()), optimizer.report()
+    return flat(model.parameters()), counts_of(optimizer)
 
 
 # ---------------------------------------------------------------------- what each rank does
@@ -50,7 +51,7 @@ def fsdp2(folder):
         fully_shard(model)
         optimizer = ECDq1(model.parameters(), process_group=True, nu=0.1, **GIVEN, **kind)
         train(model, optimizer, range(STEPS), spread=True)
-        results.append((flat(model.parameters()), optimizer.report()))
+        results.append((flat(model.parameters()), counts_of(optimizer)))
     return results
 
 
@@ -61,7 +62,7 @@ def fsdp1(folder):
         optimizer = ECDq1(model.parameters(), shard_group=True, **GIVEN, **kind)
         train(model, optimizer, range(STEPS), spread=True)
         with FullyShardedDataParallel.summon_full_params(model):
-            results.append((flat(model.parameters()).clone(), optimizer.report()))
+            results.append((flat(model.parameters()).clone(), counts_of(optimizer)))
     return results
 
 
@@ -78,7 +79,7 @@ def zero(model, **given):
         loss = loss_of(ddp, x, y, step if given.get("nu") is None else None)
         loss.backward()
         optimizer.step(loss=loss)
-    return flat(model.parameters()), optimizer.optim.report()
+    return flat(model.parameters()), counts_of(optimizer.optim)
 
 
 def zero_parameters_come_and_go(folder):

@@ -24,6 +24,7 @@ __all__ = [
     "loss_of",
     "network",
     "share",
+    "counts_of",
     "train",
     "train_whole",
 ]
@@ -174,3 +175,8 @@ def train_whole(
     optimizer = OPTIMIZERS[name](model.parameters(), **given)
     train(model, optimizer, range(steps), fork=make is forked)
     return flat(model.parameters())
+
+
+def counts_of(optimizer: Any) -> dict[str, Any]:
+    """Return what an optimizer reports, but the form of its steps, which shards do not share."""
+    return {k: v for k, v in optimizer.report().items() if not k.startswith("form")}

@@ -1,0 +1,1 @@
+"""One step in one pass over momentum and gradient and one over all: see ``README.md``."""

@@ -1,0 +1,152 @@
+"""The fused step on a GPU: the kernels of ``triton_step.py`` as a form of the optimizers."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ecd_tune.optim.fused.table import FUSED_ROWS, Law, Outcome, Rows, Scalars, Table
+
+try:
+    _kernels: Any = importlib.import_module("ecd_tune.optim.fused.triton_step")
+except ImportError:  # torch brings Triton along where it is built for CUDA
+    _kernels = None
+
+__all__ = ["Runner", "problem"]
+
+
+def problem() -> str | None:
+    """Return in words why the kernels cannot be used, or None."""
+    if _kernels is None:
+        return "Triton is not installed; it comes with a torch that is built for CUDA"
+    return None
+
+
+class Runner:
+    """Makes the steps of one trajectory whose parameters are on a GPU.
+
+    Nothing is waited for. A step may be captured in a CUDA graph: the number of the step and the
+    scalars are on the device, and each replay goes on from them. Replays are not counted in
+    ``steps`` of the trajectory, nor do they fill the rows of Diagnostics.
+
+    Args:
+        table: The blocks.
+        law: What the hyperparameters say.
+        scalars: The run's scalars; written to.
+        rows: Where Diagnostics finds its numbers, or None.
+    """
+
+    def __init__(self, table: Table, law: Law, scalars: Scalars, rows: Rows | None) -> None:
+        self._table, self._params = table, [b.param for b in table.blocks]
+        self._steps = scalars.steps.numpy()
+        self._filled = None if rows is None else rows.filled.numpy()
+        self._forms = [(p.dtype, p.stride()) for p in self._params]
+        self._places = [p.data_ptr() for p in self._params]
+        entries = table.entries
+        self._held = list(zip(entries[::3], entries[1::3], strict=True)), entries[2::3]
+        self._lists = list(zip(table.lists[::2], table.lists[1::2], strict=True))
+        self._device = self._params[0].device
+        self._made = _kernels.TritonStep(
+            [p.detach() for p in self._params],
+            [b.momentum for b in table.blocks],
+            _constants(law),
+            unit=law.unit_speed,
+            sync=law.sync,
+            chaotic=law.nu > 0,
+            floats=scalars.floats,
+            ints=scalars.ints,
+            flags=scalars.flags,
+            begins=[b.begin for b in table.blocks],
+            total=table.total,
+            seeds=[law.seed],
+            step=int(scalars.steps),
+            kept=None if rows is None else rows.block,
+            **self._rates(),
+        )
+
+    def _rates(self) -> dict[str, list[float]]:
+        blocks = self._table.blocks
+        return {
+            "lr": [b.lr for b in blocks],
+            "weight_decay": [b.weight_decay for b in blocks],
+            "decay": [b.rate for b in blocks],
+        }
+
+    def set_lr(self) -> None:
+        """Take over the step sizes of the table."""
+        self._made.set_rates(**self._rates())
+
+    def step(self, loss: Any, grads: Sequence[Tensor] | None = None) -> Outcome:
+        """Make one step.
+
+        Args:
+            loss: F, or -F to maximize: 0-d, on the GPU.
+            grads: Instead of the parameters' gradients; laid out as these.
+
+        Returns:
+            What came of it.
+        """
+        if self._changed():
+            return Outcome.CHANGED
+        found = [p.grad for p in self._params] if grads is None else grads
+        addresses = []
+        for grad, (dtype, stride) in zip(found, self._forms, strict=True):
+            if grad is None:
+                return Outcome.CHANGED
+            plain = type(grad) is Tensor and grad.layout is torch.strided and not grad.is_neg()
+            if not plain or grad.dtype is not dtype or grad.stride() != stride:
+                return Outcome.ODD_GRADIENT
+            addresses.append(grad.data_ptr())
+        if self._filled is not None and self._filled[0] == 0:
+            self._made.begin_tape()
+        self._made.launch(
+            torch.as_tensor(loss, dtype=torch.float64, device=self._device), addresses
+        )
+        torch.autograd.graph.increment_version(self._params)
+        self._steps += 1
+        if self._filled is None:
+            return Outcome.DONE
+        self._filled += 1
+        return Outcome.FULL if self._filled[0] == FUSED_ROWS else Outcome.DONE
+
+    def _changed(self) -> bool:
+        """Return whether something is not what it was when the table was made."""
+        (keys, values), lists = self._held, self._lists
+        return (
+            any(map(operator.is_not, (held.get(key) for held, key in keys), values))
+            or any(
+                len(held) != len(items) or any(map(operator.is_not, held, items))
+                for held, items in lists
+            )
+            or any(p.grad is not None for p in self._table.absent)
+            or [p.data_ptr() for p in self._params] != self._places
+        )
+
+    def complete(self) -> None:
+        """Complete the last row of Diagnostics."""
+        self._made.complete_tape()
+
+
+def _constants(law: Law) -> Mapping[str, float]:
+    return {
+        "eta": law.eta,
+        "nu": law.nu,
+        "s": float(law.s),
+        "F0": law.F0,
+        "conserve": float(law.conserve),
+        "log_eps1": law.log_eps1,
+        "log_eps2": law.log_eps2,
+        "stops": float(law.on_gap == "stop"),
+        "shifts": float(law.shifts_early or law.on_gap == "shift"),
+        "shift_factor": law.shift_factor,
+        "early": float(law.shifts_early),
+        "resets": float(law.resets_energy),
+        "eps2": law.eps2,
+        "exact": float(law.exact),
+        "sign": -1.0 if law.maximize else 1.0,
+    }

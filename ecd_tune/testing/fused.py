@@ -1,0 +1,369 @@
+"""The contract of a fused form: subclass :class:`FusedContract` and pytest does the rest.
+
+Each test runs the reference form and the fused one side by side; a form for another device names
+that device.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from ecd_tune.optim import ECDq1, ECDSep, ECDSepF0
+
+__all__ = ["CASES", "SHAPES", "FusedContract", "Pair"]
+
+SHAPES: tuple[tuple[int, ...], ...] = ((70,), (3, 2), (), (130, 2), (64,))
+"""Blocks of less than 64 elements, of 64, and of more that end within 64."""
+
+_SEP: dict[str, Any] = {"lr": 0.05, "eta": 2.0, "nu": 0.0}
+_UNIT: dict[str, Any] = {"lr": 0.2, "eta": 4.0, "nu": 0.0}
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "plain": (ECDSep, _SEP),
+    "noise": (ECDSep, {**_SEP, "nu": 0.1}),
+    "sync": (ECDSep, {**_SEP, "nu": 0.1, "integrator": "sync"}),
+    "sync without noise": (ECDSep, {**_SEP, "integrator": "sync"}),
+    "unbounded": (ECDSep, {**_SEP, "nu": 0.05, "s": 0, "lr": 0.01}),
+    "unbounded sync": (ECDSep, {**_SEP, "nu": 0.05, "s": 0, "lr": 0.01, "integrator": "sync"}),
+    "not rescaled": (ECDSep, {**_SEP, "nu": 0.05, "conserve_energy": False}),
+    "seldom rescaled": (ECDSep, {**_SEP, "nu": 0.05, "eps1": 0.1, "delta_energy": 0.5}),
+    "decay": (ECDSep, {**_SEP, "nu": 0.05, "weight_decay": 0.1, "delta_energy": 0.5}),
+    "decoupled": (
+        ECDSep, {**_SEP, "nu": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}
+    ),
+    "hold": (ECDSep, {**_SEP, "F0": 390.0}),
+    "stop": (ECDSep, {**_SEP, "F0": 390.0, "on_gap": "stop"}),
+    "shift": (ECDSep, {**_SEP, "nu": 0.05, "F0": 390.0, "on_gap": "shift"}),
+    "algorithm 2": (ECDSepF0, {**_SEP, "eta": 3, "nu": 0.05, "F0": 390.0}),
+    "reset energy": (ECDSepF0, {**_SEP, "eta": 3, "F0": 390.0, "reset_energy": True}),
+    "scale": (ECDSep, {**_SEP, "nu": 0.05, "scale": 0.5}),
+    "share": (ECDSep, {**_SEP, "nu": 0.05, "scale": "share"}),
+    "unit speed": (ECDq1, {**_UNIT, "nu": 0.3, "weight_decay": 0.1}),
+    "unit speed sync": (ECDq1, {**_UNIT, "nu": 0.3, "integrator": "sync"}),
+    "first order": (ECDq1, {**_UNIT, "nu": 0.3, "flow": "first_order"}),
+    "first order wandering": (
+        ECDq1, {**_UNIT, "flow": "first_order", "conserve_energy": False, "integrator": "sync"}
+    ),
+}  # fmt: skip
+
+
+class Pair:
+    """The same run in both forms.
+
+    Args:
+        kind: Class of the optimizer.
+        options: Its hyperparameters.
+        dtype: Of the parameters.
+        device: Where they are.
+        shapes: Theirs.
+        groups: Turns the parameters into what the constructor takes.
+    """
+
+    def __init__(
+        self,
+        kind: Any,
+        options: Mapping[str, Any],
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+        shapes: Sequence[tuple[int, ...]] = SHAPES,
+        groups: Callable[[list[Tensor]], Any] = list,
+    ) -> None:
+        generator = torch.Generator().manual_seed(0)
+        start = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+        self.params = [
+            [torch.nn.Parameter(x.to(device, dtype, copy=True)) for x in start] for _ in range(2)
+        ]
+        seed = {"seed": 5, **options}
+        self.optimizers = [
+            kind(groups(params), fused=form, **seed)
+            for params, form in zip(self.params, (False, None), strict=True)
+        ]
+
+    def step(self, losses: Callable[[list[Tensor]], Tensor] | None = None) -> None:
+        """Make one step of each.
+
+        Args:
+            losses: Parameters to the loss; a sum of bowls by default.
+        """
+        for params, optimizer in zip(self.params, self.optimizers, strict=True):
+            optimizer.zero_grad()
+            loss = (losses or bowls)(params)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step(loss=loss)
+
+    def go(self, steps: int) -> Pair:
+        """Make several steps.
+
+        Args:
+            steps: How many.
+
+        Returns:
+            The pair.
+        """
+        for _ in range(steps):
+            self.step()
+        return self
+
+    def check(self, tolerance: float) -> None:
+        """Compare parameters and reports.
+
+        Args:
+            tolerance: Largest difference in units of the parameters.
+        """
+        assert self.optimizers[1].report()["form"] == "fused"
+        assert self.optimizers[1]._working.plan is not None, "the last step was not fused"
+        here, there = (
+            torch.cat([p.detach().double().flatten() for p in params]) for params in self.params
+        )
+        assert bool(here.isfinite().all())
+        assert float((here - there).norm() / here.norm()) <= tolerance
+        first, second = (_numbers(optimizer) for optimizer in self.optimizers)
+        assert second == pytest.approx(first, rel=max(100 * tolerance, 1e-9), nan_ok=True)
+
+
+def bowls(params: list[Tensor]) -> Tensor:
+    """Return a loss that falls from about 500."""
+    terms = [(p.double().square() * (i + 1)).sum() for i, p in enumerate(params)]
+    return torch.stack(terms).sum() * 0.4 + 0.5
+
+
+def _numbers(optimizer: Any) -> dict[str, float]:
+    report = {k: v for k, v in optimizer.report().items() if not k.startswith("form")}
+    report.update(report.pop("scales", {}))
+    return {str(k): float("nan") if v is None else float(v) for k, v in report.items()}
+
+
+class FusedContract:
+    """What every fused form must do.
+
+    Attributes:
+        device: Where its parameters are.
+        tolerances: Largest difference to the reference form by dtype, in units of the parameters.
+        steps: Steps to compare.
+    """
+
+    device: ClassVar[str] = "cpu"
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {
+        torch.float64: 1e-12,
+        torch.float32: 1e-6,
+        torch.bfloat16: 1e-3,
+        torch.float16: 1e-4,
+    }
+    steps: ClassVar[int] = 25
+
+    def pair(self, case: str, dtype: torch.dtype = torch.float64, **more: Any) -> Pair:
+        """Return the two runs of a case.
+
+        Args:
+            case: Name in :data:`CASES`.
+            dtype: Of the parameters.
+            **more: For :class:`Pair`.
+
+        Returns:
+            They, before their first step.
+        """
+        kind, options = CASES[case]
+        return Pair(kind, options, dtype, self.device, **more)
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+    @pytest.mark.parametrize("case", CASES)
+    def test_goes_the_way_of_the_reference(self, case: str, dtype: torch.dtype) -> None:
+        """Parameters, counters and scalars agree after some steps."""
+        self.pair(case, dtype).go(self.steps).check(self.tolerances[dtype])
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("case", ["noise", "decay", "decoupled", "unit speed sync"])
+    def test_parameters_of_16_bits_round_once(self, case: str, dtype: torch.dtype) -> None:
+        """Their momentum is float32."""
+        pair = self.pair(case, dtype).go(self.steps)
+        pair.check(self.tolerances[dtype])
+        kept = pair.optimizers[1].state[pair.params[1][0]]["direction"]
+        assert kept.dtype == torch.float32
+
+    def test_dtypes_may_be_mixed(self) -> None:
+        """Noise is then that of float32."""
+        pair = self.pair("noise", torch.float32)
+        for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
+            for number in (0, 3):
+                params[number].data = params[number].data.double()
+            params[1].data = params[1].data.bfloat16()
+            assert not optimizer.state
+        pair.go(self.steps).check(1e-3)
+
+    def test_groups_have_their_own_steps_and_decay(self) -> None:
+        """Schedulers, too, write into them; a tensor may hold the step size."""
+
+        def groups(params: list[Tensor]) -> Any:
+            return [
+                {"params": params[:2], "lr": 0.1, "weight_decay": 0.1},
+                {"params": params[2:3], "lr": torch.tensor(0.03), "scale": 2.0},
+                {"params": params[3:], "weight_decay": 0.2, "decoupled_weight_decay": True},
+            ]
+
+        pair = self.pair("noise", groups=groups)
+        for step in range(self.steps):
+            pair.step()
+            for optimizer in pair.optimizers:
+                optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+                optimizer.param_groups[1]["lr"].mul_(0.9)
+                optimizer.param_groups[2]["weight_decay"] = 0.2 if step < 12 else 0.1
+        pair.check(1e-12)
+
+    def test_lr_0_moves_nothing(self) -> None:
+        """As a warm-up begins."""
+        pair = self.pair("noise").go(3)
+        for optimizer in pair.optimizers:
+            optimizer.param_groups[0]["lr"] = 0.0
+        before = [p.detach().clone() for p in pair.params[1]]
+        pair.go(2).check(1e-12)
+        assert all(torch.equal(a, b) for a, b in zip(before, pair.params[1], strict=True))
+
+    @pytest.mark.parametrize("case", ["noise", "decay", "unit speed"])
+    def test_maximizes(self, case: str) -> None:
+        """−F takes the place of F."""
+        kind, options = CASES[case]
+        pair = Pair(kind, {**options, "F0": -900.0, "maximize": True}, device=self.device)
+        for _ in range(self.steps):
+            pair.step(lambda params: 100 - bowls(params))
+        pair.check(1e-12)
+
+    def test_gradients_come_and_go(self) -> None:
+        """Where one does, the step is one of the reference form."""
+        pair = self.pair("noise")
+        fused = 0
+        for step in range(self.steps + 2):
+            used = [0, 1, 2, 3, 4] if step // 4 % 2 == 0 else [0, 1, 3]
+            pair.step(lambda params, used=used: bowls([params[i] for i in used]))
+            fused += pair.optimizers[1]._working.plan is not None
+        pair.check(1e-12)
+        assert fused >= self.steps // 2
+
+    def test_gradients_may_lie_otherwise_than_parameters(self) -> None:
+        """Sparse, transposed, in steps; they are copied."""
+        pair = self.pair("noise").go(2)
+        for number in range(4):
+            for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
+                loss = bowls(params)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                grad = params[3].grad
+                assert grad is not None
+                params[3].grad = (
+                    grad.to_sparse() if number == 2 else grad.t().contiguous().t()
+                )  # fmt: skip
+                optimizer.step(loss=loss)
+        pair.check(1e-12)
+
+    @pytest.mark.parametrize("case", ["plain", "unit speed sync"])
+    def test_parameters_may_have_another_memory_format(self, case: str) -> None:
+        """Where there is no noise, elements are taken in the order of memory."""
+        kind, options = CASES[case]
+        pair = Pair(kind, {**options, "nu": 0.0}, device=self.device, shapes=((5, 3, 4, 4), (7,)))
+        for params in pair.params:
+            params[0].data = params[0].data.contiguous(memory_format=torch.channels_last)
+        pair.go(self.steps).check(1e-12)
+        assert pair.params[1][0].is_contiguous(memory_format=torch.channels_last)
+
+    def test_parameters_may_be_replaced(self) -> None:
+        """As ``p.data = ...`` does."""
+        pair = self.pair("noise").go(3)
+        for params in pair.params:
+            params[0].data = params[0].data * 0.5
+        pair.go(self.steps).check(1e-12)
+
+    def test_parameters_may_be_added(self) -> None:
+        """Their momentum begins at zero."""
+        pair = self.pair("noise").go(3)
+        for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
+            late = torch.nn.Parameter(torch.ones(80, dtype=torch.float64, device=self.device))
+            params.append(late)
+            optimizer.add_param_group({"params": [late], "lr": 0.02})
+        pair.go(self.steps).check(1e-12)
+
+    @pytest.mark.parametrize("case", ["noise", "sync", "unit speed", "share"])
+    def test_resumed_is_bit_equal(self, case: str) -> None:
+        """Saved, loaded with ``weights_only=True`` and continued; or copied."""
+        pair = self.pair(case, torch.float32).go(20)
+        params, optimizer = pair.params[1], pair.optimizers[1]
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        kind, options = CASES[case]
+        others = [torch.nn.Parameter(p.detach().clone()) for p in params]
+        resumed = kind(others, **options)
+        resumed.load_state_dict(torch.load(file, weights_only=True))
+        copied, third = copy.deepcopy((params, optimizer))
+        for run, stepper in ((params, optimizer), (others, resumed), (copied, third)):
+            _advance(run, stepper, 10)
+        for one, other, further in zip(params, others, copied, strict=True):
+            assert torch.equal(one, other)
+            assert torch.equal(one, further)
+
+    def test_the_reference_form_goes_on_from_it(self) -> None:
+        """And the other way round: ``fused`` may differ from run to run."""
+        pair = self.pair("noise").go(5)
+        for optimizer in pair.optimizers:
+            optimizer.param_groups[0]["fused"] = not optimizer.param_groups[0]["fused"]
+        pair.go(5)
+        pair.optimizers.reverse()
+        pair.params.reverse()
+        pair.check(1e-12)
+
+    @pytest.mark.parametrize("case", ["noise", "sync", "decay", "hold"])
+    def test_diagnostics_are_the_same(self, case: str) -> None:
+        """Those of less than 256 steps, and of more; asked in between too."""
+        pair = self.pair(case)
+        for steps in (7, 300):
+            pair.go(steps)
+            first, second = (optimizer.diagnostics() for optimizer in pair.optimizers)
+            assert second == pytest.approx(first, rel=1e-6, abs=1e-9, nan_ok=True)
+
+    def test_what_is_not_finite_changes_nothing(self) -> None:
+        """A gradient is counted; a loss raises."""
+        pair = self.pair("noise").go(3)
+        before = [p.detach().clone() for p in pair.params[1]]
+        pair.step(lambda params: bowls(params) + (params[0] * 0).abs().sqrt().sum())
+        pair.check(1e-12)
+        assert all(torch.equal(a, b) for a, b in zip(before, pair.params[1], strict=True))
+        assert pair.optimizers[1].report()["bad_gradients"] == 1
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+    @pytest.mark.parametrize("share", [1e-2, 1e-4, 1e-6])
+    def test_a_kick_that_nearly_undoes_the_momentum(self, dtype: torch.dtype, share: float) -> None:
+        """|Π'|² from sums would lose its digits; the direction that is left is still right."""
+        pair = Pair(ECDSep, {**_SEP, "s": 0, "lr": 0.5, "conserve_energy": False}, dtype)
+        pair.go(1)
+        loss = 10.0
+        sideways = torch.linspace(-1, 1, 130 * 2, dtype=torch.float64).reshape(130, 2)
+        for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
+            length = optimizer.report()["log_momentum"]
+            # Kick = lr η/F · g; that along the momentum takes all but `share` of it.
+            for number, p in enumerate(params):
+                e = optimizer.state[p]["direction"].double()
+                aside = sideways if number == 3 else torch.zeros_like(e)
+                wanted = torch.tensor(length).exp() * (e * (1 - share) + 0.1 * share * aside)
+                p.grad = (wanted * loss / (0.5 * 2.0)).to(dtype)
+            optimizer.step(loss=loss)
+        rounding = torch.finfo(dtype).eps
+        logs = [optimizer.report()["log_momentum"] for optimizer in pair.optimizers]
+        assert logs[1] == pytest.approx(logs[0], abs=4 * rounding / share)
+        directions = [
+            torch.cat([optimizer.state[p]["direction"].double().flatten() for p in params])
+            for params, optimizer in zip(pair.params, pair.optimizers, strict=True)
+        ]
+        assert float((directions[0] - directions[1]).norm()) <= 40 * rounding / share
+
+
+def _advance(params: list[Tensor], optimizer: Any, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = bowls(params)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step(loss=loss)

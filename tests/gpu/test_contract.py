@@ -1,0 +1,14 @@
+"""On a GPU the kernels keep the contract of fused forms; interpreted they would take an hour."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ecd_tune.testing.fused import FusedContract
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+class TestKernels(FusedContract):
+    device = "cuda"

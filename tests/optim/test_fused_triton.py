@@ -1,0 +1,49 @@
+"""The kernels of a GPU do what the reference does, interpreted: the tests of tests/gpu."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ecd_tune.optim.fused import gpu
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem()))
+def test_interpreted_kernels():
+    # In a process of its own: Triton reads the variable when it is imported, and then compiles
+    # nothing any more.
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", "tests/gpu/pytest.ini", "tests/gpu"],
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-2000:]
+    assert " passed" in found.stdout
+
+
+def test_without_triton_the_reason_is_told(monkeypatch):
+    monkeypatch.setattr(gpu, "_kernels", None)
+    assert "Triton is not installed" in gpu.problem()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_the_tests_of_a_gpu_are_left_out_without_one():
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", "tests/gpu/pytest.ini", "tests/gpu"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 5  # nothing was collected
