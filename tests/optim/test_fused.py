@@ -118,7 +118,7 @@ def test_numbers_of_neighbours_and_of_steps_are_independent() -> None:
 
 def test_the_turn_has_the_angle_that_nu_asks_for() -> None:
     p = torch.nn.Parameter(torch.ones(4000, dtype=torch.float64))
-    optimizer = ECDSep([p], lr=1e-4, eta=2.0, nu=0.01, seed=1)
+    optimizer = ECDSep([p], lr=1e-4, eta=2.0, nu=0.01, delta_energy=0.5, seed=1)
     cosines = []
     for _ in range(60):
         optimizer.zero_grad()
