@@ -206,8 +206,8 @@ class LossOptimizer(torch.optim.Optimizer):
     def _quick_step(self, loss: Any) -> bool:
         """Make a step like the last one, without what a step may need beside; say if it is made.
 
-        On a CPU small networks take less time for their step than for the look at hooks,
-        autocast and the profiler.
+        Small networks take less time for their step than for the look at hooks, autocast and the
+        profiler; on a GPU too, which would wait for the host.
         """
         if torch.compiler.is_compiling():
             return False
@@ -217,13 +217,15 @@ class LossOptimizer(torch.optim.Optimizer):
             return False
         if _observed() or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks:
             return False
-        if type(loss) is Tensor:
-            loss = loss.item()
-        elif type(loss) is not float:
+        given = _as_float(loss) if plan.on_host else _as_number_on(plan.device, loss)
+        if given is None or not plan.fits(self.param_groups, self.state):
             return False
-        if not math.isfinite(loss) or not plan.fits(self.param_groups, self.state):
+        if not self._took(plan.step(given if plan.sign > 0 else -given)):
             return False
-        return self._took(plan.step(plan.sign * loss))
+        step = working.steps - 1
+        if not plan.on_host and step % _LOOK_EVERY == 0:
+            self._look_back(step)
+        return True
 
     def _took(self, outcome: Outcome) -> bool:
         """Return whether a fused step was made, and count it."""
@@ -319,7 +321,7 @@ class LossOptimizer(torch.optim.Optimizer):
             self._forget_state()
             self._working.normalised = False
             local = self._ranks.of_loss is None and self._ranks.of_shards is None
-            self._working.quick = local and self._looks() and self._home().type == "cpu"
+            self._working.quick = local and self._looks() == plan.on_host
         return plan
 
     def _fused_step(self, plan: Plan | None, loss: Tensor) -> bool:
@@ -445,7 +447,9 @@ class LossOptimizer(torch.optim.Optimizer):
             NonFiniteLossError: One was not finite.
         """
         bad = self._working.trajectory.get("first_bad")
-        if bad is None or int(bad) < 0:
+        if bad is None or (bad.is_cuda and torch.cuda.is_current_stream_capturing()):
+            return
+        if int(bad) < 0:
             return
         self._working.trajectory["first_bad"] = torch.full_like(bad, -1)
         self._forget_state()
@@ -662,6 +666,20 @@ class LossOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_working" not in self.__dict__:  # unpickled: there was no constructor
             self._working = self.working()
+
+
+def _as_float(loss: Any) -> float | None:
+    """Return a loss that is quickly read, or None."""
+    if type(loss) is Tensor:
+        loss = loss.item()
+    return loss if type(loss) is float and math.isfinite(loss) else None
+
+
+def _as_number_on(device: torch.device, loss: Any) -> Tensor | None:
+    """Return a loss that is there already, one number, or None."""
+    if type(loss) is not Tensor or loss.device != device or not loss.is_floating_point():
+        return None
+    return loss.detach() if loss.numel() == 1 else None
 
 
 def _observed() -> bool:

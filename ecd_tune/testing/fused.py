@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -73,7 +74,7 @@ class Pair:
         dtype: torch.dtype = torch.float64,
         device: str = "cpu",
         shapes: Sequence[tuple[int, ...]] = SHAPES,
-        groups: Callable[[list[Tensor]], Any] = list,
+        groups: Callable[[Sequence[Tensor]], Any] = list,
     ) -> None:
         generator = torch.Generator().manual_seed(0)
         start = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
@@ -86,7 +87,7 @@ class Pair:
             for params, form in zip(self.params, (False, None), strict=True)
         ]
 
-    def step(self, losses: Callable[[list[Tensor]], Tensor] | None = None) -> None:
+    def step(self, losses: Callable[[Sequence[Tensor]], Tensor] | None = None) -> None:
         """Make one step of each.
 
         Args:
@@ -128,10 +129,14 @@ class Pair:
         assert second == pytest.approx(first, rel=max(100 * tolerance, 1e-9), nan_ok=True)
 
 
-def bowls(params: list[Tensor]) -> Tensor:
+def bowls(params: Sequence[Tensor]) -> Tensor:
     """Return a loss that falls from about 500."""
     terms = [(p.double().square() * (i + 1)).sum() for i, p in enumerate(params)]
     return torch.stack(terms).sum() * 0.4 + 0.5
+
+
+def _bowls_of(used: Sequence[int], params: Sequence[Tensor]) -> Tensor:
+    return bowls([params[number] for number in used])
 
 
 def _numbers(optimizer: Any) -> dict[str, float]:
@@ -200,7 +205,7 @@ class FusedContract:
     def test_groups_have_their_own_steps_and_decay(self) -> None:
         """Schedulers, too, write into them; a tensor may hold the step size."""
 
-        def groups(params: list[Tensor]) -> Any:
+        def groups(params: Sequence[Tensor]) -> Any:
             return [
                 {"params": params[:2], "lr": 0.1, "weight_decay": 0.1},
                 {"params": params[2:3], "lr": torch.tensor(0.03), "scale": 2.0},
@@ -240,7 +245,7 @@ class FusedContract:
         fused = 0
         for step in range(self.steps + 2):
             used = [0, 1, 2, 3, 4] if step // 4 % 2 == 0 else [0, 1, 3]
-            pair.step(lambda params, used=used: bowls([params[i] for i in used]))
+            pair.step(partial(_bowls_of, used))
             fused += pair.optimizers[1]._working.plan is not None
         pair.check(1e-12)
         assert fused >= self.steps // 2
@@ -361,7 +366,7 @@ class FusedContract:
         assert float((directions[0] - directions[1]).norm()) <= 40 * rounding / share
 
 
-def _advance(params: list[Tensor], optimizer: Any, steps: int) -> None:
+def _advance(params: Sequence[Tensor], optimizer: Any, steps: int) -> None:
     for _ in range(steps):
         optimizer.zero_grad()
         loss = bowls(params)

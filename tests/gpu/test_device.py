@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from runs import Fused, Reference
+
+from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.optim import ECDq1, ECDSep
 
 CUDA = torch.cuda.is_available()
 pytestmark = pytest.mark.skipif(not CUDA, reason="needs a GPU")
@@ -157,3 +162,88 @@ def test_turns_have_their_law(device):
     n, nu = 100_000, 0.01
     expected, spread = 1 + nu**2 * n, ((2 * nu**4 * n + 4 * nu**2) / 100) ** 0.5
     assert abs(squares.mean() - expected) < 5 * spread
+
+
+# ------------------------------------------------------------------ whole optimizers
+
+
+def trained(kind, steps, graph_from=None, **hp):
+    """Train on one batch, from some step on by replays of a graph."""
+    stream = torch.cuda.Stream()  # one for all, as the graph's backward needs
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        return _trained(stream, kind, steps, graph_from, hp)
+
+
+def _trained(stream, kind, steps, graph_from, hp):
+    torch.manual_seed(4)
+    model = torch.nn.Linear(64, 32, device="cuda")
+    inputs = torch.randn(16, 64, device="cuda")
+    optimizer = kind(model.parameters(), seed=3, **hp)
+
+    def step():
+        optimizer.zero_grad(set_to_none=False)
+        loss = model(inputs).square().mean() + 0.1
+        loss.backward()
+        optimizer.step(loss=loss)
+
+    graph = None
+    for number in range(steps):
+        if graph_from is None or number < graph_from:
+            step()
+            continue
+        if graph is None:
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream):
+                step()
+        graph.replay()
+    torch.cuda.synchronize()
+    return model, optimizer
+
+
+@pytest.mark.parametrize(
+    ("kind", "hp"),
+    [(ECDSep, {"eta": 2.0, "lr": 0.1, "nu": 1e-3}), (ECDq1, {"eta": 50.0, "lr": 0.3, "nu": 0.3})],
+)
+@pytest.mark.parametrize("graph_from", [16, 18])
+def test_a_training_step_can_be_captured(kind, hp, graph_from):
+    plain, one = trained(kind, 24, **hp)
+    replayed, other = trained(kind, 24, graph_from, **hp)
+    assert one.report()["form"] == "fused"
+    for a, b in zip(plain.parameters(), replayed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert one.report()["updates"] == other.report()["updates"] == 24
+
+
+def test_a_step_of_an_optimizer_is_two_launches_and_waits_for_nothing():
+    _, optimizer = trained(ECDSep, 3, eta=2.0, lr=0.1, nu=1e-3)
+    loss = torch.tensor(1.0, device="cuda")
+    optimizer.step(loss=loss)  # compiles for a loss of float32
+    torch.cuda.synchronize()
+    activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            optimizer.step(loss=loss)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(4):
+            optimizer.step(loss=loss)
+        torch.cuda.synchronize()
+    kernels = [e for e in profile.events() if e.device_type.name == "CUDA"]
+    assert len([e for e in kernels if e.name in ("reduce_kernel", "update_kernel")]) == 8
+
+
+def test_a_loss_that_was_not_finite_is_found_later():
+    model, optimizer = trained(ECDSep, 3, eta=2.0, lr=0.1, nu=1e-3)
+    before = [p.detach().clone() for p in model.parameters()]
+    bad = torch.tensor(math.nan, device="cuda")
+    for _ in range(3, 16):
+        optimizer.step(loss=bad)
+    with pytest.raises(NonFiniteLossError, match="at step 3 "):
+        optimizer.step(loss=bad)
+    assert all(map(torch.equal, before, model.parameters()))
+    optimizer.step(loss=torch.tensor(1.0, device="cuda"))
+    assert optimizer.report()["updates"] == 4

@@ -40,9 +40,6 @@ CASES = {
     "ecdsep": (ECDSep, {"lr": 0.2, "eta": 2.0, "nu": 0.05}),
     "sync": (ECDSep, {"lr": 0.2, "eta": 2.0, "nu": 0.05, "integrator": "sync"}),
     "decay": (ECDSep, {"lr": 0.2, "eta": 2.0, "weight_decay": 0.1, "maximize": True}),
-    "decoupled": (
-        ECDSep, {"lr": 0.2, "eta": 2.0, "weight_decay": 0.1, "decoupled_weight_decay": True}
-    ),
     "algorithm 2": (ECDSepF0, {"lr": 0.2, "eta": 3, "F0": 10.0}),
     "ecdq1": (ECDq1, {"lr": 0.2, "eta": 9.0, "nu": 0.3}),
     "first order": (ECDq1, {"lr": 0.2, "eta": 9.0, "nu": 0.3, "flow": "first_order"}),

@@ -15,6 +15,7 @@ from ecd_tune.optim.fused import gpu
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(600)  # forty seconds of one core, which others may want too
 @pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem()))
 def test_interpreted_kernels():
     # In a process of its own: Triton reads the variable when it is imported, and then compiles

@@ -48,7 +48,7 @@ class Runner:
         self._forms = [(p.dtype, p.stride()) for p in self._params]
         self._places = [p.data_ptr() for p in self._params]
         entries = table.entries
-        self._held = list(zip(entries[::3], entries[1::3], strict=True)), entries[2::3]
+        self._held = entries[::3], entries[1::3], entries[2::3]
         self._lists = list(zip(table.lists[::2], table.lists[1::2], strict=True))
         self._device = self._params[0].device
         self._made = _kernels.TritonStep(
@@ -85,7 +85,7 @@ class Runner:
         """Make one step.
 
         Args:
-            loss: F, or -F to maximize: 0-d, on the GPU.
+            loss: F, or -F to maximize: one number, on the GPU, of any floating dtype.
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
@@ -104,9 +104,9 @@ class Runner:
             addresses.append(grad.data_ptr())
         if self._filled is not None and self._filled[0] == 0:
             self._made.begin_tape()
-        self._made.launch(
-            torch.as_tensor(loss, dtype=torch.float64, device=self._device), addresses
-        )
+        if not isinstance(loss, Tensor):
+            loss = torch.tensor(loss, dtype=torch.float64, device=self._device)
+        self._made.launch(loss, addresses)
         torch.autograd.graph.increment_version(self._params)
         self._steps += 1
         if self._filled is None:
@@ -116,16 +116,18 @@ class Runner:
 
     def _changed(self) -> bool:
         """Return whether something is not what it was when the table was made."""
-        (keys, values), lists = self._held, self._lists
-        return (
-            any(map(operator.is_not, (held.get(key) for held, key in keys), values))
-            or any(
-                len(held) != len(items) or any(map(operator.is_not, held, items))
-                for held, items in lists
-            )
-            or any(p.grad is not None for p in self._table.absent)
-            or [p.data_ptr() for p in self._params] != self._places
-        )
+        holders, keys, values = self._held
+        try:
+            if any(map(operator.is_not, map(operator.getitem, holders, keys), values)):
+                return True
+        except KeyError:
+            return True
+        for held, items in self._lists:
+            if len(held) != len(items) or any(map(operator.is_not, held, items)):
+                return True
+        if any(p.grad is not None for p in self._table.absent):
+            return True
+        return list(map(Tensor.data_ptr, self._params)) != self._places
 
     def complete(self) -> None:
         """Complete the last row of Diagnostics."""

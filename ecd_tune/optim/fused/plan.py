@@ -136,11 +136,14 @@ class Plan:
         groups: The optimizer's ``param_groups``.
         state: Its ``state``.
         sign: -1 where it maximizes.
+        device: Where the parameters are.
+        on_host: That is the CPU; losses are read there before a step.
     """
 
     def __init__(self, run: Run) -> None:
         assert isinstance(run.law, Law)
         device = next(p.device for group in run.groups for p in group["params"])
+        self.device, self.on_host = device, device.type == "cpu"
         scalars = Scalars(run.trajectory, device)
         self.groups, self.state = run.groups, run.state
         self.sign = -1.0 if run.law.maximize else 1.0

@@ -10,9 +10,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ecd_tune.optim.fused.triton_kicks import (
+    expm1,
+    inverse_of,
+    kicked,
+    larger,
+    log_after,
+    logaddexp,
+)
 from ecd_tune.optim.fused.triton_update import measure
 
-__all__ = ["CONSTANTS", "N_CONSTANTS", "SIGN", "TAPE", "expm1", "log1p", "step_scalars"]
+__all__ = ["CONSTANTS", "N_CONSTANTS", "SIGN", "TAPE", "step_scalars"]
 
 CONSTANTS = (
     "eta", "nu", "s", "F0", "conserve", "log_eps1", "log_eps2", "sign", "stops", "shifts",
@@ -34,98 +42,6 @@ _INF = tl.constexpr(float("inf"))
 _NAN = tl.constexpr(float("nan"))
 _TINY = tl.constexpr(1e-37)
 _LOG_TWO = tl.constexpr(0.6931471805599453)
-
-
-@triton.jit
-def expm1(x):
-    """Return exp(x) − 1 to a few ulp (Kahan)."""
-    u = tl.exp(x)
-    y = u - 1.0
-    return tl.where(u == 1.0, x, tl.where(y == -1.0, -1.0, y * x / tl.log(u)))
-
-
-@triton.jit
-def log1p(x):
-    """Return log(1 + x) to a few ulp (Kahan)."""
-    u = 1.0 + x
-    return tl.where(u == 1.0, x, tl.log(u) * x / (u - 1.0))
-
-
-@triton.jit
-def _sigmoid(x):
-    return 1.0 / (1.0 + tl.exp(-x))
-
-
-@triton.jit
-def _larger(a, b):
-    return tl.where(a > b, a, b)
-
-
-@triton.jit
-def _logaddexp(a, b):
-    top = _larger(a, b)
-    return tl.where(top > -_INF, top + log1p(tl.exp(-tl.abs(a - b))), top)
-
-
-@triton.jit
-def _inverse(x):
-    """Return 1/x, or 0 where x is too small for a norm."""
-    return tl.where(x > _TINY, 1.0 / x, 0.0)
-
-
-@triton.jit
-def _kick(log_p, ee, ef, size, strength):
-    """Return ``keep``, ``push``, ``shift`` of a kick: Π becomes exp(shift) (keep e − push f)."""
-    log_kick = strength + tl.log(size)
-    shift = _larger(log_p, log_kick)
-    shift = tl.where(shift > -_INF, shift, 0.0)
-    push = tl.exp(log_kick - shift) / _larger(size, _TINY)
-    return tl.exp(log_p - shift), push, shift
-
-
-@triton.jit
-def _flow(log_p, ef, size, strength, conserve, exact, rounding, tiny):
-    """Return the same for ``isokinetic.flow_exact``, or for ``flow_first_order``."""
-    size = _larger(size, tiny)
-    c = -ef / size
-    c = tl.where(c > 1.0, 1.0, tl.where(c < -1.0, -1.0, c))
-    delta = tl.exp(strength)
-    delta = tl.where(delta > 1e300, 1e300, delta)
-    t = -expm1(-delta)
-    t = tl.where(t > 1.0 - rounding, 1.0 - rounding, t)
-    log_w = tl.log(0.5 * (1.0 + c)) + delta
-    keep = _sigmoid(-log_w)
-    push = t * (keep + t * _sigmoid(log_w))
-    top = -tl.log(rounding)
-    first = tl.where(strength > top, top, strength)
-    length = tl.where(conserve, 1.0, tl.exp(log_p))
-    turned = _sigmoid(first)
-    along = length * (_sigmoid(-first) - length * c * turned)
-    shift = tl.where(exact, 0.0, _logaddexp(first, 0.0 * first))
-    return tl.where(exact, keep, along), tl.where(exact, push, turned) / size, shift
-
-
-@triton.jit
-def _kicked(
-    log_p, ee, ef, size, strength, conserve, exact, rounding, tiny, UNIT: tl.constexpr,
-    ROUGH: tl.constexpr,
-):  # fmt: skip
-    """Return ``keep``, ``push``, ``shift``, |keep e − push f|² and whether its terms cancel."""
-    if UNIT:
-        keep, push, shift = _flow(log_p, ef, size, strength, conserve, exact, rounding, tiny)
-    else:
-        keep, push, shift = _kick(log_p, ee, ef, size, strength)
-    whole = keep * keep * ee + push * push * size * size
-    square = whole - 2.0 * keep * push * ef
-    return keep, push, shift, _larger(square, 0.0), square < ROUGH * whole
-
-
-@triton.jit
-def _log_after(log_p, shift, norm, conserve, UNIT: tl.constexpr):
-    after = shift + tl.log(norm)
-    if UNIT:
-        after = tl.where(conserve, log_p, after)
-    return after
 
 
 @triton.jit
@@ -178,14 +94,14 @@ def step_scalars(
         go = live & ok & started
 
     length = tl.sqrt(mm)
-    inverse = _inverse(length)
+    inverse = inverse_of(length)
     ee = tl.where(length > _TINY, 1.0, 0.0).to(tl.float64)
     ef = mf * inverse
     if UNIT:
         before = tl.where(conserve & (log_p == -_INF), 0.0, log_p)
         root = tl.sqrt(eta)
-        nu = nu / tl.sqrt(_larger(n, 1.0))
-        strength = tl.log(root * size * (0.5 * n / _larger(n - 1.0, 1.0))) - log_gap
+        nu = nu / tl.sqrt(larger(n, 1.0))
+        strength = tl.log(root * size * (0.5 * n / larger(n - 1.0, 1.0))) - log_gap
     else:
         before = log_p
         root = 1.0 + 0.0 * eta
@@ -195,7 +111,7 @@ def step_scalars(
     if SYNC:
         strength -= _LOG_TWO
         closing = tl.where(updates > 0, strength, -_INF)
-        keep, push, shift, square, lost = _kicked(
+        keep, push, shift, square, lost = kicked(
             before, ee, ef, size, closing, conserve, exact, rounding, tiny, UNIT, ROUGH
         )
         cancels = go & lost
@@ -206,12 +122,12 @@ def step_scalars(
                 a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed,
                 step, stride, sign, PRESENT, WD, False, DOUBLE, BLOCK,
             )  # fmt: skip
-        back = _inverse(norm)
+        back = inverse_of(norm)
         a *= back
         b *= back
         ef = (keep * ef - push * ff) * back
         ee = tl.where(norm > _TINY, 1.0, 0.0).to(tl.float64)
-        before = _log_after(before, shift, norm, conserve, UNIT)
+        before = log_after(before, shift, norm, conserve, UNIT)
     old = before
     rescaled = go & (ee < 0.0)
     unreachable = rescaled
@@ -219,7 +135,7 @@ def step_scalars(
         excess = log_energy - log_potential
         target = tl.where(s == 1.0, excess + tl.log(-expm1(-excess)), excess) * 0.5
         distance = tl.abs(before - target)
-        difference = 2.0 * _larger(before, target) + tl.log(-expm1(-2.0 * distance))
+        difference = 2.0 * larger(before, target) + tl.log(-expm1(-2.0 * distance))
         allowed = conserve & (target > -_INF) & (before > -_INF)
         rescaled = allowed & (difference > log_eps1)
         unreachable = conserve & (s == 1.0) & (excess < 0.0)
@@ -232,15 +148,15 @@ def step_scalars(
         whole = ee + angle * angle * zz
         square = whole + 2.0 * angle * ez
         cancels = cancels | (go & (square < ROUGH * whole))
-        norm = tl.sqrt(_larger(square, 0.0))
+        norm = tl.sqrt(larger(square, 0.0))
         turned = tl.where(moves, norm, _NAN)
-        back = _inverse(norm)
+        back = inverse_of(norm)
         ef = (ef + angle * fz) * back
         ee = tl.where(norm > _TINY, 1.0, 0.0).to(tl.float64)
         a *= back
         b *= back
         cz = angle * back
-    keep, push, shift, square, lost = _kicked(
+    keep, push, shift, square, lost = kicked(
         before, ee, ef, size, strength, conserve, exact, rounding, tiny, UNIT, ROUGH
     )
     a, b, cz = keep * a, keep * b - push, keep * cz
@@ -250,7 +166,7 @@ def step_scalars(
             a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step,
             stride, sign, PRESENT, WD, SYNC and NOISE, DOUBLE, BLOCK,
         )  # fmt: skip
-    after = _log_after(before, shift, norm, conserve, UNIT)
+    after = log_after(before, shift, norm, conserve, UNIT)
     if UNIT:
         speed = tl.exp(tl.where(conserve, 0.0, after)) / root
     else:
@@ -265,7 +181,7 @@ def step_scalars(
     tl.store(coefs + 1, a)
     tl.store(coefs + 2, b)
     tl.store(coefs + 3, cz)
-    tl.store(coefs + 4, _inverse(norm))
+    tl.store(coefs + 4, inverse_of(norm))
     tl.store(coefs + 5, speed)
     tl.store(coefs + 6, tl.where(after > -_INF, nu, 0.0))
     tl.store(clock + trial * 3, step + 1)
@@ -289,13 +205,13 @@ def step_scalars(
         tl.store(flags + 1, (stopped | halts).to(tl.uint8))
         crossed = below | (low & (tl.load(one + 11) != 0.0))
         lowers = live & crossed & (tl.load(one + 9) != 0.0)
-        least = _larger(tl.exp(log_eps2 / eta), 2.2250738585072014e-308)
-        least = _larger(least, 2.220446049250313e-16 * _larger(tl.abs(F0), tl.abs(loss)))
-        lower = F0 - tl.load(one + 10) * _larger(tl.abs(gap), least)
+        least = larger(tl.exp(log_eps2 / eta), 2.2250738585072014e-308)
+        least = larger(least, 2.220446049250313e-16 * larger(tl.abs(F0), tl.abs(loss)))
+        lower = F0 - tl.load(one + 10) * larger(tl.abs(gap), least)
         tl.store(ints + 6, tl.load(ints + 6) + lowers.to(tl.int64))
         tl.store(floats + 2, tl.where(lowers, lower - given, shifted))
         now = tl.where(go, after, log_p)
-        measured = _logaddexp(2.0 * now, tl.log(s)) + eta * tl.log(gap + (F0 - lower))
+        measured = logaddexp(2.0 * now, tl.log(s)) + eta * tl.log(gap + (F0 - lower))
         resets = lowers & started & (tl.load(one + 12) != 0.0)
         tl.store(floats + 1, tl.where(resets, measured, log_energy))
     tl.store(ints + 2, tl.load(ints + 2) + happened.to(tl.int64))
