@@ -79,7 +79,7 @@ def make(hidden: int, kind: type[ECDSep]) -> ECDSep:
     params = [torch.randn(shape).requires_grad_() for shape in shapes]
     for p in params:
         p.grad = torch.randn_like(p)
-    return kind(params, lr=0.1, eta=2.0, nu=1e-2, seed=1)
+    return kind(params, lr=0.1, eta=2.0, nu=1e-2, seed=1, fused=False)
 
 
 def measured(optimizer: ECDSep, steps: int) -> ECDSep:

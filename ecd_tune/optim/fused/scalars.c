@@ -365,7 +365,7 @@ void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
         if (run->on_gap == SHIFT && (below || (run->shifts_early && converged)))
             lower(run, s->gap, loss, F0);
     }
-    if (run->rows) {
+    if (run->rows && *run->filled < ROWS) {
         memcpy(run->rows + *run->filled * COLUMNS, &row, sizeof row);
         *run->filled += 1;
     }
