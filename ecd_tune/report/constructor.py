@@ -33,17 +33,30 @@ def render_constructor(name: str, params: Mapping[str, Scalar]) -> str:
         params: Hyperparameters by name.
 
     Returns:
-        An import and an assignment to ``optimizer``; ``model`` is the reader's.
+        An import and an assignment to ``optimizer``; ``model`` is the reader's, and where a
+        group has values of its own so are the lists of parameters that have its name, and
+        ``others``.
     """
+    common = {key: value for key, value in params.items() if "." not in key}
+    grouped = {key: value for key, value in params.items() if "." in key}
+    first = _groups(grouped) if grouped else "model.parameters()"
     if name in _OWN:
-        call = _call(_OWN[name], "model.parameters()", _items(params))
+        call = _call(_OWN[name], first, _items(common))
         return f"from ecd_tune.optim import {_OWN[name]}\n\noptimizer = {call}"
-    if name in _TORCH:
-        call = _call(
-            f"torch.optim.{_TORCH[name]}", "model.parameters()", _torch_items(name, params)
-        )
+    # torch's SGD has no scale.
+    if name in _TORCH and not grouped and common.get("scale", 1.0) == 1.0:
+        call = _call(f"torch.optim.{_TORCH[name]}", first, _torch_items(name, common))
         return f"import torch\n\noptimizer = {call}"
-    return _render_factory(name, params)
+    return _render_factory(name, first, common)
+
+
+def _groups(grouped: Mapping[str, Scalar]) -> str:
+    own: dict[str, list[str]] = {}
+    for key, value in grouped.items():
+        name, _, group = key.partition(".")
+        own.setdefault(group, []).append(f'"{name}": {_literal(value)}')
+    groups = [f'{{"params": {group}, {", ".join(items)}}}' for group, items in own.items()]
+    return "[" + ", ".join([*groups, '{"params": others}']) + "]"
 
 
 def _items(params: Mapping[str, Scalar]) -> list[str]:
@@ -63,7 +76,7 @@ def _torch_items(name: str, params: Mapping[str, Scalar]) -> list[str]:
     for key, value in full.items():
         if key == "beta1":
             items.append(f"betas=({_literal(value)}, {_literal(full['beta2'])})")
-        elif key != "beta2":
+        elif key not in ("beta2", "scale"):
             items.append(f"{key}={_literal(value)}")
     return items
 
@@ -75,7 +88,7 @@ def _call(function: str, first: str, items: list[str]) -> str:
     return f"{function}(\n    " + ",\n    ".join([first, *items]) + ",\n)"
 
 
-def _render_factory(name: str, params: Mapping[str, Scalar]) -> str:
+def _render_factory(name: str, first: str, params: Mapping[str, Scalar]) -> str:
     module, _, attribute = OPTIMIZERS.get(name).factory.partition(":")
-    call = _call(attribute, "model.parameters()", ["seed=0", *_items(params)])
+    call = _call(attribute, first, ["seed=0", *_items(params)])
     return f"from {module} import {attribute}\n\noptimizer = {call}"

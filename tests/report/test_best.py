@@ -100,6 +100,18 @@ def test_python_constructs_torchs_own(name, params, kind, group):
     assert {key: optimizer.param_groups[0][key] for key in group} == group
 
 
+@pytest.mark.parametrize("name", ["ecdsep", "ecdq1", "sgd"])
+@pytest.mark.parametrize("scale", [{"scale": "share"}, {"scale.embeddings": 30.0}])
+def test_python_constructs_scales(name, scale):
+    lists = {"embeddings": [torch.nn.Parameter(torch.ones(2))]}
+    lists["others"] = [torch.nn.Parameter(torch.ones(2))]
+    given = {"lr": 0.1, **({} if name == "sgd" else {"eta": 2.0}), **scale}
+    scope = {"model": torch.nn.Linear(2, 1), **lists}
+    exec(compile(render_constructor(name, given), "pasted", "exec"), scope)
+    scales = [group["scale"] for group in scope["optimizer"].param_groups]
+    assert scales == (["share"] if "scale" in scale else [30.0, 1.0])
+
+
 def test_python_of_a_whole_study_runs(study):
     exec(render_best(*study, "python"), {"model": torch.nn.Linear(2, 1)})
 
