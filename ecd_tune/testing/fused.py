@@ -140,7 +140,8 @@ def _bowls_of(used: Sequence[int], params: Sequence[Tensor]) -> Tensor:
 
 
 def _numbers(optimizer: Any) -> dict[str, float]:
-    report = {k: v for k, v in optimizer.report().items() if not k.startswith("form")}
+    told = ("form", "form_reason", "remarks")
+    report = {k: v for k, v in optimizer.report().items() if k not in told}
     report.update(report.pop("scales", {}))
     return {str(k): float("nan") if v is None else float(v) for k, v in report.items()}
 

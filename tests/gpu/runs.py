@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from ecd_tune.optim.auto import set_aside_lr
 
+from ecd_tune.optim.adaptive import set_aside_lr
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import check_hyperparameters
 from ecd_tune.optim.driver import Point, begin_state, make_step
@@ -83,23 +83,21 @@ class Reference:
         starting, algebra = not bool(self.state.started), Algebra()
         noise = z if self.rules.chaotic or starting else None
         if self.unit:
-            point = UnitPoint(theta, loss, grads, self.lr, self.wd, self._size(), self.number)
-            go, moved, e, self.state = make_unit_step(
-                algebra, point, self.e, self.state, self.rules, noise, YES, starting=starting
+            point = UnitPoint(
+                theta, loss, grads, self.lr, max(self.lr), self.wd, self._size(), self.number
             )
+            make = make_unit_step
         else:
             scales = None if all(s == 1 for s in self.scales) else self.scales
             point = Point(
                 theta, loss, grads, self.lr, max(self.lr), scales, self.wd, self.decay,
                 self._size(), self.number,
             )  # fmt: skip
-            made = make_step(
-                algebra, point, self.e, self.state, self.rules, noise, YES, starting=starting
-            )
-            go, moved, e, self.state = made.go, made.moved, made.e, made.state
-            turning = noise if self.rules.chaotic else None
-            seen = Step.of(algebra, point, made, turning, self.rules.integrator)
-            self.rows.append(tape_row(seen))
+            make = make_step
+        made = make(algebra, point, self.e, self.state, self.rules, noise, YES, starting=starting)
+        go, moved, e, self.state = made.go, made.moved, made.e, made.state
+        turning = noise if self.rules.chaotic else None
+        self.rows.append(tape_row(Step.of(algebra, point, made, turning, self.rules.integrator)))
         if go:
             for t, amount in zip(self.theta, moved, strict=True):
                 t.add_(amount)
@@ -126,7 +124,8 @@ def tape_row(step):
     numbers = (
         step.made, step.held, seen.gap, seen.log_potential, step.log_energy, step.constants.s,
         info.log_p_before, info.speed, turned, info.rescaled, info.unreachable, seen.log_gap,
-        seen.force_norm, info.log_p, info.log_p_after, step.constants.F0, torch.ones_like(seen.gap),
+        seen.force_norm, info.log_p, info.log_p_after, step.constants.F0,
+        torch.ones_like(seen.gap) if step.constants.pace is None else step.constants.pace,
     )  # fmt: skip
     return torch.stack([number.double() for number in numbers])
 

@@ -280,8 +280,12 @@ def test_gradients_laid_out_otherwise(device):
 
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_the_tape_has_what_diagnostics_see(device, integrator):
-    run = Reference("ecdsep", [(70,)], F64, integrator=integrator, **ECDSEP)
+@pytest.mark.parametrize(
+    ("name", "values"), [("ecdsep", ECDSEP), ("ecdq1", {}), ("ecdq1", {"flow": "first_order"})]
+)
+def test_the_tape_has_what_diagnostics_see(device, integrator, name, values):
+    values = values if name == "ecdsep" else {"lr": 0.3, "eta": 20.0, "nu": 0.3, **values}
+    run = Reference(name, [(70,)], F64, integrator=integrator, **values)
     fused = go_on(run, device, steps=0, tape=4)
     for offset in (0.0, 0.0, -1e3, 0.0):
         run.offset = offset

@@ -168,7 +168,11 @@ def step_scalars(
         )  # fmt: skip
     after = log_after(before, shift, norm, conserve, UNIT)
     if UNIT:
-        speed = tl.exp(tl.where(conserve, 0.0, after)) / root
+        # p in the place of Π, and V in that of 𝓔, as unit_step.py shows a step to watchers.
+        old = tl.where(exact, 0.0, shift + tl.log(norm))
+        before = tl.where(conserve, 0.0, after)
+        rescaled, unreachable, log_energy = conserve, go & False, log_potential
+        speed = tl.exp(before) / root
     else:
         tame = tl.where(after > 700.0, 700.0, tl.where(after < -700.0, -700.0, after))
         speed = 2.0 / (tl.exp(tame) + s * tl.exp(-tame))
@@ -239,15 +243,15 @@ def step_scalars(
         tl.store(at + 4, log_energy)
         tl.store(at + 5, s)
         tl.store(at + 6, old)
-        tl.store(at + 7, speed)
+        tl.store(at + 7, speed * root if UNIT else speed)
         tl.store(at + 8, turned)
         tl.store(at + 9, rescaled.to(tl.float64))
         tl.store(at + 10, unreachable.to(tl.float64))
         tl.store(at + 11, log_gap)
         tl.store(at + 12, size)
         tl.store(at + 13, before)
-        tl.store(at + 14, after)
+        tl.store(at + 14, before if UNIT else after)
         tl.store(at + 15, F0)
-        tl.store(at + 16, 1.0 + 0.0 * s)
+        tl.store(at + 16, 1.0 / root if UNIT else 1.0 + 0.0 * s)
         tl.store(tape, seen + 1)
         tl.store(tape + 1, tl.where(go, row, last))
