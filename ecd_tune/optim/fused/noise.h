@@ -6,11 +6,21 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+/* Bytes of a register: wider vectors would go through memory. */
+#if defined(__AVX512F__)
+#define WIDTH 64
+#elif defined(__AVX__)
+#define WIDTH 32
+#else
+#define WIDTH 16
+#endif
 #define LANES 16
+#define AT_ONCE (WIDTH / 4) /* lanes that are made at once */
 
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef int32_t Whole __attribute__((vector_size(64)));
-typedef float Floats __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(WIDTH)));
+typedef int32_t Whole __attribute__((vector_size(WIDTH)));
+typedef float Floats __attribute__((vector_size(WIDTH)));
+typedef float Stored __attribute__((vector_size(WIDTH), aligned(4), may_alias));
 
 #define MIX(to, other, bits) \
     do { \
@@ -20,13 +30,14 @@ typedef float Floats __attribute__((vector_size(64)));
 #define EVEN(a, b) do { MIX(x0, x1, a); MIX(x2, x3, b); } while (0)
 #define ODD(a, b) do { MIX(x0, x3, a); MIX(x2, x1, b); } while (0)
 
-/* The four words of the 16 counters of one block of 64 numbers. */
-INLINE void threefry(uint64_t seed, uint64_t block, Words out[4]) {
+/* The four words of some of the 16 counters of one block of 64 numbers, from lane `lane` on. */
+INLINE void threefry(uint64_t seed, uint64_t block, uint32_t lane, Words out[4]) {
     const uint32_t low = (uint32_t)seed, high = (uint32_t)(seed >> 32);
     const uint32_t parity = low ^ high ^ 0x1BD11BDAu;
     const uint64_t counter = block * LANES; /* a multiple of 16: no lane carries */
     const Words zero = {0};
-    Words x0 = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Words x0;
+    for (uint32_t l = 0; l < AT_ONCE; l++) x0[l] = lane + l;
     Words x1 = zero + ((uint32_t)(counter >> 32) + high), x2 = zero, x3 = zero;
     x0 += (uint32_t)counter + low;
     EVEN(10, 26); ODD(11, 21); EVEN(13, 27); ODD(23, 5);
@@ -39,8 +50,9 @@ INLINE void threefry(uint64_t seed, uint64_t block, Words out[4]) {
     out[0] = x0; out[1] = x1; out[2] = x2; out[3] = x3;
 }
 
-INLINE Whole bits_of(Floats x) { Whole i; memcpy(&i, &x, sizeof i); return i; }
-INLINE Floats floats_of(Whole i) { Floats x; memcpy(&x, &i, sizeof x); return x; }
+/* A cast between vectors keeps the bits. */
+INLINE Whole bits_of(Floats x) { return (Whole)x; }
+INLINE Floats floats_of(Whole i) { return (Floats)i; }
 
 /* log x, 0 < x <= 1, to an ulp (the polynomial of Cephes). */
 INLINE Floats log_of(Floats x) {
@@ -68,7 +80,7 @@ INLINE void box_muller(Words radius, Words angle, float *cosines, float *sines) 
     Floats u = (__builtin_convertvector(size, Floats) + 0.5f) * 0x1p-31f;
     Floats square = log_of(u) * -2.0f, r;
     square = floats_of(bits_of(square) & 0x7fffffff);
-    for (int l = 0; l < LANES; l++) r[l] = __builtin_sqrtf(square[l]);
+    for (int l = 0; l < AT_ONCE; l++) r[l] = __builtin_sqrtf(square[l]);
     Floats x = __builtin_convertvector((Whole)angle, Floats) * (float)(M_PI * 0x1p-31);
     const float round = 0x1.8p23f;
     Floats turns = x * (float)M_2_PI + round;
@@ -85,29 +97,34 @@ INLINE void box_muller(Words radius, Words angle, float *cosines, float *sines) 
     Whole cosine = ((sb & swap) | (cb & ~swap)) ^ (((quarter + 1) & 2) << 30);
     Whole sine = ((cb & swap) | (sb & ~swap)) ^ ((quarter & 2) << 30);
     Floats a = floats_of(cosine) * r, b = floats_of(sine) * r;
-    memcpy(cosines, &a, sizeof a);
-    memcpy(sines, &b, sizeof b);
+    *(Stored *)cosines = a;
+    *(Stored *)sines = b;
 }
 
 /* The 64 numbers of one block. */
 INLINE void normals32(uint64_t seed, uint64_t block, float z[NUMBERS]) {
-    Words words[4];
-    threefry(seed, block, words);
-    box_muller(words[0], words[1], z, z + LANES);
-    box_muller(words[2], words[3], z + 2 * LANES, z + 3 * LANES);
+    for (int lane = 0; lane < LANES; lane += AT_ONCE) {
+        Words words[4];
+        threefry(seed, block, (uint32_t)lane, words);
+        box_muller(words[0], words[1], z + lane, z + LANES + lane);
+        box_muller(words[2], words[3], z + 2 * LANES + lane, z + 3 * LANES + lane);
+    }
 }
 
 /* The same from the same words to the precision of float64. */
 static void normals64(uint64_t seed, uint64_t block, double z[NUMBERS]) {
-    Words words[4];
-    threefry(seed, block, words);
-    for (int pair = 0; pair < 2; pair++)
-        for (int l = 0; l < LANES; l++) {
-            int32_t size = (int32_t)words[2 * pair][l], angle = (int32_t)words[2 * pair + 1][l];
-            size ^= size >> 31;
-            double r = sqrt(fabs(-2.0 * log((size + 0.5) * 0x1p-31)));
-            double x = angle * (M_PI * 0x1p-31);
-            z[2 * LANES * pair + l] = r * cos(x);
-            z[2 * LANES * pair + LANES + l] = r * sin(x);
-        }
+    for (int lane = 0; lane < LANES; lane += AT_ONCE) {
+        Words words[4];
+        threefry(seed, block, (uint32_t)lane, words);
+        for (int pair = 0; pair < 2; pair++)
+            for (int l = 0; l < AT_ONCE; l++) {
+                int32_t size = (int32_t)words[2 * pair][l];
+                int32_t angle = (int32_t)words[2 * pair + 1][l];
+                size ^= size >> 31;
+                double r = sqrt(fabs(-2.0 * log((size + 0.5) * 0x1p-31)));
+                double x = angle * (M_PI * 0x1p-31);
+                z[2 * LANES * pair + lane + l] = r * cos(x);
+                z[2 * LANES * pair + LANES + lane + l] = r * sin(x);
+            }
+    }
 }

@@ -5,7 +5,11 @@
 
 #include "noise.h"
 
-typedef double Doubles __attribute__((vector_size(64)));
+#define DOUBLES (WIDTH / 8)
+#define PARTS (8 / DOUBLES) /* eight lanes of each sum, whatever the registers are */
+
+typedef double Doubles __attribute__((vector_size(WIDTH)));
+typedef Doubles Sums[SUMS][PARTS];
 
 typedef struct { float w, keep, push, toss, drift, shrink, turn; } F32Factors;
 typedef struct { double w, keep, push, toss, drift, shrink, turn; } F64Factors;
@@ -149,7 +153,9 @@ INLINE void give(const Piece *piece, const Segment *s) {
 
 /* --------------------------------------------------------------- a piece */
 
-INLINE double total(Doubles x) {
+INLINE double total(const Doubles parts[PARTS]) {
+    double x[8];
+    memcpy(x, parts, sizeof x);
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
 
@@ -157,7 +163,7 @@ INLINE double total(Doubles x) {
                              piece->drift, piece->shrink, piece->turn}
 
 INLINE void reduce_as(const Piece *piece, double *sums, int noise, int is_double) {
-    Doubles parts[SUMS] = {{0}};
+    Sums parts = {{{0}}};
     Segment s;
     for (int64_t at = piece->from; at < piece->to; at += s.count) {
         take(piece, at, noise, &s);
@@ -178,14 +184,14 @@ static void reduce(const Piece *piece, double *sums) {
 static double square(const Piece *piece) {
     const F32Factors f32 = FACTORS(F32Factors);
     const F64Factors f64 = FACTORS(F64Factors);
-    Doubles sum = {0};
+    double sum = 0;
     Segment s;
     for (int64_t at = piece->from; at < piece->to; at += s.count) {
         take(piece, at, (int)piece->noise, &s);
         if (piece->block->type == FLOAT64) sum += F64squares(s.m, s.g, s.theta, s.z, &f64);
         else sum += F32squares(s.m, s.g, s.theta, s.z, &f32);
     }
-    return total(sum);
+    return sum;
 }
 
 INLINE void update_as(const Piece *piece, int noise, int is_double) {

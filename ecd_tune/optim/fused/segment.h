@@ -1,37 +1,36 @@
 /* The three passes over at most 64 elements, for one dtype of the momentum. Included by passes.c
    with REAL and NAME defined; x, y, ... need no alignment. */
 
-#define WIDE ((int)(64 / sizeof(REAL)))
-typedef REAL NAME(Vec) __attribute__((vector_size(64), aligned(8), may_alias));
-typedef REAL NAME(Eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(4), may_alias));
+#define WIDE ((int)(WIDTH / sizeof(REAL)))
+typedef REAL NAME(Vec) __attribute__((vector_size(WIDTH), aligned(4), may_alias));
+typedef REAL NAME(Few) __attribute__((vector_size(DOUBLES * sizeof(REAL)), aligned(4), may_alias));
 
-INLINE NAME(Vec) NAME(load)(const REAL *x) { NAME(Vec) v; memcpy(&v, x, sizeof v); return v; }
-INLINE Doubles NAME(exact)(NAME(Eight) x) { return __builtin_convertvector(x, Doubles); }
+/* Not memcpy, which some compilers make in halves that the next load must wait for. */
+INLINE NAME(Vec) NAME(load)(const REAL *x) { return *(const NAME(Vec) *)x; }
+INLINE NAME(Few) NAME(few)(const REAL *x) { return *(const NAME(Few) *)x; }
+INLINE Doubles NAME(exact)(NAME(Few) x) { return __builtin_convertvector(x, Doubles); }
 
 /* Add to the sums over m, h = g + w θ and z. */
 INLINE void NAME(sum)(const REAL *m, const REAL *g, const REAL *theta, const REAL *z, REAL w,
-                      int noise, Doubles sums[SUMS]) {
-    for (int i = 0; i < NUMBERS; i += 8) {
-        NAME(Eight) h, mv, zv;
-        memcpy(&h, g + i, sizeof h);
-        memcpy(&mv, m + i, sizeof mv);
+                      int noise, Sums sums) {
+    for (int i = 0; i < NUMBERS; i += DOUBLES) {
+        const int part = i / DOUBLES % PARTS;
+        NAME(Few) h = NAME(few)(g + i);
         if (w != 0) {
-            NAME(Eight) t;
-            memcpy(&t, theta + i, sizeof t);
+            NAME(Few) t = NAME(few)(theta + i);
             h += w * t;
-            Doubles square = NAME(exact)(t);
-            sums[TT] += square * square;
+            Doubles dt = NAME(exact)(t);
+            sums[TT][part] += dt * dt;
         }
-        Doubles dm = NAME(exact)(mv), dh = NAME(exact)(h);
-        sums[MM] += dm * dm;
-        sums[MH] += dm * dh;
-        sums[HH] += dh * dh;
+        Doubles dm = NAME(exact)(NAME(few)(m + i)), dh = NAME(exact)(h);
+        sums[MM][part] += dm * dm;
+        sums[MH][part] += dm * dh;
+        sums[HH][part] += dh * dh;
         if (noise) {
-            memcpy(&zv, z + i, sizeof zv);
-            Doubles dz = NAME(exact)(zv);
-            sums[MZ] += dm * dz;
-            sums[HZ] += dh * dz;
-            sums[ZZ] += dz * dz;
+            Doubles dz = NAME(exact)(NAME(few)(z + i));
+            sums[MZ][part] += dm * dz;
+            sums[HZ][part] += dh * dz;
+            sums[ZZ][part] += dz * dz;
         }
     }
 }
@@ -46,19 +45,12 @@ INLINE NAME(Vec) NAME(kicked)(const REAL *m, const REAL *g, const REAL *theta, c
     return q;
 }
 
-INLINE Doubles NAME(squares)(const REAL *m, const REAL *g, const REAL *theta, const REAL *z,
-                             const NAME(Factors) *by) {
-    Doubles sum = {0};
-    REAL q[NUMBERS];
+INLINE double NAME(squares)(const REAL *m, const REAL *g, const REAL *theta, const REAL *z,
+                            const NAME(Factors) *by) {
+    double sum = 0;
     for (int i = 0; i < NUMBERS; i += WIDE) {
-        NAME(Vec) v = NAME(kicked)(m, g, theta, z, by, i);
-        memcpy(q + i, &v, sizeof v);
-    }
-    for (int i = 0; i < NUMBERS; i += 8) {
-        NAME(Eight) v;
-        memcpy(&v, q + i, sizeof v);
-        Doubles d = NAME(exact)(v);
-        sum += d * d;
+        NAME(Vec) q = NAME(kicked)(m, g, theta, z, by, i);
+        for (int l = 0; l < WIDE; l++) sum += (double)q[l] * q[l];
     }
     return sum;
 }
@@ -71,8 +63,8 @@ INLINE void NAME(move)(REAL *m, const REAL *g, REAL *theta, const REAL *z,
         NAME(Vec) t = NAME(load)(theta + i), moved = by->drift * q;
         if (by->shrink != 0) moved += by->shrink * t;
         t += moved;
-        memcpy(theta + i, &t, sizeof t);
+        *(NAME(Vec) *)(theta + i) = t;
         if (by->turn != 0) q += by->turn * NAME(load)(z + i);
-        memcpy(m + i, &q, sizeof q);
+        *(NAME(Vec) *)(m + i) = q;
     }
 }
