@@ -1,13 +1,13 @@
 """Compare the optimizer that needs no number with tuned ones, on seven tasks.
 
-Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--only short|long] [--out FILE]
-                                 [--json FILE]
+Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--only short|long] [--seeds N]
+                                 [--out FILE] [--json FILE]
 
 Every method that has numbers chooses them by the validation value of one run of seed 0 with each of
-its settings; all methods then run with seeds 1 to 5. A run's value is its best validation value
-over the epochs, and its test value is that of the same epoch. Long runs have three times the
-length (the language model: 1500 steps) on three tasks, and tell what averaged weights add. Runs are
-kept in the JSON file, and those that it has already are not made again.
+its settings; all methods then run with seeds 1 to 5, or as many as ``--seeds`` says. A run's value
+is its best validation value over the epochs, and its test value is that of the same epoch. Long
+runs have three times the length (the language model: 1500 steps) on three tasks, and tell what
+averaged weights add. Runs are kept in the JSON file, and those that it has are not made again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ecd_tune.optim import ECDq1, ECDSep, auto
 from ecd_tune.records import Stage
 from ecd_tune.registry import TASKS, load_attribute
 
-SEEDS = (1, 2, 3, 4, 5)
+SEEDS = 5
 LM_LONG = 15
 AVERAGE = 0.98
 
@@ -273,16 +273,16 @@ def hot(runs: Sequence[Any], cases: Sequence[str], name: str) -> list[str]:
     ]
 
 
-def short_page(made: Runs, cases: Sequence[str]) -> list[str]:
+def short_page(made: Runs, cases: Sequence[str], seeds: int) -> list[str]:
     chosen = search(made, cases)
     jobs = [
         Job(case, name, chosen[case, name], seed, False)
-        for seed in SEEDS
+        for seed in range(1, seeds + 1)
         for case in cases
         for name in METHODS
     ]
     runs = made.make(jobs, "seeds")
-    lines = ["## Validation value: mean of 5 seeds (lowest–highest)", ""]
+    lines = [f"## Validation value: mean of {seeds} seeds (lowest–highest)", ""]
     lines += table(runs, cases, list(METHODS), "val")
     lines += ["", "## Test value of the same epoch", "", *table(runs, cases, list(METHODS), "test")]
     lines += ["", "## Settings that were chosen by one run of seed 0 each", ""]
@@ -299,11 +299,16 @@ def short_page(made: Runs, cases: Sequence[str]) -> list[str]:
     return lines
 
 
-def long_page(made: Runs, cases: Sequence[str]) -> list[str]:
+def long_page(made: Runs, cases: Sequence[str], seeds: int) -> list[str]:
     cases = [case for case in cases if case in LONG]
-    jobs = [Job(c, name, 0, seed, True) for seed in SEEDS for c in cases for name in LONG_METHODS]
+    jobs = [
+        Job(c, name, 0, seed, True)
+        for seed in range(1, seeds + 1)
+        for c in cases
+        for name in LONG_METHODS
+    ]
     runs = made.make(jobs, "long")
-    lines = ["## Long runs: validation value, mean of 5 seeds (lowest–highest)", ""]
+    lines = [f"## Long runs: validation value, mean of {seeds} seeds (lowest–highest)", ""]
     lines += table(runs, cases, LONG_METHODS, "val")
     title = f"## The same runs with averaged weights at the end (running mean, decay {AVERAGE})"
     return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")]
@@ -327,6 +332,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tasks", default=",".join(CASES))
     parser.add_argument("--only", choices=("short", "long"))
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -334,11 +340,12 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
         made = Runs(pool, given.json)
         parts = [
-            make(made, cases)
+            make(made, cases, given.seeds)
             for name, make in (("short", short_page), ("long", long_page))
             if given.only in (None, name)
         ]
-    text = page(parts, "python -m benchmarks.auto")
+    options = [f"--only {given.only}"] * bool(given.only) + [f"--seeds {given.seeds}"]
+    text = page(parts, " ".join(["python -m benchmarks.auto", *options]))
     print(text)
     if given.out:
         given.out.write_text(text)
