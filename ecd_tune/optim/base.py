@@ -37,6 +37,7 @@ __all__ = ["LossOptimizer", "Working"]
 
 _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
+_FULL = int(Outcome.FULL)
 _LOOK_EVERY = 16
 """Steps between two looks at losses that are not waited for."""
 
@@ -227,12 +228,12 @@ class LossOptimizer(torch.optim.Optimizer):
             self._look_back(step)
         return True
 
-    def _took(self, outcome: Outcome) -> bool:
+    def _took(self, outcome: int) -> bool:
         """Return whether a fused step was made, and count it."""
-        if outcome > Outcome.FULL:
+        if outcome > _FULL:
             return False
         self._working.steps += 1
-        if outcome == Outcome.FULL:
+        if outcome == _FULL:
             self._flush_rows()
         return True
 

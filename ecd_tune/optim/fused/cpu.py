@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import Law, Outcome, Rows, Scalars, Table
+from ecd_tune.optim.fused.table import Law, Rows, Scalars, Table
 
 try:
     _step: Any = importlib.import_module("ecd_tune.optim.fused._step")
@@ -140,7 +140,7 @@ class Runner:
         for block, b in zip(self._blocks, self._table.blocks, strict=True):
             block.lr, block.rate = b.lr, b.rate
 
-    def step(self, loss: float, grads: tuple[Tensor, ...] | None = None) -> Outcome:
+    def step(self, loss: float, grads: tuple[Tensor, ...] | None = None) -> int:
         """Make one step.
 
         Args:
@@ -148,10 +148,11 @@ class Runner:
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it.
+            What came of it, an ``Outcome`` as a plain number.
         """
         threads = torch.get_num_threads() if self._large else 1
-        return Outcome(_step.step(*self._arguments, grads, loss, threads))
+        outcome: int = _step.step(*self._arguments, grads, loss, threads)
+        return outcome
 
     def complete(self) -> None:
         """Complete the last row of Diagnostics."""

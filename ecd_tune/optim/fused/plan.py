@@ -19,6 +19,8 @@ __all__ = ["FORMS", "Plan", "Run", "form_problem", "lasting_reason", "make_plan"
 FORMS = {"cpu": "ecd_tune.optim.fused.cpu", "cuda": "ecd_tune.optim.fused.gpu"}
 """Type of device to the module with ``Runner`` and ``problem``."""
 
+_ODD_GRADIENT = int(Outcome.ODD_GRADIENT)
+
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -167,7 +169,7 @@ class Plan:
         """Return whether an optimizer still has the groups and the state of the plan."""
         return self.groups is groups and self.state is state and self._count == len(groups)
 
-    def step(self, loss: Any) -> Outcome:
+    def step(self, loss: Any) -> int:
         """Make one step, if it can be made as the last one was.
 
         Args:
@@ -181,7 +183,7 @@ class Plan:
                 self._read_lr()
                 break
         outcome = self._runner.step(loss)
-        if outcome is Outcome.ODD_GRADIENT:
+        if outcome == _ODD_GRADIENT:
             grads = self._copies()
             return outcome if grads is None else self._runner.step(loss, grads)
         return outcome

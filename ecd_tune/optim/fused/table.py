@@ -238,7 +238,7 @@ class Runner(Protocol):
     def set_lr(self) -> None:
         """Take over the step sizes of the table."""
 
-    def step(self, loss: Any, grads: tuple[Tensor, ...] | None = None) -> Outcome:
+    def step(self, loss: Any, grads: tuple[Tensor, ...] | None = None) -> int:
         """Make one step.
 
         Args:
@@ -246,7 +246,7 @@ class Runner(Protocol):
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it.
+            What came of it, an :class:`Outcome` as a plain number.
         """
 
     def complete(self) -> None:
