@@ -26,6 +26,7 @@ POINTS = {
     "ecdsep_f0": {"lr": 0.1, "eta": 3.0, "nu": 1e-2},
     "bbi": {"lr": 1e-2, "v0": 1e-3, "T0": 5, "T1": 7},
     "ecdq1": {"lr": 1.0, "nu": 0.1, "weight_decay": 1e-4},
+    "ecd_auto": {"weight_decay": 1e-4},
     "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True},
     "gdm": {"lr": 0.1, "momentum": 0.9},
     "adam": {"lr": 1e-2},
