@@ -175,6 +175,7 @@ def gather(
         step, wd = float(group["lr"]), float(group.get("weight_decay", 0.0))
         decoupled = group.get("decoupled_weight_decay", False)
         # Also of groups that hold nothing here: all processes must make the same sums.
+        top_lr = max(top_lr, step)
         in_loss |= wd > 0 and not decoupled
         for p in group["params"]:
             if p.grad is not None:
@@ -183,7 +184,6 @@ def gather(
                 refined.append(scale == MOMENTS)
                 if scale in (SHARE, MOMENTS):
                     scale = _share_factor(state, p, {} if factors is None else factors)
-                top_lr = max(top_lr, step)
                 scales.append(scale)
                 lr.append(step * scale)
                 penalties.append(0.0 if decoupled else wd)
