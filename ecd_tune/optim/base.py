@@ -13,15 +13,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS, OPTIMIZER_DEFS, check_hyperparameters
-from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.first_release import convert_state_dict
-from ecd_tune.optim.fused.plan import Plan, Run, lasting_reason, make_plan
-from ecd_tune.optim.fused.table import Law, Outcome, Rows
+from ecd_tune.optim.fused_steps import LOOK_EVERY, FusedSteps
 from ecd_tune.optim.groups import (
     TRAJECTORY,
     check_params,
@@ -32,42 +28,15 @@ from ecd_tune.optim.groups import (
 from ecd_tune.optim.noise import Noise
 from ecd_tune.optim.parameters import Gathered, align, begin_parameters, gather, refine_scales
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
+from ecd_tune.optim.working import Working
 
-__all__ = ["LossOptimizer", "Working"]
+__all__ = ["LossOptimizer"]
 
 _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
-_FULL = int(Outcome.FULL)
-_LOOK_EVERY = 16
-"""Steps between two looks at losses that are not waited for."""
 
 
-class Working:
-    """What is made anew from ``state`` and ``param_groups``, and the losses that wait for a step.
-
-    It is one object that changes in place: the wrappers of Lightning share it with the optimizer
-    that they wrap, and would keep attributes that they set to themselves.
-    """
-
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.reset()
-
-    def reset(self) -> None:
-        """Drop what is made anew."""
-        self.trajectory: dict[str, Tensor] = {}
-        self.steps = 0
-        self.noise: Noise | None = None
-        self.away: set[Tensor] = set()
-        self.factors: dict[Tensor, float] = {}
-        self.layout: tuple[Any, list[int], int] | None = None
-        self.started = False
-        self.plan: Plan | None = None
-        self.quick = False
-        self.normalised = True
-
-
-class LossOptimizer(torch.optim.Optimizer):
+class LossOptimizer(FusedSteps):
     """Base of ECDSep, ECDq1 and BBI.
 
     Args:
@@ -204,39 +173,6 @@ class LossOptimizer(torch.optim.Optimizer):
                 self._make_step(value)
         return given
 
-    def _quick_step(self, loss: Any) -> bool:
-        """Make a step like the last one, without what a step may need beside; say if it is made.
-
-        Small networks take less time for their step than for the look at hooks, autocast and the
-        profiler; on a GPU too, which would wait for the host.
-        """
-        if torch.compiler.is_compiling():
-            return False
-        working = self._working
-        plan = working.plan
-        if plan is None or not working.quick or working.losses:
-            return False
-        if _observed() or self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks:
-            return False
-        given = _as_float(loss) if plan.on_host else _as_number_on(plan.device, loss)
-        if given is None or not plan.fits(self.param_groups, self.state):
-            return False
-        if not self._took(plan.step(given if plan.sign > 0 else -given)):
-            return False
-        step = working.steps - 1
-        if not plan.on_host and step % _LOOK_EVERY == 0:
-            self._look_back(step)
-        return True
-
-    def _took(self, outcome: int) -> bool:
-        """Return whether a fused step was made, and count it."""
-        if outcome > _FULL:
-            return False
-        self._working.steps += 1
-        if outcome == _FULL:
-            self._flush_rows()
-        return True
-
     def _take_loss(self, given: Any, closure: object) -> Tensor | None:
         """Return the loss of this step, float64, 0-d; None where there is no step to make.
 
@@ -285,7 +221,7 @@ class LossOptimizer(torch.optim.Optimizer):
             self._check_loss(loss.item(), steps)
         if not self._fused_step(plan, loss):
             self._reference_step(loss, gathered or self._gather(), steps, looked)
-        if not looked and steps % _LOOK_EVERY == 0:
+        if not looked and steps % LOOK_EVERY == 0:
             self._look_back(steps)
 
     def _gather(self) -> Gathered:
@@ -306,104 +242,6 @@ class LossOptimizer(torch.optim.Optimizer):
             self._advance(loss, gathered, step, looked)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
-
-    # ------------------------------------------------------------ the fused form
-
-    def _present_plan(self) -> Plan | None:
-        """Return the plan of a fused step; None where the step is one of the reference form."""
-        plan = self._working.plan
-        if plan is not None and plan.fits(self.param_groups, self.state):
-            return plan
-        self._drop_plan()
-        if self._form_reason() is not None:
-            return None
-        self._working.plan = plan = make_plan(self._for_plan())
-        if plan is not None:
-            self._forget_state()
-            self._working.normalised = False
-            local = self._ranks.of_loss is None and self._ranks.of_shards is None
-            self._working.quick = local and self._looks() == plan.on_host
-        return plan
-
-    def _fused_step(self, plan: Plan | None, loss: Tensor) -> bool:
-        """Make a step in fused form, and say if it is made."""
-        if plan is None:
-            return False
-        given = loss.item() if loss.device.type == "cpu" else loss
-        if self._took(plan.step(given)):
-            return True
-        self._drop_plan()
-        again = self._present_plan()
-        return again is not None and self._took(again.step(given))
-
-    def _drop_plan(self) -> None:
-        if self._working.plan is not None:
-            self._working.plan.close()
-            self._working.plan = None
-
-    def _form_reason(self) -> str | None:
-        """Return why no step is made in fused form, whatever the gradients are; or None.
-
-        Raises:
-            HyperparameterError: There is a reason, and ``fused`` is True.
-        """
-        chosen = self.param_groups[0]["fused"]
-        reason = "fused = False" if chosen is False else lasting_reason(self._for_plan())
-        if chosen and reason is not None:
-            raise HyperparameterError(
-                f"{self.name}: fused = True, but there is no fused form of this: {reason}; leave "
-                "fused out to use it where it can be"
-            )
-        return reason
-
-    def _report_form(self) -> dict[str, str | None]:
-        """Return the form in which steps are made, and why that is not the fused one."""
-        reason = self._form_reason()
-        return {"form": "fused" if reason is None else "reference", "form_reason": reason}
-
-    def _for_plan(self) -> Run:
-        working = self._working
-        return Run(
-            groups=self.param_groups,
-            state=self.state,
-            trajectory=working.trajectory,
-            law=self._law(),
-            started=working.started,
-            away=working.away,
-            factors=working.factors,
-            sharded=self._ranks.of_shards is not None,
-            watched=self._watched(),
-            lay_out=self._lay_out,
-            rows=self._rows,
-        )
-
-    def _law(self) -> Law | str:
-        """Return what the hyperparameters say, or why there is no fused form of that."""
-        return f"{type(self).__name__} has no fused form"
-
-    def _watched(self) -> bool:
-        return False
-
-    def _rows(self, law: Law, decays: bool) -> Rows | None:
-        """Return where fused steps leave their numbers."""
-        return None
-
-    def _flush_rows(self) -> None:
-        """Work on the numbers that fused steps have left."""
-
-    def _normalise(self) -> None:
-        """Divide the momentum that fused steps have left by its norm."""
-        self._drop_plan()
-        if self._working.normalised:
-            return
-        own = [s for p, s in self.state.items() if p not in self._working.away]
-        blocks = [s["direction"] for s in own]
-        algebra = Algebra(foreach=len(blocks) > 1)
-        for s, block in zip(own, unit(algebra, blocks, algebra.norm(blocks)), strict=True):
-            s["direction"] = block
-        flag = self._working.trajectory["normalised"]
-        self._working.trajectory["normalised"] = torch.ones_like(flag)
-        self._working.normalised = True
 
     def _refine(self, gathered: Gathered, loss: Tensor, step: int) -> None:
         if any(group.get("scale") == MOMENTS for group in self.param_groups):
@@ -458,9 +296,6 @@ class LossOptimizer(torch.optim.Optimizer):
             f"{type(self).__name__}: the loss at step {int(bad)} was not finite (found at step "
             f"{step}); a finite loss is needed (try a smaller lr)"
         )
-
-    def _forget_state(self) -> None:
-        """Drop a state that was read from the scalars."""
 
     def _looks(self) -> bool:
         wait = self.param_groups[0]["wait"]
@@ -667,29 +502,6 @@ class LossOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_working" not in self.__dict__:  # unpickled: there was no constructor
             self._working = self.working()
-
-
-def _as_float(loss: Any) -> float | None:
-    """Return a loss that is quickly read, or None."""
-    if type(loss) is Tensor:
-        loss = loss.item()
-    return loss if type(loss) is float and math.isfinite(loss) else None
-
-
-def _as_number_on(device: torch.device, loss: Any) -> Tensor | None:
-    """Return a loss that is there already, one number, or None."""
-    if type(loss) is not Tensor or loss.device != device or not loss.is_floating_point():
-        return None
-    return loss.detach() if loss.numel() == 1 else None
-
-
-def _observed() -> bool:
-    """Return whether torch's profiler or hooks of all optimizers want to see a step."""
-    return bool(
-        _global_optimizer_pre_hooks
-        or _global_optimizer_post_hooks
-        or torch._C._autograd._profiler_enabled()
-    )
 
 
 def _own_copy(value: Any, device: torch.device) -> Any:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.adaptive import report_auto, set_aside_lr
-from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -21,7 +20,7 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
-from ecd_tune.optim.fused.table import Law
+from ecd_tune.optim.fused.table import FusedRules
 from ecd_tune.optim.groups import tensor_lr
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
@@ -29,6 +28,7 @@ from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
 from ecd_tune.optim.scale import found_scales
 from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
+from ecd_tune.optim.working import Working
 
 __all__ = ["ECDSep", "make"]
 
@@ -219,11 +219,11 @@ class ECDSep(WatchedOptimizer):
         own = gathered.moving()  # of all processes, that "auto" alone needs
         return own if rules.auto is None else self._ranks.total(own, self._home())
 
-    def _law(self) -> Law | str:
+    def _fused_rules(self) -> FusedRules | str:
         if self._present_rules().auto is not None:
             return 'lr, nu or F0 is "auto"'
         shared = self._shared()
-        return Law(
+        return FusedRules(
             unit_speed=False,
             sync=shared["integrator"] == "sync",
             seed=int(self._working.trajectory["seed"]),

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.base import Working
 from ecd_tune.optim.definitions import MOMENTS
-from ecd_tune.optim.fused.table import Law
+from ecd_tune.optim.fused.table import FusedRules
 from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
@@ -25,6 +24,7 @@ from ecd_tune.optim.unit_step import (
     make_unit_step,
 )
 from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
+from ecd_tune.optim.working import Working
 
 __all__ = ["ECDq1", "auto", "make", "make_auto"]
 
@@ -159,10 +159,10 @@ class ECDq1(WatchedOptimizer):
         if starting:
             self._working.started = bool(made.state.started)
 
-    def _law(self) -> Law | str:
+    def _fused_rules(self) -> FusedRules | str:
         shared = self._shared()
         exact = shared["flow"] == "exact"
-        return Law(
+        return FusedRules(
             unit_speed=True,
             sync=shared["integrator"] == "sync",
             seed=int(self._working.trajectory["seed"]),

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.base import LossOptimizer, Working
+from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.course import CourseMeter
 from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import Made, Point
 from ecd_tune.optim.dynamics import Constants
-from ecd_tune.optim.fused.table import Law, Rows
+from ecd_tune.optim.fused.table import FusedRules, Rows
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.remarks import Setting, report_course
 from ecd_tune.optim.tape import StepTape
 from ecd_tune.optim.unit_step import UnitPoint
 from ecd_tune.optim.watching import Step, Watcher
+from ecd_tune.optim.working import Working
 
 __all__ = ["WatchedBatch", "WatchedOptimizer", "WatchedWorking", "begin_sums"]
 
@@ -86,8 +87,8 @@ class WatchedOptimizer(LossOptimizer):
         if self.compares_losses and algorithm1 and not decays:
             self._working.diagnostics.compare_with(eta)
 
-    def _rows(self, law: Law, decays: bool) -> Rows:
-        eta = torch.tensor(law.eta, dtype=torch.float64, device=self._home())
+    def _rows(self, rules: FusedRules, decays: bool) -> Rows:
+        eta = torch.tensor(rules.eta, dtype=torch.float64, device=self._home())
         self._compare_losses(eta, decays)
         return self._working.tape.open(self._home())
 

@@ -84,6 +84,13 @@ def test_python_constructs_ecd_at_unit_speed():
     assert optimizer.param_groups[0]["lr"] == 2.0
 
 
+def test_python_constructs_the_optimizer_without_numbers():
+    optimizer = run_python("ecd_auto", {"weight_decay": 1e-4})
+    assert type(optimizer) is ECDq1
+    assert optimizer.param_groups[0]["scale"] == "moments"
+    assert optimizer.param_groups[0]["weight_decay"] == 1e-4
+
+
 @pytest.mark.parametrize(
     ("name", "params", "kind", "group"),
     [

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import Law, Rows, Scalars, Table
+from ecd_tune.optim.fused.table import FusedRules, Rows, Scalars, Table
 
 try:
     _step: Any = importlib.import_module("ecd_tune.optim.fused._step")
@@ -82,12 +82,14 @@ class Runner:
 
     Args:
         table: The blocks.
-        law: What the hyperparameters say.
+        rules: What the hyperparameters say.
         scalars: The run's scalars; written to.
         rows: Where Diagnostics finds its numbers, or None.
     """
 
-    def __init__(self, table: Table, law: Law, scalars: Scalars, rows: Rows | None) -> None:
+    def __init__(
+        self, table: Table, rules: FusedRules, scalars: Scalars, rows: Rows | None
+    ) -> None:
         self._table = table
         blocks = table.blocks
         self._blocks = (_Block * len(blocks))(
@@ -112,7 +114,7 @@ class Runner:
         self._pieces = np.array(pieces, dtype=np.int64).reshape(-1, 2)
         self._partial = np.empty((len(pieces), _SUMS))
         self._kept = (scalars, rows)
-        self._run = _run(law, table, scalars, rows)
+        self._run = _run(rules, table, scalars, rows)
         self._run.blocks = ctypes.addressof(self._blocks)
         self._run.pieces, self._run.n_pieces = self._pieces.ctypes.data, len(pieces)
         self._run.partial = self._partial.ctypes.data
@@ -159,7 +161,7 @@ class Runner:
         _step.complete(ctypes.addressof(self._run), torch.get_num_threads())
 
 
-def _run(law: Law, table: Table, scalars: Scalars, rows: Rows | None) -> _Run:
+def _run(rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None) -> _Run:
     return _Run(
         count=len(table.blocks),
         floats=scalars.floats.data_ptr(),
@@ -168,28 +170,28 @@ def _run(law: Law, table: Table, scalars: Scalars, rows: Rows | None) -> _Run:
         steps=scalars.steps.data_ptr(),
         rows=None if rows is None else rows.block.data_ptr(),
         filled=None if rows is None else rows.filled.data_ptr(),
-        unit_speed=law.unit_speed,
-        sync=law.sync,
-        chaotic=law.nu > 0,
-        conserve=law.conserve,
-        bounded=law.s == 1,
-        on_gap=_ON_GAP.index(law.on_gap),
-        exact=law.exact,
-        shifts_early=law.shifts_early,
-        resets_energy=law.resets_energy,
+        unit_speed=rules.unit_speed,
+        sync=rules.sync,
+        chaotic=rules.nu > 0,
+        conserve=rules.conserve,
+        bounded=rules.s == 1,
+        on_gap=_ON_GAP.index(rules.on_gap),
+        exact=rules.exact,
+        shifts_early=rules.shifts_early,
+        resets_energy=rules.resets_energy,
         double_noise=table.double_noise,
         size=table.size,
-        seed=ctypes.c_int64(law.seed).value,
+        seed=ctypes.c_int64(rules.seed).value,
         stride=table.stride,
-        eta=law.eta,
-        nu=law.nu,
-        s=law.s,
-        F0=law.F0,
-        log_eps1=law.log_eps1,
-        log_eps2=law.log_eps2,
-        eps2=law.eps2,
-        shift_factor=law.shift_factor,
+        eta=rules.eta,
+        nu=rules.nu,
+        s=rules.s,
+        F0=rules.F0,
+        log_eps1=rules.log_eps1,
+        log_eps2=rules.log_eps2,
+        eps2=rules.eps2,
+        shift_factor=rules.shift_factor,
         rounding=table.rounding,
         tiny=table.tiny,
-        sign=-1.0 if law.maximize else 1.0,
+        sign=-1.0 if rules.maximize else 1.0,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import FUSED_ROWS, Law, Outcome, Rows, Scalars, Table
+from ecd_tune.optim.fused.table import FUSED_ROWS, FusedRules, Outcome, Rows, Scalars, Table
 
 try:
     _kernels: Any = importlib.import_module("ecd_tune.optim.fused.triton_step")
@@ -36,12 +36,14 @@ class Runner:
 
     Args:
         table: The blocks.
-        law: What the hyperparameters say.
+        rules: What the hyperparameters say.
         scalars: The run's scalars; written to.
         rows: Where Diagnostics finds its numbers, or None.
     """
 
-    def __init__(self, table: Table, law: Law, scalars: Scalars, rows: Rows | None) -> None:
+    def __init__(
+        self, table: Table, rules: FusedRules, scalars: Scalars, rows: Rows | None
+    ) -> None:
         self._table, self._params = table, [b.param for b in table.blocks]
         self._steps = scalars.steps.numpy()
         self._filled = None if rows is None else rows.filled.numpy()
@@ -54,16 +56,16 @@ class Runner:
         self._made = _kernels.TritonStep(
             [p.detach() for p in self._params],
             [b.momentum for b in table.blocks],
-            _constants(law),
-            unit=law.unit_speed,
-            sync=law.sync,
-            chaotic=law.nu > 0,
+            _constants(rules),
+            unit=rules.unit_speed,
+            sync=rules.sync,
+            chaotic=rules.nu > 0,
             floats=scalars.floats,
             ints=scalars.ints,
             flags=scalars.flags,
             begins=[b.begin for b in table.blocks],
             total=table.total,
-            seeds=[law.seed],
+            seeds=[rules.seed],
             step=int(scalars.steps),
             kept=None if rows is None else rows.block,
             **self._rates(),
@@ -134,21 +136,21 @@ class Runner:
         self._made.complete_tape()
 
 
-def _constants(law: Law) -> Mapping[str, float]:
+def _constants(rules: FusedRules) -> Mapping[str, float]:
     return {
-        "eta": law.eta,
-        "nu": law.nu,
-        "s": float(law.s),
-        "F0": law.F0,
-        "conserve": float(law.conserve),
-        "log_eps1": law.log_eps1,
-        "log_eps2": law.log_eps2,
-        "stops": float(law.on_gap == "stop"),
-        "shifts": float(law.shifts_early or law.on_gap == "shift"),
-        "shift_factor": law.shift_factor,
-        "early": float(law.shifts_early),
-        "resets": float(law.resets_energy),
-        "eps2": law.eps2,
-        "exact": float(law.exact),
-        "sign": -1.0 if law.maximize else 1.0,
+        "eta": rules.eta,
+        "nu": rules.nu,
+        "s": float(rules.s),
+        "F0": rules.F0,
+        "conserve": float(rules.conserve),
+        "log_eps1": rules.log_eps1,
+        "log_eps2": rules.log_eps2,
+        "stops": float(rules.on_gap == "stop"),
+        "shifts": float(rules.shifts_early or rules.on_gap == "shift"),
+        "shift_factor": rules.shift_factor,
+        "early": float(rules.shifts_early),
+        "resets": float(rules.resets_energy),
+        "eps2": rules.eps2,
+        "exact": float(rules.exact),
+        "sign": -1.0 if rules.maximize else 1.0,
     }

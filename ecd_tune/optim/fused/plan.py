@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ecd_tune.optim.definitions import MOMENTS, SHARE
-from ecd_tune.optim.fused.table import Block, Law, Outcome, Rows, Runner, Scalars, Table
+from ecd_tune.optim.fused.table import Block, FusedRules, Outcome, Rows, Runner, Scalars, Table
 from ecd_tune.optim.scale import BATCHES, factor_of, seen_of
 
 __all__ = ["FORMS", "Plan", "Run", "form_problem", "lasting_reason", "make_plan"]
@@ -30,7 +30,7 @@ class Run(NamedTuple):
     groups: list[dict[str, Any]]
     state: Mapping[Any, dict[str, Tensor]]
     trajectory: dict[str, Tensor]
-    law: Law | str
+    rules: FusedRules | str
     """What the hyperparameters say, or why there is no fused form of that."""
     started: bool
     away: set[Tensor]
@@ -41,8 +41,8 @@ class Run(NamedTuple):
     watched: bool
     lay_out: Callable[[Sequence[int]], tuple[Sequence[int], int]]
     """Numbers of all parameters to where each begins in the vector of all, and its length."""
-    rows: Callable[[Law, bool], Rows | None]
-    """Called with the law, and with whether any weight decay is decoupled."""
+    rows: Callable[[FusedRules, bool], Rows | None]
+    """Called with the rules, and with whether any weight decay is decoupled."""
 
 
 def form_problem(device: torch.device) -> str | None:
@@ -60,7 +60,7 @@ def lasting_reason(run: Run) -> str | None:
         run: The optimizer's.
     """
     return (
-        (run.law if isinstance(run.law, str) else None)
+        (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
         or ("the steps are watched" if run.watched else None)
         or ("scale = 'moments'" if any(g.get("scale") == MOMENTS for g in run.groups) else None)
@@ -100,7 +100,7 @@ def _of_params(run: Run) -> str | None:
     devices = {p.device for p in params}
     if len(devices) != 1:
         return "the parameters are on several devices"
-    turns = isinstance(run.law, Law) and run.law.nu > 0
+    turns = isinstance(run.rules, FusedRules) and run.rules.nu > 0
     for p in params:
         if hasattr(p, "placements") or is_traceable_wrapper_subclass(p) or p.is_inference():
             return f"a parameter is a {type(p).__name__} that wraps other tensors"
@@ -143,18 +143,18 @@ class Plan:
     """
 
     def __init__(self, run: Run) -> None:
-        assert isinstance(run.law, Law)
+        assert isinstance(run.rules, FusedRules)
         device = next(p.device for group in run.groups for p in group["params"])
         self.device, self.on_host = device, device.type == "cpu"
         scalars = Scalars(run.trajectory, device)
         self.groups, self.state = run.groups, run.state
-        self.sign = -1.0 if run.law.maximize else 1.0
+        self.sign = -1.0 if run.rules.maximize else 1.0
         self._count = len(run.groups)
         self._table = _table(run)
         self._lrs = [(group, _held_lr(group)) for group in run.groups]
-        self._rows = run.rows(run.law, any(b.rate > 0 for b in self._table.blocks))
+        self._rows = run.rows(run.rules, any(b.rate > 0 for b in self._table.blocks))
         runner: Callable[..., Runner] = importlib.import_module(FORMS[device.type]).Runner
-        self._runner = runner(self._table, run.law, scalars, self._rows)
+        self._runner = runner(self._table, run.rules, scalars, self._rows)
         if self._rows is not None:
             self._rows.complete = self._runner.complete
         self._note_lr()

@@ -17,7 +17,7 @@ __all__ = [
     "FUSED_COLUMNS",
     "FUSED_ROWS",
     "Block",
-    "Law",
+    "FusedRules",
     "Outcome",
     "Rows",
     "Runner",
@@ -31,7 +31,7 @@ FUSED_ROWS, FUSED_COLUMNS = 256, 17
 
 
 @dataclass(frozen=True)
-class Law:
+class FusedRules:
     """What the hyperparameters say, as numbers.
 
     Attributes:
@@ -233,7 +233,7 @@ class Outcome(enum.IntEnum):
 
 
 class Runner(Protocol):
-    """A form of the fused step; built from table, law, scalars and rows."""
+    """A form of the fused step; built from table, rules, scalars and rows."""
 
     def set_lr(self) -> None:
         """Take over the step sizes of the table."""
