@@ -314,9 +314,9 @@ def long_page(made: Runs, cases: Sequence[str], seeds: int) -> list[str]:
     return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")]
 
 
-def page(parts: Sequence[list[str]], command: str) -> str:
+def page(parts: Sequence[list[str]], command: str, only: str | None) -> str:
     head = [
-        "# One setting for seven tasks",
+        f"# One setting for seven tasks{': long runs' if only == 'long' else ''}",
         "",
         f"Made by `{command}` on {time.strftime('%Y-%m-%d')}, torch {torch.__version__}, "
         f"{platform.machine()}, one thread a run. CoLA: Matthews correlation; characters: nats per "
@@ -345,7 +345,7 @@ def main() -> None:
             if given.only in (None, name)
         ]
     options = [f"--only {given.only}"] * bool(given.only) + [f"--seeds {given.seeds}"]
-    text = page(parts, " ".join(["python -m benchmarks.auto", *options]))
+    text = page(parts, " ".join(["python -m benchmarks.auto", *options]), given.only)
     print(text)
     if given.out:
         given.out.write_text(text)
