@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,20 +86,17 @@ class Objective:
     Args:
         spec: The study.
         optimizer: Key of the optimizer in the study.
-        scratch: Folder for what runs keep beside their checkpoints until they end; None for a
-            temporary one, with copies where the checkpoints are.
 
     Raises:
         UnknownNameError: The study has no optimizer of that key.
     """
 
-    def __init__(self, spec: StudySpec, optimizer: str, scratch: Path | None = None) -> None:
+    def __init__(self, spec: StudySpec, optimizer: str) -> None:
         if optimizer not in spec.optimizers:
             raise UnknownNameError(f"optimizer of study {spec.name}", optimizer, spec.optimizers)
         self._spec, self._task_def = spec, spec.task_def
         self._definition = spec.optimizers[optimizer].definition
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
-        self._scratch = scratch
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
 
@@ -222,9 +218,8 @@ class Objective:
             self._task_def.direction,
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
-            None if self._scratch is None else self._scratch / name,
             self._spec.measure,
-            None if self._scratch is not None else _copies(row.slot, name),
+            _copies(row.slot, name),
         )
 
     def _snapshots(self, row: _Row) -> Snapshots | None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -17,34 +15,25 @@ from ecd_tune.objective.checkpoint import Slot
 from ecd_tune.objective.means import Weights
 from ecd_tune.tasks import Problem
 
-__all__ = ["Shelf"]
+__all__ = ["EpochStore"]
 
 _GIB = 2**30
-_KEEP_SECONDS = 30 * 86400.0
-_PRIVATE = 0o700
 
 
-class Shelf:
-    """Weights by epoch, in a folder of one run.
+class EpochStore:
+    """Weights by epoch, in a temporary folder of this process.
 
     Args:
-        folder: The folder, which another attempt at the same run finds again; None for one that
-            goes with this process.
         max_gib: What may lie in it at the most, in GiB.
         count: Epochs that will be kept.
-        copies: Epoch to the place that its file is copied to, so that another attempt finds it
-            there; None where the folder is enough.
+        copies: Epoch to the place beside the run's checkpoint that its file is copied to, where
+            another attempt finds it; None for a run that has no checkpoints.
     """
 
     def __init__(
-        self,
-        folder: Path | None,
-        max_gib: float,
-        count: int,
-        copies: Callable[[int], Slot] | None = None,
+        self, max_gib: float, count: int, copies: Callable[[int], Slot] | None = None
     ) -> None:
-        self._folder, self._max_gib, self._count = folder, max_gib, count
-        self._copies = copies
+        self._max_gib, self._count, self._copies = max_gib, count, copies
         self._copied: dict[int, Slot] = {}
         self._temporary: Path | None = None
 
@@ -60,10 +49,7 @@ class Shelf:
         """
         self._check_size(weights)
         path = self._path(epoch)
-        path.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        torch.save(weights.to_dict(), part)
-        part.replace(path)
+        torch.save(weights.to_dict(), path)
         if self._copies is not None:
             self._copied[epoch] = self._copies(epoch)
             self._copied[epoch].save(path.read_bytes())
@@ -78,7 +64,7 @@ class Shelf:
         Returns:
             The weights.
         """
-        # Others may write there: nothing in the file is run.
+        # They may have come from a place where others write: nothing in the file is run.
         held = torch.load(self._path(epoch), map_location="cpu", weights_only=True)
         return Weights.from_dict(held, like)
 
@@ -96,20 +82,13 @@ class Shelf:
             raise ValueError(f"the weights of epoch {missing[0]} are gone")
 
     def clear(self) -> None:
-        """Remove all of it, and what runs left behind that nobody came back for in 30 days."""
+        """Remove all of it, the copies too."""
         for copy in self._copied.values():
             copy.clear()
         self._copied.clear()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
-        if self._folder is None:
-            return
-        shutil.rmtree(self._folder, ignore_errors=True)
-        with suppress(OSError):
-            for other in self._folder.parent.iterdir():
-                if time.time() - other.stat().st_mtime > _KEEP_SECONDS:
-                    shutil.rmtree(other, ignore_errors=True)
 
     def _fetch(self, epoch: int) -> bool:
         path = self._path(epoch)
@@ -117,7 +96,6 @@ class Shelf:
             self._copied[epoch] = self._copies(epoch)
             data = self._copied[epoch].load()
             if data is not None:
-                path.parent.mkdir(_PRIVATE, parents=True, exist_ok=True)
                 path.write_bytes(data)
         return path.is_file()
 
@@ -131,13 +109,8 @@ class Shelf:
             )
 
     def _path(self, epoch: int) -> Path:
-        return self._place() / f"{epoch:06d}.weights"
-
-    def _place(self) -> Path:
-        if self._folder is not None:
-            return self._folder
         if self._temporary is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="ecd_tune-"))
             # A run that is interrupted leaves without a word.
             weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
-        return self._temporary
+        return self._temporary / f"{epoch:06d}.weights"
