@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecd_tune.report.panel_parts import (
-    Array,
     Group,
     Judged,
     equal_panel,
@@ -18,6 +17,7 @@ from ecd_tune.report.panel_parts import (
     usable,
 )
 from ecd_tune.report.scatter import ScatterPanel
+from ecd_tune.theory import Array
 
 __all__ = ["PANELS"]
 

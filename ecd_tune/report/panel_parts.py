@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from ecd_tune.analysis.checks.study.floor import find_floor
-from ecd_tune.analysis.checks.study.runs import Sample, StudyTrials
+from ecd_tune.analysis.checks.floor import find_floor
+from ecd_tune.analysis.checks.runs import Sample, StudyTrials
 from ecd_tune.report.scatter import Line, Points, ScatterPanel
+from ecd_tune.theory import Array
 
 __all__ = [
-    "Array",
     "Group",
     "Judged",
     "equal_panel",
@@ -24,7 +23,6 @@ __all__ = [
     "usable",
 ]
 
-Array = npt.NDArray[np.float64]
 Judged = Mapping[str, StudyTrials]
 """For the legend, and the trials that a check judges."""
 

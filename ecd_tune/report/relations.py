@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ecd_tune.analysis.checks.study.runs import StudyTrials
+from ecd_tune.analysis.checks.runs import StudyTrials
 from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.report import law_panels, run_panels
 from ecd_tune.report.panel_parts import Judged

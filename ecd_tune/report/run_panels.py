@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ecd_tune.analysis.checks.study.runs import Run, StudyTrials
+from ecd_tune.analysis.checks.runs import Run, StudyTrials
 from ecd_tune.errors import TheoryError
 from ecd_tune.report.panel_parts import Judged, equal_panel, grid, line_of
 from ecd_tune.report.scatter import Points, ScatterPanel

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.relations import relation_panels
 from ecd_tune.report.scatter import Line, Points, ScatterPanel, render_scatter
 from ecd_tune.spec import StudySpec
-from ecd_tune.testing.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.theory import suggest_lr
 
 BOWL = Bowl("algorithm1", trials=40)
