@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ecd_tune.analysis.checks import Judged
     from ecd_tune.store import Store
 
-__all__ = ["describe_environment", "fetch_compared", "fetch_trials", "judge_trials"]
+__all__ = ["describe_environment", "fetch_trials", "judge_trials"]
 
 _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 
@@ -70,11 +70,11 @@ def judge_trials(
         return ()
     from ecd_tune.analysis.checks import judge_study  # loads scipy
 
-    others = fetch_compared(store, declared)
+    others = _fetch_compared(store, declared)
     return judge_study(spec, trials, stored, only=only, others=others)
 
 
-def fetch_compared(
+def _fetch_compared(
     store: Store, checks: Iterable[CheckSpec]
 ) -> dict[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]]:
     """Read the further studies that checks compare a study with.

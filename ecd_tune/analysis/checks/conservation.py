@@ -14,19 +14,19 @@ from ecd_tune.analysis.checks.rules import Estimate
 from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
 from ecd_tune.theory import Array
 
-__all__ = ["CHECKS", "superiority"]
+__all__ = ["CHECKS", "pairs", "superiority"]
 
 _BETTER = Claim("chance that on is better than off", 0.5, 0.5, 1.0, ">")
 _LEAST = 10
 
 
 def _check_conservation(data: StudyTrials) -> list[Finding]:
-    sample = data.ended()
-    pairs = _pairs(data, sample)
-    if len(pairs) >= _LEAST:
-        return [_judge_pairs(sample, np.array(pairs))]
+    sample, both = data.ended(), pairs(data)
+    if len(both) >= _LEAST:
+        scores = [[run.loss_score(data.direction) for run in pair] for pair in both]
+        return [_judge_pairs(sample, np.array(scores))]
     on, off = (
-        np.array([run.badness(data.direction) for run in sample if _conserves(run) is switch])
+        np.array([run.loss_score(data.direction) for run in sample if _conserves(run) is switch])
         for switch in (True, False)
     )
     needs = [
@@ -41,12 +41,20 @@ def _conserves(run: Run) -> bool:
     return bool(run.params["conserve_energy"])
 
 
-def _pairs(data: StudyTrials, sample: Sample) -> list[tuple[float, float]]:
-    """Return what is to be small, on and off, of trials that differ in nothing else."""
-    groups: Mapping[object, dict[bool, float]] = defaultdict(dict)
-    for run in sample:
+def pairs(data: StudyTrials) -> list[tuple[Run, Run]]:
+    """Return the trials that ended, on and off, that differ in nothing else.
+
+    Args:
+        data: The study.
+
+    Returns:
+        One pair for each setting of the rest: its first trial with the energy conserved, and its
+        first without.
+    """
+    groups: Mapping[object, dict[bool, Run]] = defaultdict(dict)
+    for run in data.ended():
         rest = frozenset((k, v) for k, v in run.params.items() if k != "conserve_energy")
-        groups[rest].setdefault(_conserves(run), run.badness(data.direction))
+        groups[rest].setdefault(_conserves(run), run)
     return [(group[True], group[False]) for group in groups.values() if len(group) == 2]
 
 

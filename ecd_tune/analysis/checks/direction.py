@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from ecd_tune.analysis.checks.fits import fit
-from ecd_tune.analysis.checks.floor import F_MIN, each_landscape, find_floor, log_gap
+from ecd_tune.analysis.checks.floor import F_MIN, above_floor, each_landscape
 from ecd_tune.analysis.checks.judging import (
     Need,
     distinct,
@@ -52,12 +52,11 @@ def best_of_bins(eta: Array, gaps: Array) -> Array:
 
 def _check_direction(data: StudyTrials) -> list[Finding]:
     def measure(sample: Sample, case: str) -> list[Finding]:
-        floor = find_floor(data, sample)
-        above, gaps = log_gap(sample, floor)
+        above, floor = above_floor(data, sample)
         lack = _lacks_direction(above, case)
         if lack is not None:
             return [lack]
-        eta = above.column("eta")
+        eta, gaps = above.column("eta"), np.log(floor.gaps(above))
         best = best_of_bins(eta, gaps)
         estimate = fit(gaps[best], eta[best]).estimate(1)
         note = f"{len(best)} best trials; {floor.note}"
@@ -78,8 +77,7 @@ def _lacks_direction(sample: Sample, case: str) -> Finding | None:
 
 def _check_confounding(data: StudyTrials) -> list[Finding]:
     turning = (
-        data.usable()
-        .stationary()
+        data.stationary()
         .keep("integrator is sync", lambda run: run.measured.sync == 0)
         .keep("ν = 0", lambda run: run.nu > 0)
         .keep("η = 1", lambda run: run.eta > 1)
@@ -96,9 +94,8 @@ def _lacks_confounding(sample: Sample, case: str) -> Finding | None:
 
 
 def _effects_of_nu(data: StudyTrials, sample: Sample, case: str) -> list[Finding]:
-    floor = find_floor(data, sample)
-    above, gaps = log_gap(sample, floor)
-    nu = np.log(above.column("nu"))
+    above, floor = above_floor(data, sample)
+    gaps, nu = np.log(floor.gaps(above)), np.log(above.column("nu"))
     found = []
     for claim, name in ((_WITH_ETA, "eta"), (_WITH_EFFECTIVE, "eta_eff")):
         estimate = fit(gaps, np.log(above.column(name) - 1), nu).estimate(2)

@@ -45,7 +45,7 @@ def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Di
     lack = too_few(claim, active, [Need("trials", len(active), _LEAST)], case)
     if lack is not None:
         return lack
-    ranked = sorted(active, key=lambda run: (run.badness(data.direction), run.record.number))
+    ranked = sorted(active, key=lambda run: (run.loss_score(data.direction), run.record.number))
     best = ranked[: max(_BEST, round(_BEST_SHARE * len(ranked)))]
     places = place_in_range(dimension, [run.record.params[name] for run in best])
     low, high = int(np.sum(places <= _OUTER)), int(np.sum(places >= 1 - _OUTER))

@@ -23,9 +23,10 @@ __all__ = [
     "Floor",
     "advice",
     "each_landscape",
+    "above_floor",
     "find_floor",
     "harmonic_fit",
-    "log_gap",
+    "landscapes",
     "stationary_needs",
 ]
 
@@ -56,13 +57,34 @@ class Floor:
         """Value and origin in words."""
         return f"F̂min = {self.value:.4g}, {self.origin}"
 
+    def gaps(self, sample: Sample) -> Array:
+        """Return F − F̂min of the tail means of runs."""
+        return sample.column("tail_loss") - self.value
+
+
+def landscapes(sample: Sample) -> list[tuple[str, Sample]]:
+    """Split runs by landscape: F0 and weight decay are the same in each part.
+
+    Args:
+        sample: The runs.
+
+    Returns:
+        What the runs of a part have in common (empty where there is one part), and the part; the
+        largest first.
+    """
+    parts = sample.split(_landscape, "other F0 or weight decay")
+    return [
+        (f"F0={key[0]:g} wd={key[1]:g}" if len(parts) > 1 else "", part)
+        for key, part in parts.items()
+    ]
+
 
 def each_landscape(
     sample: Sample,
     lack: Callable[[Sample, str], Finding | None],
     measure: Callable[[Sample, str], list[Finding]],
 ) -> list[Finding]:
-    """Judge the runs of each landscape, F0 and weight decay being the same.
+    """Judge the runs of each landscape.
 
     Args:
         sample: The runs.
@@ -76,9 +98,7 @@ def each_landscape(
     """
     found: list[Finding] = []
     small: list[Finding] = []
-    parts = sample.split(_landscape, "other F0 or weight decay")
-    for key, part in parts.items():
-        case = f"F0={key[0]:g} wd={key[1]:g}" if len(parts) > 1 else ""
+    for case, part in landscapes(sample):
         missing = lack(part, case)
         if missing is None:
             found += measure(part, case)
@@ -135,15 +155,15 @@ def find_floor(data: StudyTrials, sample: Sample) -> Floor:
     return Floor(lowest.F0 + 0.98 * gap, "guessed from the lowest tail mean", guess=True)
 
 
-def log_gap(sample: Sample, floor: Floor) -> tuple[Sample, Array]:
-    """Return log(F − F̂min) of tail means.
+def above_floor(data: StudyTrials, sample: Sample) -> tuple[Sample, Floor]:
+    """Find the lowest loss of a landscape, and the runs that stayed above it.
 
     Args:
-        sample: The runs.
-        floor: The lowest loss.
+        data: As of :func:`find_floor`.
+        sample: As of :func:`find_floor`.
 
     Returns:
-        The runs above it, and the logarithms.
+        The runs whose tail mean has a logarithm, and the floor.
     """
-    above = sample.keep("at or below F̂min", lambda run: run.measured.tail_loss > floor.value)
-    return above, np.log(above.column("tail_loss") - floor.value)
+    floor = find_floor(data, sample)
+    return sample.keep("at or below F̂min", lambda run: run.measured.tail_loss > floor.value), floor

@@ -10,11 +10,11 @@ import numpy as np
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.floor import (
     F_MIN,
+    Floor,
+    above_floor,
     advice,
     each_landscape,
-    find_floor,
     harmonic_fit,
-    log_gap,
     stationary_needs,
 )
 from ecd_tune.analysis.checks.judging import Claim, judge, near, too_few
@@ -22,7 +22,7 @@ from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
 from ecd_tune.analysis.checks.runs import ECD, Sample, StudyTrials
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "plateau"]
 
 _HARMONIC = near("slope/intercept of ⟨1/(F−F0)⟩ on 1/η_eff", -1.0, 0.1)
 _LOG_LOG = near("slope of log gap on log(η_eff−1−2/n)", -1.0, 0.15)
@@ -36,11 +36,23 @@ def _harmonic(data: StudyTrials, sample: Sample) -> _Measured:
 
 
 def _log_log(data: StudyTrials, sample: Sample) -> _Measured:
-    floor = find_floor(data, sample)
-    finite = sample.keep("η_eff ≤ 1 + 2/n", lambda run: run.scale > 0)
-    above, gaps = log_gap(finite, floor)
-    estimate = fit(gaps, np.log(above.column("scale"))).estimate(1)
+    above, floor = plateau(data, sample)
+    estimate = fit(np.log(floor.gaps(above)), np.log(above.column("scale"))).estimate(1)
     return above, estimate, floor.note, floor.guess
+
+
+def plateau(data: StudyTrials, sample: Sample) -> tuple[Sample, Floor]:
+    """Return the runs of which S3 predicts a gap above the lowest loss, and that loss.
+
+    Args:
+        data: The study.
+        sample: Stationary runs of one landscape.
+
+    Returns:
+        The runs, and the lowest loss.
+    """
+    above, floor = above_floor(data, sample)
+    return above.keep("η_eff ≤ 1 + 2/n", lambda run: run.scale > 0), floor
 
 
 def _on_plateaus(
@@ -56,7 +68,7 @@ def _on_plateaus(
             advisory = advice(sample)
             return [judge(claim, used, estimate, case, note, advisory=advisory, capped=guess)]
 
-        return each_landscape(data.usable().stationary(), lack, judge_part)
+        return each_landscape(data.stationary(), lack, judge_part)
 
     return check
 

@@ -41,12 +41,14 @@ class Judged:
         title: The optimizer's, as reports print it.
         result: What was found.
         declared: When it was declared.
+        data: The trials that were judged.
     """
 
     check: CheckSpec
     title: str
     result: CheckResult
     declared: Declared
+    data: StudyTrials
 
     @property
     def failed(self) -> bool:
@@ -98,7 +100,7 @@ def judge_study(
             data = _gather(spec, key, check, trials, others or {})
             rule = replace(CHECKS.get(check.name), expects=Verdict(check.expects))
             title = optimizer.title or optimizer.definition.title
-            found.append(Judged(check, title, rule.run(data), declared))
+            found.append(Judged(check, title, rule.run(data), declared, data))
     unfit = [name for name in only if all(judged.check.name != name for judged in found)]
     if unfit:
         needs = ", ".join(CHECKS.get(unfit[0]).needs)
@@ -152,17 +154,16 @@ def _gather(
             )
             for name in check.studies
             for other, records in ([others[name]] if name in others else [])
-            for other_key in _alike(other, registered)
+            for other_key in _alike(other, key, registered)
         ),
         tuned=spec.name in check.fine_tuned,
     )
 
 
-def _alike(spec: StudySpec, registered: str) -> list[str]:
-    """Return the first optimizer of a study that is the same registered one."""
-    return [key for key, optimizer in spec.optimizers.items() if optimizer.optimizer == registered][
-        :1
-    ]
+def _alike(spec: StudySpec, key: str, registered: str) -> list[str]:
+    """Return the optimizer of a study that is the same registered one, of several that key's."""
+    keys = [other for other, found in spec.optimizers.items() if found.optimizer == registered]
+    return [key] if key in keys else keys[:1]
 
 
 def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:

@@ -44,7 +44,7 @@ class _Optimum:
 
 
 def _check_optimum(data: StudyTrials) -> list[Finding]:
-    turning = data.usable().keep("ν = 0", lambda run: run.nu > 0)
+    turning = data.turning()
     found, small = [], []
     settings = _settings(turning)
     for case, sample in settings:
@@ -122,7 +122,7 @@ def _parabola(data: StudyTrials, lr: float, level: Sample) -> _Optimum | None:
 
 def _worse(data: StudyTrials, level: Sample) -> Array:
     """Return the metric as a number to be small: of positive losses the logarithm."""
-    values = level.badness(data.direction)
+    values = level.loss_score(data.direction)
     loss = data.direction is Direction.MINIMIZE and bool((values > 0).all())
     return np.log(values) if loss else values
 

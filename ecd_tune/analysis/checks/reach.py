@@ -53,7 +53,7 @@ def _judge_reach(data: StudyTrials, sample: Sample) -> Finding:
     if lack is not None:
         return lack
     reach = np.array([_log_reach(run) for run in sample])
-    return judge(_REACH, sample, rank_correlation(reach, sample.badness(data.direction)), "")
+    return judge(_REACH, sample, rank_correlation(reach, sample.loss_score(data.direction)), "")
 
 
 def _log_reach(run: Run) -> float:

@@ -86,6 +86,14 @@ class StudyTrials:
             )
         )
 
+    def stationary(self) -> Sample:
+        """Return the usable trials to which the law of constant energy on a plateau applies."""
+        return self.usable().stationary()
+
+    def turning(self) -> Sample:
+        """Return the usable trials whose momentum is turned at random."""
+        return self.usable().keep("ν = 0", lambda run: run.nu > 0)
+
     def _params(self, record: TrialRecord) -> Params:
         """Return all hyperparameters of a trial: searched, resolved, and the defaults."""
         declared = self.spec.optimizers[self.optimizer].definition.hyperparameters
@@ -128,7 +136,7 @@ class Run:
         """Whether Δt, η, ν and F0, where the trial names them, are numbers and not ``"auto"``."""
         return not any(isinstance(self.record.params.get(k), str) for k in (*ECDSEP, "F0"))
 
-    def badness(self, direction: Direction) -> float:
+    def loss_score(self, direction: Direction) -> float:
         """Return the metric as a number to be small; infinity where the trial has no value."""
         if self.record.state is not TrialState.COMPLETE or self.record.value is None:
             return math.inf
@@ -237,9 +245,9 @@ class Sample:
             .keep(f"drift ≥ {MAX_DRIFT}", lambda run: run.measured.drift < MAX_DRIFT)
         )
 
-    def badness(self, direction: Direction) -> Array:
+    def loss_score(self, direction: Direction) -> Array:
         """Return the metric of all runs as numbers to be small."""
-        return np.array([run.badness(direction) for run in self.runs], dtype=np.float64)
+        return np.array([run.loss_score(direction) for run in self.runs], dtype=np.float64)
 
     def column(self, name: str) -> Array:
         """Return a number of all runs: of the run itself, or of what was measured."""

@@ -12,17 +12,31 @@ from ecd_tune.analysis.checks.judging import Need, judge, negative, span, too_fe
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.runs import ECDSEP, Run, Sample, StudyTrials
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "best_of_tasks"]
 
 _SLOPE = negative("slope of log best Δt on log n")
 _ADVISORY = "a heuristic of six tasks, reported only"
 
 
+def best_of_tasks(data: StudyTrials) -> list[tuple[Run, bool]]:
+    """Return the best usable run of a study and of each that it is compared with.
+
+    Args:
+        data: The study with the others.
+
+    Returns:
+        The run, and whether it fine-tunes; studies without a usable run are left out.
+    """
+    return [
+        (min(sample, key=lambda run: run.loss_score(study.direction)), study.tuned)
+        for study in (data, *data.others)
+        if len(sample := study.usable())
+    ]
+
+
 def _check_step_size(data: StudyTrials) -> list[Finding]:
-    studies = (data, *data.others)
-    samples = [study.usable() for study in studies]
-    best = [(_best(study, s), study.tuned) for study, s in zip(studies, samples, strict=True)]
-    found = [(run, tuned) for run, tuned in best if run is not None]
+    found = best_of_tasks(data)
+    samples = [study.usable() for study in (data, *data.others)]
     excluded = sum((Counter(sample.excluded) for sample in samples), Counter())
     everyone = Sample(tuple(run for sample in samples for run in sample), dict(excluded))
     log_n = np.log([run.measured.n for run, _ in found])
@@ -39,10 +53,6 @@ def _check_step_size(data: StudyTrials) -> list[Finding]:
     estimate = fit(np.log([run.lr for run, _ in found]), log_n, *dummies).estimate(1)
     case = f"{len(found)} tasks, n = {np.exp(log_n.min()):.3g} to {np.exp(log_n.max()):.3g}"
     return [judge(_SLOPE, everyone, estimate, case, advisory=_ADVISORY, unit="tasks")]
-
-
-def _best(study: StudyTrials, sample: Sample) -> Run | None:
-    return min(sample, key=lambda run: run.badness(study.direction), default=None)
 
 
 CHECKS = (

@@ -23,7 +23,7 @@ _BOUND = Claim("max |ΔΘ|/Δt", 1.0, -math.inf, 1.0, "≤")
 
 
 def _check_virial(data: StudyTrials) -> list[Finding]:
-    sample = data.usable().stationary()
+    sample = data.stationary()
     advisory = advice(sample)
     lack = too_few(
         _VIRIAL, sample, [Need("stationary trials", len(sample), 8)], "", advisory=advisory
@@ -35,7 +35,7 @@ def _check_virial(data: StudyTrials) -> list[Finding]:
 
 
 def _check_bounce(data: StudyTrials) -> list[Finding]:
-    sample = data.usable().keep("ν = 0", lambda run: run.nu > 0)
+    sample = data.turning()
     steps = float(sample.column("steps").sum())
     needs = [Need("steps", steps, 1000), Need("trials", len(sample), 2)]
     lack = too_few(_BOUNCE, sample, needs, "")
