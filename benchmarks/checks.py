@@ -19,9 +19,10 @@ from pathlib import Path
 
 from written import written_by
 
-from ecd_tune.analysis.checks import CheckResult, Verdict, run_systems, system_checks
+from ecd_tune.analysis.checks import CheckResult, Verdict
 from ecd_tune.analysis.statistics import share_interval
-from ecd_tune.optim.chains import ChainRunner
+from ecd_tune.lab import run_systems, system_checks
+from ecd_tune.lab.chains import ChainRunner
 
 Pass = list[CheckResult]
 

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 from written import written_by
 
-from ecd_tune.analysis.checks import CHECKS, Finding, Verdict
-from ecd_tune.analysis.checks.study import StudyTrials
-from ecd_tune.optim.chains import ChainRunner
-from ecd_tune.testing.searches import Bowl, simulated_search, take
+from ecd_tune.analysis.checks import CHECKS, Finding, StudyTrials, Verdict
+from ecd_tune.lab.chains import ChainRunner
+from ecd_tune.lab.searches import Bowl, simulated_search, take
 
 SIZES = (20, 40, 80)
 

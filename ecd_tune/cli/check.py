@@ -14,8 +14,7 @@ import typer
 from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import CheckResult, Finding
-    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.analysis.checks import CheckResult, Finding, Judged
     from ecd_tune.spec import StudySpec
 
 __all__ = ["check", "render_result"]
@@ -81,11 +80,11 @@ def check(
 def _check_systems(
     names: list[str], seed: int, processes: int | None, json_file: Path | None
 ) -> None:
-    from ecd_tune.analysis.checks import run_systems, system_checks
+    from ecd_tune.lab import run_systems, system_checks
 
     chosen = system_checks(names)
     # After the names are checked, since torch is slow to import.
-    from ecd_tune.optim.chains import ChainRunner
+    from ecd_tune.lab.chains import ChainRunner
 
     results = []
     count = min(processes or len(os.sched_getaffinity(0)), len({c.family for c in chosen}))
@@ -102,7 +101,7 @@ def _check_systems(
 def _check_study(
     spec: StudySpec, storage: str, names: Sequence[str], json_file: Path | None
 ) -> None:
-    from ecd_tune.analysis.checks.study import reservations
+    from ecd_tune.analysis.checks import reservations
     from ecd_tune.cli.collect import fetch_trials, judge_trials
     from ecd_tune.spec import find_study_check
     from ecd_tune.store import Store

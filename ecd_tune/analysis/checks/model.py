@@ -2,7 +2,7 @@
 
 A :class:`Relation` says what is predicted and from where. A :class:`Check` measures it on data
 and answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data are
-what the check's subject says: a :class:`~ecd_tune.analysis.checks.bench.Bench` that runs exact
+what the check's subject says: a :class:`~ecd_tune.lab.bench.Bench` that runs exact
 systems, or the trials of a study.
 """
 
@@ -33,7 +33,7 @@ class Subject(StrEnum):
     SYSTEMS = "systems"
     """A bench that runs exact systems."""
     STUDY = "study"
-    """The trials of a study, :class:`~ecd_tune.analysis.checks.study.StudyTrials`."""
+    """The trials of a study, :class:`~ecd_tune.analysis.checks.StudyTrials`."""
 
 
 @dataclass(frozen=True)

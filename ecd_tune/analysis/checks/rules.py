@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.model import Finding, Verdict
-from ecd_tune.optim.trajectory import Array
+from ecd_tune.theory import Array
 
 __all__ = [
     "BOUND_SLACK",
