@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
@@ -248,8 +249,22 @@ class Objective:
             options = self._spec.task_options(stage)
             if self._training.device != "auto" and "device" in self._task_def.options:
                 options["device"] = self._training.device
-            self._tasks[stage] = make(**options)
+            try:
+                self._tasks[stage] = make(**options)
+            except EcdTuneError:
+                raise
+            except Exception as error:
+                # What a reader says of a damaged file, or a fault in a task of one's own.
+                raise TaskError(
+                    f"task {self._task_def.name!r} cannot be made: {_place(error)}: "
+                    f"{type(error).__name__}: {error}; where its data are damaged, get them again"
+                ) from error
         return self._tasks[stage]
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:

@@ -16,7 +16,7 @@ from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
-from ecd_tune.spec.parts import OptimizerSpec, Reference
+from ecd_tune.spec.parts import MOST_TRIALS, OptimizerSpec, Reference
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 
 __all__ = ["load_study", "parse_study"]
@@ -130,6 +130,13 @@ def _grid_problems(spec: StudySpec) -> list[str]:
             next(optimizer.space.grid())
         except SpaceError as error:
             problems.append(f"[optimizers.{key}.space]: {error}")
+            continue
+        size = optimizer.space.grid_size()
+        if spec.budget.trials is None and size > MOST_TRIALS:
+            problems.append(
+                f"[budget]: trials: is missing; the grid of {key} has {size} points, and a search "
+                f"at most {MOST_TRIALS} trials"
+            )
     return problems
 
 
