@@ -69,3 +69,24 @@ def test_a_label_fits_into_its_column() -> None:
     }
     with pytest.raises(SpecError, match=r"label.*at most 100 characters"):
         parse_study(table)
+
+
+@pytest.mark.parametrize("bad", [r"\n", r"\u001b[31m", r"\u2028", r"\u0000", r"\u202e", r"\u0085"])
+@pytest.mark.parametrize(
+    "line", ['title = "a{}b"', 'optimizers.sgd.title = "a{}b"', 'confirmation.task."a{}b" = 1']
+)
+def test_a_text_that_is_not_one_line_is_refused(line: str, bad: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(line.format(bad) + GOOD)
+    with pytest.raises(SpecError, match=r"holds the character U\+") as caught:
+        load_study(path)
+    assert str(caught.value).isprintable()
+
+
+def test_prose_may_have_lines(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('summary = """one\n\ttwo"""' + GOOD)
+    assert load_study(path).summary == "one\n\ttwo"
+    path.write_text(r'summary = "\u001b"' + GOOD)
+    with pytest.raises(SpecError, match=r"summary: holds the character U\+001B"):
+        load_study(path)
