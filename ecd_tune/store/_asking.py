@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Lease, StudyKey
 from ecd_tune.spec import StudySpec
-from ecd_tune.store._drawing import Also, Drawer, Request, nothing_else
+from ecd_tune.store._drawing import Drawer, Request
 from ecd_tune.store._engine import Database
 from ecd_tune.store._leases import Grant, claim_waiting
 from ecd_tune.store._queue import (
@@ -20,7 +19,7 @@ from ecd_tune.store._queue import (
     queued_values,
     store_foreign,
 )
-from ecd_tune.store._rows import StudyRef, Tally, lock_studies, take_tally
+from ecd_tune.store._rows import StudyRef, TrialCounts, count_trials, lock_studies
 from ecd_tune.store._studies import KnownStudies
 from ecd_tune.store.samplers import is_blind, is_serial, make_sampler
 
@@ -54,59 +53,43 @@ class Asker:
         Returns:
             The leases.
         """
-        with self._lock, self._forgetting():
-            return self._go_on(request) or self._look_and_ask(request)
+        with self._lock:
+            try:
+                return self._ask_on(request) or self._ask(request)
+            except BaseException:
+                # What was undone may have left something here.
+                self._drawer.forget()
+                self._flowing.clear()
+                self._missed.clear()  # without a view nobody knows which numbers were expected
+                raise
 
-    def exchange(self, request: Request, also: Also) -> list[Lease] | None:
-        """Lease new trials as the last time, and store something else in the same transaction.
-
-        Args:
-            request: What is asked for.
-            also: Sends what is to be stored; it changes nothing that an ask decides on.
-
-        Returns:
-            The leases; none when it takes :meth:`ask` to find out whether there are any. None
-            when nothing was done: then the sampler looks at the results, or the last ask drew
-            nothing.
-        """
-        with self._lock, self._forgetting():
-            return self._go_on(request, also)
-
-    @contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Drop what a transaction may have left here that was undone."""
-        try:
-            yield
-        except BaseException:
-            self._drawer.forget()
-            self._flowing.clear()
-            self._missed.clear()  # without a view nobody knows which numbers were expected
-            raise
-
-    def _go_on(self, request: Request, also: Also = nothing_else) -> list[Lease] | None:
-        """Draw as the last time without looking first: one transaction instead of two."""
+    def _ask_on(self, request: Request) -> list[Lease]:
+        """Draw as the last time, without a look first."""
         spec, ref = self._flowing.pop(request.spec.key(request.optimizer), (None, None))
         if ref is None or spec is not request.spec:
-            return None
-        return self._draw_ahead(ref, request, request.count, also)
+            return []
+        try:
+            return self._draw_ahead(ref, request, request.count)
+        except StudyNotFoundError:
+            return []  # deleted, and perhaps created again
 
-    def _look_and_ask(self, request: Request) -> list[Lease]:
+    def _ask(self, request: Request) -> list[Lease]:
         # A look without a lock comes first, so that idle workers do not keep others waiting.
         spec = request.spec
         with self._database.read() as connection:
             ref = self._known.find(connection, spec, request.optimizer)
-            tally = take_tally(connection, ref.id)
-            self._drawer.drop_outdated(ref, tally.next_number)
-            self._note_others(ref, tally)
-            room = tally.room(self._drawer.target(ref, request))
-            drawn = room and not tally.waiting and spec.sampler.name != "grid"
+            counts = count_trials(connection, ref.id)
+            self._drawer.drop_outdated(ref, counts.next_number)
+            self._note_others(ref, counts)
+            room = counts.room(self._drawer.target(ref, request))
+            drawn = room and not counts.waiting and spec.sampler.name != "grid"
             if drawn and not is_serial(spec):
-                self._drawer.sync(connection, ref, spec, tally.next_number)
+                self._drawer.sync(connection, ref, spec, counts.next_number)
         if drawn:
             return self._ask_new(ref, request, min(request.count, room))
         if room and spec.sampler.name == "grid":
             self._queue_grid(ref, request)
-        elif not tally.waiting:
+        elif not counts.waiting:
             return []
         return self._ask_waiting(ref, request)
 
@@ -122,7 +105,7 @@ class Asker:
             lock_studies(connection, [ref.id])
             self._complete_foreign(connection, ref, request)
             target = self._drawer.target(ref, request)
-            claimable = take_tally(connection, ref.id).claimable(target)
+            claimable = count_trials(connection, ref.id).claimable(target)
             self._drawer.register(connection, request.worker)
             return claim_waiting(connection, ref, min(request.count, claimable), grant)
 
@@ -133,30 +116,28 @@ class Asker:
         if leases:
             return leases
         with self._database.read() as connection:
-            tally = take_tally(connection, ref.id)
-            self._note_others(ref, tally)
-            if tally.waiting or not tally.room(self._drawer.target(ref, request)):
+            counts = count_trials(connection, ref.id)
+            self._note_others(ref, counts)
+            if counts.waiting or not counts.room(self._drawer.target(ref, request)):
                 return []
-            self._drawer.sync(connection, ref, request.spec, tally.next_number)
+            self._drawer.sync(connection, ref, request.spec, counts.next_number)
         return self._draw_ahead(ref, request, count)
 
-    def _draw_ahead(
-        self, ref: StudyRef, request: Request, count: int, also: Also = nothing_else
-    ) -> list[Lease]:
+    def _draw_ahead(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
         salt = request.worker.id if ref.id in self._shared else ""
-        leases = self._drawer.draw_ahead(ref, request, count, salt, also)
+        leases = self._drawer.draw_ahead(ref, request, count, salt)
         if not leases:
             self._missed.add(ref.id)
         elif is_blind(request.spec):
             self._flowing[ref.key] = request.spec, ref
         return leases
 
-    def _note_others(self, ref: StudyRef, tally: Tally) -> None:
+    def _note_others(self, ref: StudyRef, counts: TrialCounts) -> None:
         """Find out why a draw came to nothing, before the view is brought up to date."""
         if ref.id not in self._missed:
             return
         self._missed.remove(ref.id)
-        if not tally.waiting and tally.next_number != self._drawer.view(ref).next_number:
+        if not counts.waiting and counts.next_number != self._drawer.view(ref).next_number:
             # Somebody else took these numbers, and has drawn the same points with the same
             # seed. With others at work it would happen again: from now on this worker's id
             # goes into the seed, and no numbers need to be the expected ones.

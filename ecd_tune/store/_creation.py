@@ -69,7 +69,7 @@ def _create_optuna_schema(database: Database) -> None:
     from optuna.storages import RDBStorage
 
     url = database.url.render_as_string(hide_password=False)
-    options = {"connect_args": {"timeout": 60}} if database.is_sqlite else {}
+    options = {"connect_args": database.connect_arguments()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

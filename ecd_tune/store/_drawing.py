@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,24 +14,17 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, Opening, send_leased
-from ecd_tune.store._leases import Grant
-from ecd_tune.store._parts import replacement
-from ecd_tune.store._rows import StudyRef, lock_studies, send_lock, take_tally
-from ecd_tune.store._statement import together
+from ecd_tune.store._inserts import Draft, insert_trials
+from ecd_tune.store._leases import Grant, insert_leases
+from ecd_tune.store._random import draw_random
+from ecd_tune.store._rows import StudyRef, TrialCounts, count_trials, lock_studies
+from ecd_tune.store._sql import replace_rows
 from ecd_tune.store._studies import KnownStudies
-from ecd_tune.store.samplers import is_blind, make_sampler
+from ecd_tune.store.samplers import is_blind, make_sampler, sampler_seed
 from ecd_tune.store.view import Point, View
 from ecd_tune.store.workers import Worker, register
 
-__all__ = ["Also", "Drawer", "Request", "nothing_else"]
-
-Also = Callable[[sa.Connection], object]
-"""Sends what is to be stored in the transaction of an ask."""
-
-
-def nothing_else(connection: sa.Connection) -> None:
-    """Store nothing beside the trials that are asked for."""
+__all__ = ["Drawer", "Request"]
 
 
 @dataclass(frozen=True)
@@ -126,14 +119,11 @@ class Drawer:
         """
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            tally = take_tally(connection, ref.id)
-            self.sync(connection, ref, request.spec, tally.next_number)
-            room = tally.room(self.target(ref, request))
+            counts = count_trials(connection, ref.id)
+            self.sync(connection, ref, request.spec, counts.next_number)
+            room = counts.room(self.target(ref, request))
             points = self._draw(ref, request, min(count, room), "")
-            self.register(connection, request.worker)
-            with together(connection):
-                stored = self._send(connection, ref, request, points, first=tally.next_number)
-        return stored()
+            return self._store(connection, ref, request, points, counts.next_number)
 
     def draw_ahead(
         self,
@@ -141,7 +131,6 @@ class Drawer:
         request: Request,
         count: int,
         salt: str,
-        also: Also,
     ) -> list[Lease]:
         """Draw from what the view shows before the study is locked, since that may take seconds.
 
@@ -151,8 +140,6 @@ class Drawer:
             count: How many at the most; what was drawn is fitted to what is wanted then.
             salt: As for :func:`ecd_tune.store.samplers.make_sampler`; with it, other numbers
                 than those that the view expects will do.
-            also: Sends what is stored in the same transaction, whatever comes of the draw; it
-                changes nothing that this decides on.
 
         Returns:
             The leases; none when it turned out that queued trials come first, that nothing is
@@ -160,12 +147,19 @@ class Drawer:
         """
         first = self.view(ref).next_number
         points = self._draw(ref, request, count, salt)
-        self._register_apart(request.worker)
-        with self._database.write_together() as connection:
-            send_lock(connection, ref.id)
-            also(connection)
-            stored = self._send(connection, ref, request, points, first, anywhere=bool(salt))
-        return stored()
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            counts = count_trials(connection, ref.id)
+            if not self._fits(ref, counts, first, anywhere=bool(salt)):
+                return []
+            points = points[: counts.room(self.target(ref, request))]
+            return self._store(connection, ref, request, points, counts.next_number)
+
+    def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
+        """Say whether what was drawn before the lock may be stored now."""
+        unchanged = counts.key == ref.key and counts.fingerprint == self._known.fingerprint(ref.key)
+        free = anywhere or counts.next_number == first
+        return unchanged and free and not counts.waiting
 
     def register(self, connection: sa.Connection, worker: Worker) -> None:
         """Write a worker's row, unless that was done a moment ago.
@@ -176,71 +170,57 @@ class Drawer:
             connection: A write transaction.
             worker: The worker.
         """
-        if self._is_due(worker):
+        seen = self._registered.get(worker.id, -math.inf)
+        if time.monotonic() - seen > self._lease_seconds / 3:
             register(connection, worker)
             self._registered[worker.id] = time.monotonic()
 
-    def _register_apart(self, worker: Worker) -> None:
-        # Beforehand, since it is rare and what travels together is not its place.
-        if self._is_due(worker):
-            with self._database.write() as connection:
-                self.register(connection, worker)
-
-    def _is_due(self, worker: Worker) -> bool:
-        seen = self._registered.get(worker.id, -math.inf)
-        return time.monotonic() - seen > self._lease_seconds / 3
-
     def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
         spec, optimizer, view = request.spec, request.optimizer, self.view(ref)
+        space = spec.optimizers[optimizer].space
+        if is_blind(spec):
+            return draw_random(space, count, sampler_seed(spec, optimizer, view.next_number, salt))
         sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
-        return view.draw(spec.optimizers[optimizer].space, count, sampler)
+        return view.draw(space, count, sampler)
 
-    def _send(
+    def _store(
         self,
         connection: sa.Connection,
         ref: StudyRef,
         request: Request,
         points: Sequence[Point],
         first: int,
-        anywhere: bool = False,
-    ) -> Callable[[], list[Lease]]:
-        """Insert drawn points; what is returned waits for them, once the transaction is over."""
+    ) -> list[Lease]:
+        """Insert drawn points, running from now on, and lease them."""
         if not points:
-            return list
-        spec = request.spec
+            return []
+        spec, worker = request.spec, request.worker
+        self.register(connection, worker)
+        _store_study_attrs(connection, ref.id, self.view(ref).changed_study_attrs)
         drafts = [_draft(point, spec.search_seed(at)) for at, point in enumerate(points, first)]
-        _send_study_attrs(connection, ref.id, self.view(ref).changed_study_attrs)
-        fingerprint, target = self._known.fingerprint(ref.key), self.target(ref, request)
-        opening = Opening(ref.id, ref.key, fingerprint, target, first, anywhere)
-        grant = Grant(request.worker, self._lease_seconds, request.batch)
-        answer = send_leased(connection, opening, drafts, grant)
+        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
+        grant = Grant(worker, self._lease_seconds, request.batch)
+        tokens = insert_leases(connection, ref.id, ids, grant)
+        self._keep(ref, spec, first, ids)
+        return [
+            Lease(
+                key=ref.key,
+                trial_id=trial_id,
+                number=number,
+                token=tokens[trial_id],
+                attempt=1,
+                request=RunRequest(draft.params, draft.seed, ref.key.stage),
+            )
+            for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
+        ]
 
-        def leases() -> list[Lease]:
-            stored = answer()
-            self._keep(ref, spec, stored)
-            return [
-                Lease(
-                    key=ref.key,
-                    trial_id=trial_id,
-                    number=number,
-                    token=token,
-                    attempt=1,
-                    request=RunRequest(draft.params, spec.search_seed(number), ref.key.stage),
-                )
-                for (number, trial_id, token), draft in zip(stored, drafts, strict=False)
-            ]
-
-        return leases
-
-    def _keep(self, ref: StudyRef, spec: StudySpec, stored: Sequence[tuple[int, int, int]]) -> None:
+    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
         """Note in the view which of the points that it shows are stored now."""
-        if not stored:
-            return
-        view, (first, _, _) = self.view(ref), stored[0]
+        view = self.view(ref)
         if is_blind(spec):
-            view.skip_to(first + len(stored))
+            view.skip_to(first + len(trial_ids))
         elif first == view.next_number:
-            view.adopt([trial_id for _, trial_id, _ in stored])
+            view.adopt(trial_ids)
 
 
 def _draft(point: Point, seed: int) -> Draft:
@@ -253,17 +233,10 @@ def _draft(point: Point, seed: int) -> Draft:
     )
 
 
-def _send_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
     rows = [
         {"study_id": study_id, "key": key, "value_json": optuna_schema.dump_attr(value)}
         for key, value in attrs.items()
     ]
-    if rows:
-        _STUDY_ATTR.statement.send(connection, rows)
-
-
-_STUDY_ATTR = replacement(
-    optuna_schema.study_system_attributes,
-    *("study_id", "key", "value_json"),
-    unique=("study_id", "key"),
-)
+    table = optuna_schema.study_system_attributes
+    replace_rows(connection, table, ("study_id", "key"), rows)

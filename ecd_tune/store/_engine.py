@@ -1,13 +1,9 @@
-"""Connections and transactions; the one place that knows one database from another.
+"""Connections and transactions: how one database is opened, read and written.
 
-Everything else in the store is SQLAlchemy Core over four kinds of transaction: :meth:`read`, a
-consistent look; :meth:`write`, which on SQLite takes the write lock at its beginning;
-:meth:`write_together`, whose statements travel together with the beginning and the end where there
-is a server; and :meth:`write_once`, of a single statement there. On a database with row locks, a
-write begins by locking the rows that it decides upon (``FOR UPDATE``, which SQLAlchemy leaves out
-on SQLite).
-
-Both drivers are told to open no transaction by themselves: each begins as its kind needs it.
+Everything else in the store is SQLAlchemy Core over two kinds of transaction: :meth:`read`, a
+consistent look, and :meth:`write`, which on SQLite takes the write lock at its beginning. On a
+database with row locks a write begins by locking the rows that it decides upon (``FOR UPDATE``,
+which SQLAlchemy leaves out on SQLite).
 """
 
 from __future__ import annotations
@@ -23,9 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.store._clock import now
 from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
-from ecd_tune.store._statement import Statement, together
+from ecd_tune.store._sql import now
 from ecd_tune.store.url import parse_url, show_url
 
 __all__ = ["Database"]
@@ -33,22 +28,17 @@ __all__ = ["Database"]
 _BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
 _NAMES_LOCK = _CREATION_LOCK + 1
-_KIND = "ecd_tune_kind"
-_READ, _WRITE, _WRITE_ONCE, _TOGETHER = "read", "write", "write once", "write together"
-_BEGIN = {
-    "postgresql": {
-        _READ: Statement(sa.text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")),
-        # What was locked is read as it is now, not as it was when the transaction began.
-        _WRITE: Statement(sa.text("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")),
-    },
-    # A deferred transaction that turns from reading to writing can fail at once with "database
-    # is locked"; one that begins with the write lock waits for its turn.
-    "sqlite": {
-        _READ: Statement(sa.text("BEGIN")),
-        **dict.fromkeys((_WRITE, _WRITE_ONCE, _TOGETHER), Statement(sa.text("BEGIN IMMEDIATE"))),
-    },
-}
-_COMMIT = Statement(sa.text("COMMIT"))
+_BEGIN = "ecd_tune_begin"
+# A deferred transaction of SQLite that turns from reading to writing can fail at once with
+# "database is locked"; one that begins with the write lock waits for its turn. A result is on the
+# disk when it is told; what else is written, a crash of the machine may undo: its workers are gone
+# with it.
+_SQLITE_READ = {_BEGIN: ("BEGIN",)}
+_SQLITE_WRITE = {_BEGIN: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")}
+_SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
+_POSTGRES_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+# What was locked is read as it is now, not as it was when the transaction began.
+_POSTGRES_WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
@@ -59,6 +49,8 @@ _POSTGRES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
     "application_name": "ecd_tune",
+    # PgBouncer hands each transaction to another server, which knows no statement by name.
+    "prepare_threshold": None,
 }
 _HINTS = {
     "database or disk is full": "free some space; what waits is stored then",
@@ -90,16 +82,14 @@ class Database:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
         self.engine = sa.create_engine(
-            self.url,
-            connect_args=self._connect_arguments(),
-            hide_parameters=True,
-            isolation_level="AUTOCOMMIT",
+            self.url, connect_args=self.connect_arguments(), hide_parameters=True
         )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
-        event.listen(self.engine, "begin", _begin)
+            event.listen(self.engine, "begin", _begin_sqlite)
 
-    def _connect_arguments(self) -> dict[str, Any]:
+    def connect_arguments(self) -> dict[str, Any]:
+        """Return what the driver is told beside the URL."""
         if self.is_sqlite:
             return {"timeout": _BUSY_SECONDS}
         return {name: value for name, value in _POSTGRES.items() if name not in self.url.query}
@@ -118,7 +108,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Open a transaction that only reads.
+        """Open a transaction that only reads, and sees one moment.
 
         Yields:
             The connection.
@@ -126,12 +116,15 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer.
         """
-        with self._begin(_READ) as connection:
+        with self._begin(_SQLITE_READ if self.is_sqlite else _POSTGRES_READ) as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, durable: bool = False) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it is undone when the block raises.
+
+        Args:
+            durable: On SQLite, wait until the disk has it, as PostgreSQL always does.
 
         Yields:
             The connection.
@@ -139,47 +132,14 @@ class Database:
         Raises:
             StorageUnavailableError: The database does not answer, or is locked for too long.
         """
-        with self._begin(_WRITE) as connection:
+        sqlite = _SQLITE_DURABLE if durable else _SQLITE_WRITE
+        with self._begin(sqlite if self.is_sqlite else _POSTGRES_WRITE) as connection:
             yield connection
 
     @contextmanager
-    def write_together(self) -> Iterator[sa.Connection]:
-        """Open a transaction as :meth:`write` does, for statements that travel together.
-
-        On PostgreSQL the beginning, and what is sent up to the first answer that is waited for,
-        cost one round trip; what is sent after it, and the end, a second one.
-
-        Yields:
-            The connection, for :meth:`Statement.send` only.
-
-        Raises:
-            StorageUnavailableError: The database does not answer, or is locked for too long.
-        """
-        with self._begin(_TOGETHER) as connection, together(connection):
-            if self.is_sqlite:
-                yield connection
-                return
-            _BEGIN["postgresql"][_WRITE].send(connection, {})
-            yield connection
-            _COMMIT.send(connection, {})
-
-    @contextmanager
-    def write_once(self) -> Iterator[sa.Connection]:
-        """Open a connection for a single statement that writes, which is a whole transaction.
-
-        Yields:
-            The connection. On SQLite, where a cascade is several statements, as :meth:`write`.
-
-        Raises:
-            StorageUnavailableError: The database does not answer, or is locked for too long.
-        """
-        with self._begin(_WRITE_ONCE) as connection:
-            yield connection
-
-    @contextmanager
-    def _begin(self, kind: str) -> Iterator[sa.Connection]:
+    def _begin(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
         with self._translate(), self.engine.connect() as connection:
-            connection.execution_options(**{_KIND: kind})
+            connection.execution_options(**options)
             with connection.begin():
                 yield connection
 
@@ -263,14 +223,12 @@ class Database:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
-    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    # SQLAlchemy says how a transaction begins, not the driver.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _begin(connection: sa.Connection) -> None:
-    # What comes from elsewhere, as from Alembic, writes on PostgreSQL and looks first on SQLite.
-    sqlite = connection.dialect.name == "sqlite"
-    kind = connection.get_execution_options().get(_KIND, _READ if sqlite else _WRITE)
-    begin = _BEGIN[connection.dialect.name].get(kind)
-    if begin is not None:
-        begin.run(connection)
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # What comes from elsewhere, as from Alembic, looks first.
+    for text in connection.get_execution_options().get(_BEGIN, _SQLITE_READ[_BEGIN]):
+        connection.exec_driver_sql(text)

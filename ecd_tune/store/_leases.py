@@ -13,13 +13,18 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load, utc_now
-from ecd_tune.store._clock import now
-from ecd_tune.store._parts import insertion
 from ecd_tune.store._rows import StudyRef, lock_studies
-from ecd_tune.store._statement import run_together
+from ecd_tune.store._sql import insert_rows, now
 from ecd_tune.store.workers import Worker, touch
 
-__all__ = ["LEASE", "REQUEST_COLUMNS", "Grant", "claim_waiting", "find_batch", "renew"]
+__all__ = [
+    "REQUEST_COLUMNS",
+    "Grant",
+    "claim_waiting",
+    "find_batch",
+    "insert_leases",
+    "renew",
+]
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,36 @@ class Grant:
     seconds: float
     batch: str
 
-    def row(self, study_id: int) -> dict[str, Any]:
-        """Return what its leases of a study have in common, as rows of :data:`LEASE`."""
-        return {
-            "study_id": study_id,
-            "worker_id": self.worker.id,
-            "batch": self.batch,
-            "seconds": self.seconds,
-        }
+
+def insert_leases(
+    connection: sa.Connection, study_id: int, trial_ids: Sequence[int], grant: Grant
+) -> dict[int, int]:
+    """Lease trials that run from now on.
+
+    Args:
+        connection: A write transaction.
+        study_id: Optuna's study id.
+        trial_ids: The trials.
+        grant: Who gets them; its worker's row is there.
+
+    Returns:
+        Trial id to fencing token.
+    """
+    common = {
+        "study_id": study_id,
+        "worker_id": grant.worker.id,
+        "batch": grant.batch,
+        "seconds": grant.seconds,
+    }
+    rows = insert_rows(
+        connection,
+        _LEASES,
+        [{"trial_id": trial_id} for trial_id in trial_ids],
+        common=common,
+        computed=_EXPIRY,
+        returning=(_LEASES.c.trial_id, _LEASES.c.token),
+    )
+    return {row.trial_id: row.token for row in rows}
 
 
 def claim_waiting(
@@ -81,9 +108,7 @@ def claim_waiting(
     )
     mine = runs.c.trial_id.in_(taken)
     connection.execute(sa.update(runs).where(mine).values(worker=grant.worker.name))
-    row = grant.row(ref.id)
-    leases = [(LEASE.statement, {**row, "trial_id": trial_id}) for trial_id in taken]
-    run_together(connection, leases)
+    insert_leases(connection, ref.id, taken, grant)
     return _read_leases(connection, ref, schema.leases.c.trial_id.in_(taken))
 
 
@@ -154,11 +179,5 @@ def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) ->
     return [lease.token in standing for lease in leases]
 
 
-LEASE = insertion(
-    schema.leases,
-    *("trial_id", "study_id", "worker_id", "batch"),
-    extra={"seconds": sa.Double()},
-    expires_at=lambda cells: now() + cells["seconds"],
-    gives=("token",),
-)
-"""Writes the lease of a trial and gives its token."""
+_LEASES = schema.leases
+_EXPIRY = (now() + sa.bindparam("seconds", type_=sa.Double())).label("expires_at")

@@ -16,7 +16,7 @@ from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import utc_now
 from ecd_tune.store._inserts import Draft, insert_details, insert_trials
-from ecd_tune.store._rows import StudyRef, lock_studies, take_tally
+from ecd_tune.store._rows import StudyRef, count_trials, lock_studies
 
 __all__ = [
     "QueueItem",
@@ -62,7 +62,7 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     known = _known_labels(connection, ref.id)
     unique = {item.label: item for item in items if item.label not in known}
     drafts = [_draft(item, _single_distributions(item.params)) for item in unique.values()]
-    insert_trials(connection, ref.id, take_tally(connection, ref.id).next_number, drafts)
+    insert_trials(connection, ref.id, count_trials(connection, ref.id).next_number, drafts)
     return len(drafts)
 
 
@@ -89,7 +89,7 @@ def queue_grid(
     known = _known_labels(connection, ref.id)
     points = {f"grid:{i}": point for i, point in zip(range(count), space.grid(), strict=False)}
     fresh = [(label, point) for label, point in points.items() if label not in known]
-    first = take_tally(connection, ref.id).next_number
+    first = count_trials(connection, ref.id).next_number
     drafts = [
         _draft(
             QueueItem(label, point, seed_of(first + offset), "grid"),
@@ -180,7 +180,8 @@ def store_foreign(
     attributes = optuna_schema.trial_user_attributes
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
-    insert_details(connection, study_id, trial_id, Draft(params, distributions, "queue", seed))
+    draft = Draft(params, distributions, "queue", seed)
+    insert_details(connection, study_id, [(trial_id, draft)])
 
 
 def fail_foreign(

@@ -18,11 +18,11 @@ from ecd_tune.spec import Retries
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load, utc_now
-from ecd_tune.store._clock import now
 from ecd_tune.store._engine import Database
 from ecd_tune.store._inserts import Draft, insert_trials
 from ecd_tune.store._leases import REQUEST_COLUMNS
-from ecd_tune.store._rows import add_event, lock_studies, take_tally
+from ecd_tune.store._rows import add_event, count_trials, lock_studies
+from ecd_tune.store._sql import now
 from ecd_tune.store.retries import Cause, add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker
 
@@ -84,7 +84,8 @@ def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> d
     return {
         row.token: causes[row.token]
         for row in rows
-        if allows(_retries(row), load_counts(row.history), causes[row.token])
+        if row.state is OptunaState.RUNNING
+        and allows(_retries(row), load_counts(row.history), causes[row.token])
     }
 
 
@@ -121,7 +122,7 @@ def requeue(
         _fail(connection, {row.trial_id: reasons[row.token] for row in again}, lost=True)
         given_up = {r.trial_id: _last_word(r, reasons[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
-        first = take_tally(connection, study_id).next_number
+        first = count_trials(connection, study_id).next_number
         insert_trials(connection, study_id, first, [_copy(connection, r, cause) for r in again])
         copies = {row.token: first + offset for offset, row in enumerate(again)}
         for row in own:

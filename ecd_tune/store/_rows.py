@@ -14,18 +14,9 @@ from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._clock import now
-from ecd_tune.store._statement import Call, Statement, run_together
+from ecd_tune.store._sql import now
 
-__all__ = [
-    "StudyRef",
-    "Tally",
-    "add_event",
-    "build_gate",
-    "lock_studies",
-    "send_lock",
-    "take_tally",
-]
+__all__ = ["StudyRef", "TrialCounts", "add_event", "count_trials", "lock_studies"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class StudyRef:
 
 
 @dataclass(frozen=True)
-class Tally:
+class TrialCounts:
     """How a study's trials stand.
 
     Attributes:
@@ -65,7 +56,7 @@ class Tally:
 
     def room(self, target: int) -> int:
         """Return how many new trials may be made when ``target`` are wanted."""
-        return max(0, int(_room(target, self.finished, self.leased, self.waiting)))
+        return max(0, target - self.finished - self.leased - self.waiting)
 
     def claimable(self, target: int) -> int:
         """Return how many waiting trials may be started when ``target`` are wanted."""
@@ -79,21 +70,11 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
         connection: A write transaction (which on SQLite has locked the whole file already).
         study_ids: Optuna's study ids.
     """
-    run_together(connection, _locks(connection, study_ids))
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"studies": sorted(study_ids)})
 
 
-def send_lock(connection: sa.Connection, study_id: int) -> None:
-    """Lock a study until the transaction ends, without waiting for it here.
-
-    Args:
-        connection: A write transaction, in a block of ``together``.
-        study_id: Optuna's study id.
-    """
-    for statement, values in _locks(connection, [study_id]):
-        statement.send(connection, values)
-
-
-def take_tally(connection: sa.Connection, study_id: int) -> Tally:
+def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
     """Count one study's trials, in one statement: all counts are of the same moment.
 
     Trial numbers have no gaps, so that only those trials are counted one by one that are not
@@ -110,55 +91,21 @@ def take_tally(connection: sa.Connection, study_id: int) -> Tally:
     Raises:
         StudyNotFoundError: The study was deleted.
     """
-    rows = _TALLY.run(connection, study=study_id)
-    if not rows:
+    row = connection.execute(_COUNTS, {"study": study_id}).first()
+    if row is None:
         raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
-    ((study, optimizer, stage, *rest),) = rows
-    return Tally(StudyKey(study, optimizer, Stage(stage)), *rest)
-
-
-def build_gate() -> sa.Select[Any]:
-    """Build the question whether new trials may be made that were drawn before the study's lock.
-
-    Its parameters are ``study``, ``name``, ``optimizer``, ``stage`` and ``fingerprint``: of the
-    study; ``target``: how many trials are wanted; ``first``: the number that the first one was
-    drawn for; ``anywhere``: whether another number will do as well.
-
-    Returns:
-        One row, with ``shift``: from ``first`` to the number that is free; and ``room``: how many
-        trials are still wanted. None where none may be made: others have the numbers, queued
-        trials come first, nothing is wanted any more, or the study is not the one that was meant.
-    """
-    tally = _build_tally().cte("tally")
-    target, first = (sa.bindparam(name, type_=sa.Integer) for name in ("target", "first"))
-    room = _room(target, tally.c.finished, tally.c.leased, tally.c.waiting)
-    return sa.select((tally.c.next_number - first).label("shift"), room.label("room")).where(
-        tally.c.study == sa.bindparam("name", type_=sa.String()),
-        *(
-            tally.c[name] == sa.bindparam(name, type_=sa.String())
-            for name in ("optimizer", "stage", "fingerprint")
-        ),
-        sa.or_(
-            tally.c.next_number == first,
-            sa.bindparam("anywhere", type_=sa.Integer) == 1,
-        ),
-        tally.c.waiting == 0,
-        room > 0,
+    study, optimizer, stage, fingerprint, number, waiting, running, lost, leased = row
+    return TrialCounts(
+        key=StudyKey(study, optimizer, Stage(stage)),
+        fingerprint=fingerprint,
+        finished=number - waiting - running - lost,
+        leased=leased,
+        waiting=waiting,
+        next_number=number,
     )
 
 
-def _room(target: Any, finished: Any, leased: Any, waiting: Any) -> Any:
-    # Of numbers or of columns.
-    return target - finished - leased - waiting
-
-
 _STUDY: sa.BindParameter[int] = sa.bindparam("study", type_=sa.Integer)
-
-
-def _locks(connection: sa.Connection, study_ids: Iterable[int]) -> list[Call]:
-    if connection.dialect.name == "sqlite":
-        return []
-    return [(_LOCK, {"study": study_id}) for study_id in sorted(set(study_ids))]
 
 
 def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -168,39 +115,32 @@ def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSel
 
 def _build_lock() -> sa.Select[Any]:
     table = optuna_schema.studies
+    chosen = table.c.study_id.in_(sa.bindparam("studies", expanding=True))
     # Not against key shares: a row that merely refers to the study is no decision about it.
-    lock = sa.select(table.c.study_id).where(table.c.study_id == _STUDY)
-    return lock.with_for_update(key_share=True)
+    return (
+        sa.select(table.c.study_id)
+        .where(chosen)
+        .order_by(table.c.study_id)
+        .with_for_update(key_share=True)
+    )
 
 
-def _build_tally() -> sa.Select[Any]:
+def _build_counts() -> sa.Select[Any]:
     studies, trials = schema.studies, optuna_schema.trials
     runs, leases = schema.runs, schema.leases
     last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == _STUDY)
-    counted = (
-        sa.select(
-            *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
-            sa.func.coalesce(last.scalar_subquery() + 1, 0).label("next_number"),
-            _count(trials, trials.c.state == OptunaState.WAITING).label("waiting"),
-            _count(trials, trials.c.state == OptunaState.RUNNING).label("running"),
-            _count(runs, runs.c.lost.is_(True)).label("lost"),
-            _count(leases).label("leased"),
-        )
-        .where(studies.c.study_id == _STUDY)
-        .cte("counted")
-        # Or else everything is counted again wherever one of the numbers is used.
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    finished = counted.c.next_number - counted.c.waiting - counted.c.running - counted.c.lost
     return sa.select(
-        *(counted.c[name] for name in ("study", "optimizer", "stage", "fingerprint")),
-        finished.label("finished"),
-        *(counted.c[name] for name in ("leased", "waiting", "next_number")),
-    )
+        *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
+        sa.func.coalesce(last.scalar_subquery() + 1, 0).label("next_number"),
+        _count(trials, trials.c.state == OptunaState.WAITING).label("waiting"),
+        _count(trials, trials.c.state == OptunaState.RUNNING).label("running"),
+        _count(runs, runs.c.lost.is_(True)).label("lost"),
+        _count(leases).label("leased"),
+    ).where(studies.c.study_id == _STUDY)
 
 
-_LOCK = Statement(_build_lock())
-_TALLY = Statement(_build_tally())
+_LOCK = _build_lock()
+_COUNTS = _build_counts()
 
 
 def add_event(

@@ -15,7 +15,6 @@ from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._declared import keep_declared
 from ecd_tune.store._rows import StudyRef
-from ecd_tune.store._statement import Statement
 from ecd_tune.store.retries import dump_counts
 
 __all__ = [
@@ -126,7 +125,7 @@ class KnownStudies:
         """
         key = spec.key(optimizer)
         values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}
-        for study_id, direction, fingerprint in _LOOK_UP.run(connection, **values):
+        for study_id, direction, fingerprint in connection.execute(_LOOK_UP, values):
             if self._compared.get(key) == (spec, fingerprint):
                 return StudyRef(study_id, key, Direction(direction))
         row = find_study(connection, key)
@@ -173,7 +172,7 @@ def _build_look_up() -> sa.Select[Any]:
     return sa.select(table.c.study_id, table.c.direction, table.c.fingerprint).where(*key)
 
 
-_LOOK_UP = Statement(_build_look_up())
+_LOOK_UP = _build_look_up()
 
 
 def _all_studies(connection: sa.Connection) -> list[sa.Row[Any]]:

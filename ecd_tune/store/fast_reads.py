@@ -86,7 +86,10 @@ class FastStorage(RDBStorage):
         # It neither creates nor alters a table, so that a role that may only read can open it.
         super().__init__(
             database.url.render_as_string(hide_password=False),
-            engine_kwargs={"hide_parameters": True},
+            engine_kwargs={
+                "hide_parameters": True,
+                "connect_args": database.connect_arguments(),
+            },
             skip_compatibility_check=True,
             skip_table_creation=True,
         )

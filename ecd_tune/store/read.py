@@ -13,8 +13,8 @@ from ecd_tune.records import Curve, RunCost, Stage, StudyKey, TrialRecord
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
 from ecd_tune.store._cells import load
-from ecd_tune.store._clock import now
 from ecd_tune.store._rows import StudyRef
+from ecd_tune.store._sql import now
 
 __all__ = [
     "Event",

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
@@ -22,10 +22,9 @@ from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store import schema
-from ecd_tune.store._parts import replacement
-from ecd_tune.store._statement import run_together
+from ecd_tune.store._sql import replace_rows
 
-__all__ = ["POINT", "CurvePoint", "ReportBuffer", "point_rows", "write_points"]
+__all__ = ["CurvePoint", "ReportBuffer", "insert_points", "write_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -180,37 +179,26 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     )
     standing = {(row.token, row.trial_id) for row in rows}
     kept = [point for point in points if (point.token, point.trial_id) in standing]
-    if kept:
-        run_together(connection, [(POINT.statement, point_rows(kept))])
+    insert_points(connection, kept)
     return len(points) - len(kept)
 
 
-def point_rows(points: Sequence[CurvePoint]) -> list[dict[str, Any]]:
-    """Return the rows of :data:`POINT` that store points.
+def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> None:
+    """Store points, whatever the leases of their trials.
 
     Args:
+        connection: A write transaction.
         points: The points, oldest first; a later one of the same trial and step replaces an
             earlier one.
-
-    Returns:
-        The rows, each with the token beside its cells.
     """
     rows = {}
-    for trial_id, token, step, value in points:
+    for trial_id, _, step, value in points:
         stored, kind = optuna_schema.from_intermediate(value)
         rows[trial_id, step] = {
             "trial_id": trial_id,
-            "token": token,
             "step": step,
             "intermediate_value": stored,
             "intermediate_value_type": kind,
         }
-    return list(rows.values())
-
-
-POINT = replacement(
-    optuna_schema.intermediate_values,
-    *("trial_id", "step", "intermediate_value", "intermediate_value_type"),
-    unique=("trial_id", "step"),
-)
-"""Writes one point of a curve, whatever the trial's lease."""
+    unique = ("trial_id", "step")
+    replace_rows(connection, optuna_schema.intermediate_values, unique, list(rows.values()))

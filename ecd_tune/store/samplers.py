@@ -8,11 +8,10 @@ trials alone, never on how long a process has been running.
 from __future__ import annotations
 
 import hashlib
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import optuna
@@ -22,7 +21,15 @@ from optuna.samplers import BaseSampler
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
 
-__all__ = ["OPTIONS", "SeededSampler", "check_sampler", "is_blind", "is_serial", "make_sampler"]
+__all__ = [
+    "OPTIONS",
+    "SeededSampler",
+    "check_sampler",
+    "is_blind",
+    "is_serial",
+    "make_sampler",
+    "sampler_seed",
+]
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": (),
@@ -49,22 +56,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 """Sampler to the options that a study file may set under ``[sampler]``."""
 
 
-class _BlindSampler(optuna.samplers.RandomSampler):
-    """A random sampler that begins anew: making one takes a hundred times as long as seeding it."""
-
-    def begin(self, seed: int) -> Self:
-        self._rng.rng.seed(seed)
-        return self
-
-
-class _PerThread(threading.local):
-    def __init__(self) -> None:
-        self.blind = _BlindSampler()
-
-
-_samplers = _PerThread()
 _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
-    "random": lambda seed: _samplers.blind.begin(seed),
+    "random": optuna.samplers.RandomSampler,
     "tpe": optuna.samplers.TPESampler,
     "qmc": optuna.samplers.QMCSampler,
     "gp": optuna.samplers.GPSampler,
@@ -103,8 +96,7 @@ def make_sampler(
             empty for the first of them.
 
     Returns:
-        The sampler, to be used before the thread asks for another one. A grid has none: its
-        points are queued.
+        The sampler. A grid has none: its points are queued.
 
     Raises:
         SpecError: An option is not one of the sampler's, or has a value it refuses.
@@ -113,9 +105,7 @@ def make_sampler(
     name = spec.sampler.name
     options: dict[str, Any] = dict(spec.sampler.options)
     history = options.pop("history", None)
-    # Quasi-random points are one sequence, whose (scrambling) seed must not change within it.
-    number = 0 if is_serial(spec) else first_number
-    options["seed"] = _derive_seed(spec.seed, optimizer, number, salt)
+    options["seed"] = sampler_seed(spec, optimizer, first_number, salt)
     if name in _QUIET:
         options["warn_independent_sampling"] = False
     with warnings.catch_warnings():
@@ -182,7 +172,20 @@ def is_blind(spec: StudySpec) -> bool:
     return spec.sampler.name == "random"
 
 
-def _derive_seed(seed: int, optimizer: str, number: int, salt: str) -> int:
+def sampler_seed(spec: StudySpec, optimizer: str, first_number: int, salt: str = "") -> int:
+    """Return the seed of the batch that begins with a trial.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        first_number: Number of the batch's first trial.
+        salt: As for :func:`make_sampler`.
+
+    Returns:
+        The seed, of 32 bits.
+    """
+    # Quasi-random points are one sequence, whose (scrambling) seed must not change within it.
+    number = 0 if is_serial(spec) else first_number
     digest = hashlib.sha256(f"{optimizer}\0{salt}".encode()).digest()
     words = np.frombuffer(digest, dtype="<u4").tolist()
-    return int(np.random.SeedSequence([seed, number, *words]).generate_state(1)[0])
+    return int(np.random.SeedSequence([spec.seed, number, *words]).generate_state(1)[0])

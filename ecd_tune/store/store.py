@@ -18,7 +18,7 @@ from ecd_tune.store._engine import Database
 from ecd_tune.store._outage import PATIENCE_SECONDS
 from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
 from ecd_tune.store._requeue import find_lost, requeue
-from ecd_tune.store._rows import lock_studies, take_tally
+from ecd_tune.store._rows import count_trials, lock_studies
 from ecd_tune.store._studies import (
     KnownStudies,
     create_studies,
@@ -26,7 +26,7 @@ from ecd_tune.store._studies import (
     known_ids,
     to_ref,
 )
-from ecd_tune.store._telling import Result, causes_of, send_end, settle, tell
+from ecd_tune.store._telling import tell
 from ecd_tune.store.reading import StoreReader
 from ecd_tune.store.reports import CurvePoint, write_points
 from ecd_tune.store.retries import Cause
@@ -202,7 +202,7 @@ class Store(StoreReader):
     def _claim(self, key: StudyKey, count: int, worker: Worker, batch: str) -> list[Lease]:
         with self._database.read() as connection:
             ref = to_ref(find_study(connection, key))
-            if not take_tally(connection, ref.id).waiting:
+            if not count_trials(connection, ref.id).waiting:
                 return []
         with self._database.write() as connection:
             if foreign_rows(connection, ref.id):
@@ -232,63 +232,11 @@ class Store(StoreReader):
         if not results:
             return []
 
-        return self._patience.persist(
-            lambda again: tell(self._database, results, points, again=again)
-        )
-
-    def exchange(
-        self,
-        results: Sequence[tuple[Lease, Outcome]],
-        points: Sequence[CurvePoint],
-        spec: StudySpec,
-        optimizer: str,
-        *,
-        count: int,
-        worker: Worker,
-    ) -> tuple[list[bool], list[Lease]]:
-        """Store results and lease the next trials: :meth:`tell`, then :meth:`ask`.
-
-        One transaction instead of two where the sampler looks at no results and all of them have
-        a value; what is stored and handed out is the same.
-
-        Args:
-            results: Leases and what came out.
-            points: As for :meth:`tell`.
-            spec: The study.
-            optimizer: Key of the optimizer.
-            count: How many to lease at the most.
-            worker: Who asks.
-
-        Returns:
-            What :meth:`tell` and :meth:`ask` return.
-
-        Raises:
-            StudyNotFoundError: The study was not created here.
-            FingerprintMismatchError: It was created from a study file that says something else.
-        """
-        request = Request(spec, optimizer, count, worker, uuid4().hex)
-
-        def call(again: bool) -> tuple[list[bool], list[Lease]]:
-            done = None if again else self._exchange(request, results, points)
-            taken, leases = done or (tell(self._database, results, points, again=again), [])
-            if again:
-                leases = self._find_batch(spec.key(optimizer), request.batch)
-            return taken, leases or self._asker.ask(request)
+        def call(again: bool) -> list[bool]:
+            with self._database.write(durable=True) as connection:
+                return tell(connection, results, points, again=again)
 
         return self._patience.persist(call)
-
-    def _exchange(
-        self, request: Request, results: Sequence[Result], points: Sequence[CurvePoint]
-    ) -> tuple[list[bool], list[Lease]] | None:
-        if causes_of(results):
-            return None
-        ended: list[Callable[[], set[int]]] = []
-        leases = self._asker.exchange(
-            request, lambda connection: ended.append(send_end(connection, results, points))
-        )
-        if leases is None:
-            return None
-        return settle(self._database, results, ended[0]()), leases
 
     def report(self, points: Sequence[CurvePoint]) -> int:
         """Store points of the curves of trials that run; tries once and waits for no outage.

@@ -15,8 +15,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ecd_tune.store import schema
-from ecd_tune.store._clock import now
 from ecd_tune.store._device import describe_device
+from ecd_tune.store._sql import now
 
 __all__ = ["Worker", "register", "touch"]
 

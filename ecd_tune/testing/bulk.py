@@ -13,7 +13,7 @@ from ecd_tune.store import Store, schema
 from ecd_tune.store import _optuna_schema as optuna_schema
 from ecd_tune.store._cells import utc_now
 from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._rows import take_tally
+from ecd_tune.store._rows import count_trials
 from ecd_tune.store._studies import find_study
 
 __all__ = ["fill_study"]
@@ -33,7 +33,7 @@ def fill_study(store: Store, spec: StudySpec, optimizer: str, count: int) -> Non
     trials = optuna_schema.trials
     with store._database.write() as connection:
         study_id = find_study(connection, spec.key(optimizer)).study_id
-        first = take_tally(connection, study_id).next_number
+        first = count_trials(connection, study_id).next_number
         drafts = [_draft(space, point, first + offset) for offset, point in enumerate(points)]
         ids = insert_trials(connection, study_id, first, drafts, running_on="bulk:0")
         done = {"state": OptunaState.COMPLETE, "datetime_complete": utc_now()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.records import Lease, Outcome, Stage, Status, StudyKey
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, ReportBuffer, Store, TrialPruner, Worker
@@ -88,7 +87,6 @@ class StudyWorker:
         self._queued: set[str] = set()
         self._order = list(spec.optimizers)
         self._order_due = self._reap_due = time.monotonic()
-        self._ahead: list[Lease] = []  # came with the last tell
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -106,7 +104,7 @@ class StudyWorker:
         self._store.create(self._spec)
         try:
             while not self._stop():
-                leases = self._take_ahead() or self._next_leases()
+                leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
                 elif self._complete():
@@ -117,13 +115,7 @@ class StudyWorker:
             if not self._stop():
                 raise
             _log.warning("stopped while the database is away: %s", error)
-        finally:
-            self._store.release(self._take_ahead())
         return replace(self._summary, interrupted=self._stop())
-
-    def _take_ahead(self) -> list[Lease]:
-        leases, self._ahead = self._ahead, []
-        return leases
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
@@ -180,7 +172,7 @@ class StudyWorker:
                 for group in groups:
                     began = self._meter.start()
                     outcomes = self._meter.charge(self._run(objective, group), began)
-                    self._tell(group, outcomes, last=len(group) == len(left))
+                    self._tell(group, outcomes)
                     del left[: len(group)]
                     self._streak.add(outcomes)
         except Interrupted:
@@ -217,20 +209,9 @@ class StudyWorker:
                 requests, stop=self._stop, checkpoints=slots, report=report, prune=prune, tick=tick
             )
 
-    def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome], *, last: bool) -> None:
+    def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))
-        points = self._reports.take()
-        if last and self._goes_on(leases[0].key, outcomes):
-            taken, self._ahead = self._store.exchange(
-                results,
-                points,
-                self._spec,
-                leases[0].key.optimizer,
-                count=self._spec.budget.batch,
-                worker=self._worker,
-            )
-        else:
-            taken = self._store.tell(results, points)
+        taken = self._store.tell(results, self._reports.take())
         for lease, accepted in zip(leases, taken, strict=True):
             if accepted and self._checkpoints is not None:
                 self._checkpoints.discard(lease)
@@ -242,15 +223,6 @@ class StudyWorker:
             refused=self._summary.refused + len(taken) - sum(taken),
         )
         self._on_told(self._summary)
-
-    def _goes_on(self, key: StudyKey, outcomes: Sequence[Outcome]) -> bool:
-        """Say whether the next trials may be asked for with this tell, of the same search."""
-        # What is due once a second comes between, and so does the end of a worker that fails.
-        due = min(self._reap_due, self._order_due if len(self._order) > 1 else math.inf)
-        failed = any(outcome.status is Status.FAILED for outcome in outcomes)
-        return (
-            key.stage is Stage.SEARCH and not failed and not self._stop() and time.monotonic() < due
-        )
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:

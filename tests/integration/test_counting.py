@@ -10,7 +10,7 @@ from ecd_tune.store._engine import Database
 
 def test_lost_attempts_are_counted_by_the_index_of_these_alone(database: Database) -> None:
     """By another index every run of the study would be read, at each ask."""
-    query = _rows._build_tally().params(study=1)
+    query = _rows._build_counts().params(study=1)
     text = query.compile(database.engine, compile_kwargs={"literal_binds": True})
     explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
     with database.read() as connection:
