@@ -31,11 +31,11 @@ from ecd_tune.serve._wsgi import (
 )
 from ecd_tune.serve.access import Access
 from ecd_tune.serve.compress import Compress
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.serve.guard import Guard, ReadOnly, is_loopback
 from ecd_tune.serve.login import USER, Login
 from ecd_tune.serve.pages import bar
 from ecd_tune.serve.study_call import StudyCall
-from ecd_tune.store.fast_reads import FastStorage
 
 __all__ = ["Settings", "build_app"]
 

@@ -13,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 from ecd_tune.errors import DashboardError
 from ecd_tune.serve._wsgi import App
 from ecd_tune.serve.app import Settings, build_app
-from ecd_tune.store.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import open_fast_storage
 
 __all__ = ["serve"]
 

@@ -20,9 +20,9 @@ from optuna_dashboard._serializer import serialize_study_detail
 from optuna_dashboard._storage import get_study
 
 from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.serve.search_space import merge_spaces
 from ecd_tune.serve.trial_json import SYSTEM_ATTRS, TrialWriter
-from ecd_tune.store.fast_reads import FastStorage
 
 __all__ = ["StudyCall"]
 

@@ -15,7 +15,8 @@ from optuna_dashboard.artifact._backend import (
     DASHBOARD_ARTIFACTS_ATTR_PREFIX,
 )
 
-from ecd_tune.store.fast_reads import TrialCells, parse_distribution
+from ecd_tune.store.db.optuna_tables import parse_distribution
+from ecd_tune.store.db.stored import StoredTrial
 
 __all__ = ["SYSTEM_ATTRS", "TrialWriter"]
 
@@ -42,7 +43,7 @@ class TrialWriter:
         self._params: dict[tuple[str, float, str], str] = {}
         self._keys: dict[str, str] = {}
 
-    def write(self, trial: TrialCells) -> str:
+    def write(self, trial: StoredTrial) -> str:
         """Return a trial as JSON."""
         attrs = {key: json.loads(text) for key, text in trial.system_attrs}
         fixed = attrs.get(_FIXED, {})
@@ -55,7 +56,7 @@ class TrialWriter:
             f'"note": {self._write_note(trial.id)}',
             f'"artifacts": {self._write_artifacts(trial.id, attrs)}',
             f'"constraints": {json.dumps(attrs[_CONSTRAINTS]) if _CONSTRAINTS in attrs else "[]"}',
-            f'"intermediate_values": {_write_steps(trial.intermediate_values)}',
+            f'"intermediate_values": {_write_steps(trial.points)}',
         ]
         if trial.values:
             parts.append(f'"values": [{", ".join([_write_number(v) for v in trial.values])}]')

@@ -13,11 +13,12 @@ from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, ReportBuffer, Store, TrialPruner, Worker
+from ecd_tune.store import Progress, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.pruning import TrialPruner
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -72,7 +73,7 @@ class StudyWorker:
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._on_step = on_step
-        store.heed(stop)
+        store.set_stop_signal(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from ecd_tune.store import _rows
-from ecd_tune.store._engine import Database
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.trials import counts
 
 
 def test_lost_attempts_are_counted_by_the_index_of_these_alone(database: Database) -> None:
     """By another index every run of the study would be read, at each ask."""
-    query = _rows._build_counts().params(study=1)
+    query = counts._build_counts().params(study=1)
     text = query.compile(database.engine, compile_kwargs={"literal_binds": True})
     explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
     with database.read() as connection:

@@ -98,7 +98,9 @@ def use(store: Store, host: str) -> int:
 def test_many_clients_share_few_servers(pooled: str) -> None:
     """Each with its own store; the budget is met exactly, and nothing is prepared by name."""
     with ExitStack() as stack:
-        stores = [stack.enter_context(Store.open(pooled, patience=10.0)) for _ in range(CLIENTS)]
+        stores = [
+            stack.enter_context(Store.open(pooled, retry_seconds=10.0)) for _ in range(CLIENTS)
+        ]
         stores[0].create(SPEC)
         with ThreadPoolExecutor(CLIENTS) as threads:
             told = list(threads.map(use, stores, map(str, range(CLIENTS))))
@@ -118,7 +120,7 @@ def test_many_clients_share_few_servers(pooled: str) -> None:
 def test_what_is_rolled_back_queued_or_released_works_too(pooled: str) -> None:
     """Beside a batch of hundreds."""
     spec, worker = make_spec(trials=700, name="second", retries={"exception": 1}), Worker.current()
-    with Store.open(pooled, patience=10.0) as store:
+    with Store.open(pooled, retry_seconds=10.0) as store:
         store.create(spec)
         for _ in range(8):  # as often as psycopg waits before it would prepare a statement
             (lease,) = store.ask(spec, "ecdsep", count=1, worker=worker)

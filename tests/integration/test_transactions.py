@@ -10,10 +10,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ecd_tune.errors import FingerprintMismatchError
-from ecd_tune.store import Store, Worker, schema
-from ecd_tune.store._engine import Database
-from ecd_tune.store._outage import OutageError
-from ecd_tune.store._sql import now
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.db import tables
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.retrying import OutageError
+from ecd_tune.store.db.sql import now
 from ecd_tune.testing.store import complete, make_spec
 
 SPEC = make_spec(trials=500)
@@ -28,7 +29,7 @@ def store(request, tmp_path):
     url = f"sqlite:///{tmp_path / 'trials.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    with Store.open(url, patience=5.0) as store:
+    with Store.open(url, retry_seconds=5.0) as store:
         store.create(SPEC)
         yield store
 
@@ -77,14 +78,14 @@ def raise_by_hand(connection: sa.Connection) -> None:
 )
 def test_a_store_outlives_a_transaction_that_is_rolled_back(postgres_url, fail, error) -> None:
     """On the connection that it was rolled back on too; what it wrote is undone."""
-    with Store.open(postgres_url, patience=5.0) as store:
+    with Store.open(postgres_url, retry_seconds=5.0) as store:
         store.create(SPEC)
         use(store)
         (lease,) = ask(store)
 
         def change() -> None:
             with store._database.write() as connection:
-                connection.execute(sa.delete(schema.leases))
+                connection.execute(sa.delete(tables.leases))
                 fail(connection)
 
         with pytest.raises(error):
@@ -99,14 +100,14 @@ def test_a_store_outlives_a_transaction_that_is_rolled_back(postgres_url, fail, 
 
 def test_a_transaction_that_is_retried_succeeds_on_its_second_try(postgres_url) -> None:
     """Though the first failed after statements that the driver has seen often."""
-    with Store.open(postgres_url, patience=5.0) as store:
+    with Store.open(postgres_url, retry_seconds=5.0) as store:
         store.create(SPEC)
         use(store)
         tries = []
 
         def change(connection: sa.Connection) -> int:
             tries.append(1)
-            count = connection.execute(sa.select(sa.func.count()).select_from(schema.runs))
+            count = connection.execute(sa.select(sa.func.count()).select_from(tables.runs))
             if len(tries) == 1:
                 raise_serialization_failure(connection)
             return count.scalar_one()
@@ -125,7 +126,7 @@ def test_another_study_file_breaks_nothing(store: Store) -> None:
 def test_nothing_stays_of_a_batch_that_fails(store: Store, monkeypatch) -> None:
     """Neither its trials nor its leases; the next ask draws the same numbers."""
     # The row of the worker is missing, which the last insertion, that of the leases, needs.
-    monkeypatch.setattr("ecd_tune.store._drawing.register", lambda *arguments: None)
+    monkeypatch.setattr("ecd_tune.store.trials.draw.register", lambda *arguments: None)
     with pytest.raises(IntegrityError):
         ask(store, 3)
     monkeypatch.undo()
@@ -141,9 +142,9 @@ def test_a_lost_connection_is_an_outage(postgres_url: str) -> None:
             mine = connection.execute(sa.select(sa.func.pg_backend_pid())).scalar_one()
             with database.engine.connect() as other:
                 other.execute(sa.select(sa.func.pg_terminate_backend(mine)))
-            connection.execute(sa.select(schema.runs.c.trial_id))
+            connection.execute(sa.select(tables.runs.c.trial_id))
 
-    with Store.open(postgres_url, patience=1.0) as store:
+    with Store.open(postgres_url, retry_seconds=1.0) as store:
         with pytest.raises(OutageError):
             lose(store._database)
         assert store.studies() == []

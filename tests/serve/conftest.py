@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ecd_tune.store.fast_reads import FastStorage, open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage, open_fast_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

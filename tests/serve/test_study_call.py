@@ -21,9 +21,9 @@ from optuna.trial import TrialState, create_trial
 from optuna_dashboard._inmemory_cache import InMemoryCache, get_cached_extra_study_property
 from optuna_dashboard._note import save_note_with_version
 
+from ecd_tune.serve.fast_reads import StudySummary
 from ecd_tune.serve.search_space import merge_spaces
 from ecd_tune.serve.study_call import StudyCall
-from ecd_tune.store.fast_reads import StudySummary
 from tests.serve.client import Client
 
 LR = FloatDistribution(1e-3, 10.0, log=True)

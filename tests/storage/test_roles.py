@@ -11,8 +11,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from ecd_tune.serve.fast_reads import open_fast_storage
 from ecd_tune.store import Store, Worker
-from ecd_tune.store.fast_reads import open_fast_storage
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
 

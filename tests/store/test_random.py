@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ecd_tune.space import Space
 from ecd_tune.space.parse import parse_space
-from ecd_tune.store._random import draw_random
+from ecd_tune.store.sampling.random_points import draw_random
 
 
 @st.composite

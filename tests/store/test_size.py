@@ -10,8 +10,8 @@ from sqlalchemy import event
 
 from ecd_tune.records import TrialState
 from ecd_tune.store import Store, Worker
-from ecd_tune.store._rows import TrialCounts, count_trials
-from ecd_tune.store._studies import find_study
+from ecd_tune.store.studies import find_study
+from ecd_tune.store.trials.counts import TrialCounts, count_trials
 from ecd_tune.testing.bulk import fill_study
 from ecd_tune.testing.store import complete, make_spec
 

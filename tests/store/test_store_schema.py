@@ -1,4 +1,4 @@
-"""The migrations make the tables of schema.py, and Optuna has the columns that we use."""
+"""The migrations make the tables of tables.py, and Optuna has the columns that we use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 
 from ecd_tune import store as store_package
 from ecd_tune.records import METRIC, Curve, Outcome, Status
-from ecd_tune.store import Store, Worker, _optuna_schema, schema
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.testing.store.study import OPTIMIZER, make_spec
 
 USED = {
@@ -46,10 +47,10 @@ def inspector(tmp_path):
 
 def test_head_is_the_newest_migration():
     config = Config()
-    folder = Path(store_package.__file__).parent / "migrations"
+    folder = Path(store_package.__file__).parent / "db" / "migrations"
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+    assert ScriptDirectory.from_config(config).get_heads() == [tables.HEAD]
 
 
 def test_the_one_curve_of_older_tables_becomes_the_metrics(tmp_path):
@@ -64,7 +65,7 @@ def test_the_one_curve_of_older_tables_becomes_the_metrics(tmp_path):
         for line in (
             "ALTER TABLE ecd_runs RENAME COLUMN curves TO curve",
             """UPDATE ecd_runs SET curve = '[[0,3],[1.5,"inf"]]' WHERE curve IS NOT NULL""",
-            f"UPDATE {schema.VERSION_TABLE} SET version_num = '0004'",
+            f"UPDATE {tables.VERSION_TABLE} SET version_num = '0004'",
         ):
             connection.exec_driver_sql(line)
     engine.dispose()
@@ -74,9 +75,9 @@ def test_the_one_curve_of_older_tables_becomes_the_metrics(tmp_path):
 
 
 def test_migrated_tables_are_those_of_the_code(inspector):
-    tables = {name for name in inspector.get_table_names() if name.startswith("ecd_")}
-    assert tables == {*schema.METADATA.tables, schema.VERSION_TABLE}
-    for name, table in schema.METADATA.tables.items():
+    stored_names = {name for name in inspector.get_table_names() if name.startswith("ecd_")}
+    assert stored_names == {*tables.METADATA.tables, tables.VERSION_TABLE}
+    for name, table in tables.METADATA.tables.items():
         stored = {c["name"]: (str(c["type"]), c["nullable"]) for c in inspector.get_columns(name)}
         dialect = inspector.engine.dialect
         assert stored == {c.name: (c.type.compile(dialect), c.nullable) for c in table.columns}
@@ -87,4 +88,4 @@ def test_migrated_tables_are_those_of_the_code(inspector):
 def test_optuna_has_the_columns_that_we_use(inspector):
     for name, columns in USED.items():
         assert columns <= {column["name"] for column in inspector.get_columns(name)}
-        assert columns <= set(_optuna_schema.OPTUNA_METADATA.tables[name].c.keys())
+        assert columns <= set(optuna_tables.OPTUNA_METADATA.tables[name].c.keys())

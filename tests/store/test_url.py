@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from ecd_tune.errors import StorageUrlError
-from ecd_tune.store import url as url_module
-from ecd_tune.store.url import parse_url, show_url, strip_password
+from ecd_tune.store.db import url as url_module
+from ecd_tune.store.db.url import parse_url, show_url, strip_password
 
 
 @pytest.mark.parametrize(

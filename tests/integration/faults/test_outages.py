@@ -15,7 +15,8 @@ from sqlalchemy import event
 
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.records import Outcome, Status
-from ecd_tune.store import Store, Worker, _outage
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.db import retrying
 from ecd_tune.testing.faults import Crew, assert_whole
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
@@ -145,8 +146,8 @@ def test_a_late_result_is_refused_though_its_answer_was_lost(postgres_url, cut):
 def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     """Once at its beginning, once a minute, once at its end; never the password."""
     spec = make_spec()
-    monkeypatch.setattr(_outage, "_SAY_SECONDS", 0.5)
-    monkeypatch.setattr(_outage, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(retrying, "_SAY_SECONDS", 0.5)
+    monkeypatch.setattr(retrying, "_LONGEST_PAUSE", 0.1)
     with Store.open(server.create_database()) as store:
         store.create(spec)
         server.stop()
@@ -162,9 +163,9 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     assert f"127.0.0.1:{server.port}" in texts[0]
 
 
-def test_patience_ends(server):
+def test_waiting_ends(server):
     spec = make_spec()
-    with Store.open(server.create_database(), patience=0.5) as store:
+    with Store.open(server.create_database(), retry_seconds=0.5) as store:
         store.create(spec)
         server.stop()
         began = time.monotonic()

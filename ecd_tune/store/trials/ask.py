@@ -9,19 +9,19 @@ import sqlalchemy as sa
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Lease, StudyKey
 from ecd_tune.spec import StudySpec
-from ecd_tune.store._drawing import Drawer, Request
-from ecd_tune.store._engine import Database
-from ecd_tune.store._leases import Grant, claim_waiting
-from ecd_tune.store._queue import (
-    fail_foreign,
-    foreign_rows,
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.sampling.samplers import is_blind, is_serial, make_sampler
+from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
+from ecd_tune.store.trials.counts import TrialCounts, count_trials
+from ecd_tune.store.trials.draw import Drawer, Request
+from ecd_tune.store.trials.lease import Grant, claim_waiting
+from ecd_tune.store.trials.queue import (
+    fail_external_trial,
+    find_external_trials,
     queue_grid,
     queued_values,
-    store_foreign,
+    store_external_trial,
 )
-from ecd_tune.store._rows import StudyRef, TrialCounts, count_trials, lock_studies
-from ecd_tune.store._studies import KnownStudies
-from ecd_tune.store.samplers import is_blind, is_serial, make_sampler
 
 __all__ = ["Asker", "Request"]
 
@@ -60,7 +60,7 @@ class Asker:
                 # What was undone may have left something here.
                 self._drawer.forget()
                 self._flowing.clear()
-                self._missed.clear()  # without a view nobody knows which numbers were expected
+                self._missed.clear()  # without a history nobody knows which numbers were expected
                 raise
 
     def _ask_on(self, request: Request) -> list[Lease]:
@@ -103,7 +103,7 @@ class Asker:
         grant = Grant(request.worker, self._lease_seconds, request.batch)
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            self._complete_foreign(connection, ref, request)
+            self._complete_external(connection, ref, request)
             target = self._drawer.target(ref, request)
             claimable = count_trials(connection, ref.id).claimable(target)
             self._drawer.register(connection, request.worker)
@@ -133,32 +133,36 @@ class Asker:
         return leases
 
     def _note_others(self, ref: StudyRef, counts: TrialCounts) -> None:
-        """Find out why a draw came to nothing, before the view is brought up to date."""
+        """Find out why a draw came to nothing, before the history is brought up to date."""
         if ref.id not in self._missed:
             return
         self._missed.remove(ref.id)
-        if not counts.waiting and counts.next_number != self._drawer.view(ref).next_number:
+        if not counts.waiting and counts.next_number != self._drawer.history(ref).next_number:
             # Somebody else took these numbers, and has drawn the same points with the same
             # seed. With others at work it would happen again: from now on this worker's id
             # goes into the seed, and no numbers need to be the expected ones.
             self._shared.add(ref.id)
 
-    def _complete_foreign(self, connection: sa.Connection, ref: StudyRef, request: Request) -> None:
-        rows = foreign_rows(connection, ref.id)
+    def _complete_external(
+        self, connection: sa.Connection, ref: StudyRef, request: Request
+    ) -> None:
+        rows = find_external_trials(connection, ref.id)
         if not rows:
             return
-        spec, optimizer, view = request.spec, request.optimizer, self._drawer.view(ref)
+        spec, optimizer, history = request.spec, request.optimizer, self._drawer.history(ref)
         blind, space = is_blind(spec), spec.optimizers[optimizer].space
         if not blind:
-            view.sync(connection)
+            history.sync(connection)
         for row in rows:
             if blind:
-                view.skip_to(row.number)
+                history.skip_to(row.number)
             fixed, seed = queued_values(connection, row.trial_id), spec.search_seed(row.number)
             try:
                 sampler = make_sampler(spec, optimizer, row.number)
-                point = view.complete(space, row.number, fixed, sampler)
+                point = history.complete(space, row.number, fixed, sampler)
             except ValueError as error:
-                fail_foreign(connection, ref.id, row.trial_id, seed, f"queued: {error}")
+                fail_external_trial(connection, ref.id, row.trial_id, seed, f"queued: {error}")
                 continue
-            store_foreign(connection, ref.id, row.trial_id, point.params, point.distributions, seed)
+            store_external_trial(
+                connection, ref.id, row.trial_id, point.params, point.distributions, seed
+            )

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
+from ecd_tune.serve.fast_reads import open_fast_storage
 from ecd_tune.store import Store
-from ecd_tune.store.fast_reads import open_fast_storage
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The memory behind a view: one study's trials, in the form in which samplers read them."""
+"""One study's trials in memory, in the form in which samplers and pruners read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["BEST", "BestTrials", "ViewStorage", "frozen_trial"]
+__all__ = ["BEST", "BestTrials", "MemoryStorage", "frozen_trial"]
 
 _ONLY_STUDY = 0
 _SHOWN = frozenset(state for state in TrialState if state is not TrialState.WAITING)
@@ -75,7 +75,7 @@ class BestTrials:
             del self._ranked[self._size :]
 
 
-class ViewStorage(BaseStorage):
+class MemoryStorage(BaseStorage):
     """One study in memory; a trial's id is its number, so that ids agree between processes.
 
     Optuna's own InMemoryStorage copies every trial deeply on its way in and numbers trials by

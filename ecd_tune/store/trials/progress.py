@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Direction, Stage, StudyKey
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
+from ecd_tune.store.db import optuna_tables, tables
 
 __all__ = ["Progress", "read_progress"]
 
@@ -69,13 +68,13 @@ def read_progress(connection: sa.Connection, study: str) -> list[Progress]:
         In the order in which they were created.
     """
     rows = connection.execute(
-        sa.select(schema.studies)
-        .where(schema.studies.c.study == study)
-        .order_by(schema.studies.c.study_id)
+        sa.select(tables.studies)
+        .where(tables.studies.c.study == study)
+        .order_by(tables.studies.c.study_id)
     ).all()
     ids = [row.study_id for row in rows]
     states = _count_states(connection, ids)
-    runs, leases = schema.runs, schema.leases
+    runs, leases = tables.runs, tables.leases
     lost = _count(connection, runs, ids, runs.c.lost.is_(True))
     leased = _count(connection, leases, ids)
     return [_to_progress(row, states.get(row.study_id, {}), lost, leased) for row in rows]
@@ -84,7 +83,7 @@ def read_progress(connection: sa.Connection, study: str) -> list[Progress]:
 def _count_states(
     connection: sa.Connection, ids: list[int]
 ) -> dict[int, dict[OptunaState, tuple[int, float | None, float | None]]]:
-    trials, values = optuna_schema.trials, optuna_schema.trial_values
+    trials, values = optuna_tables.trials, optuna_tables.trial_values
     statement = (
         sa.select(
             trials.c.study_id,

@@ -11,7 +11,8 @@ import pytest
 
 from ecd_tune.records import METRIC, Curve, Lease, Outcome, Status, TrialState
 from ecd_tune.spec import StudySpec, parse_study
-from ecd_tune.store import CurvePoint, Store, TrialPruner, Worker
+from ecd_tune.store import CurvePoint, Store, Worker
+from ecd_tune.worker.pruning import TrialPruner
 
 
 def study(**pruning: Any) -> StudySpec:

@@ -1,9 +1,7 @@
-"""Find, lock and count a study's trials, and note events."""
+"""Count a study's trials."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,27 +9,10 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StudyNotFoundError
-from ecd_tune.records import Direction, Stage, StudyKey
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._sql import now
+from ecd_tune.records import Stage, StudyKey
+from ecd_tune.store.db import optuna_tables, tables
 
-__all__ = ["StudyRef", "TrialCounts", "add_event", "count_trials", "lock_studies"]
-
-
-@dataclass(frozen=True)
-class StudyRef:
-    """One stored study, found by its key.
-
-    Attributes:
-        id: Optuna's study id.
-        key: Its names.
-        direction: Of its metric.
-    """
-
-    id: int
-    key: StudyKey
-    direction: Direction
+__all__ = ["TrialCounts", "count_trials"]
 
 
 @dataclass(frozen=True)
@@ -61,17 +42,6 @@ class TrialCounts:
     def claimable(self, target: int) -> int:
         """Return how many waiting trials may be started when ``target`` are wanted."""
         return max(0, min(self.waiting, target - self.finished - self.leased))
-
-
-def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
-    """Lock studies until the transaction ends, in an order that cannot deadlock.
-
-    Args:
-        connection: A write transaction (which on SQLite has locked the whole file already).
-        study_ids: Optuna's study ids.
-    """
-    if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"studies": sorted(study_ids)})
 
 
 def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
@@ -113,21 +83,9 @@ def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSel
     return sa.select(sa.func.count()).where(mine, *conditions).scalar_subquery()
 
 
-def _build_lock() -> sa.Select[Any]:
-    table = optuna_schema.studies
-    chosen = table.c.study_id.in_(sa.bindparam("studies", expanding=True))
-    # Not against key shares: a row that merely refers to the study is no decision about it.
-    return (
-        sa.select(table.c.study_id)
-        .where(chosen)
-        .order_by(table.c.study_id)
-        .with_for_update(key_share=True)
-    )
-
-
 def _build_counts() -> sa.Select[Any]:
-    studies, trials = schema.studies, optuna_schema.trials
-    runs, leases = schema.runs, schema.leases
+    studies, trials = tables.studies, optuna_tables.trials
+    runs, leases = tables.runs, tables.leases
     last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == _STUDY)
     return sa.select(
         *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
@@ -139,36 +97,4 @@ def _build_counts() -> sa.Select[Any]:
     ).where(studies.c.study_id == _STUDY)
 
 
-_LOCK = _build_lock()
 _COUNTS = _build_counts()
-
-
-def add_event(
-    connection: sa.Connection,
-    *,
-    study_id: int,
-    trial_id: int | None,
-    kind: str,
-    worker: str | None,
-    **detail: Any,
-) -> None:
-    """Note that something happened that a person may ask about later.
-
-    Args:
-        connection: A write transaction.
-        study_id: Optuna's study id.
-        trial_id: The trial, where there is one.
-        kind: ``lost``, ``released``, ``fenced`` and so on.
-        worker: ``host:pid``, where known.
-        **detail: What else is to be known; JSON-able.
-    """
-    connection.execute(
-        sa.insert(schema.events).values(
-            time=now(),
-            study_id=study_id,
-            trial_id=trial_id,
-            kind=kind,
-            worker=worker,
-            detail=json.dumps(detail),
-        )
-    )

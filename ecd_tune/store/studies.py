@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,19 +12,19 @@ import sqlalchemy as sa
 from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._declared import keep_declared
-from ecd_tune.store._rows import StudyRef
-from ecd_tune.store.retries import dump_counts
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.declared import keep_declared
+from ecd_tune.store.trials.retries import dump_counts
 
 __all__ = [
     "KnownStudies",
+    "StudyRef",
     "check_fingerprint",
     "create_studies",
     "find_study",
     "known_ids",
     "list_studies",
+    "lock_studies",
     "to_ref",
 ]
 
@@ -100,6 +101,32 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
     return row
 
 
+@dataclass(frozen=True)
+class StudyRef:
+    """One stored study, found by its key.
+
+    Attributes:
+        id: Optuna's study id.
+        key: Its names.
+        direction: Of its metric.
+    """
+
+    id: int
+    key: StudyKey
+    direction: Direction
+
+
+def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
+    """Lock studies until the transaction ends, in an order that cannot deadlock.
+
+    Args:
+        connection: A write transaction (which on SQLite has locked the whole file already).
+        study_ids: Optuna's study ids.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"studies": sorted(study_ids)})
+
+
 class KnownStudies:
     """Finds stored studies, and remembers which study files were compared with them."""
 
@@ -167,20 +194,33 @@ def list_studies(connection: sa.Connection) -> list[str]:
 
 
 def _build_look_up() -> sa.Select[Any]:
-    table = schema.studies
+    table = tables.studies
     key = (table.c[name] == sa.bindparam(name) for name in ("study", "optimizer", "stage"))
     return sa.select(table.c.study_id, table.c.direction, table.c.fingerprint).where(*key)
 
 
+def _build_lock() -> sa.Select[Any]:
+    table = optuna_tables.studies
+    chosen = table.c.study_id.in_(sa.bindparam("studies", expanding=True))
+    # Not against key shares: a row that merely refers to the study is no decision about it.
+    return (
+        sa.select(table.c.study_id)
+        .where(chosen)
+        .order_by(table.c.study_id)
+        .with_for_update(key_share=True)
+    )
+
+
 _LOOK_UP = _build_look_up()
+_LOCK = _build_lock()
 
 
 def _all_studies(connection: sa.Connection) -> list[sa.Row[Any]]:
-    return list(connection.execute(sa.select(schema.studies)))
+    return list(connection.execute(sa.select(tables.studies)))
 
 
 def _stored_studies(connection: sa.Connection, study: str) -> dict[tuple[str, str], sa.Row[Any]]:
-    table = schema.studies
+    table = tables.studies
     rows = connection.execute(sa.select(table).where(table.c.study == study))
     return {(row.optimizer, row.stage): row for row in rows}
 
@@ -189,7 +229,7 @@ def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
     task = spec.task_def
     study_id = _create_in_optuna(connection, spec, key)
     connection.execute(
-        sa.insert(schema.studies).values(
+        sa.insert(tables.studies).values(
             study_id=study_id,
             study=key.study,
             optimizer=key.optimizer,
@@ -205,21 +245,21 @@ def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
 
 
 def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
-    studies, task = optuna_schema.studies, spec.task_def
+    studies, task = optuna_tables.studies, spec.task_def
     connection.execute(sa.insert(studies).values(study_name=key.name))
     study_id = connection.execute(
         sa.select(studies.c.study_id).where(studies.c.study_name == key.name)
     ).scalar_one()
     connection.execute(
-        sa.insert(optuna_schema.study_directions).values(
+        sa.insert(optuna_tables.study_directions).values(
             study_id=study_id,
             objective=0,
-            direction=optuna_schema.to_optuna_direction(task.direction),
+            direction=optuna_tables.to_optuna_direction(task.direction),
         )
     )
     # The name of the value, as Optuna's set_metric_names stores it for the dashboard.
     connection.execute(
-        sa.insert(optuna_schema.study_system_attributes).values(
+        sa.insert(optuna_tables.study_system_attributes).values(
             study_id=study_id,
             key="study:metric_names",
             value_json=json.dumps([task.metric]),
@@ -233,7 +273,7 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "fingerprint": spec.fingerprint(key.optimizer),
     }
     connection.execute(
-        sa.insert(optuna_schema.study_user_attributes),
+        sa.insert(optuna_tables.study_user_attributes),
         [
             {"study_id": study_id, "key": name, "value_json": json.dumps(value)}
             for name, value in attributes.items()
@@ -245,7 +285,7 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
 def _update(connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]) -> None:
     target, retries = _target(spec, key), dump_counts(spec.retries.counts())
     if (row.target, row.retries) != (target, retries):
-        table = schema.studies
+        table = tables.studies
         statement = sa.update(table).where(table.c.study_id == row.study_id)
         connection.execute(statement.values(target=target, retries=retries))
 

@@ -1,11 +1,12 @@
-"""A sampler's view of one study: the stored trials in memory, read on incrementally.
+"""What a sampler sees of one study: the stored trials in memory, read on incrementally.
 
-Optuna's samplers read whole studies at every draw. A view gives them the database's trials from
-memory: at each :meth:`View.sync` only those are read that are new or were not finished before.
+Optuna's samplers read whole studies at every draw. A history gives them the database's trials from
+memory: at each :meth:`TrialHistory.sync` only those are read that are new or were not finished
+before.
 Running trials are shown too, so that samplers keep away from points that somebody works on.
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
-the best complete ones (:data:`ecd_tune.store._view_storage.BEST`), and those that run.
+the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run.
 """
 
 from __future__ import annotations
@@ -28,13 +29,19 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Params, Scalar
 from ecd_tune.space import Space, Suggester
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store._rows import StudyRef
-from ecd_tune.store._view_reading import fill_trials
-from ecd_tune.store._view_storage import BestTrials, ViewStorage, frozen_trial
-from ecd_tune.store.samplers import SeededSampler
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.stored import (
+    StoredTrial,
+    TrialPart,
+    fill_trials,
+    parse_params,
+    read_trials,
+)
+from ecd_tune.store.sampling.memory import BestTrials, MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.samplers import SeededSampler
+from ecd_tune.store.studies import StudyRef
 
-__all__ = ["Point", "View"]
+__all__ = ["Point", "TrialHistory"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
@@ -59,7 +66,7 @@ class Point:
     system_attrs: Mapping[str, Any]
 
 
-class View:
+class TrialHistory:
     """The stored trials of one study, as Optuna's samplers see them. For one thread at a time.
 
     Args:
@@ -68,8 +75,8 @@ class View:
 
     def __init__(self, ref: StudyRef) -> None:
         self._ref = ref
-        self._direction = optuna_schema.to_optuna_direction(ref.direction)
-        self._storage = ViewStorage(ref.key.name, self._direction)
+        self._direction = optuna_tables.to_optuna_direction(ref.direction)
+        self._storage = MemoryStorage(ref.key.name, self._direction)
         self._best = BestTrials(self._direction)
         self._study = optuna.load_study(
             study_name=ref.key.name,
@@ -79,7 +86,6 @@ class View:
         )
         self._ids: list[int] = []
         self._skipped = 0
-        self._own: set[int] = set()  # ids of running trials that this view has drawn
         self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
 
     @property
@@ -103,25 +109,18 @@ class View:
         """
         first = self.next_number
         del self._storage.trials[first:]
-        shown: dict[int, FrozenTrial] = {}
-        for trial_id, number, state in self._changed_rows(connection):
-            if number < first and self._storage.trials[number].state is state:
+        for stored in sorted(self._read_changed(connection), key=lambda trial: trial.number):
+            state = OptunaState[stored.state]
+            if stored.number < first and self._storage.trials[stored.number].state is state:
                 continue
-            if number > self.next_number:
+            if stored.number > self.next_number:
                 raise StoreError(
                     f"study {self._ref.key.name}: trial {self.next_number} is missing in the "
                     "database; restore it from a backup, or give the study another name"
                 )
-            trial = frozen_trial(number, state)
-            if trial_id in self._own:
-                # What was drawn is what is stored.
-                _take_over(trial, self._storage.trials[number])
-            self._place(trial_id, trial)
-            if state in _SHOWN:
-                shown[trial_id] = trial
-        fill_trials(connection, self._ref.id, shown, first)
-        for trial in shown.values():
-            if trial.state is OptunaState.COMPLETE:
+            trial = _to_frozen(stored, state)
+            self._place(stored.id, trial)
+            if state is OptunaState.COMPLETE:
                 self._best.add(trial)
         self._sync_attrs(connection)
 
@@ -184,7 +183,6 @@ class View:
         """
         for trial_id in trial_ids:
             self._open[trial_id] = self.next_number
-            self._own.add(trial_id)
             self._ids.append(trial_id)
         self._storage.changed_study_attrs = {}
 
@@ -209,16 +207,17 @@ class View:
             system_attrs=_stored_attrs(frozen.system_attrs),
         )
 
-    def _changed_rows(self, connection: sa.Connection) -> Sequence[Any]:
-        trials = optuna_schema.trials
-        statement = sa.select(trials.c.trial_id, trials.c.number, trials.c.state).where(
-            trials.c.study_id == self._ref.id
-        )
+    def _read_changed(self, connection: sa.Connection) -> list[StoredTrial]:
+        trials = optuna_tables.trials
+        mine = trials.c.study_id == self._ref.id
+        fresh = mine & (trials.c.number >= self.next_number)
+        known = mine & trials.c.trial_id.in_(list(self._open))
         # Two looks, since a database that is told "either, or" may read the whole study.
-        fresh = statement.where(trials.c.number >= self.next_number).order_by(trials.c.number)
-        known = statement.where(trials.c.trial_id.in_(list(self._open)))
-        changed = list(connection.execute(known)) if self._open else []
-        return [*changed, *connection.execute(fresh)]
+        return [
+            trial
+            for chosen in ((known, fresh) if self._open else (fresh,))
+            for trial in _read_shown(connection, chosen)
+        ]
 
     def _place(self, trial_id: int, trial: FrozenTrial) -> None:
         if trial.number == self.next_number:
@@ -228,22 +227,42 @@ class View:
             self._storage.trials[trial.number] = trial
         if trial.state in _FINISHED:
             self._open.pop(trial_id, None)
-            self._own.discard(trial_id)
         else:
             self._open[trial_id] = trial.number
 
     def _sync_attrs(self, connection: sa.Connection) -> None:
-        table = optuna_schema.study_system_attributes
+        table = optuna_tables.study_system_attributes
         rows = connection.execute(
             sa.select(table.c.key, table.c.value_json).where(table.c.study_id == self._ref.id)
         )
-        self._storage.study_attrs = {key: optuna_schema.load_attr(text) for key, text in rows}
+        self._storage.study_attrs = {key: optuna_tables.load_attr(text) for key, text in rows}
         self._storage.changed_study_attrs = {}
 
 
-def _take_over(trial: FrozenTrial, drawn: FrozenTrial) -> None:
-    trial.params, trial.distributions = drawn.params, drawn.distributions
-    trial.system_attrs = _stored_attrs(drawn.system_attrs)
+def _read_shown(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[StoredTrial]:
+    state = optuna_tables.trials.c.state
+    found = read_trials(connection, condition)
+    shown = {trial.id: trial for trial in found if OptunaState[trial.state] in _SHOWN}
+    parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS, TrialPart.VALUES)
+    fill_trials(connection, shown, condition, parts)
+    # Samplers look at the reports of pruned trials only.
+    pruned = {i: trial for i, trial in shown.items() if trial.state == OptunaState.PRUNED.name}
+    only = condition & (state == OptunaState.PRUNED)
+    fill_trials(connection, pruned, only, (TrialPart.POINTS,))
+    return found
+
+
+def _to_frozen(stored: StoredTrial, state: OptunaState) -> FrozenTrial:
+    params, distributions = parse_params(stored)
+    return frozen_trial(
+        stored.number,
+        state,
+        params=params,
+        distributions=distributions,
+        system_attrs={k: optuna_tables.load_attr(text) for k, text in stored.system_attrs},
+        intermediate_values=dict(stored.points),
+        values=stored.values or None,
+    )
 
 
 def _stored_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:

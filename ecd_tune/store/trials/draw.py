@@ -12,16 +12,16 @@ import sqlalchemy as sa
 
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._leases import Grant, insert_leases
-from ecd_tune.store._random import draw_random
-from ecd_tune.store._rows import StudyRef, TrialCounts, count_trials, lock_studies
-from ecd_tune.store._sql import replace_rows
-from ecd_tune.store._studies import KnownStudies
-from ecd_tune.store.samplers import is_blind, make_sampler, sampler_seed
-from ecd_tune.store.view import Point, View
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.sampling.history import Point, TrialHistory
+from ecd_tune.store.sampling.random_points import draw_random
+from ecd_tune.store.sampling.samplers import is_blind, make_sampler, sampler_seed
+from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
+from ecd_tune.store.trials.counts import TrialCounts, count_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials
+from ecd_tune.store.trials.lease import Grant, insert_leases
 from ecd_tune.store.workers import Worker, register
 
 __all__ = ["Drawer", "Request"]
@@ -47,7 +47,7 @@ class Request:
 
 
 class Drawer:
-    """Draws new trials; keeps one view per study for as long as the process lives.
+    """Draws new trials; keeps one history per study for as long as the process lives.
 
     Args:
         database: The database.
@@ -57,31 +57,31 @@ class Drawer:
 
     def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
         self._database, self._known, self._lease_seconds = database, known, lease_seconds
-        self._views: dict[int, View] = {}
+        self._histories: dict[int, TrialHistory] = {}
         self._targets: dict[int, tuple[StudySpec, int]] = {}
         self._registered: dict[str, float] = {}
 
     def forget(self) -> None:
         """Drop what a transaction may have left here that was undone."""
-        self._views.clear()
+        self._histories.clear()
         self._registered.clear()
 
-    def view(self, ref: StudyRef) -> View:
-        """Return the view of a study."""
-        view = self._views.get(ref.id)
-        if view is None:
-            view = self._views[ref.id] = View(ref)
-        return view
+    def history(self, ref: StudyRef) -> TrialHistory:
+        """Return the history of a study."""
+        history = self._histories.get(ref.id)
+        if history is None:
+            history = self._histories[ref.id] = TrialHistory(ref)
+        return history
 
     def drop_outdated(self, ref: StudyRef, number: int) -> None:
-        """Drop the view of a study that was deleted and created again under the same id.
+        """Drop the history of a study that was deleted and created again under the same id.
 
         Args:
             ref: The study.
-            number: The number that the next new trial gets: such a view knows a larger one.
+            number: The number that the next new trial gets: such a history knows a larger one.
         """
-        if number < self.view(ref).next_number:
-            del self._views[ref.id]
+        if number < self.history(ref).next_number:
+            del self._histories[ref.id]
 
     def target(self, ref: StudyRef, request: Request) -> int:
         """Return how many trials of a study are wanted."""
@@ -93,7 +93,7 @@ class Drawer:
         return known[1]
 
     def sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
-        """Bring the view of a study up to date, as far as the sampler looks at it.
+        """Bring the history of a study up to date, as far as the sampler looks at it.
 
         Args:
             connection: A transaction.
@@ -102,9 +102,9 @@ class Drawer:
             number: The number that the next new trial gets.
         """
         if is_blind(spec):
-            self.view(ref).skip_to(number)
+            self.history(ref).skip_to(number)
         else:
-            self.view(ref).sync(connection)
+            self.history(ref).sync(connection)
 
     def draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
         """Draw while everybody else waits, from all that is stored at that moment.
@@ -132,20 +132,20 @@ class Drawer:
         count: int,
         salt: str,
     ) -> list[Lease]:
-        """Draw from what the view shows before the study is locked, since that may take seconds.
+        """Draw from what the history shows before the study is locked, since that may take seconds.
 
         Args:
             ref: The study.
             request: What is asked for.
             count: How many at the most; what was drawn is fitted to what is wanted then.
-            salt: As for :func:`ecd_tune.store.samplers.make_sampler`; with it, other numbers
-                than those that the view expects will do.
+            salt: As for :func:`~ecd_tune.store.sampling.samplers.make_sampler`; with it, other
+                numbers than those that the history expects will do.
 
         Returns:
             The leases; none when it turned out that queued trials come first, that nothing is
             wanted any more, that the study was deleted or that somebody else took the numbers.
         """
-        first = self.view(ref).next_number
+        first = self.history(ref).next_number
         points = self._draw(ref, request, count, salt)
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
@@ -176,12 +176,14 @@ class Drawer:
             self._registered[worker.id] = time.monotonic()
 
     def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
-        spec, optimizer, view = request.spec, request.optimizer, self.view(ref)
+        spec, optimizer, history = request.spec, request.optimizer, self.history(ref)
         space = spec.optimizers[optimizer].space
         if is_blind(spec):
-            return draw_random(space, count, sampler_seed(spec, optimizer, view.next_number, salt))
-        sampler = make_sampler(spec, optimizer, view.next_number, salt=salt)
-        return view.draw(space, count, sampler)
+            return draw_random(
+                space, count, sampler_seed(spec, optimizer, history.next_number, salt)
+            )
+        sampler = make_sampler(spec, optimizer, history.next_number, salt=salt)
+        return history.draw(space, count, sampler)
 
     def _store(
         self,
@@ -196,7 +198,7 @@ class Drawer:
             return []
         spec, worker = request.spec, request.worker
         self.register(connection, worker)
-        _store_study_attrs(connection, ref.id, self.view(ref).changed_study_attrs)
+        _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
         drafts = [_draft(point, spec.search_seed(at)) for at, point in enumerate(points, first)]
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
@@ -215,12 +217,12 @@ class Drawer:
         ]
 
     def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
-        """Note in the view which of the points that it shows are stored now."""
-        view = self.view(ref)
+        """Note in the history which of the points that it shows are stored now."""
+        history = self.history(ref)
         if is_blind(spec):
-            view.skip_to(first + len(trial_ids))
-        elif first == view.next_number:
-            view.adopt(trial_ids)
+            history.skip_to(first + len(trial_ids))
+        elif first == history.next_number:
+            history.adopt(trial_ids)
 
 
 def _draft(point: Point, seed: int) -> Draft:
@@ -235,8 +237,8 @@ def _draft(point: Point, seed: int) -> Draft:
 
 def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
     rows = [
-        {"study_id": study_id, "key": key, "value_json": optuna_schema.dump_attr(value)}
+        {"study_id": study_id, "key": key, "value_json": optuna_tables.dump_attr(value)}
         for key, value in attrs.items()
     ]
-    table = optuna_schema.study_system_attributes
+    table = optuna_tables.study_system_attributes
     replace_rows(connection, table, ("study_id", "key"), rows)

@@ -11,26 +11,22 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import optuna
-import sqlalchemy as sa
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import PRUNED_BY, Lease, Stage, StudyKey
+from ecd_tune.records import PRUNED_BY, Lease, Stage, StudyKey, TrialState
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store._studies import find_study
-from ecd_tune.store._view_storage import ViewStorage, frozen_trial
-from ecd_tune.store.store import Store
+from ecd_tune.store import Store
+from ecd_tune.store.db.optuna_tables import to_optuna_direction
+from ecd_tune.store.sampling.memory import MemoryStorage, frozen_trial
 
 __all__ = ["TrialPruner"]
 
 _LOOK_SECONDS = 5.0
-_SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 
 
 class TrialPruner:
@@ -45,8 +41,8 @@ class TrialPruner:
     def __init__(self, store: Store, spec: StudySpec, optimizer: str) -> None:
         self._store, self._kind = store, spec.pruning.kind
         self._key: StudyKey = spec.key(optimizer)
-        direction = optuna_schema.to_optuna_direction(spec.task_def.direction)
-        self._memory = ViewStorage(self._key.name, direction)
+        direction = to_optuna_direction(spec.task_def.direction)
+        self._memory = MemoryStorage(self._key.name, direction)
         self._pruner = _make_pruner(spec)
         self._study = optuna.load_study(
             study_name=self._key.name,
@@ -54,7 +50,7 @@ class TrialPruner:
             sampler=RandomSampler(),
             pruner=self._pruner,
         )
-        self._settled: set[int] = set()
+        self._finished: set[int] = set()
         self._asked = -1
         self._looked = 0.0
 
@@ -78,14 +74,13 @@ class TrialPruner:
         return f"{PRUNED_BY}{self._kind} after epoch {max(points)}"
 
     def _read_others(self, own: int) -> None:
-        rows = self._store._read(lambda connection: _read_points(connection, self._key))
-        for number, (state, points) in rows.items():
+        for number, (state, points) in self._store.points(self._key).items():
             self._make_room(number)
-            if number != own and number not in self._settled:
+            if number != own and number not in self._finished:
                 self._show(number, points)
-                self._memory.trials[number].state = state
-                if state is not OptunaState.RUNNING:
-                    self._settled.add(number)
+                self._memory.trials[number].state = OptunaState[state.value]
+                if state is not TrialState.RUNNING:
+                    self._finished.add(number)
 
     def _show(self, number: int, points: Mapping[int, float]) -> bool:
         """Show new points of a trial to the pruner, in their order.
@@ -124,27 +119,3 @@ def _make_pruner(spec: StudySpec) -> BasePruner:
             max_resource=spec.steps(Stage.SEARCH),
             reduction_factor=pruning.reduction,
         )
-
-
-def _read_points(
-    connection: sa.Connection, key: StudyKey
-) -> dict[int, tuple[OptunaState, dict[int, float]]]:
-    """Read state and curve of each trial that runs or has ended with a value."""
-    trials, points = optuna_schema.trials, optuna_schema.intermediate_values
-    columns: tuple[Any, ...] = (
-        points.c.step,
-        points.c.intermediate_value,
-        points.c.intermediate_value_type,
-    )
-    statement = (
-        sa.select(trials.c.number, trials.c.state, *columns)
-        .join(points, points.c.trial_id == trials.c.trial_id)
-        .where(
-            trials.c.study_id == find_study(connection, key).study_id, trials.c.state.in_(_SHOWN)
-        )
-    )
-    found: dict[int, tuple[OptunaState, dict[int, float]]] = {}
-    for number, state, step, value, kind in connection.execute(statement):
-        curve = found.setdefault(number, (state, {}))[1]
-        curve[step] = optuna_schema.to_intermediate(value, kind)
-    return found

@@ -12,21 +12,21 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Params
 from ecd_tune.space import Space
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import utc_now
-from ecd_tune.store._inserts import Draft, insert_details, insert_trials
-from ecd_tune.store._rows import StudyRef, count_trials, lock_studies
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import utc_now
+from ecd_tune.store.studies import StudyRef, lock_studies
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
 
 __all__ = [
     "QueueItem",
-    "fail_foreign",
-    "foreign_rows",
+    "fail_external_trial",
+    "find_external_trials",
     "queue_grid",
     "queue_items",
     "queued_values",
-    "store_foreign",
-    "take_foreign",
+    "store_external_trial",
+    "adopt_external_trials",
 ]
 
 
@@ -103,11 +103,11 @@ def queue_grid(
 
 def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribution]:
     """Return the distributions of a point's searched parameters."""
-    found = {name: optuna_schema.to_distribution(space.dimensions[name]) for name in point}
+    found = {name: optuna_tables.to_distribution(space.dimensions[name]) for name in point}
     return {name: distribution for name, distribution in found.items() if distribution is not None}
 
 
-def take_foreign(connection: sa.Connection, ref: StudyRef) -> int:
+def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
     """Make trials claimable that were queued through plain Optuna with all that they need.
 
     Their seed is their number: nobody said another one.
@@ -119,17 +119,17 @@ def take_foreign(connection: sa.Connection, ref: StudyRef) -> int:
     Returns:
         How many there were.
     """
-    rows = foreign_rows(connection, ref.id)
+    rows = find_external_trials(connection, ref.id)
     for row in rows:
         params = queued_values(connection, row.trial_id)
         distributions = _single_distributions(params)
-        store_foreign(connection, ref.id, row.trial_id, params, distributions, row.number)
+        store_external_trial(connection, ref.id, row.trial_id, params, distributions, row.number)
     return len(rows)
 
 
-def foreign_rows(connection: sa.Connection, study_id: int) -> Sequence[Any]:
+def find_external_trials(connection: sa.Connection, study_id: int) -> Sequence[Any]:
     """Return id and number of the waiting trials that the store did not make."""
-    trials, runs = optuna_schema.trials, schema.runs
+    trials, runs = optuna_tables.trials, tables.runs
     return connection.execute(
         sa.select(trials.c.trial_id, trials.c.number)
         .outerjoin(runs, runs.c.trial_id == trials.c.trial_id)
@@ -144,20 +144,20 @@ def foreign_rows(connection: sa.Connection, study_id: int) -> Sequence[Any]:
 
 def queued_values(connection: sa.Connection, trial_id: int) -> Params:
     """Return what was queued through plain Optuna: ``fixed_params``, and stored parameters."""
-    params, attributes = optuna_schema.trial_params, optuna_schema.trial_system_attributes
+    params, attributes = optuna_tables.trial_params, optuna_tables.trial_system_attributes
     text = connection.execute(
         sa.select(attributes.c.value_json).where(
             attributes.c.trial_id == trial_id, attributes.c.key == "fixed_params"
         )
     ).scalar()
-    values = dict(optuna_schema.load_attr(text)) if text else {}
+    values = dict(optuna_tables.load_attr(text)) if text else {}
     for row in connection.execute(sa.select(params).where(params.c.trial_id == trial_id)):
-        distribution = optuna_schema.parse_distribution(row.distribution_json)
+        distribution = optuna_tables.parse_distribution(row.distribution_json)
         values[row.param_name] = distribution.to_external_repr(row.param_value)
     return values
 
 
-def store_foreign(
+def store_external_trial(
     connection: sa.Connection,
     study_id: int,
     trial_id: int,
@@ -175,16 +175,16 @@ def store_foreign(
         distributions: Of those that Optuna is to see.
         seed: Seed of the run.
     """
-    table = optuna_schema.trial_params
+    table = optuna_tables.trial_params
     connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))
-    attributes = optuna_schema.trial_user_attributes
+    attributes = optuna_tables.trial_user_attributes
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
     draft = Draft(params, distributions, "queue", seed)
     insert_details(connection, study_id, [(trial_id, draft)])
 
 
-def fail_foreign(
+def fail_external_trial(
     connection: sa.Connection, study_id: int, trial_id: int, seed: int, reason: str
 ) -> None:
     """End a trial that was queued through plain Optuna with values that cannot be run.
@@ -196,13 +196,13 @@ def fail_foreign(
         seed: Seed that the run would have had.
         reason: Why, in words.
     """
-    trials, runs = optuna_schema.trials, schema.runs
-    store_foreign(connection, study_id, trial_id, {}, {}, seed)
+    trials, runs = optuna_tables.trials, tables.runs
+    store_external_trial(connection, study_id, trial_id, {}, {}, seed)
     failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
     connection.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(failed))
     connection.execute(sa.update(runs).where(runs.c.trial_id == trial_id).values(reason=reason))
-    row = {"trial_id": trial_id, "key": "reason", "value_json": optuna_schema.dump_attr(reason)}
-    connection.execute(sa.insert(optuna_schema.trial_user_attributes).values(row))
+    row = {"trial_id": trial_id, "key": "reason", "value_json": optuna_tables.dump_attr(reason)}
+    connection.execute(sa.insert(optuna_tables.trial_user_attributes).values(row))
 
 
 def _draft(item: QueueItem, distributions: Mapping[str, BaseDistribution]) -> Draft:
@@ -210,11 +210,11 @@ def _draft(item: QueueItem, distributions: Mapping[str, BaseDistribution]) -> Dr
 
 
 def _single_distributions(params: Params) -> dict[str, BaseDistribution]:
-    return {name: optuna_schema.single_distribution(value) for name, value in params.items()}
+    return {name: optuna_tables.single_distribution(value) for name, value in params.items()}
 
 
 def _known_labels(connection: sa.Connection, study_id: int) -> set[str]:
-    runs = schema.runs
+    runs = tables.runs
     statement = sa.select(runs.c.label).where(
         runs.c.study_id == study_id, runs.c.label.is_not(None)
     )

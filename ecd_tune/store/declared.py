@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ecd_tune.records import StudyKey
 from ecd_tune.spec import CheckSpec, StudySpec
-from ecd_tune.store import _optuna_schema as optuna_schema
+from ecd_tune.store.db import optuna_tables
 
 __all__ = ["keep_declared", "read_declared"]
 
@@ -24,7 +24,7 @@ def keep_declared(connection: sa.Connection, spec: StudySpec, key: StudyKey, stu
         key: One of its Optuna studies, a search.
         study_id: Its id.
     """
-    table = optuna_schema.study_user_attributes
+    table = optuna_tables.study_user_attributes
     checks = [check.model_dump(mode="json") for check in spec.checks_of(key.optimizer)]
     text = json.dumps(checks, sort_keys=True)
     here = (table.c.study_id == study_id, table.c.key == _NAME)
@@ -37,7 +37,7 @@ def keep_declared(connection: sa.Connection, spec: StudySpec, key: StudyKey, stu
 
 
 def _has_trials(connection: sa.Connection, study_id: int) -> bool:
-    trials = optuna_schema.trials
+    trials = optuna_tables.trials
     return bool(
         connection.execute(sa.select(sa.exists().where(trials.c.study_id == study_id))).scalar()
     )
@@ -53,7 +53,7 @@ def read_declared(connection: sa.Connection, study_id: int) -> tuple[CheckSpec, 
     Returns:
         The checks; none where none were.
     """
-    table = optuna_schema.study_user_attributes
+    table = optuna_tables.study_user_attributes
     here = (table.c.study_id == study_id, table.c.key == _NAME)
     stored = connection.execute(sa.select(table.c.value_json).where(*here)).scalar()
     return tuple(CheckSpec.model_validate(check) for check in json.loads(stored or "[]"))

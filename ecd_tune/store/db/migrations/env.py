@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from ecd_tune.store.schema import METADATA, VERSION_TABLE
+from ecd_tune.store.db.tables import METADATA, VERSION_TABLE
 
 __all__: list[str] = []
 

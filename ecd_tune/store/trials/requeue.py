@@ -15,15 +15,16 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.spec import Retries
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import load, utc_now
-from ecd_tune.store._engine import Database
-from ecd_tune.store._inserts import Draft, insert_trials
-from ecd_tune.store._leases import REQUEST_COLUMNS
-from ecd_tune.store._rows import add_event, count_trials, lock_studies
-from ecd_tune.store._sql import now
-from ecd_tune.store.retries import Cause, add_cause, allows, load_counts
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import load, utc_now
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.sql import now
+from ecd_tune.store.events import add_event
+from ecd_tune.store.studies import lock_studies
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials
+from ecd_tune.store.trials.lease import REQUEST_COLUMNS
+from ecd_tune.store.trials.retries import Cause, add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker
 
 __all__ = ["find_lost", "find_repeatable", "requeue"]
@@ -50,9 +51,9 @@ def find_lost(
     Returns:
         Token to the reason in words.
     """
-    leases, workers = schema.leases, schema.workers
+    leases, workers = tables.leases, tables.workers
     expired: sa.ColumnElement[bool] = sa.false()
-    if database.patience.quiet_for(seconds):
+    if database.retry_policy.quiet_for(seconds):
         expired = (leases.c.expires_at < now()) & database.up_for(seconds)
     statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
         workers, workers.c.id == leases.c.worker_id
@@ -108,7 +109,7 @@ def requeue(
     Returns:
         How many trials were queued again.
     """
-    table = schema.leases
+    table = tables.leases
     standing = sa.select(table.c.study_id).where(table.c.token.in_(reasons))
     study_ids = sorted(set(connection.execute(standing).scalars()))
     lock_studies(connection, study_ids)
@@ -151,7 +152,7 @@ def _last_word(row: Any, reason: str) -> str:
 
 
 def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
-    leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
+    leases, runs, trials = tables.leases, tables.runs, optuna_tables.trials
     return (
         sa.select(
             leases.c.token,
@@ -161,12 +162,12 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
             trials.c.state,
             runs.c.worker,
             runs.c.history,
-            schema.studies.c.retries,
+            tables.studies.c.retries,
             *REQUEST_COLUMNS,
         )
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .join(runs, runs.c.trial_id == leases.c.trial_id)
-        .join(schema.studies, schema.studies.c.study_id == leases.c.study_id)
+        .join(tables.studies, tables.studies.c.study_id == leases.c.study_id)
         .where(leases.c.token.in_(list(tokens)))
         .order_by(leases.c.token)
         .with_for_update(of=leases)
@@ -176,7 +177,7 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
 def _fail(connection: sa.Connection, reasons: Mapping[int, str], *, lost: bool) -> None:
     if not reasons:
         return
-    trials, runs = optuna_schema.trials, schema.runs
+    trials, runs = optuna_tables.trials, tables.runs
     connection.execute(
         sa.update(trials)
         .where(trials.c.trial_id.in_(list(reasons)))
@@ -189,18 +190,18 @@ def _fail(connection: sa.Connection, reasons: Mapping[int, str], *, lost: bool) 
         [{"of_trial": trial_id, "why": why} for trial_id, why in reasons.items()],
     )
     connection.execute(
-        sa.insert(optuna_schema.trial_user_attributes),
+        sa.insert(optuna_tables.trial_user_attributes),
         [
-            {"trial_id": trial_id, "key": "reason", "value_json": optuna_schema.dump_attr(why)}
+            {"trial_id": trial_id, "key": "reason", "value_json": optuna_tables.dump_attr(why)}
             for trial_id, why in reasons.items()
         ],
     )
 
 
 def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
-    params, attributes = optuna_schema.trial_params, optuna_schema.trial_system_attributes
+    params, attributes = optuna_tables.trial_params, optuna_tables.trial_system_attributes
     distributions = {
-        name: optuna_schema.parse_distribution(text)
+        name: optuna_tables.parse_distribution(text)
         for name, text in connection.execute(
             sa.select(params.c.param_name, params.c.distribution_json)
             .where(params.c.trial_id == row.trial_id)
@@ -208,7 +209,7 @@ def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
         )
     }
     system_attrs = {
-        key: optuna_schema.load_attr(text)
+        key: optuna_tables.load_attr(text)
         for key, text in connection.execute(
             sa.select(attributes.c.key, attributes.c.value_json)
             .where(attributes.c.trial_id == row.trial_id)

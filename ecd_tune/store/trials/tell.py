@@ -9,15 +9,14 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Lease, Outcome, Status
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import dump, utc_now
-from ecd_tune.store._requeue import find_repeatable, requeue
-from ecd_tune.store._rows import add_event, lock_studies
-from ecd_tune.store._sql import insert_rows, replace_rows, update_rows
-from ecd_tune.store._studies import known_ids
-from ecd_tune.store.reports import CurvePoint, insert_points
-from ecd_tune.store.retries import Cause, cause_of
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import dump, utc_now
+from ecd_tune.store.db.sql import insert_rows, replace_rows, update_rows
+from ecd_tune.store.events import add_event
+from ecd_tune.store.studies import known_ids, lock_studies
+from ecd_tune.store.trials.curves import CurvePoint, insert_points
+from ecd_tune.store.trials.requeue import find_repeatable, requeue
+from ecd_tune.store.trials.retries import Cause, cause_of
 
 __all__ = ["Result", "tell"]
 
@@ -104,7 +103,7 @@ def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> Non
         }
         for lease, outcome in results
     ]
-    update_rows(connection, schema.runs, "trial_id", rows)
+    update_rows(connection, tables.runs, "trial_id", rows)
 
 
 def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
@@ -113,8 +112,8 @@ def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
         for lease, outcome in results
         if outcome.value is not None and _STATES[outcome.status] is not OptunaState.FAIL
     ]
-    finite = {"objective": 0, "value_type": optuna_schema.FINITE}
-    insert_rows(connection, optuna_schema.trial_values, rows, common=finite)
+    finite = {"objective": 0, "value_type": optuna_tables.FINITE}
+    insert_rows(connection, optuna_tables.trial_values, rows, common=finite)
 
 
 def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None:
@@ -122,12 +121,12 @@ def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None
         {
             "trial_id": lease.trial_id,
             "key": "reason",
-            "value_json": optuna_schema.dump_attr(outcome.reason),
+            "value_json": optuna_tables.dump_attr(outcome.reason),
         }
         for lease, outcome in results
         if outcome.reason is not None
     ]
-    replace_rows(connection, optuna_schema.trial_user_attributes, ("trial_id", "key"), rows)
+    replace_rows(connection, optuna_tables.trial_user_attributes, ("trial_id", "key"), rows)
 
 
 def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
@@ -148,7 +147,7 @@ def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
 def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
     # A trial is leased once in its life, and only a tell writes metrics: where they stand, it
     # was this lease's own tell.
-    runs, tokens = schema.runs, {lease.trial_id: lease.token for lease, _ in results}
+    runs, tokens = tables.runs, {lease.trial_id: lease.token for lease, _ in results}
     statement = sa.select(runs.c.trial_id).where(
         runs.c.trial_id.in_(list(tokens)), runs.c.metrics.is_not(None)
     )
@@ -167,7 +166,7 @@ def _try_again(
         Their tokens.
     """
     # A copy takes the study's lock, which comes before those of leases.
-    table = schema.leases
+    table = tables.leases
     studies = sa.select(table.c.study_id).where(table.c.token.in_(list(causes)))
     lock_studies(connection, set(connection.execute(studies).scalars()))
     allowed = find_repeatable(connection, causes)
@@ -200,7 +199,7 @@ def _refuse(connection: sa.Connection, results: Collection[Result]) -> None:
 
 
 def _build_end_leases() -> Any:
-    leases, trials = schema.leases, optuna_schema.trials
+    leases, trials = tables.leases, optuna_tables.trials
     standing = (
         sa.select(leases.c.token)
         .join(trials, trials.c.trial_id == leases.c.trial_id)
@@ -216,7 +215,7 @@ def _build_end_leases() -> Any:
 
 
 def _build_end_trials() -> sa.Update:
-    trials = optuna_schema.trials
+    trials = optuna_tables.trials
     return (
         sa.update(trials)
         .where(trials.c.trial_id.in_(sa.bindparam("ids", expanding=True)))

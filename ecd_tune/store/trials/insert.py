@@ -12,11 +12,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Params
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import dump, utc_now
-from ecd_tune.store._sql import insert_rows
-from ecd_tune.store.retries import History, dump_counts
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import dump, utc_now
+from ecd_tune.store.db.sql import insert_rows
+from ecd_tune.store.trials.retries import History, dump_counts
 
 __all__ = ["Draft", "insert_details", "insert_trials"]
 
@@ -69,7 +68,7 @@ def insert_trials(
     """
     if not drafts:
         return []
-    trials, running = optuna_schema.trials, running_on is not None
+    trials, running = optuna_tables.trials, running_on is not None
     rows = insert_rows(
         connection,
         trials,
@@ -104,7 +103,7 @@ def insert_details(
     """
     insert_rows(
         connection,
-        schema.runs,
+        tables.runs,
         [_run_row(*trial) for trial in stored],
         common={
             "study_id": study_id,
@@ -114,16 +113,16 @@ def insert_details(
             "device": "",
         },
     )
-    insert_rows(connection, optuna_schema.trial_params, _param_rows(stored))
+    insert_rows(connection, optuna_tables.trial_params, _param_rows(stored))
     insert_rows(
         connection,
-        optuna_schema.trial_user_attributes,
+        optuna_tables.trial_user_attributes,
         [{"trial_id": trial_id, "value_json": str(draft.seed)} for trial_id, draft in stored],
         common={"key": "seed"},
     )
     insert_rows(
         connection,
-        optuna_schema.trial_system_attributes,
+        optuna_tables.trial_system_attributes,
         [
             {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
             for trial_id, draft in stored
@@ -150,7 +149,7 @@ def _param_rows(stored: Sequence[tuple[int, Draft]]) -> list[dict[str, Any]]:
             "trial_id": trial_id,
             "param_name": name,
             "param_value": distribution.to_internal_repr(draft.params[name]),
-            "distribution_json": optuna_schema.to_json(distribution),
+            "distribution_json": optuna_tables.to_json(distribution),
         }
         for trial_id, draft in stored
         for name, distribution in draft.distributions.items()

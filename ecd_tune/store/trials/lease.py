@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Lease, RunRequest
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import load, utc_now
-from ecd_tune.store._rows import StudyRef, lock_studies
-from ecd_tune.store._sql import insert_rows, now
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import load, utc_now
+from ecd_tune.store.db.sql import insert_rows, now
+from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.workers import Worker, touch
 
 __all__ = [
@@ -23,7 +22,7 @@ __all__ = [
     "claim_waiting",
     "find_batch",
     "insert_leases",
-    "renew",
+    "renew_leases",
 ]
 
 
@@ -89,7 +88,7 @@ def claim_waiting(
     Returns:
         The leases; fewer than ``count`` when fewer wait.
     """
-    trials, runs = optuna_schema.trials, schema.runs
+    trials, runs = optuna_tables.trials, tables.runs
     ids = connection.execute(
         sa.select(trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
@@ -109,7 +108,7 @@ def claim_waiting(
     mine = runs.c.trial_id.in_(taken)
     connection.execute(sa.update(runs).where(mine).values(worker=grant.worker.name))
     insert_leases(connection, ref.id, taken, grant)
-    return _read_leases(connection, ref, schema.leases.c.trial_id.in_(taken))
+    return _read_leases(connection, ref, tables.leases.c.trial_id.in_(taken))
 
 
 def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lease]:
@@ -124,13 +123,13 @@ def find_batch(connection: sa.Connection, ref: StudyRef, batch: str) -> list[Lea
         Its leases, by number.
     """
     lock_studies(connection, [ref.id])
-    return _read_leases(connection, ref, schema.leases.c.batch == batch)
+    return _read_leases(connection, ref, tables.leases.c.batch == batch)
 
 
 def _read_leases(
     connection: sa.Connection, ref: StudyRef, condition: sa.ColumnElement[bool]
 ) -> list[Lease]:
-    leases, runs, trials = schema.leases, schema.runs, optuna_schema.trials
+    leases, runs, trials = tables.leases, tables.runs, optuna_tables.trials
     statement = (
         sa.select(trials.c.trial_id, trials.c.number, leases.c.token, *REQUEST_COLUMNS)
         .join(leases, leases.c.trial_id == trials.c.trial_id)
@@ -141,7 +140,7 @@ def _read_leases(
     return [_to_lease(ref, row) for row in connection.execute(statement)]
 
 
-_RUNS = schema.runs
+_RUNS = tables.runs
 REQUEST_COLUMNS = (_RUNS.c.attempt, _RUNS.c.params, _RUNS.c.seed, _RUNS.c.source)
 """What a lease says of its trial."""
 
@@ -158,7 +157,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
     )
 
 
-def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
+def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
     """Put off the expiry of leases that still stand.
 
     Args:
@@ -169,7 +168,7 @@ def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) ->
     Returns:
         For each lease whether it still stands.
     """
-    table = schema.leases
+    table = tables.leases
     mine = table.c.token.in_([lease.token for lease in leases])
     connection.execute(sa.update(table).where(mine).values(expires_at=now() + seconds))
     rows = connection.execute(sa.select(table.c.token, table.c.worker_id).where(mine)).all()
@@ -179,5 +178,5 @@ def renew(connection: sa.Connection, leases: Sequence[Lease], seconds: float) ->
     return [lease.token in standing for lease in leases]
 
 
-_LEASES = schema.leases
+_LEASES = tables.leases
 _EXPIRY = (now() + sa.bindparam("seconds", type_=sa.Double())).label("expires_at")

@@ -1,20 +1,63 @@
-"""Make and migrate the schema: Optuna's by Optuna, ours by Alembic."""
+"""The schema and its version: Optuna's tables made by Optuna, ours by Alembic."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecd_tune.errors import StorageUnavailableError, StoreError
-from ecd_tune.store._engine import Database
-from ecd_tune.store.schema import HEAD, VERSION_TABLE
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.tables import HEAD, VERSION_TABLE
 
-__all__ = ["prepare_schema", "stored_version"]
+__all__ = ["SchemaState", "prepare_schema", "schema_state"]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+@dataclass(frozen=True)
+class SchemaState:
+    """Versions of our tables.
+
+    Attributes:
+        storage: The database's URL, its password hidden.
+        stored: Version in the database; None when it has no tables of ours.
+        needed: Version that this ecd_tune needs.
+    """
+
+    storage: str
+    stored: str | None
+    needed: str
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing has to be done."""
+        return self.stored == self.needed
+
+
+def schema_state(url: str) -> SchemaState:
+    """Look at a database and change nothing.
+
+    Args:
+        url: As for :meth:`ecd_tune.store.Store.open`.
+
+    Returns:
+        The versions.
+
+    Raises:
+        StorageUnavailableError: The file does not exist, or the database does not answer.
+    """
+    database = Database(url)
+    try:
+        if database.is_sqlite and not database.file.exists():
+            raise StorageUnavailableError(f"storage {database.shown}: the file does not exist")
+        with database.read() as connection:
+            return SchemaState(database.shown, _stored_version(connection), HEAD)
+    finally:
+        database.close()
 
 
 def prepare_schema(database: Database, *, create: bool) -> None:
@@ -46,7 +89,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
             _migrate(database)
 
 
-def stored_version(connection: sa.Connection) -> str | None:
+def _stored_version(connection: sa.Connection) -> str | None:
     """Return the migration that our tables stand at, or None when there are none."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
@@ -56,7 +99,7 @@ def stored_version(connection: sa.Connection) -> str | None:
 
 def _read_version(database: Database) -> str | None:
     with database.read() as connection:
-        version = stored_version(connection)
+        version = _stored_version(connection)
     if version is not None and version > HEAD:
         raise StoreError(
             f"storage {database.shown}: its tables are at version {version}, newer than this "

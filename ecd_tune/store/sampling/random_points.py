@@ -12,8 +12,8 @@ import numpy as np
 
 from ecd_tune.records import Scalar
 from ecd_tune.space import Space
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store.view import Point
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.sampling.history import Point
 
 __all__ = ["draw_random"]
 
@@ -33,7 +33,7 @@ def draw_random(space: Space, count: int, seed: int) -> list[Point]:
     known = {
         name: distribution
         for name, dimension in space.dimensions.items()
-        if (distribution := optuna_schema.to_distribution(dimension)) is not None
+        if (distribution := optuna_tables.to_distribution(dimension)) is not None
     }
     drawn = [space.suggest(suggester) for _ in range(count)]
     return [

@@ -20,9 +20,8 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._sql import replace_rows
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.sql import replace_rows
 
 __all__ = ["CurvePoint", "ReportBuffer", "insert_points", "write_points"]
 
@@ -167,7 +166,7 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     Returns:
         How many were refused, their lease being gone.
     """
-    leases, trials = schema.leases, optuna_schema.trials
+    leases, trials = tables.leases, optuna_tables.trials
     tokens = {point.token for point in points}
     rows = connection.execute(
         sa.select(leases.c.token, leases.c.trial_id)
@@ -193,7 +192,7 @@ def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> No
     """
     rows = {}
     for trial_id, _, step, value in points:
-        stored, kind = optuna_schema.from_intermediate(value)
+        stored, kind = optuna_tables.from_intermediate(value)
         rows[trial_id, step] = {
             "trial_id": trial_id,
             "step": step,
@@ -201,4 +200,4 @@ def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> No
             "intermediate_value_type": kind,
         }
     unique = ("trial_id", "step")
-    replace_rows(connection, optuna_schema.intermediate_values, unique, list(rows.values()))
+    replace_rows(connection, optuna_tables.intermediate_values, unique, list(rows.values()))

@@ -18,12 +18,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ecd_tune.errors import StorageUnavailableError
 
-__all__ = ["PATIENCE_SECONDS", "OutageError", "Patience", "Stop", "is_outage"]
+__all__ = ["RETRY_SECONDS", "OutageError", "RetryPolicy", "Stop", "is_outage"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-PATIENCE_SECONDS = 3600.0
+RETRY_SECONDS = 3600.0
 """How long a call waits for a database that is away before it gives up."""
 
 _LONGEST_PAUSE = 5.0
@@ -80,7 +80,7 @@ def is_outage(error: DBAPIError) -> bool:
     return state == _READ_ONLY or state[:2] in _CLASSES
 
 
-class Patience:
+class RetryPolicy:
     """Makes calls again until they succeed, with pauses that grow and differ between processes.
 
     Args:
@@ -88,7 +88,7 @@ class Patience:
         seconds: How long one call waits before it gives up.
     """
 
-    def __init__(self, shown: str, seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, shown: str, seconds: float = RETRY_SECONDS) -> None:
         self._shown, self._seconds = shown, seconds
         self._lock = threading.Lock()
         self._away_since: float | None = None
@@ -101,15 +101,15 @@ class Patience:
         last = self._last_trouble
         return last is None or time.monotonic() - last > seconds
 
-    def persist(self, call: Callable[[bool], _T]) -> _T:
+    def call(self, action: Callable[[bool], _T]) -> _T:
         """Make a call until it succeeds.
 
         Args:
-            call: Given False the first time and True when it may have succeeded without an
+            action: Given False the first time and True when it may have succeeded without an
                 answer.
 
         Returns:
-            What the call returned.
+            What it returned.
 
         Raises:
             OutageError: The database was away for too long, or for ten seconds after the
@@ -118,7 +118,7 @@ class Patience:
         began, again, pauses = time.monotonic(), False, _pauses()
         while True:
             try:
-                result = call(again)
+                result = action(again)
             except OutageError as error:
                 pause, stopped = next(pauses), self.stop is not None and self.stop()
                 self._note(error, aloud=pause > 0.0)

@@ -19,9 +19,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.store._outage import PATIENCE_SECONDS, OutageError, Patience, is_outage
-from ecd_tune.store._sql import now
-from ecd_tune.store.url import parse_url, show_url
+from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
+from ecd_tune.store.db.sql import now
+from ecd_tune.store.db.url import parse_url, show_url
 
 __all__ = ["Database"]
 
@@ -65,18 +65,18 @@ class Database:
     carried over a fork: open it in the child.
 
     Args:
-        url: As :func:`ecd_tune.store.url.parse_url` takes it.
-        patience: Seconds for which a call waits for a database that is away.
+        url: As :func:`ecd_tune.store.db.url.parse_url` takes it.
+        retry_seconds: Seconds for which a call waits for a database that is away.
 
     Raises:
         StorageUrlError: The URL is not supported.
         StorageUnavailableError: The folder of an SQLite file does not exist.
     """
 
-    def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, retry_seconds: float = RETRY_SECONDS) -> None:
         self.url = parse_url(url)
         self.shown = show_url(self.url)
-        self.patience = Patience(self.shown, patience)
+        self.retry_policy = RetryPolicy(self.shown, retry_seconds)
         self.is_sqlite = self.url.drivername == "sqlite"
         if self.is_sqlite:
             self._check_folder()
