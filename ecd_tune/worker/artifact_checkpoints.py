@@ -97,7 +97,7 @@ class ArtifactCheckpoints(Checkpoints):
         with closing(file):  # S3's readers are no context managers in every version
             sealed = file.read(HEAD + self.max_bytes + 1)
         try:
-            return unseal(sealed)
+            return unseal(sealed, self.max_bytes)
         except ValueError as error:
             _log.warning("%r: a checkpoint is passed over: %s", self, error)
             return 0, b""

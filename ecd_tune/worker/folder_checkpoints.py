@@ -47,8 +47,7 @@ class FolderCheckpoints(Checkpoints):
                 sealed = file.read(HEAD + self.max_bytes + 1)
         except FileNotFoundError:
             return None
-        too_large = len(sealed) > HEAD + self.max_bytes
-        return sealed[HEAD:] if too_large else unseal(sealed)[1]
+        return unseal(sealed, self.max_bytes)[1]
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file beside it, see it onto the disk, and give it the name."""

@@ -222,7 +222,7 @@ class TestArtifacts:
         slot = ArtifactCheckpoints(store).slot(make_lease())
         for data in (b"one", b"two", b"three"):
             slot.save(data)
-        newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[:8])
+        newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[8:16])
         newest.write_bytes(newest.read_bytes()[:-2])
         again = ArtifactCheckpoints(store)
         assert again.slot(make_lease()).load() == b"two"
