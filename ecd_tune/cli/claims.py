@@ -14,9 +14,7 @@ import typer
 from ecd_tune.cli.studies import AsJson
 
 if TYPE_CHECKING:
-    from ecd_tune.lab.claims import Given, Judged, Section
-
-    JudgedSections = Sequence[tuple[Section, Sequence[Judged]]]
+    from ecd_tune.lab.claims import Given, JudgedSections
 
 __all__ = ["claims"]
 
@@ -85,7 +83,7 @@ def _lines(sections: JudgedSections) -> Iterator[str]:
     for section, claims_of_it in sections:
         yield section.title
         for judged in claims_of_it:
-            yield f"  {judged.printed.standing}: {judged.claim.printed.text}"
+            yield f"  {judged.standing}: {judged.claim.printed.text}"
             yield f"      {judged.claim.id}; {judged.claim.where}"
             for statement, judgement in judged.pairs[1:]:
                 yield f"      {judged.relation}, {judgement.standing}: {statement.text}"
