@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,11 +69,9 @@ def claims(
 
 def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
     from ecd_tune.lab import run_systems, system_checks
-    from ecd_tune.lab.chains import ChainRunner
     from ecd_tune.lab.claims import give
 
-    runner = partial(ChainRunner, threads=1)
-    return give(run_systems(system_checks(names), runner, seed, processes), seed)
+    return give(run_systems(system_checks(names), seed, processes), seed)
 
 
 def _lines(sections: JudgedSections) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from scipy import integrate
 from scipy.special import gammaln
@@ -38,7 +39,8 @@ _FREE = replace(_ANY, s=0, delta_energy=1.0)
 
 def _exponent(basin: Basin, of: str, by: str, low: float, high: float) -> float:
     """Return the exponent of a property of a basin in one of its numbers, between two values."""
-    start, end = (float(getattr(replace(basin, **{by: x}), of)) for x in (low, high))
+    ends: list[dict[str, Any]] = [{by: low}, {by: high}]
+    start, end = (float(getattr(replace(basin, **changed), of)) for changed in ends)
     return math.log(end / start) / math.log(high / low)
 
 

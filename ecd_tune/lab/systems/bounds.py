@@ -50,7 +50,7 @@ def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
         )
         largest = max(
             float(np.max(np.linalg.norm(moment.moved, axis=1) / lr))
-            for moment in bench.laboratory.run(setup, steps, rng)
+            for moment in bench.run(setup, steps, rng)
         )
         case = f"{integrator} n={_N} Δt={_STEP_SIZES[0]:g}…{_STEP_SIZES[-1]:g}"
         found.append(
@@ -86,7 +86,7 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
             integrator=integrator,
         )
         largest = np.full(len(lr), -np.inf)
-        for moment in bench.laboratory.run(setup, steps, rng):
+        for moment in bench.run(setup, steps, rng):
             if moment.t:  # the start lies on the edge itself
                 largest = np.maximum(largest, moment.log_potential - moment.log_energy)
         for size, log_w in zip(
@@ -115,7 +115,7 @@ def _check_escape(bench: Bench) -> list[Finding]:
         delta_energy=0.0,
     )
     left = np.zeros(chains, dtype=bool)
-    for moment in bench.laboratory.run(setup, 4000, rng):
+    for moment in bench.run(setup, 4000, rng):
         left |= (np.abs(moment.theta - start) > 0.5).any(axis=1)
     interval = share_interval(int(left.sum()), chains)
     assert interval is not None

@@ -77,7 +77,7 @@ def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
     nu = _COLLAPSE_ROOT / math.sqrt(_N)
     setup = place(isotropic(_N), rng, len(etas), _N, lr=0.1, eta=etas, nu=nu, F0=1.0)
     sums, counts = np.zeros((len(etas), _OCTAVES)), np.zeros(_OCTAVES)
-    for moment in bench.laboratory.run(setup, _COLLAPSE_STEPS, rng):
+    for moment in bench.run(setup, _COLLAPSE_STEPS, rng):
         age = math.floor(math.log2(_COLLAPSE_STEPS / (moment.t + 1)))
         if age < _OCTAVES:
             sums[:, -1 - age] += np.log(_gap(moment))

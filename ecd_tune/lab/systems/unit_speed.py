@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,13 @@ from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import (
     bound_finding,
     interval_finding,
-    jackknife,
     ks_finding,
     mean,
 )
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions, isotropic
 from ecd_tune.lab.setups import START_RADIUS, column, place, x_of
-from ecd_tune.lab.systems.law import Case, beta_law, split_cases
+from ecd_tune.lab.systems.law import Case, beta_law, harmonic_finding, split_cases
 from ecd_tune.lab.trajectory import Landscape
 from ecd_tune.theory import Array, effective_eta, unit_speed_eta
 
@@ -82,35 +82,31 @@ def measure_law(
 
 
 def check_law(
-    integrator: str, predict: Callable[[float, int, float, str], Any], *which: int
-) -> Callable[[Bench], list[Finding]]:
-    """Return a comparison of x = (F−Fmin)/(F−F0) with the Beta law of an exponent.
+    bench: Bench,
+    integrator: str,
+    predict: Callable[[float, int, float, str], Any],
+    which: slice = slice(None),
+) -> list[Finding]:
+    """Compare x = (F−Fmin)/(F−F0) with the Beta law of an exponent.
 
     Args:
+        bench: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         predict: From η, n, ν and the integrator to the exponent.
-        *which: Indices of the settings; none means all.
+        which: Settings; all by default.
 
     Returns:
-        The function of a check.
+        Two findings a setting.
     """
-
-    def measure(bench: Bench) -> list[Finding]:
-        cases = bench.once(f"unit {integrator}", lambda b: measure_law(b, integrator))
-        chosen = [cases[i] for i in which] or cases
-        found = []
-        for case, n, eta, nu in chosen:
-            target = float(predict(eta, n, nu, integrator))
-            estimate = jackknife(lambda x: 1 / float(np.mean(x)), case.average)
-            found += [
-                ks_finding(case.name, case.final, beta_law(n, target), len(chosen), case.skipped),
-                interval_finding(
-                    case.name, "1/mean x", estimate, target, _TOLERANCE * eta, case.skipped
-                ),
-            ]
-        return found
-
-    return measure
+    chosen = bench.once(measure_law, integrator)[which]
+    found = []
+    for case, n, eta, nu in chosen:
+        target = float(predict(eta, n, nu, integrator))
+        found += [
+            ks_finding(case.name, case.final, beta_law(n, target), len(chosen), case.skipped),
+            harmonic_finding(case, target, _TOLERANCE * eta),
+        ]
+    return found
 
 
 # -------------------------------------------------------------- the scalar product
@@ -136,7 +132,7 @@ def _check_cuts(bench: Bench) -> list[Finding]:
                     flow=flow,
                     cuts=cuts,
                 )
-                moments = bench.laboratory.run(setup, _SPLIT_STEPS, rng)
+                moments = bench.run(setup, _SPLIT_STEPS, rng)
                 runs.append([moment.theta for moment in moments])
             one, many = np.array(runs)
             distance = np.linalg.norm(many - one, axis=-1) / np.linalg.norm(one, axis=-1)
@@ -220,7 +216,7 @@ def _check_tensors(bench: Bench) -> list[Finding]:
 def _compare_tensors(
     bench: Bench, tensors: int, predict: Callable[[float], float]
 ) -> list[Finding]:
-    runs = bench.once(f"tensors {tensors}", lambda b: measure_tensors(b, tensors))
+    runs = bench.once(measure_tensors, tensors)
     return [
         interval_finding(
             f"p·g of each of {tensors} tensors, n={_N} η={eta:g} ν̂={_NU}",
@@ -240,7 +236,7 @@ CHECKS = (
         "C21",
         Relation("unit speed: x ~ Beta(n/2, (η−1)n/2) under sync at any ν̂", "theory: unit speed"),
         _RULE,
-        check_law("sync", unit_speed_eta),
+        partial(check_law, integrator="sync", predict=unit_speed_eta),
         family="unit speed sync",
         seconds=15.0,
     ),
@@ -250,7 +246,7 @@ CHECKS = (
             "unit speed: kick, drift, turn samples with η_eff = 2η/(1+λ)", "theory: unit speed"
         ),
         _RULE,
-        check_law("algorithm1", unit_speed_eta),
+        partial(check_law, integrator="algorithm1", predict=unit_speed_eta),
         family="unit speed algorithm1",
         seconds=15.0,
     ),
@@ -273,7 +269,7 @@ CHECKS = (
             "unit speed: η_eff = (2η/(1+λ))(1−(1−λ)/n), as ECDSep has it", "theory: Algorithm 1"
         ),
         _RULE,
-        check_law("algorithm1", effective_eta, -1),
+        partial(check_law, integrator="algorithm1", predict=effective_eta, which=slice(-1, None)),
         expects=Verdict.REFUTED,
         family="unit speed algorithm1",
     ),
