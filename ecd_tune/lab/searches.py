@@ -7,8 +7,8 @@ condition 10. :func:`exact_search` draws each number from its law instead, at on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -254,7 +254,7 @@ def _records(
         yield TrialRecord(key, number, TrialState.COMPLETE, value, searched, metrics=metrics)
 
 
-def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTrials:
+def take(data: StudyTrials, chosen: Iterable[int], **options: Scalar) -> StudyTrials:
     """Return a study of some of the trials.
 
     Args:
@@ -265,5 +265,4 @@ def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTr
     Returns:
         The smaller study.
     """
-    records = [data.records[i] for i in chosen]
-    return StudyTrials(data.spec, data.optimizer, records, options)
+    return replace(data, records=[data.records[i] for i in chosen], options=options)

@@ -30,7 +30,6 @@ __all__ = [
     "bound_finding",
     "interval_finding",
     "jackknife",
-    "judge_interval",
     "judge_p",
     "judge_range",
     "ks_finding",
@@ -107,29 +106,14 @@ def jackknife(statistic: Callable[..., float], *samples: Array) -> Estimate:
     return Estimate(whole, math.sqrt((count - 1) / count * spread), count)
 
 
-def judge_interval(low: float, high: float, target: float, tolerance: float) -> Verdict:
+def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
     """Rule R.
 
     Args:
         low: Lower end of the 95 % interval.
         high: Upper end.
-        target: T₀.
-        tolerance: Half width of what is allowed.
-
-    Returns:
-        The verdict; inconclusive when the interval is not a number.
-    """
-    return judge_range(low, high, target - tolerance, target + tolerance)
-
-
-def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
-    """Rule R for a range that is allowed; an end of it may be infinite.
-
-    Args:
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-        least: Lower end of the range.
-        most: Upper end.
+        least: Lower end of the range that is allowed; may be infinite.
+        most: Upper end; may be infinite.
 
     Returns:
         The verdict; inconclusive when the interval is not a number.
@@ -179,9 +163,10 @@ def interval_finding(
     Returns:
         The finding; it says how many units would decide where these did not.
     """
-    verdict, note = judge_interval(estimate.low, estimate.high, target, tolerance), ""
+    least, most = target - tolerance, target + tolerance
+    verdict, note = judge_range(estimate.low, estimate.high, least, most), ""
     if verdict is Verdict.INCONCLUSIVE:
-        note = _needed(estimate, target, tolerance)
+        note = _needed(estimate, least, most)
     if skipped > MAX_SKIPPED:
         verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"
     low, high = estimate.low, estimate.high
@@ -190,8 +175,8 @@ def interval_finding(
     )
 
 
-def _needed(estimate: Estimate, target: float, tolerance: float) -> str:
-    units = units_needed(estimate, target - tolerance, target + tolerance)
+def _needed(estimate: Estimate, least: float, most: float) -> str:
+    units = units_needed(estimate, least, most)
     if units is None:
         return "no finite interval" if not math.isfinite(estimate.error) else "at the rule's edge"
     return f"about {units:.2g} units would decide"

@@ -16,7 +16,6 @@ from ecd_tune.analysis.checks.rules import (
     bound_finding,
     interval_finding,
     jackknife,
-    judge_interval,
     judge_p,
     judge_range,
     ks_finding,
@@ -31,8 +30,8 @@ numbers = st.floats(-10, 10)
 @given(numbers, st.floats(0, 5), numbers, st.floats(0.01, 5))
 def test_rule_r_is_containment_and_disjointness(low, length, target, tolerance):
     high = low + length
-    verdict = judge_interval(low, high, target, tolerance)
     left, right = target - tolerance, target + tolerance
+    verdict = judge_range(low, high, left, right)
     assert (verdict is SUPPORTED) == (left <= low and high <= right)
     assert (verdict is REFUTED) == (high < left or right < low)
 
