@@ -32,6 +32,10 @@ def _gap(moment: Moment) -> Array:
     return moment.loss - 1.0
 
 
+def _slope(x: Array, y: Array) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
 def _bowl(rng: np.random.Generator, etas: Array, lr: float | Array, F0: Array) -> ChainSetup:
     """Start sync on the bowl with F2_i from 0.1 to 1 at normal draws."""
     landscape = Quadratic(np.geomspace(0.1, 1.0, _N))
@@ -52,18 +56,15 @@ def _tail_gaps(bench: Bench, name: str, F0: float) -> Array:
 def _check_direction(bench: Bench) -> list[Finding]:
     gaps = _tail_gaps(bench, "eta direction", 0.0)
     scale = np.log(np.array(_ETAS) - 1 - 2 / _N)
-    estimate = jackknife(
-        lambda rows: float(np.polyfit(scale, np.log(rows.mean(axis=0)), 1)[0]), gaps
-    )
+    estimate = jackknife(lambda rows: _slope(scale, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=1.25…4"
     return [interval_finding(case, "slope on log(η−1−2/n)", estimate, -1.0, 0.1)]
 
 
 def _check_sign(bench: Bench) -> list[Finding]:
     gaps = _tail_gaps(bench, "eta sign", 1.0)[:, 2:]
-    estimate = jackknife(
-        lambda rows: float(np.polyfit(_ETAS[2:], np.log(rows.mean(axis=0)), 1)[0]), gaps
-    )
+    etas = np.array(_ETAS[2:])
+    estimate = jackknife(lambda rows: _slope(etas, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=2, 3, 4 Fmin=F0"
     # Any negative slope is allowed: rule R with an interval that is wide enough.
     finding = interval_finding(case, "slope of log gap on η", estimate, -500.0, 500.0)
@@ -87,11 +88,9 @@ def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
 
 def _check_collapse(bench: Bench) -> list[Finding]:
     etas, means = _measure_collapse(bench)
-    octaves, found = np.arange(_OCTAVES) * math.log(2.0), []
+    octaves, found = np.arange(_OCTAVES, dtype=np.float64) * math.log(2.0), []
     for eta, _ in _COLLAPSE:
-        estimate = jackknife(
-            lambda rows: float(np.polyfit(octaves, rows.mean(axis=0), 1)[0]), means[etas == eta]
-        )
+        estimate = jackknife(lambda rows: _slope(octaves, rows.mean(axis=0)), means[etas == eta])
         case = f"n={_N} η={eta:g} ν√n={_COLLAPSE_ROOT} Fmin=F0"
         found.append(
             interval_finding(case, "slope of log gap on log N", estimate, -1 / (eta - 1), 0.05)
