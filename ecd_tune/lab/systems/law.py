@@ -14,9 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife, ks_finding
+from ecd_tune.analysis.checks.rules import jackknife
 from ecd_tune.lab.bench import Bench, Record
 from ecd_tune.lab.landscapes import Quadratic, isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, part, place, x_of
 from ecd_tune.theory import Array, effective_eta, effective_eta_leading
 

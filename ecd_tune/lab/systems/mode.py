@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife, mean
+from ecd_tune.analysis.checks.rules import jackknife, mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import place, potential_share
 from ecd_tune.theory import Array, Basin
 

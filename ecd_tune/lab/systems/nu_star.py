@@ -16,9 +16,10 @@ from functools import partial
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, interval_finding, jackknife
+from ecd_tune.analysis.checks.rules import Estimate, jackknife
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column
 from ecd_tune.lab.trajectory import ChainSetup
 from ecd_tune.theory import Array, Basin

@@ -10,9 +10,10 @@ from functools import partial
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, mean
+from ecd_tune.analysis.checks.rules import mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, part, place
 from ecd_tune.lab.trajectory import Moment
 from ecd_tune.theory import Array, Basin

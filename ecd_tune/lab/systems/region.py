@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, ks_finding, mean
+from ecd_tune.analysis.checks.rules import mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, place, x_of
 from ecd_tune.lab.systems.law import KS_RULE, Case, beta_law, split_cases
 from ecd_tune.theory import Basin

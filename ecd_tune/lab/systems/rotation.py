@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, interval_finding, mean
+from ecd_tune.analysis.checks.rules import Estimate, mean
 from ecd_tune.lab.bench import Bench
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.theory import bounce_cosine
 
 __all__ = ["CHECKS", "check_cosines"]

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife
+from ecd_tune.analysis.checks.rules import jackknife
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, isotropic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, place
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array

@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import (
-    bound_finding,
-    interval_finding,
-    ks_finding,
-    mean,
-)
+from ecd_tune.analysis.checks.rules import bound_finding, mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions, isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import START_RADIUS, column, place, x_of
 from ecd_tune.lab.systems.law import Case, beta_law, harmonic_finding, split_cases
 from ecd_tune.lab.trajectory import Landscape
