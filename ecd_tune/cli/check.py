@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,12 +82,9 @@ def _check_systems(
     from ecd_tune.lab import run_systems, system_checks
 
     chosen = system_checks(names)
-    # After the names are checked, since torch is slow to import.
-    from ecd_tune.lab.chains import ChainRunner
-
     results = []
     count = min(processes or len(os.sched_getaffinity(0)), len({c.family for c in chosen}))
-    for result in run_systems(chosen, partial(ChainRunner, threads=1), seed, count):
+    for result in run_systems(chosen, seed, count):
         results.append(result)
         typer.echo(render_result(result))
     results.sort(key=lambda result: result.id)

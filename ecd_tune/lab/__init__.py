@@ -3,7 +3,7 @@
 No study needs it: what is said of stored trials stands in :mod:`ecd_tune.analysis`.
 """
 
-from ecd_tune.lab.bench import Bench, Laboratory
+from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.run import run_systems, system_checks
 
-__all__ = ["Bench", "Laboratory", "run_systems", "system_checks"]
+__all__ = ["Bench", "run_systems", "system_checks"]

@@ -1,38 +1,23 @@
-"""Where exact systems are run: a laboratory, seeds, and measurements that checks share."""
+"""Where exact systems are run: a seed, and measurements that checks share."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array
 
-__all__ = ["Bench", "Laboratory", "Record"]
+__all__ = ["Bench", "Record"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Observable = Callable[[Moment], Array]
 """From a moment of B chains to one number a chain, or to one array a chain."""
-
-
-class Laboratory(Protocol):
-    """What runs chains; :class:`ecd_tune.lab.chains.ChainRunner` is one.
-
-    It is handed in, so that the analysis stays free of torch while the checks run the
-    optimizers' own step.
-    """
-
-    def run(self, setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
-        """Run chains and give them at each step."""
-        ...
-
-    def turn(self, n: int, nu: float, count: int, rng: np.random.Generator) -> Array:
-        """Return the cosines of ``count`` independent turns."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -52,35 +37,43 @@ class Record:
 
 @dataclass
 class Bench:
-    """A laboratory with a seed and a memory.
+    """Runs chains with a seed and a memory.
 
     Attributes:
-        laboratory: What runs chains.
         seed: All randomness comes from it and from the names of the measurements.
     """
 
-    laboratory: Laboratory
     seed: int = 7
-    _kept: dict[str, Any] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the generator of a measurement, the same however many ran before it."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
-    def once(self, name: str, measure: Callable[[Bench], T]) -> T:
+    def once(
+        self, measure: Callable[Concatenate[Bench, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Measure something that several checks look at, once.
 
         Args:
-            name: Of the measurement.
             measure: Makes it.
+            *args: What it is told beside the bench; hashable.
+            **kwargs: The same, by name.
 
         Returns:
             Its result, now or from before.
         """
-        if name not in self._kept:
-            self._kept[name] = measure(self)
-        value: T = self._kept[name]
+        key = (measure, args, *sorted(kwargs.items()))
+        if key not in self._kept:
+            self._kept[key] = measure(self, *args, **kwargs)
+        value: T = self._kept[key]
         return value
+
+    def run(self, setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
+        """Run chains, as :func:`ecd_tune.lab.chains.run_chains` does."""
+        from ecd_tune.lab.chains import run_chains  # loads torch
+
+        return run_chains(setup, steps, rng)
 
     def follow(
         self,
@@ -104,7 +97,7 @@ class Bench:
         """
         sums: dict[str, Array] = {}
         skipped = 0.0
-        for moment in self.laboratory.run(setup, steps, rng):
+        for moment in self.run(setup, steps, rng):
             skipped += float(np.mean(moment.unreachable | moment.held))
             if moment.t < burn:
                 continue

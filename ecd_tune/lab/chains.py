@@ -23,73 +23,63 @@ from ecd_tune.optim.unit_rules import read_unit_rules
 from ecd_tune.optim.unit_step import UnitPoint, begin_unit, make_unit_step
 from ecd_tune.theory import Array
 
-__all__ = ["ChainRunner"]
+__all__ = ["run_chains", "turn_cosines"]
 
 _ROWS = Algebra(batched=True)
 _TURNS_AT_ONCE = 2_000_000
-"""Numbers drawn at once by :meth:`ChainRunner.turn`, to bound the memory."""
+"""Numbers drawn at once by :func:`turn_cosines`, to bound the memory."""
 
 
-class ChainRunner:
-    """Runs chains on the CPU, in float64.
+def run_chains(setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
+    """Run B chains.
 
     Args:
-        threads: Threads that torch may use, in the whole process; None leaves them alone.
+        setup: The chains.
+        steps: Number of steps.
+        rng: Source of the turns.
+
+    Yields:
+        The chains at each step.
     """
+    theta = torch.from_numpy(np.array(setup.theta, dtype=np.float64))
+    chains = _UnitSpeed(setup) if setup.flow else _Separable(setup)
+    for t in range(steps):
+        loss, gradient = setup.landscape(theta.numpy())
+        noise = None
+        if np.any(setup.nu):
+            noise = _cut(rng.standard_normal(theta.shape), setup)
+        blocks = _cut(theta.numpy(), setup)
+        with torch.no_grad():
+            did = chains.step(blocks, torch.from_numpy(loss), _cut(gradient, setup), noise)
+            moved = torch.cat(did.moved, dim=1)
+            if not bool(did.ok.all()):
+                (moved,) = _ROWS.where(did.ok, [moved], [torch.zeros_like(moved)])
+        yield _moment(t, theta, loss, gradient, did, moved)
+        theta = theta + moved
 
-    def __init__(self, threads: int | None = None) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
 
-    def run(self, setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
-        """Run B chains.
+def turn_cosines(n: int, nu: float, count: int, rng: np.random.Generator) -> Array:
+    """Turn momenta once.
 
-        Args:
-            setup: The chains.
-            steps: Number of steps.
-            rng: Source of the turns.
+    Args:
+        n: Dimension.
+        nu: Chaos strength ν.
+        count: Number of independent turns.
+        rng: Source of the turns.
 
-        Yields:
-            The chains at each step.
-        """
-        theta = torch.from_numpy(np.array(setup.theta, dtype=np.float64))
-        chains = _UnitSpeed(setup) if setup.flow else _Separable(setup)
-        for t in range(steps):
-            loss, gradient = setup.landscape(theta.numpy())
-            noise = None
-            if np.any(setup.nu):
-                noise = _cut(rng.standard_normal(theta.shape), setup)
-            blocks = _cut(theta.numpy(), setup)
-            with torch.no_grad():
-                did = chains.step(blocks, torch.from_numpy(loss), _cut(gradient, setup), noise)
-                moved = torch.cat(did.moved, dim=1)
-                if not bool(did.ok.all()):
-                    (moved,) = _ROWS.where(did.ok, [moved], [torch.zeros_like(moved)])
-            yield _moment(t, theta, loss, gradient, did, moved)
-            theta = theta + moved
-
-    def turn(self, n: int, nu: float, count: int, rng: np.random.Generator) -> Array:
-        """Turn momenta once.
-
-        Args:
-            n: Dimension.
-            nu: Chaos strength ν.
-            count: Number of independent turns.
-            rng: Source of the turns.
-
-        Returns:
-            The cosines of the angles, ``[count]``.
-        """
-        cosines: list[Array] = []
-        while (left := count - sum(map(len, cosines))) > 0:
-            rows = min(left, max(1, _TURNS_AT_ONCE // n))
-            e = torch.zeros(rows, n, dtype=torch.float64)
-            e[:, 0] = 1.0
-            log_p, strength = torch.zeros_like(e[:, 0]), torch.full_like(e[:, 0], nu)
-            noise = torch.from_numpy(rng.standard_normal((rows, n)))
-            (turned,), _ = dynamics.turn(_ROWS, [e], log_p, [noise], strength)
-            cosines.append(turned[:, 0].numpy())
-        return np.concatenate(cosines)
+    Returns:
+        The cosines of the angles, ``[count]``.
+    """
+    cosines: list[Array] = []
+    while (left := count - sum(map(len, cosines))) > 0:
+        rows = min(left, max(1, _TURNS_AT_ONCE // n))
+        e = torch.zeros(rows, n, dtype=torch.float64)
+        e[:, 0] = 1.0
+        log_p, strength = torch.zeros_like(e[:, 0]), torch.full_like(e[:, 0], nu)
+        noise = torch.from_numpy(rng.standard_normal((rows, n)))
+        (turned,), _ = dynamics.turn(_ROWS, [e], log_p, [noise], strength)
+        cosines.append(turned[:, 0].numpy())
+    return np.concatenate(cosines)
 
 
 class _Did(NamedTuple):

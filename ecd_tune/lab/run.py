@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from ecd_tune.analysis.checks.judge import CHECKS
 from ecd_tune.analysis.checks.model import Check, CheckResult, Subject
-from ecd_tune.analysis.checks.registry import CHECKS
 from ecd_tune.errors import UnknownNameError
-from ecd_tune.lab.bench import Bench, Laboratory
+from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.systems import BUILT_IN
 
 __all__ = ["run_systems", "system_checks"]
@@ -36,18 +36,15 @@ def system_checks(only: Sequence[str] = ()) -> list[Check]:
 
 
 def run_systems(
-    checks: Sequence[Check],
-    make_laboratory: Callable[[], Laboratory],
-    seed: int = 7,
-    processes: int = 1,
+    checks: Sequence[Check], seed: int = 7, processes: int = 1
 ) -> Iterator[CheckResult]:
     """Run checks, those of one family together, and give results as they come.
 
-    The result of a check depends on the seed alone, not on what else runs.
+    The result of a check depends on the seed alone, not on what else runs. Torch has one thread,
+    in this process too where it runs them itself.
 
     Args:
-        checks: From :func:`system_checks`; with several processes they must be registered.
-        make_laboratory: Makes what runs the chains; with several processes, picklable.
+        checks: From :func:`system_checks`.
         seed: Seed of everything random.
         processes: How many families run at once.
 
@@ -56,31 +53,28 @@ def run_systems(
     """
     families = _families(checks)
     if processes == 1:
-        bench = Bench(make_laboratory(), seed)
         for family in families:
-            for check in family:
-                yield check.run(bench)
+            yield from _run_family(family, seed)
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        jobs = [
-            pool.submit(_run_family, [check.id for check in family], make_laboratory, seed)
-            for family in families
-        ]
+        jobs = [pool.submit(_run_family, family, seed) for family in families]
         for job in as_completed(jobs):
             yield from job.result()
 
 
-def _families(checks: Sequence[Check]) -> list[list[Check]]:
-    """Group checks by family, the longest first so that processes end together."""
+def _families(checks: Sequence[Check]) -> list[list[str]]:
+    """Group ids by family, the longest first so that processes end together."""
     groups: dict[str, list[Check]] = {}
     for check in checks:
         groups.setdefault(check.family or check.id, []).append(check)
-    return sorted(groups.values(), key=lambda family: -max(c.seconds for c in family))
+    longest_first = sorted(groups.values(), key=lambda family: -max(c.seconds for c in family))
+    return [[check.id for check in family] for family in longest_first]
 
 
-def _run_family(
-    ids: Sequence[str], make_laboratory: Callable[[], Laboratory], seed: int
-) -> list[CheckResult]:
-    bench = Bench(make_laboratory(), seed)
+def _run_family(ids: Sequence[str], seed: int) -> list[CheckResult]:
+    import torch  # here, since it is slow to import
+
+    torch.set_num_threads(1)
+    bench = Bench(seed)
     return [check.run(bench) for check in system_checks(ids)]

@@ -7,15 +7,14 @@ condition 10. :func:`exact_search` draws each number from its law instead, at on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ecd_tune.analysis.checks import StudyTrials
-from ecd_tune.lab.bench import Laboratory
 from ecd_tune.lab.landscapes import Quadratic, directions
 from ecd_tune.lab.setups import potential_share
 from ecd_tune.lab.trajectory import ChainSetup, Moment
@@ -97,17 +96,18 @@ def _columns(points: Sequence[Params]) -> dict[str, Array]:
     return {name: np.array([params[name] for params in points]) for name in points[0]}
 
 
-def simulated_search(bowl: Bowl, laboratory: Laboratory, seed: int = 0) -> StudyTrials:
+def simulated_search(bowl: Bowl, seed: int = 0) -> StudyTrials:
     """Run a random search.
 
     Args:
         bowl: The search.
-        laboratory: Runs the chains.
         seed: Of parameters, starts and turns.
 
     Returns:
         The study with its records.
     """
+    from ecd_tune.lab.chains import run_chains, turn_cosines  # loads torch
+
     rng = np.random.default_rng(seed)
     params = _draw(bowl, rng)
     start = rng.standard_normal((bowl.trials, bowl.n))
@@ -122,10 +122,10 @@ def simulated_search(bowl: Bowl, laboratory: Laboratory, seed: int = 0) -> Study
         F0=bowl.F0,
     )
     meter = _Meter(setup, bowl.steps)
-    for moment in laboratory.run(setup, bowl.steps, rng):
+    for moment in run_chains(setup, bowl.steps, rng):
         meter.look(moment)
     cosines = [
-        float(laboratory.turn(bowl.n, float(nu), _TURNS, rng).mean()) for nu in np.asarray(setup.nu)
+        float(turn_cosines(bowl.n, float(nu), _TURNS, rng).mean()) for nu in np.asarray(setup.nu)
     ]
     return _study(bowl, params, {**meter.columns(), "cos_bounce": np.array(cosines)})
 
@@ -254,7 +254,7 @@ def _records(
         yield TrialRecord(key, number, TrialState.COMPLETE, value, searched, metrics=metrics)
 
 
-def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTrials:
+def take(data: StudyTrials, chosen: Iterable[int], **options: Scalar) -> StudyTrials:
     """Return a study of some of the trials.
 
     Args:
@@ -265,5 +265,4 @@ def take(data: StudyTrials, chosen: Sequence[int], **options: Scalar) -> StudyTr
     Returns:
         The smaller study.
     """
-    records = [data.records[i] for i in chosen]
-    return StudyTrials(data.spec, data.optimizer, records, options)
+    return replace(data, records=[data.records[i] for i in chosen], options=options)

@@ -1,8 +1,8 @@
 """What a chain is made of and what is seen of it, in numpy: no torch here.
 
 A chain is one trajectory of the Hamiltonian on a given landscape. Checks describe chains by a
-:class:`ChainSetup` and read one :class:`Moment` a step from the runner in
-:mod:`ecd_tune.lab.chains`, which makes the steps with the optimizers' own phases.
+:class:`ChainSetup` and read one :class:`Moment` a step from
+:func:`ecd_tune.lab.chains.run_chains`, which makes the steps with the optimizers' own phases.
 """
 
 from __future__ import annotations

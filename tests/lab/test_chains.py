@@ -7,13 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from ecd_tune.lab.chains import ChainRunner
+from ecd_tune.lab.chains import run_chains, turn_cosines
 from ecd_tune.lab.trajectory import ChainSetup
 from tests.oracles.algorithm1 import ecdsep
 from tests.oracles.unit_speed import ecd_q1
 
 WEIGHTS = np.array([0.3, 1.0, 2.0, 0.7])
-LAB = ChainRunner()
 
 
 def bowl(theta):
@@ -29,7 +28,7 @@ def setup(**changes):
 
 
 def positions(setup, steps, seed=5):
-    moments = list(LAB.run(setup, steps + 1, np.random.default_rng(seed)))
+    moments = list(run_chains(setup, steps + 1, np.random.default_rng(seed)))
     return np.array([moment.theta[0] for moment in moments[1:]])
 
 
@@ -104,7 +103,7 @@ def test_at_unit_speed_it_is_the_oracle(integrator, flow, cuts):
         z=(rng.standard_normal((1, 4))[0] for _ in range(60)),
     )
     np.testing.assert_allclose(positions(chain, 60), path, rtol=1e-10, atol=1e-12)
-    moment = next(iter(LAB.run(chain, 1, rng)))
+    moment = next(iter(run_chains(chain, 1, rng)))
     assert moment.log_p.tolist() == [0.0]
     assert moment.log_potential == moment.log_energy
 
@@ -127,17 +126,17 @@ def test_columns_are_settings_of_single_chains():
     }
     directions = np.repeat(many.direction, 3, axis=0)
     batch = ChainSetup(bowl, theta, directions, integrator="algorithm1", **columns)
-    last = list(LAB.run(batch, 20, np.random.default_rng(0)))[-1]
+    last = list(run_chains(batch, 20, np.random.default_rng(0)))[-1]
     for row in range(3):
         one = setup(integrator="algorithm1", nu=0.0, **{k: v[row] for k, v in columns.items()})
-        alone = list(LAB.run(one, 20, np.random.default_rng(0)))[-1]
+        alone = list(run_chains(one, 20, np.random.default_rng(0)))[-1]
         np.testing.assert_allclose(last.theta[row], alone.theta[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("s", [0, 1])
 def test_a_given_energy_sets_the_momentum(s):
     chain = setup(s=s, log_energy=4.0, integrator="sync")
-    moment = next(iter(LAB.run(chain, 1, np.random.default_rng(0))))
+    moment = next(iter(run_chains(chain, 1, np.random.default_rng(0))))
     assert moment.log_energy[0] == 4.0
     log_h = math.log(math.exp(2 * moment.log_p[0]) + s) + moment.log_potential[0]
     assert log_h == pytest.approx(4.0, rel=1e-13)
@@ -149,8 +148,8 @@ def test_a_chain_below_F0_holds_and_disturbs_no_other(flow):
     offsets = np.array([0.2, 2.0])
     both = ChainSetup(bowl, theta, theta, lr=0.1, eta=2.0, F0=offsets, nu=0.0, flow=flow)
     alone = ChainSetup(bowl, theta[:1], theta[:1], lr=0.1, eta=2.0, F0=0.2, nu=0.0, flow=flow)
-    moments = list(LAB.run(both, 5, np.random.default_rng(0)))
-    expected = list(LAB.run(alone, 5, np.random.default_rng(0)))
+    moments = list(run_chains(both, 5, np.random.default_rng(0)))
+    expected = list(run_chains(alone, 5, np.random.default_rng(0)))
     for moment, one in zip(moments, expected, strict=True):
         assert moment.held.tolist() == [False, True]
         np.testing.assert_allclose(moment.theta[0], one.theta[0], rtol=1e-13)
@@ -160,12 +159,12 @@ def test_a_chain_below_F0_holds_and_disturbs_no_other(flow):
 
 def test_a_skipped_rescale_is_seen():
     chain = setup(s=1, log_energy=-1.0, integrator="algorithm1", nu=0.0)
-    moment = next(iter(LAB.run(chain, 1, np.random.default_rng(0))))
+    moment = next(iter(run_chains(chain, 1, np.random.default_rng(0))))
     assert moment.unreachable.tolist() == [True]
 
 
 def test_turns_come_in_pieces_and_in_the_number_asked_for(monkeypatch):
     monkeypatch.setattr("ecd_tune.lab.chains._TURNS_AT_ONCE", 100)
-    cosines = LAB.turn(10, 0.0, 25, np.random.default_rng(0))
+    cosines = turn_cosines(10, 0.0, 25, np.random.default_rng(0))
     assert cosines.tolist() == [1.0] * 25
-    assert np.ptp(LAB.turn(10, 0.5, 25, np.random.default_rng(0))) > 0
+    assert np.ptp(turn_cosines(10, 0.5, 25, np.random.default_rng(0))) > 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from ecd_tune import registry
 from ecd_tune.analysis.checks import Check, Finding, Relation, Subject, Verdict
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.lab import run_systems, system_checks
-from ecd_tune.lab.chains import ChainRunner
 
 
 def own(check_id, subject):
@@ -64,8 +61,7 @@ def test_other_packages_checks_join(monkeypatch):
 
 def test_processes_give_what_one_gives():
     checks = system_checks(["C03", "N02", "C13"])
-    make = partial(ChainRunner, threads=1)
-    alone = {result.id: result for result in run_systems(checks, make, 3)}
-    together = {result.id: result for result in run_systems(checks, make, 3, 2)}
+    alone = {result.id: result for result in run_systems(checks, 3)}
+    together = {result.id: result for result in run_systems(checks, 3, 2)}
     assert together == alone
     assert set(alone) == {"C03", "N02", "C13"}

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from ecd_tune.analysis.checks import CHECKS, Verdict
-from ecd_tune.lab.chains import ChainRunner
 from ecd_tune.lab.searches import Bowl, simulated_search, take
 
 S, R = Verdict.SUPPORTED, Verdict.REFUTED
@@ -30,23 +29,18 @@ def run(check, data, **options):
     return CHECKS.get(check).run(take(data, range(len(data.records)), **options))
 
 
-@pytest.fixture(scope="module")
-def runner():
-    return ChainRunner()
-
-
-def test_a_small_search_supports_the_laws_and_its_control_refutes(runner):
-    data = simulated_search(Bowl("sync", **SMALL), runner, SEED)
+def test_a_small_search_supports_the_laws_and_its_control_refutes():
+    data = simulated_search(Bowl("sync", **SMALL), SEED)
     for check, options in (("S1", {"F_min": 1.0}), ("S2", {}), ("S7", {})):
         assert run(check, data, **options).verdict is S, check
-    control = simulated_search(Bowl("sync", F0=1.0, **SMALL), runner, SEED)
+    control = simulated_search(Bowl("sync", F0=1.0, **SMALL), SEED)
     assert run("S1", control, F_min=1.0).verdict is R
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("integrator", ["sync", "algorithm1"])
-def test_the_slopes_are_those_of_other_simulations(runner, integrator):
-    data = simulated_search(Bowl(integrator), runner, SEED)
+def test_the_slopes_are_those_of_other_simulations(integrator):
+    data = simulated_search(Bowl(integrator), SEED)
     for (other, check), slopes in SLOPES.items():
         if other == integrator:
             result = run(check, data)
@@ -61,8 +55,8 @@ def test_the_slopes_are_those_of_other_simulations(runner, integrator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("integrator", ["sync", "algorithm1"])
-def test_without_a_plateau_s1_is_refuted(runner, integrator):
-    data = simulated_search(Bowl(integrator, F0=1.0), runner, SEED)
+def test_without_a_plateau_s1_is_refuted(integrator):
+    data = simulated_search(Bowl(integrator, F0=1.0), SEED)
     result = run("S1", data, F_min=1.0)
     assert result.verdict is R
     assert result.findings[0].measured == pytest.approx(7.7, abs=3.0)

@@ -1,6 +1,6 @@
 """Relations that the theory predicts, and checks of a study's trials with their verdicts."""
 
-from ecd_tune.analysis.checks.judge import Declared, Judged, judge_study, reservations
+from ecd_tune.analysis.checks.judge import CHECKS, Declared, Judged, judge_study, reservations
 from ecd_tune.analysis.checks.model import (
     Check,
     CheckResult,
@@ -9,7 +9,6 @@ from ecd_tune.analysis.checks.model import (
     Subject,
     Verdict,
 )
-from ecd_tune.analysis.checks.registry import CHECKS
 from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
 
 __all__ = [

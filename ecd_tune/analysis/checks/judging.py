@@ -50,6 +50,33 @@ class Claim:
     most: float
     sense: str = "="
 
+    def finding(
+        self,
+        sample: Sample,
+        case: str,
+        verdict: Verdict,
+        measured: float = math.nan,
+        ends: tuple[float | None, float | None] = (None, None),
+        note: str = "",
+        needed: int | None = None,
+        advisory: str = "",
+    ) -> Finding:
+        """Return what was found of the claim; arguments are as of :class:`Finding`."""
+        return Finding(
+            case,
+            self.statistic,
+            self.predicted,
+            measured,
+            *ends,
+            verdict,
+            len(sample),
+            note,
+            self.sense,
+            needed,
+            sample.excluded,
+            advisory,
+        )
+
 
 def near(statistic: str, target: float, tolerance: float) -> Claim:
     """Claim a value.
@@ -151,21 +178,8 @@ def judge(
             notes.append(f"about {needed} trials would decide")
         else:
             notes.append(f"about {units} {unit} would decide")
-    return Finding(
-        case,
-        claim.statistic,
-        claim.predicted,
-        estimate.value,
-        estimate.low,
-        estimate.high,
-        verdict,
-        len(sample),
-        "; ".join(notes),
-        claim.sense,
-        needed,
-        sample.excluded,
-        advisory,
-    )
+    ends, text = (estimate.low, estimate.high), "; ".join(notes)
+    return claim.finding(sample, case, verdict, estimate.value, ends, text, needed, advisory)
 
 
 def judge_bound(claim: Claim, sample: Sample, largest: float) -> Finding:
@@ -218,18 +232,7 @@ def too_few(
         needed = max(math.ceil(n.least / share) for n, share in zip(growing, shares, strict=True))
         if any(need.what != "trials" for need in growing):
             notes.append(f"about {needed} trials would give that")
-    return Finding(
-        case,
-        claim.statistic,
-        claim.predicted,
-        math.nan,
-        None,
-        None,
-        Verdict.INCONCLUSIVE,
-        len(sample),
-        "; ".join(notes),
-        claim.sense,
-        needed,
-        sample.excluded,
-        advisory,
+    note = "; ".join(notes)
+    return claim.finding(
+        sample, case, Verdict.INCONCLUSIVE, note=note, needed=needed, advisory=advisory
     )

@@ -106,6 +106,13 @@ class Finding:
         """The trials that took no part, in print, or nothing."""
         return ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding in plain values; numbers that JSON lacks are words."""
+        return {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+
 
 @dataclass(frozen=True)
 class Check:
@@ -191,13 +198,9 @@ class CheckResult:
         return next((finding.advisory for finding in self.findings if finding.advisory), "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result in plain values; numbers that JSON lacks are words."""
+        """Return the result in plain values."""
         fields = asdict(self) | {"verdict": self.verdict, "as_expected": self.as_expected}
-        fields["findings"] = [
-            {key: _plain(value) for key, value in asdict(finding).items()}
-            for finding in self.findings
-        ]
-        return fields
+        return fields | {"findings": [finding.to_json() for finding in self.findings]}
 
 
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
@@ -214,7 +217,3 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
     if verdicts and all(verdict is Verdict.SUPPORTED for verdict in verdicts):
         return Verdict.SUPPORTED
     return Verdict.INCONCLUSIVE
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -137,18 +137,8 @@ def _judge_ratio(data: StudyTrials, optima: list[_Optimum], used: Sample, case: 
             note = str(error)
     median = float(np.median(ratios))
     inside = _RATIO.least <= median <= _RATIO.most
-    return Finding(
-        case,
-        _RATIO.statistic,
-        _RATIO.predicted,
-        median,
-        None,
-        None,
-        Verdict.SUPPORTED if inside else Verdict.INCONCLUSIVE,
-        len(used),
-        note,
-        excluded=used.excluded,
-    )
+    verdict = Verdict.SUPPORTED if inside else Verdict.INCONCLUSIVE
+    return _RATIO.finding(used, case, verdict, median, note=note)
 
 
 def _ratio(data: StudyTrials, optimum: _Optimum) -> float:

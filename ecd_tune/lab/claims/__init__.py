@@ -1,6 +1,12 @@
 """The paper's quantitative claims, one by one, each with a test and a verdict."""
 
-from ecd_tune.lab.claims.catalogue import SECTIONS, Judged, judge_claims, needed_systems
+from ecd_tune.lab.claims.catalogue import (
+    SECTIONS,
+    Judged,
+    JudgedSections,
+    judge_claims,
+    needed_systems,
+)
 from ecd_tune.lab.claims.evidence import give, read_results
 from ecd_tune.lab.claims.model import Claim, Evidence, Given, Judgement, Section, Standing
 from ecd_tune.lab.claims.page import count_standings, render_page
@@ -12,6 +18,7 @@ __all__ = [
     "Evidence",
     "Given",
     "Judged",
+    "JudgedSections",
     "Judgement",
     "Printed",
     "Section",

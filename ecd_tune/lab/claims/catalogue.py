@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.lab.claims import about_measure, about_motion, about_settings, about_tables
-from ecd_tune.lab.claims.deciders import BySystems
 from ecd_tune.lab.claims.model import (
     Claim,
     Evidence,
@@ -19,7 +16,7 @@ from ecd_tune.lab.claims.model import (
     Statement,
 )
 
-__all__ = ["SECTIONS", "Judged", "judge_claims", "needed_systems"]
+__all__ = ["SECTIONS", "Judged", "JudgedSections", "judge_claims", "needed_systems"]
 
 SECTIONS: tuple[Section, ...] = (
     *about_measure.SECTIONS,
@@ -36,41 +33,47 @@ class Judged:
 
     Attributes:
         claim: The claim.
-        printed: What its test says of the printed form.
-        beside: What its test says of the statement beside it; None where there is none.
+        judgements: What was found of its statements, the printed one first.
     """
 
     claim: Claim
-    printed: Judgement
-    beside: Judgement | None
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def standing(self) -> Standing:
+        """What is known of the printed statement."""
+        return self.judgements[0].standing
 
     @property
     def pairs(self) -> tuple[tuple[Statement, Judgement], ...]:
         """The statements, each with its judgement."""
-        found = (self.printed,) if self.beside is None else (self.printed, self.beside)
-        return tuple(zip(self.claim.statements, found, strict=True))
+        return tuple(zip(self.claim.statements, self.judgements, strict=True))
 
     @property
     def relation(self) -> str:
         """How the second statement stands to the printed one: ``"instead"`` or ``"besides"``."""
-        return "instead" if self.printed.standing is Standing.REFUTED else "besides"
+        return "instead" if self.standing is Standing.REFUTED else "besides"
 
     def to_json(self) -> dict[str, Any]:
         """Return the claim and its judgement in plain values."""
         entries = [
             {
                 "text": statement.text,
-                "decided_by": [words for words, _ in statement.test.links],
-                "rule": statement.test.rule,
+                "decided_by": [words for words, _ in statement.links],
+                "rule": statement.rule,
                 "verdict": judgement.standing,
                 "remark": judgement.remark,
                 "origin": judgement.origin,
-                "findings": [_plain(finding) for finding in judgement.findings],
+                "findings": [finding.to_json() for finding in judgement.findings],
             }
             for statement, judgement in self.pairs
         ]
         fields = {"id": self.claim.id, "where": self.claim.where, "note": self.claim.note}
         return fields | dict(zip(("printed", self.relation), entries, strict=False))
+
+
+JudgedSections = Sequence[tuple[Section, Sequence[Judged]]]
+"""Sections with their claims, judged."""
 
 
 def needed_systems(sections: Sequence[Section] = SECTIONS) -> list[str]:
@@ -82,18 +85,11 @@ def needed_systems(sections: Sequence[Section] = SECTIONS) -> list[str]:
     Returns:
         Ids, sorted.
     """
-    tests = (
-        statement.test
-        for section in sections
-        for claim in section.claims
-        for statement in claim.statements
-    )
-    return sorted({name for test in tests if isinstance(test, BySystems) for name in test.checks})
+    statements = (s for section in sections for claim in section.claims for s in claim.statements)
+    return sorted({name for statement in statements for name in statement.systems})
 
 
-def judge_claims(
-    evidence: Evidence, sections: Sequence[Section] = SECTIONS
-) -> list[tuple[Section, list[Judged]]]:
+def judge_claims(evidence: Evidence, sections: Sequence[Section] = SECTIONS) -> JudgedSections:
     """Judge all claims.
 
     Args:
@@ -104,22 +100,12 @@ def judge_claims(
         Each section with its claims, judged.
     """
     return [
-        (section, [_judge(claim, evidence) for claim in section.claims]) for section in sections
+        (
+            section,
+            [
+                Judged(claim, tuple(statement.judge(evidence) for statement in claim.statements))
+                for claim in section.claims
+            ],
+        )
+        for section in sections
     ]
-
-
-def _judge(claim: Claim, evidence: Evidence) -> Judged:
-    beside = claim.beside
-    return Judged(
-        claim,
-        claim.printed.test.judge(evidence),
-        beside.test.judge(evidence) if beside else None,
-    )
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    """Return a finding in values that JSON has; numbers that it lacks are words."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in asdict(finding).items()
-    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from scipy import integrate
 from scipy.special import gammaln
@@ -36,10 +37,11 @@ _ANY = Basin(_N, eta=2.0, F_min=1.0, F0=0.0, curvature=1.0, F_init=_F_INIT)
 _FREE = replace(_ANY, s=0, delta_energy=1.0)
 
 
-def _slope(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return the exponent between two arguments."""
-    rise = math.log(float(function(high)) / float(function(low)))
-    return rise / math.log(high / low)
+def _exponent(basin: Basin, of: str, by: str, low: float, high: float) -> float:
+    """Return the exponent of a property of a basin in one of its numbers, between two values."""
+    ends: list[dict[str, Any]] = [{by: low}, {by: high}]
+    start, end = (float(getattr(replace(basin, **changed), of)) for changed in ends)
+    return math.log(end / start) / math.log(high / low)
 
 
 # ----------------------------------------------------------------------------- measure
@@ -128,20 +130,13 @@ def check_growth_with_n() -> list[Finding]:
     """
     found = []
     for eta, radius_power, speed_power in ((1.0, 1.0, 0.5), (1.5, 0.0, 0.0), (2.0, 0.0, 0.0)):
-        basin = replace(_FREE, eta=eta)
-
-        def radius(n: float, basin: Basin = basin) -> float:
-            return float(replace(basin, n=n).mode_radius_squared)
-
-        def speed(n: float, basin: Basin = basin) -> float:
-            return float(replace(basin, n=n).paper_speed_at_mode)
-
-        for name, function, power in (
-            ("exponent of |Θ*|² in n", radius, radius_power),
-            ("exponent of (8) in n", speed, speed_power),
+        for name, of, power in (
+            ("|Θ*|²", "mode_radius_squared", radius_power),
+            ("(8)", "paper_speed_at_mode", speed_power),
         ):
-            exponent = _slope(function, 1e4, 1e6)
-            found.append(close_finding(f"η={eta:g}", name, power, exponent, 0.01))
+            exponent = _exponent(replace(_FREE, eta=eta), of, "n", 1e4, 1e6)
+            statistic = f"exponent of {name} in n"
+            found.append(close_finding(f"η={eta:g}", statistic, power, exponent, 0.01))
     return found
 
 
@@ -153,16 +148,11 @@ def check_powers_of_depth() -> list[Finding]:
     """
     found = []
     for eta in (1.5, 2.0, 4.0):
-        basin = replace(_FREE, eta=eta)
-
-        def radius(depth: float, basin: Basin = basin) -> float:
-            return float(replace(basin, F_min=depth).mode_radius_squared)
-
-        def speed(depth: float, basin: Basin = basin) -> float:
-            return float(replace(basin, F_min=depth).paper_speed_at_mode)
-
-        for name, function, power in (("|Θ*|²", radius, 1.0), ("(8)", speed, eta / 2)):
-            exponent = _slope(function, 0.5, 2.0)
+        for name, of, power in (
+            ("|Θ*|²", "mode_radius_squared", 1.0),
+            ("(8)", "paper_speed_at_mode", eta / 2),
+        ):
+            exponent = _exponent(replace(_FREE, eta=eta), of, "F_min", 0.5, 2.0)
             statistic = f"exponent of {name} in Fmin−F0"
             found.append(close_finding(f"η={eta:g}", statistic, power, exponent, 1e-9))
     return found

@@ -1,15 +1,15 @@
 """Claims as plain objects: what the paper says, how that is tested, what came out.
 
 A :class:`Claim` carries one or two :class:`Statement` s: what is printed, judged as printed, and
-what holds instead or belongs beside it. A statement's test gives a
-:class:`Judgement` from :class:`Evidence`; no verdict is written down anywhere.
+what holds instead or belongs beside it. A statement gives a :class:`Judgement` from
+:class:`Evidence`; no verdict is written down anywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from ecd_tune.analysis.checks.model import CheckResult, Finding
 from ecd_tune.lab.claims.printed import Printed
@@ -22,7 +22,6 @@ __all__ = [
     "Section",
     "Standing",
     "Statement",
-    "Test",
 ]
 
 
@@ -79,7 +78,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a test says of a statement.
+    """What is found of a statement.
 
     Attributes:
         standing: The verdict, or why there is none.
@@ -94,32 +93,23 @@ class Judgement:
     origin: str = ""
 
 
-class Test(Protocol):
-    """Decides about a statement."""
-
-    @property
-    def links(self) -> tuple[tuple[str, str], ...]:
-        """Words and where they lead, relative to ``docs/``."""
-
-    @property
-    def rule(self) -> str:
-        """The decision rule in words; empty where the links lead to it."""
-
-    def judge(self, evidence: Evidence) -> Judgement:
-        """Decide."""
-
-
 @dataclass(frozen=True)
 class Statement:
-    """A sentence and its test.
+    """A sentence, and what decides about it.
 
     Attributes:
         text: What is claimed, in one line.
-        test: What decides.
+        judge: Decides.
+        links: Words for what decides, and where they lead, relative to ``docs/``.
+        rule: The decision rule in words; empty where the links lead to it.
+        systems: Ids of the checks of exact systems whose results decide.
     """
 
     text: str
-    test: Test
+    judge: Callable[[Evidence], Judgement]
+    links: tuple[tuple[str, str], ...] = ()
+    rule: str = ""
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.lab.claims.catalogue import Judged
+from ecd_tune.lab.claims.catalogue import Judged, JudgedSections
 from ecd_tune.lab.claims.model import Judgement, Section, Standing, Statement
 
 __all__ = ["count_standings", "render_page"]
@@ -27,7 +27,7 @@ _MEANINGS = {
 }
 
 
-def count_standings(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> Counter[Standing]:
+def count_standings(sections: JudgedSections) -> Counter[Standing]:
     """Count the verdicts of the claims as printed.
 
     Args:
@@ -36,10 +36,10 @@ def count_standings(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> Cou
     Returns:
         How many have each.
     """
-    return Counter(judged.printed.standing for _, claims in sections for judged in claims)
+    return Counter(judged.standing for _, claims in sections for judged in claims)
 
 
-def render_page(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> str:
+def render_page(sections: JudgedSections) -> str:
     """Write the page.
 
     Args:
@@ -51,7 +51,7 @@ def render_page(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> str:
     return "\n".join(_page(sections)) + "\n"
 
 
-def _page(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> Iterator[str]:
+def _page(sections: JudgedSections) -> Iterator[str]:
     counts = count_standings(sections)
     yield from ("# What the paper claims, one by one", "")
     yield (
@@ -84,7 +84,7 @@ def _page(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> Iterator[str]
         yield from _numbers(section, claims)
 
 
-def _origins(sections: Sequence[tuple[Section, Sequence[Judged]]]) -> str:
+def _origins(sections: JudgedSections) -> str:
     origins = {
         judgement.origin: None
         for _, claims in sections
@@ -120,8 +120,8 @@ def _section(section: Section, claims: Sequence[Judged]) -> Iterator[str]:
 
 
 def _deciders(statement: Statement) -> str:
-    links = ", ".join(f"[{words}]({target})" for words, target in statement.test.links)
-    return "; ".join(part for part in (links, statement.test.rule) if part) or "–"
+    links = ", ".join(f"[{words}]({target})" for words, target in statement.links)
+    return "; ".join(part for part in (links, statement.rule) if part) or "–"
 
 
 def _note(judged: Judged) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
 
+from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.model import Finding, Verdict
+from ecd_tune.analysis.checks.rules import Estimate, judge_range
 from ecd_tune.lab.claims.findings import close_finding, rounding_finding
 from ecd_tune.lab.claims.networks import NETWORKS
 from ecd_tune.lab.claims.printed import Number, Printed, ScalingRow
-from ecd_tune.theory import Array, bounce_angle, effective_eta
+from ecd_tune.theory import bounce_angle, effective_eta
 
 __all__ = [
     "check_exponents",
@@ -92,27 +93,18 @@ def check_step_size_trend(printed: Printed) -> list[Finding]:
         ("printed", [row.n.value for row in rows]),
         ("counted", [_count(row) for row in rows]),
     ):
-        plain = np.column_stack([np.log(counts), np.ones(len(rows))])
-        dummy = np.column_stack([plain, tuned])
-        found.append(_slope_finding(f"n as {origin}", plain, log_lr))
-        found.append(_slope_finding(f"n as {origin}, dummy for fine-tuning", dummy, log_lr))
+        for dummies, words in (((), ""), ((tuned,), ", dummy for fine-tuning")):
+            slope = fit(log_lr, np.log(counts), *dummies).estimate(1)
+            found.append(_falling(f"n as {origin}{words}", slope))
     return found
 
 
-def _slope_finding(case: str, design: Array, values: Array) -> Finding:
-    """Fit by least squares and judge the sign of the first coefficient."""
-    coefficients, *_ = np.linalg.lstsq(design, values)
-    slope, degrees = float(coefficients[0]), len(values) - design.shape[1]
-    variance = float(np.sum((values - design @ coefficients) ** 2)) / degrees
-    error = math.sqrt(variance * float(np.linalg.inv(design.T @ design)[0, 0]))
-    half = float(stats.t.ppf(0.975, degrees)) * error
-    verdict = Verdict.INCONCLUSIVE
-    if abs(slope) > half:
-        verdict = Verdict.SUPPORTED if slope < 0 else Verdict.REFUTED
-    return Finding(
-        case, "slope of log Δt on log n", 0.0, slope, slope - half, slope + half, verdict,
-        len(values), f"standard error {error:.2g}", "<",
-    )  # fmt: skip
+def _falling(case: str, slope: Estimate) -> Finding:
+    """Judge whether a slope is negative."""
+    verdict = judge_range(slope.low, slope.high, -math.inf, 0.0)
+    statistic, note = "slope of log Δt on log n", f"standard error {slope.error:.2g}"
+    ends = slope.low, slope.high
+    return Finding(case, statistic, 0.0, slope.value, *ends, verdict, slope.count, note, "<")
 
 
 # ----------------------------------------------------------------------------- bounces

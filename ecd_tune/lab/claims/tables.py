@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.lab.claims.findings import Contrast, close_finding, contrast, rounding_finding
-from ecd_tune.lab.claims.printed import Experiment, Number, Printed, Result
+from ecd_tune.lab.claims.printed import Experiment, Printed, Result
 
 __all__ = [
     "Weighted",
     "average_terms",
-    "check_average_from_runs",
     "check_averages",
-    "check_glue_average_from_runs",
-    "check_glue_averages",
+    "check_averages_from_runs",
     "check_means",
     "check_repeats",
     "glue_terms",
@@ -106,79 +104,41 @@ def weigh_runs(terms: Weighted, optimizer: str, other: str | None = None) -> Con
     )
 
 
-def check_glue_averages(printed: Printed) -> list[Finding]:
-    """Compare the last column of Table 4 with the mean of its printed entries.
+def check_averages(printed: Printed, *, column: str) -> list[Finding]:
+    """Compare averages with the means of the printed entries.
 
     Args:
         printed: The paper's numbers.
+        column: ``"average"``, Table 1: of the rows of Tables 2 and 3 and of Table 4's average; or
+            ``"average_glue"``, the last column of Table 4: of its rows.
 
     Returns:
         One finding an optimizer.
     """
-    rows = printed.of_table(_GLUE)
-    entries = {name: [row.results[name].mean for row in rows] for name in printed.average_glue}
-    return _check_printed(printed.average_glue, entries)
+    found, glue = [], column == "average_glue"
+    rows = [row for row in printed.experiments if (row.table == _GLUE) is glue]
+    for name, average in getattr(printed, column).items():
+        entries = [row.results[name].mean for row in rows]
+        entries += [] if glue else [printed.average_glue[name]]
+        exact = float(np.mean([entry.value for entry in entries]))
+        statistic = f"mean of {len(entries)} printed entries"
+        found.append(rounding_finding(name, statistic, average, exact, len(entries)))
+    return found
 
 
-def check_averages(printed: Printed) -> list[Finding]:
-    """Compare Table 1 with the mean of the rows of Tables 2 and 3 and of Table 4's average.
+def check_averages_from_runs(printed: Printed, *, column: str) -> list[Finding]:
+    """Compare averages with those of the listed runs.
 
     Args:
         printed: The paper's numbers.
+        column: As of :func:`check_averages`.
 
     Returns:
         One finding an optimizer.
     """
-    rows = [row for row in printed.experiments if row.table != _GLUE]
-    entries = {
-        name: [*(row.results[name].mean for row in rows), printed.average_glue[name]]
-        for name in printed.average
-    }
-    return _check_printed(printed.average, entries)
-
-
-def _check_printed(
-    averages: Mapping[str, Number], entries: Mapping[str, Sequence[Number]]
-) -> list[Finding]:
-    return [
-        rounding_finding(
-            name,
-            f"mean of {len(entries[name])} printed entries",
-            average,
-            float(np.mean([entry.value for entry in entries[name]])),
-            len(entries[name]),
-        )
-        for name, average in averages.items()
-    ]
-
-
-def check_glue_average_from_runs(printed: Printed) -> list[Finding]:
-    """Compare the last column of Table 4 with the listed runs.
-
-    Args:
-        printed: The paper's numbers.
-
-    Returns:
-        One finding an optimizer.
-    """
-    return _check_runs(printed.average_glue, glue_terms(printed))
-
-
-def check_average_from_runs(printed: Printed) -> list[Finding]:
-    """Compare Table 1 with the listed runs.
-
-    Args:
-        printed: The paper's numbers.
-
-    Returns:
-        One finding an optimizer.
-    """
-    return _check_runs(printed.average, average_terms(printed))
-
-
-def _check_runs(averages: Mapping[str, Number], terms: Weighted) -> list[Finding]:
+    terms = glue_terms(printed) if column == "average_glue" else average_terms(printed)
     found = []
-    for name, average in averages.items():
+    for name, average in getattr(printed, column).items():
         listed = weigh_runs(terms, name)
         note = f"standard error {listed.error:.2g}"
         statistic = "mean of the rows' listed means"

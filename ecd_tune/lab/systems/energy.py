@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife
+from ecd_tune.analysis.checks.rules import jackknife
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, part, place
 from ecd_tune.lab.trajectory import Moment
 from ecd_tune.theory import Array
@@ -47,7 +48,7 @@ def _measure(bench: Bench, integrator: str) -> Array:
             integrator=integrator,
             conserve=False,
         )
-        for moment in bench.laboratory.run(setup, round(_TIME / lr), rng):
+        for moment in bench.run(setup, round(_TIME / lr), rng):
             error = np.abs(_log_hamiltonian(moment, flags) - moment.log_energy)
             worst[:, level] = np.maximum(worst[:, level], error)
     return worst
@@ -57,31 +58,28 @@ def _slope(worst: Array) -> float:
     return float(np.polyfit(np.log(_STEP_SIZES), np.log(worst.mean(axis=0)), 1)[0])
 
 
-def check_order(integrator: str, order: float) -> Callable[[Bench], list[Finding]]:
-    """Return a measurement of the slope of log error on log Δt.
+def check_order(bench: Bench, integrator: str, order: float) -> list[Finding]:
+    """Compare the slope of log error on log Δt with the order.
 
     Args:
+        bench: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         order: The predicted slope.
 
     Returns:
-        The function of a check.
+        One finding a setting.
     """
-
-    def measure(bench: Bench) -> list[Finding]:
-        worst = bench.once(f"energy {integrator}", lambda b: _measure(b, integrator))
-        return [
-            interval_finding(
-                f"η={eta:g} s={s} δE={delta:g}",
-                "slope",
-                jackknife(_slope, part(worst, index, _CHAINS)),
-                order,
-                _TOLERANCE,
-            )
-            for index, (eta, s, delta) in enumerate(_SETTINGS)
-        ]
-
-    return measure
+    worst = bench.once(_measure, integrator)
+    return [
+        interval_finding(
+            f"η={eta:g} s={s} δE={delta:g}",
+            "slope",
+            jackknife(_slope, part(worst, index, _CHAINS)),
+            order,
+            _TOLERANCE,
+        )
+        for index, (eta, s, delta) in enumerate(_SETTINGS)
+    ]
 
 
 def _check(name: str, integrator: str, order: float, source: str, expects: Verdict) -> Check:
@@ -91,7 +89,7 @@ def _check(name: str, integrator: str, order: float, source: str, expects: Verdi
         name,
         Relation(f"max |log H − log 𝓔| ∝ {power} under {title}", source),
         f"R, {order:g} ± {_TOLERANCE} for the slope in log Δt, {_STEP_SIZES[-1]:g} to 0.02",
-        check_order(integrator, order),
+        partial(check_order, integrator=integrator, order=order),
         expects=expects,
         family="energy",
         seconds=6.0,

@@ -6,7 +6,7 @@ Fmin = 1 and F0 = 0 in all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, interval_finding, jackknife, ks_finding
+from ecd_tune.analysis.checks.rules import jackknife
 from ecd_tune.lab.bench import Bench, Record
 from ecd_tune.lab.landscapes import Quadratic, isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, part, place, x_of
 from ecd_tune.theory import Array, effective_eta, effective_eta_leading
 
@@ -27,21 +28,31 @@ __all__ = [
     "beta_law",
     "check_beta_law",
     "check_effective_eta",
-    "measure_algorithm1",
-    "measure_sync",
+    "harmonic_finding",
+    "measure_law",
+    "settings",
     "split_cases",
 ]
 
-_SYNC = ((20, 2.0), (10, 1.5))
-_SYNC_ROOTS = (0.3, 1.0, 3.0)
-_ALGORITHM1 = ((20, 2.0, 3.0), (20, 2.0, 10.0), (10, 1.5, 3.0))
-"""n, η, ν√n."""
+_Roots = Mapping[tuple[int, float], tuple[float, ...]]
+_SETTINGS: Mapping[str, tuple[float, float, _Roots]] = {
+    "sync": (0.03, 0.5, {(20, 2.0): (0.3, 1.0, 3.0), (10, 1.5): (0.3, 1.0, 3.0)}),
+    "algorithm1": (0.1, 0.25, {(20, 2.0): (3.0, 10.0), (10, 1.5): (3.0,)}),
+}
+"""By integrator: Δt, the share that is burn-in, and ν√n by n and η."""
 _HARMONIC = 0.02
 
 
 @dataclass(frozen=True)
 class Case:
-    """Chains of one setting: final x of each, and its mean over the second part of the run."""
+    """Chains of one setting.
+
+    Attributes:
+        name: The setting.
+        final: The last x of each chain.
+        average: The mean x of each chain after the burn-in.
+        skipped: Share of skipped steps.
+    """
 
     name: str
     final: Array
@@ -67,26 +78,37 @@ def split_cases(record: Record, names: Sequence[str], chains: int) -> list[Case]
     ]
 
 
-def measure_sync(bench: Bench, chains: int = 600, steps: int = 6000) -> list[Case]:
-    """Run sync on isotropic basins, s = 0.
+def measure_law(
+    bench: Bench, integrator: str, chains: int = 600, steps: int | None = None
+) -> list[Case]:
+    """Run isotropic basins, s = 0.
 
     Args:
         bench: Where to run.
+        integrator: ``"algorithm1"`` or ``"sync"``.
         chains: Chains of each setting.
-        steps: Steps; the second half is averaged.
+        steps: Steps; 8000 of Algorithm 1 by default, else 6000.
 
     Returns:
-        One case a setting, in the order of n, then ν√n.
+        One case a setting, in the order of :func:`settings`.
     """
+    lr, burn, basins = _SETTINGS[integrator]
+    steps = steps or (8000 if integrator == "algorithm1" else 6000)
     found: list[Case] = []
-    for n, eta in _SYNC:
-        rng = bench.rng(f"law sync {n}")
-        nus = column(chains, *_SYNC_ROOTS) / math.sqrt(n)
-        setup = place(isotropic(n), rng, len(nus), n, lr=0.03, eta=eta, nu=nus)
-        record = bench.follow(setup, steps, rng, steps // 2, x=x_of)
-        names = [f"n={n} η={eta:g} ν√n={root:g}" for root in _SYNC_ROOTS]
+    for (n, eta), roots in basins.items():
+        rng = bench.rng(f"law {integrator} {n}")
+        nus = column(chains, *roots) / math.sqrt(n)
+        setup = place(isotropic(n), rng, len(nus), n, lr=lr, eta=eta, nu=nus, integrator=integrator)
+        record = bench.follow(setup, steps, rng, int(burn * steps), x=x_of)
+        names = [f"n={n} η={eta:g} ν√n={root:g}" for root in roots]
         found += split_cases(record, names, chains)
     return found
+
+
+def settings(integrator: str) -> list[tuple[int, float, float]]:
+    """Return n, η and ν of the cases of :func:`measure_law`."""
+    basins = _SETTINGS[integrator][2]
+    return [(n, eta, root / math.sqrt(n)) for (n, eta), roots in basins.items() for root in roots]
 
 
 def _measure_anisotropic(bench: Bench, chains: int = 1000, steps: int = 8000) -> Case:
@@ -97,58 +119,39 @@ def _measure_anisotropic(bench: Bench, chains: int = 1000, steps: int = 8000) ->
     return split_cases(record, ["n=20 η=2 F2=0.5…2 ν√n=0.5"], chains)[0]
 
 
-def measure_algorithm1(bench: Bench, chains: int = 600, steps: int = 8000) -> list[Case]:
-    """Run Algorithm 1 on isotropic basins, s = 0.
-
-    Args:
-        bench: Where to run.
-        chains: Chains of each setting.
-        steps: Steps; the last three quarters are averaged.
-
-    Returns:
-        One case a setting.
-    """
-    found: list[Case] = []
-    for n, eta in _SYNC:
-        settings = [row for row in _ALGORITHM1 if row[0] == n]
-        rng = bench.rng(f"law algorithm1 {n}")
-        nus = column(chains, *(root for _, _, root in settings)) / math.sqrt(n)
-        setup = place(
-            isotropic(n), rng, len(nus), n, lr=0.1, eta=eta, nu=nus, integrator="algorithm1"
-        )
-        record = bench.follow(setup, steps, rng, steps // 4, x=x_of)
-        names = [f"n={n} η={eta:g} ν√n={root:g}" for _, _, root in settings]
-        found += split_cases(record, names, chains)
-    return found
-
-
 def beta_law(n: int, eta: float) -> Any:
     """Return the law (4) of s = 0, without its Basin, so that wrong η can be tried."""
     return stats.beta(n / 2, (eta - 1) * n / 2)
 
 
 def check_beta_law(cases: Sequence[Case]) -> list[Finding]:
-    """Compare chains of :func:`measure_sync` with the Beta law.
+    """Compare chains of sync with the Beta law.
 
     Args:
-        cases: All of them, in order.
+        cases: All those of :func:`measure_law`, in order.
 
     Returns:
         One finding a case.
     """
-    laws = [beta_law(n, eta) for n, eta in _SYNC for _ in _SYNC_ROOTS]
     return [
-        ks_finding(case.name, case.final, law, len(cases), case.skipped)
-        for case, law in zip(cases, laws, strict=True)
+        ks_finding(case.name, case.final, beta_law(n, eta), len(cases), case.skipped)
+        for case, (n, eta, _) in zip(cases, settings("sync"), strict=True)
     ]
 
 
-def _inverse_mean(average: Array) -> float:
-    return 1.0 / float(np.mean(average))
+def harmonic_finding(case: Case, target: float, tolerance: float) -> Finding:
+    """Compare 1/E[x] with a prediction.
 
+    Args:
+        case: The chains.
+        target: The predicted exponent.
+        tolerance: Half width of what is allowed.
 
-def _harmonic(case: Case) -> Estimate:
-    return jackknife(_inverse_mean, case.average)
+    Returns:
+        The finding.
+    """
+    estimate = jackknife(lambda x: 1.0 / float(np.mean(x)), case.average)
+    return interval_finding(case.name, "1/mean x", estimate, target, tolerance, case.skipped)
 
 
 def check_effective_eta(
@@ -157,37 +160,23 @@ def check_effective_eta(
     """Compare 1/E[x] under Algorithm 1 with a prediction.
 
     Args:
-        cases: Those of :func:`measure_algorithm1`.
+        cases: Those of :func:`measure_law`.
         predict: From η, n and ν to the prediction.
 
     Returns:
         One finding a case.
     """
-    found = []
-    for case, (n, eta, root) in zip(cases, _ALGORITHM1, strict=True):
-        target = predict(eta, n, root / math.sqrt(n))
-        estimate = _harmonic(case)
-        found.append(
-            interval_finding(case.name, "1/mean x", estimate, target, _HARMONIC * eta, case.skipped)
-        )
-    return found
-
-
-def _sync(bench: Bench) -> list[Case]:
-    return bench.once("law sync", measure_sync)
-
-
-def _algorithm1(bench: Bench) -> list[Case]:
-    return bench.once("law algorithm1", measure_algorithm1)
+    return [
+        harmonic_finding(case, float(predict(eta, n, nu)), _HARMONIC * eta)
+        for case, (n, eta, nu) in zip(cases, settings("algorithm1"), strict=True)
+    ]
 
 
 def _check_anisotropic(bench: Bench) -> list[Finding]:
     case = _measure_anisotropic(bench)
     return [
         ks_finding(case.name, case.final, beta_law(20, 2.0), 1, case.skipped),
-        interval_finding(
-            case.name, "1/mean x", _harmonic(case), 2.0, _HARMONIC * 2.0, case.skipped
-        ),
+        harmonic_finding(case, 2.0, _HARMONIC * 2.0),
     ]
 
 
@@ -199,7 +188,7 @@ CHECKS = (
         "C04",
         Relation(_LAW, "eq. 4"),
         KS_RULE,
-        lambda bench: check_beta_law(_sync(bench)),
+        lambda bench: check_beta_law(bench.once(measure_law, "sync")),
         family="law s=0",
         seconds=20.0,
     ),
@@ -217,9 +206,7 @@ CHECKS = (
             "Algorithm 1 samples the law of η_eff = (2η/(1+λ))(1−(1−λ)/n)", "theory: Algorithm 1"
         ),
         f"R, η_eff ± {_HARMONIC}η for 1/mean x",
-        lambda bench: check_effective_eta(
-            _algorithm1(bench), lambda eta, n, nu: float(effective_eta(eta, n, nu))
-        ),
+        lambda bench: check_effective_eta(bench.once(measure_law, "algorithm1"), effective_eta),
         family="law algorithm1",
         seconds=15.0,
     ),
@@ -229,7 +216,7 @@ CHECKS = (
         KS_RULE,
         lambda bench: [
             ks_finding(case.name, case.final, beta_law(20, 2.0), 1, case.skipped)
-            for case in _algorithm1(bench)[:1]
+            for case in bench.once(measure_law, "algorithm1")[:1]
         ],
         expects=Verdict.REFUTED,
         family="law algorithm1",
@@ -239,7 +226,7 @@ CHECKS = (
         Relation("η_eff = 2η/(1+λ) at small n", "theory: Algorithm 1, leading order"),
         f"R, 2η/(1+λ) ± {_HARMONIC}η for 1/mean x",
         lambda bench: check_effective_eta(
-            _algorithm1(bench), lambda eta, n, nu: float(effective_eta_leading(eta, n, nu))
+            bench.once(measure_law, "algorithm1"), effective_eta_leading
         )[-1:],
         expects=Verdict.REFUTED,
         family="law algorithm1",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife, mean
+from ecd_tune.analysis.checks.rules import jackknife, mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import place, potential_share
 from ecd_tune.theory import Array, Basin
 
@@ -54,7 +55,7 @@ def measure_radius(bench: Bench, n: int, eta: float, chains: int, steps: int = _
     setup = place(isotropic(n), rng, chains, n, lr=lr, eta=eta, nu=_ROOT / math.sqrt(n))
     scale = math.sqrt(basin.mode_radius_squared)
     radii, speeds = [], []
-    for moment in bench.laboratory.run(setup, steps, rng):
+    for moment in bench.run(setup, steps, rng):
         if moment.t < steps * _BURN // _STEPS or moment.t % _EVERY:
             continue
         radii.append(np.linalg.norm(moment.theta, axis=1) / scale)
@@ -81,15 +82,13 @@ def _mode(radii: Array) -> Callable[[Array], float]:
     return mode
 
 
-def _runs(bench: Bench) -> list[_Radii]:
-    return bench.once(
-        "mode", lambda b: [measure_radius(b, n, eta, chains) for n, eta, chains in _SETTINGS]
-    )
+def _measure(bench: Bench) -> list[_Radii]:
+    return [measure_radius(bench, n, eta, chains) for n, eta, chains in _SETTINGS]
 
 
 def _check_mode(bench: Bench) -> list[Finding]:
     found = []
-    for run in _runs(bench):
+    for run in bench.once(_measure):
         chains = np.arange(len(run.radii), dtype=np.float64)
         estimate = jackknife(_mode(run.radii), chains)
         found.append(interval_finding(run.name, "mode/|Θ*|", estimate, 1.0, _MODE_TOLERANCE))
@@ -125,14 +124,14 @@ CHECKS = (
         "C10",
         Relation("|Θ̇| = 2√(w(1−sw)): the speed has a factor 2", "theory: speed"),
         f"R, 2 ± {_SPEED_TOLERANCE}",
-        lambda bench: check_speed(_runs(bench), 2.0),
+        lambda bench: check_speed(bench.once(_measure), 2.0),
         family="mode",
     ),
     Check(
         "N01",
         Relation("|Θ̇| = √(𝓔V)", "eq. 5 and 8, wrong"),
         f"R, 1 ± {_SPEED_TOLERANCE}",
-        lambda bench: check_speed(_runs(bench), 1.0),
+        lambda bench: check_speed(bench.once(_measure), 1.0),
         expects=Verdict.REFUTED,
         family="mode",
     ),

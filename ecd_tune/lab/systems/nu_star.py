@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, interval_finding, jackknife
+from ecd_tune.analysis.checks.rules import Estimate, jackknife
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column
 from ecd_tune.lab.trajectory import ChainSetup
 from ecd_tune.theory import Array, Basin
@@ -84,7 +86,7 @@ def _correlation_times(bench: Bench, setting: _Setting, steps: int) -> Array:
     )
     total, squared = np.zeros((rows, setting.n)), np.zeros((rows, setting.n))
     every = max(1, steps // 40)
-    for moment in bench.laboratory.run(setup, _ORBITS * steps, rng):
+    for moment in bench.run(setup, _ORBITS * steps, rng):
         if moment.t % every == 0:
             square = moment.theta**2
             total += square
@@ -129,39 +131,28 @@ def _exponent(setting: _Setting, optima: Array) -> float:
     return float(np.polyfit(np.log(setting.alphas), optima, 1)[0])
 
 
-def check_value(variant: str, factor: float) -> Callable[[Bench], list[Finding]]:
-    """Return a measurement of the median of optimum/ν*, in logarithms.
+def check_value(bench: Bench, variant: str, factor: float) -> list[Finding]:
+    """Compare the median of optimum/ν* with 1, in logarithms.
 
     Args:
+        bench: Where to run.
         variant: Of :meth:`ecd_tune.theory.Basin.nu_star`.
         factor: How far the median may be off.
 
     Returns:
-        The function of a check.
+        One finding a setting.
     """
+    found = []
+    for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):
+        target = np.log(setting.predicted(variant))
 
-    def measure(bench: Bench) -> list[Finding]:
-        tables = bench.once("nu star", _measure)
-        found = []
-        for setting, table in zip(_SETTINGS, tables, strict=True):
-            target = np.log(setting.predicted(variant))
+        def median(rows: Array, target: Array = target) -> float:
+            return float(np.median(_optima(rows) - target))
 
-            def median(rows: Array, target: Array = target) -> float:
-                return float(np.median(_optima(rows) - target))
-
-            estimate = _grouped(median, table)
-            found.append(
-                interval_finding(
-                    setting.name,
-                    f"log median(optimum/ν*), {variant}",
-                    estimate,
-                    0.0,
-                    math.log(factor),
-                )
-            )
-        return found
-
-    return measure
+        statistic = f"log median(optimum/ν*), {variant}"
+        estimate = _grouped(median, table)
+        found.append(interval_finding(setting.name, statistic, estimate, 0.0, math.log(factor)))
+    return found
 
 
 def _grouped(statistic: Callable[[Array], float], table: Array) -> Estimate:
@@ -180,38 +171,28 @@ def _grouped(statistic: Callable[[Array], float], table: Array) -> Estimate:
     return Estimate(statistic(table), float(np.std(groups, ddof=1)) / 2.0, 4)
 
 
-def check_exponent(target: float | None, tolerance: float) -> Callable[[Bench], list[Finding]]:
-    """Return a measurement of the exponent of the optimum in Δt.
+def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list[Finding]:
+    """Compare the exponent of the optimum in Δt with a prediction.
 
     Args:
+        bench: Where to run.
         target: The predicted exponent; None is that of ν* on the same step sizes.
         tolerance: Half width of what is allowed.
 
     Returns:
-        The function of a check.
+        One finding a setting.
     """
+    found = []
+    for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):
 
-    def measure(bench: Bench) -> list[Finding]:
-        tables = bench.once("nu star", _measure)
-        found = []
-        for setting, table in zip(_SETTINGS, tables, strict=True):
+        def exponent(rows: Array, setting: _Setting = setting) -> float:
+            return _exponent(setting, _optima(rows))
 
-            def exponent(rows: Array, setting: _Setting = setting) -> float:
-                return _exponent(setting, _optima(rows))
-
-            goal = _exponent(setting, np.log(setting.predicted("orbit")))
-            found.append(
-                interval_finding(
-                    setting.name,
-                    "exponent of ν*√n in Δt",
-                    jackknife(exponent, table),
-                    goal if target is None else target,
-                    tolerance,
-                )
-            )
-        return found
-
-    return measure
+        goal = _exponent(setting, np.log(setting.predicted("orbit"))) if target is None else target
+        estimate = jackknife(exponent, table)
+        statistic = "exponent of ν*√n in Δt"
+        found.append(interval_finding(setting.name, statistic, estimate, goal, tolerance))
+    return found
 
 
 def _check_limits(bench: Bench) -> list[Finding]:
@@ -242,7 +223,7 @@ CHECKS = (
         "C14",
         Relation("ν*√n = √(e^{2α*}−1) decorrelates fastest; its exponent in Δt", "theory: ν*"),
         "R, median within a factor 1.5; exponent that of ν* ± 0.16",
-        lambda bench: check_value("orbit", 1.5)(bench) + check_exponent(None, 0.16)(bench),
+        lambda bench: check_value(bench, "orbit", 1.5) + check_exponent(bench, None, 0.16),
         family="nu star",
         seconds=60.0,
     ),
@@ -250,7 +231,7 @@ CHECKS = (
         "N07",
         Relation("(26) is the optimum of ν", "eq. 26, wrong"),
         "R, median of optimum/(26) within a factor 2",
-        check_value("paper_eq26", 2.0),
+        partial(check_value, variant="paper_eq26", factor=2.0),
         expects=Verdict.REFUTED,
         family="nu star",
     ),
@@ -258,7 +239,7 @@ CHECKS = (
         "N08",
         Relation("ν* is proportional to Δt", "eq. 26, wrong"),
         "R, exponent 1 ± 0.12",
-        check_exponent(1.0, 0.12),
+        partial(check_exponent, target=1.0, tolerance=0.12),
         expects=Verdict.REFUTED,
         family="nu star",
     ),

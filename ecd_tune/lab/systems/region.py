@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, ks_finding, mean
+from ecd_tune.analysis.checks.rules import mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, place, x_of
 from ecd_tune.lab.systems.law import KS_RULE, Case, beta_law, split_cases
 from ecd_tune.theory import Basin
@@ -56,12 +57,8 @@ def _region_law(index: int, integrator: str) -> Any:
     return basin.gap_law(_REGION_ROOTS[index] / math.sqrt(20), integrator)
 
 
-def _region(bench: Bench, integrator: str) -> list[Case]:
-    return bench.once(f"law region {integrator}", lambda b: _measure_region(b, integrator))
-
-
 def _check_region(bench: Bench, integrator: str) -> list[Finding]:
-    cases = _region(bench, integrator)
+    cases = bench.once(_measure_region, integrator)
     return [
         ks_finding(case.name, case.final, _region_law(i, integrator), len(cases), case.skipped)
         for i, case in enumerate(cases)
@@ -69,13 +66,13 @@ def _check_region(bench: Bench, integrator: str) -> list[Finding]:
 
 
 def _check_region_mean(bench: Bench) -> list[Finding]:
-    case = _region(bench, "sync")[0]
+    case = bench.once(_measure_region, "sync")[0]
     exact, estimate = float(_region_law(0, "sync").mean()), mean(case.average)
     return [interval_finding(case.name, "mean x", estimate, exact, _REGION_TOLERANCE, case.skipped)]
 
 
 def _check_region_without_factor(bench: Bench) -> list[Finding]:
-    cases = _region(bench, "sync")
+    cases = bench.once(_measure_region, "sync")
     return [
         ks_finding(case.name, case.final, beta_law(20, 2.0), len(cases), case.skipped)
         for case in cases

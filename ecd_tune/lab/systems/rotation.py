@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, interval_finding, mean
+from ecd_tune.analysis.checks.rules import Estimate, mean
 from ecd_tune.lab.bench import Bench
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.theory import bounce_cosine
 
 __all__ = ["CHECKS", "check_cosines"]
@@ -18,41 +20,42 @@ _TOLERANCE = 0.003
 
 
 def _measure(bench: Bench) -> dict[tuple[int, float], Estimate]:
+    from ecd_tune.lab.chains import turn_cosines  # loads torch
+
     rng = bench.rng("turns")
     return {
-        (n, root): mean(bench.laboratory.turn(n, root / math.sqrt(n), count, rng))
+        (n, root): mean(turn_cosines(n, root / math.sqrt(n), count, rng))
         for n, count in _CASES
         for root in _ROOTS
     }
 
 
 def check_cosines(
-    predict: Callable[[int, float], float], *cases: tuple[int, float]
-) -> Callable[[Bench], list[Finding]]:
-    """Return a measurement that compares E[cos α] with a prediction.
+    bench: Bench,
+    predict: Callable[[int, float], float],
+    cases: Sequence[tuple[int, float]] = (),
+) -> list[Finding]:
+    """Compare E[cos α] with a prediction.
 
     Args:
+        bench: Where to run.
         predict: From n and ν to the cosine.
-        *cases: Pairs of n and ν√n; none means all.
+        cases: Pairs of n and ν√n; none means all.
 
     Returns:
-        The function of a check.
+        One finding a case.
     """
-
-    def measure(bench: Bench) -> list[Finding]:
-        measured = bench.once("turns", _measure)
-        return [
-            interval_finding(
-                f"n={n} ν√n={root:g}",
-                "E[cos α]",
-                measured[n, root],
-                predict(n, root / math.sqrt(n)),
-                _TOLERANCE,
-            )
-            for n, root in cases or measured
-        ]
-
-    return measure
+    measured = bench.once(_measure)
+    return [
+        interval_finding(
+            f"n={n} ν√n={root:g}",
+            "E[cos α]",
+            measured[n, root],
+            predict(n, root / math.sqrt(n)),
+            _TOLERANCE,
+        )
+        for n, root in cases or measured
+    ]
 
 
 CHECKS = (
@@ -60,7 +63,7 @@ CHECKS = (
         "C01",
         Relation("E[cos α] = λ(n, ν), the projected normal's mean resultant length", "eq. 14, 22"),
         f"R, λ ± {_TOLERANCE}",
-        check_cosines(lambda n, nu: float(bounce_cosine(n, nu))),
+        partial(check_cosines, predict=lambda n, nu: float(bounce_cosine(n, nu))),
         family="rotation",
         seconds=3.0,
     ),
@@ -69,8 +72,8 @@ CHECKS = (
         Relation("the turn's angle is ν√n radians up to 1, and π/2 above", "§3.2 and A.1, wrong"),
         f"R at ν√n = 1, cos 1 and cos π/2, each ± {_TOLERANCE}",
         lambda bench: (
-            check_cosines(lambda n, nu: math.cos(nu * math.sqrt(n)), (100, 1.0))(bench)
-            + check_cosines(lambda n, nu: 0.0, (100, 1.0))(bench)
+            check_cosines(bench, lambda n, nu: math.cos(nu * math.sqrt(n)), [(100, 1.0)])
+            + check_cosines(bench, lambda n, nu: 0.0, [(100, 1.0)])
         ),
         expects=Verdict.REFUTED,
         family="rotation",

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife
+from ecd_tune.analysis.checks.rules import jackknife
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, isotropic
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, place
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array
@@ -30,6 +31,10 @@ _STEP_SIZES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 def _gap(moment: Moment) -> Array:
     return moment.loss - 1.0
+
+
+def _slope(x: Array, y: Array) -> float:
+    return float(np.polyfit(x, y, 1)[0])
 
 
 def _bowl(rng: np.random.Generator, etas: Array, lr: float | Array, F0: Array) -> ChainSetup:
@@ -52,18 +57,15 @@ def _tail_gaps(bench: Bench, name: str, F0: float) -> Array:
 def _check_direction(bench: Bench) -> list[Finding]:
     gaps = _tail_gaps(bench, "eta direction", 0.0)
     scale = np.log(np.array(_ETAS) - 1 - 2 / _N)
-    estimate = jackknife(
-        lambda rows: float(np.polyfit(scale, np.log(rows.mean(axis=0)), 1)[0]), gaps
-    )
+    estimate = jackknife(lambda rows: _slope(scale, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=1.25…4"
     return [interval_finding(case, "slope on log(η−1−2/n)", estimate, -1.0, 0.1)]
 
 
 def _check_sign(bench: Bench) -> list[Finding]:
     gaps = _tail_gaps(bench, "eta sign", 1.0)[:, 2:]
-    estimate = jackknife(
-        lambda rows: float(np.polyfit(_ETAS[2:], np.log(rows.mean(axis=0)), 1)[0]), gaps
-    )
+    etas = np.array(_ETAS[2:])
+    estimate = jackknife(lambda rows: _slope(etas, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=2, 3, 4 Fmin=F0"
     # Any negative slope is allowed: rule R with an interval that is wide enough.
     finding = interval_finding(case, "slope of log gap on η", estimate, -500.0, 500.0)
@@ -77,7 +79,7 @@ def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
     nu = _COLLAPSE_ROOT / math.sqrt(_N)
     setup = place(isotropic(_N), rng, len(etas), _N, lr=0.1, eta=etas, nu=nu, F0=1.0)
     sums, counts = np.zeros((len(etas), _OCTAVES)), np.zeros(_OCTAVES)
-    for moment in bench.laboratory.run(setup, _COLLAPSE_STEPS, rng):
+    for moment in bench.run(setup, _COLLAPSE_STEPS, rng):
         age = math.floor(math.log2(_COLLAPSE_STEPS / (moment.t + 1)))
         if age < _OCTAVES:
             sums[:, -1 - age] += np.log(_gap(moment))
@@ -87,11 +89,9 @@ def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
 
 def _check_collapse(bench: Bench) -> list[Finding]:
     etas, means = _measure_collapse(bench)
-    octaves, found = np.arange(_OCTAVES) * math.log(2.0), []
+    octaves, found = np.arange(_OCTAVES, dtype=np.float64) * math.log(2.0), []
     for eta, _ in _COLLAPSE:
-        estimate = jackknife(
-            lambda rows: float(np.polyfit(octaves, rows.mean(axis=0), 1)[0]), means[etas == eta]
-        )
+        estimate = jackknife(lambda rows: _slope(octaves, rows.mean(axis=0)), means[etas == eta])
         case = f"n={_N} η={eta:g} ν√n={_COLLAPSE_ROOT} Fmin=F0"
         found.append(
             interval_finding(case, "slope of log gap on log N", estimate, -1 / (eta - 1), 0.05)

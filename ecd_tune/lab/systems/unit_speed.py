@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import (
-    bound_finding,
-    interval_finding,
-    jackknife,
-    ks_finding,
-    mean,
-)
+from ecd_tune.analysis.checks.rules import bound_finding, mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions, isotropic
+from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import START_RADIUS, column, place, x_of
-from ecd_tune.lab.systems.law import Case, beta_law, split_cases
+from ecd_tune.lab.systems.law import Case, beta_law, harmonic_finding, split_cases
 from ecd_tune.lab.trajectory import Landscape
 from ecd_tune.theory import Array, effective_eta, unit_speed_eta
 
@@ -82,35 +78,31 @@ def measure_law(
 
 
 def check_law(
-    integrator: str, predict: Callable[[float, int, float, str], Any], *which: int
-) -> Callable[[Bench], list[Finding]]:
-    """Return a comparison of x = (F−Fmin)/(F−F0) with the Beta law of an exponent.
+    bench: Bench,
+    integrator: str,
+    predict: Callable[[float, int, float, str], Any],
+    which: slice = slice(None),
+) -> list[Finding]:
+    """Compare x = (F−Fmin)/(F−F0) with the Beta law of an exponent.
 
     Args:
+        bench: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         predict: From η, n, ν and the integrator to the exponent.
-        *which: Indices of the settings; none means all.
+        which: Settings; all by default.
 
     Returns:
-        The function of a check.
+        Two findings a setting.
     """
-
-    def measure(bench: Bench) -> list[Finding]:
-        cases = bench.once(f"unit {integrator}", lambda b: measure_law(b, integrator))
-        chosen = [cases[i] for i in which] or cases
-        found = []
-        for case, n, eta, nu in chosen:
-            target = float(predict(eta, n, nu, integrator))
-            estimate = jackknife(lambda x: 1 / float(np.mean(x)), case.average)
-            found += [
-                ks_finding(case.name, case.final, beta_law(n, target), len(chosen), case.skipped),
-                interval_finding(
-                    case.name, "1/mean x", estimate, target, _TOLERANCE * eta, case.skipped
-                ),
-            ]
-        return found
-
-    return measure
+    chosen = bench.once(measure_law, integrator)[which]
+    found = []
+    for case, n, eta, nu in chosen:
+        target = float(predict(eta, n, nu, integrator))
+        found += [
+            ks_finding(case.name, case.final, beta_law(n, target), len(chosen), case.skipped),
+            harmonic_finding(case, target, _TOLERANCE * eta),
+        ]
+    return found
 
 
 # -------------------------------------------------------------- the scalar product
@@ -136,7 +128,7 @@ def _check_cuts(bench: Bench) -> list[Finding]:
                     flow=flow,
                     cuts=cuts,
                 )
-                moments = bench.laboratory.run(setup, _SPLIT_STEPS, rng)
+                moments = bench.run(setup, _SPLIT_STEPS, rng)
                 runs.append([moment.theta for moment in moments])
             one, many = np.array(runs)
             distance = np.linalg.norm(many - one, axis=-1) / np.linalg.norm(one, axis=-1)
@@ -203,33 +195,17 @@ def _plateau(eta: float) -> float:
     return _N / ((eta - 1) * _N - 2)
 
 
-def _check_tensors(bench: Bench) -> list[Finding]:
-    return [
-        finding
-        for tensors in (1, _N)
-        for finding in _compare_tensors(
-            bench,
-            tensors,
-            lambda eta, tensors=tensors: (  # type: ignore[misc]
-                _plateau(share_of_tensors(tensors) * _effective(eta)) / _plateau(_effective(eta))
-            ),
-        )
-    ]
-
-
-def _compare_tensors(
-    bench: Bench, tensors: int, predict: Callable[[float], float]
-) -> list[Finding]:
-    runs = bench.once(f"tensors {tensors}", lambda b: measure_tensors(b, tensors))
+def _check_tensors(bench: Bench, tensors: int, share: float) -> list[Finding]:
+    """Compare the mean gap with that of ``share`` times η_eff, over that of η_eff itself."""
     return [
         interval_finding(
             f"p·g of each of {tensors} tensors, n={_N} η={eta:g} ν̂={_NU}",
             "gap/law",
             mean(ratios),
-            predict(eta),
+            _plateau(share * _effective(eta)) / _plateau(_effective(eta)),
             _TENSOR_TOLERANCE,
         )
-        for eta, ratios in runs.items()
+        for eta, ratios in bench.once(measure_tensors, tensors).items()
     ]
 
 
@@ -240,7 +216,7 @@ CHECKS = (
         "C21",
         Relation("unit speed: x ~ Beta(n/2, (η−1)n/2) under sync at any ν̂", "theory: unit speed"),
         _RULE,
-        check_law("sync", unit_speed_eta),
+        partial(check_law, integrator="sync", predict=unit_speed_eta),
         family="unit speed sync",
         seconds=15.0,
     ),
@@ -250,7 +226,7 @@ CHECKS = (
             "unit speed: kick, drift, turn samples with η_eff = 2η/(1+λ)", "theory: unit speed"
         ),
         _RULE,
-        check_law("algorithm1", unit_speed_eta),
+        partial(check_law, integrator="algorithm1", predict=unit_speed_eta),
         family="unit speed algorithm1",
         seconds=15.0,
     ),
@@ -263,7 +239,11 @@ CHECKS = (
         ),
         "B: paths differ by 1e-9 at most in at least 1e5 chain-steps; "
         f"R, predicted ± {_TENSOR_TOLERANCE} for gap/law",
-        lambda bench: _check_cuts(bench) + _check_tensors(bench),
+        lambda bench: (
+            _check_cuts(bench)
+            + _check_tensors(bench, 1, 1.0)
+            + _check_tensors(bench, _N, share_of_tensors(_N))
+        ),
         family="unit speed tensors",
         seconds=20.0,
     ),
@@ -273,7 +253,7 @@ CHECKS = (
             "unit speed: η_eff = (2η/(1+λ))(1−(1−λ)/n), as ECDSep has it", "theory: Algorithm 1"
         ),
         _RULE,
-        check_law("algorithm1", effective_eta, -1),
+        partial(check_law, integrator="algorithm1", predict=effective_eta, which=slice(-1, None)),
         expects=Verdict.REFUTED,
         family="unit speed algorithm1",
     ),
@@ -284,7 +264,7 @@ CHECKS = (
             "public code of 2601.22257",
         ),
         f"R, 1 ± {_TENSOR_TOLERANCE} for gap/law",
-        lambda bench: _compare_tensors(bench, _N, lambda eta: 1.0),
+        partial(_check_tensors, tensors=_N, share=1.0),
         expects=Verdict.REFUTED,
         family="unit speed tensors",
     ),

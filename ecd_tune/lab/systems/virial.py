@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import interval_finding, jackknife, mean
+from ecd_tune.analysis.checks.rules import jackknife, mean
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Logistic, Quadratic, directions
+from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, place, potential_share
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array, bounce_cosine, effective_eta, measure_exponent
@@ -18,7 +20,7 @@ from ecd_tune.theory import Array, bounce_cosine, effective_eta, measure_exponen
 __all__ = ["CHECKS", "check_virial"]
 
 _N, _ETA = 20, 2.0
-_ROOTS = (0.5, 1.5, 3.0)
+_ROOTS: tuple[float, ...] = (0.5, 1.5, 3.0)
 _CHAINS, _STEPS = 120, 6000
 _STEP = 0.12
 """Δt/|Π| at 1.5 Fmin."""
@@ -64,40 +66,37 @@ def _on_level(landscape: Logistic, centre: Array, ways: Array, level: float) -> 
 
 
 def check_virial(
+    bench: Bench,
     integrator: str,
     predict: Callable[[float], float],
-    *which: int,
+    which: slice = slice(None),
     chains: int = _CHAINS,
     steps: int = _STEPS,
-) -> Callable[[Bench], list[Finding]]:
-    """Return a measurement of W on the logistic loss, s = 0.
+) -> list[Finding]:
+    """Compare W on the logistic loss, s = 0, with a prediction.
 
     Args:
+        bench: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         predict: From ν to the predicted W.
-        *which: Indices of ν√n; none means all.
+        which: Values of ν√n; all by default.
         chains: Chains of each ν.
         steps: Steps; a quarter is burn-in.
 
     Returns:
-        The function of a check.
+        One finding a ν.
     """
-
-    def measure(bench: Bench) -> list[Finding]:
-        name = f"virial {integrator} {chains} {steps}"
-        table = bench.once(name, lambda b: _measure_logistic(b, integrator, chains, steps))
-        return [
-            interval_finding(
-                f"{integrator} logistic n={_N} η={_ETA:g} ν√n={_ROOTS[i]:g}",
-                "W",
-                mean(table[i]),
-                predict(_ROOTS[i] / math.sqrt(_N)),
-                _TOLERANCE,
-            )
-            for i in which or range(len(_ROOTS))
-        ]
-
-    return measure
+    table = bench.once(_measure_logistic, integrator, chains, steps)
+    return [
+        interval_finding(
+            f"{integrator} logistic n={_N} η={_ETA:g} ν√n={root:g}",
+            "W",
+            mean(row),
+            predict(root / math.sqrt(_N)),
+            _TOLERANCE,
+        )
+        for root, row in zip(_ROOTS[which], table[which], strict=True)
+    ]
 
 
 def _algorithm1_virial(nu: float) -> float:
@@ -153,8 +152,8 @@ CHECKS = (
         Relation("½E[(Θ−c)·G] = 1 under sync, η/η_eff under Algorithm 1", "theory: virial"),
         f"R, ± {_TOLERANCE}",
         lambda bench: (
-            check_virial("sync", lambda nu: 1.0)(bench)
-            + check_virial("algorithm1", _algorithm1_virial)(bench)
+            check_virial(bench, "sync", lambda nu: 1.0)
+            + check_virial(bench, "algorithm1", _algorithm1_virial)
         ),
         family="virial",
         seconds=25.0,
@@ -171,7 +170,9 @@ CHECKS = (
         "N11",
         Relation("½E[(Θ−c)·G] = 1 under Algorithm 1 at ν√n = 3", "eq. 4 read for Algorithm 1"),
         f"R, 1 ± {_TOLERANCE}",
-        check_virial("algorithm1", lambda nu: 1.0, 2),
+        partial(
+            check_virial, integrator="algorithm1", predict=lambda nu: 1.0, which=slice(2, None)
+        ),
         expects=Verdict.REFUTED,
         family="virial",
     ),

@@ -29,7 +29,7 @@ def result(name, *verdicts):
 
 
 def judge(statement, *given):
-    return statement.test.judge(Evidence(PRINTED, tuple(given)))
+    return statement.judge(Evidence(PRINTED, tuple(given)))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def change(experiment, optimizer, **fields):
 
 # ----------------------------------------------------------------------------- tables
 
+GLUE = "average_glue"
 MEANS = partial(tables.check_means, experiment="QNLI")
 
 
@@ -61,12 +62,12 @@ def test_lists_have_as_many_runs_as_stated():
 
 
 def test_averages_of_printed_entries():
-    assert verdict(tables.check_averages(PRINTED)) is S
-    assert verdict(tables.check_glue_averages(PRINTED)) is S
+    assert verdict(tables.check_averages(PRINTED, column="average")) is S
+    assert verdict(tables.check_averages(PRINTED, column=GLUE)) is S
     broken = change("RTE", "ECDSep", mean=Number("74.16"))
-    assert [f.verdict for f in tables.check_glue_averages(broken)] == [R, S, S, S]
+    assert [f.verdict for f in tables.check_averages(broken, column=GLUE)] == [R, S, S, S]
     broken = change("CIFAR-100", "Adam", mean=Number("80.01"))
-    assert [f.verdict for f in tables.check_averages(broken)] == [S, S, R, S]
+    assert [f.verdict for f in tables.check_averages(broken, column="average")] == [S, S, R, S]
 
 
 def test_averages_of_runs_weigh_glue_as_one_row():
@@ -82,13 +83,14 @@ def test_averages_of_runs_weigh_glue_as_one_row():
         for name in PRINTED.average
     }
     right = replace(PRINTED, average={k: Number(f"{v:.2f}") for k, v in exact.items()})
-    found = tables.check_average_from_runs(right)
+    found = tables.check_averages_from_runs(right, column="average")
     assert [f.measured for f in found] == pytest.approx(list(exact.values()))
     assert verdict(found) is S
     off = {**right.average, "SGD": Number(f"{exact['SGD'] + 0.02:.2f}")}
-    assert verdict(tables.check_average_from_runs(replace(right, average=off))) is R
+    found = tables.check_averages_from_runs(replace(right, average=off), column="average")
+    assert verdict(found) is R
     off = {**PRINTED.average_glue, "ECDSep": Number("83.36")}
-    found = tables.check_glue_average_from_runs(replace(PRINTED, average_glue=off))
+    found = tables.check_averages_from_runs(replace(PRINTED, average_glue=off), column=GLUE)
     assert found[0].verdict is R
 
 

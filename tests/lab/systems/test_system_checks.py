@@ -11,14 +11,12 @@ import torch
 from ecd_tune.analysis.checks import Verdict
 from ecd_tune.analysis.checks.model import combine
 from ecd_tune.lab import Bench, run_systems, system_checks
-from ecd_tune.lab.chains import ChainRunner
 from ecd_tune.lab.systems import BUILT_IN, rotation, unit_speed
 from ecd_tune.lab.systems.energy import check_order
 from ecd_tune.lab.systems.law import (
     check_beta_law,
     check_effective_eta,
-    measure_algorithm1,
-    measure_sync,
+    measure_law,
 )
 from ecd_tune.lab.systems.mode import check_speed, measure_radius
 from ecd_tune.lab.systems.rotation import check_cosines
@@ -30,7 +28,7 @@ QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
 
 
 def bench(seed=7):
-    return Bench(ChainRunner(), seed)
+    return Bench(seed)
 
 
 def verdict(findings):
@@ -51,7 +49,7 @@ def test_quick_checks_are_as_expected(shared_bench, name):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_all_checks_are_as_expected():
-    results = list(run_systems(system_checks(), partial(ChainRunner, threads=1), 7, 2))
+    results = list(run_systems(system_checks(), 7, 2))
     assert len(results) == 38
     assert [result.id for result in results if not result.as_expected] == []
 
@@ -74,12 +72,12 @@ def test_without_the_factor_2_the_speed_is_refuted(monkeypatch):
 def test_without_the_factor_2_the_order_of_sync_is_refuted(monkeypatch):
     whole = dynamics.drift_factor
     monkeypatch.setattr(dynamics, "drift_factor", lambda log_p, s: 0.5 * whole(log_p, s))
-    assert verdict(check_order("sync", 2.0)(bench())) is Verdict.REFUTED
+    assert verdict(check_order(bench(), "sync", 2.0)) is Verdict.REFUTED
 
 
 def laws():
-    cases = measure_algorithm1(bench(), chains=300, steps=4000)
-    return verdict(check_effective_eta(cases, lambda eta, n, nu: float(effective_eta(eta, n, nu))))
+    cases = measure_law(bench(), "algorithm1", chains=300, steps=4000)
+    return verdict(check_effective_eta(cases, effective_eta))
 
 
 @pytest.mark.slow  # with fewer samples the working integrator is not told from the broken one
@@ -99,7 +97,7 @@ def test_a_turn_of_half_the_strength_is_refuted(monkeypatch):
     monkeypatch.setattr(rotation, "_CASES", cases)
 
     def measure():
-        return check_cosines(lambda n, nu: float(bounce_cosine(n, nu)))(bench())
+        return check_cosines(bench(), lambda n, nu: float(bounce_cosine(n, nu)))
 
     whole = dynamics.turn
     monkeypatch.setattr(
@@ -113,7 +111,7 @@ def test_a_turn_of_half_the_strength_is_refuted(monkeypatch):
 def test_sync_in_the_order_of_algorithm_1_is_refuted(monkeypatch):
     whole = dynamics.advance
     monkeypatch.setattr(dynamics, "advance", lambda *a: whole(*a[:-1], "algorithm1"))
-    assert verdict(check_order("sync", 2.0)(bench())) is Verdict.REFUTED
+    assert verdict(check_order(bench(), "sync", 2.0)) is Verdict.REFUTED
 
 
 # ------------------------------------------------------------------ at unit speed
@@ -129,7 +127,7 @@ def test_kicks_of_half_the_strength_have_another_law(monkeypatch, integrator):
     )
 
     def measure():
-        found = unit_speed.check_law(integrator, unit_speed_eta)(bench())
+        found = unit_speed.check_law(bench(), integrator, unit_speed_eta)
         return {finding.verdict for finding in found if finding.statistic == "1/mean x"}
 
     assert Verdict.REFUTED not in measure()
@@ -181,13 +179,13 @@ def test_what_tensors_do_to_the_mean_kick(tensors):
 
 
 def test_few_chains_decide_nothing():
-    assert {f.verdict for f in check_beta_law(measure_sync(bench(), 60, 400))} == {
+    assert {f.verdict for f in check_beta_law(measure_law(bench(), "sync", 60, 400))} == {
         Verdict.INCONCLUSIVE
     }
-    cases = measure_algorithm1(bench(), chains=4, steps=500)
-    found = check_effective_eta(cases, lambda eta, n, nu: float(effective_eta(eta, n, nu)))
+    cases = measure_law(bench(), "algorithm1", chains=4, steps=500)
+    found = check_effective_eta(cases, effective_eta)
     assert verdict(found) is Verdict.INCONCLUSIVE
-    few = check_virial("sync", lambda nu: 1.0, chains=4, steps=1000)(bench())
+    few = check_virial(bench(), "sync", lambda nu: 1.0, chains=4, steps=1000)
     assert verdict(few) is Verdict.INCONCLUSIVE
     assert all("units would decide" in f.note for f in few if f.verdict is Verdict.INCONCLUSIVE)
 
@@ -206,8 +204,12 @@ def test_results_depend_on_the_seed_alone():
 def test_a_measurement_is_made_once_and_remembered():
     calls = []
     place = bench()
-    for _ in range(2):
-        assert place.once("x", lambda b: calls.append(b.seed) or 5) == 5
-    assert calls == [7]
+
+    def measure(bench, times):
+        calls.append(bench.seed)
+        return 5 * times
+
+    assert [place.once(measure, 1), place.once(measure, 1), place.once(measure, 2)] == [5, 5, 10]
+    assert calls == [7, 7]
     assert np.array_equal(place.rng("a").random(3), place.rng("a").random(3))
     assert not np.array_equal(place.rng("a").random(3), place.rng("b").random(3))
