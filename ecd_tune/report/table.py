@@ -27,6 +27,7 @@ TRIAL_FIELDS = (
     "source",
     "attempt",
     "reason",
+    "cause",
     "seconds",
     "device",
     "energy_kwh",

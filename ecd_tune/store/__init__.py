@@ -7,13 +7,11 @@ from ecd_tune.store.store import LEASE_SECONDS, Store
 from ecd_tune.store.trials.curves import CurvePoint, ReportBuffer
 from ecd_tune.store.trials.progress import Progress
 from ecd_tune.store.trials.queue import QueueItem
-from ecd_tune.store.trials.retries import Cause, cause_of
 from ecd_tune.store.workers import HeldTrial, Worker, WorkerRecord
 
 __all__ = [
     "DEFAULT_URL",
     "LEASE_SECONDS",
-    "Cause",
     "CurvePoint",
     "Event",
     "HeldTrial",
@@ -24,6 +22,5 @@ __all__ = [
     "Store",
     "Worker",
     "WorkerRecord",
-    "cause_of",
     "schema_state",
 ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StoreError
-from ecd_tune.records import Curve, RunCost, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import Cause, Curve, RunCost, StudyKey, TrialRecord, TrialState
 from ecd_tune.spec import CheckSpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.cells import load
@@ -225,6 +225,7 @@ def _from_run(run: Any, curves: bool) -> dict[str, Any]:
         "metrics": {name: float(value) for name, value in load(run.metrics).items()},
         "curves": _to_curves(run.curves) if curves else {},
         "reason": run.reason,
+        "cause": None if run.cause is None else Cause(run.cause),
         "cost": RunCost(
             run.seconds, run.device, run.energy_kwh, run.energy_source or "", run.carbon_kg
         ),

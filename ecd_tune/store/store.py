@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from ecd_tune.records import Lease, Outcome, StudyKey
+from ecd_tune.records import Cause, Lease, Outcome, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.retrying import RETRY_SECONDS
@@ -35,8 +35,7 @@ from ecd_tune.store.trials.queue import (
     find_external_trials,
     queue_items,
 )
-from ecd_tune.store.trials.requeue import find_lost, requeue
-from ecd_tune.store.trials.retries import Cause
+from ecd_tune.store.trials.requeue import Ending, find_lost, requeue
 from ecd_tune.store.trials.tell import tell
 from ecd_tune.store.workers import Worker, register
 
@@ -279,10 +278,11 @@ class Store(StoreReader):
         Returns:
             How many were queued again.
         """
-        reasons = {lease.token: "interrupted: its worker was told to stop" for lease in leases}
-        if not reasons:
+        ending = Ending(Cause.RELEASED, "interrupted: its worker was told to stop")
+        endings = {lease.token: ending for lease in leases}
+        if not endings:
             return 0
-        return self._write(lambda connection: requeue(connection, reasons, "released", None))
+        return self._write(lambda connection: requeue(connection, endings, "released"))
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.
@@ -298,14 +298,14 @@ class Store(StoreReader):
         """
         wanted = None if keys is None else list(keys)
 
-        def look(connection: sa.Connection) -> dict[int, str]:
+        def look(connection: sa.Connection) -> dict[int, Ending]:
             ids = None if wanted is None else known_ids(connection, wanted)
             return find_lost(connection, self._database, ids, self.lease_seconds)
 
         lost = self._read(look)
         if not lost:
             return 0
-        return self._write(lambda connection: requeue(connection, lost, "lost", Cause.LOST))
+        return self._write(lambda connection: requeue(connection, lost, "lost"))
 
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
         # For changes that may be made twice: the second time they find nothing left to do.

@@ -18,7 +18,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import PRUNED_BY, Lease, Stage, StudyKey, TrialState
+from ecd_tune.records import Lease, Stage, StudyKey, TrialState
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.store.db.optuna_tables import to_optuna_direction
@@ -71,7 +71,7 @@ class TrialPruner:
             self._asked, self._looked = lease.number, now
         if not self._show(lease.number, points):
             return None
-        return f"{PRUNED_BY}{self._kind} after epoch {max(points)}"
+        return f"pruned by {self._kind} after epoch {max(points)}"
 
     def _read_others(self, own: int) -> None:
         for number, (state, points) in self._store.points(self._key).items():

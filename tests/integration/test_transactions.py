@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ecd_tune.errors import FingerprintMismatchError
+from ecd_tune.records import Cause, Outcome, Status
 from ecd_tune.store import Store, Worker
 from ecd_tune.store.db import tables
 from ecd_tune.store.db.engine import Database
@@ -176,3 +177,28 @@ def test_only_what_is_told_waits_for_the_disk_of_sqlite(tmp_path) -> None:
         assert seen[1:] == ["PRAGMA synchronous=FULL"]
         with store._database.write(durable=True) as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_causes_are_filled_from_sentences_on_both_databases(store: Store) -> None:
+    """By the migration: the same as were told."""
+    spec = make_spec(trials=9, name="causes")
+    store.create(spec)
+    failed = Status.FAILED
+    outcomes = [
+        Outcome(Status.COMPLETE, 1.0),
+        Outcome(Status.DIVERGED, 1.0, reason="loss became non-finite (inf) at iteration 3"),
+        Outcome(Status.PRUNED, 1.0, reason="pruned by median after epoch 2"),
+        Outcome(failed, reason="loss became non-finite (nan) at step 0", cause=Cause.NON_FINITE),
+        Outcome(failed, reason="MemoryError: ", cause=Cause.OUT_OF_MEMORY),
+        Outcome(failed, reason="ValueError: x became non-finite (nan)"),
+    ]
+    leases = store.ask(spec, "ecdsep", count=9, worker=Worker.current())
+    assert all(store.tell(list(zip(leases, outcomes, strict=False))))
+    store.release(leases[6:7])
+    before = [record.cause for record in store.trials(spec.key("ecdsep"))]
+    with store._database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE ecd_runs DROP COLUMN cause"))
+        connection.execute(sa.text("UPDATE ecd_alembic_version SET version_num = '0006'"))
+    with Store.open(store._database.url.render_as_string(hide_password=False)) as again:
+        assert [record.cause for record in again.trials(spec.key("ecdsep"))] == before
+    assert before == [*(o.cause for o in outcomes), Cause.RELEASED, None, None, None]

@@ -46,10 +46,16 @@ class Scene:
         rows = [CurvePoint(lease.trial_id, lease.token, *point) for point in points.items()]
         assert self.store.report(rows) == 0
 
-    def end(self, lease: Lease, points: Mapping[int, float], reason: str | None = None) -> None:
+    def end(
+        self,
+        lease: Lease,
+        points: Mapping[int, float],
+        reason: str | None = None,
+        status: Status = Status.PRUNED,
+    ) -> None:
         self.report(lease, points)
         outcome = Outcome(
-            Status.COMPLETE if reason is None else Status.PRUNED,
+            Status.COMPLETE if reason is None else status,
             max(points.values()),
             curves={METRIC: Curve(tuple(points), tuple(points.values()))},
             reason=reason,
@@ -161,7 +167,8 @@ class TestHyperband:
 def test_a_pruned_trial_is_told_apart_from_a_diverged_one(store: Store) -> None:
     scene = Scene(store, study(kind="median"))
     scene.end(scene.ask(), line(0.2, 3), "pruned by median after epoch 2")
-    scene.end(scene.ask(), line(0.2, 3), "loss became non-finite (inf) at iteration 30")
+    reason = "loss became non-finite (inf) after it was pruned by nobody"
+    scene.end(scene.ask(), line(0.2, 3), reason, Status.DIVERGED)
     first, second = store.trials(scene.key)
     assert (first.state, first.pruned) == (TrialState.PRUNED, True)
     assert (second.state, second.pruned) == (TrialState.PRUNED, False)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0006"
+HEAD = "0007"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -68,6 +68,8 @@ runs = sa.Table(
     sa.Column("energy_kwh", sa.Double, nullable=True),
     sa.Column("energy_source", sa.String(64), nullable=True),
     sa.Column("carbon_kg", sa.Double, nullable=True),
+    # What ended it; none while it waits or runs.
+    sa.Column("cause", sa.String(16), nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
     sa.Index(
         "ix_ecd_runs_lost",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Params
+from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
@@ -200,7 +200,11 @@ def fail_external_trial(
     store_external_trial(connection, study_id, trial_id, {}, {}, seed)
     failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
     connection.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(failed))
-    connection.execute(sa.update(runs).where(runs.c.trial_id == trial_id).values(reason=reason))
+    connection.execute(
+        sa.update(runs)
+        .where(runs.c.trial_id == trial_id)
+        .values(reason=reason, cause=Cause.EXCEPTION.value)
+    )
     row = {"trial_id": trial_id, "key": "reason", "value_json": optuna_tables.dump_attr(reason)}
     connection.execute(sa.insert(optuna_tables.trial_user_attributes).values(row))
 

@@ -9,25 +9,38 @@ many attempts as the study allows there is no further copy, and the last attempt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
+from ecd_tune.records import Cause
 from ecd_tune.spec import Retries
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.engine import Database
-from ecd_tune.store.db.sql import now
+from ecd_tune.store.db.sql import insert_rows, now, update_rows
 from ecd_tune.store.events import add_event
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
 from ecd_tune.store.trials.lease import REQUEST_COLUMNS
-from ecd_tune.store.trials.retries import Cause, add_cause, allows, load_counts
+from ecd_tune.store.trials.retries import add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker
 
-__all__ = ["find_lost", "find_repeatable", "requeue"]
+__all__ = ["Ending", "find_lost", "find_repeatable", "requeue"]
+
+
+class Ending(NamedTuple):
+    """How an attempt ended without a value.
+
+    Attributes:
+        cause: For the program.
+        reason: For people, in words.
+    """
+
+    cause: Cause
+    reason: str
 
 
 def find_lost(
@@ -35,7 +48,7 @@ def find_lost(
     database: Database,
     study_ids: Iterable[int] | None,
     seconds: float,
-) -> dict[int, str]:
+) -> dict[int, Ending]:
     """Find the leases that nobody works on any more.
 
     A lease that expired while the database was away says nothing about its worker, who could
@@ -49,7 +62,7 @@ def find_lost(
         seconds: Length of a lease.
 
     Returns:
-        Token to the reason in words.
+        Token to how the attempt ended.
     """
     leases, workers = tables.leases, tables.workers
     expired: sa.ColumnElement[bool] = sa.false()
@@ -65,66 +78,66 @@ def find_lost(
     for row in connection.execute(statement):
         worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
         if row.expired:
-            lost[row.token] = f"lost: {worker.name} did not renew its lease in time"
+            reason = f"lost: {worker.name} did not renew its lease in time"
+            lost[row.token] = Ending(Cause.LOST, reason)
         elif dead.setdefault(row.id, worker.is_dead):
-            lost[row.token] = f"lost: the process {worker.name} has ended"
+            lost[row.token] = Ending(Cause.KILLED, f"lost: the process {worker.name} has ended")
     return lost
 
 
-def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> dict[int, Cause]:
+def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> set[int]:
     """Find the failed trials that the study allows another attempt.
 
     Args:
         connection: A write transaction that holds the study's lock.
-        causes: Token to the reason for which the trial has no value.
+        causes: Token to why the trial has no value.
 
     Returns:
-        Those of them that may be tried again.
+        The tokens of those that may be tried again.
     """
-    rows = connection.execute(_lost_rows(causes))
     return {
-        row.token: causes[row.token]
-        for row in rows
+        row.token
+        for row in connection.execute(_lost_rows(causes))
         if row.state is OptunaState.RUNNING
         and allows(_retries(row), load_counts(row.history), causes[row.token])
     }
 
 
-def requeue(
-    connection: sa.Connection,
-    reasons: Mapping[int, str],
-    kind: str,
-    cause: Cause | None,
-) -> int:
+def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str) -> int:
     """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
 
     A trial that may not stays FAIL with its reason and counts against the budget.
 
     Args:
         connection: A write transaction.
-        reasons: Token to the reason in words; leases that do not stand any more are passed over.
+        endings: Token to how the attempt ended; leases that do not stand any more are passed
+            over.
         kind: Kind of the event: ``lost``, ``released`` or ``retried``.
-        cause: Why; None for trials given back on purpose, which are always queued again.
 
     Returns:
         How many trials were queued again.
     """
     table = tables.leases
-    standing = sa.select(table.c.study_id).where(table.c.token.in_(reasons))
+    standing = sa.select(table.c.study_id).where(table.c.token.in_(endings))
     study_ids = sorted(set(connection.execute(standing).scalars()))
     lock_studies(connection, study_ids)
     # Looked up again under the lock: another reaper may have been faster.
-    rows = connection.execute(_lost_rows(reasons)).all()
-    connection.execute(sa.delete(table).where(table.c.token.in_(reasons)))
+    rows = connection.execute(_lost_rows(endings)).all()
+    connection.execute(sa.delete(table).where(table.c.token.in_(endings)))
     queued = 0
     for study_id in study_ids:
         own = [r for r in rows if r.study_id == study_id and r.state is OptunaState.RUNNING]
-        again = [r for r in own if allows(_retries(r), load_counts(r.history), cause)]
-        _fail(connection, {row.trial_id: reasons[row.token] for row in again}, lost=True)
-        given_up = {r.trial_id: _last_word(r, reasons[r.token]) for r in own if r not in again}
+        again = [
+            row
+            for row in own
+            if allows(_retries(row), load_counts(row.history), endings[row.token].cause)
+        ]
+        _fail(connection, {row.trial_id: endings[row.token] for row in again}, lost=True)
+        given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
         first = count_trials(connection, study_id).next_number
-        insert_trials(connection, study_id, first, [_copy(connection, r, cause) for r in again])
+        drafts = [_copy(connection, row, endings[row.token].cause) for row in again]
+        insert_trials(connection, study_id, first, drafts)
         copies = {row.token: first + offset for offset, row in enumerate(again)}
         for row in own:
             add_event(
@@ -136,7 +149,7 @@ def requeue(
                 number=row.number,
                 queued_as=copies.get(row.token),
                 attempt=row.attempt,
-                reason=reasons[row.token],
+                reason=endings[row.token].reason,
             )
         queued += len(again)
     return queued
@@ -147,8 +160,8 @@ def _retries(row: Any) -> dict[str, int]:
     return load_counts(row.retries) or Retries().counts()
 
 
-def _last_word(row: Any, reason: str) -> str:
-    return f"{reason}; given up after attempt {row.attempt}"
+def _last_word(row: Any, ending: Ending) -> Ending:
+    return ending._replace(reason=f"{ending.reason}; given up after attempt {row.attempt}")
 
 
 def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
@@ -174,31 +187,32 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
     )
 
 
-def _fail(connection: sa.Connection, reasons: Mapping[int, str], *, lost: bool) -> None:
-    if not reasons:
+def _fail(connection: sa.Connection, endings: Mapping[int, Ending], *, lost: bool) -> None:
+    if not endings:
         return
-    trials, runs = optuna_tables.trials, tables.runs
+    trials = optuna_tables.trials
     connection.execute(
         sa.update(trials)
-        .where(trials.c.trial_id.in_(list(reasons)))
+        .where(trials.c.trial_id.in_(list(endings)))
         .values(state=OptunaState.FAIL, datetime_complete=utc_now())
     )
-    connection.execute(
-        sa.update(runs)
-        .where(runs.c.trial_id == sa.bindparam("of_trial"))
-        .values(lost=lost, reason=sa.bindparam("why")),
-        [{"of_trial": trial_id, "why": why} for trial_id, why in reasons.items()],
-    )
-    connection.execute(
-        sa.insert(optuna_tables.trial_user_attributes),
+    rows = [
+        {"trial_id": trial_id, "lost": lost, "cause": ending.cause.value, "reason": ending.reason}
+        for trial_id, ending in endings.items()
+    ]
+    update_rows(connection, tables.runs, "trial_id", rows)
+    insert_rows(
+        connection,
+        optuna_tables.trial_user_attributes,
         [
-            {"trial_id": trial_id, "key": "reason", "value_json": optuna_tables.dump_attr(why)}
-            for trial_id, why in reasons.items()
+            {"trial_id": trial_id, "value_json": optuna_tables.dump_attr(ending.reason)}
+            for trial_id, ending in endings.items()
         ],
+        common={"key": "reason"},
     )
 
 
-def _copy(connection: sa.Connection, row: Any, cause: Cause | None) -> Draft:
+def _copy(connection: sa.Connection, row: Any, cause: Cause) -> Draft:
     params, attributes = optuna_tables.trial_params, optuna_tables.trial_system_attributes
     distributions = {
         name: optuna_tables.parse_distribution(text)

@@ -1,66 +1,45 @@
-"""Why a trial has no value, and how often it is tried again for that reason."""
+"""How often a trial without a value is tried again, by its cause."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from enum import StrEnum
 
-from ecd_tune.records import Outcome, Status
+from ecd_tune.records import Cause
 
-__all__ = ["Cause", "History", "add_cause", "allows", "cause_of", "dump_counts", "load_counts"]
-
-_OUT_OF_MEMORY = re.compile(r"out ?of ?memory|MemoryError|not enough memory|can't allocate", re.I)
-_NON_FINITE = re.compile(r"\bnon-finite\b")
-
-
-class Cause(StrEnum):
-    """Why a trial has no value; the keys of ``[retries]`` in a study file."""
-
-    LOST = "lost"
-    """Its worker is gone, or did not renew the lease in time."""
-    OUT_OF_MEMORY = "out_of_memory"
-    NON_FINITE = "non_finite"
-    EXCEPTION = "exception"
-
+__all__ = ["History", "add_cause", "allows", "dump_counts", "load_counts"]
 
 History = Mapping[str, int]
-"""Cause to a number of attempts."""
+"""Entry of ``[retries]`` to a number of attempts."""
 
 
-def cause_of(outcome: Outcome) -> Cause | None:
-    """Return why an outcome has no value.
-
-    Args:
-        outcome: Of one trial.
-
-    Returns:
-        None when it has one, or was pruned.
-    """
-    if outcome.status is not Status.FAILED:
-        return None
-    reason = outcome.reason or ""
-    if _NON_FINITE.search(reason):
-        return Cause.NON_FINITE
-    return Cause.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(reason) else Cause.EXCEPTION
+_ENTRIES: Mapping[Cause, str] = {
+    Cause.NON_FINITE: "non_finite",
+    Cause.OUT_OF_MEMORY: "out_of_memory",
+    Cause.EXCEPTION: "exception",
+    Cause.LOST: "lost",
+    Cause.KILLED: "lost",
+}
+"""Cause to the entry of ``[retries]`` that allows another attempt."""
 
 
-def allows(retries: History, history: History, cause: Cause | None) -> bool:
+def allows(retries: History, history: History, cause: Cause) -> bool:
     """Say whether a trial may be tried once more.
 
     Args:
-        retries: Extra attempts that the study allows for each cause.
-        history: How many attempts were tried again already, by cause.
-        cause: Why this attempt has no value; None for one that was given back on purpose, which
-            may be repeated for ever.
+        retries: Extra attempts that the study allows, by entry of ``[retries]``.
+        history: How many attempts were tried again already, likewise.
+        cause: Why this attempt has no value; one that was given back on purpose may be repeated
+            for ever, one that has a value is not.
     """
-    return cause is None or history.get(cause, 0) < retries.get(cause, 0)
+    entry = _ENTRIES.get(cause, "")
+    return cause is Cause.RELEASED or history.get(entry, 0) < retries.get(entry, 0)
 
 
-def add_cause(history: History, cause: Cause | None) -> History:
+def add_cause(history: History, cause: Cause) -> History:
     """Return the history of the next attempt."""
-    return dict(history) if cause is None else {**history, cause: history.get(cause, 0) + 1}
+    entry = _ENTRIES.get(cause)
+    return dict(history) if entry is None else {**history, entry: history.get(entry, 0) + 1}
 
 
 def dump_counts(counts: History) -> str | None:

@@ -15,8 +15,7 @@ from ecd_tune.store.db.sql import insert_rows, replace_rows, update_rows
 from ecd_tune.store.events import add_event
 from ecd_tune.store.studies import known_ids, lock_studies
 from ecd_tune.store.trials.curves import CurvePoint, insert_points
-from ecd_tune.store.trials.requeue import find_repeatable, requeue
-from ecd_tune.store.trials.retries import Cause, cause_of
+from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
 
 __all__ = ["Result", "tell"]
 
@@ -48,8 +47,8 @@ def tell(
     Returns:
         For each result whether it was taken; False where the lease is outdated.
     """
-    causes = {lease.token: cause for lease, o in results if (cause := cause_of(o)) is not None}
-    known = _try_again(connection, results, points, causes) if causes else set()
+    failed = [result for result in results if result[1].status is Status.FAILED]
+    known = _try_again(connection, failed, points) if failed else set()
     known |= _end(connection, [r for r in results if r[0].token not in known], points)
     if again:
         known |= _find_told(connection, results)
@@ -93,6 +92,7 @@ def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> Non
         {
             "trial_id": lease.trial_id,
             "reason": outcome.reason,
+            "cause": outcome.cause.value,
             "metrics": dump(outcome.metrics),
             "curves": dump({name: [c.steps, c.values] for name, c in outcome.curves.items()}),
             "seconds": outcome.cost.seconds,
@@ -155,31 +155,30 @@ def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]
 
 
 def _try_again(
-    connection: sa.Connection,
-    results: Sequence[Result],
-    points: Sequence[CurvePoint],
-    causes: Mapping[int, Cause],
+    connection: sa.Connection, results: Sequence[Result], points: Sequence[CurvePoint]
 ) -> set[int]:
     """Queue those failed trials again that the study allows another attempt.
 
     Returns:
         Their tokens.
     """
+    causes = {lease.token: outcome.cause for lease, outcome in results}
     # A copy takes the study's lock, which comes before those of leases.
     table = tables.leases
     studies = sa.select(table.c.study_id).where(table.c.token.in_(list(causes)))
     lock_studies(connection, set(connection.execute(studies).scalars()))
     allowed = find_repeatable(connection, causes)
     if not allowed:
-        return set()
+        return allowed
     repeated = [result for result in results if result[0].token in allowed]
     _store_outcomes(connection, repeated)
     insert_points(connection, [point for point in points if point.token in allowed])
-    reasons = {lease.token: outcome.reason or "failed" for lease, outcome in repeated}
-    for cause in sorted(set(allowed.values())):
-        chosen = {token: reasons[token] for token, c in allowed.items() if c is cause}
-        requeue(connection, chosen, "retried", cause)
-    return set(allowed)
+    endings = {
+        lease.token: Ending(outcome.cause, outcome.reason or "failed")
+        for lease, outcome in repeated
+    }
+    requeue(connection, endings, "retried")
+    return allowed
 
 
 def _refuse(connection: sa.Connection, results: Collection[Result]) -> None:

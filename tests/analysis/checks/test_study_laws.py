@@ -11,7 +11,7 @@ import pytest
 from ecd_tune.analysis.checks import CHECKS, StudyTrials, Verdict
 from ecd_tune.lab.searches import Bowl, exact_search, take
 from ecd_tune.measurements import PREFIX
-from ecd_tune.records import TrialState
+from ecd_tune.records import Cause, TrialState
 
 S, R, Q = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 SYNC, ALGORITHM1 = Bowl("sync", trials=60), Bowl("algorithm1", trials=60)
@@ -193,7 +193,7 @@ def test_trials_that_take_no_part_are_counted(sync):
     records = list(sync.records)
     records[0] = replace(records[0], state=TrialState.FAIL, value=None)
     records[1] = replace(records[1], state=TrialState.PRUNED, reason="loss became nan")
-    records[2] = replace(records[2], state=TrialState.PRUNED, reason="pruned by median")
+    records[2] = replace(records[2], state=TrialState.PRUNED, cause=Cause.PRUNED)
     records[3] = replace(records[3], metrics={})
     records[4] = replace(records[4], state=TrialState.RUNNING, value=None)
     records[5] = replace(records[5], state=TrialState.FAIL, value=None, lost=True)
