@@ -198,7 +198,7 @@ def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
         )
         .join(studies, studies.c.study_id == leases.c.study_id)
         .join(trials, trials.c.trial_id == leases.c.trial_id)
-        .order_by(leases.c.token)
+        .order_by(leases.c.trial_id)
     )
     held: dict[str, list[HeldTrial]] = {}
     for worker_id, study, optimizer, stage, number in rows:

@@ -34,6 +34,9 @@ _STOPPED_SECONDS = 10.0
 # starting (57), input or output failed (58), transaction to be repeated (40), read-only (25006),
 # which is what a client meets that still talks to the old primary after a failover.
 _CLASSES = ("08", "40", "53", "57", "58")
+# A row or object that somebody holds for longer than a timeout, or a transaction that was idle or
+# went on for too long.
+_HELD = ("55P03", "55006", "25P03", "25P04")
 _READ_ONLY = "25006"
 _CANCELLED = "57014"
 _NO_SUCH_FOLDER = "58P01"
@@ -77,7 +80,7 @@ def is_outage(error: DBAPIError) -> bool:
         return isinstance(error, OperationalError)
     if state in (_CANCELLED, _NO_SUCH_FOLDER):
         return False
-    return state == _READ_ONLY or state[:2] in _CLASSES
+    return state == _READ_ONLY or state in _HELD or state[:2] in _CLASSES
 
 
 class RetryPolicy:

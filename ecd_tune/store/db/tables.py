@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0007"
+HEAD = "0008"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -82,8 +82,8 @@ runs = sa.Table(
 leases = sa.Table(
     "ecd_leases",
     METADATA,
-    # The fencing token: it only grows, even after rows were deleted.
-    sa.Column("token", sa.Integer, primary_key=True, autoincrement=True),
+    # The fencing token, 63 random bits: a counter would repeat itself after a restore.
+    sa.Column("token", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("trial_id", sa.Integer, nullable=False, unique=True),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
     sa.Column("worker_id", sa.String(64), sa.ForeignKey("ecd_workers.id"), nullable=False),

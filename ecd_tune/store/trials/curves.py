@@ -172,7 +172,7 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
         sa.select(leases.c.token, leases.c.trial_id)
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .where(leases.c.token.in_(tokens), trials.c.state == OptunaState.RUNNING)
-        .order_by(leases.c.token)
+        .order_by(leases.c.trial_id)
         # Against whoever would take the lease away meanwhile, but not against its renewal.
         .with_for_update(read=True, key_share=True, of=leases)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,21 +56,16 @@ def insert_leases(
     Returns:
         Trial id to fencing token.
     """
+    tokens = {trial_id: secrets.randbits(_TOKEN_BITS) for trial_id in trial_ids}
     common = {
         "study_id": study_id,
         "worker_id": grant.worker.id,
         "batch": grant.batch,
         "seconds": grant.seconds,
     }
-    rows = insert_rows(
-        connection,
-        _LEASES,
-        [{"trial_id": trial_id} for trial_id in trial_ids],
-        common=common,
-        computed=_EXPIRY,
-        returning=(_LEASES.c.trial_id, _LEASES.c.token),
-    )
-    return {row.trial_id: row.token for row in rows}
+    rows = [{"trial_id": trial_id, "token": token} for trial_id, token in tokens.items()]
+    insert_rows(connection, _LEASES, rows, common=common, computed=_EXPIRY)
+    return tokens
 
 
 def claim_waiting(
@@ -179,4 +175,5 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
 
 
 _LEASES = tables.leases
+_TOKEN_BITS = 63
 _EXPIRY = (now() + sa.bindparam("seconds", type_=sa.Double())).label("expires_at")

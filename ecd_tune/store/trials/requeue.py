@@ -182,7 +182,7 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
         .join(runs, runs.c.trial_id == leases.c.trial_id)
         .join(tables.studies, tables.studies.c.study_id == leases.c.study_id)
         .where(leases.c.token.in_(list(tokens)))
-        .order_by(leases.c.token)
+        .order_by(leases.c.trial_id)
         .with_for_update(of=leases)
     )
 

@@ -207,7 +207,7 @@ def _build_end_leases() -> Any:
             trials.c.state == OptunaState.RUNNING,
         )
         # In an order that does not ask for deadlocks.
-        .order_by(leases.c.token)
+        .order_by(leases.c.trial_id)
         .with_for_update(of=leases)
     )
     return sa.delete(leases).where(leases.c.token.in_(standing)).returning(leases.c.token)
