@@ -67,6 +67,9 @@ class Runner:
             total=table.total,
             seeds=[rules.seed],
             step=int(scalars.steps),
+            moments=[b.moment for b in table.blocks],
+            shares=[b.scale for b in table.blocks],
+            scaling=scalars.scaling,
             kept=None if rows is None else rows.block,
             **self._rates(),
         )

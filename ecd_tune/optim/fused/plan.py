@@ -65,17 +65,7 @@ def lasting_reason(run: Run) -> str | None:
         (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
         or ("the steps are watched" if run.watched else None)
-        or ("scale = 'moments' on this device" if _moments_elsewhere(run) else None)
         or _of_params(run)
-    )
-
-
-def _moments_elsewhere(run: Run) -> bool:
-    return any(
-        p.device.type != "cpu"
-        for group in run.groups
-        if group.get("scale") == MOMENTS
-        for p in group["params"]
     )
 
 
