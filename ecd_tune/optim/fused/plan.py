@@ -201,7 +201,7 @@ class Plan:
     def _note_lr(self) -> None:
         if self._rows is not None:
             top = max(float(group["lr"]) for group in self.groups)
-            self._rows.lrs.append((int(self._rows.filled), top))
+            self._rows.lrs.append((int(self._rows.filled[0]), top))
 
     @torch.no_grad()
     def _copies(self) -> tuple[Tensor, ...] | None:
