@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer
+from ecd_tune.optim.batched_rows import Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 

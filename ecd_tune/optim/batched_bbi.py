@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer
+from ecd_tune.optim.batched_rows import Rows, masked_add
 from ecd_tune.optim.bbi_step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer
+from ecd_tune.optim.batched_fused import FusedBatch
+from ecd_tune.optim.batched_rows import Rows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
@@ -19,14 +21,13 @@ from ecd_tune.optim.unit_step import (
     begin_unit,
     make_unit_step,
 )
-from ecd_tune.optim.watched import WatchedBatch
 from ecd_tune.optim.watching import Step
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedECDq1", "make_ecd_auto", "make_ecdq1"]
 
 
-class BatchedECDq1(WatchedBatch):
+class BatchedECDq1(FusedBatch):
     """:class:`ecd_tune.optim.unit_speed.ECDq1` for B trials.
 
     Args:
@@ -35,6 +36,8 @@ class BatchedECDq1(WatchedBatch):
         hyperparameters: One mapping a trial, as declared for ``ecdq1``; ``integrator`` and
             ``flow`` must be equal in all.
     """
+
+    unit_speed = True
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class BatchedECDq1(WatchedBatch):
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
+        if self._fused_step(loss, grads, active):
+            return
         algebra, starting = Algebra(batched=True), not self._all_started
         self._sizes.see(grads, self._steps)
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
@@ -100,6 +105,7 @@ class BatchedECDq1(WatchedBatch):
             "converged": self._state.converged.clone(),
             "F0": constants.F0.clone(),
             **self._remark(self._rows.values, constants.eta, constants.conserve),
+            **self._report_form(),
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, Tensor]:

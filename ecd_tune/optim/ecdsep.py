@@ -222,18 +222,11 @@ class ECDSep(WatchedOptimizer):
     def _fused_rules(self) -> FusedRules | str:
         if self._present_rules().auto is not None:
             return 'lr, nu or F0 is "auto"'
-        shared = self._shared()
-        return FusedRules(
+        return FusedRules.of(
+            self._shared(),
+            int(self._working.trajectory["seed"]),
             unit_speed=False,
-            sync=shared["integrator"] == "sync",
-            seed=int(self._working.trajectory["seed"]),
             maximize=self.param_groups[0]["maximize"],
-            conserve=shared["conserve_energy"],
-            on_gap=shared.get("on_gap", "shift"),
-            shift_factor=self._present_rules().shift_factor,
-            shifts_early=self._present_rules().shifts_early,
-            resets_energy=self._present_rules().resets_energy,
-            **{key: shared[key] for key in ("eta", "nu", "F0", "s", "eps1", "eps2")},
         )
 
     # --------------------------------------------------------- rules and state

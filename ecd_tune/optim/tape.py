@@ -78,13 +78,20 @@ class StepTape:
             )
         )
 
-    def open(self, device: torch.device) -> Rows:
-        """Return where a fused form writes its rows."""
+    def open(self, device: torch.device, trials: int | None = None) -> Rows:
+        """Return where a fused form writes its rows.
+
+        Args:
+            device: Where the parameters are.
+            trials: B of a batch.
+        """
         self._tape.flush()
         if self._fused is None or self._fused.block.device != device:
             self._flush_fused()
-            block = torch.zeros((FUSED_ROWS, FUSED_COLUMNS), dtype=torch.float64, device=device)
-            self._fused = Rows(block, torch.zeros(1, dtype=torch.int64, device="cpu"))
+            shape = (*(() if trials is None else (trials,)), FUSED_ROWS, FUSED_COLUMNS)
+            block = torch.zeros(shape, dtype=torch.float64, device=device)
+            filled = torch.zeros(trials or 1, dtype=torch.int64, device="cpu")
+            self._fused = Rows(block, filled)
         return self._fused
 
     def flush(self) -> None:
@@ -100,7 +107,7 @@ class StepTape:
             self._fused.filled.zero_()
 
     def _flush_fused(self) -> None:
-        if self._fused is not None and int(self._fused.filled):
+        if self._fused is not None and int(self._fused.filled[0]):
             self._show(self._fused.take())
 
     def _hand_on(self, columns: Sequence[Tensor]) -> None:

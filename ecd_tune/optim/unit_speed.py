@@ -160,16 +160,11 @@ class ECDq1(WatchedOptimizer):
             self._working.started = bool(made.state.started)
 
     def _fused_rules(self) -> FusedRules | str:
-        shared = self._shared()
-        exact = shared["flow"] == "exact"
-        return FusedRules(
+        return FusedRules.of(
+            self._shared(),
+            int(self._working.trajectory["seed"]),
             unit_speed=True,
-            sync=shared["integrator"] == "sync",
-            seed=int(self._working.trajectory["seed"]),
             maximize=self.param_groups[0]["maximize"],
-            conserve=exact or shared["conserve_energy"],
-            exact=exact,
-            **{key: shared[key] for key in ("eta", "nu", "F0", "eps2")},
         )
 
     # --------------------------------------------------------- rules and state

@@ -43,6 +43,8 @@ CASES = {
     "algorithm 2": (ECDSepF0, {"lr": 0.2, "eta": 3, "F0": 10.0}),
     "ecdq1": (ECDq1, {"lr": 0.2, "eta": 9.0, "nu": 0.3}),
     "first order": (ECDq1, {"lr": 0.2, "eta": 9.0, "nu": 0.3, "flow": "first_order"}),
+    "moments": (ECDSep, {"lr": 0.2, "eta": 2.0, "scale": "moments", "weight_decay": 0.1}),
+    "moments sync": (ECDq1, {"lr": 0.2, "nu": 0.3, "scale": "moments", "integrator": "sync"}),
 }  # fmt: skip
 
 
@@ -53,7 +55,7 @@ def test_both_forms_go_the_same_way(device, case):
     for fused in (True, False):
         params = parameters(device, F64)
         optimizer = kind(params, seed=3, fused=fused, **values)
-        train(optimizer, params, 5)
+        train(optimizer, params, 19 if values.get("scale") else 5)  # shares are fixed after 16
         made.append((params, optimizer))
     (mine, fused), (theirs, other) = made
     report, expected = fused.report(), other.report()
@@ -62,6 +64,7 @@ def test_both_forms_go_the_same_way(device, case):
     assert report.pop("form_reason") is None
     expected.pop("form_reason")
     assert report.pop("remarks") == expected.pop("remarks")
+    assert report.pop("scales", None) == expected.pop("scales", None)
     assert {k for k, v in report.items() if v is None} == {
         k for k, v in expected.items() if v is None
     }

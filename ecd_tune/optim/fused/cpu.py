@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import FusedRules, Rows, Scalars, Table
+from ecd_tune.optim.fused.table import Block, FusedRules, Rows, Scalars, Table
 from ecd_tune.optim.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
 
 try:
@@ -18,7 +19,7 @@ try:
 except ImportError:  # no C compiler where the package was built
     _step = None
 
-__all__ = ["Runner", "level", "problem"]
+__all__ = ["BatchRunner", "Runner", "level", "problem"]
 
 _PIECE = 16384
 _ON_GAP = ("hold", "stop", "shift")
@@ -93,33 +94,14 @@ class Runner:
     ) -> None:
         self._table = table
         blocks = table.blocks
-        self._blocks = (_Block * len(blocks))(
-            *(
-                _Block(
-                    theta=b.param.data_ptr(),
-                    momentum=b.momentum.data_ptr(),
-                    moment=None if b.moment is None else b.moment.data_ptr(),
-                    size=b.momentum.numel(),
-                    begin=b.begin,
-                    type=_TYPES[b.param.dtype],
-                    share=b.scale,
-                    weight_decay=b.weight_decay,
-                )
-                for b in blocks
-            )
-        )
+        self._blocks = (_Block * len(blocks))(*map(_block, blocks))
         self.set_lr()
-        pieces = [
-            (number, at)
-            for number, b in enumerate(blocks)
-            for at in range(0, b.momentum.numel(), _PIECE)
-        ]
-        self._pieces = np.array(pieces, dtype=np.int64).reshape(-1, 2)
-        self._partial = np.empty((len(pieces), _step.sums))
+        self._pieces = _pieces(table)
+        self._partial = np.empty((len(self._pieces), _step.sums))
         self._kept = (scalars, rows)
         self._run = _run(rules, table, scalars, rows)
         self._run.blocks = ctypes.addressof(self._blocks)
-        self._run.pieces, self._run.n_pieces = self._pieces.ctypes.data, len(pieces)
+        self._run.pieces, self._run.n_pieces = self._pieces.ctypes.data, len(self._pieces)
         self._run.partial = self._partial.ctypes.data
         forms = [
             (b.param.dtype, None if b.param.is_contiguous() else b.param.stride(), Tensor)
@@ -161,19 +143,106 @@ class Runner:
 
     def complete(self) -> None:
         """Complete the last row of Diagnostics."""
-        _step.complete(ctypes.addressof(self._run), torch.get_num_threads())
+        _step.complete(ctypes.addressof(self._run), 1, torch.get_num_threads())
 
 
-def _run(rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None) -> _Run:
+class BatchRunner:
+    """Makes the steps of B runs whose parameters are on the CPU, each by one thread.
+
+    Args:
+        tables: The blocks of each run: rows of the blocks of all, in the same order.
+        rules: What the hyperparameters of each say.
+        scalars: Of all runs; written to.
+        rows: Where Diagnostics finds their numbers.
+        blocks: θ, momenta and second moments of all runs, which are kept alive.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        rules: Sequence[FusedRules],
+        scalars: Scalars,
+        rows: Rows,
+        blocks: Sequence[Sequence[Tensor]],
+    ) -> None:
+        trials, count = len(tables), len(tables[0].blocks)
+        self._kept = (scalars, rows, blocks)
+        self._pieces = _pieces(tables[0])
+        self._partial = np.empty((trials, len(self._pieces), _step.sums))
+        self._blocks = (_Block * (trials * count))(*(_block(b) for t in tables for b in t.blocks))
+        self._runs = (_Run * trials)()
+        for number, (table, own) in enumerate(zip(tables, rules, strict=True)):
+            run = _run(own, table, scalars, rows, number)
+            at = number * count
+            for block, b in zip(self._blocks[at : at + count], table.blocks, strict=True):
+                block.lr, block.rate = b.lr, b.rate
+            run.blocks = ctypes.addressof(self._blocks) + at * ctypes.sizeof(_Block)
+            run.pieces, run.n_pieces = self._pieces.ctypes.data, len(self._pieces)
+            run.partial = self._partial[number].ctypes.data
+            self._runs[number] = run
+        self._grads = (ctypes.c_void_p * count)()
+
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step; see :class:`~ecd_tune.optim.fused.table.BatchRunner`.
+
+        Args:
+            loss: Float64, ``[B]``.
+            grads: Laid out as the parameters.
+            active: Bool, ``[B]``.
+        """
+        loss, active = loss.contiguous(), active.contiguous()
+        self._grads[:] = [grad.data_ptr() for grad in grads]
+        _step.step_batch(
+            ctypes.addressof(self._runs),
+            len(self._runs),
+            ctypes.addressof(self._grads),
+            loss.data_ptr(),
+            active.data_ptr(),
+            torch.get_num_threads(),
+        )
+
+    def complete(self) -> None:
+        """Complete the last rows of Diagnostics."""
+        _step.complete(ctypes.addressof(self._runs), len(self._runs), torch.get_num_threads())
+
+
+def _pieces(table: Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    pieces = [
+        (number, at)
+        for number, b in enumerate(table.blocks)
+        for at in range(0, b.momentum.numel(), _PIECE)
+    ]
+    return np.array(pieces, dtype=np.int64).reshape(-1, 2)
+
+
+def _block(b: Block) -> _Block:
+    return _Block(
+        theta=b.param.data_ptr(),
+        momentum=b.momentum.data_ptr(),
+        moment=None if b.moment is None else b.moment.data_ptr(),
+        size=b.momentum.numel(),
+        begin=b.begin,
+        type=_TYPES[b.param.dtype],
+        share=b.scale,
+        weight_decay=b.weight_decay,
+    )
+
+
+def _run(
+    rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None, number: int | None = None
+) -> _Run:
+    def place(x: Tensor) -> int:
+        return (x if number is None else x[number]).data_ptr()
+
     return _Run(
         count=len(table.blocks),
-        floats=scalars.floats.data_ptr(),
-        ints=scalars.ints.data_ptr(),
-        flags=scalars.flags.data_ptr(),
-        scaling=scalars.scaling.data_ptr(),
-        steps=scalars.steps.data_ptr(),
-        rows=None if rows is None else rows.block.data_ptr(),
-        filled=None if rows is None else rows.filled.data_ptr(),
+        floats=place(scalars.floats),
+        ints=place(scalars.ints),
+        flags=place(scalars.flags),
+        scaling=place(scalars.scaling),
+        steps=place(scalars.steps),
+        rows=None if rows is None else place(rows.block),
+        filled=None if rows is None else place(rows.filled),
         unit_speed=rules.unit_speed,
         sync=rules.sync,
         chaotic=rules.nu > 0,

@@ -17,7 +17,7 @@ try:
 except ImportError:  # torch brings Triton along where it is built for CUDA
     _kernels = None
 
-__all__ = ["Runner", "problem"]
+__all__ = ["BatchRunner", "Runner", "problem"]
 
 
 def problem() -> str | None:
@@ -67,6 +67,9 @@ class Runner:
             total=table.total,
             seeds=[rules.seed],
             step=int(scalars.steps),
+            moments=[b.moment for b in table.blocks],
+            shares=[b.scale for b in table.blocks],
+            scaling=scalars.scaling,
             kept=None if rows is None else rows.block,
             **self._rates(),
         )
@@ -133,6 +136,75 @@ class Runner:
 
     def complete(self) -> None:
         """Complete the last row of Diagnostics."""
+        self._made.complete_tape()
+
+
+class BatchRunner:
+    """Makes the steps of B runs whose parameters are on a GPU.
+
+    Args:
+        tables: The blocks of each run: rows of the blocks of all, in the same order.
+        rules: What the hyperparameters of each say.
+        scalars: Of all runs; written to.
+        rows: Where Diagnostics finds their numbers.
+        blocks: θ, momenta and second moments of all runs, the latter empty where there are none.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        rules: Sequence[FusedRules],
+        scalars: Scalars,
+        rows: Rows,
+        blocks: Sequence[Sequence[Tensor]],
+    ) -> None:
+        theta, momenta, moments = blocks
+        first = tables[0]
+
+        def columns(name: str) -> list[Tensor]:
+            table = [[getattr(b, name) for b in t.blocks] for t in tables]
+            return list(torch.tensor(table, dtype=torch.float64).unbind(1))
+
+        constants = [_constants(own) for own in rules]
+        self._filled = rows.filled
+        self._made = _kernels.TritonStep(
+            theta,
+            momenta,
+            {k: torch.tensor([c[k] for c in constants], dtype=torch.float64) for k in constants[0]},
+            unit=rules[0].unit_speed,
+            sync=rules[0].sync,
+            chaotic=any(own.nu > 0 for own in rules),
+            floats=scalars.floats,
+            ints=scalars.ints,
+            flags=scalars.flags,
+            begins=[b.begin for b in first.blocks],
+            total=first.total,
+            seeds=[own.seed for own in rules],
+            step=int(scalars.steps[0]),
+            lr=columns("lr"),
+            weight_decay=columns("weight_decay"),
+            decay=columns("rate"),
+            moments=moments or None,
+            shares=columns("scale"),
+            scaling=scalars.scaling,
+            kept=rows.block,
+        )
+
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step; see :class:`~ecd_tune.optim.fused.table.BatchRunner`.
+
+        Args:
+            loss: Float64, ``[B]``.
+            grads: Laid out as the parameters.
+            active: Bool, ``[B]``.
+        """
+        if self._filled[0] == 0:
+            self._made.begin_tape()
+        self._made.step(loss.contiguous(), grads, active.contiguous())
+        self._filled += 1
+
+    def complete(self) -> None:
+        """Complete the last rows of Diagnostics."""
         self._made.complete_tape()
 
 

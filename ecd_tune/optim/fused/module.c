@@ -133,11 +133,11 @@ static int64_t elements(const Run *run) {
 
 static void run_step(Run *run, double loss, int64_t threads) {
     if (elements(run) < SERIAL) {
-        make_step(passes, run, loss, 1);
+        make_step(passes, run, loss, 1, 1);
         return;
     }
     Py_BEGIN_ALLOW_THREADS
-    make_step(passes, run, loss, threads);
+    make_step(passes, run, loss, 1, threads);
     Py_END_ALLOW_THREADS
 }
 
@@ -170,14 +170,47 @@ static PyObject *step(PyObject *self, PyObject *const *args, Py_ssize_t n) {
     return PyLong_FromLong(code);
 }
 
-/* complete(run, threads): complete the last row of Diagnostics. */
+/* Steps of many trajectories with the same blocks, each by one thread. */
+typedef struct {
+    Run *runs;
+    void *const *grads; /* of each block, [B, size] */
+    const double *loss;
+    const uint8_t *active;
+} Batch;
+
+static void step_row(void *context, int64_t row) {
+    const Batch *batch = context;
+    Run *run = batch->runs + row;
+    for (int64_t i = 0; i < run->count; i++) {
+        Block *block = run->blocks + i;
+        int64_t item = block->type == FLOAT64 ? 8 : block->type == FLOAT32 ? 4 : 2;
+        block->grad = (char *)batch->grads[i] + row * block->size * item;
+    }
+    make_step(passes, run, batch->loss[row], batch->active[row], 1);
+}
+
+/* step_batch(runs, count, grads, loss, active, threads): addresses, the latter three of arrays. */
+static PyObject *step_batch(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+    (void)self;
+    if (n != 6) return PyErr_Format(PyExc_TypeError, "step_batch takes 6 arguments, got %zd", n);
+    Batch batch = {address(args[0]), address(args[2]), address(args[3]), address(args[4])};
+    int64_t count = PyLong_AsLongLong(args[1]), threads = PyLong_AsLongLong(args[5]);
+    if (PyErr_Occurred()) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    share_out(step_row, &batch, count, threads);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* complete(runs, count, threads): complete the last rows of Diagnostics. */
 static PyObject *complete(PyObject *self, PyObject *const *args, Py_ssize_t n) {
     (void)self;
-    if (n != 2) return PyErr_Format(PyExc_TypeError, "complete takes 2 arguments, got %zd", n);
-    Run *run = address(args[0]);
-    int64_t threads = PyLong_AsLongLong(args[1]);
+    if (n != 3) return PyErr_Format(PyExc_TypeError, "complete takes 3 arguments, got %zd", n);
+    Run *runs = address(args[0]);
+    int64_t count = PyLong_AsLongLong(args[1]), threads = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred()) return NULL;
-    settle_row(passes, run, elements(run) < SERIAL ? 1 : threads);
+    for (int64_t i = 0; i < count; i++)
+        settle_row(passes, runs + i, elements(runs + i) < SERIAL ? 1 : threads);
     Py_RETURN_NONE;
 }
 
@@ -211,7 +244,8 @@ static PyObject *use(PyObject *self, PyObject *const *args, Py_ssize_t n) {
 
 static PyMethodDef methods[] = {
     {"step", (PyCFunction)(void (*)(void))step, METH_FASTCALL, "Make one step."},
-    {"complete", (PyCFunction)(void (*)(void))complete, METH_FASTCALL, "Complete the last row."},
+    {"step_batch", (PyCFunction)(void (*)(void))step_batch, METH_FASTCALL, "Make many steps."},
+    {"complete", (PyCFunction)(void (*)(void))complete, METH_FASTCALL, "Complete the last rows."},
     {"normals", (PyCFunction)(void (*)(void))normals, METH_FASTCALL, "Make normal numbers."},
     {"use", (PyCFunction)(void (*)(void))use, METH_FASTCALL, "Choose an instruction set."},
     {NULL, NULL, 0, NULL},

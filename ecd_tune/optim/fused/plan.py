@@ -65,17 +65,7 @@ def lasting_reason(run: Run) -> str | None:
         (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
         or ("the steps are watched" if run.watched else None)
-        or ("scale = 'moments' on this device" if _moments_elsewhere(run) else None)
         or _of_params(run)
-    )
-
-
-def _moments_elsewhere(run: Run) -> bool:
-    return any(
-        p.device.type != "cpu"
-        for group in run.groups
-        if group.get("scale") == MOMENTS
-        for p in group["params"]
     )
 
 
@@ -211,7 +201,7 @@ class Plan:
     def _note_lr(self) -> None:
         if self._rows is not None:
             top = max(float(group["lr"]) for group in self.groups)
-            self._rows.lrs.append((int(self._rows.filled), top))
+            self._rows.lrs.append((int(self._rows.filled[0]), top))
 
     @torch.no_grad()
     def _copies(self) -> tuple[Tensor, ...] | None:

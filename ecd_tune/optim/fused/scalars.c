@@ -262,13 +262,19 @@ static void survey(Step *s, double loss, double F0) {
     s->log_potential = s->run->eta * s->log_gap;
 }
 
-/* Tell the last row how long the momentum was after its turn: only now is that measured. */
-static void settle(const Run *run, double size) {
-    if (!run->rows || run->sync || !run->chaotic || *run->filled == 0) return;
-    Row last;
+/* The last row, if it must be told how long the momentum was after its turn, else NULL. */
+static double *unsettled(const Run *run, Row *last) {
+    if (!run->rows || run->sync || !run->chaotic || *run->filled == 0) return NULL;
     double *place = run->rows + (*run->filled - 1) * COLUMNS;
-    memcpy(&last, place, sizeof last);
-    if (!last.made || last.after == -INFINITY || !isnan(last.turned)) return;
+    memcpy(last, place, sizeof *last);
+    return last->made && last->after != -INFINITY && isnan(last->turned) ? place : NULL;
+}
+
+/* Only now is that measured. */
+static void settle(const Run *run, double size) {
+    Row last;
+    double *place = unsettled(run, &last);
+    if (!place) return;
     last.turned = size;
     memcpy(place, &last, sizeof last);
 }
@@ -361,7 +367,19 @@ static void count(const Step *s, double loss, int live, int below, int converged
     run->ints[5] += unreachable;
 }
 
-void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
+static void keep_row(Run *run, const Row *row) {
+    if (!run->rows || *run->filled >= ROWS) return;
+    memcpy(run->rows + *run->filled * COLUMNS, row, sizeof *row);
+    *run->filled += 1;
+}
+
+void make_step(const Passes *passes, Run *run, double loss, int active, int64_t threads) {
+    if (!active) {
+        settle_row(passes, run, threads);
+        keep_row(run, &(Row){.turned = NAN});
+        *run->steps += 1;
+        return;
+    }
     const int unit_speed = (int)run->unit_speed, finite = isfinite(loss);
     const double F0 = run->F0 + (unit_speed ? 0 : run->floats[2]);
     Step step = {.passes = passes, .run = run, .threads = threads, .step = *run->steps};
@@ -377,7 +395,7 @@ void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
     const int below = unit_speed ? s->gap <= run->eps2 : s->gap <= 0;
     const int converged = unit_speed ? below && s->gap > 0 : above && !seen;
     const int ok = above && seen && s->f < INFINITY;
-    const int go = live && ok && !(unit_speed && below);
+    const int go = live && ok && run->flags[0] && !(unit_speed && below);
     Row row = {
         .made = go, .held = !go, .gap = s->gap, .log_potential = s->log_potential,
         .log_energy = unit_speed ? s->log_potential : run->floats[1], .s = run->s, .turned = NAN,
@@ -401,14 +419,13 @@ void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
         if (run->on_gap == SHIFT && (below || (run->shifts_early && converged)))
             lower(run, s->gap, loss, F0);
     }
-    if (run->rows && *run->filled < ROWS) {
-        memcpy(run->rows + *run->filled * COLUMNS, &row, sizeof row);
-        *run->filled += 1;
-    }
+    keep_row(run, &row);
     *run->steps += 1;
 }
 
 void settle_row(const Passes *passes, Run *run, int64_t threads) {
+    Row last;
+    if (!unsettled(run, &last)) return;
     Step step = {.passes = passes, .run = run, .threads = threads, .momentum_only = 1};
     reduce_all(&step);
     settle(run, sqrt(step.squares[MM]));

@@ -89,8 +89,8 @@ extern const Passes passes_v3, passes_v4;
 /* threads.c: work(context, i) for all i < count, by as many threads as are free. */
 void share_out(void (*work)(void *, int64_t), void *context, int64_t count, int64_t threads);
 
-/* scalars.c: one step of one trajectory. */
-void make_step(const Passes *, Run *, double loss, int64_t threads);
+/* scalars.c: one step of one trajectory; one that is not active keeps everything. */
+void make_step(const Passes *, Run *, double loss, int active, int64_t threads);
 /* Complete the last row of Diagnostics, whose turn the next step would measure. */
 void settle_row(const Passes *, Run *, int64_t threads);
 

@@ -16,6 +16,7 @@ from ecd_tune.optim.noise import BLOCK, aligned
 __all__ = [
     "FUSED_COLUMNS",
     "FUSED_ROWS",
+    "BatchRunner",
     "Block",
     "FusedRules",
     "Outcome",
@@ -69,6 +70,43 @@ class FusedRules:
     shifts_early: bool = False
     resets_energy: bool = False
     exact: bool = False
+
+    @classmethod
+    def of(
+        cls, values: Mapping[str, Any], seed: int, *, unit_speed: bool, maximize: bool = False
+    ) -> FusedRules:
+        """Read checked hyperparameters of ECDSep, Algorithm 2 or ECDq1; none of them ``"auto"``.
+
+        Args:
+            values: Name to value.
+            seed: Of the noise.
+            unit_speed: They are ECDq1's.
+            maximize: Gradients and losses are turned round.
+
+        Returns:
+            The rules.
+        """
+        shared = {
+            "unit_speed": unit_speed,
+            "sync": values["integrator"] == "sync",
+            "seed": seed,
+            "maximize": maximize,
+            **{key: values[key] for key in ("eta", "nu", "F0", "eps2")},
+        }
+        if unit_speed:
+            exact = values["flow"] == "exact"
+            return cls(**shared, exact=exact, conserve=exact or values["conserve_energy"])
+        lowers = {"shift_factor": values["shift_factor"]} if "shift_factor" in values else {}
+        return cls(
+            **shared,
+            **lowers,
+            conserve=values["conserve_energy"],
+            s=values["s"],
+            eps1=values["eps1"],
+            on_gap=values.get("on_gap", "shift"),
+            shifts_early=bool(lowers),
+            resets_energy=values.get("reset_energy", False),
+        )
 
     @property
     def log_eps1(self) -> float:
@@ -165,10 +203,10 @@ class Table:
 
 
 class Scalars:
-    """The scalars of a run in three tensors; what the trajectory holds are views of them.
+    """The scalars of a run, or of B, in a few tensors; what the trajectory holds are views of them.
 
     Args:
-        trajectory: The run's scalars by name; its values are replaced by the views.
+        trajectory: The scalars by name, 0-d or ``[B]``; its values are replaced by the views.
         device: Where the parameters are.
     """
 
@@ -179,19 +217,19 @@ class Scalars:
         held = {
             k: trajectory[k] for k in (*floats, *flags, *scaling, "updates", "first_bad", "counts")
         }
-        self.floats = torch.stack([held[k] for k in floats])
-        self.scaling = torch.stack([held[k] for k in scaling])
-        self.flags = torch.stack([held[k] for k in flags])
+        self.floats = torch.stack([held[k] for k in floats], dim=-1)
+        self.scaling = torch.stack([held[k] for k in scaling], dim=-1)
+        self.flags = torch.stack([held[k] for k in flags], dim=-1)
         first = torch.stack([held["updates"], held["first_bad"]])
-        self.ints = torch.cat([first, held["counts"]])
+        self.ints = torch.cat([first, held["counts"]]).movedim(0, -1).contiguous()
         self.steps = trajectory["steps"].clone()
         views: dict[str, Tensor] = {
-            **dict(zip(floats, self.floats.unbind(), strict=True)),
-            **dict(zip(scaling, self.scaling.unbind(), strict=True)),
-            **dict(zip(flags, self.flags.unbind(), strict=True)),
-            "updates": self.ints[0],
-            "first_bad": self.ints[1],
-            "counts": self.ints[2:],
+            **dict(zip(floats, self.floats.unbind(-1), strict=True)),
+            **dict(zip(scaling, self.scaling.unbind(-1), strict=True)),
+            **dict(zip(flags, self.flags.unbind(-1), strict=True)),
+            "updates": self.ints[..., 0],
+            "first_bad": self.ints[..., 1],
+            "counts": self.ints[..., 2:].movedim(-1, 0),
             "steps": self.steps,
             "normalised": torch.zeros((), dtype=torch.bool, device=device),
         }
@@ -203,29 +241,29 @@ class Rows:
     """Numbers of the last steps for Diagnostics.
 
     Attributes:
-        block: float64, ``[256, 17]``, on the parameters' device.
-        filled: How many rows are filled, int64 on the CPU, ``[1]``.
+        block: float64, ``[256, 17]``, or ``[B, 256, 17]``, on the parameters' device.
+        filled: How many rows are filled, int64 on the CPU, ``[1]``, or ``[B]``, all alike.
         complete: To be called before the last row is read, whose turn the next step would measure.
     """
 
     block: Tensor
     filled: Tensor
     complete: Callable[[], None] | None = None
-    lrs: list[tuple[int, float]] = field(default_factory=list)
+    lrs: list[tuple[int, float | Tensor]] = field(default_factory=list)
     """Row from which on the largest Δt without scales is another one, with that."""
 
     def take(self) -> tuple[Tensor, ...]:
         """Return the filled rows as columns, the largest Δt last, and begin anew."""
         if self.complete is not None:
             self.complete()
-        filled = int(self.filled)
-        block = self.block[:filled].clone()
-        top = torch.empty(filled, dtype=torch.float64, device="cpu")
+        filled = int(self.filled[0])
+        block = self.block[..., :filled, :].movedim(-2, 0).clone()
+        top = torch.empty(block.shape[:-1], dtype=torch.float64, device=block.device)
         for row, lr in self.lrs:
             top[row:] = lr
         self.filled.zero_()
         self.lrs = [(0, lr) for _, lr in self.lrs[-1:]]
-        return (*block.unbind(1), top.to(block.device))
+        return (*block.unbind(-1), top)
 
 
 class Outcome(enum.IntEnum):
@@ -238,6 +276,26 @@ class Outcome(enum.IntEnum):
     """Not done: something is not what it was when the table was made."""
     ODD_GRADIENT = 3
     """Not done: a gradient is not laid out as its parameter."""
+
+
+class BatchRunner(Protocol):
+    """A form of the fused step of B runs with the same blocks.
+
+    Built from a table and rules for each run, the scalars and the rows of all, and the blocks,
+    ``[B, …]``, of θ, momentum and second moments (none where no run has them).
+    """
+
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step.
+
+        Args:
+            loss: Float64, ``[B]``.
+            grads: Laid out as the parameters.
+            active: Bool, ``[B]``; a run that is not keeps everything.
+        """
+
+    def complete(self) -> None:
+        """Complete the last rows of Diagnostics, whose turns the next step would measure."""
 
 
 class Runner(Protocol):

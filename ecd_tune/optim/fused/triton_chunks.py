@@ -5,12 +5,12 @@ the blocks of 64 of the noise are cut; lane ``c`` of ``BLOCK / 4`` lanes holds t
 ``64 (c // 16) + 16 w + c % 16`` for w = 0 … 3. A chunk that is full and whose addresses are
 multiples of 16 bytes is read and written with 16-byte instructions, any other one with masks.
 
-Tables, on the device: ``tensors`` int64 ``[T, 5]`` of θ's address, m's address, first number,
-length, kind of dtype; ``grads`` int64 ``[T]``, addresses; ``chunks`` int32 ``[C, 2]``, tensor and
-number of the chunk in it; ``rates`` float64 ``[B, 3, T]``, Δt, wd in the loss, Δt wd decoupled;
-``clock`` int64 ``[B, 3]``, next step, present step, stride of the noise; ``lanes`` int32,
-0, 1, … In a batch of B trials
-the numbers of trial b begin ``b * length`` after the address.
+Tables, on the device: ``tensors`` int64 ``[T, 6]`` of θ's address, m's address, first number,
+length, kind of dtype, address of the second moments or 0; ``grads`` int64 ``[T]``, addresses;
+``chunks`` int32 ``[C, 2]``, tensor and number of the chunk in it; ``rates`` float64 ``[B, 4, T]``,
+Δt, wd in the loss, Δt wd decoupled, factor by the share rule; ``clock`` int64 ``[B, 3]``, next
+step, present step, stride of the noise; ``lanes`` int32, 0, 1, … In a batch of B trials the numbers
+of trial b begin ``b * length`` after the address.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ecd_tune.optim.fused.triton_moments import factor, gained, load_moment
 from ecd_tune.optim.fused.triton_noise import normals
 
 __all__ = ["KINDS", "address", "load", "locate", "noise", "places", "store", "sums_of_row"]
@@ -71,9 +72,9 @@ def locate(tensors, grads, chunks, chunk, step, stride, trial, BLOCK: tl.constex
     """Return where a chunk is: its tensor and kind, addresses, first number, bounds, counter."""
     tensor = tl.load(chunks + 2 * chunk).to(tl.int64)
     number = tl.load(chunks + 2 * chunk + 1).to(tl.int64)
-    row = tensors + 5 * tensor
+    row = tensors + 6 * tensor
     theta, m, begin = tl.load(row), tl.load(row + 1), tl.load(row + 2)
-    length, kind = tl.load(row + 3), tl.load(row + 4)
+    length, kind, v = tl.load(row + 3), tl.load(row + 4), tl.load(row + 5)
     g = tl.load(grads + tensor)
     begin += step * stride
     skip = begin & 63
@@ -85,7 +86,8 @@ def locate(tensors, grads, chunks, chunk, step, stride, trial, BLOCK: tl.constex
     half = tl.where(kind == 3, 8, 4)
     odd = ((theta + first * size) | (g + first * size) | (m + first * half)) & 15
     fast = (odd == 0) & (low <= 0) & (high == BLOCK)
-    return tensor, kind, fast, theta, m, g, first, low.to(tl.int32), high.to(tl.int32), counter
+    low, high = low.to(tl.int32), high.to(tl.int32)
+    return tensor, kind, fast, theta, m, g, v, first, low, high, counter
 
 
 @triton.jit
@@ -108,24 +110,32 @@ def noise(seed, counter, lanes, FAST: tl.constexpr, DOUBLE: tl.constexpr, BLOCK:
 
 @triton.jit
 def _add_chunk(
-    sums, z0, z1, z2, z3, theta, m, g, first, low, high, lr, wd, sign,
+    sums, z0, z1, z2, z3, theta, m, g, place, first, low, high, lr, wd, share, by, sign,
     KIND: tl.constexpr, FAST: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr,
-    BLOCK: tl.constexpr,
+    REFINED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    mm, mf, ff, tt, mz, fz, zz = sums
+    mm, mf, ff, tt, mz, fz, zz, gg, uu, vv, seen = sums
     MOMENTUM: tl.constexpr = 3 if KIND == 3 else 0
     theta = address(theta, first, KIND, FAST)
     m = address(m, first, MOMENTUM, FAST)
     g = address(g, first, KIND, FAST)
+    if REFINED:
+        moment = address(place, first, MOMENTUM, False)
     at = places(BLOCK)
     for w in tl.static_range(4):
         a = at + 16 * w
         x = load(m, a, low, high, FAST).to(tl.float64)
         f = load(g, a, low, high, FAST).to(tl.float64) * sign
+        if REFINED:
+            v = load_moment(place, moment, a, low, high)
+            u = factor(v, place, by)
+            gg, uu, vv, seen = gained((gg, uu, vv, seen), v, u, f, place, share)
         if WD:
             t = load(theta, a, low, high, FAST).to(tl.float64)
             f += wd * t
             tt += wd * t * t
+        if REFINED:
+            f *= u.to(tl.float64)
         f *= lr
         mm += x * x
         mf += x * f
@@ -144,29 +154,30 @@ def _add_chunk(
             mz += x * z
             fz += f * z
             zz += z * z
-    return mm, mf, ff, tt, mz, fz, zz
+    return mm, mf, ff, tt, mz, fz, zz, gg, uu, vv, seen
 
 
 @triton.jit
 def sums_of_row(
     tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, row, rows, trial, seed, step,
-    stride, sign,
-    PRESENT: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, DOUBLE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    stride, by, sign,
+    PRESENT: tl.constexpr, WD: tl.constexpr, TURN: tl.constexpr, REFINED: tl.constexpr,
+    DOUBLE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Return the sums of a row of chunks, float64.
 
     They are m·m, m·f, f·f, Σ wd θ·θ (with ``WD``), m·z, f·z and z·z (with ``TURN``), for
-    f = Δt (∇F + wd θ). Products of float32 numbers are exact.
+    f = Δt u (∇F + wd θ), and those of ``moments.py`` (with ``REFINED``). Products of float32
+    numbers are exact.
     """
     zero = tl.zeros([BLOCK // 4], dtype=tl.float64)
-    mm, mf, ff, tt, mz, fz, zz = zero, zero, zero, zero, zero, zero, zero
+    sums = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     for chunk in range(row, n_chunks, rows):
-        tensor, kind, fast, theta, m, g, first, low, high, counter = locate(
+        tensor, kind, fast, theta, m, g, place, first, low, high, counter = locate(
             tensors, grads, chunks, chunk, step, stride, trial, BLOCK
         )
-        rate = rates + trial * 3 * n_tensors + tensor
-        lr, wd = tl.load(rate), tl.load(rate + n_tensors)
+        rate = rates + trial * 4 * n_tensors + tensor
+        lr, wd, share = tl.load(rate), tl.load(rate + n_tensors), tl.load(rate + 3 * n_tensors)
         z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
         if TURN:  # once for all kinds, which is enough code to compile
             z0, z1, z2, z3 = noise(seed, counter, lanes, True, DOUBLE, BLOCK)
@@ -174,15 +185,17 @@ def sums_of_row(
             if (PRESENT >> KIND) % 2 == 1:
                 if kind == KIND:
                     if fast:
-                        mm, mf, ff, tt, mz, fz, zz = _add_chunk(
-                            (mm, mf, ff, tt, mz, fz, zz), z0, z1, z2, z3, theta, m, g, first,
-                            low, high, lr, wd, sign, KIND, True, WD, TURN, BLOCK,
+                        sums = _add_chunk(
+                            sums, z0, z1, z2, z3, theta, m, g, place, first, low, high, lr, wd,
+                            share, by, sign, KIND, True, WD, TURN, REFINED, BLOCK,
                         )  # fmt: skip
                     else:
-                        mm, mf, ff, tt, mz, fz, zz = _add_chunk(
-                            (mm, mf, ff, tt, mz, fz, zz), z0, z1, z2, z3, theta, m, g, first,
-                            low, high, lr, wd, sign, KIND, False, WD, TURN, BLOCK,
+                        sums = _add_chunk(
+                            sums, z0, z1, z2, z3, theta, m, g, place, first, low, high, lr, wd,
+                            share, by, sign, KIND, False, WD, TURN, REFINED, BLOCK,
                         )  # fmt: skip
+    mm, mf, ff, tt, mz, fz, zz, gg, uu, vv, seen = sums
     return (
-        tl.sum(mm), tl.sum(mf), tl.sum(ff), tl.sum(tt), tl.sum(mz), tl.sum(fz), tl.sum(zz)
+        tl.sum(mm), tl.sum(mf), tl.sum(ff), tl.sum(tt), tl.sum(mz), tl.sum(fz), tl.sum(zz),
+        tl.sum(gg), tl.sum(uu), tl.sum(vv), tl.sum(seen),
     )  # fmt: skip

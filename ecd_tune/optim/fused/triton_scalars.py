@@ -18,9 +18,10 @@ from ecd_tune.optim.fused.triton_kicks import (
     log_after,
     logaddexp,
 )
+from ecd_tune.optim.fused.triton_moments import learn_scalars
 from ecd_tune.optim.fused.triton_update import measure
 
-__all__ = ["CONSTANTS", "N_CONSTANTS", "SIGN", "TAPE", "step_scalars"]
+__all__ = ["CONSTANTS", "N_COEFS", "N_CONSTANTS", "N_SUMS", "SIGN", "TAPE", "step_scalars"]
 
 CONSTANTS = (
     "eta", "nu", "s", "F0", "conserve", "log_eps1", "log_eps2", "sign", "stops", "shifts",
@@ -35,6 +36,8 @@ in :mod:`~ecd_tune.optim.isokinetic`.
 TAPE = 17
 """Numbers of a step that ``Diagnostics`` sees, in its order; kept in a ring of rows."""
 
+N_SUMS, N_COEFS = tl.constexpr(11), tl.constexpr(12)
+"""Sums of a row, and numbers that the update takes from the scalars."""
 N_CONSTANTS = tl.constexpr(len(CONSTANTS))
 SIGN = tl.constexpr(CONSTANTS.index("sign"))
 _TAPE = tl.constexpr(TAPE)
@@ -46,10 +49,12 @@ _LOG_TWO = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def step_scalars(
-    loss, on, mm, mf, ff, tt, mz, fz, zz, constants, floats, ints, flags, coefs, clock, tape, rows,
-    tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step, stride,
+    loss, on, mm, mf, ff, tt, mz, fz, zz, gg, uu, vv, seen, by, constants, floats, ints, flags,
+    scaling, coefs, clock, tape, rows, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks,
+    trial, seed, step, stride,
     PRESENT: tl.constexpr, UNIT: tl.constexpr, SYNC: tl.constexpr, NOISE: tl.constexpr,
-    WD: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr, BLOCK: tl.constexpr,
+    WD: tl.constexpr, REFINED: tl.constexpr, DOUBLE: tl.constexpr, KEEP: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Compute the coefficients of the update, and bring the state of the run up to date."""
     # Sums of float64 numbers have their rounding, those of shorter ones are nearly exact.
@@ -120,7 +125,7 @@ def step_scalars(
         if cancels:
             norm = measure(
                 a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed,
-                step, stride, sign, PRESENT, WD, False, DOUBLE, BLOCK,
+                step, stride, by, sign, PRESENT, WD, False, REFINED, DOUBLE, BLOCK,
             )  # fmt: skip
         back = inverse_of(norm)
         a *= back
@@ -164,7 +169,7 @@ def step_scalars(
     if cancels | (go & lost):
         norm = measure(
             a, b, cz, tensors, grads, chunks, rates, lanes, n_tensors, n_chunks, trial, seed, step,
-            stride, sign, PRESENT, WD, SYNC and NOISE, DOUBLE, BLOCK,
+            stride, by, sign, PRESENT, WD, SYNC and NOISE, REFINED, DOUBLE, BLOCK,
         )  # fmt: skip
     after = log_after(before, shift, norm, conserve, UNIT)
     if UNIT:
@@ -180,7 +185,7 @@ def step_scalars(
 
     # All threads have read the state before one writes it: none may come to another conclusion.
     tl.debug_barrier()
-    coefs += trial * 8
+    coefs += trial * N_COEFS
     tl.store(coefs, tl.where(go, 1.0, 0.0))
     tl.store(coefs + 1, a)
     tl.store(coefs + 2, b)
@@ -188,6 +193,14 @@ def step_scalars(
     tl.store(coefs + 4, inverse_of(norm))
     tl.store(coefs + 5, speed)
     tl.store(coefs + 6, tl.where(after > -_INF, nu, 0.0))
+    if REFINED:
+        k, floor, mean, power = by
+        taken = learn_scalars(scaling, trial, step, by, gg, uu, vv, seen, go)
+        tl.store(coefs + 7, taken)
+        tl.store(coefs + 8, k)
+        tl.store(coefs + 9, floor)
+        tl.store(coefs + 10, mean)
+        tl.store(coefs + 11, power)
     tl.store(clock + trial * 3, step + 1)
     tl.store(clock + trial * 3 + 1, step)
 
@@ -226,8 +239,8 @@ def step_scalars(
 
     if KEEP > 0:
         tape += trial * 2
-        seen, last = tl.load(tape), tl.load(tape + 1)
-        row = seen % KEEP
+        count, last = tl.load(tape), tl.load(tape + 1)
+        row = count % KEEP
         rows += trial * KEEP * _TAPE
         if NOISE and not SYNC:
             # m is normalised only now; its norm belongs to the turn of the last step made.
@@ -253,5 +266,5 @@ def step_scalars(
         tl.store(at + 14, before if UNIT else after)
         tl.store(at + 15, F0)
         tl.store(at + 16, 1.0 / root if UNIT else 1.0 + 0.0 * s)
-        tl.store(tape, seen + 1)
+        tl.store(tape, count + 1)
         tl.store(tape + 1, tl.where(go, row, last))

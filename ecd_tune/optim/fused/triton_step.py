@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ecd_tune.optim.fused.triton_chunks import KINDS
 from ecd_tune.optim.fused.triton_kernels import reduce_kernel, update_kernel
+from ecd_tune.optim.fused.triton_scalars import N_COEFS, N_SUMS
 from ecd_tune.optim.fused.triton_tables import (
     chunk_table,
     constant_table,
@@ -72,6 +73,10 @@ class TritonStep:
         lr: Δt of each parameter, its scale included: numbers, or float64 ``[B]``.
         weight_decay: wd in the loss of each; None for 0.
         decay: Δt wd of each where it is decoupled; None for 0.
+        moments: Of each its second moments, laid out as its momentum, or None; ``lr`` is then
+            without the factors that follow from them. None for no second moments anywhere.
+        shares: Factor of each by the share rule, used where it has second moments.
+        scaling: log k and ⟨v⟩ of ``moments.py``, float64, ``[2]`` or ``[B, 2]``; changed in place.
         kept: Where the numbers of the last steps are kept for diagnostics, float64, ``[k, 17]``
             or ``[B, k, 17]``; None for nowhere.
         chunk: Numbers of a chunk, ``rows`` sums that are added up apart, ``warps`` of a program.
@@ -100,6 +105,9 @@ class TritonStep:
         lr: Rates,
         weight_decay: Rates | None = None,
         decay: Rates | None = None,
+        moments: Sequence[Tensor | None] | None = None,
+        shares: Rates | None = None,
+        scaling: Tensor | None = None,
         kept: Tensor | None = None,
         chunk: int = _CHUNK,
         rows: int = _ROWS,
@@ -125,13 +133,18 @@ class TritonStep:
         self._like = [t.detach() for t in theta]
         self._turns = chaotic and not sync
         tape = 0 if kept is None else kept.shape[-2]
+        moments = [None] * len(theta) if moments is None else moments
+        self._moments = moments  # their addresses are in use
+        self._shares = [1.0] * len(theta) if shares is None else shares
+        if scaling is None:
+            scaling = torch.zeros((trials, 2), dtype=torch.float64, device=device)
         self._folded = [(s - 2**64 if s >= 2**63 else s) for s in (s % 2**64 for s in seeds)]
         kinds = {KINDS.index(str(t.dtype).removeprefix("torch.")) for t in theta}
         self._tables = {
-            "tensors": tensor_table(theta, momenta, begins, lengths).to(device),
+            "tensors": tensor_table(theta, momenta, begins, lengths, moments).to(device),
             "grads": torch.zeros(len(theta), dtype=torch.int64, device=device),
             "chunks": chunks.to(device),
-            "rates": torch.zeros((trials, 3, len(theta)), dtype=torch.float64, device=device),
+            "rates": torch.zeros((trials, 4, len(theta)), dtype=torch.float64, device=device),
             "lanes": torch.arange(chunk // 4, dtype=torch.int32, device=device),
             "constants": constant_table(constants, trials, size=sum(lengths), double=double).to(
                 device
@@ -141,15 +154,19 @@ class TritonStep:
             "floats": floats,
             "ints": ints,
             "flags": flags.view(torch.uint8),
-            "partials": torch.zeros((trials, self._rows, 7), dtype=torch.float64, device=device),
+            "scaling": scaling,
+            "partials": torch.zeros(
+                (trials, self._rows, N_SUMS.value), dtype=torch.float64, device=device
+            ),
             "arrived": torch.zeros(trials, dtype=torch.int32, device=device),
-            "coefs": torch.zeros((trials, 8), dtype=torch.float64, device=device),
+            "coefs": torch.zeros((trials, N_COEFS.value), dtype=torch.float64, device=device),
             "tape": torch.tensor([[0, -1]] * trials).to(device),
             "kept": torch.zeros(1, dtype=torch.float64, device=device) if kept is None else kept,
         }
         self._no_rows = self._tables["tape"].clone()
         self._everywhere = torch.ones(trials, dtype=torch.uint8, device=device)
         shared = {"PRESENT": sum(1 << k for k in kinds), "SYNC": sync, "NOISE": chaotic}
+        shared["REFINED"] = any(v is not None for v in moments)
         self._options = {**shared, "DOUBLE": double, "BLOCK": chunk}
         self._reduce_only = {
             "UNIT": unit,
@@ -175,7 +192,7 @@ class TritonStep:
         if self._trials == 1 and given == self._rates:
             return
         zeros = [0.0] * len(self._theta)
-        columns = [zeros if column is None else column for column in given]
+        columns = [*(zeros if column is None else column for column in given), self._shares]
         rows = torch.stack([self._as_rows(column) for column in columns], dim=1)
         rows[:, 2] = torch.expm1(-rows[:, 2])
         self._penalised = weight_decay is not None and bool((rows[:, 1] != 0).any())
@@ -184,7 +201,7 @@ class TritonStep:
 
     @property
     def rates(self) -> Tensor:
-        """Of each run Δt, wd in the loss and expm1(−Δt wd) of each parameter, ``[B, 3, T]``."""
+        """Of each run Δt, wd in the loss, expm1(−Δt wd) and the share of each, ``[B, 4, T]``."""
         return self._tables["rates"]
 
     def _as_rows(self, column: Sequence[Any]) -> Tensor:

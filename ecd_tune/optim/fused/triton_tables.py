@@ -27,24 +27,35 @@ def tensor_table(
     momenta: Sequence[Tensor],
     begins: Sequence[int],
     lengths: Sequence[int],
+    moments: Sequence[Tensor | None],
 ) -> Tensor:
-    """Return the table of the tensors: addresses, first number, length, kind.
+    """Return the table of the tensors: addresses, first number, length, kind, second moments.
 
     Args:
         theta: Parameters.
         momenta: Of each its momentum.
         begins: Where each begins in the vector of all parameters.
         lengths: Numbers of each; of one trial where there are many.
+        moments: Of each its second moments, or None.
 
     Returns:
-        int64, ``[T, 5]``, on the CPU.
+        int64, ``[T, 6]``, on the CPU.
     """
     names = [str(t.dtype).removeprefix("torch.") for t in theta]
     rows = [
-        (t.data_ptr(), m.data_ptr(), begin, length, KINDS.index(name))
-        for t, m, begin, length, name in zip(theta, momenta, begins, lengths, names, strict=True)
+        (
+            t.data_ptr(),
+            m.data_ptr(),
+            begin,
+            length,
+            KINDS.index(name),
+            0 if v is None else v.data_ptr(),
+        )
+        for t, m, begin, length, name, v in zip(
+            theta, momenta, begins, lengths, names, moments, strict=True
+        )
     ]
-    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 5)
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 6)
 
 
 def chunk_table(begins: Sequence[int], lengths: Sequence[int], total: int, size: int) -> Tensor:
