@@ -26,7 +26,6 @@ class Reply:
 class Client:
     app: App
     host: str = "127.0.0.1:8080"
-    address: str = "192.0.2.7"
 
     def __call__(self, method: str, target: str, body: bytes = b"", **headers: str | None) -> Reply:
         parts = urlsplit(target)
@@ -38,7 +37,7 @@ class Client:
             "SERVER_NAME": "127.0.0.1",
             "SERVER_PORT": "8080",
             "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": self.address,
+            "REMOTE_ADDR": "192.0.2.7",
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_HOST": self.host,
             "wsgi.version": (1, 0),
