@@ -15,7 +15,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer
+from optuna.exceptions import StorageInternalError
+
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
 from ecd_tune.serve.dashboard_internals import (
     get_plotly_graph_objects,
     get_study,
@@ -51,10 +54,15 @@ class StudyCall:
         if match is None or environ["REQUEST_METHOD"] != "GET" or after is None:
             return self._app(environ, start_response)
         study_id = int(match[1])
-        study = get_study(self._storage, study_id)
-        if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
-            return self._app(environ, start_response)
-        body = self._write(study, study_id, after)
+        try:
+            study = get_study(self._storage, study_id)
+            if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
+                return self._app(environ, start_response)
+            body = self._write(study, study_id, after)
+        except (StorageUnavailableError, StorageInternalError) as error:
+            environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
+            reason = "the database does not answer; the server's log says more"
+            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return answer(environ, start_response, HTTPStatus.OK, body)
 
     def _write(self, study: Any, study_id: int, after: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ class Reply:
 class Client:
     app: App
     host: str = "127.0.0.1:8080"
+    errors: io.StringIO = field(default_factory=io.StringIO)
 
     def __call__(self, method: str, target: str, body: bytes = b"", **headers: str | None) -> Reply:
         parts = urlsplit(target)
@@ -43,7 +44,7 @@ class Client:
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
+            "wsgi.errors": self.errors,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
