@@ -105,6 +105,7 @@ def test_a_wrong_login_opens_nothing(caddy, header):
 def test_the_right_login_opens_all(caddy):
     reply, content = ask(caddy, "GET", "/api/studies/1", Accept_Encoding="gzip")
     assert (reply.status, reply.getheader("Content-Encoding")) == (200, "gzip")
+    assert reply.headers.get_all("Server") == ["Caddy"]
     assert len(content) < len(ask(caddy, "GET", "/api/studies/1")[1]) / 2
     assert ask(caddy, "GET", "/")[0].getheader("Location") == f"{caddy.url}/dashboard"
     reply, _ = ask(caddy, "GET", "/static/bundle.js", Accept_Encoding="gzip")
