@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from time import monotonic
 
 import pytest
 
@@ -77,18 +78,19 @@ def test_odd_requests_are_answered(server, request_line, hosts, status):
 
 
 def test_slow_connections_stop_nobody(server):
+    begun = monotonic()
     with Waiting(lambda: connect(server.port), *(SLOW * 8)):
         for _ in range(3):
             assert server.ask("GET", "/api/studies")[0].status == 200
+        assert monotonic() - begun < _RequestHandler.timeout, "they were still open"
     assert server.process.poll() is None
 
 
 def test_slow_connections_are_closed_without_a_traceback(shared_url, monkeypatch, capfd):
     monkeypatch.setattr(_RequestHandler, "timeout", 0.3)
     monkeypatch.setattr("ecd_tune.serve.server.StopFlag", InThread)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = open_server(Settings(port=port))
+    server = open_server(Settings(port=0))
+    port = server.socket.getsockname()[1]
     thread = threading.Thread(target=server.serve, args=(shared_url,))
     thread.start()
     try:
@@ -114,26 +116,24 @@ class InThread:
 
 
 def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
-    monkeypatch.setattr(_RequestHandler, "timeout", 0.5)
+    monkeypatch.setattr(_RequestHandler, "timeout", 2.0)
     body = bytes(8 << 20)
 
     def send_large(environ, start_response):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with open_server(Settings(port=port)) as server, socket.socket() as reader:
+    with open_server(Settings(port=0)) as server, socket.socket() as reader:
         server.set_app(send_large)
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         reader.settimeout(HANG)
-        reader.connect(("127.0.0.1", port))
+        reader.connect(server.socket.getsockname())
         reader.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         server.handle_request()
         size = 0
         while piece := reader.recv(1 << 16):
             size += len(piece)
-            threading.Event().wait(0.01)  # 128 pieces: longer than the timeout
+            threading.Event().wait(0.02)  # 128 pieces: longer than the timeout
     assert size > len(body)
 
 
