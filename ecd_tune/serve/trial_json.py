@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import FloatDistribution
-from optuna_dashboard._note import get_note_from_system_attrs
-from optuna_dashboard._serializer import MAX_ATTR_LENGTH, serialize_distribution
-from optuna_dashboard.artifact._backend import (
+
+from ecd_tune.serve.dashboard_internals import (
     ARTIFACTS_ATTR_PREFIX,
     DASHBOARD_ARTIFACTS_ATTR_PREFIX,
+    MAX_ATTR_LENGTH,
+    get_note_from_system_attrs,
+    serialize_distribution,
 )
-
 from ecd_tune.store.db.optuna_tables import parse_distribution
 from ecd_tune.store.db.stored import StoredTrial
 

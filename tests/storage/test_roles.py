@@ -187,6 +187,7 @@ def test_new_secrets_are_random_and_kept(tmp_path):
             [STORAGE / "new-secrets.sh", folder], check=True, capture_output=True, text=True
         )
         found = {path.name: path.read_text() for path in folder.iterdir()}
+        assert found.pop("dashboard_users").startswith("# NAME HASH"), "nobody gets in"
         assert sorted(found) == [f"{n}_password" for n in ("owner", "postgres", "reader", "worker")]
         assert not any(password in done.stdout for password in found.values())
     assert "kept" in done.stdout
