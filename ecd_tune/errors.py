@@ -4,6 +4,7 @@
 
     EcdTuneError                      catch this one at the top
     ├── UnknownNameError              no task, optimizer, sampler or study of that name
+    ├── PluginError                   a package that offers a task or the like cannot be imported
     ├── SpecError                     a study file does not say what it must
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
@@ -39,6 +40,7 @@ __all__ = [
     "LaunchError",
     "NonFiniteLossError",
     "RepeatedFailureError",
+    "PluginError",
     "ReportError",
     "SpaceError",
     "SpecError",
@@ -54,6 +56,10 @@ __all__ = [
 
 class EcdTuneError(Exception):
     """Base of every error that ecd_tune raises on purpose."""
+
+
+class PluginError(EcdTuneError):
+    """A package that registered a task, an optimizer or a check fails when it is imported."""
 
 
 class UnknownNameError(EcdTuneError, KeyError):

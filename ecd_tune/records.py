@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, cast
 
+from ecd_tune.text import printable
+
 __all__ = [
     "METRIC",
     "Cause",
@@ -193,7 +195,8 @@ class Outcome:
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
         curves: Quantities against the step by name; :data:`METRIC` is one of them.
-        reason: Why it diverged or failed, in words for people; None when complete.
+        reason: Why it diverged or failed, in words for people; None when complete. What cannot be
+            printed is escaped, and a long text is cut.
         cost: What it cost.
         cause: What ended it; by default what the status says, an exception where it failed.
 
@@ -220,6 +223,9 @@ class Outcome:
             raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
+        if self.reason is not None:
+            # Often the text of somebody's exception: it must not stop whoever stores or prints it.
+            object.__setattr__(self, "reason", printable(self.reason))
 
     @property
     def curve(self) -> Curve:

@@ -26,7 +26,14 @@ from ecd_tune.optim.groups import (
     tensor_lr,
 )
 from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.parameters import Gathered, align, begin_parameters, gather, refine_scales
+from ecd_tune.optim.parameters import (
+    Gathered,
+    align,
+    begin_parameters,
+    gather,
+    learn_scales,
+    refine_scales,
+)
 from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
 from ecd_tune.optim.working import Working
 
@@ -34,6 +41,8 @@ __all__ = ["LossOptimizer"]
 
 _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
+_YOUNG = {"normalised": True, "mean_moment": 0.0}
+"""Scalars that older state_dicts do not have, with what they stand for there."""
 
 
 class LossOptimizer(FusedSteps):
@@ -238,17 +247,11 @@ class LossOptimizer(FusedSteps):
 
     def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         if gathered.theta:
-            self._refine(gathered, loss, step)
+            if any(group.get("scale") == MOMENTS for group in self.param_groups):
+                refine_scales(gathered, self.state, self._working.trajectory, step)
             self._advance(loss, gathered, step, looked)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
-
-    def _refine(self, gathered: Gathered, loss: Tensor, step: int) -> None:
-        if any(group.get("scale") == MOMENTS for group in self.param_groups):
-            trajectory = self._working.trajectory
-            trajectory["log_scale"] = refine_scales(
-                gathered, self.state, trajectory["log_scale"], step, loss.isfinite()
-            )
 
     def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
         """Update parameters and state for one loss value, float64, 0-d."""
@@ -278,6 +281,9 @@ class LossOptimizer(FusedSteps):
             return
         gathered.move(moved)
         gathered.keep(self.state, e)
+        if gathered.factors is not None:
+            working = self._working
+            learn_scales(gathered, self.state, working.trajectory, working.steps, go)
 
     def _look_back(self, step: int) -> None:
         """Look at the losses that were not waited for.
@@ -478,9 +484,9 @@ class LossOptimizer(FusedSteps):
         given = convert_state_dict(given, self._begin(), self.param_groups, self.counters)
         for group in given["param_groups"]:
             group.setdefault("fused", None)  # of state_dicts that are older than it
-            if TRAJECTORY in group and "normalised" in self._working.trajectory:
-                one = torch.ones((), dtype=torch.bool)
-                group[TRAJECTORY].setdefault("normalised", one)
+            for key, value in _YOUNG.items():
+                if TRAJECTORY in group and key in self._working.trajectory:
+                    group[TRAJECTORY].setdefault(key, torch.tensor(value))
             if TRAJECTORY not in group:
                 raise HyperparameterError(
                     f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it is not "

@@ -24,7 +24,7 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
-from ecd_tune.optim.moments import refine
+from ecd_tune.optim.moments import learn, refine
 from ecd_tune.optim.noise import Noise, aligned
 from ecd_tune.optim.rules import read_rules
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
@@ -178,7 +178,8 @@ class StepSizes:
         nothing = no_shares(self.top)[:, None].expand(2, len(self.top))
         self._seen = [nothing] * len(rows.theta)
         self._moments = [torch.zeros_like(block) for block in rows.theta if self._any_refined]
-        self._log_k = torch.zeros_like(self.top)
+        self._log_k = self._mean = torch.zeros_like(self.top)
+        self._refined_by: list[Tensor] = []
         self._spread()
 
     def _spread(self) -> None:
@@ -186,20 +187,41 @@ class StepSizes:
         pairs = list(zip(self._factors, self._blocks, strict=True))
         plain = all(bool((factor == 1).all()) for factor in self._factors)
         self.lr = [algebra.spread(self.top * factor, block) for factor, block in pairs]
-        self.scales = None if plain else [algebra.spread(f, block) for f, block in pairs]
+        self.scales = None if plain else self._shares()
 
-    def see(self, grads: Sequence[Tensor], step: int, active: Tensor) -> None:
-        """Let the gradients tell the scales that are left to the run.
+    def see(self, grads: Sequence[Tensor], step: int) -> None:
+        """Find the scales of a step that are left to the run.
 
         Args:
             grads: Gradients, with leading dimension B.
             step: Number of the step.
-            active: Trials whose gradients count, bool, ``[B]``.
         """
         if self._any_shared and step < BATCHES:
             self._see_shares(grads)
         if self._any_refined:
-            self._see_moments(grads, step, active)
+            self._refine(step)
+
+    def learn(self, grads: Sequence[Tensor], step: int, made: Tensor) -> None:
+        """Let the gradients of a step tell the scales of those that follow.
+
+        Args:
+            grads: Gradients, with leading dimension B.
+            step: Number of the step.
+            made: Trials in which it is made, bool, ``[B]``.
+        """
+        if not self._any_refined:
+            return
+        algebra = Algebra(batched=True)
+        self._moments, self._log_k, self._mean = learn(
+            algebra,
+            algebra.times_each(grads, self._shares()),
+            self._refined_by,
+            self._moments,
+            self._log_k,
+            self._mean,
+            step,
+            made & self._refined,
+        )
 
     def _see_shares(self, grads: Sequence[Tensor]) -> None:
         for number, grad in enumerate(grads):
@@ -210,21 +232,19 @@ class StepSizes:
             self._factors[number] = torch.where(self._shared, found, self._factors[number])
         self._spread()
 
-    def _see_moments(self, grads: Sequence[Tensor], step: int, active: Tensor) -> None:
+    def _shares(self) -> list[Tensor]:
+        algebra = Algebra(batched=True)
+        pairs = zip(self._factors, self._blocks, strict=True)
+        return [algebra.spread(factor, block) for factor, block in pairs]
+
+    def _refine(self, step: int) -> None:
         algebra = Algebra(batched=True)
         self._spread()
-        shares = [algebra.spread(f, b) for f, b in zip(self._factors, self._blocks, strict=True)]
-        factors, self._moments, self._log_k = refine(
-            algebra,
-            algebra.times_each(grads, shares),
-            self._moments,
-            self._log_k,
-            step,
-            active & self._refined,
-        )
-        factors = algebra.where(self._refined, factors, [torch.ones_like(f) for f in factors])
-        self.lr = [lr * factor for lr, factor in zip(self.lr, factors, strict=True)]
-        self.scales = [scale * factor for scale, factor in zip(shares, factors, strict=True)]
+        factors = refine(algebra, self._moments, self._log_k, self._mean, step)
+        ones = [torch.ones_like(f) for f in factors]
+        self._refined_by = algebra.where(self._refined, factors, ones)
+        self.lr = algebra.times_each(self.lr, self._refined_by)
+        self.scales = algebra.times_each(self._shares(), self._refined_by)
 
 
 class BatchedECDSep(WatchedBatch):
@@ -275,7 +295,7 @@ class BatchedECDSep(WatchedBatch):
             active: Shape ``[B]``, bool.
         """
         algebra, rules = Algebra(batched=True), self._rules
-        self._sizes.see(grads, self._steps, active & loss.isfinite())
+        self._sizes.see(grads, self._steps)
         noise = None
         if rules.chaotic or not self._all_started:
             noise = self._rows.draw(self._steps)
@@ -304,6 +324,7 @@ class BatchedECDSep(WatchedBatch):
         turning = noise if rules.chaotic else None
         self._show(Step.of(algebra, point, made, turning, rules.integrator))
         masked_add(algebra, self.params, made.go, made.moved)
+        self._sizes.learn(grads, self._steps, made.go)
         self._e = algebra.where(made.go, made.e, self._e)
         self._state = made.state
         self._steps += 1

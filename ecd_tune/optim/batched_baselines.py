@@ -59,7 +59,7 @@ class BatchedSGD:
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
-        self._sizes.see(grads, self._steps, active & loss.isfinite())
+        self._sizes.see(grads, self._steps)
         self._steps += 1
         if self._weight_decay is not None:
             pull = _ALGEBRA.times_each(self.params, self._weight_decay)

@@ -66,7 +66,7 @@ class BatchedECDq1(WatchedBatch):
             active: Shape ``[B]``, bool.
         """
         algebra, starting = Algebra(batched=True), not self._all_started
-        self._sizes.see(grads, self._steps, active & loss.isfinite())
+        self._sizes.see(grads, self._steps)
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
         point = UnitPoint(
             theta=self.params,
@@ -84,6 +84,7 @@ class BatchedECDq1(WatchedBatch):
         turning = noise if self._rules.chaotic else None
         self._show(Step.of(algebra, point, made, turning, self._rules.integrator))
         masked_add(algebra, self.params, made.go, made.moved)
+        self._sizes.learn(grads, self._steps, made.go)
         self._e = algebra.where(made.go, made.e, self._e)
         self._state = made.state
         self._steps += 1

@@ -246,6 +246,7 @@ class ECDSep(WatchedOptimizer):
             **write_record(state),
             **begin_sums(zero),
             "log_scale": zero,
+            "mean_moment": zero,
             "skipped": count,
             "normalised": count == 0,
         }

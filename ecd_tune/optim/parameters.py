@@ -17,7 +17,7 @@ from torch import Tensor
 from ecd_tune.optim.blocks import Algebra, Factors, split_flat
 from ecd_tune.optim.definitions import MOMENTS, SHARE
 from ecd_tune.optim.dynamics import unit
-from ecd_tune.optim.moments import refine
+from ecd_tune.optim.moments import learn, refine
 from ecd_tune.optim.noise import Span
 from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
 from ecd_tune.optim.scale import BATCHES, factor_of, see_share, seen_of
@@ -29,6 +29,7 @@ __all__ = [
     "begin_parameters",
     "block_size",
     "gather",
+    "learn_scales",
     "refine_scales",
 ]
 
@@ -57,7 +58,8 @@ class Gathered:
         lr: Step size of each block, its scale included.
         top_lr: The largest step size without scales.
         scales: Factor of each block's step size, or None when it is 1 everywhere.
-        refined: Whether the scale of each block is ``"moments"``.
+        shares: Factor of each block by the share rule where its scale is ``"moments"``, else 0.
+        factors: What :func:`refine_scales` has multiplied the step sizes by, or None.
         weight_decay: wd of each block in the loss, or None when it is 0 everywhere.
         decay: Δt wd of each block where it is decoupled, or None when it is 0 everywhere.
         numbers: Which of all parameters each one is.
@@ -73,12 +75,13 @@ class Gathered:
     lr: Factors
     top_lr: float
     scales: Factors | None
-    refined: list[bool]
+    shares: list[float]
     weight_decay: list[float] | None
     decay: list[float] | None
     numbers: list[int]
     sizes: list[int]
     algebra: Algebra
+    factors: list[Tensor] | None = None
 
     def places(self) -> list[Tensor]:
         """Return the parameters in the dtype of the momentum."""
@@ -167,7 +170,7 @@ def gather(
         The blocks.
     """
     begin_parameters(groups, state)
-    params, absent, numbers, refined = [], [], [], []
+    params, absent, numbers, shares = [], [], [], []
     lr, scales, penalties, decays = [], [], [], []
     top_lr, in_loss = 0.0, False
     sizes: list[int] = []
@@ -181,9 +184,10 @@ def gather(
             if p.grad is not None:
                 params.append(p)
                 scale = group.get("scale", 1.0)
-                refined.append(scale == MOMENTS)
+                refined = scale == MOMENTS
                 if scale in (SHARE, MOMENTS):
                     scale = _share_factor(state, p, {} if factors is None else factors)
+                shares.append(scale if refined else 0.0)
                 scales.append(scale)
                 lr.append(step * scale)
                 penalties.append(0.0 if decoupled else wd)
@@ -205,7 +209,7 @@ def gather(
             [0.0],
             [(of_shards,)],
         )
-        penalties, decays, refined = [0.0], [0.0], [False]
+        penalties, decays, shares = [0.0], [0.0], [0.0]
     return Gathered(
         params=params,
         absent=absent,
@@ -215,7 +219,7 @@ def gather(
         lr=lr,
         top_lr=top_lr,
         scales=scales if any(scale != 1.0 for scale in scales) else None,
-        refined=refined,
+        shares=shares,
         weight_decay=penalties if in_loss else None,
         decay=decays if any(decays) else None,
         numbers=numbers,
@@ -227,35 +231,66 @@ def gather(
 
 
 def refine_scales(
-    gathered: Gathered, state: State, log_k: Tensor, step: int, active: Tensor
-) -> Tensor:
+    gathered: Gathered, state: State, trajectory: Mapping[str, Tensor], step: int
+) -> None:
     """Multiply the scales that are ``"moments"`` by the factors of each number.
 
     Args:
-        gathered: The present blocks; ``lr`` and ``scales`` are replaced.
-        state: State of the optimizer; second moments are brought up to date.
-        log_k: See :func:`ecd_tune.optim.moments.refine`.
+        gathered: The present blocks; ``factors`` is set, ``lr`` and ``scales`` are replaced.
+        state: State of the optimizer.
+        trajectory: Scalars of the run, with ``log_scale`` and ``mean_moment``.
         step: Steps before this one.
-        active: Whether the gradient counts, bool.
-
-    Returns:
-        The new ``log_k``.
     """
+    factors = refine(
+        gathered.algebra,
+        _moments(gathered, state),
+        trajectory["log_scale"],
+        trajectory["mean_moment"],
+        step,
+    )
     scales = gathered.scales or [1.0] * len(gathered.theta)
-    wanted = [s * r for s, r in zip(scales, gathered.refined, strict=True)]
-    grads = gathered.algebra.times_each(gathered.grads, wanted)
-    before = [torch.zeros_like(g) for g in grads]
-    for i, p in enumerate(gathered.params):
-        if gathered.refined[i]:
-            before[i] = _unpadded(p, _real(_local(state[p]["second_moment"])))
-    factors, moments, log_k = refine(gathered.algebra, grads, before, log_k, step, active)
-    for i, p in enumerate(gathered.params):
-        if gathered.refined[i]:
-            state[p]["second_moment"] = _as_kept(p, moments[i], state[p]["second_moment"])
-    own: Factors = [f if r else 1.0 for f, r in zip(factors, gathered.refined, strict=True)]
+    own: Factors = [f if s else 1.0 for f, s in zip(factors, gathered.shares, strict=True)]
+    gathered.factors = factors
     gathered.lr = [step_size * f for step_size, f in zip(gathered.lr, own, strict=True)]
     gathered.scales = [scale * f for scale, f in zip(scales, own, strict=True)]
-    return log_k
+
+
+def learn_scales(
+    gathered: Gathered, state: State, trajectory: dict[str, Tensor], step: int, active: Tensor
+) -> None:
+    """Let the gradient of a step tell the factors of those that follow.
+
+    Args:
+        gathered: The present blocks, after :func:`refine_scales`.
+        state: State of the optimizer; second moments are brought up to date.
+        trajectory: Scalars of the run; brought up to date.
+        step: Steps before this one.
+        active: Whether the step is made, bool.
+    """
+    assert gathered.factors is not None
+    algebra = gathered.algebra
+    moments, trajectory["log_scale"], trajectory["mean_moment"] = learn(
+        algebra,
+        algebra.times_each(gathered.grads, gathered.shares),
+        gathered.factors,
+        _moments(gathered, state),
+        trajectory["log_scale"],
+        trajectory["mean_moment"],
+        step,
+        active,
+    )
+    for p, v, share in zip(gathered.params, moments, gathered.shares, strict=False):
+        if share:
+            state[p]["second_moment"] = _as_kept(p, v, state[p]["second_moment"])
+
+
+def _moments(gathered: Gathered, state: State) -> list[Tensor]:
+    """Return the second moments; 0 where there are none."""
+    moments = [torch.zeros_like(e) for e in gathered.directions]
+    for i, p in enumerate(gathered.params):
+        if gathered.shares[i]:
+            moments[i] = _unpadded(p, _real(_local(state[p]["second_moment"])))
+    return moments
 
 
 def _device(groups: Sequence[Mapping[str, Any]]) -> torch.device | None:

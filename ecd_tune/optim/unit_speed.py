@@ -178,7 +178,7 @@ class ECDq1(WatchedOptimizer):
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         skipped = torch.zeros((), dtype=torch.int64, device=zero.device)
         scalars = {**write_record(begin_unit(zero)), **begin_sums(zero)}
-        scalars |= {"log_scale": zero, "normalised": skipped == 0}
+        scalars |= {"log_scale": zero, "mean_moment": zero, "normalised": skipped == 0}
         return {**scalars, "skipped": skipped}
 
     def _restore(self) -> None:

@@ -31,7 +31,7 @@ from ecd_tune.report.theory import describe_theory
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.analysis.checks import Judged
 
 __all__ = ["build_report"]
 

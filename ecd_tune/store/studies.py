@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
 from ecd_tune.records import Direction, Stage, StudyKey
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.declared import keep_declared
 from ecd_tune.store.trials.retries import dump_counts
@@ -66,13 +66,11 @@ def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity
     Raises:
         FingerprintMismatchError: They differ; the message lists what.
     """
-    if spec.fingerprint(key.optimizer) == fingerprint:
+    given, stored = spec.fingerprint(key.optimizer), json.loads(identity)
+    # Before 2026-11-28 the form of a number counted too.
+    if given in (fingerprint, fingerprint_of(stored)):
         return
-    given = json.loads(json.dumps(spec.identity(key.optimizer)))
-    lines = [
-        f"  {name}: {_show(old)} -> {_show(new)}"
-        for name, old, new in _differences(json.loads(identity), given)
-    ]
+    lines = [f"  {line}" for line in differences(stored, spec.identity(key.optimizer))]
     raise FingerprintMismatchError(
         f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
         "something else (stored -> given):\n"
@@ -294,21 +292,3 @@ def _update(connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.R
 
 def _target(spec: StudySpec, key: StudyKey) -> int | None:
     return spec.trials(key.optimizer) if key.stage is Stage.SEARCH else None
-
-
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted({*old, *new}):
-        before, after = old.get(name, _ABSENT), new.get(name, _ABSENT)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from _differences(before, after, f"{path}{name}.")
-        elif before != after:
-            yield f"{path}{name}", before, after
-
-
-_ABSENT = object()
-
-
-def _show(value: Any) -> str:
-    return "(not there)" if value is _ABSENT else json.dumps(value, ensure_ascii=False)

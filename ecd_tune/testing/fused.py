@@ -46,6 +46,9 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "reset energy": (ECDSepF0, {**_SEP, "eta": 3, "F0": 390.0, "reset_energy": True}),
     "scale": (ECDSep, {**_SEP, "nu": 0.05, "scale": 0.5}),
     "share": (ECDSep, {**_SEP, "nu": 0.05, "scale": "share"}),
+    "moments": (ECDSep, {**_SEP, "nu": 0.05, "scale": "moments", "weight_decay": 0.1}),
+    "moments at unit speed": (ECDq1, {**_UNIT, "scale": "moments"}),
+    "moments sync": (ECDq1, {**_UNIT, "nu": 0.3, "scale": "moments", "integrator": "sync"}),
     "unit speed": (ECDq1, {**_UNIT, "nu": 0.3, "weight_decay": 0.1}),
     "unit speed sync": (ECDq1, {**_UNIT, "nu": 0.3, "integrator": "sync"}),
     "first order": (ECDq1, {**_UNIT, "nu": 0.3, "flow": "first_order"}),
@@ -185,7 +188,7 @@ class FusedContract:
         self.pair(case, dtype).go(self.steps).check(self.tolerances[dtype])
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    @pytest.mark.parametrize("case", ["noise", "decay", "decoupled", "unit speed sync"])
+    @pytest.mark.parametrize("case", ["noise", "decay", "decoupled", "unit speed sync", "moments"])
     def test_parameters_of_16_bits_round_once(self, case: str, dtype: torch.dtype) -> None:
         """Their momentum is float32."""
         pair = self.pair(case, dtype).go(self.steps)
@@ -210,7 +213,8 @@ class FusedContract:
             return [
                 {"params": params[:2], "lr": 0.1, "weight_decay": 0.1},
                 {"params": params[2:3], "lr": torch.tensor(0.03), "scale": 2.0},
-                {"params": params[3:], "weight_decay": 0.2, "decoupled_weight_decay": True},
+                {"params": params[3:4], "weight_decay": 0.2, "decoupled_weight_decay": True},
+                {"params": params[4:], "scale": "moments"},
             ]
 
         pair = self.pair("noise", groups=groups)
@@ -267,7 +271,7 @@ class FusedContract:
                 optimizer.step(loss=loss)
         pair.check(1e-12)
 
-    @pytest.mark.parametrize("case", ["plain", "unit speed sync"])
+    @pytest.mark.parametrize("case", ["plain", "unit speed sync", "moments at unit speed"])
     def test_parameters_may_have_another_memory_format(self, case: str) -> None:
         """Where there is no noise, elements are taken in the order of memory."""
         kind, options = CASES[case]
@@ -293,7 +297,7 @@ class FusedContract:
             optimizer.add_param_group({"params": [late], "lr": 0.02})
         pair.go(self.steps).check(1e-12)
 
-    @pytest.mark.parametrize("case", ["noise", "sync", "unit speed", "share"])
+    @pytest.mark.parametrize("case", ["noise", "sync", "unit speed", "share", "moments"])
     def test_resumed_is_bit_equal(self, case: str) -> None:
         """Saved, loaded with ``weights_only=True`` and continued; or copied."""
         pair = self.pair(case, torch.float32).go(20)

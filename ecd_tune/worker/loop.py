@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
@@ -18,7 +17,6 @@ from ecd_tune.store import Progress, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
-from ecd_tune.worker.folder_checkpoints import FolderCheckpoints
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.pruning import TrialPruner
 
@@ -76,8 +74,7 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._on_step = on_step
         store.set_stop_signal(stop)
-        scratch = _scratch(checkpoints)
-        self._objectives = {key: Objective(spec, key, scratch) for key in spec.optimizers}
+        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
@@ -268,11 +265,3 @@ class StudyWorker:
         searches = all(self._search_complete(key) for key in self._spec.optimizers)
         confirms = self._progress(Stage.CONFIRM).values()
         return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
-
-
-def _scratch(checkpoints: Checkpoints | None) -> Path | None:
-    # Other places for checkpoints hold single files: what else a run keeps is then temporary, with
-    # copies beside its checkpoint.
-    if isinstance(checkpoints, FolderCheckpoints):
-        return checkpoints.folder / "weights"
-    return None

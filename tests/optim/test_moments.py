@@ -14,7 +14,7 @@ from torch import Tensor
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, auto
 from ecd_tune.optim.batched_unit_speed import BatchedECDq1
 from ecd_tune.optim.blocks import Algebra
-from ecd_tune.optim.moments import refine
+from ecd_tune.optim.moments import learn, refine
 
 CURVATURES = torch.logspace(-3, 1, 12).double()
 STEPS = 40
@@ -45,7 +45,7 @@ def fresh(dtype: torch.dtype = torch.float64) -> list[torch.nn.Parameter]:
 def reference(lr: float, eta: float) -> np.ndarray:
     """ECD at unit speed with the formulas of the documentation, one number after another."""
     x, n = np.linspace(-1, 2, 12), 12
-    v, log_k, p = np.zeros(n), 0.0, None
+    v, log_k, mean, p = np.zeros(n), 0.0, 0.0, None
     shares = [np.zeros(2), np.zeros(2)]
     blocks = [slice(0, 5), slice(5, 12)]
     for t in range(STEPS):
@@ -58,14 +58,15 @@ def reference(lr: float, eta: float) -> np.ndarray:
             if seen[1] < 16:
                 seen += [np.mean(g[block] != 0), 1]
             share[block] = seen[1] / seen[0]
+        power = -0.375 * (1 - math.exp(-t / 300))
+        u = (np.where(v > 0, v, mean) + (1e-3 * mean or 1.0)) ** power
+        c = share * u * math.exp(log_k)
         unit = share * g / np.linalg.norm(share * g)
+        log_k += max(1 / (t + 1), 0.1) * (-math.log(np.linalg.norm(unit * u)) - log_k)
+        mean = v[v > 0].mean() if (v > 0).any() else 0.0
         for i in range(n):
             if unit[i] != 0:
                 v[i] = v[i] + 0.01 * (unit[i] ** 2 - v[i]) if v[i] > 0 else unit[i] ** 2
-        power = -0.375 * (1 - math.exp(-t / 300))
-        u = (v + 1e-3 * v[v > 0].mean()) ** power
-        log_k += max(1 / (t + 1), 0.1) * (-math.log(np.linalg.norm(unit * u)) - log_k)
-        c = share * u * math.exp(log_k)
         force = c * g
         a = -force / np.linalg.norm(force)
         p = a if p is None else p
@@ -142,13 +143,14 @@ def test_a_batch_runs_as_its_trials_do(single: Any, batched: Any) -> None:
 
 
 def test_what_does_not_count_changes_nothing() -> None:
-    algebra, log_k = Algebra(), torch.tensor(0.3).double()
+    algebra, log_k, mean = Algebra(), torch.tensor(0.3).double(), torch.tensor(1.5).double()
     v = [torch.tensor([1.0, 0.0, 2.0])]
     yes, no = torch.tensor(True), torch.tensor(False)
     for bad, active in (([math.nan, 1, 1], yes), ([0, 0, 0], yes), ([1, 1, 1], no)):
-        factors, moments, after = refine(algebra, [torch.tensor(bad).float()], v, log_k, 9, active)
-        assert torch.equal(moments[0], v[0])
-        assert after == log_k
+        factors, grads = refine(algebra, v, log_k, mean, 9), [torch.tensor(bad).float()]
+        found = learn(algebra, grads, factors, v, log_k, mean, 9, active)
+        assert torch.equal(found[0][0], v[0])
+        assert found[1:] == (log_k, mean)
         assert factors[0].isfinite().all()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.fused.table import FusedRules, Rows, Scalars, Table
+from ecd_tune.optim.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
 
 try:
     _step: Any = importlib.import_module("ecd_tune.optim.fused._step")
@@ -20,16 +21,15 @@ except ImportError:  # no C compiler where the package was built
 __all__ = ["Runner", "level", "problem"]
 
 _PIECE = 16384
-_SUMS = 7
 _ON_GAP = ("hold", "stop", "shift")
 _TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 
 
 class _Block(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("theta", "grad", "momentum")),
+        *((name, ctypes.c_void_p) for name in ("theta", "grad", "momentum", "moment")),
         *((name, ctypes.c_int64) for name in ("size", "begin", "type")),
-        *((name, ctypes.c_double) for name in ("lr", "weight_decay", "rate")),
+        *((name, ctypes.c_double) for name in ("lr", "share", "weight_decay", "rate")),
     )
 
 
@@ -41,7 +41,7 @@ class _Run(ctypes.Structure):
         ("n_pieces", ctypes.c_int64),
         *(
             (name, ctypes.c_void_p)
-            for name in ("partial", "floats", "ints", "flags", "steps", "rows", "filled")
+            for name in ("partial", "floats", "ints", "flags", "scaling", "steps", "rows", "filled")
         ),
         *(
             (name, ctypes.c_int64)
@@ -54,7 +54,8 @@ class _Run(ctypes.Structure):
             (name, ctypes.c_double)
             for name in (
                 "eta", "nu", "s", "F0", "log_eps1", "log_eps2", "eps2", "shift_factor",
-                "rounding", "tiny", "sign",
+                "rounding", "tiny", "sign", "forgetting", "damping", "full_power", "warm_up",
+                "memory",
             )
         ),
     )  # fmt: skip
@@ -97,9 +98,11 @@ class Runner:
                 _Block(
                     theta=b.param.data_ptr(),
                     momentum=b.momentum.data_ptr(),
+                    moment=None if b.moment is None else b.moment.data_ptr(),
                     size=b.momentum.numel(),
                     begin=b.begin,
                     type=_TYPES[b.param.dtype],
+                    share=b.scale,
                     weight_decay=b.weight_decay,
                 )
                 for b in blocks
@@ -112,7 +115,7 @@ class Runner:
             for at in range(0, b.momentum.numel(), _PIECE)
         ]
         self._pieces = np.array(pieces, dtype=np.int64).reshape(-1, 2)
-        self._partial = np.empty((len(pieces), _SUMS))
+        self._partial = np.empty((len(pieces), _step.sums))
         self._kept = (scalars, rows)
         self._run = _run(rules, table, scalars, rows)
         self._run.blocks = ctypes.addressof(self._blocks)
@@ -167,6 +170,7 @@ def _run(rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None) -
         floats=scalars.floats.data_ptr(),
         ints=scalars.ints.data_ptr(),
         flags=scalars.flags.data_ptr(),
+        scaling=scalars.scaling.data_ptr(),
         steps=scalars.steps.data_ptr(),
         rows=None if rows is None else rows.block.data_ptr(),
         filled=None if rows is None else rows.filled.data_ptr(),
@@ -194,4 +198,9 @@ def _run(rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None) -
         rounding=table.rounding,
         tiny=table.tiny,
         sign=-1.0 if rules.maximize else 1.0,
+        forgetting=FORGETTING,
+        damping=DAMPING,
+        full_power=FULL_POWER,
+        warm_up=WARM_UP,
+        memory=MEMORY,
     )

@@ -234,5 +234,6 @@ PyMODINIT_FUNC PyInit__step(void) {
     PyModule_AddStringConstant(module, "level", passes->name);
     PyModule_AddIntConstant(module, "block_bytes", sizeof(Block));
     PyModule_AddIntConstant(module, "run_bytes", sizeof(Run));
+    PyModule_AddIntConstant(module, "sums", SUMS);
     return module;
 }

@@ -54,12 +54,8 @@ INLINE void threefry(uint64_t seed, uint64_t block, uint32_t lane, Words out[4])
 INLINE Whole bits_of(Floats x) { return (Whole)x; }
 INLINE Floats floats_of(Whole i) { return (Floats)i; }
 
-/* log x, 0 < x <= 1, to an ulp (the polynomial of Cephes). */
-INLINE Floats log_of(Floats x) {
-    const Whole half_root = (Whole){0} + 0x3f3504f3; /* √½ */
-    Whole i = bits_of(x) - half_root;
-    Floats e = __builtin_convertvector(i >> 23, Floats);
-    Floats f = floats_of((i & 0x007fffff) + half_root) - 1.0f, f2 = f * f;
+/* (log(1 + f) − f + ½f²)/f³ (the polynomial of Cephes). */
+INLINE Floats log_series(Floats f) {
     Floats p = 7.0376836292e-2f * f - 1.1514610310e-1f;
     p = p * f + 1.1676998740e-1f;
     p = p * f - 1.2420140846e-1f;
@@ -67,8 +63,16 @@ INLINE Floats log_of(Floats x) {
     p = p * f - 1.6668057665e-1f;
     p = p * f + 2.0000714765e-1f;
     p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
-    p = p * f * f2 - 2.12194440e-4f * e - 0.5f * f2;
+    return p * f + 3.3333331174e-1f;
+}
+
+/* log x, 0 < x <= 1, to an ulp. */
+INLINE Floats log_of(Floats x) {
+    const Whole half_root = (Whole){0} + 0x3f3504f3; /* √½ */
+    Whole i = bits_of(x) - half_root;
+    Floats e = __builtin_convertvector(i >> 23, Floats);
+    Floats f = floats_of((i & 0x007fffff) + half_root) - 1.0f, f2 = f * f;
+    Floats p = log_series(f) * f * f2 - 2.12194440e-4f * e - 0.5f * f2;
     return (p + f) + 0.693359375f * e;
 }
 

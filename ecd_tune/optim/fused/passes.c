@@ -4,6 +4,7 @@
 #include "step.h"
 
 #include "noise.h"
+#include "moments.h"
 
 #define DOUBLES (WIDTH / 8)
 #define PARTS (8 / DOUBLES) /* eight lanes of each sum, whatever the registers are */
@@ -11,19 +12,23 @@
 typedef double Doubles __attribute__((vector_size(WIDTH)));
 typedef Doubles Sums[SUMS][PARTS];
 
-typedef struct { float w, keep, push, toss, drift, shrink, turn; } F32Factors;
-typedef struct { double w, keep, push, toss, drift, shrink, turn; } F64Factors;
+typedef struct { float w, keep, push, toss, drift, shrink, turn, taken, forgetting; } F32Factors;
+typedef struct { double w, keep, push, toss, drift, shrink, turn, taken, forgetting; } F64Factors;
 
 #define REAL float
+#define BITS int32_t
 #define NAME(x) F32##x
 #include "segment.h"
 #undef REAL
+#undef BITS
 #undef NAME
 #undef WIDE
 #define REAL double
+#define BITS int64_t
 #define NAME(x) F64##x
 #include "segment.h"
 #undef REAL
+#undef BITS
 #undef NAME
 #undef WIDE
 
@@ -76,9 +81,9 @@ typedef struct {
     int count;
     int padded; /* the copies are used */
     int64_t at; /* first element */
-    void *m, *theta;
-    const void *g, *z;
-    double buffers[4][NUMBERS];
+    void *m, *theta, *v;
+    const void *g, *z, *u;
+    double buffers[6][NUMBERS];
 } Segment;
 
 INLINE int64_t item_size(int64_t type) {
@@ -113,7 +118,7 @@ INLINE void draw(const Piece *piece, Segment *s) {
 }
 
 /* Say where the elements from `at` on are; a segment ends where a block of noise does. */
-INLINE void take(const Piece *piece, int64_t at, int noise, Segment *s) {
+INLINE void take(const Piece *piece, int64_t at, int noise, int refined, Segment *s) {
     const Block *b = piece->block;
     int64_t left = piece->to - at, item = item_size(b->type), wide = b->type == FLOAT64 ? 8 : 4;
     int64_t most = noise ? NUMBERS - (int64_t)((piece->first + (uint64_t)at) % NUMBERS) : NUMBERS;
@@ -139,6 +144,18 @@ INLINE void take(const Piece *piece, int64_t at, int noise, Segment *s) {
         memcpy(s->m, m, s->count * wide);
     }
     if (noise) draw(piece, s);
+    s->v = NULL;
+    s->u = NULL;
+    if (refined) {
+        s->v = place(b->moment, at, wide);
+        if (s->count < NUMBERS) {
+            memset(s->buffers[4], 0, sizeof s->buffers[4]);
+            s->v = memcpy(s->buffers[4], s->v, s->count * wide);
+        }
+        s->u = s->buffers[5];
+        if (wide == 8) factors64(s->v, s->buffers[5], piece);
+        else factors32(s->v, (float *)s->buffers[5], piece);
+    }
 }
 
 /* Put copies back. */
@@ -146,6 +163,7 @@ INLINE void give(const Piece *piece, const Segment *s) {
     const Block *b = piece->block;
     int64_t item = item_size(b->type), wide = b->type == FLOAT64 ? 8 : 4;
     if (!s->padded) return;
+    if (s->v == s->buffers[4]) memcpy(place(b->moment, s->at, wide), s->v, s->count * wide);
     memcpy(place(b->momentum, s->at, wide), s->m, s->count * wide);
     if (item == 2) narrow(place(b->theta, s->at, item), s->theta, b->type, s->count);
     else memcpy(place(b->theta, s->at, item), s->theta, s->count * item);
@@ -160,26 +178,41 @@ INLINE double total(const Doubles parts[PARTS]) {
 }
 
 #define FACTORS(kind) (kind){piece->weight_decay, piece->keep, piece->push, piece->toss, \
-                             piece->drift, piece->shrink, piece->turn}
+                             piece->drift, piece->shrink, piece->turn, piece->taken, \
+                             piece->forgetting}
 
-INLINE void reduce_as(const Piece *piece, double *sums, int noise, int is_double) {
+/* Whether there is noise, whether the block is of float64 and whether it has second moments is
+   known when this is compiled. */
+#define EACH_KIND(call, piece, ...) do { \
+        int real = 2 * ((piece)->block->type == FLOAT64) + ((piece)->block->moment != NULL); \
+        if ((piece)->noise) switch (real) { \
+            case 0: call(piece, __VA_ARGS__ 1, 0, 0); break; \
+            case 1: call(piece, __VA_ARGS__ 1, 0, 1); break; \
+            case 2: call(piece, __VA_ARGS__ 1, 1, 0); break; \
+            default: call(piece, __VA_ARGS__ 1, 1, 1); \
+        } else switch (real) { \
+            case 0: call(piece, __VA_ARGS__ 0, 0, 0); break; \
+            case 1: call(piece, __VA_ARGS__ 0, 0, 1); break; \
+            case 2: call(piece, __VA_ARGS__ 0, 1, 0); break; \
+            default: call(piece, __VA_ARGS__ 0, 1, 1); \
+        } \
+    } while (0)
+
+INLINE void reduce_as(const Piece *piece, double *sums, int noise, int is_double, int refined) {
     Sums parts = {{{0}}};
     Segment s;
     for (int64_t at = piece->from; at < piece->to; at += s.count) {
-        take(piece, at, noise, &s);
+        take(piece, at, noise, refined, &s);
+        const void *u = refined ? s.u : NULL, *v = refined ? s.v : NULL;
         if (is_double)
-            F64sum(s.m, s.g, s.theta, s.z, piece->weight_decay, noise, parts);
+            F64sum(s.m, s.g, s.theta, s.z, u, v, piece->weight_decay, noise, parts);
         else
-            F32sum(s.m, s.g, s.theta, s.z, (float)piece->weight_decay, noise, parts);
+            F32sum(s.m, s.g, s.theta, s.z, u, v, (float)piece->weight_decay, noise, parts);
     }
     for (int i = 0; i < SUMS; i++) sums[i] = total(parts[i]);
 }
 
-static void reduce(const Piece *piece, double *sums) {
-    int is_double = piece->block->type == FLOAT64;
-    if (piece->noise) reduce_as(piece, sums, 1, is_double);
-    else reduce_as(piece, sums, 0, is_double);
-}
+static void reduce(const Piece *piece, double *sums) { EACH_KIND(reduce_as, piece, sums,); }
 
 static double square(const Piece *piece) {
     const F32Factors f32 = FACTORS(F32Factors);
@@ -187,30 +220,28 @@ static double square(const Piece *piece) {
     double sum = 0;
     Segment s;
     for (int64_t at = piece->from; at < piece->to; at += s.count) {
-        take(piece, at, (int)piece->noise, &s);
-        if (piece->block->type == FLOAT64) sum += F64squares(s.m, s.g, s.theta, s.z, &f64);
-        else sum += F32squares(s.m, s.g, s.theta, s.z, &f32);
+        take(piece, at, (int)piece->noise, piece->block->moment != NULL, &s);
+        if (piece->block->type == FLOAT64) sum += F64squares(s.m, s.g, s.theta, s.z, s.u, &f64);
+        else sum += F32squares(s.m, s.g, s.theta, s.z, s.u, &f32);
     }
     return sum;
 }
 
-INLINE void update_as(const Piece *piece, int noise, int is_double) {
+INLINE void update_as(const Piece *piece, int noise, int is_double, int refined) {
     const F32Factors f32 = FACTORS(F32Factors);
     const F64Factors f64 = FACTORS(F64Factors);
     Segment s;
     for (int64_t at = piece->from; at < piece->to; at += s.count) {
-        take(piece, at, noise, &s);
-        if (is_double) F64move(s.m, s.g, s.theta, s.z, &f64);
-        else F32move(s.m, s.g, s.theta, s.z, &f32);
+        take(piece, at, noise, refined, &s);
+        const void *u = refined ? s.u : NULL;
+        void *v = refined ? s.v : NULL;
+        if (is_double) F64move(s.m, s.g, s.theta, s.z, u, v, &f64);
+        else F32move(s.m, s.g, s.theta, s.z, u, v, &f32);
         give(piece, &s);
     }
 }
 
-static void update(const Piece *piece) {
-    int is_double = piece->block->type == FLOAT64;
-    if (piece->noise) update_as(piece, 1, is_double);
-    else update_as(piece, 0, is_double);
-}
+static void update(const Piece *piece) { EACH_KIND(update_as, piece,); }
 
 static void normals(uint64_t seed, uint64_t first, int64_t count, float *z, double *exact) {
     for (int64_t i = 0; i < count; i += NUMBERS) {

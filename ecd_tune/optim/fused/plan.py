@@ -21,6 +21,8 @@ FORMS = {"cpu": "ecd_tune.optim.fused.cpu", "cuda": "ecd_tune.optim.fused.gpu"}
 
 _ODD_GRADIENT = int(Outcome.ODD_GRADIENT)
 
+_SHARED = (SHARE, MOMENTS)
+"""Scales that begin with the share rule."""
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -63,8 +65,17 @@ def lasting_reason(run: Run) -> str | None:
         (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
         or ("the steps are watched" if run.watched else None)
-        or ("scale = 'moments'" if any(g.get("scale") == MOMENTS for g in run.groups) else None)
+        or ("scale = 'moments' on this device" if _moments_elsewhere(run) else None)
         or _of_params(run)
+    )
+
+
+def _moments_elsewhere(run: Run) -> bool:
+    return any(
+        p.device.type != "cpu"
+        for group in run.groups
+        if group.get("scale") == MOMENTS
+        for p in group["params"]
     )
 
 
@@ -81,15 +92,17 @@ def _passing_reason(run: Run) -> str | None:
     if leaving or present & run.away or any(p not in run.state for p in present):
         return "a gradient has come or gone"
     for group in run.groups:
-        if group.get("scale") == SHARE and not all(
-            _settled(run, p) for p in group["params"] if p in present
+        if group.get("scale") in _SHARED and not all(
+            _settled(run, p, group["scale"]) for p in group["params"] if p in present
         ):
-            return "scale = 'share' is not settled yet"
+            return "scales are not settled yet"
     return None
 
 
-def _settled(run: Run, p: Tensor) -> bool:
-    """Return whether the scale of a parameter is fixed, and keep it if it is."""
+def _settled(run: Run, p: Tensor, scale: str) -> bool:
+    """Return whether the share of a parameter is fixed, and keep its factor if it is."""
+    if scale == MOMENTS and "second_moment" not in run.state[p]:
+        return False
     if p not in run.factors and run.state[p]["batches"].item() >= BATCHES:
         run.factors[p] = factor_of(seen_of(run.state[p])).item()
     return p in run.factors
@@ -251,8 +264,12 @@ def _table(run: Run) -> Table:
             own = run.state[p]
             own["direction"] = _as_param(own["direction"], p)
             scale = group.get("scale", 1.0)
-            factor = run.factors[p] if scale == SHARE else scale
-            blocks.append(Block(p, own["direction"], group, factor, begin))
+            factor = run.factors[p] if scale in _SHARED else scale
+            moment = None
+            if scale == MOMENTS:
+                moment = own["second_moment"] = _as_param(own["second_moment"], p)
+                entries += (own, "second_moment", moment)
+            blocks.append(Block(p, own["direction"], group, factor, begin, moment))
             entries += (own, "direction", own["direction"])
     for key, value in run.trajectory.items():
         entries += (run.trajectory, key, value)

@@ -27,6 +27,7 @@ typedef struct {
     double speed;
     Vector e, drifted;     /* direction of Π now, and where Θ drifts */
     double turn;           /* factor of the noise that is added last */
+    double k, floor, mean, power, taken; /* of moments.py, before the step; 1/|g| */
     double squares[SUMS];
     Piece update;
 } Step;
@@ -45,7 +46,17 @@ static Piece piece_of(const Step *s, int64_t index) {
         .double_noise = run->double_noise,
         .seed = (uint64_t)run->seed,
         .first = (uint64_t)(s->step * run->stride + block->begin),
+        .floor = s->floor,
+        .mean = s->mean,
+        .power = s->power,
+        .taken = s->taken * block->share,
+        .forgetting = run->forgetting,
     };
+}
+
+/* Δt of a block, but for the u of each number. */
+static double lr_of(const Step *s, const Block *block) {
+    return block->moment ? block->lr * s->k : block->lr;
 }
 
 static void reduce_piece(void *context, int64_t index) {
@@ -53,11 +64,12 @@ static void reduce_piece(void *context, int64_t index) {
     const Run *run = s->run;
     Piece piece = piece_of(s, index);
     Block block = *piece.block;
-    double *sums = run->partial + index * SUMS, by = run->sign * block.lr;
+    double *sums = run->partial + index * SUMS, by = run->sign * lr_of(s, &block);
     piece.noise = s->noise;
     if (s->momentum_only) {
         block.theta = block.momentum;
         block.grad = block.momentum;
+        block.moment = NULL;
         piece.block = &block;
         piece.weight_decay = 0;
     }
@@ -66,13 +78,15 @@ static void reduce_piece(void *context, int64_t index) {
     sums[HH] *= by * by;
     sums[HZ] *= by;
     sums[TT] *= block.weight_decay;
+    sums[GG] *= block.share * block.share;
+    sums[UU] *= block.share * block.share;
 }
 
 static void square_piece(void *context, int64_t index) {
     const Step *s = context;
     Piece piece = piece_of(s, index);
     piece.keep = s->update.keep;
-    piece.push = s->update.push * s->run->sign * piece.block->lr;
+    piece.push = s->update.push * s->run->sign * lr_of(s, piece.block);
     piece.toss = s->update.toss;
     piece.noise = piece.toss != 0;
     s->run->partial[index * SUMS] = s->passes->square(&piece);
@@ -83,9 +97,9 @@ static void update_piece(void *context, int64_t turned) {
     /* From the end, where the first pass left its elements in the cache. */
     Piece piece = piece_of(s, s->run->n_pieces - 1 - turned);
     piece.keep = s->update.keep;
-    piece.push = s->update.push * s->run->sign * piece.block->lr;
+    piece.push = s->update.push * s->run->sign * lr_of(s, piece.block);
     piece.toss = s->update.toss;
-    piece.drift = s->update.drift * piece.block->lr;
+    piece.drift = s->update.drift * lr_of(s, piece.block);
     piece.shrink = expm1(-piece.block->rate);
     piece.turn = s->update.turn;
     piece.noise = piece.toss != 0 || piece.turn != 0;
@@ -203,6 +217,26 @@ static double flow_first_order(Step *s, double log_p, double log_delta) {
     double size = norm(s, v);
     s->e = unit(v, size);
     return log(size) + log_add(strength, 0);
+}
+
+/* --------------------------------------------------------- second moments, as in moments.py */
+
+static void refine(Step *s) {
+    const Run *run = s->run;
+    s->mean = run->scaling[1];
+    s->floor = s->mean > 0 ? run->damping * s->mean : 1;
+    s->power = run->full_power * expm1(-(double)s->step / run->warm_up);
+    s->k = exp(run->scaling[0]);
+}
+
+/* Take the gradient of a step that is made into log k and ⟨v⟩; the update does so into v. */
+static void learn(Step *s) {
+    double *scaling = s->run->scaling, *sums = s->squares;
+    double size = sqrt(sums[GG]), shaped = sqrt(sums[UU]) / size;
+    if (!(size > 1e-37 && size < INFINITY && shaped > 0)) return;
+    s->taken = 1 / size;
+    scaling[0] -= fmax(1.0 / (double)(s->step + 1), 1 / s->run->memory) * log(s->k * shaped);
+    scaling[1] = sums[VV] / fmax(sums[SEEN], 1);
 }
 
 /* ----------------------------------------------------------------- a whole step */
@@ -333,6 +367,7 @@ void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
     Step step = {.passes = passes, .run = run, .threads = threads, .step = *run->steps};
     Step *s = &step;
     s->noise = run->chaotic && run->sync;
+    refine(s);
     reduce_all(s);
     survey(s, loss, F0);
     settle(run, s->m);
@@ -354,6 +389,7 @@ void make_step(const Passes *passes, Run *run, double loss, int64_t threads) {
         set_factors(s, s->e);
         s->update.drift = s->speed;
         s->update.turn = s->turn;
+        learn(s);
         share_out(update_piece, s, run->n_pieces, threads);
         run->floats[0] = log_p;
         run->ints[0] += 1;

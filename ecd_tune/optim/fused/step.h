@@ -21,10 +21,12 @@ typedef struct {
     void *theta;
     const void *grad;
     void *momentum; /* float64 for FLOAT64, else float32 */
+    void *moment;   /* second moments, alike; NULL where the scale is not "moments" */
     int64_t size;
     int64_t begin; /* number of its first element in the vector of all parameters */
     int64_t type;
-    double lr;           /* Δt of the block, its scale included */
+    double lr;           /* Δt of the block, its scale included, but not that of each number */
+    double share;        /* factor by the share rule */
     double weight_decay; /* wd in the loss */
     double rate;         /* Δt wd where it is decoupled */
 } Block;
@@ -39,6 +41,7 @@ typedef struct {
     double *floats;  /* log|Π|, log 𝓔, shift; of ECDq1 the first */
     int64_t *ints;   /* updates, first_bad, then the counters */
     uint8_t *flags;  /* started, (stopped,) converged */
+    double *scaling; /* log k and ⟨v⟩ of moments.py */
     int64_t *steps;
     double *rows; /* [ROWS, COLUMNS] */
     int64_t *filled;
@@ -49,10 +52,12 @@ typedef struct {
     int64_t seed, stride;
     double eta, nu, s, F0, log_eps1, log_eps2, eps2, shift_factor, rounding, tiny;
     double sign; /* -1 to maximize */
+    double forgetting, damping, full_power, warm_up, memory; /* constants of moments.py */
 } Run;
 
-/* Sums over elements: with h = g + wd θ. */
-enum { MM, MH, HH, TT, MZ, HZ, ZZ, SUMS };
+/* Sums over elements: with h = u (g + wd θ), where u is 1 but for blocks with second moments v,
+   which have those of g, g u and v too, and the number of v that are not 0. */
+enum { MM, MH, HH, TT, MZ, HZ, ZZ, GG, UU, VV, SEEN, SUMS };
 
 /* What a pass over one piece of one block needs. */
 typedef struct {
@@ -61,6 +66,8 @@ typedef struct {
     double weight_decay;     /* of h, with the sign of maximizing */
     double keep, push, toss; /* q = keep m + push h + toss z */
     double drift, shrink, turn; /* θ += drift q + shrink θ; m = q + turn z */
+    double floor, mean, power; /* u = (v + floor)^power, where ⟨v⟩ stands for a v that is 0 */
+    double taken, forgetting;  /* ĝ = taken g; v += forgetting (ĝ² - v) */
     int64_t noise, double_noise;
     uint64_t first; /* number of the block's first element in the stream of noise */
     uint64_t seed;

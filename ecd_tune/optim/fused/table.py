@@ -90,7 +90,9 @@ class Block:
         momentum: Its part of the momentum, laid out as the parameter; float64 of a float64
             parameter, else float32. Its norm over all blocks is not 1: each step divides it out.
         group: Its parameter group.
-        scale: Factor of its Δt.
+        scale: Factor of its Δt, but not those of each number.
+        moment: Second moments, laid out as the momentum; None where its scale is not
+            ``"moments"``.
         begin: Number of its first element in the vector of all parameters.
         lr: Δt, scale included.
         weight_decay: wd in the loss.
@@ -102,6 +104,7 @@ class Block:
     group: Mapping[str, Any]
     scale: float
     begin: int
+    moment: Tensor | None = None
     lr: float = field(init=False)
     weight_decay: float = field(init=False)
     rate: float = field(init=False)
@@ -171,15 +174,20 @@ class Scalars:
 
     def __init__(self, trajectory: dict[str, Tensor], device: torch.device) -> None:
         floats = [k for k in ("log_p", "log_energy", "shift") if k in trajectory]
+        scaling = ("log_scale", "mean_moment")
         flags = [k for k in ("started", "stopped", "converged") if k in trajectory]
-        held = {k: trajectory[k] for k in (*floats, *flags, "updates", "first_bad", "counts")}
+        held = {
+            k: trajectory[k] for k in (*floats, *flags, *scaling, "updates", "first_bad", "counts")
+        }
         self.floats = torch.stack([held[k] for k in floats])
+        self.scaling = torch.stack([held[k] for k in scaling])
         self.flags = torch.stack([held[k] for k in flags])
         first = torch.stack([held["updates"], held["first_bad"]])
         self.ints = torch.cat([first, held["counts"]])
         self.steps = trajectory["steps"].clone()
         views: dict[str, Tensor] = {
             **dict(zip(floats, self.floats.unbind(), strict=True)),
+            **dict(zip(scaling, self.scaling.unbind(), strict=True)),
             **dict(zip(flags, self.flags.unbind(), strict=True)),
             "updates": self.ints[0],
             "first_bad": self.ints[1],

@@ -44,6 +44,12 @@ def parse_url(text: str) -> URL:
         raise StorageUrlError(
             f"the storage is not a URL; write {_ALLOWED} (a file by name: sqlite:///NAME)"
         ) from None
+    if not url.drivername.startswith("sqlite") and text.count("@") != (url.username is not None):
+        # Cut at the wrong place, a part of a password would be taken for a host, and shown.
+        raise StorageUrlError(
+            "the storage's user or password holds a character that parts a URL; write %40 for @, "
+            "%2F for /, %3A for :, %3F for ? and %25 for %"
+        )
     if url.drivername not in _DRIVERS:
         raise StorageUrlError(
             f"storage {show_url(url)}: {url.drivername!r} is not supported; write {_ALLOWED}"

@@ -86,9 +86,15 @@ def _split_binary(data: bytes, classes: int, name: str) -> tuple[list[int], Pixe
 
 
 def _split_pickle(data: bytes, classes: int, name: str) -> tuple[list[int], Pixels]:
-    batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()
-    labels = batch[b"labels"] if classes == 10 else batch[b"fine_labels"]
-    return _checked(labels, classes, name), batch[b"data"]
+    try:
+        batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()
+        labels = batch[b"labels"] if classes == 10 else batch[b"fine_labels"]
+        pixels = np.ascontiguousarray(batch[b"data"], dtype=np.uint8)
+        return _checked(labels, classes, name), pixels.reshape(len(labels), 3 * _SIDE**2)
+    except TaskError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        raise TaskError(f"{name}: the batch is damaged ({error}); get it again") from error
 
 
 def _checked(labels: list[int], classes: int, name: str) -> list[int]:
