@@ -35,7 +35,7 @@ from ecd_tune.records import Scalar
 __all__ = [
     "BatchedECDSep",
     "BatchedOptimizer",
-    "Rows",
+    "BatchRows",
     "StepSizes",
     "make_ecdsep",
     "make_ecdsep_f0",
@@ -68,7 +68,7 @@ class BatchedOptimizer(Protocol):
         """Return counters and states by name, each with one entry a trial."""
 
 
-class Rows:
+class BatchRows:
     """Checked hyperparameters of B trials, as columns.
 
     Args:
@@ -166,7 +166,7 @@ class StepSizes:
         scales: Factor of each block, shaped alike, or None where all are 1.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: BatchRows) -> None:
         self.top = rows.column("lr")
         self._blocks = rows.theta
         given = [row["scale"] for row in rows.values]
@@ -266,7 +266,7 @@ class BatchedECDSep(WatchedBatch):
         name: str = "ecdsep",
     ) -> None:
         super().__init__()
-        rows = Rows(name, hyperparameters, theta, seeds)
+        rows = BatchRows(name, hyperparameters, theta, seeds)
         if "orbit_step" in rows.values[0]:
             rows.values = [set_aside_lr(name, row) for row in rows.values]
         for key in {"integrator", "shift_factor", "reset_energy"} & set(rows.values[0]):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer, BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 
@@ -34,7 +34,7 @@ class BatchedSGD:
         hyperparameters: Sequence[Mapping[str, Scalar]],
         name: str = "sgd",
     ) -> None:
-        rows = Rows(name, hyperparameters, theta, seeds)
+        rows = BatchRows(name, hyperparameters, theta, seeds)
         for values in rows.values:
             check_nesterov(name, values)
         self.params = rows.theta
@@ -99,7 +99,7 @@ class BatchedAdam:
         hyperparameters: Sequence[Mapping[str, Scalar]],
         decoupled: bool = False,
     ) -> None:
-        rows = Rows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
+        rows = BatchRows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
         self.params = rows.theta
         self._lr, self._decoupled = rows.column("lr"), decoupled
         self._beta1, self._beta2 = rows.column("beta1"), rows.column("beta2")

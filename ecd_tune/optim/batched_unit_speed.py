@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer, Rows, StepSizes, masked_add
+from ecd_tune.optim.batched import BatchedOptimizer, BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
@@ -43,7 +43,7 @@ class BatchedECDq1(WatchedBatch):
         hyperparameters: Sequence[Mapping[str, Scalar]],
     ) -> None:
         super().__init__()
-        rows = Rows("ecdq1", hyperparameters, theta, seeds)
+        rows = BatchRows("ecdq1", hyperparameters, theta, seeds)
         for key in ("integrator", "flow"):
             rows.same(key)
         self.params = rows.theta
