@@ -8,7 +8,7 @@ a database.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -32,6 +32,7 @@ __all__ = [
     "StudyKey",
     "TrialRecord",
     "TrialState",
+    "Trials",
 ]
 
 METRIC = "metric"
@@ -344,3 +345,7 @@ class TrialRecord:
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,
         }
+
+
+Trials = Mapping[StudyKey, Sequence[TrialRecord]]
+"""The trials of whole studies, by study."""

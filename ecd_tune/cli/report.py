@@ -16,7 +16,7 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
-    Trials,
+    TrialsOption,
     resolve_study,
 )
 from ecd_tune.errors import SpecError
@@ -38,7 +38,7 @@ def report(
     ] = ",".join(FORMATS),
     out: Out = None,
     optimizers: Optimizers = None,
-    trials: Trials = None,
+    trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
 ) -> None:

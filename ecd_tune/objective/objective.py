@@ -232,7 +232,7 @@ class Objective:
             {
                 "task": [self._spec.task.name, self._spec.task_options(request.stage)],
                 "optimizer": self._definition.name,
-                "params": self._spec.optimizers[self._optimizer].space.settle(request.params),
+                "params": self._spec.optimizers[self._optimizer].space.resolve(request.params),
                 "seed": request.seed,
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),

@@ -14,7 +14,7 @@ from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis.checks import Finding, Judged
-    from ecd_tune.analysis.checks.judge import Trials
+    from ecd_tune.records import Trials
 
 __all__ = ["CheckRow", "FindingRow", "Theory", "describe_theory", "theory_section"]
 

@@ -84,7 +84,7 @@ class Space:
             point[name] = dimension.draw(rng)
         return point
 
-    def settle(self, point: Params) -> dict[str, Scalar]:
+    def resolve(self, point: Params) -> dict[str, Scalar]:
         """Put 0 in the place of the values that stand for it.
 
         Args:

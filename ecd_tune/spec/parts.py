@@ -199,7 +199,7 @@ class OptimizerSpec(SpecModel):
         declared = self.definition.hyperparameters
         own = {
             name: value
-            for name, value in self.space.settle(params).items()
+            for name, value in self.space.resolve(params).items()
             if name in declared or name not in SEARCHABLE_SCHEDULE
         }
         return resolve(own, n, declared)

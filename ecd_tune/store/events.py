@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.store.db import tables
 from ecd_tune.store.db.cells import load
-from ecd_tune.store.db.sql import now
+from ecd_tune.store.db.sql import insert_rows, now
 
-__all__ = ["Event", "add_event", "read_events"]
+__all__ = ["Event", "add_events", "event_row", "read_events"]
 
 
 @dataclass(frozen=True)
@@ -37,35 +37,33 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-def add_event(
-    connection: sa.Connection,
-    *,
-    study_id: int,
-    trial_id: int | None,
-    kind: str,
-    worker: str | None,
-    **detail: Any,
-) -> None:
-    """Note that something happened that a person may ask about later.
+def event_row(
+    *, study_id: int, trial_id: int | None, kind: str, worker: str | None, **detail: Any
+) -> dict[str, Any]:
+    """Return an event for :func:`add_events`.
 
     Args:
-        connection: A write transaction.
         study_id: Optuna's study id.
         trial_id: The trial, where there is one.
         kind: ``lost``, ``released``, ``fenced`` and so on.
         worker: ``host:pid``, where known.
         **detail: What else is to be known; JSON-able.
     """
-    connection.execute(
-        sa.insert(tables.events).values(
-            time=now(),
-            study_id=study_id,
-            trial_id=trial_id,
-            kind=kind,
-            worker=worker,
-            detail=json.dumps(detail),
-        )
-    )
+    own = {"study_id": study_id, "trial_id": trial_id, "kind": kind, "worker": worker}
+    return {**own, "detail": json.dumps(detail)}
+
+
+def add_events(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Note that things happened just now.
+
+    Args:
+        connection: A write transaction.
+        rows: Of :func:`event_row`, in order.
+    """
+    insert_rows(connection, tables.events, rows, computed=_NOW)
+
+
+_NOW = now().label("time")
 
 
 def read_events(connection: sa.Connection, study: str) -> list[Event]:

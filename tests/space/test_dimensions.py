@@ -112,14 +112,14 @@ def test_the_low_end_of_a_range_may_stand_for_zero():
         }
     )
     drawn = {"s": 1, "wd": 9.9e-7, "energy": 5e-3, "stranger": 1e-9}
-    assert space.settle(drawn) == {"s": 1, "wd": 0.0, "energy": 0.0, "stranger": 1e-9}
+    assert space.resolve(drawn) == {"s": 1, "wd": 0.0, "energy": 0.0, "stranger": 1e-9}
     # The threshold itself is a value, and so is what the condition leaves out.
-    assert space.settle({"s": 0, "wd": 1e-6, "energy": 5e-3}) == {
+    assert space.resolve({"s": 0, "wd": 1e-6, "energy": 5e-3}) == {
         "s": 0,
         "wd": 1e-6,
         "energy": 5e-3,
     }
-    assert space.settle({"s": 1}) == {"s": 1}
+    assert space.resolve({"s": 1}) == {"s": 1}
     assert space.describe()["wd"] == "[1e-07, 0.01] log, below 1e-06 none (0)"
     assert space.describe()["energy"].endswith("below 0.01 none (0) when s = 1")
 
@@ -127,5 +127,5 @@ def test_the_low_end_of_a_range_may_stand_for_zero():
 def test_about_the_share_of_the_decades_below_the_threshold_is_zero():
     space = Space({"wd": Float(1e-7, 1e-2, log=True, zero=Zero(1e-6))})
     rng = np.random.default_rng(0)
-    zeros = [space.settle(space.draw(rng))["wd"] == 0.0 for _ in range(2000)]
+    zeros = [space.resolve(space.draw(rng))["wd"] == 0.0 for _ in range(2000)]
     assert np.mean(zeros) == pytest.approx(1 / 5, abs=4 * math.sqrt(0.2 * 0.8 / 2000))

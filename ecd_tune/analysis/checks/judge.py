@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from ecd_tune import registry
 from ecd_tune.analysis.checks.model import Check, CheckResult, Verdict
 from ecd_tune.analysis.checks.runs import StudyTrials
 from ecd_tune.errors import SpecError
-from ecd_tune.records import StudyKey, TrialRecord
+from ecd_tune.records import Trials
 from ecd_tune.spec import CheckSpec, StudySpec
 
-__all__ = ["CHECKS", "Declared", "Judged", "Trials", "judge_study", "reservations"]
+__all__ = ["CHECKS", "Declared", "Judged", "judge_study", "reservations"]
 
 CHECKS = cast("registry.Registry[Check]", registry.CHECKS)
 """All checks that can run: those on studies, and other packages', by the id of each; these join
 through the entry-point group ``ecd_tune.checks``."""
-Trials: TypeAlias = Mapping[StudyKey, Sequence[TrialRecord]]
 
 _INDEPENDENT = ("random", "qmc", "grid")
 """Samplers that propose trials whatever others gave."""

@@ -2,7 +2,7 @@
 
 from ecd_tune.lab.claims.catalogue import (
     SECTIONS,
-    Judged,
+    JudgedClaim,
     JudgedSections,
     judge_claims,
     needed_systems,
@@ -17,7 +17,7 @@ __all__ = [
     "Claim",
     "Evidence",
     "Given",
-    "Judged",
+    "JudgedClaim",
     "JudgedSections",
     "Judgement",
     "Printed",

@@ -16,7 +16,7 @@ from ecd_tune.lab.claims.model import (
     Statement,
 )
 
-__all__ = ["SECTIONS", "Judged", "JudgedSections", "judge_claims", "needed_systems"]
+__all__ = ["SECTIONS", "JudgedClaim", "JudgedSections", "judge_claims", "needed_systems"]
 
 SECTIONS: tuple[Section, ...] = (
     *about_measure.SECTIONS,
@@ -28,7 +28,7 @@ SECTIONS: tuple[Section, ...] = (
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClaim:
     """A claim with what was found.
 
     Attributes:
@@ -72,7 +72,7 @@ class Judged:
         return fields | dict(zip(("printed", self.relation), entries, strict=False))
 
 
-JudgedSections = Sequence[tuple[Section, Sequence[Judged]]]
+JudgedSections = Sequence[tuple[Section, Sequence[JudgedClaim]]]
 """Sections with their claims, judged."""
 
 
@@ -103,7 +103,9 @@ def judge_claims(evidence: Evidence, sections: Sequence[Section] = SECTIONS) -> 
         (
             section,
             [
-                Judged(claim, tuple(statement.judge(evidence) for statement in claim.statements))
+                JudgedClaim(
+                    claim, tuple(statement.judge(evidence) for statement in claim.statements)
+                )
                 for claim in section.claims
             ],
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.lab.claims.catalogue import Judged, JudgedSections
+from ecd_tune.lab.claims.catalogue import JudgedClaim, JudgedSections
 from ecd_tune.lab.claims.model import Judgement, Section, Standing, Statement
 
 __all__ = ["count_standings", "render_page"]
@@ -98,7 +98,7 @@ def _origins(sections: JudgedSections) -> str:
 # ----------------------------------------------------------------------------- claims
 
 
-def _section(section: Section, claims: Sequence[Judged]) -> Iterator[str]:
+def _section(section: Section, claims: Sequence[JudgedClaim]) -> Iterator[str]:
     yield from ("", f"## {section.title}", "", section.about, "")
     yield "| claim | where | what is claimed | decided by | verdict |"
     yield "|---|---|---|---|---|"
@@ -124,7 +124,7 @@ def _deciders(statement: Statement) -> str:
     return "; ".join(part for part in (links, statement.rule) if part) or "–"
 
 
-def _note(judged: Judged) -> str:
+def _note(judged: JudgedClaim) -> str:
     parts = (*(_account(judgement) for _, judgement in judged.pairs), judged.claim.note)
     return " ".join(part for part in parts if part)
 
@@ -160,7 +160,7 @@ def _sentence(judgement: Judgement) -> str:
 # ----------------------------------------------------------------------------- numbers
 
 
-def _numbers(section: Section, claims: Sequence[Judged]) -> Iterator[str]:
+def _numbers(section: Section, claims: Sequence[JudgedClaim]) -> Iterator[str]:
     found = [
         (f"`{judged.claim.id}`{f', {judged.relation}' * (number > 0)}", finding)
         for judged in claims

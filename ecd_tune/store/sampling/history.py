@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
@@ -53,17 +53,17 @@ _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
 
 @dataclass(frozen=True)
 class Point:
-    """What a sampler drew.
+    """Hyperparameters as they are stored.
 
     Attributes:
-        params: All hyperparameters, fixed ones included.
-        distributions: Of those that were drawn.
-        system_attrs: What the sampler noted with the trial.
+        params: All of them, fixed ones included.
+        distributions: Of those that Optuna is to see: a sampler's, those that it drew.
+        system_attrs: What a sampler noted with the trial.
     """
 
     params: Params
     distributions: Mapping[str, BaseDistribution]
-    system_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrialHistory:

@@ -37,8 +37,7 @@ def draw_random(space: Space, count: int, seed: int) -> list[Point]:
     }
     drawn = [space.suggest(suggester) for _ in range(count)]
     return [
-        Point(params, {name: known[name] for name in params if name in known}, {})
-        for params in drawn
+        Point(params, {name: known[name] for name in params if name in known}) for params in drawn
     ]
 
 

@@ -163,6 +163,4 @@ class Asker:
             except ValueError as error:
                 fail_external_trial(connection, ref.id, row.trial_id, seed, f"queued: {error}")
                 continue
-            store_external_trial(
-                connection, ref.id, row.trial_id, point.params, point.distributions, seed
-            )
+            store_external_trial(connection, ref.id, row.trial_id, point, seed)

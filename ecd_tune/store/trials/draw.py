@@ -199,7 +199,9 @@ class Drawer:
         spec, worker = request.spec, request.worker
         self.register(connection, worker)
         _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
-        drafts = [_draft(point, spec.search_seed(at)) for at, point in enumerate(points, first)]
+        drafts = [
+            Draft(point, "sampler", spec.search_seed(at)) for at, point in enumerate(points, first)
+        ]
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
         tokens = insert_leases(connection, ref.id, ids, grant)
@@ -211,7 +213,7 @@ class Drawer:
                 number=number,
                 token=tokens[trial_id],
                 attempt=1,
-                request=RunRequest(draft.params, draft.seed, ref.key.stage),
+                request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
             )
             for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
         ]
@@ -223,16 +225,6 @@ class Drawer:
             history.skip_to(first + len(trial_ids))
         elif first == history.next_number:
             history.adopt(trial_ids)
-
-
-def _draft(point: Point, seed: int) -> Draft:
-    return Draft(
-        params=point.params,
-        distributions=point.distributions,
-        source="sampler",
-        seed=seed,
-        system_attrs=point.system_attrs,
-    )
 
 
 def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Params
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
 from ecd_tune.store.db.sql import insert_rows
+from ecd_tune.store.sampling.history import Point
 from ecd_tune.store.trials.retries import History, dump_counts
 
 __all__ = ["Draft", "insert_details", "insert_trials"]
@@ -25,23 +24,19 @@ class Draft:
     """A trial that is not stored yet.
 
     Attributes:
-        params: All hyperparameters.
-        distributions: Of those that Optuna is to see.
+        point: Its hyperparameters.
         source: As in :class:`ecd_tune.records.Lease`.
         seed: Seed of the run.
         label: Unique key in its study, or None.
         attempt: 1 for the first time.
-        system_attrs: What the sampler noted with the trial.
         history: Earlier attempts by cause.
     """
 
-    params: Params
-    distributions: Mapping[str, BaseDistribution]
+    point: Point
     source: str
     seed: int
     label: str | None = None
     attempt: int = 1
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=dict)
 
 
@@ -126,7 +121,7 @@ def insert_details(
         [
             {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
             for trial_id, draft in stored
-            for key, value in draft.system_attrs.items()
+            for key, value in draft.point.system_attrs.items()
         ],
     )
 
@@ -138,7 +133,7 @@ def _run_row(trial_id: int, draft: Draft) -> dict[str, Any]:
         "seed": draft.seed,
         "source": draft.source,
         "attempt": draft.attempt,
-        "params": dump(draft.params),
+        "params": dump(draft.point.params),
         "history": dump_counts(draft.history),
     }
 
@@ -148,9 +143,9 @@ def _param_rows(stored: Sequence[tuple[int, Draft]]) -> list[dict[str, Any]]:
         {
             "trial_id": trial_id,
             "param_name": name,
-            "param_value": distribution.to_internal_repr(draft.params[name]),
+            "param_value": distribution.to_internal_repr(draft.point.params[name]),
             "distribution_json": optuna_tables.to_json(distribution),
         }
         for trial_id, draft in stored
-        for name, distribution in draft.distributions.items()
+        for name, distribution in draft.point.distributions.items()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
+from ecd_tune.store.sampling.history import Point
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
@@ -61,7 +62,7 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     lock_studies(connection, [ref.id])
     known = _known_labels(connection, ref.id)
     unique = {item.label: item for item in items if item.label not in known}
-    drafts = [_draft(item, _single_distributions(item.params)) for item in unique.values()]
+    drafts = [_draft(item, _single_point(item.params)) for item in unique.values()]
     insert_trials(connection, ref.id, count_trials(connection, ref.id).next_number, drafts)
     return len(drafts)
 
@@ -93,7 +94,7 @@ def queue_grid(
     drafts = [
         _draft(
             QueueItem(label, point, seed_of(first + offset), "grid"),
-            _space_distributions(space, point),
+            Point(point, _space_distributions(space, point)),
         )
         for offset, (label, point) in enumerate(fresh)
     ]
@@ -121,9 +122,8 @@ def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
     """
     rows = find_external_trials(connection, ref.id)
     for row in rows:
-        params = queued_values(connection, row.trial_id)
-        distributions = _single_distributions(params)
-        store_external_trial(connection, ref.id, row.trial_id, params, distributions, row.number)
+        point = _single_point(queued_values(connection, row.trial_id))
+        store_external_trial(connection, ref.id, row.trial_id, point, row.number)
     return len(rows)
 
 
@@ -161,8 +161,7 @@ def store_external_trial(
     connection: sa.Connection,
     study_id: int,
     trial_id: int,
-    params: Params,
-    distributions: Mapping[str, BaseDistribution],
+    point: Point,
     seed: int,
 ) -> None:
     """Give a trial that plain Optuna queued the rows of one that the store queued.
@@ -171,8 +170,7 @@ def store_external_trial(
         connection: A write transaction that holds the study's lock.
         study_id: Optuna's study id.
         trial_id: The trial.
-        params: All its hyperparameters.
-        distributions: Of those that Optuna is to see.
+        point: All its hyperparameters.
         seed: Seed of the run.
     """
     table = optuna_tables.trial_params
@@ -180,7 +178,7 @@ def store_external_trial(
     attributes = optuna_tables.trial_user_attributes
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
-    draft = Draft(params, distributions, "queue", seed)
+    draft = Draft(point, "queue", seed)
     insert_details(connection, study_id, [(trial_id, draft)])
 
 
@@ -197,7 +195,7 @@ def fail_external_trial(
         reason: Why, in words.
     """
     trials, runs = optuna_tables.trials, tables.runs
-    store_external_trial(connection, study_id, trial_id, {}, {}, seed)
+    store_external_trial(connection, study_id, trial_id, Point({}, {}), seed)
     failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
     connection.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(failed))
     connection.execute(
@@ -209,12 +207,14 @@ def fail_external_trial(
     connection.execute(sa.insert(optuna_tables.trial_user_attributes).values(row))
 
 
-def _draft(item: QueueItem, distributions: Mapping[str, BaseDistribution]) -> Draft:
-    return Draft(item.params, distributions, item.source, item.seed, label=item.label)
+def _draft(item: QueueItem, point: Point) -> Draft:
+    return Draft(point, item.source, item.seed, label=item.label)
 
 
-def _single_distributions(params: Params) -> dict[str, BaseDistribution]:
-    return {name: optuna_tables.single_distribution(value) for name, value in params.items()}
+def _single_point(params: Params) -> Point:
+    """Return a point whose distributions hold one value each."""
+    single = optuna_tables.single_distribution
+    return Point(params, {name: single(value) for name, value in params.items()})
 
 
 def _known_labels(connection: sa.Connection, study_id: int) -> set[str]:

@@ -8,7 +8,7 @@ many attempts as the study allows there is no further copy, and the last attempt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -20,7 +20,9 @@ from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.sql import insert_rows, now, update_rows
-from ecd_tune.store.events import add_event
+from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
+from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.sampling.history import Point
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
@@ -136,12 +138,11 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
         given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
         first = count_trials(connection, study_id).next_number
-        drafts = [_copy(connection, row, endings[row.token].cause) for row in again]
+        drafts = _copy(connection, again, endings)
         insert_trials(connection, study_id, first, drafts)
         copies = {row.token: first + offset for offset, row in enumerate(again)}
-        for row in own:
-            add_event(
-                connection,
+        rows_of_events = [
+            event_row(
                 study_id=study_id,
                 trial_id=row.trial_id,
                 kind=kind if row.token in copies else "given_up",
@@ -151,6 +152,9 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
                 attempt=row.attempt,
                 reason=endings[row.token].reason,
             )
+            for row in own
+        ]
+        add_events(connection, rows_of_events)
         queued += len(again)
     return queued
 
@@ -212,33 +216,25 @@ def _fail(connection: sa.Connection, endings: Mapping[int, Ending], *, lost: boo
     )
 
 
-def _copy(connection: sa.Connection, row: Any, cause: Cause) -> Draft:
-    params, attributes = optuna_tables.trial_params, optuna_tables.trial_system_attributes
-    distributions = {
-        name: optuna_tables.parse_distribution(text)
-        for name, text in connection.execute(
-            sa.select(params.c.param_name, params.c.distribution_json)
-            .where(params.c.trial_id == row.trial_id)
-            .order_by(params.c.param_id)
-        )
-    }
-    system_attrs = {
-        key: optuna_tables.load_attr(text)
-        for key, text in connection.execute(
-            sa.select(attributes.c.key, attributes.c.value_json)
-            .where(attributes.c.trial_id == row.trial_id)
-            .order_by(attributes.c.trial_system_attribute_id)
-        )
-    }
+def _copy(
+    connection: sa.Connection, rows: Sequence[Any], endings: Mapping[int, Ending]
+) -> list[Draft]:
+    """Return the next attempt of each trial."""
+    chosen = optuna_tables.trials.c.trial_id.in_([row.trial_id for row in rows])
+    parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS)
+    stored = {trial.id: trial for trial in read_trials(connection, chosen, parts)}
+    return [_draft(row, stored[row.trial_id], endings[row.token].cause) for row in rows]
+
+
+def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
+    attrs = {key: optuna_tables.load_attr(text) for key, text in trial.system_attrs}
     # Optuna's own names for a retried trial.
-    history = [*system_attrs.get("retry_history", []), row.number]
-    original = system_attrs.get("failed_trial", row.number)
+    attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]
+    attrs.setdefault("failed_trial", row.number)
     return Draft(
-        params=load(row.params),
-        distributions=distributions,
+        Point(load(row.params), parse_params(trial)[1], attrs),
         source=row.source,
         seed=row.seed,
         attempt=row.attempt + 1,
         history=add_cause(load_counts(row.history), cause),
-        system_attrs={**system_attrs, "failed_trial": original, "retry_history": history},
     )

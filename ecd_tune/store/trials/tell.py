@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from ecd_tune.records import Lease, Outcome, Status
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
 from ecd_tune.store.db.sql import insert_rows, replace_rows, update_rows
-from ecd_tune.store.events import add_event
+from ecd_tune.store.events import add_events, event_row
 from ecd_tune.store.studies import known_ids, lock_studies
 from ecd_tune.store.trials.curves import CurvePoint, insert_points
 from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
@@ -181,20 +181,24 @@ def _try_again(
     return allowed
 
 
-def _refuse(connection: sa.Connection, results: Collection[Result]) -> None:
-    for lease, outcome in results:
-        for study_id in known_ids(connection, [lease.key]):  # none when it was deleted meanwhile
-            add_event(
-                connection,
-                study_id=study_id,
-                trial_id=lease.trial_id,
-                kind="fenced",
-                worker=None,
-                number=lease.number,
-                token=lease.token,
-                status=outcome.status.value,
-                value=outcome.value,
-            )
+def _refuse(connection: sa.Connection, results: Sequence[Result]) -> None:
+    keys = {lease.key for lease, _ in results}
+    studies = {key: known_ids(connection, [key]) for key in keys}  # none when it was deleted
+    rows = [
+        event_row(
+            study_id=study_id,
+            trial_id=lease.trial_id,
+            kind="fenced",
+            worker=None,
+            number=lease.number,
+            token=lease.token,
+            status=outcome.status.value,
+            value=outcome.value,
+        )
+        for lease, outcome in results
+        for study_id in studies[lease.key]
+    ]
+    add_events(connection, rows)
 
 
 def _build_end_leases() -> Any:

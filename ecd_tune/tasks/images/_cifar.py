@@ -17,7 +17,7 @@ from ecd_tune.tasks.images._walk import walk
 
 __all__ = ["JPEG_CLASSES", "read_batches", "read_jpeg"]
 
-Part = Literal["train", "test"]
+PartName = Literal["train", "test"]
 
 JPEG_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -29,7 +29,7 @@ _TRAIN_NAMES = {*(f"data_batch_{i}" for i in range(1, 6)), "train"}
 _TEST_NAMES = {"test_batch", "test"}
 
 
-def read_batches(path: Path, part: Part, classes: int) -> Images:
+def read_batches(path: Path, part: PartName, classes: int) -> Images:
     """Read the official batches.
 
     Args:
@@ -49,7 +49,7 @@ def read_batches(path: Path, part: Part, classes: int) -> Images:
             yield from zip(_to_rows(pixels), labels, strict=True)
 
 
-def read_jpeg(path: Path, part: Part, per_class: int) -> Images:
+def read_jpeg(path: Path, part: PartName, per_class: int) -> Images:
     """Read CIFAR-10 from JPEG files ``train/<class>/0000.jpg``.
 
     Args:
