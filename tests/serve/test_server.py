@@ -116,7 +116,7 @@ class InThread:
 
 
 def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
-    monkeypatch.setattr(_RequestHandler, "timeout", 2.0)
+    monkeypatch.setattr(_RequestHandler, "timeout", 3.0)
     body = bytes(8 << 20)
 
     def send_large(environ, start_response):
@@ -133,7 +133,7 @@ def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
         size = 0
         while piece := reader.recv(1 << 16):
             size += len(piece)
-            threading.Event().wait(0.02)  # 128 pieces: longer than the timeout
+            threading.Event().wait(0.03)  # 128 pieces: longer than the timeout
     assert size > len(body)
 
 
