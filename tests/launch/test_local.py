@@ -112,7 +112,7 @@ def test_a_worker_is_pinned_to_its_place(tmp_path: Path) -> None:
 def test_a_deaf_worker_is_killed_and_one_that_was_stopped_is_not_a_failure(tmp_path: Path) -> None:
     with LocalWorkers(["deaf"], [Placement()], "sqlite://", tmp_path / "logs") as pool:
         wait_for(lambda: "ready" in pool.views()[0].log.read_text())
-        pool.stop(retry_seconds=0.2)
+        pool.stop(patience=0.2)
         (view,) = pool.views()
         assert view.state is WorkerState.ENDED
         assert view.reason == "killed by SIGKILL"
