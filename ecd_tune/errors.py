@@ -19,6 +19,7 @@
     └── StoreError                    the shared database
         ├── StorageUrlError           the URL is not one that the store understands
         ├── StorageUnavailableError   no connection, or lost for too long
+        │   └── StorageReplacedError  the SQLite file is not the one that was opened
         ├── StudyNotFoundError        no such study in this database
         └── FingerprintMismatchError  the stored study was made from another study file
 
@@ -44,6 +45,7 @@ __all__ = [
     "ReportError",
     "SpaceError",
     "SpecError",
+    "StorageReplacedError",
     "StorageUnavailableError",
     "StorageUrlError",
     "StoreError",
@@ -137,6 +139,10 @@ class StorageUrlError(StoreError, ValueError):
 
 class StorageUnavailableError(StoreError):
     """The database could not be reached, or stopped answering."""
+
+
+class StorageReplacedError(StorageUnavailableError):
+    """The file of an SQLite database was removed, moved or replaced while it was in use."""
 
 
 class StudyNotFoundError(StoreError, LookupError):

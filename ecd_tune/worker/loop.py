@@ -100,7 +100,7 @@ class StudyWorker:
 
         Raises:
             RepeatedFailureError: Trials failed one after the other for the same reason.
-            StorageUnavailableError: The database was away for too long.
+            StorageUnavailableError: The database was away for too long, or its file replaced.
         """
         self._store.create(self._spec)
         try:
@@ -188,7 +188,7 @@ class StudyWorker:
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]
         if objective.batched:
-            return objective.evaluate(requests, stop=self._stop)
+            return objective.evaluate(requests, stop=self._ends)
         kept = self._checkpoints
         slots = None if kept is None else [kept.slot(lease) for lease in leases]
         pruner = self._pruners.get(leases[0].key.optimizer)
@@ -207,8 +207,11 @@ class StudyWorker:
 
         with self._reports.flushing():
             return objective.evaluate(
-                requests, stop=self._stop, checkpoints=slots, report=report, prune=prune, tick=tick
+                requests, stop=self._ends, checkpoints=slots, report=report, prune=prune, tick=tick
             )
+
+    def _ends(self) -> bool:
+        return self._stop() or self._heartbeat.storage_replaced
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))

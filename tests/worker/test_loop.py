@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ecd_tune.objective import Objective
+from ecd_tune.errors import StorageReplacedError
+from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Stage
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.signals import StopFlag
@@ -86,15 +88,15 @@ def test_one_worker_and_a_seed_give_the_same_study_bit_by_bit(
 def test_an_interrupted_trial_is_queued_again(
     spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop = StopFlag()
+    flag = StopFlag()
     evaluate = Objective.evaluate
 
     def interrupted(self: Objective, requests, *, stop, **rest):  # type: ignore[no-untyped-def]
-        stop._event.set()
+        flag._event.set()
         return evaluate(self, requests, stop=stop, **rest)
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
-    summary = StudyWorker(store, spec, stop).run()
+    summary = StudyWorker(store, spec, flag).run()
     assert summary.interrupted
     assert summary.told == 0
     progress = {p.key: p for p in store.progress("small")}[spec.key("ecdsep")]
@@ -183,3 +185,24 @@ def test_pruned_trials_of_a_search_are_stored_and_reported_as_pruned(store: Stor
     assert report.progress[0].counts.diverged == 0
     assert report.reasons == ()
     assert "| Pruned |" in render_markdown(report)
+
+
+def test_a_file_that_is_removed_ends_a_long_trial_within_a_heartbeat(
+    spec: StudySpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+
+    def evaluate(self: Objective, requests: object, *, stop: StopFlag, **_: object) -> None:
+        path.unlink(missing_ok=True)
+        deadline = time.monotonic() + 60.0
+        while not stop():
+            assert time.monotonic() < deadline, "nobody noticed"
+            time.sleep(0.01)
+        raise Interrupted
+
+    monkeypatch.setattr(Objective, "evaluate", evaluate)
+    with (
+        Store.open(f"sqlite:///{path}", lease_seconds=0.6) as store,
+        pytest.raises(StorageReplacedError, match="removed or moved"),
+    ):
+        StudyWorker(store, spec, StopFlag()).run()

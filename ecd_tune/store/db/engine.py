@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
-from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
 from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
 from ecd_tune.store.db.sql import now
 from ecd_tune.store.db.url import parse_url, show_url
@@ -78,6 +78,7 @@ class Database:
         self.shown = show_url(self.url)
         self.retry_policy = RetryPolicy(self.shown, retry_seconds)
         self.is_sqlite = self.url.drivername == "sqlite"
+        self._seen: tuple[int, int] | None = None
         if self.is_sqlite:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
@@ -138,10 +139,12 @@ class Database:
 
     @contextmanager
     def _begin(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
+        self._check_file()
         with self._translate(), self.engine.connect() as connection:
             connection.execution_options(**options)
             with connection.begin():
                 yield connection
+        self._check_file()  # what went into a file without a name is lost
 
     @contextmanager
     def creation_lock(self) -> Iterator[None]:
@@ -186,6 +189,33 @@ class Database:
                 raw = connection.connection.driver_connection
                 assert raw is not None
                 raw.execute("PRAGMA journal_mode=WAL").fetchone()
+
+    def _check_file(self) -> None:
+        """Compare an SQLite file with the one that was seen first.
+
+        Raises:
+            StorageReplacedError: It is another one, or there is none any more: connections that are
+                open still read and write what has no name now.
+        """
+        if not self.is_sqlite:
+            return
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            present = None
+        except OSError:
+            return  # the connection says what it is
+        else:
+            present = (found.st_dev, found.st_ino)
+        if self._seen is None:
+            self._seen = present
+        elif present != self._seen:
+            done = "replaced" if present else "removed or moved"
+            raise StorageReplacedError(
+                f"storage {self.shown}: the file was {done} while it was in use, and what "
+                "is told now would be lost; stop all workers before the file is touched, and start "
+                "them again afterwards"
+            )
 
     def close(self) -> None:
         """Close all connections."""
