@@ -30,6 +30,8 @@ from ecd_tune.analysis.checks.rotation import check_cosines
 from ecd_tune.analysis.checks.virial import check_virial
 from ecd_tune.optim import dynamics, unit_step
 from ecd_tune.optim.chains import ChainRunner
+from ecd_tune.optim.fused import cpu
+from ecd_tune.optim.fused_chains import FusedChainRunner
 from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
 QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
@@ -43,9 +45,11 @@ def verdict(findings):
     return combine([finding.verdict for finding in findings])
 
 
-@pytest.fixture(scope="module")
-def shared_bench():
-    return bench()
+@pytest.fixture(scope="module", params=[ChainRunner, FusedChainRunner])
+def shared_bench(request):
+    if request.param is FusedChainRunner and cpu.problem() is not None:
+        pytest.skip("there is no compiled step")
+    return Bench(request.param(), 7)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -56,8 +60,9 @@ def test_quick_checks_are_as_expected(shared_bench, name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_all_checks_are_as_expected():
-    results = list(run_systems(system_checks(), partial(ChainRunner, threads=1), 7, 2))
+@pytest.mark.parametrize("runner", [ChainRunner, FusedChainRunner])
+def test_all_checks_are_as_expected(runner):
+    results = list(run_systems(system_checks(), partial(runner, threads=1), 7, 2))
     assert len(results) == 38
     assert [result.id for result in results if not result.as_expected] == []
 
