@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecd_tune.optim import ECDq1, ECDSep
+from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, auto
+from ecd_tune.optim.batched_unit_speed import BatchedECDq1
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet
 
 # Losses are given without regard to the gradients.
@@ -39,6 +40,7 @@ CONTENDERS: dict[str, Callable[[list[Tensor]], Step]] = {
     "ECDSep fused, ν = 0": lambda p: _ecd(ECDSep(p, lr=1e-5, eta=2.0, nu=0.0)),
     "ECDSep fused": lambda p: _ecd(ECDSep(p, lr=1e-5, eta=2.0, nu=1e-5)),
     "ECDq1 fused": lambda p: _ecd(ECDq1(p, lr=1e-5, nu=0.1)),
+    "auto fused": lambda p: _ecd(auto(p, lr=1e-5)),
 }
 
 
@@ -90,7 +92,7 @@ def in_turn(steps: dict[str, Step], turns: int, device: torch.device) -> dict[st
     times: dict[str, list[float]] = {name: [] for name in steps}
     rounds = {}
     for name, step in steps.items():
-        seconds(step, 3, device)  # state, plans, threads
+        seconds(step, 20, device)  # state, scales, plans, threads
         rounds[name] = max(1, math.ceil(0.01 / seconds(step, 2, device)))
     for _ in range(turns):
         for name, step in steps.items():
@@ -192,6 +194,44 @@ def training_step(name: str, optimizer: str, device: torch.device) -> Step:
     return step
 
 
+BATCHES = {
+    "ECDSep reference": (BatchedECDSep, False),
+    "ECDSep fused": (BatchedECDSep, True),
+    "ECDq1 reference": (BatchedECDq1, False),
+    "ECDq1 fused": (BatchedECDq1, True),
+    "no optimizer": (None, True),
+}
+
+
+def batched_step(trials: int, name: str, device: torch.device) -> Step:
+    """Return a function that makes forward, backward and step of many digits trials."""
+    torch.manual_seed(0)
+    shapes = [(64, 32), (1, 32), (32, 10), (1, 10)]
+    theta = [0.1 * torch.randn((trials, *shape), device=device) for shape in shapes]
+    x = torch.randn(trials, 64, 64, device=device)
+    y = torch.randint(10, (trials, 64), device=device)
+    kind, fused = BATCHES[name]
+    rows = [{"lr": 1e-3, "eta": 2.0, "nu": 1e-3}] * trials
+    batch = None if kind is None else kind(theta, list(range(trials)), rows)
+    if batch is not None and not fused:
+        batch._form_reason = lambda: "for comparison"
+    active = torch.ones(trials, dtype=torch.bool, device=device)
+
+    def step() -> None:
+        leaves = [t.requires_grad_() for t in theta]
+        hidden = torch.relu(torch.baddbmm(leaves[1], x, leaves[0]))
+        out = torch.baddbmm(leaves[3], hidden, leaves[2])
+        loss = F.cross_entropy(out.flatten(0, 1), y.flatten(), reduction="none")
+        losses = loss.view(trials, -1).mean(1)
+        grads = torch.autograd.grad(losses.sum(), leaves)
+        for t in theta:
+            t.requires_grad_(False)
+        if batch is not None:
+            batch.step(losses.detach(), grads, active)
+
+    return step
+
+
 # ------------------------------------------------------------------------------ tables
 
 
@@ -234,6 +274,12 @@ def main() -> None:
                     print(f"    {key}: {row[key]}")
         if not given.train:
             continue
+        for trials in (64, 256):
+            steps = {key: batched_step(trials, key, device) for key in BATCHES}
+            numbers = in_turn(steps, given.turns, device)
+            found["rows"].append({"threads": threads, "trials": trials, "seconds": numbers})
+            print(f"\n{head('training step of digits', BATCHES)}")
+            print(line(f"{trials} trials", numbers), flush=True)
         print(f"\n{head('training step', OPTIMIZERS)}")
         for name in TRAINED:
             steps = {key: training_step(name, key, device) for key in OPTIMIZERS}

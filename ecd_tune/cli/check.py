@@ -59,6 +59,9 @@ def check(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes, with --systems. [default: one a core]")
     ] = None,
+    fused: Annotated[
+        bool, typer.Option("--fused", help="With --systems: by the compiled step.")
+    ] = False,
 ) -> None:
     """Check what the theory predicts, on exact systems or on a study's trials.
 
@@ -70,21 +73,21 @@ def check(
         raise typer.BadParameter("say what to check: a STUDY, or --systems")
     names = [name.strip() for name in only.split(",")] if only else []
     if study is None:
-        _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, json_file)
+        _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, json_file, fused)
     else:
         spec = resolve_study(study, seed=seed, optimizers=optimizers, smoke=smoke)
         _check_study(spec, storage, names, json_file)
 
 
 def _check_systems(
-    names: list[str], seed: int, processes: int | None, json_file: Path | None
+    names: list[str], seed: int, processes: int | None, json_file: Path | None, fused: bool
 ) -> None:
     from ecd_tune.lab import run_systems, system_checks
 
     chosen = system_checks(names)
     results = []
     count = min(processes or len(os.sched_getaffinity(0)), len({c.family for c in chosen}))
-    for result in run_systems(chosen, seed, count):
+    for result in run_systems(chosen, seed, count, fused=fused):
         results.append(result)
         typer.echo(render_result(result))
     results.sort(key=lambda result: result.id)

@@ -41,9 +41,11 @@ class Bench:
 
     Attributes:
         seed: All randomness comes from it and from the names of the measurements.
+        fused: Chains run by the compiled step instead of the reference.
     """
 
     seed: int = 7
+    fused: bool = False
     _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     def rng(self, name: str) -> np.random.Generator:
@@ -72,8 +74,16 @@ class Bench:
     def run(self, setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
         """Run chains, as :func:`ecd_tune.lab.chains.run_chains` does."""
         from ecd_tune.lab.chains import run_chains  # loads torch
+        from ecd_tune.lab.fused_chains import run_fused_chains
 
-        return run_chains(setup, steps, rng)
+        return (run_fused_chains if self.fused else run_chains)(setup, steps, rng)
+
+    def turn(self, n: int, nu: float, count: int, rng: np.random.Generator) -> Array:
+        """Turn momenta, as :func:`ecd_tune.lab.chains.turn_cosines` does."""
+        from ecd_tune.lab.chains import turn_cosines  # loads torch
+        from ecd_tune.lab.fused_chains import turn_fused_cosines
+
+        return (turn_fused_cosines if self.fused else turn_cosines)(n, nu, count, rng)
 
     def follow(
         self,

@@ -23,7 +23,7 @@ from ecd_tune.optim.unit_rules import read_unit_rules
 from ecd_tune.optim.unit_step import UnitPoint, begin_unit, make_unit_step
 from ecd_tune.theory import Array
 
-__all__ = ["run_chains", "turn_cosines"]
+__all__ = ["begin_chains", "column", "cut", "run_chains", "turn_cosines"]
 
 _ROWS = Algebra(batched=True)
 _TURNS_AT_ONCE = 2_000_000
@@ -47,10 +47,10 @@ def run_chains(setup: ChainSetup, steps: int, rng: np.random.Generator) -> Itera
         loss, gradient = setup.landscape(theta.numpy())
         noise = None
         if np.any(setup.nu):
-            noise = _cut(rng.standard_normal(theta.shape), setup)
-        blocks = _cut(theta.numpy(), setup)
+            noise = cut(rng.standard_normal(theta.shape), setup)
+        blocks = cut(theta.numpy(), setup)
         with torch.no_grad():
-            did = chains.step(blocks, torch.from_numpy(loss), _cut(gradient, setup), noise)
+            did = chains.step(blocks, torch.from_numpy(loss), cut(gradient, setup), noise)
             moved = torch.cat(did.moved, dim=1)
             if not bool(did.ok.all()):
                 (moved,) = _ROWS.where(did.ok, [moved], [torch.zeros_like(moved)])
@@ -96,8 +96,8 @@ class _Separable:
     """Steps of ECDSep."""
 
     def __init__(self, setup: ChainSetup) -> None:
-        self._constants, self._phase = _begin(setup)
-        self._lr, self._integrator = _column(setup.lr, len(setup.theta))[:, None], setup.integrator
+        self._constants, self._phase = begin_chains(setup)
+        self._lr, self._integrator = column(setup.lr, len(setup.theta))[:, None], setup.integrator
 
     def step(
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
@@ -117,7 +117,7 @@ class _UnitSpeed:
 
     def __init__(self, setup: ChainSetup) -> None:
         rows, self._n = np.shape(setup.theta)
-        self._lr = _column(setup.lr, rows)[:, None]
+        self._lr = column(setup.lr, rows)[:, None]
         columns = np.broadcast_arrays(setup.eta, setup.nu, setup.F0, np.empty(rows))
         same = {"integrator": setup.integrator, "flow": setup.flow, "eps2": 0.0}
         values = [
@@ -128,7 +128,7 @@ class _UnitSpeed:
         self._everywhere = torch.ones(rows, dtype=torch.bool)
         state = begin_unit(torch.zeros(rows, dtype=torch.float64))
         self._state = state._replace(started=self._everywhere)
-        self._e, self._t = _cut(setup.direction, setup), 0
+        self._e, self._t = cut(setup.direction, setup), 0
 
     def step(
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
@@ -143,28 +143,30 @@ class _UnitSpeed:
         return _Did(made.go, made.moved, made.seen, made.info, made.log_energy)
 
 
-def _cut(values: Array, setup: ChainSetup) -> list[Tensor]:
+def cut(values: Array, setup: ChainSetup) -> list[Tensor]:
     """Return the blocks of ``[B, n]``."""
     whole = torch.from_numpy(np.asarray(values, dtype=np.float64))
     return list(whole.tensor_split(setup.cuts, dim=1))
 
 
-def _column(value: float | Array, rows: int) -> Tensor:
+def column(value: float | Array, rows: int) -> Tensor:
+    """Return a column as float64 ``[rows]``."""
     return torch.from_numpy(np.array(np.broadcast_to(value, (rows,)), dtype=np.float64))
 
 
-def _begin(setup: ChainSetup) -> tuple[Constants, Phase]:
+def begin_chains(setup: ChainSetup) -> tuple[Constants, Phase]:
+    """Return what does not change, and where chains of ECDSep begin in phase space."""
     rows = len(setup.theta)
-    s, delta = _column(setup.s, rows), _column(setup.delta_energy, rows)
+    s, delta = column(setup.s, rows), column(setup.delta_energy, rows)
     constants = Constants(
-        eta=_column(setup.eta, rows),
-        nu=_column(setup.nu, rows),
+        eta=column(setup.eta, rows),
+        nu=column(setup.nu, rows),
         s=s,
         bounded=s == 1,
-        F0=_column(setup.F0, rows),
+        F0=column(setup.F0, rows),
         conserve=torch.full((rows,), setup.conserve),
-        log_eps1=_column(np.log(1e-10), rows),
-        log_eps2=_column(-np.inf, rows),
+        log_eps1=column(np.log(1e-10), rows),
+        log_eps2=column(-np.inf, rows),
         log_delta=delta.log(),
     )
     loss = torch.from_numpy(setup.landscape(np.asarray(setup.theta, dtype=np.float64))[0])
@@ -172,11 +174,11 @@ def _begin(setup: ChainSetup) -> tuple[Constants, Phase]:
     if setup.log_energy is None:
         log_energy, log_p = log_potential + torch.log(s + delta), 0.5 * delta.log()
     else:
-        log_energy = _column(setup.log_energy, rows)
+        log_energy = column(setup.log_energy, rows)
         excess = log_energy - log_potential
         log_p = 0.5 * torch.where(s == 1, dynamics.log_expm1(excess), excess)
     started = torch.zeros(rows, dtype=torch.int64)
-    return constants, Phase(_cut(setup.direction, setup), log_p, log_energy, started)
+    return constants, Phase(cut(setup.direction, setup), log_p, log_energy, started)
 
 
 def _moment(

@@ -36,7 +36,7 @@ def system_checks(only: Sequence[str] = ()) -> list[Check]:
 
 
 def run_systems(
-    checks: Sequence[Check], seed: int = 7, processes: int = 1
+    checks: Sequence[Check], seed: int = 7, processes: int = 1, *, fused: bool = False
 ) -> Iterator[CheckResult]:
     """Run checks, those of one family together, and give results as they come.
 
@@ -47,6 +47,7 @@ def run_systems(
         checks: From :func:`system_checks`.
         seed: Seed of everything random.
         processes: How many families run at once.
+        fused: Chains run by the compiled step instead of the reference.
 
     Yields:
         The results.
@@ -54,11 +55,11 @@ def run_systems(
     families = _families(checks)
     if processes == 1:
         for family in families:
-            yield from _run_family(family, seed)
+            yield from _run_family(family, seed, fused)
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        jobs = [pool.submit(_run_family, family, seed) for family in families]
+        jobs = [pool.submit(_run_family, family, seed, fused) for family in families]
         for job in as_completed(jobs):
             yield from job.result()
 
@@ -72,9 +73,9 @@ def _families(checks: Sequence[Check]) -> list[list[str]]:
     return [[check.id for check in family] for family in longest_first]
 
 
-def _run_family(ids: Sequence[str], seed: int) -> list[CheckResult]:
+def _run_family(ids: Sequence[str], seed: int, fused: bool) -> list[CheckResult]:
     import torch  # here, since it is slow to import
 
     torch.set_num_threads(1)
-    bench = Bench(seed)
+    bench = Bench(seed, fused)
     return [check.run(bench) for check in system_checks(ids)]

@@ -6,9 +6,14 @@ import pytest
 import torch
 from runs import Fused, Reference
 
+from ecd_tune.optim import batched_fused
+from ecd_tune.optim.batched import BatchedECDSep
+from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.fused import plan
 from ecd_tune.optim.fused.triton_step import TritonStep
 from ecd_tune.optim.fused.triton_tables import rule_constants
 
+GPU_FORM = "ecd_tune.optim.fused.gpu"
 SHAPES = [(9, 5), (7,), (30,)]
 OWN = {
     "ecdsep": [
@@ -106,3 +111,28 @@ def test_a_run_that_is_not_active_keeps_every_bit(device):
     kernels.step(loss, grads, active)
     assert all(map(torch.equal, before, [t[1] for t in (*theta, *momenta, *scalars)]))
     assert not torch.equal(moved, theta[0][0])
+
+
+@pytest.mark.parametrize("kind", [BatchedECDSep, BatchedECDq1])
+@pytest.mark.parametrize("scale", [1.0, "moments"])
+def test_batched_optimizers_make_their_steps_with_the_kernels(device, monkeypatch, kind, scale):
+    rows = [{"lr": 0.1, "eta": 2.0, "nu": nu, "scale": scale} for nu in (0.0, 0.1)]
+    ends = []
+    for forms in ({"cpu": GPU_FORM, "cuda": GPU_FORM}, {}):
+        monkeypatch.setattr(plan, "FORMS", forms)
+        monkeypatch.setattr(batched_fused, "FORMS", forms)
+        generator = torch.Generator().manual_seed(2)
+        draws = [torch.randn(2, *s, generator=generator).double() for s in [(9, 5), (7,)]]
+        batch = kind([d.to(device) for d in draws], [5, 6], rows)
+        active = torch.tensor([True, True], device=device)
+        for step in range(20 if scale == "moments" else 5):
+            active[1] = step % 4 != 3
+            loss = 1 + sum(t.square().reshape(2, -1).sum(1) for t in batch.params)
+            batch.step(loss, [2 * t for t in batch.params], active)
+        assert (batch._plan is not None) == bool(forms)
+        found = batch.diagnostics()
+        ends.append((batch.params, [found[k] for k in ("steps", "gap", "bounce_angle")]))
+    for mine, theirs in zip(*(blocks for blocks, _ in ends), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-11)
+    for mine, theirs in zip(*(numbers for _, numbers in ends), strict=True):
+        torch.testing.assert_close(mine.double(), theirs.double(), rtol=1e-9, atol=1e-9)

@@ -20,11 +20,9 @@ _TOLERANCE = 0.003
 
 
 def _measure(bench: Bench) -> dict[tuple[int, float], Estimate]:
-    from ecd_tune.lab.chains import turn_cosines  # loads torch
-
     rng = bench.rng("turns")
     return {
-        (n, root): mean(turn_cosines(n, root / math.sqrt(n), count, rng))
+        (n, root): mean(bench.turn(n, root / math.sqrt(n), count, rng))
         for n, count in _CASES
         for root in _ROOTS
     }

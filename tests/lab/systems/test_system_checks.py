@@ -22,6 +22,7 @@ from ecd_tune.lab.systems.mode import check_speed, measure_radius
 from ecd_tune.lab.systems.rotation import check_cosines
 from ecd_tune.lab.systems.virial import check_virial
 from ecd_tune.optim import dynamics, unit_step
+from ecd_tune.optim.fused import cpu
 from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
 QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
@@ -35,9 +36,11 @@ def verdict(findings):
     return combine([finding.verdict for finding in findings])
 
 
-@pytest.fixture(scope="module")
-def shared_bench():
-    return bench()
+@pytest.fixture(scope="module", params=[False, True], ids=["reference", "fused"])
+def shared_bench(request):
+    if request.param and cpu.problem() is not None:
+        pytest.skip("there is no compiled step")
+    return Bench(7, fused=request.param)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -48,8 +51,9 @@ def test_quick_checks_are_as_expected(shared_bench, name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_all_checks_are_as_expected():
-    results = list(run_systems(system_checks(), 7, 2))
+@pytest.mark.parametrize("fused", [False, True])
+def test_all_checks_are_as_expected(fused):
+    results = list(run_systems(system_checks(), 7, 2, fused=fused))
     assert len(results) == 38
     assert [result.id for result in results if not result.as_expected] == []
 
