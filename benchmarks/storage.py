@@ -6,7 +6,9 @@
 Each worker is a process that asks for trials with six parameters of a random sampler, reports one
 point of the curve of each, and tells their values: ours a batch at a time, plain Optuna, which has
 no batches, one by one. Every measurement has a database of its own; PostgreSQL is a server of the
-benchmark's own with its default settings, on disk. Ours and plain Optuna take turns.
+benchmark's own with its default settings, on disk. Ours and plain Optuna take turns. The time of
+processors, of all workers and of the server together, says what free cores would give on a machine
+that has other work.
 
 The targets, in the last column: ratios for single trials and batches of 64, trials per second
 for batches of 512.
@@ -62,6 +64,8 @@ class Row:
         workers: Processes.
         ours: Trials per second.
         peer: Trials per second of plain Optuna.
+        ours_cpu: Processor time of ours, in µs a trial; the server's included.
+        peer_cpu: Likewise of plain Optuna.
         ours_errors: Workers of ours that ended with an error.
         peer_errors: Workers of plain Optuna that ended with an error.
     """
@@ -71,6 +75,8 @@ class Row:
     workers: int
     ours: float
     peer: float
+    ours_cpu: float
+    peer_cpu: float
     ours_errors: int
     peer_errors: int
 
@@ -92,45 +98,72 @@ def main() -> None:
     rows = []
     print(
         "| database | batch | workers | ours, trials/s | plain Optuna, trials/s | ratio "
-        "| failed workers | target |"
+        "| ours, processor µs | plain, processor µs | ratio | failed workers | target |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with ExitStack() as stack:
         for backend in arguments.backends.split(","):
-            databases = stack.enter_context(open_backend(backend))
+            databases, clock = stack.enter_context(open_backend(backend))
             for batch in map(int, arguments.batches.split(",")):
                 for workers in map(int, arguments.workers.split(",")):
-                    rows.append(measure(backend, databases, batch, workers, arguments.seconds))
+                    made = databases(), databases()
+                    rows.append(measure(backend, made, clock, batch, workers, arguments.seconds))
                     show(rows[-1])
     if arguments.json:
         write(arguments.json, rows, arguments.seconds)
 
 
 @contextmanager
-def open_backend(name: str) -> Iterator[Callable[[], str]]:
-    """Yield a function that makes an empty database and returns its URL."""
+def open_backend(name: str) -> Iterator[tuple[Callable[[], str], Callable[[], float]]]:
+    """Yield what makes an empty database, and what tells the processor time of its server."""
     if name == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
-            yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/trials.db"
+            yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/trials.db", lambda: 0.0
     else:
         with PostgresServer({}, on_disk=True) as server:
-            yield server.create_database
+            yield server.create_database, lambda: seconds_of(server.process)
+
+
+def seconds_of(parent: int) -> float:
+    """Return the processor time of a process and of its children, those that ended included."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(path.parent.name) == parent:
+            ticks += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == parent:
+            ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def measure(
-    backend: str, databases: Callable[[], str], batch: int, workers: int, seconds: float
+    backend: str,
+    urls: tuple[str, str],
+    clock: Callable[[], float],
+    batch: int,
+    workers: int,
+    seconds: float,
 ) -> Row:
     """Let plain Optuna and ours take turns, each on a fresh database."""
-    peer, peer_errors = run_all(run_peer, prepare_peer(databases()), 1, workers, seconds)
-    ours, ours_errors = run_all(run_ours, prepare_ours(databases()), batch, workers, seconds)
-    return Row(backend, batch, workers, ours, peer, ours_errors, peer_errors)
+    peer, peer_cpu, peer_errors = run_all(
+        run_peer, prepare_peer(urls[0]), clock, 1, workers, seconds
+    )
+    ours, ours_cpu, ours_errors = run_all(
+        run_ours, prepare_ours(urls[1]), clock, batch, workers, seconds
+    )
+    return Row(backend, batch, workers, ours, peer, ours_cpu, peer_cpu, ours_errors, peer_errors)
 
 
-def run_all(target: Any, url: str, batch: int, workers: int, seconds: float) -> tuple[float, int]:
+def run_all(
+    target: Any, url: str, clock: Callable[[], float], batch: int, workers: int, seconds: float
+) -> tuple[float, float, int]:
     """Run a worker function in processes that begin together.
 
     Returns:
-        Trials per second of all together, and how many of them failed.
+        Trials per second of all together, processor time in µs a trial, and how many failed.
     """
     start, done = PROCESSES.Barrier(workers + 1), PROCESSES.Queue()
     arguments = (target, url, batch, seconds, start, done)
@@ -138,10 +171,14 @@ def run_all(target: Any, url: str, batch: int, workers: int, seconds: float) -> 
     for child in children:
         child.start()
     start.wait(120)
+    before = clock()
     results = [done.get(timeout=seconds + 120) for _ in children]
     for child in children:
         child.join()
-    return sum(count / spent for count, spent, _ in results), sum(bad for _, _, bad in results)
+    server, trials = clock() - before, sum(count for count, *_ in results)
+    rate = sum(count / spent for count, spent, _, _ in results)
+    used = server + sum(cpu for _, _, cpu, _ in results)
+    return rate, used / trials * 1e6, sum(bad for *_, bad in results)
 
 
 def run_one(target: Any, url: str, batch: int, seconds: float, start: Any, done: Any) -> None:
@@ -149,7 +186,7 @@ def run_one(target: Any, url: str, batch: int, seconds: float, start: Any, done:
     count, bad = 0, False
     with target(url, batch) as step:
         start.wait()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         try:
             while time.perf_counter() - began < seconds:
                 step()
@@ -157,7 +194,8 @@ def run_one(target: Any, url: str, batch: int, seconds: float, start: Any, done:
         except Exception as error:
             bad = True
             print(f"{target.__name__}: {type(error).__name__}: {str(error)[:200]}")
-        done.put((count, time.perf_counter() - began, bad))
+        spent = time.perf_counter() - began
+        done.put((count, spent, time.process_time() - used, bad))
 
 
 def prepare_ours(url: str) -> str:
@@ -217,7 +255,8 @@ def show(row: Row) -> None:
     """Print one row of the table."""
     print(
         f"| {row.backend} | {row.batch} | {row.workers} | {row.ours:.0f} | {row.peer:.0f} "
-        f"| {row.ratio:.1f} | {row.ours_errors} ours, {row.peer_errors} plain "
+        f"| {row.ratio:.1f} | {row.ours_cpu:.0f} | {row.peer_cpu:.0f} "
+        f"| {row.peer_cpu / row.ours_cpu:.1f} | {row.ours_errors} ours, {row.peer_errors} plain "
         f"| {TARGETS.get((row.backend, row.batch), '')} |",
         flush=True,
     )
