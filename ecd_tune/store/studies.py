@@ -94,7 +94,10 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
     """
     row = _stored_studies(connection, key.study).get((key.optimizer, key.stage.value))
     if row is None:
-        existing = sorted({f"{row.study}/{row.optimizer}" for row in _all_studies(connection)})
+        existing = sorted(
+            StudyKey(row.study, row.optimizer, Stage(row.stage)).name
+            for row in _all_studies(connection)
+        )
         raise StudyNotFoundError(
             f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
         )

@@ -6,9 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
-from ecd_tune.errors import StorageReplacedError
+from ecd_tune.errors import (
+    StorageReplacedError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+)
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 
@@ -58,3 +63,24 @@ def test_a_file_that_is_touched_or_grows_is_the_same(tmp_path: Path) -> None:
         path.chmod(0o600)
         leases = store.ask(SPEC, "ecdsep", count=5, worker=Worker.current())
         assert all(store.tell(complete(leases)))
+
+
+def test_a_file_that_cannot_be_opened_to_look_says_what_to_do(tmp_path: Path) -> None:
+    """As on a read-only medium, where SQLite cannot make the files beside it."""
+    path = tmp_path / "trials.db"
+    Store.open(f"sqlite:///{path}").close()
+    path.with_name("trials.db-wal").mkdir()
+    with pytest.raises(StorageUnavailableError, match="copy it elsewhere and name the copy"):
+        Store.open(f"sqlite:///{path}", create=False)
+
+
+def test_a_missing_search_is_not_said_to_be_there(tmp_path: Path) -> None:
+    """Where one Optuna study was deleted, the other stages of that optimizer are named as such."""
+    with Store.open(f"sqlite:///{tmp_path / 'trials.db'}") as store:
+        store.create(SPEC)
+        key = SPEC.key("ecdsep")
+        optuna.delete_study(study_name=key.name, storage=f"sqlite:///{tmp_path / 'trials.db'}")
+        with pytest.raises(StudyNotFoundError) as caught:
+            store.trials(key)
+    assert f"no study {key.name!r}" in str(caught.value)
+    assert f"there are: {key.name}/confirm" in str(caught.value)

@@ -55,6 +55,10 @@ _POSTGRES = {
 _HINTS = {
     "database or disk is full": "free some space; what waits is stored then",
     "attempt to write a readonly database": "make the file and its folder writable",
+    "unable to open database file": (
+        "this user needs to read and write it and its folder, even to look: SQLite keeps two files "
+        "beside it; on a read-only medium, copy it elsewhere and name the copy"
+    ),
 }
 
 
