@@ -4,10 +4,11 @@ Usage: python -m benchmarks.auto [--processes N] [--tasks A,B] [--only short|lon
                                  [--out FILE] [--json FILE]
 
 Every method that has numbers chooses them by the validation value of one run of seed 0 with each of
-its settings; all methods then run with seeds 1 to 5, or as many as ``--seeds`` says. A run's value
-is its best validation value over the epochs, and its test value is that of the same epoch. Long
-runs have three times the length (the language model: 1500 steps) on three tasks, and tell what
-averaged weights add. Runs are kept in the JSON file, and those that it has are not made again.
+its settings, anew for long runs; all methods then run with seeds 1 to 5, or as many as ``--seeds``
+says. A run's value is its best validation value over the epochs, and its test value is that of the
+same epoch. Long runs have three times the length (the language model: 1500 steps) on three tasks,
+and tell what averaged weights add. Runs are kept in the JSON file, and those that it has are not
+made again.
 """
 
 from __future__ import annotations
@@ -96,7 +97,6 @@ METHODS = {
     "AdamW, tuned": Method(
         tuple({"lr": lr} for lr in (1e-3, 3e-3, 1e-2)), _torch(torch.optim.AdamW), True
     ),
-    "AdamW, lr .003": Method(({"lr": 3e-3},), _torch(torch.optim.AdamW), True),
     "SGD, tuned": Method(
         tuple({"lr": lr} for lr in (0.03, 0.1, 0.3)), _torch(torch.optim.SGD, momentum=0.9), True
     ),
@@ -110,12 +110,19 @@ METHODS = {
     ),
     "ECDq1, share": Method(({},), _ecd(ECDq1, scale="share"), False),
     "auto: ECDq1, moments": Method(({},), _ecd(auto), False),
+    "auto, its Δt̂ falling": Method(({},), _ecd(auto), True),
 }
-LONG_METHODS = (
+FIXED = {"AdamW, lr .003": ("AdamW, tuned", 1)}
+"""Rows of the tables that are one setting of a method that is searched."""
+
+ROWS = ("AdamW, tuned", *FIXED, *(name for name in METHODS if name != "AdamW, tuned"))
+LONG_ROWS = (
+    "AdamW, tuned",
     "AdamW, lr .003",
     "ECDq1, Δt̂ 3, η 100, share",
     "ECDq1, share",
     "auto: ECDq1, moments",
+    "auto, its Δt̂ falling",
 )
 
 
@@ -224,94 +231,117 @@ class Runs:
         return [self._done[job] for job in jobs]
 
 
-def search(made: Runs, cases: Sequence[str]) -> dict[tuple[str, str], int]:
-    jobs = [
-        Job(case, name, number, 0, False)
-        for case in cases
-        for name, method in METHODS.items()
-        if len(method.settings) > 1
-        for number in range(len(method.settings))
-    ]
-    runs = made.make(jobs, "search")
-    chosen: dict[tuple[str, str], int] = {}
-    for case in cases:
-        for name in METHODS:
-            own = [r for r in runs if (r["case"], r["method"]) == (case, name)]
-            key = CASES[case].sign
-            best = max(
-                own, key=lambda r: (_comparable(key * r["val"]), -r["setting"]), default=None
-            )
-            chosen[case, name] = best["setting"] if best else 0
-    return chosen
+class Table:
+    """The runs of some rows: searched with seed 0, then made with the other seeds.
+
+    Args:
+        made: Makes and keeps the runs.
+        cases: Names of the tasks.
+        rows: Names of the rows.
+        seeds: How many seeds.
+        long: Whether the runs are long.
+    """
+
+    def __init__(
+        self, made: Runs, cases: Sequence[str], rows: Sequence[str], seeds: int, long: bool
+    ) -> None:
+        self._cases, self._rows = cases, rows
+        searched = [name for name in rows if name in METHODS and len(METHODS[name].settings) > 1]
+        tried = {
+            (case, name): [
+                Job(case, name, number, 0, long) for number in range(len(METHODS[name].settings))
+            ]
+            for case in cases
+            for name in searched
+        }
+        found = made.make([job for jobs in tried.values() for job in jobs], "search")
+        self._setting = {key: _best([r for r in found if _key(r) == key]) for key in tried}
+        jobs = {
+            (case, row): [
+                Job(case, *self._method(case, row), seed, long) for seed in range(1, seeds + 1)
+            ]
+            for row in rows
+            for case in cases
+        }
+        made.make(list(dict.fromkeys(job for own in jobs.values() for job in own)), "seeds")
+        self._runs = {key: made.make(own, "seeds") for key, own in jobs.items()}
+
+    def _method(self, case: str, row: str) -> tuple[str, int]:
+        return FIXED.get(row, (row, self._setting.get((case, row), 0)))
+
+    def values(self, key: str) -> list[str]:
+        """Return a table of means and ranges of one of a run's figures."""
+        return self._table(self._rows, lambda case, row: _cell(self._runs[case, row], key))
+
+    def chosen(self) -> list[str]:
+        """Return a table of the settings that were chosen."""
+
+        def setting(case: str, row: str) -> str:
+            own = METHODS[row].settings[self._setting[case, row]]
+            return ", ".join(f"{name} {value:g}" for name, value in own.items())
+
+        rows = [row for row in self._rows if (self._cases[0], row) in self._setting]
+        return self._table(rows, setting)
+
+    def hot(self) -> list[str]:
+        """Return a list of the tasks on which a run's last loss lies above its first, by row."""
+        lines = []
+        for row in self._rows:
+            found = [
+                case
+                for case in self._cases
+                if any(run["last"] >= run["first"] for run in self._runs[case, row])
+            ]
+            lines.append(f"- {row}: {', '.join(found) or 'none'}")
+        return lines
+
+    def _table(self, rows: Sequence[str], cell: Callable[[str, str], str]) -> list[str]:
+        lines = ["| | " + " | ".join(self._cases) + " |", "|---|" + "---|" * len(self._cases)]
+        for row in rows:
+            lines.append(f"| {row} | " + " | ".join(cell(c, row) for c in self._cases) + " |")
+        return lines
 
 
-def _comparable(value: float) -> float:
-    return value if math.isfinite(value) else -math.inf
+def _key(found: Mapping[str, Any]) -> tuple[str, str]:
+    return found["case"], found["method"]
 
 
-def cell(values: Sequence[float]) -> str:
+def _best(runs: Sequence[Mapping[str, Any]]) -> int:
+    """Return the setting of the best run; of equal ones, the first."""
+    sign = CASES[runs[0]["case"]].sign
+
+    def order(run: Mapping[str, Any]) -> tuple[float, int]:
+        value = sign * run["val"]
+        return (value if math.isfinite(value) else -math.inf, -run["setting"])
+
+    return int(max(runs, key=order)["setting"])
+
+
+def _cell(runs: Sequence[Mapping[str, Any]], key: str) -> str:
+    values = [run[key] for run in runs]
     return f"{statistics.fmean(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
-def table(runs: Sequence[Any], cases: Sequence[str], names: Sequence[str], key: str) -> list[str]:
-    lines = ["| | " + " | ".join(cases) + " |", "|---|" + "---|" * len(cases)]
-    for name in names:
-        cells = []
-        for case in cases:
-            own = [r[key] for r in runs if (r["case"], r["method"]) == (case, name)]
-            cells.append(cell(own) if own else "–")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def hot(runs: Sequence[Any], cases: Sequence[str], name: str) -> list[str]:
-    """Return the tasks on which a run's last loss lies above its first."""
-    return [
-        case
-        for case in cases
-        if any(r["last"] >= r["first"] for r in runs if (r["case"], r["method"]) == (case, name))
-    ]
-
-
 def short_page(made: Runs, cases: Sequence[str], seeds: int) -> list[str]:
-    chosen = search(made, cases)
-    jobs = [
-        Job(case, name, chosen[case, name], seed, False)
-        for seed in range(1, seeds + 1)
-        for case in cases
-        for name in METHODS
+    table = Table(made, cases, ROWS, seeds, long=False)
+    return [
+        *(f"## Validation value: mean of {seeds} seeds (lowest–highest)", ""),
+        *(*table.values("val"), ""),
+        *("## Test value of the same epoch", "", *table.values("test"), ""),
+        *("## Settings that were chosen by one run of seed 0 each", "", *table.chosen(), ""),
+        *("## Runs whose last loss lies above their first", "", *table.hot()),
     ]
-    runs = made.make(jobs, "seeds")
-    lines = [f"## Validation value: mean of {seeds} seeds (lowest–highest)", ""]
-    lines += table(runs, cases, list(METHODS), "val")
-    lines += ["", "## Test value of the same epoch", "", *table(runs, cases, list(METHODS), "test")]
-    lines += ["", "## Settings that were chosen by one run of seed 0 each", ""]
-    lines += ["| | " + " | ".join(cases) + " |", "|---|" + "---|" * len(cases)]
-    for name, method in METHODS.items():
-        if len(method.settings) > 1:
-            picked = [method.settings[chosen[case, name]] for case in cases]
-            cells = [", ".join(f"{k} {v:g}" for k, v in own.items()) for own in picked]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "## Runs whose last loss lies above their first", ""]
-    for name in METHODS:
-        found = hot(runs, cases, name)
-        lines.append(f"- {name}: {', '.join(found) or 'none'}")
-    return lines
 
 
 def long_page(made: Runs, cases: Sequence[str], seeds: int) -> list[str]:
-    cases = [case for case in cases if case in LONG]
-    jobs = [
-        Job(c, name, 0, seed, True)
-        for seed in range(1, seeds + 1)
-        for c in cases
-        for name in LONG_METHODS
+    table = Table(made, [case for case in cases if case in LONG], LONG_ROWS, seeds, long=True)
+    return [
+        *(f"## Long runs: validation value, mean of {seeds} seeds (lowest–highest)", ""),
+        *(*table.values("val"), ""),
+        f"## The same runs with averaged weights at the end (running mean, decay {AVERAGE})",
+        *("", *table.values("averaged"), ""),
+        *("## Settings that were chosen by one run of seed 0 each", "", *table.chosen()),
     ]
-    runs = made.make(jobs, "long")
-    lines = [f"## Long runs: validation value, mean of {seeds} seeds (lowest–highest)", ""]
-    lines += table(runs, cases, LONG_METHODS, "val")
-    title = f"## The same runs with averaged weights at the end (running mean, decay {AVERAGE})"
-    return [*lines, "", title, "", *table(runs, cases, LONG_METHODS, "averaged")]
 
 
 def page(parts: Sequence[list[str]], command: str, only: str | None) -> str:

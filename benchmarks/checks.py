@@ -14,14 +14,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from written import written_by
 
-from ecd_tune.analysis.checks import CheckResult, Verdict, run_systems, system_checks
+from ecd_tune.analysis.checks import CheckResult, Verdict
 from ecd_tune.analysis.statistics import share_interval
-from ecd_tune.optim.chains import ChainRunner
+from ecd_tune.lab import run_systems, system_checks
 
 Pass = list[CheckResult]
 
@@ -40,9 +39,8 @@ def main() -> None:
     seconds: list[float] = []
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         begin = time.perf_counter()
-        make = partial(ChainRunner, threads=1)
         checks = system_checks(arguments.only.split(",") if arguments.only else ())
-        results = run_systems(checks, make, seed, arguments.processes)
+        results = run_systems(checks, seed, arguments.processes)
         passes[seed] = sorted(results, key=lambda result: result.id)
         seconds.append(time.perf_counter() - begin)
         wrong = [f"{r.id} {r.verdict}" for r in passes[seed] if not r.as_expected]

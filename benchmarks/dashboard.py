@@ -189,7 +189,7 @@ def report(arguments: argparse.Namespace, found: dict[str, list[dict[str, float]
         content = {
             "trials": arguments.trials,
             "runs": found,
-            "versions": {p: version(p) for p in ("optuna", "optuna-dashboard", "gunicorn")},
+            "versions": {p: version(p) for p in ("optuna", "optuna-dashboard")},
             "python": platform.python_version(),
             "cores": os.cpu_count(),
         }

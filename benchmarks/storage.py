@@ -1,13 +1,17 @@
 """Trials per second through the shared database: ours against plain Optuna, side by side.
 
-    python benchmarks/storage.py [--workers 1,2,4,8,16] [--seconds 5] [--backends sqlite,postgresql]
-                                 [--json FILE]
+    python benchmarks/storage.py [--batches 1,64,512] [--workers 1,2] [--seconds 5]
+                                 [--backends sqlite,postgresql] [--json FILE]
 
-Each worker is a process that asks for a trial with one float of a random sampler, reports one
-value on the way, and tells one at the end; ours, as a worker does, asks for the next trial with
-the tell of the last. Every measurement has a database of its own;
-PostgreSQL is a server of the benchmark's own with its default settings, on disk. Ours and plain
-Optuna take turns.
+Each worker is a process that asks for trials with six parameters of a random sampler, reports one
+point of the curve of each, and tells their values: ours a batch at a time, plain Optuna, which has
+no batches, one by one. Every measurement has a database of its own; PostgreSQL is a server of the
+benchmark's own with its default settings, on disk. Ours and plain Optuna take turns. The time of
+processors, of all workers and of the server together, says what free cores would give on a machine
+that has other work.
+
+The targets, in the last column: ratios for single trials and batches of 64, trials per second
+for batches of 512.
 """
 
 from __future__ import annotations
@@ -36,7 +40,18 @@ from ecd_tune.testing.store import make_spec
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["ecd_tune.testing.postgres", "ecd_tune.testing.store"])
 LOW, HIGH = 1e-9, 1.0
-SPEC = make_spec("random", trials=500_000, space={"lr": {"low": LOW, "high": HIGH}, "eta": 1.0})
+NAMES = ("lr", "eta", "nu", "delta_energy", "weight_decay", "eps1")
+SPEC = make_spec(
+    "random", trials=500_000, space={name: {"low": LOW, "high": HIGH} for name in NAMES}
+)
+TARGETS = {
+    ("sqlite", 1): "6 x",
+    ("sqlite", 64): "60 x",
+    ("sqlite", 512): "3000 /s",
+    ("postgresql", 1): "4 x",
+    ("postgresql", 64): "40 x",
+    ("postgresql", 512): "2000 /s",
+}
 
 
 @dataclass(frozen=True)
@@ -45,17 +60,23 @@ class Row:
 
     Attributes:
         backend: sqlite or postgresql.
+        batch: Trials that ours asks for and tells at once.
         workers: Processes.
         ours: Trials per second.
         peer: Trials per second of plain Optuna.
+        ours_cpu: Processor time of ours, in µs a trial; the server's included.
+        peer_cpu: Likewise of plain Optuna.
         ours_errors: Workers of ours that ended with an error.
         peer_errors: Workers of plain Optuna that ended with an error.
     """
 
     backend: str
+    batch: int
     workers: int
     ours: float
     peer: float
+    ours_cpu: float
+    peer_cpu: float
     ours_errors: int
     peer_errors: int
 
@@ -68,76 +89,113 @@ class Row:
 def main() -> None:
     """Measure, print the table, write the JSON file where one is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", default="1,2,4,8,16")
+    parser.add_argument("--batches", default="1,64,512")
+    parser.add_argument("--workers", default="1,2")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--backends", default="sqlite,postgresql")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
     print(
-        "| database | workers | ours, trials/s | plain Optuna, trials/s | ratio | failed workers |"
+        "| database | batch | workers | ours, trials/s | plain Optuna, trials/s | ratio "
+        "| ours, processor µs | plain, processor µs | ratio | failed workers | target |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with ExitStack() as stack:
         for backend in arguments.backends.split(","):
-            databases = stack.enter_context(open_backend(backend))
-            for workers in map(int, arguments.workers.split(",")):
-                rows.append(measure(backend, databases, workers, arguments.seconds))
-                show(rows[-1])
+            databases, clock = stack.enter_context(open_backend(backend))
+            for batch in map(int, arguments.batches.split(",")):
+                for workers in map(int, arguments.workers.split(",")):
+                    made = databases(), databases()
+                    rows.append(measure(backend, made, clock, batch, workers, arguments.seconds))
+                    show(rows[-1])
     if arguments.json:
         write(arguments.json, rows, arguments.seconds)
 
 
 @contextmanager
-def open_backend(name: str) -> Iterator[Callable[[], str]]:
-    """Yield a function that makes an empty database and returns its URL."""
+def open_backend(name: str) -> Iterator[tuple[Callable[[], str], Callable[[], float]]]:
+    """Yield what makes an empty database, and what tells the processor time of its server."""
     if name == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
-            yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/trials.db"
+            yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/trials.db", lambda: 0.0
     else:
         with PostgresServer({}, on_disk=True) as server:
-            yield server.create_database
+            yield server.create_database, lambda: seconds_of(server.process)
 
 
-def measure(backend: str, databases: Callable[[], str], workers: int, seconds: float) -> Row:
+def seconds_of(parent: int) -> float:
+    """Return the processor time of a process and of its children, those that ended included."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(path.parent.name) == parent:
+            ticks += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == parent:
+            ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    backend: str,
+    urls: tuple[str, str],
+    clock: Callable[[], float],
+    batch: int,
+    workers: int,
+    seconds: float,
+) -> Row:
     """Let plain Optuna and ours take turns, each on a fresh database."""
-    peer, peer_errors = run_all(run_peer, prepare_peer(databases()), workers, seconds)
-    ours, ours_errors = run_all(run_ours, prepare_ours(databases()), workers, seconds)
-    return Row(backend, workers, ours, peer, ours_errors, peer_errors)
+    peer, peer_cpu, peer_errors = run_all(
+        run_peer, prepare_peer(urls[0]), clock, 1, workers, seconds
+    )
+    ours, ours_cpu, ours_errors = run_all(
+        run_ours, prepare_ours(urls[1]), clock, batch, workers, seconds
+    )
+    return Row(backend, batch, workers, ours, peer, ours_cpu, peer_cpu, ours_errors, peer_errors)
 
 
-def run_all(target: Any, url: str, workers: int, seconds: float) -> tuple[float, int]:
+def run_all(
+    target: Any, url: str, clock: Callable[[], float], batch: int, workers: int, seconds: float
+) -> tuple[float, float, int]:
     """Run a worker function in processes that begin together.
 
     Returns:
-        Trials per second of all together, and how many of them failed.
+        Trials per second of all together, processor time in µs a trial, and how many failed.
     """
     start, done = PROCESSES.Barrier(workers + 1), PROCESSES.Queue()
-    arguments = (target, url, seconds, start, done)
+    arguments = (target, url, batch, seconds, start, done)
     children = [PROCESSES.Process(target=run_one, args=arguments) for _ in range(workers)]
     for child in children:
         child.start()
     start.wait(120)
+    before = clock()
     results = [done.get(timeout=seconds + 120) for _ in children]
     for child in children:
         child.join()
-    return sum(count / spent for count, spent, _ in results), sum(bad for _, _, bad in results)
+    server, trials = clock() - before, sum(count for count, *_ in results)
+    rate = sum(count / spent for count, spent, _, _ in results)
+    used = server + sum(cpu for _, _, cpu, _ in results)
+    return rate, used / trials * 1e6, sum(bad for *_, bad in results)
 
 
-def run_one(target: Any, url: str, seconds: float, start: Any, done: Any) -> None:
+def run_one(target: Any, url: str, batch: int, seconds: float, start: Any, done: Any) -> None:
     """Call one worker's step until its time is over."""
     count, bad = 0, False
-    with target(url) as step:
+    with target(url, batch) as step:
         start.wait()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         try:
             while time.perf_counter() - began < seconds:
                 step()
-                count += 1
+                count += batch
         except Exception as error:
             bad = True
             print(f"{target.__name__}: {type(error).__name__}: {str(error)[:200]}")
-        done.put((count, time.perf_counter() - began, bad))
+        spent = time.perf_counter() - began
+        done.put((count, spent, time.process_time() - used, bad))
 
 
 def prepare_ours(url: str) -> str:
@@ -148,25 +206,24 @@ def prepare_ours(url: str) -> str:
 
 
 @contextmanager
-def run_ours(url: str) -> Iterator[Callable[[], None]]:
-    """Yield a function that runs one trial through the store."""
+def run_ours(url: str, batch: int) -> Iterator[Callable[[], None]]:
+    """Yield a function that runs one batch of trials through the store."""
     worker = Worker.current()
     with Store.open(url) as store, (reports := ReportBuffer(store.report)).flushing():
-        leases = store.ask(SPEC, "ecdsep", count=1, worker=worker)
 
         def step() -> None:
-            nonlocal leases
-            (lease,) = leases
-            value = float(lease.request.params["lr"])
-            reports.report(lease, 0, value)
-            results = [(lease, Outcome(Status.COMPLETE, value))]
-            taken, leases = store.exchange(
-                results, reports.take(), SPEC, "ecdsep", count=1, worker=worker
-            )
-            assert taken == [True]
+            leases = store.ask(SPEC, "ecdsep", count=batch, worker=worker)
+            while not leases:  # somebody else took the numbers
+                leases = store.ask(SPEC, "ecdsep", count=batch, worker=worker)
+            results = []
+            for lease in leases:
+                value = float(lease.request.params["lr"])
+                reports.report(lease, 0, value)
+                results.append((lease, Outcome(Status.COMPLETE, value)))
+            taken = store.tell(results, reports.take())
+            assert taken == [True] * batch
 
         yield step
-        store.release(leases)
 
 
 def prepare_peer(url: str) -> str:
@@ -179,7 +236,7 @@ def prepare_peer(url: str) -> str:
 
 
 @contextmanager
-def run_peer(url: str) -> Iterator[Callable[[], None]]:
+def run_peer(url: str, batch: int) -> Iterator[Callable[[], None]]:
     """Yield a function that runs one trial through plain Optuna."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.RandomSampler()
@@ -187,7 +244,7 @@ def run_peer(url: str) -> Iterator[Callable[[], None]]:
 
     def step() -> None:
         trial = study.ask()
-        value = trial.suggest_float("lr", LOW, HIGH)
+        value, *_ = (trial.suggest_float(name, LOW, HIGH) for name in NAMES)
         trial.report(value, 0)
         study.tell(trial, value)
 
@@ -197,8 +254,10 @@ def run_peer(url: str) -> Iterator[Callable[[], None]]:
 def show(row: Row) -> None:
     """Print one row of the table."""
     print(
-        f"| {row.backend} | {row.workers} | {row.ours:.0f} | {row.peer:.0f} | {row.ratio:.1f} "
-        f"| {row.ours_errors} ours, {row.peer_errors} plain |",
+        f"| {row.backend} | {row.batch} | {row.workers} | {row.ours:.0f} | {row.peer:.0f} "
+        f"| {row.ratio:.1f} | {row.ours_cpu:.0f} | {row.peer_cpu:.0f} "
+        f"| {row.peer_cpu / row.ours_cpu:.1f} | {row.ours_errors} ours, {row.peer_errors} plain "
+        f"| {TARGETS.get((row.backend, row.batch), '')} |",
         flush=True,
     )
 

@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from written import written_by
 
-from ecd_tune.analysis.checks import CHECKS, Finding, Verdict
-from ecd_tune.analysis.checks.study import StudyTrials
-from ecd_tune.optim.chains import ChainRunner
-from ecd_tune.testing.searches import Bowl, simulated_search, take
+from ecd_tune.analysis.checks import CHECKS, Finding, StudyTrials, Verdict
+from ecd_tune.lab.searches import Bowl, simulated_search, take
 
 SIZES = (20, 40, 80)
 
@@ -69,12 +68,12 @@ def main() -> None:
     parser.add_argument("--subsets", type=int, default=20)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
-    laboratory = ChainRunner(threads=1)
+    torch.set_num_threads(1)
     tallies = {(case.title, check): Tally() for case in CASES for check in case.checks}
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         for case in CASES:
             begin = time.perf_counter()
-            data = simulated_search(case.bowl, laboratory, seed)
+            data = simulated_search(case.bowl, seed)
             ran = time.perf_counter() - begin
             judge(case, data, seed, arguments.subsets, tallies)
             judged = time.perf_counter() - begin - ran

@@ -4,6 +4,7 @@
 
     EcdTuneError                      catch this one at the top
     ├── UnknownNameError              no task, optimizer, sampler or study of that name
+    ├── PluginError                   a package that offers a task or the like cannot be imported
     ├── SpecError                     a study file does not say what it must
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
@@ -18,6 +19,7 @@
     └── StoreError                    the shared database
         ├── StorageUrlError           the URL is not one that the store understands
         ├── StorageUnavailableError   no connection, or lost for too long
+        │   └── StorageReplacedError  the SQLite file is not the one that was opened
         ├── StudyNotFoundError        no such study in this database
         └── FingerprintMismatchError  the stored study was made from another study file
 
@@ -39,9 +41,11 @@ __all__ = [
     "LaunchError",
     "NonFiniteLossError",
     "RepeatedFailureError",
+    "PluginError",
     "ReportError",
     "SpaceError",
     "SpecError",
+    "StorageReplacedError",
     "StorageUnavailableError",
     "StorageUrlError",
     "StoreError",
@@ -54,6 +58,10 @@ __all__ = [
 
 class EcdTuneError(Exception):
     """Base of every error that ecd_tune raises on purpose."""
+
+
+class PluginError(EcdTuneError):
+    """A package that registered a task, an optimizer or a check fails when it is imported."""
 
 
 class UnknownNameError(EcdTuneError, KeyError):
@@ -131,6 +139,10 @@ class StorageUrlError(StoreError, ValueError):
 
 class StorageUnavailableError(StoreError):
     """The database could not be reached, or stopped answering."""
+
+
+class StorageReplacedError(StorageUnavailableError):
+    """The file of an SQLite database was removed, moved or replaced while it was in use."""
 
 
 class StudyNotFoundError(StoreError, LookupError):

@@ -8,15 +8,17 @@ a database.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
+
+from ecd_tune.text import printable
 
 __all__ = [
     "METRIC",
-    "PRUNED_BY",
+    "Cause",
     "Curve",
     "Direction",
     "Lease",
@@ -30,13 +32,11 @@ __all__ = [
     "StudyKey",
     "TrialRecord",
     "TrialState",
+    "Trials",
 ]
 
 METRIC = "metric"
 """Name of the curve that pruners see while the run goes on: the metric, or the loss."""
-
-PRUNED_BY = "pruned by "
-"""How the reason of a trial begins that a pruner ended; Optuna's PRUNED is a diverged one too."""
 
 Scalar = float | int | bool | str
 Params = Mapping[str, Scalar]
@@ -70,6 +70,37 @@ class Status(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     """There is no value at all: an exception, or a first loss that is NaN or infinite."""
+
+
+class Cause(StrEnum):
+    """What ended a run; stored with it."""
+
+    COMPLETE = "complete"
+    """It went to its end."""
+    PRUNED = "pruned"
+    """A pruner ended it; Optuna's state PRUNED may also mean that it diverged."""
+    DIVERGED = "diverged"
+    """The loss left the finite numbers after a finite one."""
+    NON_FINITE = "non_finite"
+    """Not even the first loss was finite."""
+    OUT_OF_MEMORY = "out_of_memory"
+    EXCEPTION = "exception"
+    """Any other exception."""
+    LOST = "lost"
+    """Its worker did not renew the lease in time."""
+    RELEASED = "released"
+    """Its worker gave it back, told to stop."""
+    KILLED = "killed"
+    """Its worker's process has ended."""
+
+
+_CAUSES: Mapping[Status, tuple[Cause, ...]] = {
+    Status.COMPLETE: (Cause.COMPLETE,),
+    Status.DIVERGED: (Cause.DIVERGED,),
+    Status.PRUNED: (Cause.PRUNED,),
+    Status.FAILED: (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.NON_FINITE),
+}
+"""What an evaluation may have ended by; the first is the usual one."""
 
 
 class TrialState(StrEnum):
@@ -165,8 +196,14 @@ class Outcome:
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
         curves: Quantities against the step by name; :data:`METRIC` is one of them.
-        reason: Why it diverged or failed, in words; None when complete.
+        reason: Why it diverged or failed, in words for people; None when complete. What cannot be
+            printed is escaped, and a long text is cut.
         cost: What it cost.
+        cause: What ended it; by default what the status says, an exception where it failed.
+
+    Raises:
+        ValueError: The value is not finite, a complete outcome has none, or the cause does not
+            go with the status.
     """
 
     status: Status
@@ -175,12 +212,21 @@ class Outcome:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reason: str | None = None
     cost: RunCost = field(default_factory=RunCost)
+    cause: Cause = None  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
+        if cast("Cause | None", self.cause) is None:
+            object.__setattr__(self, "cause", _CAUSES[self.status][0])
+        if self.cause not in _CAUSES[self.status]:
+            allowed = ", ".join(_CAUSES[self.status])
+            raise ValueError(f"Outcome.cause = {self.cause}; {self.status} allows {allowed}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
+        if self.reason is not None:
+            # Often the text of somebody's exception: it must not stop whoever stores or prints it.
+            object.__setattr__(self, "reason", printable(self.reason))
 
     @property
     def curve(self) -> Curve:
@@ -229,6 +275,7 @@ class TrialRecord:
         metrics: As in :class:`Outcome`.
         curves: As in :class:`Outcome`.
         reason: As in :class:`Outcome`.
+        cause: What ended it; None while it waits or runs, and for trials of plain Optuna.
         cost: As in :class:`Outcome`.
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
@@ -251,6 +298,7 @@ class TrialRecord:
     started: datetime | None = None
     completed: datetime | None = None
     worker: str | None = None
+    cause: Cause | None = None
 
     @property
     def curve(self) -> Curve:
@@ -260,8 +308,7 @@ class TrialRecord:
     @property
     def pruned(self) -> bool:
         """True when a pruner ended it; state PRUNED alone may also mean that it diverged."""
-        reason = self.reason or ""
-        return self.state is TrialState.PRUNED and reason.startswith(PRUNED_BY)
+        return self.cause is Cause.PRUNED
 
     @property
     def counts(self) -> bool:
@@ -288,6 +335,7 @@ class TrialRecord:
                 for name, curve in self.curves.items()
             },
             "reason": self.reason,
+            "cause": self.cause.value if self.cause else None,
             "seconds": self.cost.seconds,
             "device": self.cost.device,
             "energy_kwh": self.cost.energy_kwh,
@@ -297,3 +345,7 @@ class TrialRecord:
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,
         }
+
+
+Trials = Mapping[StudyKey, Sequence[TrialRecord]]
+"""The trials of whole studies, by study."""

@@ -12,14 +12,15 @@ Packages add their own through the entry-point groups ``ecd_tune.tasks``,
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import PluginError, UnknownNameError
 from ecd_tune.records import Direction, Scalar
 
 __all__ = [
@@ -34,6 +35,9 @@ __all__ = [
     "TaskDef",
     "load_attribute",
 ]
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -256,17 +260,33 @@ class Registry(Generic[Def]):
 
         Raises:
             UnknownNameError: Nobody registered that name.
+            PluginError: The package that registered it fails when it is imported.
         """
         builtin: Mapping[str, Def] = load_attribute(self._builtin)
         if name in builtin:
             return builtin[name]
         for entry in self._entry_points():
             if entry.name == name:
-                return entry.load()  # type: ignore[no-any-return]
+                return self._load(entry)
         raise UnknownNameError(self.kind, name, self.names())
 
     def __iter__(self) -> Iterator[Def]:
-        return (self.get(name) for name in self.names())
+        for name in self.names():
+            try:
+                yield self.get(name)
+            except PluginError as error:
+                # One broken package must not hide what all others offer.
+                _log.warning("left out: %s", error)
+
+    def _load(self, entry: EntryPoint) -> Def:
+        try:
+            return entry.load()  # type: ignore[no-any-return]
+        except Exception as error:
+            package = entry.dist.name if entry.dist else entry.module
+            raise PluginError(
+                f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
+                f"{type(error).__name__}: {error}; mend or uninstall that package"
+            ) from error
 
     def _entry_points(self) -> Any:
         return entry_points(group=self.group)

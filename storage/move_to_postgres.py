@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ecd_tune.errors import EcdTuneError, StoreError
-from ecd_tune.store.url import parse_url
+from ecd_tune.store.db.url import parse_url
 
 __all__ = ["move"]
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Make a folder of random database passwords for docker-compose.yml.
+# Make a folder of random database passwords for docker-compose.yml, and the dashboard's file of
+# users, which lets nobody in until one is added.
 #
 #   storage/new-secrets.sh secrets
 #
 # A file that is there is kept, so that it can be run again after deleting one to rotate it.
 # The folder is closed to others; the files in it are readable, because containers read them
-# under users of their own. The dashboard's file (dashboard.toml) is yours to write.
+# under users of their own.
 set -euo pipefail
 
 folder="${1:?usage: storage/new-secrets.sh FOLDER}"
@@ -24,6 +25,9 @@ for name in postgres owner worker reader; do
     mv "$file.new" "$file"
     echo "made $file"
 done
-if [ ! -e "$folder/dashboard.toml" ]; then
-    echo "next: write $folder/dashboard.toml, mode 600 (see storage/README.md, Users)"
+users="$folder/dashboard_users"
+if [ ! -e "$users" ]; then
+    echo "# NAME HASH per line (storage/README.md, Users of the dashboard)" > "$users"
+    chmod 644 "$users"
+    echo "made $users; next: add a user"
 fi

@@ -58,34 +58,14 @@ __all__ = [
     "summarise",
 ]
 
-_MODULES = {
-    "curves": ("Band", "curve_band"),
-    "paired": ("PairedComparison", "compare_paired", "holm", "signed_rank_p"),
-    "reasons": ("ReasonGroup", "group_reasons", "normalise_reason"),
-    "select": (
-        "Confirmed",
-        "Counts",
-        "RunValue",
-        "best_so_far",
-        "best_trial",
-        "confirmed_runs",
-        "count_trials",
-        "same_params",
-    ),
-    "statistics": (
-        "Interval",
-        "Summary",
-        "mean_interval",
-        "median_interval",
-        "quantile",
-        "share_interval",
-        "summarise",
-    ),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_MODULES = ("select", "reasons", "statistics", "curves", "paired")
+"""Where the names are; what loads scipy comes last."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in __all__:
+        for module in _MODULES:
+            found = import_module(f"{__name__}.{module}")
+            if name in found.__all__:
+                return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from ecd_tune.records import Stage, TrialRecord, TrialState
 
 __all__ = ["ReasonGroup", "group_reasons", "normalise_reason"]
 
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
 _UNKNOWN = "no reason stored"
 
 
@@ -21,7 +21,7 @@ class ReasonGroup:
     Attributes:
         optimizer: Key of the optimizer.
         stage: Search or confirmation.
-        kind: ``"diverged"`` or ``"failed"``.
+        kind: ``"diverged"``, or how it failed: its cause, ``"failed"`` where none is stored.
         reason: The reason with its numbers replaced.
         count: How many trials.
         example: Number of the first of them.
@@ -42,8 +42,8 @@ def normalise_reason(reason: str | None) -> str:
         reason: Text such as ``"loss is nan at iteration 137"``; the first line counts.
 
     Returns:
-        The text with every free-standing number replaced by ``N``; a number inside a word, as
-        in ``float32``, stays.
+        The text with every free-standing number and address replaced by ``N``; a number inside a
+        word, as in ``float32``, stays.
     """
     lines = (reason or "").strip().splitlines()
     return _NUMBER.sub("N", lines[0].strip()) if lines else _UNKNOWN
@@ -64,7 +64,7 @@ def group_reasons(records: Iterable[TrialRecord]) -> tuple[ReasonGroup, ...]:
         bad = record.state in (TrialState.PRUNED, TrialState.FAIL)
         if record.lost or record.pruned or not bad:
             continue
-        kind = "diverged" if record.state is TrialState.PRUNED else "failed"
+        kind = "diverged" if record.state is TrialState.PRUNED else (record.cause or "failed")
         group = (record.key.optimizer, record.key.stage, kind, normalise_reason(record.reason))
         numbers.setdefault(group, []).append(record.number)
     order = list(dict.fromkeys(group[:2] for group in numbers))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,7 @@ import typer
 from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import CheckResult, Finding
-    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.analysis.checks import CheckResult, Finding, Judged
     from ecd_tune.spec import StudySpec
 
 __all__ = ["check", "render_result"]
@@ -84,17 +82,12 @@ def check(
 def _check_systems(
     names: list[str], seed: int, processes: int | None, json_file: Path | None, fused: bool
 ) -> None:
-    from ecd_tune.analysis.checks import run_systems, system_checks
+    from ecd_tune.lab import run_systems, system_checks
 
     chosen = system_checks(names)
-    # After the names are checked, since torch is slow to import.
-    from ecd_tune.optim.chains import ChainRunner
-    from ecd_tune.optim.fused_chains import FusedChainRunner
-
-    runner = FusedChainRunner if fused else ChainRunner
     results = []
     count = min(processes or len(os.sched_getaffinity(0)), len({c.family for c in chosen}))
-    for result in run_systems(chosen, partial(runner, threads=1), seed, count):
+    for result in run_systems(chosen, seed, count, fused=fused):
         results.append(result)
         typer.echo(render_result(result))
     results.sort(key=lambda result: result.id)
@@ -107,7 +100,7 @@ def _check_systems(
 def _check_study(
     spec: StudySpec, storage: str, names: Sequence[str], json_file: Path | None
 ) -> None:
-    from ecd_tune.analysis.checks.study import reservations
+    from ecd_tune.analysis.checks import reservations
     from ecd_tune.cli.collect import fetch_trials, judge_trials
     from ecd_tune.spec import find_study_check
     from ecd_tune.store import Store

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +13,7 @@ import typer
 from ecd_tune.cli.studies import AsJson
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.claims import Given, Judged, Section
-
-    JudgedSections = Sequence[tuple[Section, Sequence[Judged]]]
+    from ecd_tune.lab.claims import Given, JudgedSections
 
 __all__ = ["claims"]
 
@@ -46,7 +43,7 @@ def claims(
     ] = None,
 ) -> None:
     """Judge the paper's quantitative claims: supported, refuted, inconclusive or not tested."""
-    from ecd_tune.analysis.claims import (
+    from ecd_tune.lab.claims import (
         Evidence,
         judge_claims,
         needed_systems,
@@ -71,21 +68,19 @@ def claims(
 
 
 def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
-    from ecd_tune.analysis.checks import run_systems, system_checks
-    from ecd_tune.analysis.claims import give
-    from ecd_tune.optim.chains import ChainRunner
+    from ecd_tune.lab import run_systems, system_checks
+    from ecd_tune.lab.claims import give
 
-    runner = partial(ChainRunner, threads=1)
-    return give(run_systems(system_checks(names), runner, seed, processes), seed)
+    return give(run_systems(system_checks(names), seed, processes), seed)
 
 
 def _lines(sections: JudgedSections) -> Iterator[str]:
-    from ecd_tune.analysis.claims import Standing, count_standings
+    from ecd_tune.lab.claims import Standing, count_standings
 
     for section, claims_of_it in sections:
         yield section.title
         for judged in claims_of_it:
-            yield f"  {judged.printed.standing}: {judged.claim.printed.text}"
+            yield f"  {judged.standing}: {judged.claim.printed.text}"
             yield f"      {judged.claim.id}; {judged.claim.where}"
             for statement, judgement in judged.pairs[1:]:
                 yield f"      {judged.relation}, {judgement.standing}: {statement.text}"

@@ -15,10 +15,10 @@ from ecd_tune.records import Stage, StudyKey, TrialRecord
 from ecd_tune.spec import CheckSpec, StudySpec, find_study, load_study
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.analysis.checks import Judged
     from ecd_tune.store import Store
 
-__all__ = ["describe_environment", "fetch_compared", "fetch_trials", "judge_trials"]
+__all__ = ["describe_environment", "fetch_trials", "judge_trials"]
 
 _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 
@@ -68,13 +68,13 @@ def judge_trials(
     declared = [*spec.checks, *(check for checks in stored.values() for check in checks)]
     if not (declared or only):
         return ()
-    from ecd_tune.analysis.checks.study import judge_study  # loads scipy
+    from ecd_tune.analysis.checks import judge_study  # loads scipy
 
-    others = fetch_compared(store, declared)
+    others = _fetch_compared(store, declared)
     return judge_study(spec, trials, stored, only=only, others=others)
 
 
-def fetch_compared(
+def _fetch_compared(
     store: Store, checks: Iterable[CheckSpec]
 ) -> dict[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]]:
     """Read the further studies that checks compare a study with.

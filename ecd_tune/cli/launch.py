@@ -14,7 +14,7 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
-    Trials,
+    TrialsOption,
     resolve_study,
     study_arguments,
 )
@@ -41,7 +41,7 @@ def launch(
     max_restarts: Annotated[
         int, typer.Option(min=0, help="How often a worker that died is started again.")
     ] = 5,
-    trials: Trials = None,
+    trials: TrialsOption = None,
     optimizers: Optimizers = None,
     seed: Seed = None,
     smoke: Smoke = False,

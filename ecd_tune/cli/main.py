@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -83,6 +84,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error is one clear message and status 2, or 3 for giving up."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     try:
         app()
     except EcdTuneError as error:

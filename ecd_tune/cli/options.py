@@ -18,7 +18,7 @@ __all__ = [
     "Smoke",
     "Storage",
     "StudyName",
-    "Trials",
+    "TrialsOption",
     "resolve_study",
     "study_arguments",
 ]
@@ -43,7 +43,7 @@ Storage = Annotated[
         show_envvar=True,
     ),
 ]
-Trials = Annotated[
+TrialsOption = Annotated[
     int | None,
     typer.Option(
         "--trials",

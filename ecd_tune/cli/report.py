@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,14 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
-    Trials,
+    TrialsOption,
     resolve_study,
 )
 from ecd_tune.errors import SpecError
-from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ecd_tune.analysis.checks import Judged
 
 __all__ = ["FORMATS", "report", "write_study_report"]
 
@@ -36,7 +38,7 @@ def report(
     ] = ",".join(FORMATS),
     out: Out = None,
     optimizers: Optimizers = None,
-    trials: Trials = None,
+    trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
 ) -> None:
@@ -67,7 +69,6 @@ def write_study_report(
     """
     from ecd_tune.cli.collect import (
         describe_environment,
-        fetch_compared,
         fetch_trials,
         judge_trials,
     )
@@ -78,27 +79,22 @@ def write_study_report(
         store.check(spec)
         trials = fetch_trials(store, spec)
         judged = judge_trials(store, spec, trials)
-        others = fetch_compared(store, spec.checks)
     model = build_report(spec, trials, describe_environment(), judged)
     if say:
         from rich.console import Console
 
         Console().print(render_summary(model))
     drawn = {"md", "html"} & set(formats)
-    theory = _theory_figure(spec, trials, others) if drawn else ""
+    theory = _theory_figure(spec.title or spec.name, judged) if drawn else ""
     return write_report(model, out, formats, theory)
 
 
-def _theory_figure(
-    spec: StudySpec,
-    trials: Mapping[StudyKey, Sequence[TrialRecord]],
-    others: Mapping[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]],
-) -> str:
-    """Draw what the study's checks relate; empty where there is nothing to draw."""
-    if not spec.checks:
+def _theory_figure(title: str, judged: Sequence[Judged]) -> str:
+    """Draw what checks judged; empty where there is nothing to draw."""
+    if not judged:
         return ""
     from ecd_tune.report.relations import relation_panels  # loads scipy
     from ecd_tune.report.scatter import render_scatter
 
-    panels = relation_panels(spec, trials, others)
-    return render_scatter(spec.title or spec.name, panels) if panels else ""
+    panels = relation_panels(judged)
+    return render_scatter(title, panels) if panels else ""

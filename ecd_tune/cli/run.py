@@ -16,7 +16,7 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
-    Trials,
+    TrialsOption,
     resolve_study,
     study_arguments,
 )
@@ -33,7 +33,7 @@ def run(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
-    trials: Trials = None,
+    trials: TrialsOption = None,
     optimizers: Optimizers = None,
     seed: Seed = None,
     smoke: Smoke = False,

@@ -18,7 +18,7 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
-    Trials,
+    TrialsOption,
     resolve_study,
 )
 from ecd_tune.cli.progress_bar import make_bar
@@ -32,7 +32,7 @@ def worker(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     optimizers: Optimizers = None,
-    trials: Trials = None,
+    trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
     threads: Annotated[

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.epoch_store import EpochStore
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.means import Mean, Weights
-from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.tracks import Tracks
 from ecd_tune.records import Curve
@@ -208,12 +208,12 @@ class PostHoc(_Choosing):
         judge: Judges them.
         settings: First epoch and statistics.
         epochs: Length of the run.
-        shelf: Where the weights of the epochs lie meanwhile.
+        store: Where the weights of the epochs lie meanwhile.
     """
 
-    def __init__(self, judge: Judge, settings: Averaging, epochs: int, shelf: Shelf) -> None:
+    def __init__(self, judge: Judge, settings: Averaging, epochs: int, store: EpochStore) -> None:
         super().__init__(judge, settings)
-        self._starts, self._shelf = settings.starts(epochs), shelf
+        self._starts, self._store = settings.starts(epochs), store
 
     @property
     def curve(self) -> Curve:
@@ -223,7 +223,7 @@ class PostHoc(_Choosing):
     def end_epoch(self, epoch: int) -> None:
         """Keep the weights of an epoch that may take part."""
         if epoch >= self._starts[0]:
-            self._shelf.keep(epoch, Weights.of(self._judge.problem))
+            self._store.keep(epoch, Weights.of(self._judge.problem))
 
     def finish(self, watch: Watch, step: int, state: Any) -> None:
         """Average backwards from the last epoch, and judge each mean."""
@@ -231,12 +231,12 @@ class PostHoc(_Choosing):
         self.choice = None
         for start in reversed(self._starts):
             watch.check(step, state)
-            present = mean.include(self._shelf.take(start, self._judge.problem))
+            present = mean.include(self._store.take(start, self._judge.problem))
             self._try(present, start, last)
 
     def close(self) -> None:
         """Remove the weights."""
-        self._shelf.clear()
+        self._store.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing but a mark: the weights lie beside the checkpoint."""
@@ -250,4 +250,4 @@ class PostHoc(_Choosing):
         """
         if list(state["kept"]) != list(self._starts):
             raise ValueError(f"weights of epochs {state['kept']} are kept")
-        self._shelf.check(start for start in self._starts if start <= epochs)
+        self._store.check(start for start in self._starts if start <= epochs)

@@ -6,15 +6,15 @@ import hashlib
 import json
 import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
@@ -87,20 +87,17 @@ class Objective:
     Args:
         spec: The study.
         optimizer: Key of the optimizer in the study.
-        scratch: Folder for what runs keep beside their checkpoints until they end; None for a
-            temporary one, with copies where the checkpoints are.
 
     Raises:
         UnknownNameError: The study has no optimizer of that key.
     """
 
-    def __init__(self, spec: StudySpec, optimizer: str, scratch: Path | None = None) -> None:
+    def __init__(self, spec: StudySpec, optimizer: str) -> None:
         if optimizer not in spec.optimizers:
             raise UnknownNameError(f"optimizer of study {spec.name}", optimizer, spec.optimizers)
         self._spec, self._task_def = spec, spec.task_def
         self._definition = spec.optimizers[optimizer].definition
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
-        self._scratch = scratch
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
 
@@ -222,9 +219,8 @@ class Objective:
             self._task_def.direction,
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
-            None if self._scratch is None else self._scratch / name,
             self._spec.measure,
-            None if self._scratch is not None else _copies(row.slot, name),
+            _copies(row.slot, name),
         )
 
     def _snapshots(self, row: _Row) -> Snapshots | None:
@@ -236,7 +232,7 @@ class Objective:
             {
                 "task": [self._spec.task.name, self._spec.task_options(request.stage)],
                 "optimizer": self._definition.name,
-                "params": self._spec.optimizers[self._optimizer].space.settle(request.params),
+                "params": self._spec.optimizers[self._optimizer].space.resolve(request.params),
                 "seed": request.seed,
                 "stage": request.stage,
                 "steps": self._spec.steps(request.stage),
@@ -253,8 +249,22 @@ class Objective:
             options = self._spec.task_options(stage)
             if self._training.device != "auto" and "device" in self._task_def.options:
                 options["device"] = self._training.device
-            self._tasks[stage] = make(**options)
+            try:
+                self._tasks[stage] = make(**options)
+            except EcdTuneError:
+                raise
+            except Exception as error:
+                # What a reader says of a damaged file, or a fault in a task of one's own.
+                raise TaskError(
+                    f"task {self._task_def.name!r} cannot be made: {_place(error)}: "
+                    f"{type(error).__name__}: {error}; where its data are damaged, get them again"
+                ) from error
         return self._tasks[stage]
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:

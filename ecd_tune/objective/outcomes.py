@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.optim.meter import RunMeter
-from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Status
+from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Status
 
 __all__ = [
     "failure",
@@ -23,6 +25,7 @@ __all__ = [
 
 _CURVE_POINTS = 70
 _GRID_POINTS = 90
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 _REPORTED = (
     "updates", "held", "converged_steps", "unreachable", "shifts", "bounces",
     "found_nu", "found_lr", "found_F0", "share_hot", "path", "path_needed", "hot", "slow",
@@ -44,13 +47,24 @@ def failure(error: Exception, cost: RunCost) -> Outcome:
     """Make the outcome of a run that an exception ended.
 
     Args:
-        error: The exception; its type and message become the reason.
+        error: The exception; its type tells the cause, type and message become the reason.
         cost: What the run cost until then.
 
     Returns:
         An outcome without a value.
     """
-    return Outcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", cost=cost)
+    reason = f"{type(error).__name__}: {error}"
+    return Outcome(Status.FAILED, reason=reason, cost=cost, cause=_cause_of(error))
+
+
+def _cause_of(error: Exception) -> Cause:
+    if isinstance(error, NonFiniteLossError):
+        return Cause.NON_FINITE
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return Cause.OUT_OF_MEMORY
+    # What torch raises for it on a CPU, and through its libraries on a GPU, has no type of its own.
+    lacking = isinstance(error, RuntimeError) and any(t in str(error) for t in _OUT_OF_MEMORY)
+    return Cause.OUT_OF_MEMORY if lacking else Cause.EXCEPTION
 
 
 def trajectory_outcome(
@@ -71,7 +85,7 @@ def trajectory_outcome(
         COMPLETE; DIVERGED when there is a reason; FAILED when no value is finite.
     """
     if len(values) == 0:
-        return Outcome(Status.FAILED, reason=reason, cost=cost)
+        return Outcome(Status.FAILED, reason=reason, cost=cost, cause=Cause.NON_FINITE)
     best = int(values.argmin())
     steps = thin_steps(len(values))
     own = {

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.checkpoint import Audience, Slot
+from ecd_tune.objective.epoch_store import EpochStore
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
 from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.schedules import make_pace
-from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
@@ -46,17 +45,15 @@ class Plan:
         direction: Which metric is better; only for problems that have one.
         protocol: Which data trains and which split judges, for problems that have a metric.
         training: Schedule and the like, for problems that have a metric.
-        shelf: Folder for the weights of many epochs, or None for a temporary one.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
-        copies: Epoch to the place that its weights are copied to when the folder is a temporary
-            one, or None.
+        copies: Epoch to the place beside the run's checkpoint that its weights are copied to, or
+            None.
     """
 
     steps: int
     direction: Direction
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
-    shelf: Path | None = None
     measure: bool = False
     copies: Callable[[int], Slot] | None = None
 
@@ -136,8 +133,8 @@ def _make_averager(judge: Judge, plan: Plan) -> Averager | None:
         tested = judge.split == "test"
         every = settings.every or (plan.training.eval_every if tested else None)
         return Swa(judge, settings, plan.steps, every)
-    shelf = Shelf(plan.shelf, settings.max_gib, len(settings.starts(plan.steps)), plan.copies)
-    return PostHoc(judge, settings, plan.steps, shelf)
+    store = EpochStore(settings.max_gib, len(settings.starts(plan.steps)), plan.copies)
+    return PostHoc(judge, settings, plan.steps, store)
 
 
 class _Descent:

@@ -59,7 +59,7 @@ class Stepper:
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
-        self._patience = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
+        self._retry_policy = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
         self.number = 0
         self._losses: list[float] = []
         self._unseen: list[tuple[int, Tensor]] = []
@@ -93,7 +93,7 @@ class Stepper:
         def closure() -> Tensor:
             loss = self.batches.closure(number)
             # Before the optimizer can spread it: not all of them look at the loss.
-            if self._patience == 1:
+            if self._retry_policy == 1:
                 _check(float(loss), number)
             if len(self._unseen) == first:  # some optimizers ask twice
                 self._unseen.append((number, loss.detach()))
@@ -104,7 +104,7 @@ class Stepper:
         self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
         self.batches.finish(number)
         self.number += 1
-        if len(self._unseen) >= self._patience:
+        if len(self._unseen) >= self._retry_policy:
             self._look()
 
     def _look(self) -> None:

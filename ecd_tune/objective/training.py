@@ -16,7 +16,7 @@ from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.speed import Speed
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.tracks import Tracks
-from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Stage, Status
+from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]
 
@@ -109,7 +109,8 @@ class Training:
             value.
         """
         if self._best is None:
-            return self._close(Outcome(Status.FAILED, reason=reason, cost=cost()))
+            failed = Outcome(Status.FAILED, reason=reason, cost=cost(), cause=Cause.NON_FINITE)
+            return self._close(failed)
         metrics = self._choose(stage)
         metrics |= {"best_epoch": float(self._best_epoch)}
         metrics |= self._stepper.report()

@@ -16,7 +16,7 @@ from ecd_tune.analysis import (
     group_reasons,
     summarise,
 )
-from ecd_tune.records import Direction, Params, Stage, StudyKey, TrialRecord
+from ecd_tune.records import Direction, Params, Stage, TrialRecord, Trials
 from ecd_tune.report.answer import compose_answer, describe_protocol
 from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
 from ecd_tune.report.compare import compare_results, spans_decades
@@ -31,11 +31,9 @@ from ecd_tune.report.theory import describe_theory
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks.study import Judged
+    from ecd_tune.analysis.checks import Judged
 
 __all__ = ["build_report"]
-
-Trials = Mapping[StudyKey, Sequence[TrialRecord]]
 
 
 def build_report(

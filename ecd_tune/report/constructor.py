@@ -65,7 +65,7 @@ def _items(params: Mapping[str, Scalar]) -> list[str]:
 
 def _literal(value: Scalar) -> str:
     # float() because numpy's floats, which are Python's too, print their type.
-    return repr(float(value)) if isinstance(value, float) else repr(value)
+    return repr(float(value)) if isinstance(value, float) else ascii(value)
 
 
 def _torch_items(name: str, params: Mapping[str, Scalar]) -> list[str]:

@@ -6,15 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ecd_tune.records import Stage, StudyKey, TrialRecord
+from ecd_tune.records import Stage, TrialRecord, Trials
 from ecd_tune.report.layout import Section, Table
 from ecd_tune.report.model import Cost, CostRow
 from ecd_tune.report.numbers import format_number
 from ecd_tune.spec import StudySpec
 
 __all__ = ["cost_section", "sum_costs"]
-
-Trials = Mapping[StudyKey, Sequence[TrialRecord]]
 
 
 def sum_costs(spec: StudySpec, trials: Trials) -> Cost:

@@ -6,24 +6,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ecd_tune.analysis.checks.floor import above_floor, find_floor
+from ecd_tune.analysis.checks.harmonic import plateau
+from ecd_tune.analysis.checks.runs import StudyTrials
 from ecd_tune.report.panel_parts import (
-    Array,
-    Group,
-    Judged,
+    Drawn,
     equal_panel,
     grid,
     groups_of,
     line_of,
-    stationary,
-    usable,
+    points_of,
 )
 from ecd_tune.report.scatter import ScatterPanel
 
 __all__ = ["PANELS"]
 
 
-def _against_eta(judged: Judged) -> Iterator[ScatterPanel]:
-    groups = groups_of(judged, usable)
+def _against_eta(drawn: Drawn) -> Iterator[ScatterPanel]:
+    groups = groups_of(drawn, StudyTrials.usable, above_floor)
     above = [group for group in groups if group.depth > 0]
     if above:
         n = float(above[0].column("n")[0])
@@ -36,7 +36,7 @@ def _against_eta(judged: Judged) -> Iterator[ScatterPanel]:
             "tail mean of (F−Fmin)/(Fmin−F0)",
             False,
             True,
-            tuple(g.points(g.column("eta"), _excess(g) / g.depth) for g in above),
+            tuple(g.points(g.column("eta"), g.gaps() / g.depth) for g in above),
             line_of(x, n / ((x - 1) * n - 2)),
         )
     at = [group for group in groups if group.depth <= 0]
@@ -48,16 +48,16 @@ def _against_eta(judged: Judged) -> Iterator[ScatterPanel]:
             "tail mean of F−Fmin",
             False,
             True,
-            tuple(g.points(g.column("eta"), _excess(g)) for g in at),
+            tuple(g.points(g.column("eta"), g.gaps()) for g in at),
         )
 
 
-def _excess(group: Group) -> Array:
-    return np.maximum(group.column("tail_loss") - group.floor, np.finfo(float).tiny)
-
-
-def _harmonic(judged: Judged) -> Iterator[ScatterPanel]:
-    groups = [group for group in groups_of(judged, stationary) if group.depth > 0]
+def _harmonic(drawn: Drawn) -> Iterator[ScatterPanel]:
+    groups = [
+        group
+        for group in groups_of(drawn, StudyTrials.stationary, lambda d, s: (s, find_floor(d, s)))
+        if group.depth > 0
+    ]
     if groups:
         x = grid([1 / group.column("eta_eff") for group in groups])
         yield ScatterPanel(
@@ -79,13 +79,8 @@ def _harmonic(judged: Judged) -> Iterator[ScatterPanel]:
         )
 
 
-def _plateau(judged: Judged) -> Iterator[ScatterPanel]:
-    groups = [
-        g._replace(runs=g.runs.keep("η_eff ≤ 1 + 2/n", lambda run: run.scale > 0))
-        for g in groups_of(judged, stationary)
-        if g.depth > 0
-    ]
-    groups = [group for group in groups if len(group.runs)]
+def _plateau(drawn: Drawn) -> Iterator[ScatterPanel]:
+    groups = [g for g in groups_of(drawn, StudyTrials.stationary, plateau) if g.depth > 0]
     if groups:
         x = grid([group.column("scale") for group in groups], log=True)
         turned = (x / np.sqrt(x[0] * x[-1])) ** 0.15
@@ -97,20 +92,23 @@ def _plateau(judged: Judged) -> Iterator[ScatterPanel]:
             "tail mean of (F−Fmin)/(Fmin−F0)",
             True,
             True,
-            tuple(g.points(g.column("scale"), _excess(g) / g.depth) for g in groups),
+            tuple(g.points(g.column("scale"), g.gaps() / g.depth) for g in groups),
             line_of(x, 1 / x, edges[0], edges[1]),
         )
 
 
-def _virial(judged: Judged) -> Iterator[ScatterPanel]:
+def _virial(drawn: Drawn) -> Iterator[ScatterPanel]:
     return equal_panel(
         "S6: the virial about the origin, stationary trials",
         "line: equal; band: ± 5 %, which the rule allows for the mean",
         "η/η_eff",
         "½⟨Θ·G⟩",
         [
-            g.points(g.column("eta") / g.column("eta_eff"), g.column("tail_virial"))
-            for g in groups_of(judged, stationary)
+            points_of(
+                label, runs.column("eta") / runs.column("eta_eff"), runs.column("tail_virial")
+            )
+            for label, data in drawn
+            if len(runs := data.stationary())
         ],
         0.05,
     )

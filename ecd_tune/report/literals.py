@@ -25,9 +25,9 @@ def render_json_table(tables: Mapping[str, NamedTable]) -> str:
         tables: Name to table; floats are finite.
 
     Returns:
-        Indented JSON.
+        Indented JSON, in ASCII.
     """
-    return json.dumps(tables, indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(tables, indent=2, allow_nan=False)
 
 
 def render_toml_table(tables: Mapping[str, NamedTable]) -> str:
@@ -110,5 +110,9 @@ def _literal(value: Scalar) -> str:
 
 
 def _quote(text: str) -> str:
-    # A JSON string is a basic string of TOML and a double-quoted one of YAML, but for DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # A JSON string is a basic string of TOML and a double-quoted one of YAML. In ASCII, so that no
+    # terminal's encoding changes what is printed; \U because TOML has no surrogate pairs.
+    return "".join(
+        c if c.isascii() and c != "\x7f" else f"\\U{ord(c):08x}"
+        for c in json.dumps(text, ensure_ascii=False)
+    )

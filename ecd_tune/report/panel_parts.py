@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from ecd_tune.analysis.checks.study.floor import find_floor
-from ecd_tune.analysis.checks.study.runs import Sample, StudyTrials
+from ecd_tune.analysis.checks.floor import Floor, landscapes
+from ecd_tune.analysis.checks.runs import Sample, StudyTrials
 from ecd_tune.report.scatter import Line, Points, ScatterPanel
+from ecd_tune.theory import Array
 
 __all__ = [
-    "Array",
+    "Drawn",
     "Group",
-    "Judged",
     "equal_panel",
     "grid",
     "groups_of",
     "line_of",
-    "stationary",
-    "usable",
+    "points_of",
 ]
 
-Array = npt.NDArray[np.float64]
-Judged = Mapping[str, StudyTrials]
-"""For the legend, and the trials that a check judges."""
+Drawn = Sequence[tuple[str, StudyTrials]]
+"""For the legend, and the trials that a check judged."""
 
 _PLACES = 60
 """Points of a predicted line."""
@@ -38,56 +36,59 @@ class Group(NamedTuple):
     Attributes:
         label: For the legend.
         runs: The runs, at least one.
-        depth: F̂min − F0.
-        floor: F̂min.
-        data: The study that they are of.
+        floor: The lowest loss.
     """
 
     label: str
     runs: Sample
-    depth: float
-    floor: float
-    data: StudyTrials
+    floor: Floor
+
+    @property
+    def depth(self) -> float:
+        """F̂min − F0."""
+        return self.floor.value - self.runs.runs[0].measured.F0
 
     def column(self, name: str) -> Array:
         """Return a number of all runs."""
         return self.runs.column(name)
 
+    def gaps(self) -> Array:
+        """Return F − F̂min of all runs."""
+        return self.floor.gaps(self.runs)
+
     def points(self, x: Array, y: Array, error: Array | None = None) -> Points:
         """Return the runs as points."""
-        bars = () if error is None else tuple(error.tolist())
-        return Points(self.label, tuple(x.tolist()), tuple(y.tolist()), bars)
+        return points_of(self.label, x, y, error)
 
 
-def groups_of(judged: Judged, choose: Callable[[StudyTrials], Sample]) -> list[Group]:
-    """Split the runs of each optimizer by landscape, as the checks do.
+def groups_of(
+    drawn: Drawn,
+    choose: Callable[[StudyTrials], Sample],
+    part: Callable[[StudyTrials, Sample], tuple[Sample, Floor]],
+) -> list[Group]:
+    """Split the runs of each optimizer by landscape.
 
     Args:
-        judged: The trials.
+        drawn: The trials.
         choose: Which of them take part.
+        part: From those of a landscape to those that a check relates, and their lowest loss.
 
     Returns:
-        The groups that have any, by F0.
+        The groups that have any.
     """
     found = []
-    for label, data in judged.items():
-        parts = choose(data).split(lambda run: run.measured.F0, "other F0")
-        for offset, runs in sorted(parts.items(), key=lambda part: part[0] or 0.0):
-            if len(runs):
-                floor = find_floor(data, runs).value
-                name = f"{label}, F0 = {offset:g}" if len(parts) > 1 else label
-                found.append(Group(name, runs, floor - runs.runs[0].measured.F0, floor, data))
+    for label, data in drawn:
+        for case, sample in sorted(landscapes(choose(data)), key=itemgetter(0)):
+            runs, floor = part(data, sample) if len(sample) else (sample, None)
+            if floor is not None and len(runs):
+                found.append(Group(f"{label}, {case}" if case else label, runs, floor))
     return found
 
 
-def usable(data: StudyTrials) -> Sample:
-    """Return the trials that went to their end, few of their steps with a hazard."""
-    return data.usable()
-
-
-def stationary(data: StudyTrials) -> Sample:
-    """Return those of them that stayed on a plateau, s = 0."""
-    return data.usable().stationary()
+def points_of(label: str, x: Array, y: Array, error: Array | None = None) -> Points:
+    """Return points as plain numbers, with bars where there are errors."""
+    bars = () if error is None else tuple(error.tolist())
+    return Points(label, tuple(x.tolist()), tuple(y.tolist()), bars)
 
 
 def grid(values: Sequence[Array], log: bool = False) -> Array:

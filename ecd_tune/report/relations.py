@@ -5,56 +5,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ecd_tune.analysis.checks.study.runs import StudyTrials
-from ecd_tune.records import StudyKey, TrialRecord
+from ecd_tune.analysis.checks import Declared, Judged
 from ecd_tune.report import law_panels, run_panels
-from ecd_tune.report.panel_parts import Judged
+from ecd_tune.report.panel_parts import Drawn
 from ecd_tune.report.scatter import ScatterPanel
-from ecd_tune.spec import StudySpec
 
-__all__ = ["Study", "relation_panels"]
+__all__ = ["relation_panels"]
 
-Study = tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]
-"""A study with the records of its optimizers."""
-
-_PANELS: Mapping[str, Callable[[Judged], Iterator[ScatterPanel]]] = {
+_PANELS: Mapping[str, Callable[[Drawn], Iterator[ScatterPanel]]] = {
     **law_panels.PANELS,
     **run_panels.PANELS,
 }
 """Id of a check to what it relates."""
 
 
-def relation_panels(
-    spec: StudySpec,
-    trials: Mapping[StudyKey, Sequence[TrialRecord]],
-    others: Mapping[str, Study] | None = None,
-) -> tuple[ScatterPanel, ...]:
-    """Draw what the declared checks are about.
+def relation_panels(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
+    """Draw the trials that checks judged.
 
     Args:
-        spec: The study.
-        trials: Its records.
-        others: Further studies by the name under which a check compares them.
+        judged: What they found.
 
     Returns:
-        Panels in the order in which the checks are declared; none for checks that relate no two
-        numbers, or whose trials are still to come.
+        Panels in the order of the checks; none for checks that relate no two numbers, or whose
+        trials are still to come.
     """
-    judged: dict[str, dict[str, StudyTrials]] = defaultdict(dict)
-    for key, optimizer in spec.optimizers.items():
-        label = optimizer.title or optimizer.definition.title
-        for check in spec.checks_of(key):
-            compared = tuple(
-                StudyTrials(other, key, found.get(other.key(key), ()))
-                for other, found in ((others or {}).get(name, (None, {})) for name in check.studies)
-                if other is not None and key in other.optimizers
-            )
-            records = trials.get(spec.key(key), ())
-            judged[check.name][label] = StudyTrials(spec, key, records, check.options, compared)
-    order = dict.fromkeys(check.name for check in spec.checks)
-    return tuple(
-        panel
-        for name in order
-        if name in _PANELS and judged[name]
-        for panel in _PANELS[name](judged[name])
-    )
+    drawn = defaultdict(list)
+    for entry in judged:
+        removed = f" ({entry.declared})" if entry.declared is Declared.REMOVED else ""
+        drawn[entry.check.name].append((entry.title + removed, entry.data))
+    return tuple(panel for name in drawn if name in _PANELS for panel in _PANELS[name](drawn[name]))

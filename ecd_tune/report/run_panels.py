@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
-from ecd_tune.analysis.checks.study.runs import Run, StudyTrials
+from ecd_tune.analysis.checks.conservation import pairs
+from ecd_tune.analysis.checks.runs import Run, StudyTrials
+from ecd_tune.analysis.checks.step_size import best_of_tasks
 from ecd_tune.errors import TheoryError
-from ecd_tune.report.panel_parts import Judged, equal_panel, grid, line_of
+from ecd_tune.report.panel_parts import Drawn, equal_panel, grid, line_of, points_of
 from ecd_tune.report.scatter import Points, ScatterPanel
 from ecd_tune.theory import LR_DECADES, Basin, suggest_lr
 
 __all__ = ["PANELS"]
 
 
-def _against_nu(judged: Judged) -> Iterator[ScatterPanel]:
+def _against_nu(drawn: Drawn) -> Iterator[ScatterPanel]:
     points = []
-    for label, data in judged.items():
-        runs = data.usable().keep("ν = 0", lambda run: run.nu > 0)
+    for label, data in drawn:
+        runs = data.turning()
         if not {"F_min", "curvature"} <= data.options.keys():
             continue
         for eta, part in sorted(runs.split(lambda run: run.eta, "other η").items()):
@@ -62,40 +63,27 @@ def _relative(data: StudyTrials, run: Run) -> tuple[float, float]:
     return float(run.nu / basin.nu_star(run.lr)), float(gap / plateau)
 
 
-def _bounce(judged: Judged) -> Iterator[ScatterPanel]:
-    samples = {
-        label: data.usable().keep("ν = 0", lambda run: run.nu > 0) for label, data in judged.items()
-    }
+def _bounce(drawn: Drawn) -> Iterator[ScatterPanel]:
     return equal_panel(
         "S7: the bounce angle",
         "line: equal; band: ± 1 %, which the rule allows for the ratio of the means",
         "λ(n, ν)",
         "mean cos α",
         [
-            Points(label, tuple(runs.column("cosine")), tuple(runs.column("cos_bounce")))
-            for label, runs in samples.items()
-            if len(runs)
+            points_of(label, runs.column("cosine"), runs.column("cos_bounce"))
+            for label, data in drawn
+            if len(runs := data.turning())
         ],
         0.01,
     )
 
 
-def _step_size(judged: Judged) -> Iterator[ScatterPanel]:
+def _step_size(drawn: Drawn) -> Iterator[ScatterPanel]:
     points = []
-    for label, data in judged.items():
-        studies = (data, *data.others)
-        samples = [(study, study.usable()) for study in studies]
-        best = sorted(
-            (
-                min(runs, key=lambda run: run.badness(study.direction))
-                for study, runs in samples
-                if len(runs)
-            ),
-            key=lambda run: run.measured.n,
-        )
+    for label, data in drawn:
+        best = sorted((run.measured.n, run.lr) for run, _ in best_of_tasks(data))
         if best:
-            n = tuple(float(run.measured.n) for run in best)
-            points.append(Points(label, n, tuple(run.lr for run in best)))
+            points.append(Points(label, *zip(*best, strict=True)))
     if points:
         x = grid([np.array(group.x) for group in points], log=True)
         centre, width = np.asarray(suggest_lr(x)), 10.0**LR_DECADES
@@ -111,19 +99,16 @@ def _step_size(judged: Judged) -> Iterator[ScatterPanel]:
         )
 
 
-def _conservation(judged: Judged) -> Iterator[ScatterPanel]:
+def _conservation(drawn: Drawn) -> Iterator[ScatterPanel]:
     points = []
-    for label, data in judged.items():
-        pairs: dict[frozenset[tuple[str, object]], dict[bool, float]] = defaultdict(dict)
-        for run in data.finished():
-            if run.record.value is not None:
-                rest = {k: v for k, v in run.params.items() if k != "conserve_energy"}
-                switch = bool(run.params["conserve_energy"])
-                pairs[frozenset(rest.items())][switch] = run.record.value
-        both = [pair for pair in pairs.values() if len(pair) == 2]
-        if both:
-            off, on = ([pair[switch] for pair in both] for switch in (False, True))
-            points.append(Points(label, tuple(off), tuple(on)))
+    for label, data in drawn:
+        sign, judged = data.direction.sign, pairs(data)
+        scores = np.array([[r.loss_score(data.direction) for r in (off, on)] for on, off in judged])
+        finite = scores[np.isfinite(scores).all(axis=1)] if judged else scores
+        if len(finite):
+            missing = len(judged) - len(finite)
+            without = f" ({missing} without a value left out)" if missing else ""
+            points.append(points_of(label + without, *(sign * finite).T))
     return equal_panel(
         "S10: pairs of trials that differ in conserving the energy alone",
         "line: equal",

@@ -27,6 +27,7 @@ TRIAL_FIELDS = (
     "source",
     "attempt",
     "reason",
+    "cause",
     "seconds",
     "device",
     "energy_kwh",
@@ -59,6 +60,7 @@ CURVE_FIELDS = (
 """Columns of curves.csv."""
 
 _Cell = Scalar | None
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_csv(report: StudyReport) -> dict[str, str]:
@@ -128,4 +130,6 @@ def _cell(value: _Cell) -> str:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return format_scalar(value)
+    text = format_scalar(value)
+    # A spreadsheet would take the text for a formula, and run it.
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

@@ -13,9 +13,8 @@ from ecd_tune.report.numbers import format_number
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:  # these load scipy
-    from ecd_tune.analysis.checks import Finding
-    from ecd_tune.analysis.checks.study import Judged
-    from ecd_tune.analysis.checks.study.judge import Trials
+    from ecd_tune.analysis.checks import Finding, Judged
+    from ecd_tune.records import Trials
 
 __all__ = ["CheckRow", "FindingRow", "Theory", "describe_theory", "theory_section"]
 
@@ -110,7 +109,7 @@ def describe_theory(spec: StudySpec, trials: Trials, judged: Sequence[Judged]) -
     """
     if not judged:
         return None
-    from ecd_tune.analysis.checks.study import reservations
+    from ecd_tune.analysis.checks import reservations
 
     return Theory(tuple(map(_row, judged)), tuple(reservations(spec, trials)))
 

@@ -1,8 +1,6 @@
-"""The dashboard behind a login: Optuna's pages, compressed, guarded, and fast at large studies."""
+"""Optuna's dashboard, guarded, on loopback; a reverse proxy adds passwords and TLS."""
 
-from ecd_tune.serve.access import Access, load_access
 from ecd_tune.serve.app import Settings, build_app
-from ecd_tune.serve.passwords import hash_password
-from ecd_tune.serve.server import serve
+from ecd_tune.serve.server import open_server
 
-__all__ = ["Access", "Settings", "build_app", "hash_password", "load_access", "serve"]
+__all__ = ["Settings", "build_app", "open_server"]

@@ -17,7 +17,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ecd_tune.store.fast_reads import StudySummary, parse_distribution
+from ecd_tune.serve.fast_reads import StudySummary
+from ecd_tune.store.db.optuna_tables import parse_distribution
 
 __all__ = ["SearchSpace", "merge_spaces"]
 

@@ -1,101 +1,92 @@
-"""Serve the dashboard with gunicorn: one process, several threads."""
+"""Serve the dashboard over HTTP: a thread for each connection, so that no slow one stops others."""
 
 from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Callable
-from pathlib import Path
+import socketserver
+import sys
 from typing import Any
-
-from gunicorn.app.base import BaseApplication
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ecd_tune.errors import DashboardError
-from ecd_tune.serve._wsgi import App
 from ecd_tune.serve.app import Settings, build_app
-from ecd_tune.store.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.signals import StopFlag
 
-__all__ = ["serve"]
-
-_THREADS = 8
+__all__ = ["DashboardServer", "open_server"]
 
 
-def serve(
-    url: str,
-    settings: Settings,
-    certificate: Path | None = None,
-    key: Path | None = None,
-) -> None:
-    """Serve the dashboard until a signal ends it; does not return.
+class _RequestHandler(WSGIRequestHandler):
+    # Seconds in which a client has to send, or to take, something.
+    timeout = 20
+    # Written through a buffer, each send has that time; without one, the whole answer has.
+    wbufsize = 1 << 16
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Log errors only."""
+
+
+class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
+    """Listens from the beginning, and answers from :meth:`serve` on.
 
     Args:
-        url: The database, its tables there.
-        settings: How it is served.
-        certificate: With ``key``: speak https.
-        key: The certificate's private key.
-
-    Raises:
-        DashboardError: The address cannot be listened on, or a file of TLS cannot be read.
+        settings: How the dashboard is served.
     """
-    options = _options(settings)
-    if certificate is not None and key is not None:
-        for path in (certificate, key):
-            if not path.is_file():
-                raise DashboardError(f"{path}: there is no such file; TLS needs it")
-        options |= {"certfile": str(certificate), "keyfile": str(key)}
-    _try_address(settings)
-    # Built in the worker process: connections must not cross its fork.
-    _Server(lambda: build_app(open_fast_storage(url), settings), options).run()
+
+    daemon_threads = True
+    request_queue_size = 128
+    # Seconds between two looks for a signal to stop.
+    timeout = 0.2
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        super().__init__((settings.host, settings.port), _RequestHandler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for our name, which can take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self._settings.host, self._settings.port
+        self.setup_environ()
+
+    def serve(self, url: str) -> None:
+        """Serve a database until SIGINT, SIGTERM or SIGHUP, and close the server.
+
+        Args:
+            url: The database, its tables there.
+        """
+        with self, StopFlag() as stop:
+            self.set_app(build_app(open_fast_storage(url), self._settings))
+            # What the imports left stays for good. Reading a large study makes the collector run
+            # often, and going through all of that each time took a third of the study call.
+            gc.collect()
+            gc.freeze()
+            while not stop():
+                self.handle_request()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print a traceback, but not for a client that left or fell silent."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return {
-        "bind": f"{host}:{settings.port}",
-        # Sessions live in the memory of the one process.
-        "workers": 1,
-        "worker_class": "gthread",
-        "threads": _THREADS,
-        "timeout": 120,
-        "graceful_timeout": 5,
-        "loglevel": "warning",
-        "control_socket_disable": True,
-        "limit_request_line": 8190,
-        "forwarded_allow_ips": "",
-    }
+def open_server(settings: Settings) -> DashboardServer:
+    """Listen on the address, and answer nothing yet.
 
+    Args:
+        settings: How the dashboard is served.
 
-def _try_address(settings: Settings) -> None:
-    """Find out here what gunicorn would tell after five tries only.
+    Returns:
+        The server.
 
     Raises:
         DashboardError: The address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise DashboardError(
-                f"cannot listen on {settings.host} port {settings.port}: "
-                f"{error.strerror or error}; choose another --port or --host"
-            ) from error
-
-
-class _Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, build: Callable[[], App], options: dict[str, Any]) -> None:
-        self._build, self._options = build, options
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> App:
-        app = self._build()
-        # What the imports left stays for good. Reading a large study makes the collector run
-        # often, and going through all of that each time took a third of the study call.
-        gc.collect()
-        gc.freeze()
-        return app
+    try:
+        return DashboardServer(settings)
+    except OSError as error:
+        raise DashboardError(
+            f"cannot listen on {settings.host} port {settings.port}: "
+            f"{error.strerror or error}; choose another --port or --host"
+        ) from error

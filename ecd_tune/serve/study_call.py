@@ -15,14 +15,18 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from optuna_dashboard._serializer import serialize_study_detail
-from optuna_dashboard._storage import get_study
+from optuna.exceptions import StorageInternalError
 
-from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
+from ecd_tune.serve.dashboard_internals import (
+    get_plotly_graph_objects,
+    get_study,
+    serialize_study_detail,
+)
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.serve.search_space import merge_spaces
 from ecd_tune.serve.trial_json import SYSTEM_ATTRS, TrialWriter
-from ecd_tune.store.fast_reads import FastStorage
 
 __all__ = ["StudyCall"]
 
@@ -43,16 +47,23 @@ class StudyCall:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
+        # The dashboard reads this header without asking whether it is there.
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "")
         match = _PATH.fullmatch(environ.get("PATH_INFO", ""))
         after = _read_after(environ)
         if match is None or environ["REQUEST_METHOD"] != "GET" or after is None:
             return self._app(environ, start_response)
         study_id = int(match[1])
-        study = get_study(self._storage, study_id)
-        if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
-            return self._app(environ, start_response)
-        body = self._write(study, study_id, after)
-        return answer(environ, start_response, HTTPStatus.OK, body, kind="application/json")
+        try:
+            study = get_study(self._storage, study_id)
+            if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
+                return self._app(environ, start_response)
+            body = self._write(study, study_id, after)
+        except (StorageUnavailableError, StorageInternalError) as error:
+            environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
+            reason = "the database does not answer; the server's log says more"
+            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        return answer(environ, start_response, HTTPStatus.OK, body)
 
     def _write(self, study: Any, study_id: int, after: int) -> bytes:
         summary = self._storage.summarize(study_id)

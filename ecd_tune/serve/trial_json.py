@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import FloatDistribution
-from optuna_dashboard._note import get_note_from_system_attrs
-from optuna_dashboard._serializer import MAX_ATTR_LENGTH, serialize_distribution
-from optuna_dashboard.artifact._backend import (
+
+from ecd_tune.serve.dashboard_internals import (
     ARTIFACTS_ATTR_PREFIX,
     DASHBOARD_ARTIFACTS_ATTR_PREFIX,
+    MAX_ATTR_LENGTH,
+    get_note_from_system_attrs,
+    serialize_distribution,
 )
-
-from ecd_tune.store.fast_reads import TrialCells, parse_distribution
+from ecd_tune.store.db.optuna_tables import parse_distribution
+from ecd_tune.store.db.stored import StoredTrial
 
 __all__ = ["SYSTEM_ATTRS", "TrialWriter"]
 
@@ -42,7 +44,7 @@ class TrialWriter:
         self._params: dict[tuple[str, float, str], str] = {}
         self._keys: dict[str, str] = {}
 
-    def write(self, trial: TrialCells) -> str:
+    def write(self, trial: StoredTrial) -> str:
         """Return a trial as JSON."""
         attrs = {key: json.loads(text) for key, text in trial.system_attrs}
         fixed = attrs.get(_FIXED, {})
@@ -55,7 +57,7 @@ class TrialWriter:
             f'"note": {self._write_note(trial.id)}',
             f'"artifacts": {self._write_artifacts(trial.id, attrs)}',
             f'"constraints": {json.dumps(attrs[_CONSTRAINTS]) if _CONSTRAINTS in attrs else "[]"}',
-            f'"intermediate_values": {_write_steps(trial.intermediate_values)}',
+            f'"intermediate_values": {_write_steps(trial.points)}',
         ]
         if trial.values:
             parts.append(f'"values": [{", ".join([_write_number(v) for v in trial.values])}]')

@@ -195,9 +195,15 @@ class Choice:
     when: Condition = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        keys = [(type(v), v) for v in self.values]
-        if len(keys) < 2 or len(set(keys)) != len(keys):
-            raise SpaceError(f"choices = {list(self.values)}; at least two distinct values needed")
+        keys = [_meaning(value) for value in self.values]
+        if len(keys) < 2:
+            raise SpaceError(f"choices = {list(self.values)}; at least two values needed")
+        twice = [value for value, key in zip(self.values, keys, strict=True) if keys.count(key) > 1]
+        if twice:
+            raise SpaceError(
+                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are one value; each "
+                "may stand there once"
+            )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
         """Ask ``trial`` for a value."""
@@ -208,8 +214,8 @@ class Choice:
         return self.values[int(rng.integers(len(self.values)))]
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is one of the choices, of the same type."""
-        return any(type(value) is type(v) and value == v for v in self.values)
+        """Say whether ``value`` is one of the choices; 1 and 1.0 are one, 1 and true are not."""
+        return any(_meaning(value) == _meaning(v) for v in self.values)
 
     def describe(self) -> str:
         """Say in words what may be drawn."""
@@ -241,8 +247,8 @@ class Fixed:
         return self.value
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is the fixed one."""
-        return type(value) is type(self.value) and value == self.value
+        """Say whether ``value`` is the fixed one; 1 and 1.0 are one, 1 and true are not."""
+        return _meaning(value) == _meaning(self.value)
 
     def describe(self) -> str:
         """Say in words what the value is."""
@@ -269,6 +275,10 @@ def describe_condition(when: Condition) -> str:
         return ""
     parts = [f"{name} = {' or '.join(str(v) for v in values)}" for name, values in when.items()]
     return " when " + " and ".join(parts)
+
+
+def _meaning(value: object) -> tuple[bool, object]:
+    return isinstance(value, bool), value
 
 
 def _show(value: Scalar) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +84,7 @@ class Space:
             point[name] = dimension.draw(rng)
         return point
 
-    def settle(self, point: Params) -> dict[str, Scalar]:
+    def resolve(self, point: Params) -> dict[str, Scalar]:
         """Put 0 in the place of the values that stand for it.
 
         Args:
@@ -137,14 +136,36 @@ class Space:
                     f"{name} = {dimension.describe()}: a grid needs a list of values for every "
                     "parameter"
                 )
-        seen: set[tuple[tuple[str, Scalar], ...]] = set()
-        for values in itertools.product(*(d.bounds() for d in self.dimensions.values())):
-            whole = dict(zip(self.dimensions, values, strict=True))
-            point = {name: whole[name] for name, _ in self._active(whole)}
-            key = tuple(point.items())
-            if key not in seen:
-                seen.add(key)
-                yield point
+        yield from self._points(tuple(self.dimensions), {})
+
+    def grid_size(self) -> int:
+        """Return how many points :meth:`grid` has, without going through them."""
+        conditions = {other for d in self.dimensions.values() for other in d.when}
+        return self._count(tuple(self.dimensions), {}, conditions)
+
+    def _points(self, names: Sequence[str], point: Params) -> Iterator[dict[str, Scalar]]:
+        if not names:
+            yield dict(point)
+            return
+        dimension = self.dimensions[names[0]]
+        if not _holds(dimension.when, point):
+            yield from self._points(names[1:], point)
+            return
+        for value in dimension.bounds():
+            yield from self._points(names[1:], {**point, names[0]: value})
+
+    def _count(self, names: Sequence[str], point: Params, conditions: Set[str]) -> int:
+        """Count the points that begin with ``point``, trying only values that conditions name."""
+        if not names:
+            return 1
+        name, rest = names[0], names[1:]
+        dimension = self.dimensions[name]
+        if not _holds(dimension.when, point):
+            return self._count(rest, point, conditions)
+        values = dimension.bounds()
+        if name not in conditions:
+            return len(values) * self._count(rest, point, conditions)
+        return sum(self._count(rest, {**point, name: v}, conditions) for v in values)
 
     def describe(self) -> dict[str, str]:
         """Return one line of text a dimension, by name."""

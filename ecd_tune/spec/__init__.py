@@ -4,6 +4,7 @@ from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, p
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import find_study, shipped_studies
+from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import (
@@ -35,8 +36,10 @@ __all__ = [
     "Schedule",
     "StudySpec",
     "TrainingSpec",
+    "differences",
     "find_study",
     "find_study_check",
+    "fingerprint_of",
     "load_study",
     "parse_place",
     "parse_study",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +12,10 @@ from typing import Any
 from ecd_tune.errors import SpecError
 
 __all__ = ["apply_smoke", "merge_tables", "read_table"]
+
+_MOST_BYTES = 2**20
+_MOST_DEPTH = 20
+_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} tables or lists; no study needs that"
 
 
 def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -30,18 +36,38 @@ def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         chain = " extends ".join(part.name for part in (*seen, here))
         raise SpecError(f"{path}: extends itself: {chain}")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(_read_text(here))
     except OSError as error:
         by = f" (extended by {seen[-1].name})" if seen else ""
         raise SpecError(f"{path}: cannot be read{by} ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SpecError(f"{path}: {_TOO_DEEP}") from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise SpecError(f"{path}: is not valid TOML: {error}") from None
+    if _depth_exceeds(table, _MOST_DEPTH):
+        raise SpecError(f"{path}: {_TOO_DEEP}")
     base = table.pop("extends", None)
     if base is None:
         return table
-    if not isinstance(base, str):
+    if not isinstance(base, str) or "\0" in base:
         raise SpecError(f"{path}: extends = {base!r}; expected the path of a study file")
     return merge_tables(read_table(path.parent / base, (*seen, here)), table)
+
+
+def _read_text(path: Path) -> str:
+    # Looked at before it is opened: a pipe waits for whoever writes, and a device never ends.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {_MOST_BYTES} bytes")
+    return data.decode("utf-8")
+
+
+def _depth_exceeds(value: Any, depth: int) -> bool:
+    own = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return depth == 0 or any(_depth_exceeds(part, depth - 1) for part in own)
 
 
 def merge_tables(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

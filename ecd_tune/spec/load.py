@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
-from ecd_tune.spec.parts import OptimizerSpec, Reference
+from ecd_tune.spec.parts import MOST_TRIALS, OptimizerSpec, Reference
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
+from ecd_tune.text import find_unprintable
 
 __all__ = ["load_study", "parse_study"]
+
+_PROSE = ("summary", "note")
+"""Keys whose texts may have several lines."""
 
 
 def load_study(path: Path, smoke: bool = False) -> StudySpec:
@@ -52,6 +56,9 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     Raises:
         SpecError: The table is not a valid study; all problems are named, one a line.
     """
+    unprintable = [f"{where} {problem}" for problem in _text_problems(table)]
+    if unprintable:
+        raise SpecError("\n".join(unprintable))
     table = apply_smoke(table, smoke, where)
     try:
         spec = StudySpec.model_validate(dict(table))
@@ -64,6 +71,30 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     if problems:
         raise SpecError("\n".join(problems))
     return spec
+
+
+def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Say which keys and texts hold what could end a line or steer a terminal.
+
+    Yields:
+        One problem each.
+    """
+    if isinstance(value, Mapping):
+        for key, own in value.items():
+            yield from _text_problems(str(key), (*place, "a key"))
+            yield from _text_problems(own, (*place, ascii(key)[1:-1]))
+    elif isinstance(value, (list, tuple)):
+        for own in value:
+            yield from _text_problems(own, place)
+    elif isinstance(value, str):
+        prose = place[-1] in _PROSE
+        bad = find_unprintable(value, lines=prose)
+        if bad is not None:
+            yield (
+                f"[{'.'.join(place[:-1])}]: {place[-1]}: holds the character U+{ord(bad):04X}; "
+                f"{'control characters are' if prose else 'a text is one line, without control'}"
+                f"{' not allowed' if prose else ' characters'}"
+            )
 
 
 def _explain(where: str, error: ValidationError) -> list[str]:
@@ -130,6 +161,13 @@ def _grid_problems(spec: StudySpec) -> list[str]:
             next(optimizer.space.grid())
         except SpaceError as error:
             problems.append(f"[optimizers.{key}.space]: {error}")
+            continue
+        size = optimizer.space.grid_size()
+        if spec.budget.trials is None and size > MOST_TRIALS:
+            problems.append(
+                f"[budget]: trials: is missing; the grid of {key} has {size} points, and a search "
+                f"at most {MOST_TRIALS} trials"
+            )
     return problems
 
 

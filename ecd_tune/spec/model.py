@@ -6,10 +6,8 @@ what needs the registries (names of tasks, optimizers, hyperparameters and optio
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,10 +17,12 @@ from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
+from ecd_tune.spec.identity import fingerprint_of
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
     Budget,
     Confirmation,
+    Name,
     OptimizerSpec,
     Retries,
     SamplerSpec,
@@ -40,7 +40,7 @@ class StudySpec(SpecModel):
     """A whole study, as its file says.
 
     Attributes:
-        name: Name of the study; letters, digits, ``-``, ``_`` and ``.``.
+        name: Name of the study; at most 100 letters, digits, ``-``, ``_`` and ``.``.
         title: One line for reports.
         summary: What the study is for, in prose.
         protocol: ``paper`` selects as the paper did, ``clean`` on a validation split.
@@ -59,7 +59,7 @@ class StudySpec(SpecModel):
         smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: Name
     title: str = ""
     summary: str = ""
     protocol: Literal["paper", "clean"] = "clean"
@@ -75,9 +75,7 @@ class StudySpec(SpecModel):
     checks: Checks = ()
     smoke: str = ""
     retries: Retries = Retries()
-    optimizers: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], OptimizerSpec
-    ] = Field(min_length=1)
+    optimizers: dict[Name, OptimizerSpec] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -146,7 +144,7 @@ class StudySpec(SpecModel):
     def trials(self, optimizer: str) -> int:
         """Return how many finished trials the search of one optimizer is to have."""
         if self.sampler.name == "grid":
-            points = sum(1 for _ in self.optimizers[optimizer].space.grid())
+            points = self.optimizers[optimizer].space.grid_size()
             return min(points, self.budget.trials or points)
         assert self.budget.trials is not None  # checked when the file is loaded
         return self.budget.trials
@@ -224,8 +222,7 @@ class StudySpec(SpecModel):
 
     def fingerprint(self, optimizer: str) -> str:
         """Return the SHA-256 (64 hex digits) of :meth:`identity`."""
-        text = json.dumps(self.identity(optimizer), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint_of(self.identity(optimizer))
 
 
 def _task_identity(spec: StudySpec) -> Mapping[str, Any]:

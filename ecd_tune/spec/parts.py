@@ -17,6 +17,7 @@ __all__ = [
     "MOST_TRIALS",
     "Budget",
     "Confirmation",
+    "Name",
     "OptimizerSpec",
     "Reference",
     "Retries",
@@ -26,6 +27,9 @@ __all__ = [
 
 MOST_TRIALS = 500_000
 """Search seeds end here, confirmation seeds begin."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+"""Of a study, an optimizer in it or a reference: fits into a column, a folder and an address."""
 
 Value = bool | int | float | str
 SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
@@ -143,7 +147,7 @@ class Reference(SpecModel):
         note: Where they come from.
     """
 
-    label: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    label: Name
     params: dict[str, Value]
     note: str = ""
 
@@ -195,7 +199,7 @@ class OptimizerSpec(SpecModel):
         declared = self.definition.hyperparameters
         own = {
             name: value
-            for name, value in self.space.settle(params).items()
+            for name, value in self.space.resolve(params).items()
             if name in declared or name not in SEARCHABLE_SCHEDULE
         }
         return resolve(own, n, declared)

@@ -1,245 +1,236 @@
-"""Read what is stored: the records of trials, workers and events."""
+"""What can be read from the shared store, and its connections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
 
 import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Curve, RunCost, Stage, StudyKey, TrialRecord
-from ecd_tune.store import _optuna_schema as optuna_schema
-from ecd_tune.store import schema
-from ecd_tune.store._cells import load
-from ecd_tune.store._clock import now
-from ecd_tune.store._rows import StudyRef
+from ecd_tune.errors import StoreError
+from ecd_tune.records import Cause, Curve, RunCost, StudyKey, TrialRecord, TrialState
+from ecd_tune.spec import CheckSpec
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.cells import load
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.retrying import Stop
+from ecd_tune.store.db.stored import (
+    StoredTrial,
+    TrialPart,
+    fill_trials,
+    parse_params,
+    read_trials,
+)
+from ecd_tune.store.declared import read_declared
+from ecd_tune.store.events import Event, read_events
+from ecd_tune.store.studies import find_study, list_studies, to_ref
+from ecd_tune.store.trials.progress import Progress, read_progress
+from ecd_tune.store.workers import WorkerRecord, read_workers
 
-__all__ = [
-    "Event",
-    "HeldTrial",
-    "WorkerRecord",
-    "read_events",
-    "read_trials",
-    "read_workers",
-]
+__all__ = ["StoreReader"]
+
+_T = TypeVar("_T")
+_WITH_POINTS = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 
 
-@dataclass(frozen=True)
-class HeldTrial:
-    """A trial under a lease.
+class StoreReader:
+    """Reads studies, trials, workers and events; waits for a database that is away.
 
-    Attributes:
-        key: Its study.
-        number: Its number there.
+    :class:`ecd_tune.store.Store`, which opens it, adds all that changes something.
+
+    Args:
+        database: The database, its schema prepared.
     """
 
-    key: StudyKey
-    number: int
-
-
-@dataclass(frozen=True)
-class WorkerRecord:
-    """One worker process that ever asked.
-
-    Attributes:
-        name: ``host:pid``.
-        versions: Package to version.
-        started: When it first asked; UTC, aware.
-        seen: When it last asked or renewed; UTC, aware.
-        age: Seconds since then, by the database's clock.
-        device: What it computes on; empty where not known.
-        trials: What it holds now, in the order in which it was given.
-    """
-
-    name: str
-    versions: Mapping[str, str]
-    started: datetime
-    seen: datetime
-    age: float
-    device: str = ""
-    trials: tuple[HeldTrial, ...] = ()
+    def __init__(self, database: Database) -> None:
+        self._database, self._retry_policy = database, database.retry_policy
 
     @property
-    def running(self) -> int:
-        """How many trials it holds now."""
-        return len(self.trials)
+    def url(self) -> str:
+        """The URL, its password hidden."""
+        return self._database.shown
 
+    def set_stop_signal(self, stop: Stop) -> None:
+        """Let a call that waits for the database end soon when the process is told to stop.
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a study.
+        Args:
+            stop: Polled while waiting.
+        """
+        self._retry_policy.stop = stop
 
-    Attributes:
-        time: When; UTC, aware.
-        key: The study.
-        kind: ``lost``, ``released`` or ``fenced``.
-        worker: ``host:pid``, where known.
-        detail: More, by kind.
-    """
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
 
-    time: datetime
-    key: StudyKey
-    kind: str
-    worker: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-def read_trials(connection: sa.Connection, ref: StudyRef, *, curves: bool) -> list[TrialRecord]:
-    """Read all trials of one study.
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
 
-    Args:
-        connection: A transaction.
-        ref: The study.
-        curves: Read the curves too; they are most of the data.
+    def __reduce__(self) -> NoReturn:
+        # Its connections belong to this process, and the URL may hold a password.
+        raise StoreError("a Store cannot be pickled; open one in the other process by its URL")
 
-    Returns:
-        Records by number.
-    """
-    trials, runs, values = optuna_schema.trials, schema.runs, optuna_schema.trial_values
-    columns = [column for column in runs.c if curves or column.name != "curves"]
-    statement = (
-        sa.select(
-            trials.c.trial_id.label("id"),
-            trials.c.number,
-            trials.c.state,
-            trials.c.datetime_start,
-            trials.c.datetime_complete,
-            values.c.value,
-            *columns,
+    def studies(self) -> list[str]:
+        """Return the names of all studies, sorted."""
+        return self._read(list_studies)
+
+    def identity(self, key: StudyKey) -> dict[str, Any]:
+        """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
+
+        Args:
+            key: The study.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        identity = self._read(lambda connection: find_study(connection, key).identity)
+        return dict(json.loads(identity))
+
+    def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
+        """Return the checks that a search declared before its first trial.
+
+        Args:
+            key: The search of one optimizer.
+
+        Returns:
+            The checks, each naming the optimizer.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        return self._read(
+            lambda connection: read_declared(connection, to_ref(find_study(connection, key)).id)
         )
-        .outerjoin(runs, runs.c.trial_id == trials.c.trial_id)
-        .outerjoin(values, (values.c.trial_id == trials.c.trial_id) & (values.c.objective == 0))
-        .where(trials.c.study_id == ref.id)
-        .order_by(trials.c.number)
-    )
-    rows = connection.execute(statement).all()
-    foreign = _read_params(connection, [row.id for row in rows if row.params is None])
-    return [_to_record(ref.key, row, foreign.get(row.id, {}), curves) for row in rows]
+
+    def trials(self, key: StudyKey, *, curves: bool = True) -> list[TrialRecord]:
+        """Read all trials of one study, lost attempts included.
+
+        Args:
+            key: The study.
+            curves: Read the curves too.
+
+        Returns:
+            Records by number.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        return self._read(lambda connection: _read_records(connection, key, curves))
+
+    def points(self, key: StudyKey) -> dict[int, tuple[TrialState, dict[int, float]]]:
+        """Read the curves of the trials that run or have ended with a value, for pruners.
+
+        Args:
+            key: The study.
+
+        Returns:
+            Number to the state and to step and value of each point that is stored.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        return self._read(lambda connection: _read_points(connection, key))
+
+    def progress(self, study: str) -> list[Progress]:
+        """Count the trials of a study; quick enough for a live display.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            One entry per optimizer and stage; none for an unknown study.
+        """
+        return self._read(lambda connection: read_progress(connection, study))
+
+    def workers(self) -> list[WorkerRecord]:
+        """Return all workers, the one seen last first."""
+        return self._read(read_workers)
+
+    def events(self, study: str) -> list[Event]:
+        """Return what happened to a study, oldest first.
+
+        Args:
+            study: Name of the study.
+        """
+        return self._read(lambda connection: read_events(connection, study))
+
+    def _read(self, look: Callable[[sa.Connection], _T]) -> _T:
+        def call(again: bool) -> _T:
+            with self._database.read() as connection:
+                return look(connection)
+
+        return self._retry_policy.call(call)
 
 
-def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
-    """Read all workers, the one seen last first.
-
-    Args:
-        connection: A transaction.
-
-    Returns:
-        One record a process.
-    """
-    workers, held = schema.workers, _read_held(connection)
-    rows = connection.execute(
-        sa.select(workers, now().label("now")).order_by(workers.c.seen_at.desc(), workers.c.id)
-    )
-    return [
-        WorkerRecord(
-            name=f"{row.host}:{row.pid}",
-            versions=load(row.versions),
-            started=datetime.fromtimestamp(row.started_at, UTC),
-            seen=datetime.fromtimestamp(row.seen_at, UTC),
-            age=max(0.0, row.now - row.seen_at),
-            device=row.device or "",
-            trials=tuple(held.get(row.id, ())),
-        )
-        for row in rows
-    ]
+def _read_records(connection: sa.Connection, key: StudyKey, curves: bool) -> list[TrialRecord]:
+    mine = optuna_tables.trials.c.study_id == find_study(connection, key).study_id
+    run = TrialPart.RUN if curves else TrialPart.BARE_RUN
+    found = read_trials(connection, mine, (TrialPart.VALUES, run))
+    others = {trial.id: trial for trial in found if trial.run is None}
+    fill_trials(connection, others, mine, (TrialPart.PARAMS,))
+    found.sort(key=lambda trial: trial.number)
+    return [_to_record(key, trial, curves) for trial in found]
 
 
-def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
-    leases, studies, trials = schema.leases, schema.studies, optuna_schema.trials
-    rows = connection.execute(
-        sa.select(
-            leases.c.worker_id,
-            studies.c.study,
-            studies.c.optimizer,
-            studies.c.stage,
-            trials.c.number,
-        )
-        .join(studies, studies.c.study_id == leases.c.study_id)
-        .join(trials, trials.c.trial_id == leases.c.trial_id)
-        .order_by(leases.c.token)
-    )
-    held: dict[str, list[HeldTrial]] = {}
-    for worker_id, study, optimizer, stage, number in rows:
-        trial = HeldTrial(StudyKey(study, optimizer, Stage(stage)), number)
-        held.setdefault(worker_id, []).append(trial)
-    return held
+def _read_points(
+    connection: sa.Connection, key: StudyKey
+) -> dict[int, tuple[TrialState, dict[int, float]]]:
+    trials, study_id = optuna_tables.trials, find_study(connection, key).study_id
+    shown = (trials.c.study_id == study_id) & trials.c.state.in_(_WITH_POINTS)
+    return {
+        trial.number: (TrialState(trial.state), dict(trial.points))
+        for trial in read_trials(connection, shown, (TrialPart.POINTS,))
+        if trial.points
+    }
 
 
-def read_events(connection: sa.Connection, study: str) -> list[Event]:
-    """Read what happened to one study.
-
-    Args:
-        connection: A transaction.
-        study: Name of the study.
-
-    Returns:
-        Events, oldest first.
-    """
-    events, studies = schema.events, schema.studies
-    rows = connection.execute(
-        sa.select(events, studies.c.optimizer, studies.c.stage)
-        .join(studies, studies.c.study_id == events.c.study_id)
-        .where(studies.c.study == study)
-        .order_by(events.c.id)
-    )
-    return [
-        Event(
-            time=datetime.fromtimestamp(row.time, UTC),
-            key=StudyKey(study, row.optimizer, Stage(row.stage)),
-            kind=row.kind,
-            worker=row.worker,
-            detail=load(row.detail),
-        )
-        for row in rows
-    ]
-
-
-def _read_params(connection: sa.Connection, ids: list[int]) -> dict[int, dict[str, Any]]:
-    """Read the parameters of trials that plain Optuna made."""
-    table = optuna_schema.trial_params
-    found: dict[int, dict[str, Any]] = {}
-    for start in range(0, len(ids), 1000):
-        chosen = table.c.trial_id.in_(ids[start : start + 1000])
-        for row in connection.execute(sa.select(table).where(chosen).order_by(table.c.param_id)):
-            distribution = optuna_schema.parse_distribution(row.distribution_json)
-            value = distribution.to_external_repr(row.param_value)
-            found.setdefault(row.trial_id, {})[row.param_name] = value
-    return found
-
-
-def _to_record(key: StudyKey, row: Any, foreign: Mapping[str, Any], curves: bool) -> TrialRecord:
-    state = optuna_schema.to_state(row.state)
-    own: dict[str, Any] = {}
-    if row.params is not None:
-        own = {
-            "seed": row.seed,
-            "source": row.source,
-            "attempt": row.attempt,
-            "lost": row.lost,
-            "metrics": {name: float(value) for name, value in load(row.metrics).items()},
-            "curves": _to_curves(row.curves) if curves else {},
-            "reason": row.reason,
-            "cost": RunCost(
-                row.seconds,
-                row.device,
-                row.energy_kwh,
-                row.energy_source or "",
-                row.carbon_kg,
-            ),
-            "worker": row.worker,
-        }
+def _to_record(key: StudyKey, trial: StoredTrial, curves: bool) -> TrialRecord:
+    value = trial.values[0] if trial.values else None
+    own: dict[str, Any] = {"params": parse_params(trial)[0]}
+    if trial.run is not None:
+        own = _from_run(trial.run, curves)
     return TrialRecord(
         key=key,
-        number=row.number,
-        state=state,
-        value=row.value,
-        params=foreign if row.params is None else load(row.params),
-        started=_aware(row.datetime_start),
-        completed=_aware(row.datetime_complete),
+        number=trial.number,
+        state=TrialState(trial.state),
+        value=value if value is not None and math.isfinite(value) else None,
+        started=_aware(trial.started),
+        completed=_aware(trial.completed),
         **own,
     )
+
+
+def _from_run(run: Any, curves: bool) -> dict[str, Any]:
+    return {
+        "params": load(run.params),
+        "seed": run.seed,
+        "source": run.source,
+        "attempt": run.attempt,
+        "lost": run.lost,
+        "metrics": {name: float(value) for name, value in load(run.metrics).items()},
+        "curves": _to_curves(run.curves) if curves else {},
+        "reason": run.reason,
+        "cause": None if run.cause is None else Cause(run.cause),
+        "cost": RunCost(
+            run.seconds, run.device, run.energy_kwh, run.energy_source or "", run.carbon_kg
+        ),
+        "worker": run.worker,
+    }
 
 
 def _to_curves(text: str | None) -> dict[str, Curve]:

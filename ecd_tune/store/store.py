@@ -9,29 +9,34 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from ecd_tune.records import Lease, Outcome, StudyKey
+from ecd_tune.records import Cause, Lease, Outcome, StudyKey
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import _leases
-from ecd_tune.store._asking import Asker, Request
-from ecd_tune.store._creation import prepare_schema
-from ecd_tune.store._engine import Database
-from ecd_tune.store._outage import PATIENCE_SECONDS
-from ecd_tune.store._queue import QueueItem, foreign_rows, queue_items, take_foreign
-from ecd_tune.store._requeue import find_lost, requeue
-from ecd_tune.store._rows import lock_studies, take_tally
-from ecd_tune.store._studies import (
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.retrying import RETRY_SECONDS
+from ecd_tune.store.db.schema import prepare_schema
+from ecd_tune.store.db.url import DEFAULT_URL
+from ecd_tune.store.read import StoreReader
+from ecd_tune.store.sampling.samplers import check_sampler
+from ecd_tune.store.studies import (
     KnownStudies,
     create_studies,
     find_study,
     known_ids,
+    lock_studies,
     to_ref,
 )
-from ecd_tune.store._telling import Result, causes_of, send_end, settle, tell
-from ecd_tune.store.reading import StoreReader
-from ecd_tune.store.reports import CurvePoint, write_points
-from ecd_tune.store.retries import Cause
-from ecd_tune.store.samplers import check_sampler
-from ecd_tune.store.url import DEFAULT_URL
+from ecd_tune.store.trials.ask import Asker, Request
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.curves import CurvePoint, write_points
+from ecd_tune.store.trials.lease import Grant, claim_waiting, find_batch, renew_leases
+from ecd_tune.store.trials.queue import (
+    QueueItem,
+    adopt_external_trials,
+    find_external_trials,
+    queue_items,
+)
+from ecd_tune.store.trials.requeue import Ending, find_lost, requeue
+from ecd_tune.store.trials.tell import tell
 from ecd_tune.store.workers import Worker, register
 
 __all__ = ["LEASE_SECONDS", "Store"]
@@ -68,7 +73,7 @@ class Store(StoreReader):
         *,
         create: bool = True,
         lease_seconds: float = LEASE_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> Store:
         """Open a store; several processes may do so at the same moment.
 
@@ -79,7 +84,7 @@ class Store(StoreReader):
             url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
             create: Create or migrate the tables where needed.
             lease_seconds: Length of a lease.
-            patience: Seconds for which a call waits when the database goes away.
+            retry_seconds: Seconds for which a call waits when the database goes away.
 
         Returns:
             The store.
@@ -89,7 +94,7 @@ class Store(StoreReader):
             StorageUnavailableError: The database cannot be reached, read or written.
             StoreError: Its tables do not fit this version of ecd_tune.
         """
-        database = Database(url, patience)
+        database = Database(url, retry_seconds)
         try:
             prepare_schema(database, create=create)
         except BaseException:
@@ -158,7 +163,7 @@ class Store(StoreReader):
             found = self._find_batch(spec.key(optimizer), request.batch) if again else []
             return found or self._asker.ask(request)
 
-        return self._patience.persist(call)
+        return self._retry_policy.call(call)
 
     def queue(self, key: StudyKey, items: Sequence[QueueItem]) -> int:
         """Queue trials whose hyperparameters are known; a label is queued once for ever.
@@ -197,24 +202,24 @@ class Store(StoreReader):
             found = self._find_batch(key, batch) if again else []
             return found or self._claim(key, count, worker, batch)
 
-        return self._patience.persist(call)
+        return self._retry_policy.call(call)
 
     def _claim(self, key: StudyKey, count: int, worker: Worker, batch: str) -> list[Lease]:
         with self._database.read() as connection:
             ref = to_ref(find_study(connection, key))
-            if not take_tally(connection, ref.id).waiting:
+            if not count_trials(connection, ref.id).waiting:
                 return []
         with self._database.write() as connection:
-            if foreign_rows(connection, ref.id):
+            if find_external_trials(connection, ref.id):
                 lock_studies(connection, [ref.id])
-                take_foreign(connection, ref)
+                adopt_external_trials(connection, ref)
             register(connection, worker)
-            grant = _leases.Grant(worker, self.lease_seconds, batch)
-            return _leases.claim_waiting(connection, ref, count, grant)
+            grant = Grant(worker, self.lease_seconds, batch)
+            return claim_waiting(connection, ref, count, grant)
 
     def _find_batch(self, key: StudyKey, batch: str) -> list[Lease]:
         with self._database.write() as connection:
-            return _leases.find_batch(connection, to_ref(find_study(connection, key)), batch)
+            return find_batch(connection, to_ref(find_study(connection, key)), batch)
 
     def tell(
         self, results: Sequence[tuple[Lease, Outcome]], points: Sequence[CurvePoint] = ()
@@ -232,63 +237,11 @@ class Store(StoreReader):
         if not results:
             return []
 
-        return self._patience.persist(
-            lambda again: tell(self._database, results, points, again=again)
-        )
+        def call(again: bool) -> list[bool]:
+            with self._database.write(durable=True) as connection:
+                return tell(connection, results, points, again=again)
 
-    def exchange(
-        self,
-        results: Sequence[tuple[Lease, Outcome]],
-        points: Sequence[CurvePoint],
-        spec: StudySpec,
-        optimizer: str,
-        *,
-        count: int,
-        worker: Worker,
-    ) -> tuple[list[bool], list[Lease]]:
-        """Store results and lease the next trials: :meth:`tell`, then :meth:`ask`.
-
-        One transaction instead of two where the sampler looks at no results and all of them have
-        a value; what is stored and handed out is the same.
-
-        Args:
-            results: Leases and what came out.
-            points: As for :meth:`tell`.
-            spec: The study.
-            optimizer: Key of the optimizer.
-            count: How many to lease at the most.
-            worker: Who asks.
-
-        Returns:
-            What :meth:`tell` and :meth:`ask` return.
-
-        Raises:
-            StudyNotFoundError: The study was not created here.
-            FingerprintMismatchError: It was created from a study file that says something else.
-        """
-        request = Request(spec, optimizer, count, worker, uuid4().hex)
-
-        def call(again: bool) -> tuple[list[bool], list[Lease]]:
-            done = None if again else self._exchange(request, results, points)
-            taken, leases = done or (tell(self._database, results, points, again=again), [])
-            if again:
-                leases = self._find_batch(spec.key(optimizer), request.batch)
-            return taken, leases or self._asker.ask(request)
-
-        return self._patience.persist(call)
-
-    def _exchange(
-        self, request: Request, results: Sequence[Result], points: Sequence[CurvePoint]
-    ) -> tuple[list[bool], list[Lease]] | None:
-        if causes_of(results):
-            return None
-        ended: list[Callable[[], set[int]]] = []
-        leases = self._asker.exchange(
-            request, lambda connection: ended.append(send_end(connection, results, points))
-        )
-        if leases is None:
-            return None
-        return settle(self._database, results, ended[0]()), leases
+        return self._retry_policy.call(call)
 
     def report(self, points: Sequence[CurvePoint]) -> int:
         """Store points of the curves of trials that run; tries once and waits for no outage.
@@ -314,7 +267,7 @@ class Store(StoreReader):
         if not leases:
             return []
         seconds = self.lease_seconds
-        return self._write(lambda connection: _leases.renew(connection, leases, seconds))
+        return self._write(lambda connection: renew_leases(connection, leases, seconds))
 
     def release(self, leases: Sequence[Lease]) -> int:
         """Give trials back unfinished: they are queued again at once.
@@ -325,10 +278,11 @@ class Store(StoreReader):
         Returns:
             How many were queued again.
         """
-        reasons = {lease.token: "interrupted: its worker was told to stop" for lease in leases}
-        if not reasons:
+        ending = Ending(Cause.RELEASED, "interrupted: its worker was told to stop")
+        endings = {lease.token: ending for lease in leases}
+        if not endings:
             return 0
-        return self._write(lambda connection: requeue(connection, reasons, "released", None))
+        return self._write(lambda connection: requeue(connection, endings, "released"))
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.
@@ -344,14 +298,14 @@ class Store(StoreReader):
         """
         wanted = None if keys is None else list(keys)
 
-        def look(connection: sa.Connection) -> dict[int, str]:
+        def look(connection: sa.Connection) -> dict[int, Ending]:
             ids = None if wanted is None else known_ids(connection, wanted)
             return find_lost(connection, self._database, ids, self.lease_seconds)
 
         lost = self._read(look)
         if not lost:
             return 0
-        return self._write(lambda connection: requeue(connection, lost, "lost", Cause.LOST))
+        return self._write(lambda connection: requeue(connection, lost, "lost"))
 
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
         # For changes that may be made twice: the second time they find nothing left to do.
@@ -359,4 +313,4 @@ class Store(StoreReader):
             with self._database.write() as connection:
                 return change(connection)
 
-        return self._patience.persist(call)
+        return self._retry_policy.call(call)

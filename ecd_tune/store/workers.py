@@ -9,16 +9,19 @@ import platform
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from ecd_tune.store import schema
-from ecd_tune.store._clock import now
-from ecd_tune.store._device import describe_device
+from ecd_tune.records import Stage, StudyKey
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import load
+from ecd_tune.store.db.sql import now
+from ecd_tune.store.device import describe_device
 
-__all__ = ["Worker", "register", "touch"]
+__all__ = ["HeldTrial", "Worker", "WorkerRecord", "read_workers", "register", "touch"]
 
 _PACKAGES = ("ecd_tune", "optuna", "torch", "numpy")
 _PROC = Path("/proc")
@@ -77,6 +80,47 @@ class Worker:
         return not _is_hidden(self.pid) and _process_start(self.pid) != self.process_start
 
 
+@dataclass(frozen=True)
+class HeldTrial:
+    """A trial under a lease.
+
+    Attributes:
+        key: Its study.
+        number: Its number there.
+    """
+
+    key: StudyKey
+    number: int
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """One worker process that ever asked.
+
+    Attributes:
+        name: ``host:pid``.
+        versions: Package to version.
+        started: When it first asked; UTC, aware.
+        seen: When it last asked or renewed; UTC, aware.
+        age: Seconds since then, by the database's clock.
+        device: What it computes on; empty where not known.
+        trials: What it holds now, in the order in which it was given.
+    """
+
+    name: str
+    versions: Mapping[str, str]
+    started: datetime
+    seen: datetime
+    age: float
+    device: str = ""
+    trials: tuple[HeldTrial, ...] = ()
+
+    @property
+    def running(self) -> int:
+        """How many trials it holds now."""
+        return len(self.trials)
+
+
 def register(connection: sa.Connection, worker: Worker) -> None:
     """Write the worker's row where it is not there yet, and note that it was seen.
 
@@ -86,7 +130,7 @@ def register(connection: sa.Connection, worker: Worker) -> None:
     """
     if touch(connection, worker.id) == 0:
         connection.execute(
-            sa.insert(schema.workers).values(
+            sa.insert(tables.workers).values(
                 id=worker.id,
                 host=worker.host,
                 boot_id=worker.boot_id,
@@ -110,9 +154,57 @@ def touch(connection: sa.Connection, worker_id: str) -> int:
     Returns:
         1, or 0 when the worker has no row.
     """
-    workers = schema.workers
+    workers = tables.workers
     statement = sa.update(workers).where(workers.c.id == worker_id).values(seen_at=now())
     return connection.execute(statement).rowcount
+
+
+def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
+    """Read all workers, the one seen last first.
+
+    Args:
+        connection: A transaction.
+
+    Returns:
+        One record a process.
+    """
+    workers, held = tables.workers, _read_held(connection)
+    rows = connection.execute(
+        sa.select(workers, now().label("now")).order_by(workers.c.seen_at.desc(), workers.c.id)
+    )
+    return [
+        WorkerRecord(
+            name=f"{row.host}:{row.pid}",
+            versions=load(row.versions),
+            started=datetime.fromtimestamp(row.started_at, UTC),
+            seen=datetime.fromtimestamp(row.seen_at, UTC),
+            age=max(0.0, row.now - row.seen_at),
+            device=row.device or "",
+            trials=tuple(held.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
+    leases, studies, trials = tables.leases, tables.studies, optuna_tables.trials
+    rows = connection.execute(
+        sa.select(
+            leases.c.worker_id,
+            studies.c.study,
+            studies.c.optimizer,
+            studies.c.stage,
+            trials.c.number,
+        )
+        .join(studies, studies.c.study_id == leases.c.study_id)
+        .join(trials, trials.c.trial_id == leases.c.trial_id)
+        .order_by(leases.c.trial_id)
+    )
+    held: dict[str, list[HeldTrial]] = {}
+    for worker_id, study, optimizer, stage, number in rows:
+        trial = HeldTrial(StudyKey(study, optimizer, Stage(stage)), number)
+        held.setdefault(worker_id, []).append(trial)
+    return held
 
 
 def _boot_id() -> str:

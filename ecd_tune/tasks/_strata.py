@@ -11,15 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows", "deal", "lay_out", "take"]
+__all__ = ["RowNumbers", "deal", "lay_out", "take"]
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 """Numbers of rows, ascending."""
 
 _DEAL = ("train", "val", "train", "test", "train")
 
 
-def lay_out(strata: NDArray[np.int64], seed: int) -> Rows:
+def lay_out(strata: NDArray[np.int64], seed: int) -> RowNumbers:
     """Order the rows by stratum, at random within each.
 
     Args:
@@ -33,7 +33,7 @@ def lay_out(strata: NDArray[np.int64], seed: int) -> Rows:
     return np.lexsort((draws, strata)).astype(np.int64)
 
 
-def take(strata: NDArray[np.int64], count: int, seed: int) -> Rows:
+def take(strata: NDArray[np.int64], count: int, seed: int) -> RowNumbers:
     """Choose ``count`` rows.
 
     Args:
@@ -48,7 +48,7 @@ def take(strata: NDArray[np.int64], count: int, seed: int) -> Rows:
     return np.sort(lay_out(strata, seed)[places])
 
 
-def deal(strata: NDArray[np.int64], seed: int) -> Mapping[str, Rows]:
+def deal(strata: NDArray[np.int64], seed: int) -> Mapping[str, RowNumbers]:
     """Split all rows 60/20/20.
 
     Args:

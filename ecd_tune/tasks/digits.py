@@ -26,7 +26,7 @@ from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 
-__all__ = ["DigitsProblem", "DigitsTask", "Part", "make", "split_digits"]
+__all__ = ["DigitsProblem", "DigitsTask", "DigitsPart", "make", "split_digits"]
 
 _PIXEL_MAX = 16.0
 _CLASSES = 10
@@ -34,7 +34,7 @@ _PIXELS = 64
 
 
 @dataclass(frozen=True)
-class Part:
+class DigitsPart:
     """One part of the data.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
 
 
 @lru_cache(maxsize=8)
-def split_digits(split_seed: int) -> Mapping[Split, Part]:
+def split_digits(split_seed: int) -> Mapping[Split, DigitsPart]:
     """Split the data 60/20/20, stratified by class.
 
     Args:
@@ -63,7 +63,7 @@ def split_digits(split_seed: int) -> Mapping[Split, Part]:
     val, test = train_test_split(rest, test_size=0.5, stratify=y[rest], random_state=split_seed)
     parts: dict[Split, np.ndarray] = {"train": train, "val": val, "test": test}
     return {
-        name: Part(torch.from_numpy(x[rows]), torch.from_numpy(y[rows]).long())
+        name: DigitsPart(torch.from_numpy(x[rows]), torch.from_numpy(y[rows]).long())
         for name, rows in parts.items()
     }
 
@@ -81,7 +81,7 @@ class DigitsProblem:
     metric: str | None = "accuracy"
 
     def __init__(
-        self, parts: Mapping[Split, Part], widths: tuple[int, ...], batch_size: int, seed: int
+        self, parts: Mapping[Split, DigitsPart], widths: tuple[int, ...], batch_size: int, seed: int
     ) -> None:
         self._parts, self._batch_size, self._seed = parts, batch_size, seed
         self.steps_per_epoch = -(-len(parts["train"].y) // batch_size)
@@ -146,7 +146,7 @@ class DigitsTask:
         batch_size: Examples in one step.
     """
 
-    parts: Mapping[Split, Part]
+    parts: Mapping[Split, DigitsPart]
     widths: tuple[int, ...]
     batch_size: int
 

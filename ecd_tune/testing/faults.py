@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from ecd_tune.records import Lease, TrialRecord, TrialState
+from ecd_tune.records import TrialRecord, TrialState
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete
@@ -48,18 +48,15 @@ def run_worker(
     with Store.open(url, lease_seconds=lease_seconds) as store:
         store.create(spec)
         heartbeat = Heartbeat(store.renew, lease_seconds / 3)
-        leases: list[Lease] = []
-        while leases or _remaining(store, spec):
+        while _remaining(store, spec):
             store.reap([spec.key(OPTIMIZER)])
-            leases = leases or store.ask(spec, OPTIMIZER, count=count, worker=worker)
+            leases = store.ask(spec, OPTIMIZER, count=count, worker=worker)
             if not leases:
                 time.sleep(0.05)
                 continue
             with heartbeat.holding(leases):
                 time.sleep(seconds)
-            _, leases = store.exchange(
-                complete(leases), (), spec, OPTIMIZER, count=count, worker=worker
-            )
+            store.tell(complete(leases))
 
 
 def _remaining(store: Store, spec: StudySpec) -> int:

@@ -97,6 +97,11 @@ class PostgresServer:
         """The password, for tests that look for places where it shows."""
         return self._password
 
+    @property
+    def process(self) -> int:
+        """The number of the server's process."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+
     def __enter__(self) -> PostgresServer:
         try:
             self._initialise()

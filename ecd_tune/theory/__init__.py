@@ -4,6 +4,7 @@ Pure functions of numbers, which broadcast over arrays. Where the paper's formul
 the right one, both stand side by side and the paper's is called ``paper_*``.
 """
 
+from ecd_tune.theory._guards import Array
 from ecd_tune.theory.basin import Basin
 from ecd_tune.theory.heuristics import LR_DECADES, suggest_lr
 from ecd_tune.theory.region_law import RegionLaw
@@ -22,6 +23,7 @@ from ecd_tune.theory.rotation import (
 
 __all__ = [
     "LR_DECADES",
+    "Array",
     "Basin",
     "RegionLaw",
     "bounce_angle",

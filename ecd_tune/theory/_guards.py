@@ -14,6 +14,7 @@ __all__ = ["Array", "Numbers", "Result", "as_array", "require", "require_range"]
 Numbers: TypeAlias = npt.ArrayLike
 """A number, or an array of numbers that broadcasts with the other arguments."""
 Array: TypeAlias = npt.NDArray[np.float64]
+"""Numbers in float64."""
 Result: TypeAlias = Any
 """A numpy float where all arguments are numbers, else an array of their broadcast shape."""
 

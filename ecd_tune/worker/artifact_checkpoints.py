@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import logging
 from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
+from ecd_tune.worker.sealing import HEAD, seal, unseal
 
 __all__ = ["ArtifactCheckpoints", "Artifacts"]
 
-_COUNTER = 8
-_HEAD = _COUNTER + hashlib.sha256().digest_size
+_log = logging.getLogger(__name__)
 
 
 class Artifacts(Protocol):
@@ -78,7 +78,7 @@ class ArtifactCheckpoints(Checkpoints):
             self.read(key)
         number = self._numbers[key] + 1
         self._parts.setdefault(key, set()).add(number % 2)
-        self._store.write(self._name(key, number % 2), io.BytesIO(_seal(number, data)))
+        self._store.write(self._name(key, number % 2), io.BytesIO(seal(data, number)))
         self._numbers[key] = number
 
     def remove(self, key: str) -> None:
@@ -95,19 +95,12 @@ class ArtifactCheckpoints(Checkpoints):
             return 0, b""
         self._parts.setdefault(key, set()).add(part)
         with closing(file):  # S3's readers are no context managers in every version
-            return _unseal(file.read(_HEAD + self.max_bytes + 1))
+            sealed = file.read(HEAD + self.max_bytes + 1)
+        try:
+            return unseal(sealed, self.max_bytes)
+        except ValueError as error:
+            _log.warning("%r: a checkpoint is passed over: %s", self, error)
+            return 0, b""
 
     def _name(self, key: str, part: int) -> str:
         return f"{self._prefix}{key}.{part}"
-
-
-def _seal(number: int, data: bytes) -> bytes:
-    counter = number.to_bytes(_COUNTER)
-    return counter + hashlib.sha256(counter + data).digest() + data
-
-
-def _unseal(sealed: bytes) -> tuple[int, bytes]:
-    counter, digest, data = sealed[:_COUNTER], sealed[_COUNTER:_HEAD], sealed[_HEAD:]
-    if hashlib.sha256(counter + data).digest() != digest:
-        return 0, b""
-    return int.from_bytes(counter), data

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from ecd_tune.analysis import normalise_reason
 from ecd_tune.errors import RepeatedFailureError
-from ecd_tune.records import Outcome
-from ecd_tune.store import Cause, cause_of
+from ecd_tune.records import Cause, Outcome
 
 __all__ = ["FailureStreak"]
 
-# Addresses, counts and sizes differ from trial to trial; what is left is the kind of failure.
-_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 # A loss that is not finite belongs to the hyperparameters, and is what a search is there to find.
 _COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY)
 
@@ -52,6 +49,5 @@ class FailureStreak:
 
 
 def _kind(outcome: Outcome) -> str | None:
-    if cause_of(outcome) not in _COUNTED:
-        return None
-    return _NUMBER.sub("N", outcome.reason or "")
+    # Addresses, counts and sizes differ from trial to trial; what is left is the kind of failure.
+    return normalise_reason(outcome.reason) if outcome.cause in _COUNTED else None

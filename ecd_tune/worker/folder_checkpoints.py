@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
+from ecd_tune.worker.sealing import HEAD, MARK, seal, unseal
 
 __all__ = ["FolderCheckpoints", "default_folder"]
 
@@ -21,7 +22,7 @@ _PRIVATE = 0o700
 class FolderCheckpoints(Checkpoints):
     """Checkpoints as files of a folder, which is made when the first one is saved.
 
-    Files that nobody came back for are removed after 30 days.
+    Files of ours that nobody came back for are removed after 30 days.
 
     Args:
         folder: The folder; where workers run on several machines, one that all of them see.
@@ -40,12 +41,13 @@ class FolderCheckpoints(Checkpoints):
         return f"checkpoints in {self.folder}"
 
     def read(self, key: str) -> bytes | None:
-        """Return the file's content, or None when there is no file."""
+        """Return what was written, or None when there is no file; a damaged one raises."""
         try:
             with self._path(key).open("rb") as file:
-                return file.read(self.max_bytes + 1)
+                sealed = file.read(HEAD + self.max_bytes + 1)
         except FileNotFoundError:
             return None
+        return unseal(sealed, self.max_bytes)[1]
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file beside it, see it onto the disk, and give it the name."""
@@ -57,7 +59,7 @@ class FolderCheckpoints(Checkpoints):
         part = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                file.write(seal(data))
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self._path(key))
@@ -84,9 +86,16 @@ class FolderCheckpoints(Checkpoints):
     def _tidy(self) -> None:
         for path in self.folder.iterdir():
             with suppress(OSError):  # another worker tidies too
-                old = time.time() - path.stat().st_mtime > _KEEP_SECONDS
-                if old and _NAME.fullmatch(path.name):
+                if _is_ours(path) and time.time() - path.stat().st_mtime > _KEEP_SECONDS:
                     path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell a file of ours by its name and its mark, which one that was cut short may lack."""
+    if not _NAME.fullmatch(path.name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK.startswith(file.read(len(MARK)))
 
 
 def default_folder() -> Path:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from ecd_tune.errors import StorageReplacedError
 from ecd_tune.records import Lease
 
 __all__ = ["Heartbeat"]
@@ -24,6 +25,12 @@ class Heartbeat:
 
     def __init__(self, renew: Callable[[Sequence[Lease]], object], interval: float) -> None:
         self._renew, self._interval = renew, interval
+        self._replaced = threading.Event()
+
+    @property
+    def storage_replaced(self) -> bool:
+        """Whether the file that holds the leases is gone, so that no work is of use."""
+        return self._replaced.is_set()
 
     @contextmanager
     def holding(self, leases: Sequence[Lease]) -> Iterator[None]:
@@ -51,6 +58,10 @@ class Heartbeat:
         while not done.wait(self._interval):
             try:
                 self._renew(leases)
+            except StorageReplacedError as error:
+                _log.error("heartbeat: %s", error)
+                self._replaced.set()
+                return
             except Exception as error:
                 # Whatever it is: without a heartbeat the trials in hand are given to others.
                 _log.warning("heartbeat: %s; trying again in %.0f s", error, self._interval)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.records import Lease, Outcome, Stage, Status, StudyKey
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, ReportBuffer, Store, TrialPruner, Worker
+from ecd_tune.store import Progress, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items
 from ecd_tune.worker.failures import FailureStreak
-from ecd_tune.worker.folder_checkpoints import FolderCheckpoints
 from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.pruning import TrialPruner
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -75,9 +73,8 @@ class StudyWorker:
     ) -> None:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._on_step = on_step
-        store.heed(stop)
-        scratch = _scratch(checkpoints)
-        self._objectives = {key: Objective(spec, key, scratch) for key in spec.optimizers}
+        store.set_stop_signal(stop)
+        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
@@ -91,7 +88,6 @@ class StudyWorker:
         self._queued: set[str] = set()
         self._order = list(spec.optimizers)
         self._order_due = self._reap_due = time.monotonic()
-        self._ahead: list[Lease] = []  # came with the last tell
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -104,12 +100,12 @@ class StudyWorker:
 
         Raises:
             RepeatedFailureError: Trials failed one after the other for the same reason.
-            StorageUnavailableError: The database was away for too long.
+            StorageUnavailableError: The database was away for too long, or its file replaced.
         """
         self._store.create(self._spec)
         try:
             while not self._stop():
-                leases = self._take_ahead() or self._next_leases()
+                leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
                 elif self._complete():
@@ -120,13 +116,7 @@ class StudyWorker:
             if not self._stop():
                 raise
             _log.warning("stopped while the database is away: %s", error)
-        finally:
-            self._store.release(self._take_ahead())
         return replace(self._summary, interrupted=self._stop())
-
-    def _take_ahead(self) -> list[Lease]:
-        leases, self._ahead = self._ahead, []
-        return leases
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
@@ -183,7 +173,7 @@ class StudyWorker:
                 for group in groups:
                     began = self._meter.start()
                     outcomes = self._meter.charge(self._run(objective, group), began)
-                    self._tell(group, outcomes, last=len(group) == len(left))
+                    self._tell(group, outcomes)
                     del left[: len(group)]
                     self._streak.add(outcomes)
         except Interrupted:
@@ -198,7 +188,7 @@ class StudyWorker:
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]
         if objective.batched:
-            return objective.evaluate(requests, stop=self._stop)
+            return objective.evaluate(requests, stop=self._ends)
         kept = self._checkpoints
         slots = None if kept is None else [kept.slot(lease) for lease in leases]
         pruner = self._pruners.get(leases[0].key.optimizer)
@@ -217,23 +207,15 @@ class StudyWorker:
 
         with self._reports.flushing():
             return objective.evaluate(
-                requests, stop=self._stop, checkpoints=slots, report=report, prune=prune, tick=tick
+                requests, stop=self._ends, checkpoints=slots, report=report, prune=prune, tick=tick
             )
 
-    def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome], *, last: bool) -> None:
+    def _ends(self) -> bool:
+        return self._stop() or self._heartbeat.storage_replaced
+
+    def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))
-        points = self._reports.take()
-        if last and self._goes_on(leases[0].key, outcomes):
-            taken, self._ahead = self._store.exchange(
-                results,
-                points,
-                self._spec,
-                leases[0].key.optimizer,
-                count=self._spec.budget.batch,
-                worker=self._worker,
-            )
-        else:
-            taken = self._store.tell(results, points)
+        taken = self._store.tell(results, self._reports.take())
         for lease, accepted in zip(leases, taken, strict=True):
             if accepted and self._checkpoints is not None:
                 self._checkpoints.discard(lease)
@@ -245,15 +227,6 @@ class StudyWorker:
             refused=self._summary.refused + len(taken) - sum(taken),
         )
         self._on_told(self._summary)
-
-    def _goes_on(self, key: StudyKey, outcomes: Sequence[Outcome]) -> bool:
-        """Say whether the next trials may be asked for with this tell, of the same search."""
-        # What is due once a second comes between, and so does the end of a worker that fails.
-        due = min(self._reap_due, self._order_due if len(self._order) > 1 else math.inf)
-        failed = any(outcome.status is Status.FAILED for outcome in outcomes)
-        return (
-            key.stage is Stage.SEARCH and not failed and not self._stop() and time.monotonic() < due
-        )
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:
@@ -295,11 +268,3 @@ class StudyWorker:
         searches = all(self._search_complete(key) for key in self._spec.optimizers)
         confirms = self._progress(Stage.CONFIRM).values()
         return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
-
-
-def _scratch(checkpoints: Checkpoints | None) -> Path | None:
-    # Other places for checkpoints hold single files: what else a run keeps is then temporary, with
-    # copies beside its checkpoint.
-    if isinstance(checkpoints, FolderCheckpoints):
-        return checkpoints.folder / "weights"
-    return None

@@ -23,6 +23,6 @@ def test_the_wheel_ships_studies_migrations_and_templates(tmp_path: Path) -> Non
     for file in (ROOT / "studies").rglob("*.toml"):
         assert f"ecd_tune/studies/{file.relative_to(ROOT / 'studies')}" in names
     assert "ecd_tune/py.typed" in names
-    assert "ecd_tune/store/migrations/script.py.mako" in names
+    assert "ecd_tune/store/db/migrations/script.py.mako" in names
     assert any(name.endswith("report.html.j2") for name in names)
     assert not any(name.startswith("tests/") for name in names)

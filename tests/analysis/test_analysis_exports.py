@@ -13,7 +13,17 @@ def test_every_exported_name_exists_and_no_other():
         analysis.nothing
 
 
-def test_picking_the_best_loads_no_scipy():
-    code = "import sys; from ecd_tune.analysis import best_trial; print('scipy' in sys.modules)"
+def loaded(code, *names):
+    """Return which of the modules a fresh interpreter has loaded after some code."""
+    code += f"; import sys; print(*[name for name in {names} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"
+    return out.stdout.split()
+
+
+def test_picking_the_best_loads_no_scipy():
+    assert loaded("from ecd_tune.analysis import best_trial", "scipy") == []
+
+
+def test_judging_a_study_loads_neither_the_lab_nor_torch():
+    code = "from ecd_tune.analysis.checks import CHECKS, judge_study; CHECKS.get('S1')"
+    assert loaded(code, "ecd_tune.lab", "torch", "scipy") == ["scipy"]

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from ecd_tune.analysis.checks import CHECKS, Verdict, built_in
+from ecd_tune.analysis.checks import Verdict
 from ecd_tune.cli.main import app
 from ecd_tune.errors import ReportError, UnknownNameError
+from ecd_tune.lab import systems
 
 
 def check(*arguments):
@@ -36,8 +37,8 @@ def test_prints_relation_prediction_measurement_interval_and_verdict(tmp_path):
 
 
 def test_a_verdict_that_is_not_expected_is_status_1(monkeypatch):
-    wrong = replace(CHECKS.get("C13"), expects=Verdict.REFUTED)
-    monkeypatch.setitem(built_in.BUILT_IN, "C13", wrong)
+    wrong = replace(systems.BUILT_IN["C13"], expects=Verdict.REFUTED)
+    monkeypatch.setitem(systems.BUILT_IN, "C13", wrong)
     result = check("--systems", "--only", "C13")
     assert result.exit_code == 1
     assert "C13 supported, expected refuted" in result.output
@@ -47,7 +48,7 @@ def test_a_verdict_that_is_not_expected_is_status_1(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["--systems", "--only", "C99"], UnknownNameError, "unknown check 'C99'"),
+        (["--systems", "--only", "C99"], UnknownNameError, "unknown check of exact systems 'C99'"),
         (["--systems", "--only", "C13", "--json", "no/x.json"], ReportError, "no/x.json"),
     ],
 )

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from ecd_tune.cli.main import app
 from ecd_tune.errors import FingerprintMismatchError, UnknownNameError
+from ecd_tune.lab.searches import Bowl, exact_search
 from ecd_tune.records import Outcome, Status
 from ecd_tune.spec import load_study
 from ecd_tune.store import Store, Worker
-from ecd_tune.testing.searches import Bowl, exact_search
 
 STUDY = """
 name = "bowl"

@@ -7,10 +7,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from ecd_tune.analysis.claims import SECTIONS, needed_systems
 from ecd_tune.cli import claims as command
 from ecd_tune.cli.main import app
 from ecd_tune.errors import ReportError
+from ecd_tune.lab.claims import SECTIONS, needed_systems
 
 COUNT = sum(len(section.claims) for section in SECTIONS)
 

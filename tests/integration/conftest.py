@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecd_tune.store import Store
-from ecd_tune.store._engine import Database
+from ecd_tune.store.db.engine import Database
 from ecd_tune.testing.postgres import postgres, postgres_url
 from ecd_tune.testing.store import make_spec
 
@@ -21,6 +21,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     url = f"sqlite:///{tmp_path / 'trials.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    with Store.open(url, patience=1.0) as store:
+    with Store.open(url, retry_seconds=1.0) as store:
         store.create(make_spec())
         yield store._database

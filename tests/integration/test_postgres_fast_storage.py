@@ -9,8 +9,8 @@ import warnings
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
+from ecd_tune.serve.fast_reads import open_fast_storage
 from ecd_tune.store import Store
-from ecd_tune.store.fast_reads import open_fast_storage
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import torch
 
 from ecd_tune.errors import SpecError
 from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.objective.epoch_store import EpochStore
 from ecd_tune.objective.means import Mean, Weights, mix
-from ecd_tune.objective.shelf import Shelf
 from ecd_tune.objective.single import Plan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.speed import SPEED_METRICS
@@ -73,17 +74,23 @@ class Walks:
         return self.problems[-1]
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which temporary ones are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
 def walk(
     goal: float,
     averaging: Table,
     stage: Stage = Stage.CONFIRM,
     protocol: Any = "clean",
     epochs: int = 8,
-    shelf: Path | None = None,
 ) -> tuple[Outcome, Walk]:
     task: Any = Walks(goal)
     training = TrainingSpec(averaging=Averaging.model_validate(averaging))
-    plan = Plan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"), shelf)
+    plan = Plan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"))
     outcome = evaluate_single(
         task,
         lambda problem, seed: torch.optim.SGD(problem.parameters, lr=1.0),
@@ -180,17 +187,16 @@ class TestPostHoc:
         assert outcome.metrics["test_accuracy"] == pytest.approx(0.0)
         assert sorted(problem.tested) == pytest.approx([7.0, 7.0])
 
-    def test_the_disk_is_left_as_it_was(self, tmp_path: Path) -> None:
-        shelf = tmp_path / "weights" / "run"
-        walk(7.0, {"kind": "post_hoc"}, shelf=shelf)
-        assert list((tmp_path / "weights").iterdir()) == []
+    def test_the_disk_is_left_as_it_was(self, temporary: Path) -> None:
+        walk(7.0, {"kind": "post_hoc"})
+        assert list(temporary.iterdir()) == []
 
     def test_too_much_for_the_disk_is_refused_before_anything_is_written(
-        self, tmp_path: Path
+        self, temporary: Path
     ) -> None:
         with pytest.raises(Exception, match=r"weights of 4 epochs need .* max_gib = 1e-09"):
-            walk(7.0, {"kind": "post_hoc", "max_gib": 1e-9}, shelf=tmp_path / "run")
-        assert list(tmp_path.iterdir()) == []
+            walk(7.0, {"kind": "post_hoc", "max_gib": 1e-9})
+        assert list(temporary.iterdir()) == []
 
 
 def test_a_mean_is_the_mean() -> None:
@@ -210,17 +216,17 @@ def test_a_mean_is_the_mean() -> None:
     assert mix(1.0, 3.0, 0.25) == 1.5
 
 
-def test_a_shelf_is_read_without_trust(tmp_path: Path) -> None:
+def test_weights_of_an_epoch_are_read_without_trust(temporary: Path) -> None:
     problem: Any = Walk(0.0)
-    shelf = Shelf(tmp_path / "run", 1.0, 2)
-    shelf.keep(3, Weights.of(problem))
-    shelf.check([3])
+    store = EpochStore(1.0, 2)
+    store.keep(3, Weights.of(problem))
+    store.check([3])
     with pytest.raises(ValueError, match="epoch 4 are gone"):
-        shelf.check([3, 4])
-    (path,) = (tmp_path / "run").iterdir()
+        store.check([3, 4])
+    (path,) = temporary.glob("*/*")
     torch.save({"parameters": [torch.zeros(2)], "state": None}, path)
     with pytest.raises(ValueError, match="the parameters are"):
-        shelf.take(3, problem)
+        store.take(3, problem)
 
 
 # ---------------------------------------------------------- digits, stopped in the middle
@@ -264,13 +270,12 @@ def held(slot: MemorySlot) -> list[int]:
 
 def run(
     spec: StudySpec,
-    scratch: Path | None,
     slot: Any = None,
     stop_at: int | None = None,
     stage: Stage = Stage.CONFIRM,
 ) -> Outcome:
     polls = iter(range(10**6))
-    (outcome,) = Objective(spec, "ecdsep", scratch).evaluate(
+    (outcome,) = Objective(spec, "ecdsep").evaluate(
         [RunRequest(PARAMS, 5, stage)],
         stop=None if stop_at is None else lambda: next(polls) == stop_at,
         checkpoints=[slot],
@@ -293,40 +298,40 @@ SLOW = pytest.mark.slow
     ],
 )
 def test_a_run_that_was_stopped_has_the_same_numbers(
-    settings: str, protocol: str, tmp_path: Path
+    settings: str, protocol: str, temporary: Path
 ) -> None:
     spec = study(protocol, **SETTINGS[settings])
-    plain = run(spec, tmp_path)
+    plain = run(spec)
     assert plain.status is Status.COMPLETE
     assert "averaged_from" in plain.metrics
     length = LENGTH if "accumulate" in SETTINGS[settings] else 9
     for stop_at in (1, 3 * length + 2, 4 * length, EPOCHS * length - 1):
         slot = MemorySlot()
         with pytest.raises(Interrupted):
-            run(spec, tmp_path, slot, stop_at)
+            run(spec, slot, stop_at)
         assert slot.data is not None
-        assert run(spec, tmp_path, slot) == plain
-    assert list(tmp_path.iterdir()) == []
+        assert run(spec, slot) == plain
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_run_may_be_stopped_between_two_candidates(tmp_path: Path) -> None:
+def test_a_run_may_be_stopped_between_two_candidates() -> None:
     spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
-        run(spec, tmp_path, slot, EPOCHS * 9 + 1)
-    assert len(list(tmp_path.glob("*/*"))) == 3
-    assert run(spec, tmp_path, slot) == run(spec, tmp_path)
+        run(spec, slot, EPOCHS * 9 + 1)
+    assert held(slot) == [4, 5, 6]
+    assert run(spec, slot) == run(spec)
 
 
 @pytest.mark.parametrize("stop_at", [4 * 9 + 2, EPOCHS * 9 - 1, EPOCHS * 9 + 1])
-def test_without_a_lasting_folder_the_weights_are_found_beside_the_checkpoint(
+def test_weights_are_found_beside_the_checkpoint(
     stop_at: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
-        run(spec, None, slot, stop_at)
+        run(spec, slot, stop_at)
     done = stop_at // 9
     assert held(slot) == list(range(4, done + 1))
-    assert run(spec, None, slot) == run(spec, None)
+    assert run(spec, slot) == run(spec)
     assert "afresh" not in caplog.text
     assert held(slot) == []
 
@@ -334,33 +339,14 @@ def test_without_a_lasting_folder_the_weights_are_found_beside_the_checkpoint(
 def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixture) -> None:
     spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
     with pytest.raises(Interrupted):
-        run(spec, None, slot, 5 * 9 + 1)
+        run(spec, slot, 5 * 9 + 1)
     next(part for name, part in slot.parts.items() if name.endswith("/4")).clear()
-    assert run(spec, None, slot) == run(spec, None)
-    assert "epoch 4 are gone" in caplog.text
-
-
-def test_a_lasting_folder_needs_no_copies(tmp_path: Path) -> None:
-    slot = MemorySlot()
-    with pytest.raises(Interrupted):
-        run(study(**SETTINGS["post_hoc"]), tmp_path, slot, 5 * 9 + 1)
-    assert slot.parts == {}
-
-
-def test_weights_that_are_gone_begin_the_run_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
-    with pytest.raises(Interrupted):
-        run(spec, tmp_path, slot, 5 * 9 + 1)
-    for path in tmp_path.glob("*/*"):
-        path.unlink()
-    assert run(spec, tmp_path, slot) == run(spec, tmp_path)
+    assert run(spec, slot) == run(spec)
     assert "epoch 4 are gone" in caplog.text
 
 
 def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     closure = DigitsProblem.closure
     monkeypatch.setattr(
@@ -368,7 +354,7 @@ def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
         "closure",
         lambda self, step: closure(self, step) * (torch.inf if step == 12 else 1.0),
     )
-    outcome = run(study(**SETTINGS["post_hoc"]), tmp_path)
+    outcome = run(study(**SETTINGS["post_hoc"]))
     assert outcome.status is Status.DIVERGED
     assert outcome.value == outcome.metrics["val_accuracy"] == max(outcome.curve.values)
     assert "averaged_from" not in outcome.metrics
@@ -391,10 +377,10 @@ def test_what_cannot_be_averaged_is_refused(averaging: Table, message: str) -> N
         study(averaging=averaging)
 
 
-def test_a_snapshot_of_another_averaging_is_not_taken(tmp_path: Path) -> None:
+def test_a_snapshot_of_another_averaging_is_not_taken() -> None:
     one, other = study(**SETTINGS["swa"]), study(**SETTINGS["post_hoc"])
     slot = MemorySlot()
     with pytest.raises(Interrupted):
-        run(one, tmp_path, slot, 30)
+        run(one, slot, 30)
     held: Any = Snapshots(slot, Objective(other, "ecdsep")._identity(RunRequest(PARAMS, 5))).load()
     assert held is None

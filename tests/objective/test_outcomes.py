@@ -4,11 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.objective.outcomes import optimizer_metrics, thin_steps, trajectory_outcome
-from ecd_tune.records import RunCost, Status
+from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.outcomes import failure, optimizer_metrics, thin_steps, trajectory_outcome
+from ecd_tune.records import Cause, Outcome, RunCost, Status
 
 
 @given(st.integers(1, 10**6))
@@ -40,6 +42,40 @@ def test_nothing_measured_is_a_failure_with_its_reason():
     outcome = trajectory_outcome(np.array([]), "loss became non-finite", RunCost())
     assert (outcome.status, outcome.value) == (Status.FAILED, None)
     assert outcome.reason == "loss became non-finite"
+    assert outcome.cause is Cause.NON_FINITE
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("the input is non-finite"), Cause.EXCEPTION),
+        (ValueError("out of memory, said a task"), Cause.EXCEPTION),
+        (NonFiniteLossError("loss is nan"), Cause.NON_FINITE),
+        (MemoryError(), Cause.OUT_OF_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory"), Cause.OUT_OF_MEMORY),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"),
+            Cause.OUT_OF_MEMORY,
+        ),
+        (RuntimeError("CUDA error: out of memory"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Cause.EXCEPTION),
+    ],
+)
+def test_the_type_of_an_exception_tells_the_cause(error, cause):
+    outcome = failure(error, RunCost())
+    assert outcome.cause is cause
+    assert outcome.reason == f"{type(error).__name__}: {error}"
+
+
+def test_a_cause_goes_with_its_status():
+    assert [Outcome(status, 1.0).cause.value for status in Status] == [
+        "complete",
+        "diverged",
+        "pruned",
+        "exception",
+    ]
+    with pytest.raises(ValueError, match="allows diverged"):
+        Outcome(Status.DIVERGED, 1.0, cause=Cause.LOST)
 
 
 def test_only_finite_known_counters_are_kept():

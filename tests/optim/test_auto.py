@@ -67,6 +67,36 @@ def test_on_a_graph_and_on_sentences(
         pytest.skip(str(error))
 
 
+@pytest.mark.parametrize("s", [0, 1])
+@pytest.mark.parametrize(
+    ("task", "epochs", "metric", "lr", "options"),
+    [
+        ("digits", 20, "accuracy", 0.3, {}),
+        pytest.param("cora", 100, "accuracy", 0.3, {}, marks=pytest.mark.slow),
+        pytest.param("citeseer", 100, "accuracy", 0.1, {}, marks=pytest.mark.slow),
+        pytest.param("char_lm", 4, "loss", 0.3, {}, marks=pytest.mark.slow),
+        pytest.param(
+            "glue_sst2", 4, "accuracy", 0.05, {**SST2, "batch_size": 128}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_step_that_finds_itself_is_within_5_percent_of_the_tuned_one(
+    task: str, epochs: int, metric: str, lr: float, options: Any, s: int
+) -> None:
+    """``lr`` is the best of .05, .1 and .3 there, by docs/results/auto.md."""
+
+    def value(lr: float | str) -> float:
+        fixed = {"lr": lr, "eta": 3.0, "nu": 0.0, "scale": "share", "s": s if lr == "auto" else 1}
+        build = lambda p: ECDSep(p, seed=1, **fixed)  # noqa: E731
+        return best_value(task, epochs, metric, 1, build, False, **options)
+
+    try:
+        tuned, found = value(lr), value("auto")
+    except TaskError as error:
+        pytest.skip(str(error))
+    assert found >= tuned - 0.05 * abs(tuned)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("s", [0, 1])
 def test_F0_and_lr_that_are_left_to_the_run_follow_a_loss_down_to_its_floor(s: int) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks.study import judge_study
+from ecd_tune.analysis.checks import judge_study
 from ecd_tune.records import METRIC, Curve, RunCost, Stage, StudyKey, TrialRecord, TrialState
 from ecd_tune.report import StudyReport, build_report
 from ecd_tune.spec import StudySpec

@@ -1,3 +1,4 @@
+import ast
 import json
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def test_any_scalars_survive_each_format(inner):
     assert json.loads(render_json_table(table)) == table
     assert tomllib.loads(render_toml_table(table)) == table
     assert (yaml.safe_load(render_yaml_table(table)) or {}) == table
+    for render in (render_json_table, render_toml_table, render_yaml_table):
+        assert render(table).isascii()
+
+
+@given(scalars)
+def test_a_value_in_python_is_that_value_and_nothing_else(value):
+    tree = ast.parse(render_constructor("ecdsep", {"lr": value}))
+    assert [type(node) for node in tree.body] == [ast.ImportFrom, ast.Assign]
+    (keyword,) = tree.body[1].value.keywords
+    assert ast.literal_eval(keyword.value) == value
 
 
 def run_python(name, params):

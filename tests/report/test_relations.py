@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -10,11 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ecd_tune.records import TrialRecord
+from ecd_tune.analysis.checks import judge_study
+from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
+from ecd_tune.measurements import PREFIX
+from ecd_tune.records import TrialRecord, TrialState
 from ecd_tune.report.relations import relation_panels
 from ecd_tune.report.scatter import Line, Points, ScatterPanel, render_scatter
-from ecd_tune.spec import StudySpec
-from ecd_tune.testing.searches import OPTIMIZER, Bowl, exact_search, search_spec
+from ecd_tune.spec import CheckSpec, StudySpec
 from ecd_tune.theory import suggest_lr
 
 BOWL = Bowl("algorithm1", trials=40)
@@ -27,8 +29,11 @@ def study(*checks: str, bowl: Bowl = BOWL, **more: Any) -> StudySpec:
 
 
 def draw(spec: StudySpec, bowl: Bowl = BOWL, noise: float = 0.0) -> tuple[ScatterPanel, ...]:
-    records = exact_search(bowl, noise=noise).records
-    return relation_panels(spec, {spec.key(OPTIMIZER): records})
+    return panels(spec, exact_search(bowl, noise=noise).records)
+
+
+def panels(spec: StudySpec, records: Sequence[TrialRecord], **others: Any) -> Any:
+    return relation_panels(judge_study(spec, {spec.key(OPTIMIZER): records}, {}, **others))
 
 
 def distance(panel: ScatterPanel) -> float:
@@ -104,14 +109,57 @@ def test_best_step_sizes_of_several_studies_are_one_curve() -> None:
         spec = search_spec(bowl, name=name)
         others[name] = (spec, {spec.key(OPTIMIZER): exact_search(bowl).records})
     spec = study("S9", studies=list(bowls))
-    records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
-    (panel,) = relation_panels(spec, records, others)
+    records = exact_search(BOWL).records
+    (panel,) = panels(spec, records, others=others)
     assert panel.points[0].x == (10, 50, 100, 1000)
     best = min(exact_search(bowls["n10"]).records, key=lambda record: record.value or 0)
     assert panel.points[0].y[0] == best.params["lr"]
     assert panel.line is not None
     np.testing.assert_allclose(panel.line.y, suggest_lr(np.array(panel.line.x)))
-    assert relation_panels(spec, records)[0].points[0].x == (50,)
+    assert panels(spec, records)[0].points[0].x == (50,)
+
+
+def test_a_task_whose_optimizer_has_another_key_is_judged_and_drawn() -> None:
+    bowl = replace(BOWL, n=10)
+    optimizers = {"ours": {"optimizer": "ecdsep", "space": bowl.space()}}
+    other = search_spec(bowl, name="b", optimizers=optimizers)
+    others = {"b": (other, {other.key("ours"): exact_search(bowl).records})}
+    spec = study("S9", studies=["b"])
+    (entry,) = judge_study(
+        spec, {spec.key(OPTIMIZER): exact_search(BOWL).records}, {}, others=others
+    )
+    assert "has 2" in entry.result.findings[0].note
+    (panel,) = relation_panels([entry])
+    assert panel.points[0].x == (10, 50)
+
+
+def test_the_optimizer_of_the_same_key_is_compared_where_there_are_several() -> None:
+    bowl = replace(BOWL, n=10)
+    two = {key: {"optimizer": "ecdsep", "space": bowl.space()} for key in ("first", OPTIMIZER)}
+    other = search_spec(bowl, name="b", optimizers=two)
+    others = {"b": (other, {other.key(OPTIMIZER): exact_search(bowl).records})}
+    (panel,) = panels(study("S9", studies=["b"]), exact_search(BOWL).records, others=others)
+    assert panel.points[0].x == (10, 50)
+
+
+def test_landscapes_that_are_judged_apart_are_drawn_apart() -> None:
+    """Two weight decays have two lowest losses, whatever their F0."""
+    records = exact_search(BOWL, noise=0.0).records
+    decayed = [
+        replace(record, metrics={**record.metrics, PREFIX + "weight_decay": float(number % 2)})
+        for number, record in enumerate(records)
+    ]
+    (panel,) = panels(study("S2"), decayed)
+    assert [group.label for group in panel.points] == ["ECDSep, F0=0 wd=0", "ECDSep, F0=0 wd=1"]
+
+
+def test_what_was_declared_and_taken_out_is_drawn_beside_the_rest() -> None:
+    spec = study("S7")
+    stored = [CheckSpec(name="S2", optimizer=OPTIMIZER)]
+    records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
+    drawn = relation_panels(judge_study(spec, records, {OPTIMIZER: stored}))
+    assert [panel.title[:2] for panel in drawn] == ["S7", "S2"]
+    assert "taken out of the file since" in drawn[1].points[0].label
 
 
 def test_pairs_stand_with_without_on_the_other_axis() -> None:
@@ -121,14 +169,22 @@ def test_pairs_stand_with_without_on_the_other_axis() -> None:
         params: Mapping[str, Any] = {**record.params, "lr": lr, "conserve_energy": conserve}
         return replace(record, value=value, params=params)
 
-    records = [trial(1.0, 0.1, True), trial(3.0, 0.1, False), trial(2.0, 0.2, True)]
-    spec = study("S10")
-    (panel,) = relation_panels(spec, {spec.key(OPTIMIZER): records})
+    records = [
+        trial(1.0, 0.1, True),
+        trial(3.0, 0.1, False),
+        trial(9.0, 0.1, False),
+        trial(2.0, 0.2, True),
+    ]
+    (panel,) = panels(study("S10"), records)
     assert (panel.points[0].x, panel.points[0].y) == ((3.0,), (1.0,))
+    lost = replace(trial(0.0, 0.2, False), state=TrialState.FAIL, value=None)
+    (panel,) = panels(study("S10"), [*records, lost])
+    assert panel.points[0].label == "ECDSep (1 without a value left out)"
+    assert panel.points[0].x == (3.0,)
 
 
 def test_nothing_is_drawn_of_what_is_not_there() -> None:
-    assert relation_panels(study("S2", "S7", "S9", "S10"), {}) == ()
+    assert panels(study("S2", "S7", "S9", "S10"), ()) == ()
     assert draw(study("S12")) == ()
 
 

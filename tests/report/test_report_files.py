@@ -30,6 +30,16 @@ def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1"])
+def test_no_text_is_a_formula_in_a_spreadsheet(zakharov, text):
+    (first, *others) = zakharov.trials
+    changed = dataclasses.replace(first, params={**first.params, "kind": text}, reason=text)
+    report = dataclasses.replace(zakharov, trials=(changed, *others))
+    (row, *_) = rows(render_csv(report)["trials.csv"])
+    assert row["param.kind"] == row["reason"] == f"'{text}"
+    assert float(row["value"]) == first.value
+
+
 def test_hyperparameters_read_back_exactly_from_csv(zakharov):
     found = rows(render_csv(zakharov)["trials.csv"])
     assert len(found) == len(zakharov.trials)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ecd_tune.analysis.checks.study import judge_study
+from ecd_tune.analysis.checks import judge_study
+from ecd_tune.lab.searches import Bowl, exact_search, search_spec
 from ecd_tune.report import build_report, render_html, render_markdown, write_report
 from ecd_tune.report.content import build_sections
 from ecd_tune.report.export import report_to_dict
 from ecd_tune.spec import CheckSpec
-from ecd_tune.testing.searches import Bowl, exact_search, search_spec
 
 BOWL = Bowl("sync", trials=60)
 DATA = exact_search(BOWL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ class Reply:
 class Client:
     app: App
     host: str = "127.0.0.1:8080"
-    address: str = "192.0.2.7"
+    errors: io.StringIO = field(default_factory=io.StringIO)
 
     def __call__(self, method: str, target: str, body: bytes = b"", **headers: str | None) -> Reply:
         parts = urlsplit(target)
@@ -38,13 +38,13 @@ class Client:
             "SERVER_NAME": "127.0.0.1",
             "SERVER_PORT": "8080",
             "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": self.address,
+            "REMOTE_ADDR": "192.0.2.7",
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_HOST": self.host,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
+            "wsgi.errors": self.errors,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,

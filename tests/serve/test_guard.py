@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecd_tune.serve.guard import Guard, ReadOnly, is_loopback, split_host
+from ecd_tune.serve.guard import Guard, is_loopback, parse_host
+from ecd_tune.serve.read_only import ReadOnly
 from tests.serve.client import Client
 
 OWN = "http://127.0.0.1:8080"
@@ -33,21 +34,24 @@ def test_what_is_loopback(host, loopback):
 
 
 @pytest.mark.parametrize(
-    ("header", "parts"),
+    ("header", "origin"),
     [
-        ("localhost:8080", ("localhost", 8080)),
-        ("[::1]:9", ("::1", 9)),
-        ("Tune.Example.org", ("tune.example.org", None)),
-        ("a@127.0.0.1", ("", None)),
-        ("127.0.0.1/x", ("", None)),
-        ("127.0.0.1:port", ("", None)),
-        ("127.0.0.1#.example.org", ("", None)),
-        ("[::1", ("", None)),
-        ("", ("", None)),
+        ("localhost:8080", ("https", "localhost", 8080)),
+        ("[::1]:9", ("https", "::1", 9)),
+        ("Tune.Example.org", ("https", "tune.example.org", 443)),
+        *(
+            (header, None)
+            for header in (
+                "a@127.0.0.1", "127.0.0.1/x", "127.0.0.1:port", "127.0.0.1#.example.org", "[::1",
+                "127.0.0.1,evil.example.org", "127.0.0.1:65536", "127.0.0.1:0", ":8080", "",
+            )
+        ),
     ],
-)
-def test_a_host_header_is_split(header, parts):
-    assert split_host(header) == parts
+)  # fmt: skip
+def test_a_host_header_stands_for_an_origin(header, origin):
+    assert parse_host(header) == origin
+    if origin is not None:
+        assert parse_host("localhost", "http") == ("http", "localhost", 80)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "localhost:9999"])
@@ -61,7 +65,7 @@ def test_a_foreign_name_for_this_machine_is_refused(client, host):
     client.host = host
     reply = client("GET", "/api/studies")
     assert reply.status == 421
-    assert "--public-url" in reply.json["reason"]
+    assert "--behind-proxy" in reply.json["reason"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", "WHATEVER"])
@@ -83,6 +87,7 @@ def test_a_foreign_name_for_this_machine_is_refused(client, host):
         {"origin": "http://evil.example.org", "sec_fetch_site": "same-origin"},
         {"origin": "http://evil.example.org", "referer": f"{OWN}/dashboard"},
         {"authorization": "Basic Og=="},
+        {"authorization": "Bearer token"},
     ],
 )
 def test_a_write_without_evidence_of_our_own_page_is_refused(client, method, headers):
@@ -98,22 +103,40 @@ def test_a_write_without_evidence_of_our_own_page_is_refused(client, method, hea
         {"origin": OWN, "sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "same-origin"},
         {"referer": f"{OWN}/dashboard/studies/1"},
-        {"authorization": "Bearer token-to-be-judged-by-the-login"},
     ],
 )
 def test_a_write_of_our_own_page_passes(client, headers):
     assert client("POST", "/api/studies", b"{}", **headers).body == b"POST"
 
 
-def test_behind_a_proxy_the_public_origin_is_ours():
-    client = Client(Guard(answer_ok, "https://tune.example.org"), host="tune.example.org")
-    for origin in ("https://tune.example.org", "https://tune.example.org:443"):
-        assert client("POST", "/x", origin=origin).status == 200
-    assert client("POST", "/x", origin="https://example.org").status == 403
-    client.host = "127.0.0.1:8080"  # a proxy that does not hand the name on
-    assert client("POST", "/x", origin="https://tune.example.org").status == 200
-    client.host = "other.example.org"
-    assert client("GET", "/x").status == 421
+@pytest.mark.parametrize("port", ["", ":443"])
+def test_behind_a_proxy_its_name_and_origin_are_ours(port):
+    client = Client(Guard(answer_ok, f"https://tune.example.org{port}"))
+    for host in ("tune.example.org", "TUNE.example.org:443"):
+        client.host = host
+        for origin in ("https://tune.example.org", "https://tune.example.org:443"):
+            assert client("POST", "/x", origin=origin).status == 200
+        for origin in (
+            "http://tune.example.org",
+            "http://tune.example.org:443",
+            "https://tune.example.org:8443",
+            "https://example.org",
+            "https://tune.example.org.evil.example",
+            "https://tune.example.org@evil.example",
+            "null",
+        ):
+            assert client("POST", "/x", origin=origin).status == 403, origin
+        assert client("POST", "/x").status == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost", "tune.example.org:8443", "example.org", ""]
+)
+def test_behind_a_proxy_no_other_name_is_known(host):
+    client = Client(Guard(answer_ok, "https://tune.example.org"), host=host)
+    reply = client("GET", "/x")
+    assert reply.status == 421
+    assert reply.json["reason"].endswith("open it as https://tune.example.org")
 
 
 def test_reads_need_no_evidence(client):

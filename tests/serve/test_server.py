@@ -2,160 +2,167 @@
 
 from __future__ import annotations
 
-import http.client
-import io
-import os
-import shutil
+import json
 import signal
 import socket
-import ssl
 import subprocess
 import sys
-import time
-from pathlib import Path
-from urllib.parse import urlencode
+import threading
+from time import monotonic
 
 import pytest
 
 from ecd_tune.cli.main import main
-from ecd_tune.serve import hash_password
-from ecd_tune.serve.passwords import PasswordHash
+from ecd_tune.serve import Settings, open_server
+from ecd_tune.serve.server import _RequestHandler
 from ecd_tune.store import Store
+from tests.serve.processes import HANG, Dashboard, Waiting
 
-HANG = 100.0
-"""Seconds after which something hangs; everything here takes a few."""
-PASSWORD = "correct horse battery"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-OPENSSL = shutil.which("openssl")
-
-
-class Server:
-    """A dashboard of the study on a port of its own."""
-
-    def __init__(self, url: str, folder: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = folder / "server.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ecd_tune", "dashboard", "--storage", url,
-                 "--port", str(self.port), *options],
-                stdout=log, stderr=log,
-            )  # fmt: skip
-        self.tls = "--tls-cert" in options
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + HANG
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                self.ask("GET", "/login")
-            except (ConnectionError, http.client.HTTPException):
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("the server does not answer")
-
-    def ask(self, method, path, body=None, **headers):
-        if self.tls:
-            context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG)
-        named = {key.replace("_", "-"): value for key, value in headers.items()}
-        connection.request(method, path, body, named)
-        reply = connection.getresponse()
-        content = reply.read()
-        connection.close()
-        return reply, content
+NEW = b'{"study_name": "x", "directions": ["minimize"]}'
+SLOW = (
+    b"",
+    b"G",
+    b"GET /api/studies HTTP/1.1\r\n",
+    b"GET /api/studies HTTP/1.1\r\nHost: localhost\r\nX-Half: ",
+    b"POST /api/studies HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
+)
 
 
-@pytest.fixture
-def serve(url, study, tmp_path):
-    Store.open(url).close()  # our tables beside Optuna's
-    started = []
-
-    def start(*options: str) -> Server:
-        server = Server(url, tmp_path, *options)
-        started.append(server)
-        server.wait()
-        return server
-
-    yield start
-    for server in started:
-        if server.process.poll() is None:
-            server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(timeout=HANG) == 0
+@pytest.fixture(scope="module")
+def server(shared_url, tmp_path_factory):
+    with Dashboard(shared_url, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
-@pytest.fixture
-def auth(tmp_path):
-    path = tmp_path / "auth.toml"
-    path.touch(0o600)
-    path.write_text(f'[[users]]\nname = "ada"\npassword_hash = "{hash_password(PASSWORD)}"\n')
-    return str(path)
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=HANG)
 
 
-def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ecd_tune", "dashboard", *arguments],
-        input=stdin, capture_output=True, text=True, timeout=HANG, check=False,
-    )  # fmt: skip
+def ask_raw(port: int, request: bytes) -> bytes:
+    with connect(port) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
-def test_on_loopback_it_serves_at_once(serve, study):
-    server = serve()
+def test_on_loopback_it_serves_at_once(server):
     reply, content = server.ask("GET", "/api/studies")
     assert (reply.status, b"small/ecdsep" in content) == (200, True)
+    assert len(json.loads(server.ask("GET", "/api/studies/1")[1])["trials"]) == 20
     reply, _ = server.ask("GET", "/api/studies", Host="rebound.example.org")
     assert reply.status == 421
-    body = b'{"study_name": "x", "directions": ["minimize"]}'
-    reply, _ = server.ask(
-        "POST",
-        "/api/studies",
-        body,
-        Origin="http://evil.example.org",
-        Content_Type="application/json",
-    )
-    assert reply.status == 403
+    foreign = {"Origin": "http://evil.example.org", "Content_Type": "application/json"}
+    assert server.ask("POST", "/api/studies", NEW, **foreign)[0].status == 403
     assert b'"x"' not in server.ask("GET", "/api/studies")[1]
-    # Ctrl-C ends it politely.
-    server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(timeout=HANG) == 0
-    assert "Traceback" not in server.log.read_text()
+    assert "no login" not in server.log.read_text()
 
 
-def test_on_all_addresses_it_asks_for_a_login_and_logs_no_password(serve, auth):
-    server = serve("--host", "0.0.0.0", "--auth", auth)
-    assert server.ask("GET", "/api/studies")[0].status == 401
-    origin = f"http://127.0.0.1:{server.port}"
-    for password, status in (("not this one", 401), (PASSWORD, 303)):
-        form = urlencode({"name": "ada", "password": password})
-        reply, _ = server.ask("POST", "/login", form, Origin=origin)
-        assert reply.status == status
-    cookie = reply.getheader("Set-Cookie").split(";")[0]
-    assert server.ask("GET", "/api/studies", Cookie=cookie)[0].status == 200
+@pytest.mark.parametrize(
+    ("request_line", "hosts", "status"),
+    [
+        (b"GET /api/studies HTTP/1.1", [b"localhost"], b"200"),
+        (b"GET /api/studies HTTP/1.1", [], b"421"),
+        (b"GET /api/studies HTTP/1.1", [b"localhost", b"evil.example.org"], b"421"),
+        (b"GET http://evil.example.org/api/studies HTTP/1.1", [b"evil.example.org"], b"421"),
+        (b"GET /api/studies HTTP/3.7", [b"localhost"], b"505"),
+        (b"GET /" + 70_000 * b"x" + b" HTTP/1.1", [b"localhost"], b"414"),
+        (b"\xff\xfe", [b"localhost"], b"400"),
+    ],
+)
+def test_odd_requests_are_answered(server, request_line, hosts, status):
+    headers = b"".join(b"Host: " + host + b"\r\n" for host in hosts)
+    answer = ask_raw(server.port, request_line + b"\r\n" + headers + b"\r\n")
+    assert status in answer[:500]
+    assert b"small/ecdsep" not in answer or status == b"200"
+
+
+def test_slow_connections_stop_nobody(server):
+    begun = monotonic()
+    with Waiting(lambda: connect(server.port), *(SLOW * 8)):
+        for _ in range(3):
+            assert server.ask("GET", "/api/studies")[0].status == 200
+        assert monotonic() - begun < _RequestHandler.timeout, "they were still open"
+    assert server.process.poll() is None
+
+
+def test_slow_connections_are_closed_without_a_traceback(shared_url, monkeypatch, capfd):
+    monkeypatch.setattr(_RequestHandler, "timeout", 0.3)
+    monkeypatch.setattr("ecd_tune.serve.server.StopFlag", InThread)
+    server = open_server(Settings(port=0))
+    port = server.socket.getsockname()[1]
+    thread = threading.Thread(target=server.serve, args=(shared_url,))
+    thread.start()
+    try:
+        with Waiting(lambda: connect(port), *SLOW[:4]) as waiting:
+            assert waiting.read_all() == [b""] * 4
+    finally:
+        InThread.stopped.set()
+        thread.join(HANG)
+    assert not thread.is_alive()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class InThread:
+    """In place of signals, which only a main thread may handle."""
+
+    stopped = threading.Event()
+
+    def __enter__(self):
+        return self.stopped.is_set
+
+    def __exit__(self, *error):
+        pass
+
+
+def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
+    monkeypatch.setattr(_RequestHandler, "timeout", 3.0)
+    body = bytes(8 << 20)
+
+    def send_large(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    with open_server(Settings(port=0)) as server, socket.socket() as reader:
+        server.set_app(send_large)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        reader.settimeout(HANG)
+        reader.connect(server.socket.getsockname())
+        reader.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        server.handle_request()
+        size = 0
+        while piece := reader.recv(1 << 16):
+            size += len(piece)
+            threading.Event().wait(0.03)  # 128 pieces: longer than the timeout
+    assert size > len(body)
+
+
+def test_on_ipv6_too_it_serves_and_a_signal_ends_it_politely(shared_url, tmp_path):
+    with Dashboard(shared_url, tmp_path, "--host", "::1") as server:
+        reply, _ = server.ask("GET", "/api/studies", Host=f"[::1]:{server.port}")
+        assert reply.status == 200
+        # The others are ended by SIGTERM, with the same status.
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=HANG) == 0
     log = server.log.read_text()
-    assert "travel unencrypted" in log
-    assert PASSWORD not in log
-    assert "not this one" not in log
+    assert f"http://[::1]:{server.port}/" in log
+    assert "Traceback" not in log
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="no openssl on the PATH to make a certificate")
-def test_it_speaks_https(serve, auth, tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-subj", "/CN=localhost", "-days", "1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    server = serve("--auth", auth, "--tls-cert", str(certificate), "--tls-key", str(key))
-    form = urlencode({"name": "ada", "password": PASSWORD})
-    reply, _ = server.ask("POST", "/login", form, Origin=f"https://127.0.0.1:{server.port}")
-    assert reply.status == 303
-    assert "; Secure" in reply.getheader("Set-Cookie")
-    assert "unencrypted" not in server.log.read_text()
+def test_behind_a_proxy_it_answers_to_one_name(shared_url, tmp_path):
+    options = ("--host", "0.0.0.0", "--behind-proxy", "https://Tune.example.org", "--read-only")
+    with Dashboard(shared_url, tmp_path, *options) as server:
+        for host, status in (
+            ("tune.example.org", 200),
+            ("TUNE.example.org:443", 200),
+            ("tune.example.org:8443", 421),
+            (f"127.0.0.1:{server.port}", 421),
+            ("localhost", 421),
+        ):
+            assert server.ask("GET", "/api/studies", Host=host)[0].status == status, host
+    log = server.log.read_text()
+    assert "https://tune.example.org/ " in log
+    assert f"0.0.0.0 port {server.port} has no login: let only the proxy reach it." in log
 
 
 @pytest.fixture
@@ -167,7 +174,9 @@ def refuse(monkeypatch, capsys):
         with pytest.raises(SystemExit) as left:
             main()
         assert left.value.code == 2
-        return capsys.readouterr().err
+        captured = capsys.readouterr()
+        assert "Dashboard of" not in captured.out
+        return captured.err
 
     return refuse
 
@@ -175,9 +184,10 @@ def refuse(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--host", "0.0.0.0"), "--auth FILE"),
-        (("--tls-cert", "x.pem"), "belong together"),
-        (("--auth", "/nowhere/auth.toml"), "cannot be read"),
+        (("--host", "0.0.0.0"), "--behind-proxy https://HOST"),
+        (("--host", "0.0.0.0", "--behind-proxy", ""), "--behind-proxy https://HOST"),
+        (("--behind-proxy", "http://tune.example.org"), "unencrypted"),
+        (("--behind-proxy", "tune.example.org"), "https://HOST:PORT"),
         (("--storage", "sqlite:////nowhere/study.db"), "/nowhere"),
     ],
 )
@@ -185,121 +195,54 @@ def test_what_cannot_be_served_is_one_message(arguments, message, refuse):
     assert message in refuse(*arguments)
 
 
-def test_a_port_in_use_is_one_message(url, study, refuse):
+def test_an_address_that_is_not_ours_is_one_message(url, refuse):
     Store.open(url).close()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refuse("--storage", url, "--port", str(port))
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in said
+    elsewhere = ("--host", "192.0.2.7", "--behind-proxy", "https://tune.example.org")
+    assert "cannot listen on 192.0.2.7 port 8080" in refuse("--storage", url, *elsewhere)
 
 
-def test_a_password_from_a_pipe_is_hashed_and_not_shown():
-    result = run("--hash-password", stdin=f"{PASSWORD}\n")
-    key, _, text = result.stdout.strip().partition(" = ")
-    assert (result.returncode, key) == (0, "password_hash")
-    assert PasswordHash.parse(text.strip('"')).matches(PASSWORD)
-    assert PASSWORD not in result.stdout + result.stderr
-
-
-def test_too_short_a_password_is_refused(monkeypatch, refuse):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("short\n"))
-    assert "password" in refuse("--hash-password")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page in a context of its own, with no cookie of another test's."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(100_000)
-    yield page
-    context.close()
-
-
-def shoot(page, name: str) -> None:
-    """Keep a picture where somebody wants to look at it."""
-    folder = os.environ.get("ECD_TUNE_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=f"{folder}/{name}.png")
-
-
-def test_a_person_logs_in_looks_and_logs_out(serve, auth, page):
-    server = serve("--auth", auth)
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+def test_a_page_of_another_site_cannot_write(server, open_page):
     home = f"http://127.0.0.1:{server.port}"
-    page.goto(f"{home}/dashboard")
-    assert page.url == f"{home}/login?next=/dashboard"
-    shoot(page, "login")
-    page.get_by_label("Name").fill("ada")
-    page.get_by_label("Password").fill("not this one")
-    page.get_by_role("button", name="Log in").click()
-    assert page.get_by_role("alert").inner_text() == "Name or password is wrong."
-    shoot(page, "refused")
-    page.get_by_label("Name").fill("ada")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{home}/dashboard")
-    page.get_by_text("small/ecdsep").first.click()
-    page.wait_for_url(f"{home}/dashboard/studies/1")
-    page.get_by_text("Hyperparameter Importance").first.wait_for()
-    page.wait_for_load_state("networkidle")
-    shoot(page, "study")
-    # The cookie is out of reach of scripts.
-    assert page.evaluate("document.cookie") == ""
-    page.get_by_role("button", name="Log out").click()
-    page.wait_for_url(f"{home}/login")
-    page.goto(f"{home}/dashboard/studies/1")
-    assert page.url == f"{home}/login?next=/dashboard/studies/1"
-    assert errors == []
-
-
-def test_a_page_of_another_site_cannot_write(serve, auth, page):
-    server = serve("--auth", auth)
-    home = f"http://127.0.0.1:{server.port}"
-    # What a browser sends across sites without asking first: here, to log a visitor in as the
-    # attacker, who would then see what the visitor does.
+    # What a browser sends across sites without asking first.
     form = (
-        f'<form method="post" action="{home}/login"><input name="name" value="ada">'
-        f'<input name="password" value="{PASSWORD}"><button>Free prizes</button></form>'
+        f'<form method="post" action="{home}/api/studies" enctype="text/plain">'
+        "<input name='{\"study_name\": \"x' value='\"}'><button>Free prizes</button></form>"
     )
+    page = open_page()
     page.route(
         "http://evil.example.org/",
         lambda route: route.fulfill(content_type="text/html", body=form),
     )
     page.goto("http://evil.example.org/")
-    with page.expect_response(f"{home}/login") as caught:
+    with page.expect_response(f"{home}/api/studies") as caught:
         page.get_by_role("button").click()
     assert caught.value.status == 403
-    assert page.context.cookies() == []
 
 
-def test_a_page_of_its_own_can_write(serve, page):
-    server = serve()
+def test_a_page_of_its_own_can_write(server, open_page, shoot):
+    page = open_page()
     page.goto(f"http://127.0.0.1:{server.port}/dashboard")
+    page.get_by_text("small/ecdsep").first.click()
+    page.get_by_text("Hyperparameter Importance").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    shoot(page, "loopback")
     status = page.evaluate(
         """async () => (await fetch("/api/studies", {
             method: "POST", headers: {"Content-Type": "application/json"},
             body: '{"study_name": "wanted", "directions": ["minimize"]}'})).status"""
     )
     assert status == 201
+    assert page.errors == []
 
 
 def test_other_commands_do_not_load_the_server():
     code = (
         "import sys, ecd_tune.cli.main; "
-        "print({'gunicorn', 'optuna_dashboard', 'optuna', 'torch'} & sys.modules.keys())"
+        "print({'wsgiref', 'optuna_dashboard', 'optuna', 'torch'} & sys.modules.keys())"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -17,13 +17,15 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard._inmemory_cache import InMemoryCache, get_cached_extra_study_property
 from optuna_dashboard._note import save_note_with_version
 
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.serve.fast_reads import StudySummary
 from ecd_tune.serve.search_space import merge_spaces
 from ecd_tune.serve.study_call import StudyCall
-from ecd_tune.store.fast_reads import StudySummary
 from tests.serve.client import Client
 
 LR = FloatDistribution(1e-3, 10.0, log=True)
@@ -177,6 +179,29 @@ def test_the_rest_is_left_to_the_dashboard(url, open_storage, path, status):
 
     assert Client(StudyCall(note, storage))("GET", path).status == status
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("summarize", StorageUnavailableError("db:5432: connection refused")),
+        ("get_all_studies", StorageInternalError("db:5432: connection refused")),
+    ],
+)
+def test_an_outage_is_an_answer_and_a_line_in_the_log(
+    url, study, open_storage, monkeypatch, method, error
+):
+    storage = open_storage(url)
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(storage, method, fail)
+    client = Client(StudyCall(optuna_dashboard.wsgi(storage), storage))
+    reply = client("GET", f"/api/studies/{study._study_id}")
+    assert reply.status == 503
+    assert "the database does not answer" in reply.json["reason"]
+    assert client.errors.getvalue() == "study 1: db:5432: connection refused\n"
 
 
 def test_bulk_reads_give_what_optuna_reads(url, open_storage):

@@ -1,5 +1,6 @@
 """Properties of any space: what is drawn or suggested passes the space's own check."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,9 +28,9 @@ floats = ordered(st.floats(-1e9, 1e9)).map(lambda ends: Float(*ends))
 log_floats = ordered(st.floats(1e-12, 1e9)).map(lambda ends: Float(*ends, log=True))
 ints = ordered(st.integers(-(10**6), 10**6)).map(lambda ends: Int(*ends))
 log_ints = ordered(st.integers(1, 10**6)).map(lambda ends: Int(*ends, log=True))
-choices = st.lists(scalars, min_size=2, max_size=4, unique_by=lambda v: (type(v), v)).map(
-    lambda values: Choice(tuple(values))
-)
+choices = st.lists(
+    scalars, min_size=2, max_size=4, unique_by=lambda v: (isinstance(v, bool), v)
+).map(lambda values: Choice(tuple(values)))
 dimensions = st.one_of(floats, log_floats, ints, log_ints, choices, scalars.map(Fixed))
 spaces = st.dictionaries(names, dimensions, min_size=1).map(Space)
 
@@ -130,3 +131,42 @@ def test_an_inactive_value_fails_the_check():
     space = Space({"s": Choice((0, 1)), "x": Float(0.0, 1.0, when={"s": (0,)})})
     with pytest.raises(SpaceError, match=r"x = 0\.5: not active here"):
         space.check({"s": 1, "x": 0.5})
+
+
+@st.composite
+def grids(draw):
+    """Draw a space of choices, some of which exist only beside others."""
+    dimensions = {}
+    for name in "abcd"[: draw(st.integers(1, 4))]:
+        values = tuple(range(draw(st.integers(1, 3))))
+        when = {}
+        if dimensions and draw(st.booleans()):
+            when = {draw(st.sampled_from(sorted(dimensions))): (draw(st.integers(0, 2)),)}
+        dimensions[name] = Choice(values, when) if len(values) > 1 else Fixed(0, when)
+    return Space(dimensions)
+
+
+@given(grids())
+def test_a_grid_has_each_point_of_the_product_once(space):
+    found = list(space.grid())
+    assert space.grid_size() == len(found)
+    for point in found:
+        space.check(point)
+    expected = []
+    for values in itertools.product(*(d.bounds() for d in space.dimensions.values())):
+        point = {}
+        for (name, dimension), value in zip(space.dimensions.items(), values, strict=True):
+            if all(point.get(other) in allowed for other, allowed in dimension.when.items()):
+                point[name] = value
+        if point not in expected:
+            expected.append(point)
+    assert found == expected
+
+
+def test_a_large_grid_is_counted_and_begun_at_once():
+    space = Space({f"x{i}": Choice(tuple(range(64))) for i in range(40)})
+    assert space.grid_size() == 64**40
+    assert list(itertools.islice(space.grid(), 2)) == [
+        {f"x{i}": 0 for i in range(40)},
+        {f"x{i}": int(i == 39) for i in range(40)},
+    ]

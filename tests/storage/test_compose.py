@@ -94,17 +94,50 @@ def test_each_service_has_the_role_that_it_needs_and_no_other(services):
 
 def test_ports_are_published_on_loopback_only(services):
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert published.keys() == {"database", "dashboard"}
+    assert published.keys() == {"database", "proxy"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
     assert all("network_mode" not in service for service in services.values())
 
 
-def test_the_dashboard_stands_behind_its_login(services):
-    command = services["dashboard"]["command"]
-    assert command[command.index("--auth") + 1] == "/run/secrets/dashboard"
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "https://localhost:8443"),
+        ({"DASHBOARD_HOST": "tune.example.org", "DASHBOARD_PORT": "443"},
+         "https://tune.example.org:443"),
+    ],
+)  # fmt: skip
+def test_the_dashboard_stands_behind_the_proxy_and_both_know_its_name(raw, given, url):
+    services = fill(raw, {**GIVEN, **given})["services"]
+    dashboard, proxy = services["dashboard"], services["proxy"]
+    command = dashboard["command"]
+    assert command[command.index("--behind-proxy") + 1] == url
     assert "--read-only" in command
-    assert services["dashboard"]["read_only"] is True
+    assert "ports" not in dashboard
+    assert f"'Host': '{url.removeprefix('https://')}'" in dashboard["healthcheck"]["test"][-1]
+    environment = proxy["environment"]
+    assert environment["ECD_TUNE_DASHBOARD_URL"] == url
+    assert environment["ECD_TUNE_DASHBOARD_UPSTREAM"] == "dashboard:8080"
+    assert command[command.index("--port") + 1] == "8080"
+    assert environment["ECD_TUNE_DASHBOARD_USERS"] == f"/run/secrets/{proxy['secrets'][0]}"
+    port = url.rpartition(":")[2]
+    assert proxy["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"/dev/tcp/127.0.0.1/{port}" in proxy["healthcheck"]["test"][-1]
+    assert dashboard["read_only"] is proxy["read_only"] is True
+
+
+def test_the_proxy_gets_what_its_file_asks_for(services):
+    asked = set(re.findall(r"\{\$(\w+)", (ROOT / "storage/Caddyfile").read_text()))
+    assert asked == services["proxy"]["environment"].keys()
+    build = services["proxy"]["build"]
+    text = (ROOT / build["context"] / build["dockerfile"]).read_text()
+    assert "COPY Caddyfile " in text
+    (data,) = re.findall(r"XDG_DATA_HOME=(\S+)", text)
+    assert services["proxy"]["volumes"] == [f"proxy:{data}"]
+    assert f"--owner caddy --group caddy --mode 700 {data}\n" in text
+    assert re.search(r"^USER caddy$", text, re.MULTILINE)
+    assert re.search(r"^FROM debian:\d+\.\d+-slim$", text, re.MULTILINE)
 
 
 def test_commands_are_ones_that_there_are(services):
@@ -127,7 +160,8 @@ def test_all_have_limits_and_those_that_last_are_watched(services):
         assert limits.keys() >= {"cpus", "memory", "pids"}, name
         assert "no-new-privileges:true" in service["security_opt"], name
     assert services["database"]["healthcheck"]["test"][1] == "pg_isready"
-    assert "/login" in services["dashboard"]["healthcheck"]["test"][-1]
+    assert "/api/meta" in services["dashboard"]["healthcheck"]["test"][-1]
+    assert "healthcheck" in services["proxy"]
 
 
 def test_workers_wait_for_the_tables_and_the_tables_for_the_database(services):

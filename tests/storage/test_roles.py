@@ -11,8 +11,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from ecd_tune.serve.fast_reads import open_fast_storage
 from ecd_tune.store import Store, Worker
-from ecd_tune.store.fast_reads import open_fast_storage
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
 
@@ -187,6 +187,7 @@ def test_new_secrets_are_random_and_kept(tmp_path):
             [STORAGE / "new-secrets.sh", folder], check=True, capture_output=True, text=True
         )
         found = {path.name: path.read_text() for path in folder.iterdir()}
+        assert found.pop("dashboard_users").startswith("# NAME HASH"), "nobody gets in"
         assert sorted(found) == [f"{n}_password" for n in ("owner", "postgres", "reader", "worker")]
         assert not any(password in done.stdout for password in found.values())
     assert "kept" in done.stdout

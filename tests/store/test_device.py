@@ -12,8 +12,9 @@ from alembic import command
 from alembic.config import Config
 
 from ecd_tune.records import StudyKey
-from ecd_tune.store import HeldTrial, Store, Worker, _creation, _device, schema
-from ecd_tune.store._device import describe_device, name_visible
+from ecd_tune.store import HeldTrial, Store, Worker, device
+from ecd_tune.store.db import schema, tables
+from ecd_tune.store.device import describe_device, name_visible
 from ecd_tune.testing.store import make_spec
 
 # As the driver's manual shows it: whole GPUs, and one that is cut into slices.
@@ -81,7 +82,7 @@ def test_equal_gpus_are_counted(driver):
 def test_a_torch_without_cuda_computes_on_the_processor(driver, monkeypatch, tmp_path):
     info = tmp_path / "cpuinfo"
     info.write_text("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\n")
-    monkeypatch.setattr(_device, "_CPU_INFO", info)
+    monkeypatch.setattr(device, "_CPU_INFO", info)
     monkeypatch.setitem(sys.modules, "torch", torch_that(built=False))
     assert describe_device() == "Some CPU @ 3 GHz"
 
@@ -93,7 +94,7 @@ def test_a_torch_that_has_started_cuda_knows_best(driver, monkeypatch):
 
 def test_without_gpus_to_see_it_is_the_processor(driver, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(_device, "_CPU_INFO", tmp_path / "absent")
+    monkeypatch.setattr(device, "_CPU_INFO", tmp_path / "absent")
     assert describe_device() != ""
     assert "NVIDIA" not in describe_device()
 
@@ -125,8 +126,8 @@ def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_database(tmp_path):
         store.create(spec)
         store.ask(spec, "ecdsep", count=1, worker=Worker.current())
         with store._database.write() as connection:
-            later = schema.workers.c.seen_at - 100.0
-            connection.execute(sa.update(schema.workers).values(seen_at=later))
+            later = tables.workers.c.seen_at - 100.0
+            connection.execute(sa.update(tables.workers).values(seen_at=later))
         (record,) = store.workers()
         assert 100.0 <= record.age < 110.0
 
@@ -140,7 +141,7 @@ def test_workers_of_an_older_database_are_kept(tmp_path, monkeypatch):
     old = "INSERT INTO ecd_workers VALUES ('w', 'host', 'boot', 7, 1, '{}', 1.0, 2.0)"
     with engine.begin() as connection:
         connection.execute(sa.text(old))
-        assert _creation.stored_version(connection) == "0002"
+        assert schema._stored_version(connection) == "0002"
     engine.dispose()
     with Store.open(url) as store:
         (record,) = store.workers()

@@ -12,11 +12,12 @@ from optuna.trial import create_trial
 from ecd_tune.errors import SpecError
 from ecd_tune.records import Outcome, Status, TrialState
 from ecd_tune.spec import SamplerSpec
-from ecd_tune.store import Store, Worker, _view_storage
-from ecd_tune.store._studies import find_study, to_ref
-from ecd_tune.store._view_storage import BEST, BestTrials
-from ecd_tune.store.samplers import SeededSampler, check_sampler, make_sampler
-from ecd_tune.store.view import View
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.sampling import memory
+from ecd_tune.store.sampling.history import TrialHistory
+from ecd_tune.store.sampling.memory import BEST, BestTrials
+from ecd_tune.store.sampling.samplers import SeededSampler, check_sampler, make_sampler
+from ecd_tune.store.studies import find_study, to_ref
 from ecd_tune.testing.store import complete, make_spec
 
 KEY = make_spec().key("ecdsep")
@@ -69,7 +70,7 @@ def look(store, view, history, count=1):
 
 def open_view(store):
     with store._database.read() as connection:
-        return View(to_ref(find_study(connection, KEY)))
+        return TrialHistory(to_ref(find_study(connection, KEY)))
 
 
 def expected(store, history):
@@ -92,7 +93,7 @@ def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history):
 
 
 def test_it_holds_while_a_view_reads_on(store):
-    """Best trials that come late, and trials that end late, find their way into an old view."""
+    """Best trials that come late, and trials that end late, find their way into an old history."""
     spec = make_spec(trials=400)
     fill(store, spec, 60)
     view = open_view(store)
@@ -149,14 +150,14 @@ class TestThroughTheStore:
     def test_the_sampler_never_gets_more(self, store, name, monkeypatch):
         sizes = []
         monkeypatch.setattr(BestTrials.__init__, "__defaults__", (5,))
-        whole = _view_storage.ViewStorage.get_all_trials
+        whole = memory.MemoryStorage.get_all_trials
 
         def count(self, *arguments, **options):
             found = whole(self, *arguments, **options)
             sizes.append(len(found))
             return found
 
-        monkeypatch.setattr(_view_storage.ViewStorage, "get_all_trials", count)
+        monkeypatch.setattr(memory.MemoryStorage, "get_all_trials", count)
         self.points(store, {"name": name, "history": 10}, "bounded", trials=22)
         # The latest, the best and the one that is drawn; some may be both of the former.
         assert 10 + 1 < max(sizes) <= 10 + 5 + 1
@@ -182,7 +183,7 @@ class TestOption:
             {"name": "tpe", "history": "all"},
         ],
     )
-    def test_too_short_a_history_is_refused(self, sampler):
+    def test_too_short_a_viewis_refused(self, sampler):
         with pytest.raises(SpecError, match=r"\[sampler\] history = .*at least n_startup_trials"):
             check_sampler(self.spec(**sampler))
 
@@ -191,7 +192,7 @@ class TestOption:
         with pytest.raises(SpecError, match="unknown option 'history'"):
             check_sampler(self.spec(name=name, history=100))
 
-    def test_another_history_is_another_study(self):
+    def test_another_viewis_another_study(self):
         plain, bounded = self.spec(name="tpe"), self.spec(name="tpe", history=100)
         assert plain.fingerprint("ecdsep") != bounded.fingerprint("ecdsep")
         assert "history" not in plain.identity("ecdsep")["sampler"]

@@ -10,8 +10,8 @@ from sqlalchemy import event
 
 from ecd_tune.records import TrialState
 from ecd_tune.store import Store, Worker
-from ecd_tune.store._rows import Tally, take_tally
-from ecd_tune.store._studies import find_study
+from ecd_tune.store.studies import find_study
+from ecd_tune.store.trials.counts import TrialCounts, count_trials
 from ecd_tune.testing.bulk import fill_study
 from ecd_tune.testing.store import complete, make_spec
 
@@ -26,53 +26,25 @@ RANGES = {
 TRIALS = 10_000
 
 
-def ask(store, spec):
-    return store.ask(spec, "ecdsep", count=1, worker=Worker.current())
+def ask(store, spec, count=1):
+    return store.ask(spec, "ecdsep", count=count, worker=Worker.current())
 
 
-def test_a_trial_costs_three_commits(tmp_path):
-    """A look, an ask and a tell; plain Optuna needs 21."""
-    spec = make_spec(trials=20)
+@pytest.mark.parametrize(("sampler", "transactions"), [("random", 2), ("tpe", 3)])
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_batch_costs_an_ask_and_a_tell(tmp_path, sampler, transactions, count):
+    """And a look, for a sampler that looks at trials; plain Optuna commits 21 times for one."""
+    spec = make_spec(sampler, trials=100)
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         store.create(spec)
-        store.tell(complete(ask(store, spec)))
-        commits = []
-        event.listen(store._database.engine, "commit", commits.append)
-        for _ in range(10):
-            store.tell(complete(ask(store, spec)))
-        assert len(commits) <= 3 * 10
-
-
-def test_a_sampler_that_looks_at_no_trial_is_asked_in_one_transaction(tmp_path):
-    """But for the first ask, which has to look how the study stands."""
-    spec = make_spec("random", trials=6)
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        store.create(spec)
+        store.tell(complete(ask(store, spec, count)))
         begun = []
         event.listen(store._database.engine, "begin", begun.append)
-        counts = []
-        for _ in range(8):
-            begun.clear()
-            ask(store, spec)
-            counts.append(len(begun))
-    # The first registers the worker too. Once nothing is left, a look is enough.
-    assert counts == [3, 1, 1, 1, 1, 1, 2, 1]
-
-
-def test_with_the_tell_of_the_last_trial_it_is_one_transaction(tmp_path):
-    """For a sampler that looks at no trial; plain Optuna commits eight times."""
-    spec = make_spec("random", trials=6)
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        store.create(spec)
-        leases = ask(store, spec)
-        commits = []
-        event.listen(store._database.engine, "commit", commits.append)
         for _ in range(5):
-            _, leases = store.exchange(
-                complete(leases), (), spec, "ecdsep", count=1, worker=Worker.current()
-            )
-            assert len(leases) == 1
-        assert len(commits) == 5
+            leases = ask(store, spec, count)
+            assert len(leases) == count
+            store.tell(complete(leases))
+    assert len(begun) == transactions * 5
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +105,9 @@ def test_the_counts_of_a_large_study_are_those_of_its_trials(filled):
         records = store.trials(spec.key("ecdsep"), curves=False)
         with store._database.read() as connection:
             study_id = find_study(connection, spec.key("ecdsep")).study_id
-            tally = take_tally(connection, study_id)
+            counts = count_trials(connection, study_id)
     states = Counter(record.state for record in records)
-    assert tally == Tally(
+    assert counts == TrialCounts(
         key=spec.key("ecdsep"),
         fingerprint=spec.fingerprint("ecdsep"),
         finished=sum(record.counts for record in records),
@@ -143,4 +115,4 @@ def test_the_counts_of_a_large_study_are_those_of_its_trials(filled):
         waiting=states[TrialState.WAITING],
         next_number=len(records),
     )
-    assert (tally.leased, tally.waiting) == (1, 2)
+    assert (counts.leased, counts.waiting) == (1, 2)

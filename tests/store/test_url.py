@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import quote
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from ecd_tune.errors import StorageUrlError
-from ecd_tune.store import url as url_module
-from ecd_tune.store.url import parse_url, show_url, strip_password
+from ecd_tune.store.db import url as url_module
+from ecd_tune.store.db.url import parse_url, show_url, strip_password
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,31 @@ def test_a_stripped_url_is_the_same_but_for_its_passwords():
     text = "postgresql+psycopg://u:geheim@h:5433/d?sslmode=require&sslpassword=geheim"
     assert strip_password(make_url(text)) == "postgresql+psycopg://u@h:5433/d?sslmode=require"
     assert strip_password(make_url("sqlite:///a.db")) == "sqlite:///a.db"
+
+
+SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=16)
+
+
+@given(SECRET, st.sampled_from(["h", "h:5432", "10.0.0.1", "[::1]:5"]))
+@example("1/geheim12@", "h")
+@example("geheim@geheim", "h")
+@example("1?geheim@x", "h")
+def test_no_part_of_a_password_is_ever_shown(secret, host):
+    """Written as it is, without escapes: read rightly and hidden, or refused and not shown."""
+    try:
+        shown = show_url(parse_url(f"postgresql://u:{secret}@{host}/d"))
+    except StorageUrlError as error:
+        shown = str(error)
+    for part in re.split(r"[@/?:#%&=]", secret):
+        assert len(part) < 8 or part not in shown
+
+
+@given(SECRET)
+def test_an_escaped_password_is_read_as_it_was(secret):
+    url = parse_url(f"postgresql://u:{quote(secret, safe='')}@h/d")
+    assert (url.password, url.host, url.database) == (secret, "h", "d")
+
+
+def test_the_message_says_how_to_write_it():
+    with pytest.raises(StorageUrlError, match="write %40 for @"):
+        parse_url("postgresql://u:ge@heim@h/d")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecd_tune.analysis.checks import landscapes
 from ecd_tune.errors import TaskError
+from ecd_tune.lab import landscapes
 from ecd_tune.tasks.systems import (
     NoisyLogistic,
     Quadratic,

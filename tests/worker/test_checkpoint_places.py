@@ -195,7 +195,7 @@ class TestBuckets:
         slot = bucket.open().slot(make_lease())
         slot.save(b"one")
         slot.save(b"two")
-        newest = max(bucket.objects, key=lambda name: bucket.objects[name][:8])
+        newest = max(bucket.objects, key=lambda name: bucket.objects[name][8:16])
         bucket.objects[newest] = bucket.objects[newest][:-1]
         assert bucket.open().slot(make_lease()).load() == b"one"
 

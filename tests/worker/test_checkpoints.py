@@ -6,6 +6,7 @@ import errno
 import io
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,19 @@ class TestPlaces:
             make_lease(optimizer="sgd"),
         ):
             assert make().slot(other).load() is None
+
+    def test_a_damaged_one_is_said_and_the_run_begins_anew(self, make, caplog):
+        """A flipped bit in any byte: of what was saved, its digest, its number or its mark."""
+        make().slot(make_lease()).save(b"a run at step 100")
+        (path,) = make.folder.iterdir()
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            caplog.clear()
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
+            assert make().slot(make_lease()).load() is None
+            assert caplog.text.count("it is damaged") == 1
+        make().slot(make_lease()).save(b"another try")
+        assert make().slot(make_lease()).load() == b"another try"
 
     def test_a_stored_result_removes_it(self, make):
         kept = make()
@@ -166,16 +180,22 @@ class TestFolder:
         assert len(list(tmp_path.iterdir())) == 1
 
     def test_only_old_files_of_ours_are_tidied_away(self, tmp_path):
-        names = ["0" * 32 + ".checkpoint", "1" * 32 + ".x_1Z.part", "mine.checkpoint", "a.part"]
+        FolderCheckpoints(tmp_path).slot(make_lease()).save(b"data")
+        (ours,) = tmp_path.iterdir()
+        shutil.copy(ours, tmp_path / ("0" * 32 + ".checkpoint"))
+        theirs = "3" * 32 + ".checkpoint"  # a name like ours, without our mark
+        names = ["1" * 32 + ".x_1Z.part", "mine.checkpoint", "a.part", theirs, "weights/mine"]
+        (tmp_path / "weights").mkdir()
         for name in names:
-            (tmp_path / name).write_bytes(b"")
-            os.utime(tmp_path / name, (0, 0))
+            (tmp_path / name).write_bytes(b"" if name.endswith("Z.part") else b"weights")
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (0, 0))
         fresh = tmp_path / ("2" * 32 + ".checkpoint")
         fresh.write_bytes(b"")
         FolderCheckpoints(tmp_path).slot(make_lease()).save(b"data")
         left = {path.name for path in tmp_path.iterdir()}
-        assert left >= {"mine.checkpoint", "a.part", fresh.name}
-        assert len(left) == 4
+        assert left == {"mine.checkpoint", "a.part", "weights", theirs, ours.name, fresh.name}
+        assert (tmp_path / "weights" / "mine").exists()
 
     def test_nobody_else_can_look_in(self, tmp_path):
         FolderCheckpoints(tmp_path / "a" / "b").slot(make_lease()).save(b"data")
@@ -202,7 +222,7 @@ class TestArtifacts:
         slot = ArtifactCheckpoints(store).slot(make_lease())
         for data in (b"one", b"two", b"three"):
             slot.save(data)
-        newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[:8])
+        newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[8:16])
         newest.write_bytes(newest.read_bytes()[:-2])
         again = ArtifactCheckpoints(store)
         assert again.slot(make_lease()).load() == b"two"

@@ -8,7 +8,7 @@ import pytest
 
 from ecd_tune.errors import RepeatedFailureError
 from ecd_tune.objective import Objective
-from ecd_tune.records import Outcome, Status
+from ecd_tune.records import Cause, Outcome, Status
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
@@ -19,8 +19,8 @@ from ecd_tune.worker.failures import FailureStreak
 GOOD = Outcome(Status.COMPLETE, 1.0)
 
 
-def failed(reason: str) -> Outcome:
-    return Outcome(Status.FAILED, reason=reason)
+def failed(reason: str, cause: Cause = Cause.EXCEPTION) -> Outcome:
+    return Outcome(Status.FAILED, reason=reason, cause=cause)
 
 
 def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
@@ -39,7 +39,13 @@ def test_anything_else_between_begins_anew(between: Outcome) -> None:
 
 
 def test_losses_that_are_not_finite_are_the_searchs_own_business() -> None:
-    FailureStreak(2).add([failed("loss became non-finite (nan) at iteration 0")] * 50)
+    FailureStreak(2).add([failed("loss became nan at iteration 0", Cause.NON_FINITE)] * 50)
+
+
+def test_an_exception_that_merely_says_non_finite_is_counted() -> None:
+    same = failed("ValueError: non-finite values in the input")
+    with pytest.raises(RepeatedFailureError):
+        FailureStreak(2).add([same, same])
 
 
 def failing(spec: StudySpec, monkeypatch: pytest.MonkeyPatch, url: str) -> list[str | None]:

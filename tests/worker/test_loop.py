@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ecd_tune.objective import Objective
+from ecd_tune.errors import StorageReplacedError
+from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Stage
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.signals import StopFlag
@@ -87,15 +88,15 @@ def test_one_worker_and_a_seed_give_the_same_study_bit_by_bit(
 def test_an_interrupted_trial_is_queued_again(
     spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop = StopFlag()
+    flag = StopFlag()
     evaluate = Objective.evaluate
 
     def interrupted(self: Objective, requests, *, stop, **rest):  # type: ignore[no-untyped-def]
-        stop._event.set()
+        flag._event.set()
         return evaluate(self, requests, stop=stop, **rest)
 
     monkeypatch.setattr(Objective, "evaluate", interrupted)
-    summary = StudyWorker(store, spec, stop).run()
+    summary = StudyWorker(store, spec, flag).run()
     assert summary.interrupted
     assert summary.told == 0
     progress = {p.key: p for p in store.progress("small")}[spec.key("ecdsep")]
@@ -110,17 +111,16 @@ def test_an_interrupted_trial_is_queued_again(
     assert [(r.params, r.seed) for r in again] == [(r.params, r.seed) for r in lost]
 
 
-def test_a_lease_that_came_with_the_last_tell_is_given_back(spec: StudySpec, store: Store) -> None:
-    """The signal comes when the results are told, and the next trials leased with them."""
+def test_a_signal_with_the_last_tell_leaves_no_lease(spec: StudySpec, store: Store) -> None:
+    """The results are told, and nothing more is leased; the next worker goes on."""
     stop = StopFlag()
     blind = spec.model_copy(update={"sampler": SamplerSpec(name="random")})
     worker = StudyWorker(store, blind, stop, on_told=lambda summary: stop._event.set())
-    worker._reap_due = worker._order_due = time.monotonic() + 600.0  # nothing comes between
     summary = worker.run()
     assert (summary.told, summary.interrupted) == (4, True)
-    assert [event.kind for event in store.events("small")] == ["released"] * 4
+    assert store.events("small") == []
     progress = {p.key: p for p in store.progress("small")}[spec.key("ecdsep")]
-    assert (progress.waiting, progress.running, progress.lost) == (4, 0, 4)
+    assert (progress.waiting, progress.running, progress.lost) == (0, 0, 0)
     StudyWorker(store, blind, StopFlag()).run()
     assert sum(record.counts for record in store.trials(spec.key("ecdsep"))) == 9
 
@@ -185,3 +185,24 @@ def test_pruned_trials_of_a_search_are_stored_and_reported_as_pruned(store: Stor
     assert report.progress[0].counts.diverged == 0
     assert report.reasons == ()
     assert "| Pruned |" in render_markdown(report)
+
+
+def test_a_file_that_is_removed_ends_a_long_trial_within_a_heartbeat(
+    spec: StudySpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+
+    def evaluate(self: Objective, requests: object, *, stop: StopFlag, **_: object) -> None:
+        path.unlink(missing_ok=True)
+        deadline = time.monotonic() + 60.0
+        while not stop():
+            assert time.monotonic() < deadline, "nobody noticed"
+            time.sleep(0.01)
+        raise Interrupted
+
+    monkeypatch.setattr(Objective, "evaluate", evaluate)
+    with (
+        Store.open(f"sqlite:///{path}", lease_seconds=0.6) as store,
+        pytest.raises(StorageReplacedError, match="removed or moved"),
+    ):
+        StudyWorker(store, spec, StopFlag()).run()

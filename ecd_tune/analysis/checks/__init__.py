@@ -1,6 +1,6 @@
-"""Relations that the theory predicts, and checks that say supported, refuted or inconclusive."""
+"""Relations that the theory predicts, and checks of a study's trials with their verdicts."""
 
-from ecd_tune.analysis.checks.bench import Bench, Laboratory
+from ecd_tune.analysis.checks.judge import CHECKS, Declared, Judged, judge_study, reservations
 from ecd_tune.analysis.checks.model import (
     Check,
     CheckResult,
@@ -9,19 +9,21 @@ from ecd_tune.analysis.checks.model import (
     Subject,
     Verdict,
 )
-from ecd_tune.analysis.checks.registry import CHECKS
-from ecd_tune.analysis.checks.run import run_systems, system_checks
+from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
 
 __all__ = [
     "CHECKS",
-    "Bench",
     "Check",
     "CheckResult",
+    "Declared",
     "Finding",
-    "Laboratory",
+    "Judged",
     "Relation",
+    "Run",
+    "Sample",
+    "StudyTrials",
     "Subject",
     "Verdict",
-    "run_systems",
-    "system_checks",
+    "judge_study",
+    "reservations",
 ]

@@ -1,22 +1,8 @@
-"""The checks that come with ecd_tune, by id."""
+"""The checks on studies that come with ecd_tune, by id."""
 
 from __future__ import annotations
 
 from ecd_tune.analysis.checks import (
-    bounds,
-    energy,
-    law,
-    mode,
-    nu_star,
-    plateau,
-    region,
-    rotation,
-    scaling,
-    unit_speed,
-    virial,
-)
-from ecd_tune.analysis.checks.model import Check
-from ecd_tune.analysis.checks.study import (
     conservation,
     direction,
     edges,
@@ -26,18 +12,10 @@ from ecd_tune.analysis.checks.study import (
     step_size,
     steps,
 )
+from ecd_tune.analysis.checks.model import Check
 
 __all__ = ["BUILT_IN"]
 
-_SYSTEMS = (
-    rotation, energy, law, region, mode, bounds, nu_star, plateau, scaling, virial, unit_speed
-)  # fmt: skip
-_STUDY = (direction, harmonic, optimum, steps, step_size, conservation, reach, edges)
+_MODULES = (direction, harmonic, optimum, steps, step_size, conservation, reach, edges)
 
-BUILT_IN: dict[str, Check] = {
-    check.id: check
-    for check in sorted(
-        (check for module in (*_SYSTEMS, *_STUDY) for check in module.CHECKS),
-        key=lambda check: check.id,
-    )
-}
+BUILT_IN: dict[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}

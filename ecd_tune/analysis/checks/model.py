@@ -2,7 +2,7 @@
 
 A :class:`Relation` says what is predicted and from where. A :class:`Check` measures it on data
 and answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data are
-what the check's subject says: a :class:`~ecd_tune.analysis.checks.bench.Bench` that runs exact
+what the check's subject says: a :class:`~ecd_tune.lab.bench.Bench` that runs exact
 systems, or the trials of a study.
 """
 
@@ -33,7 +33,7 @@ class Subject(StrEnum):
     SYSTEMS = "systems"
     """A bench that runs exact systems."""
     STUDY = "study"
-    """The trials of a study, :class:`~ecd_tune.analysis.checks.study.StudyTrials`."""
+    """The trials of a study, :class:`~ecd_tune.analysis.checks.StudyTrials`."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,13 @@ class Finding:
     def left_out(self) -> str:
         """The trials that took no part, in print, or nothing."""
         return ", ".join(f"{count} {reason}" for reason, count in self.excluded.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding in plain values; numbers that JSON lacks are words."""
+        return {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -191,13 +198,9 @@ class CheckResult:
         return next((finding.advisory for finding in self.findings if finding.advisory), "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result in plain values; numbers that JSON lacks are words."""
+        """Return the result in plain values."""
         fields = asdict(self) | {"verdict": self.verdict, "as_expected": self.as_expected}
-        fields["findings"] = [
-            {key: _plain(value) for key, value in asdict(finding).items()}
-            for finding in self.findings
-        ]
-        return fields
+        return fields | {"findings": [finding.to_json() for finding in self.findings]}
 
 
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
@@ -214,7 +217,3 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
     if verdicts and all(verdict is Verdict.SUPPORTED for verdict in verdicts):
         return Verdict.SUPPORTED
     return Verdict.INCONCLUSIVE
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

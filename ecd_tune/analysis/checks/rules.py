@@ -3,13 +3,10 @@
 - R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol], or against another range
   that is allowed. Supported when the interval lies inside, refuted when it lies outside, else
   inconclusive.
-- K: Kolmogorov's and Smirnov's test on at least 500 independent samples. Supported for
-  p > 0.01, refuted for p < 1e-4, else inconclusive. With several cases in one check, p is
-  multiplied by their number (Bonferroni), so that the check as a whole has these levels.
-- B: a bound. Refuted by any excess above 1e-9, supported after 1e5 chain-steps without one.
+- B: a bound. Refuted by any excess above 1e-9, supported after 1e5 steps without one.
 
-Chains are the independent units: intervals are Student's t over chains, for anything but a mean
-over the pseudo-values of the jackknife.
+Chains, or trials, are the independent units: intervals are Student's t over them, for anything
+but a mean over the pseudo-values of the jackknife.
 """
 
 from __future__ import annotations
@@ -21,29 +18,21 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.model import Finding, Verdict
-from ecd_tune.optim.trajectory import Array
+from ecd_tune.theory import Array
 
 __all__ = [
     "BOUND_SLACK",
     "BOUND_STEPS",
     "Estimate",
     "bound_finding",
-    "interval_finding",
     "jackknife",
-    "judge_interval",
-    "judge_p",
     "judge_range",
-    "ks_finding",
     "mean",
     "units_needed",
 ]
 
-KS_SAMPLES = 500
-KS_SUPPORTED, KS_REFUTED = 0.01, 1e-4
 BOUND_STEPS = 100_000
 BOUND_SLACK = 1e-9
-MAX_SKIPPED = 0.01
-"""Share of skipped rescales from which a measurement says nothing."""
 POWER = 0.8
 """Probability of a decision at the number of units that is said to be needed."""
 _MOST_UNITS = 10_000_000
@@ -107,29 +96,14 @@ def jackknife(statistic: Callable[..., float], *samples: Array) -> Estimate:
     return Estimate(whole, math.sqrt((count - 1) / count * spread), count)
 
 
-def judge_interval(low: float, high: float, target: float, tolerance: float) -> Verdict:
+def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
     """Rule R.
 
     Args:
         low: Lower end of the 95 % interval.
         high: Upper end.
-        target: T₀.
-        tolerance: Half width of what is allowed.
-
-    Returns:
-        The verdict; inconclusive when the interval is not a number.
-    """
-    return judge_range(low, high, target - tolerance, target + tolerance)
-
-
-def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
-    """Rule R for a range that is allowed; an end of it may be infinite.
-
-    Args:
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-        least: Lower end of the range.
-        most: Upper end.
+        least: Lower end of the range that is allowed; may be infinite.
+        most: Upper end; may be infinite.
 
     Returns:
         The verdict; inconclusive when the interval is not a number.
@@ -139,62 +113,6 @@ def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
     if low >= least and high <= most:
         return Verdict.SUPPORTED
     return Verdict.INCONCLUSIVE
-
-
-def judge_p(p: float, count: int, cases: int = 1) -> Verdict:
-    """Rule K.
-
-    Args:
-        p: The test's p-value.
-        count: Number of independent samples.
-        cases: Number of tests in the same check.
-
-    Returns:
-        The verdict.
-    """
-    adjusted = p * cases
-    if count < KS_SAMPLES or KS_REFUTED <= adjusted <= KS_SUPPORTED or math.isnan(p):
-        return Verdict.INCONCLUSIVE
-    return Verdict.SUPPORTED if adjusted > KS_SUPPORTED else Verdict.REFUTED
-
-
-def interval_finding(
-    case: str,
-    statistic: str,
-    estimate: Estimate,
-    target: float,
-    tolerance: float,
-    skipped: float = 0.0,
-) -> Finding:
-    """Apply rule R.
-
-    Args:
-        case: The setting.
-        statistic: What was measured.
-        estimate: With its interval.
-        target: T₀.
-        tolerance: Half width of what is allowed.
-        skipped: Share of steps whose rescale was skipped.
-
-    Returns:
-        The finding; it says how many units would decide where these did not.
-    """
-    verdict, note = judge_interval(estimate.low, estimate.high, target, tolerance), ""
-    if verdict is Verdict.INCONCLUSIVE:
-        note = _needed(estimate, target, tolerance)
-    if skipped > MAX_SKIPPED:
-        verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"
-    low, high = estimate.low, estimate.high
-    return Finding(
-        case, statistic, target, estimate.value, low, high, verdict, estimate.count, note
-    )
-
-
-def _needed(estimate: Estimate, target: float, tolerance: float) -> str:
-    units = units_needed(estimate, target - tolerance, target + tolerance)
-    if units is None:
-        return "no finite interval" if not math.isfinite(estimate.error) else "at the rule's edge"
-    return f"about {units:.2g} units would decide"
 
 
 def units_needed(estimate: Estimate, least: float, most: float) -> int | None:
@@ -236,36 +154,6 @@ def _power(estimate: Estimate, count: int, least: float, most: float) -> float:
     if least <= estimate.value <= most:
         return float(law.cdf(most - half) - law.cdf(least + half))
     return float(law.cdf(least - half) if estimate.value < least else law.sf(most + half))
-
-
-def ks_finding(
-    case: str,
-    samples: Array,
-    law: object,
-    cases: int = 1,
-    skipped: float = 0.0,
-) -> Finding:
-    """Apply rule K; measured is p, and predicted the level above which it supports.
-
-    Args:
-        case: The setting.
-        samples: Independent samples, ``[N]``.
-        law: Distribution with a ``cdf``.
-        cases: Number of tests in the same check.
-        skipped: Share of steps whose rescale was skipped.
-
-    Returns:
-        The finding.
-    """
-    count = len(samples)
-    finite = bool(np.isfinite(samples).all())
-    p = float(stats.kstest(samples, law.cdf).pvalue) if finite else math.nan  # type: ignore[attr-defined]
-    verdict = judge_p(p, count, cases)
-    note = f"needs {KS_SAMPLES} chains" if count < KS_SAMPLES else ""
-    if skipped > MAX_SKIPPED:
-        verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"
-    level = KS_SUPPORTED / cases
-    return Finding(case, "p of KS", level, p, None, None, verdict, count, note, ">")
 
 
 def bound_finding(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ecd_tune.tasks._strata import Rows, take
+from ecd_tune.tasks._strata import RowNumbers, take
 from ecd_tune.tasks.glue.tables import Table
 
 __all__ = ["split_groups", "split_official", "split_single", "strata_of", "thin"]
@@ -64,7 +64,7 @@ def split_single(table: Table, split_seed: int) -> Mapping[str, Table]:
     return {name: table.take(rows) for name, rows in parts.items()}
 
 
-def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, Rows]:
+def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, RowNumbers]:
     """Split rows 80/10/10 so that no value of either group column is in two parts.
 
     Rows that share a value, directly or through others, stay together. Clusters of more than a

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._strata import Rows
+from ecd_tune.tasks._strata import RowNumbers
 from ecd_tune.tasks.glue.layouts import GlueTask
 
 __all__ = ["Table", "read_official", "read_single", "read_table"]
@@ -42,7 +42,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, rows: Rows) -> Table:
+    def take(self, rows: RowNumbers) -> Table:
         """Return some rows as a table of their own."""
         groups = None if self.groups is None else self.groups[rows]
         texts = tuple(self.texts[row] for row in rows)

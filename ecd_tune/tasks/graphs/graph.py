@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._strata import Rows, deal
+from ecd_tune.tasks._strata import RowNumbers, deal
 
 __all__ = ["Graph", "Sparse", "connect", "mark", "rarest_label", "split_labelled"]
 
@@ -34,7 +34,7 @@ class Graph:
     adjacency: Sparse
     features: Any
     labels: NDArray[Any]
-    parts: Mapping[str, Rows] | None = None
+    parts: Mapping[str, RowNumbers] | None = None
 
     @property
     def outputs(self) -> int:
@@ -104,7 +104,7 @@ def rarest_label(labels: NDArray[Any]) -> NDArray[np.int64]:
     return rank
 
 
-def split_labelled(graph: Graph, split_seed: int) -> Mapping[str, Rows]:
+def split_labelled(graph: Graph, split_seed: int) -> Mapping[str, RowNumbers]:
     """Split the labelled nodes 60/20/20, stratified.
 
     Args:

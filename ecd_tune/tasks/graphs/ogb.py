@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._strata import Rows
+from ecd_tune.tasks._strata import RowNumbers
 from ecd_tune.tasks.data import Layout, find_layout
 from ecd_tune.tasks.graphs.graph import Graph, connect
 
@@ -100,7 +100,7 @@ def _read(path: Path, dtype: type) -> NDArray[Any]:
     return pd.read_csv(path, header=None, dtype=dtype).to_numpy(copy=True)
 
 
-def _read_parts(folder: Path) -> dict[str, Rows]:
+def _read_parts(folder: Path) -> dict[str, RowNumbers]:
     return {
         part: np.sort(_read(folder / f"{file}.csv.gz", np.int64).ravel())
         for part, file in _PARTS.items()

@@ -22,7 +22,6 @@ __all__ = ["read_arrays", "read_pickles", "read_planetoid", "unpickle"]
 
 _RAW = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
 _VAL = 500
-_DAMAGE = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError)
 
 
 class _Csr:
@@ -65,14 +64,19 @@ def unpickle(path: Path) -> Any:
     Raises:
         TaskError: It names anything but arrays, CSR matrices, lists and dictionaries, or it is
             damaged.
+        OSError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
             loaded = _Unpickler(file, encoding="latin1").load()
-    except _DAMAGE as error:
+            return _to_array(loaded) if isinstance(loaded, _Csr) else loaded
+    except (TaskError, OSError):
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
         raise TaskError(f"{path} cannot be read as a Planetoid file: {error}") from error
-    if not isinstance(loaded, _Csr):
-        return loaded
+
+
+def _to_array(loaded: Any) -> Any:
     shape = vars(loaded).get("_shape") or vars(loaded)["shape"]
     return sparse.csr_array((loaded.data, loaded.indices, loaded.indptr), shape=shape)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar
 from ecd_tune.tasks._device import choose_device
-from ecd_tune.tasks._strata import Rows
+from ecd_tune.tasks._strata import RowNumbers
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
@@ -97,13 +97,15 @@ def _make(name: str, **options: Scalar) -> GraphTask:
     )
 
 
-def _choose_rows(graph: Graph, anew: bool, split_seed: int) -> Mapping[str, Rows]:
+def _choose_rows(graph: Graph, anew: bool, split_seed: int) -> Mapping[str, RowNumbers]:
     if graph.parts is not None and not anew:
         return graph.parts
     return split_labelled(graph, split_seed)
 
 
-def _label(graph: Graph, rows: Mapping[str, Rows], device: torch.device) -> dict[Split, NodePart]:
+def _label(
+    graph: Graph, rows: Mapping[str, RowNumbers], device: torch.device
+) -> dict[Split, NodePart]:
     labels = torch.from_numpy(graph.labels)
     nodes = {name: torch.from_numpy(rows[name]) for name in _SPLITS}
     return {

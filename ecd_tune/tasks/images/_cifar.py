@@ -17,7 +17,7 @@ from ecd_tune.tasks.images._walk import walk
 
 __all__ = ["JPEG_CLASSES", "read_batches", "read_jpeg"]
 
-Part = Literal["train", "test"]
+PartName = Literal["train", "test"]
 
 JPEG_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -29,7 +29,7 @@ _TRAIN_NAMES = {*(f"data_batch_{i}" for i in range(1, 6)), "train"}
 _TEST_NAMES = {"test_batch", "test"}
 
 
-def read_batches(path: Path, part: Part, classes: int) -> Images:
+def read_batches(path: Path, part: PartName, classes: int) -> Images:
     """Read the official batches.
 
     Args:
@@ -49,7 +49,7 @@ def read_batches(path: Path, part: Part, classes: int) -> Images:
             yield from zip(_to_rows(pixels), labels, strict=True)
 
 
-def read_jpeg(path: Path, part: Part, per_class: int) -> Images:
+def read_jpeg(path: Path, part: PartName, per_class: int) -> Images:
     """Read CIFAR-10 from JPEG files ``train/<class>/0000.jpg``.
 
     Args:
@@ -86,9 +86,15 @@ def _split_binary(data: bytes, classes: int, name: str) -> tuple[list[int], Pixe
 
 
 def _split_pickle(data: bytes, classes: int, name: str) -> tuple[list[int], Pixels]:
-    batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()
-    labels = batch[b"labels"] if classes == 10 else batch[b"fine_labels"]
-    return _checked(labels, classes, name), batch[b"data"]
+    try:
+        batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()
+        labels = batch[b"labels"] if classes == 10 else batch[b"fine_labels"]
+        pixels = np.ascontiguousarray(batch[b"data"], dtype=np.uint8)
+        return _checked(labels, classes, name), pixels.reshape(len(labels), 3 * _SIDE**2)
+    except TaskError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        raise TaskError(f"{name}: the batch is damaged ({error}); get it again") from error
 
 
 def _checked(labels: list[int], classes: int, name: str) -> list[int]:

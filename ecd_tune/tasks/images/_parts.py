@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.tasks.images._cache import Decoded
-from ecd_tune.tasks.images._split import Rows
+from ecd_tune.tasks.images._split import RowNumbers
 
 __all__ = ["CachedPart", "Part", "Pending", "crop_and_flip"]
 
@@ -52,7 +52,7 @@ class CachedPart:
 
     ahead = 0
 
-    def __init__(self, source: Decoded, rows: Rows, padding: int = 4) -> None:
+    def __init__(self, source: Decoded, rows: RowNumbers, padding: int = 4) -> None:
         self._images, self._rows, self._padding = source.images, rows, padding
         self.labels = torch.from_numpy(source.labels[rows])
 

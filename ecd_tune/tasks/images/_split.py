@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["Rows", "carve", "first_of_each_class"]
+__all__ = ["RowNumbers", "carve", "first_of_each_class"]
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
-def first_of_each_class(labels: Rows, per_class: int) -> Rows:
+def first_of_each_class(labels: RowNumbers, per_class: int) -> RowNumbers:
     """Return the rows of the first ``per_class`` images of each class, in order; 0: all."""
     if not per_class:
         return np.arange(len(labels))
@@ -21,8 +21,8 @@ def first_of_each_class(labels: Rows, per_class: int) -> Rows:
 
 
 def carve(
-    labels: Rows, split_seed: int, fraction: float = 0.0, per_class: int = 0
-) -> tuple[Rows, Rows]:
+    labels: RowNumbers, split_seed: int, fraction: float = 0.0, per_class: int = 0
+) -> tuple[RowNumbers, RowNumbers]:
     """Take a validation split out of the training data, stratified by class.
 
     Args:

@@ -17,10 +17,10 @@ from ecd_tune.tasks.images._walk import walk
 
 __all__ = ["read_tiny"]
 
-Part = Literal["train", "val"]
+PartName = Literal["train", "val"]
 
 
-def read_tiny(path: Path, part: Part, per_class: int, size: int) -> Images:
+def read_tiny(path: Path, part: PartName, per_class: int, size: int) -> Images:
     """Read one part; class k is line k of ``wnids.txt``.
 
     Args:
@@ -56,7 +56,7 @@ def _inside(name: str) -> tuple[str, ...]:
     return parts[1:] if parts and parts[0] == "tiny-imagenet-200" else parts
 
 
-def _read_lists(path: Path, part: Part) -> tuple[dict[str, int], dict[str, str]]:
+def _read_lists(path: Path, part: PartName) -> tuple[dict[str, int], dict[str, str]]:
     wnids: dict[str, int] = {}
     of_file: dict[str, str] = {}
     sorted_by_class = False

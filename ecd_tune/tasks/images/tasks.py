@@ -22,7 +22,7 @@ from ecd_tune.tasks.images import _cifar, _tiny
 from ecd_tune.tasks.images._cache import Decoded, decoded
 from ecd_tune.tasks.images._folders import FolderPart, class_names, list_folder
 from ecd_tune.tasks.images._parts import CachedPart, Part
-from ecd_tune.tasks.images._split import Rows, carve, first_of_each_class
+from ecd_tune.tasks.images._split import RowNumbers, carve, first_of_each_class
 from ecd_tune.tasks.images._weights import load_weights, read_torchvision, read_weights
 from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet, build_model
@@ -158,7 +158,7 @@ def make_imagenet1k(**options: Scalar) -> ImageTask:
     train, val = carve(classes, split_seed, per_class=per_class)
     shape = (int(chosen["image_size"]), int(chosen["threads"]))
 
-    def part(rows: Rows) -> FolderPart:
+    def part(rows: RowNumbers) -> FolderPart:
         names = [files[row] for row in rows]
         return FolderPart(folder / "train", names, classes[rows].tolist(), *shape)
 
@@ -191,7 +191,7 @@ def _make_official_cifar(name: str, chosen: Mapping[str, Any], classes: int) -> 
     return _assemble(name, chosen, partial(read, "train"), partial(read, "test"), classes)
 
 
-def _list_part(folder: Path, subset: int) -> tuple[list[str], Rows]:
+def _list_part(folder: Path, subset: int) -> tuple[list[str], RowNumbers]:
     files, labels = list_folder(folder)
     classes = np.array(labels)
     rows = first_of_each_class(classes, subset)

@@ -12,7 +12,6 @@
 
 from ecd_tune.testing.store.asking import AskingContract
 from ecd_tune.testing.store.creating import CreatingContract
-from ecd_tune.testing.store.exchanging import ExchangingContract
 from ecd_tune.testing.store.leasing import LeasingContract
 from ecd_tune.testing.store.queueing import QueueingContract
 from ecd_tune.testing.store.retrying import RetryingContract
@@ -29,7 +28,6 @@ class StoreContract(
     SamplingContract,
     QueueingContract,
     LeasingContract,
-    ExchangingContract,
     RetryingContract,
     SharingContract,
 ):

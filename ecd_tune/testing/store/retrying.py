@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 
-from ecd_tune.records import Outcome, Status, TrialState
+from ecd_tune.records import Cause, Outcome, Status, TrialState
 from ecd_tune.store import Store
 from ecd_tune.testing.store.fixtures import StoreFixtures
-from ecd_tune.testing.store.study import OPTIMIZER, make_spec, plain_optuna
+from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
 
 __all__ = ["RetryingContract"]
 
@@ -49,7 +49,7 @@ class RetryingContract(StoreFixtures):
         spec = make_spec(trials=2, retries={"out_of_memory": 2})
         store.create(spec)
         full, broken = self.ask(store, spec, 2)
-        memory = Outcome(Status.FAILED, reason="OutOfMemoryError: tried to allocate 9 GiB")
+        memory = Outcome(Status.FAILED, reason="OutOfMemoryError: 9 GiB", cause=Cause.OUT_OF_MEMORY)
         other = Outcome(Status.FAILED, reason="ValueError: no")
         assert store.tell([(full, memory), (broken, other)]) == [True, True]
         for attempt in (2, 3):
@@ -60,6 +60,28 @@ class RetryingContract(StoreFixtures):
         assert self.ask(store, spec, 5) == []
         progress = self.search(store, spec)
         assert (progress.failed, progress.lost, progress.remaining) == (2, 2, 0)
+
+    def test_the_cause_decides_and_not_the_words(self, store: Store) -> None:
+        """Which retries an attempt takes; the cause is stored with each."""
+        spec = make_spec(trials=2, retries={"non_finite": 1, "out_of_memory": 1})
+        store.create(spec)
+        misleading = Outcome(Status.FAILED, reason="ValueError: non-finite; out of memory")
+        plain = Outcome(Status.FAILED, reason="no loss", cause=Cause.NON_FINITE)
+        first, second = self.ask(store, spec, 2)
+        assert store.tell([(first, misleading), (second, plain)]) == [True, True]
+        (again,) = self.ask(store, spec, 5)
+        assert again.request == second.request
+        store.release([again])
+        (again,) = self.ask(store, spec, 5)
+        store.tell(complete([again]))
+        assert self.ask(store, spec, 5) == []
+        causes = [(r.cause, r.lost) for r in store.trials(spec.key(OPTIMIZER))]
+        assert causes == [
+            (Cause.EXCEPTION, False),
+            (Cause.NON_FINITE, True),
+            (Cause.RELEASED, True),
+            (Cause.COMPLETE, False),
+        ]
 
     def test_what_is_not_finite_is_never_the_best(self, store: Store, url: str) -> None:
         """Not even when plain Optuna stored it as complete."""

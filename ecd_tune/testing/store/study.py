@@ -70,12 +70,8 @@ def work(url: str, spec: StudySpec, count: int) -> int:
     """
     told, worker = 0, Worker.current()
     with Store.open(url) as store:
-        leases = store.ask(spec, OPTIMIZER, count=count, worker=worker)
-        while leases:
-            taken, leases = store.exchange(
-                complete(leases), (), spec, OPTIMIZER, count=count, worker=worker
-            )
-            told += sum(taken)
+        while leases := store.ask(spec, OPTIMIZER, count=count, worker=worker):
+            told += sum(store.tell(complete(leases)))
     return told
 
 

@@ -15,10 +15,8 @@ from ecd_tune.analysis.checks import (
     Relation,
     Subject,
     Verdict,
-    system_checks,
 )
 from ecd_tune.analysis.checks.model import combine
-from ecd_tune.errors import UnknownNameError
 
 S, R, Q = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 
@@ -74,20 +72,13 @@ def test_predictions_in_print():
     assert (bound.prediction, bound.interval) == ("≤ 0.25", "")
 
 
-def test_all_relations_are_checked_and_controlled():
-    systems = [f"C{i:02}" for i in range(1, 24)] + [f"N{i:02}" for i in range(1, 16)]
-    assert [check.id for check in system_checks()] == systems
-    assert {check.id for check in CHECKS} - {*systems} == {f"S{i}" for i in range(1, 13)}
+def test_each_check_of_studies_has_a_relation_and_a_rule():
+    assert {check.id for check in CHECKS} == {f"S{i}" for i in range(1, 13)}
     for check in CHECKS:
-        assert check.expects is (R if check.id.startswith("N") else S)
+        assert check.expects is S
+        assert check.judges_study
         assert check.relation.source
         assert check.rule
-        assert check.family or check.judges_study
-
-
-def test_unknown_checks_are_named():
-    with pytest.raises(UnknownNameError, match=r"unknown check 'C24'.*C23"):
-        system_checks(["C24"])
 
 
 def test_other_packages_checks_join(monkeypatch):
@@ -103,10 +94,3 @@ def test_other_packages_checks_join(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", entries)
     assert CHECKS.get("MINE") is OWN
     assert "MINE" in CHECKS.names()
-    assert OWN not in system_checks()
-    with pytest.raises(UnknownNameError, match="unknown check of exact systems 'MINE'"):
-        system_checks(["C01", "MINE"])
-
-
-def test_a_check_that_is_named_twice_runs_once():
-    assert [check.id for check in system_checks(["N01", "C02", "N01"])] == ["C02", "N01"]

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.records import Outcome, Status, TrialState
-from ecd_tune.store import Store, Worker, _outage
+from ecd_tune.records import Outcome, Status
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.db import retrying
 from ecd_tune.testing.faults import Crew, assert_whole
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
@@ -78,32 +79,20 @@ def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
 
 
 class LostAnswer:
-    """Cuts the connection of the next write, just before or just after it is committed.
-
-    A single statement that is a whole transaction, and statements that travel with their commit,
-    have no moment before it but the one at the beginning.
-    """
+    """Cuts the connection of the next write, just before or just after it is committed."""
 
     def __init__(self, store: Store, *, after: bool) -> None:
         self._engine, self._after, self.cuts = store._database.engine, after, 0
-        self._kind = None
         self._commit = self._engine.dialect.do_commit
         self._engine.dialect.do_commit = self._cut_at_commit
-        event.listen(self._engine, "begin", self._cut_at_begin)
-
-    def _cut_at_begin(self, connection: sa.Connection) -> None:
-        self._kind = connection.get_execution_options()["ecd_tune_kind"]
-        together = self._kind in ("write once", "write together")
-        if together and not self._after and not self.cuts:
-            self._cut(connection.connection.driver_connection)
 
     def _cut_at_commit(self, connection: object) -> None:
-        if self.cuts or self._kind == "read":
+        raw = connection.driver_connection
+        if self.cuts or raw.read_only:
             self._commit(connection)
             return
         if self._after:
             self._commit(connection)
-        raw = connection.driver_connection
         self._cut(raw)
         raw.execute("SELECT 1")
 
@@ -143,26 +132,6 @@ def test_a_commit_without_an_answer_makes_no_duplicates(postgres_url, cut):
         assert [c.cuts for c in cuts] == [1] * 4
 
 
-def test_an_exchange_without_an_answer_makes_no_duplicates(postgres_url, cut):
-    """What was stored stays stored, and what was leased is found, whichever half was missed."""
-    spec = make_spec(trials=4)
-    with Store.open(postgres_url) as store:
-        store.create(spec)
-        leases, cuts = ask(store, spec, 1), []
-        for _ in range(3):
-            cuts.append(cut(store))
-            taken, leases = store.exchange(
-                complete(leases), (), spec, "ecdsep", count=1, worker=Worker.current()
-            )
-            assert taken == [True]
-            assert len(leases) == 1
-        assert store.tell(complete(leases)) == [True]
-        assert [c.cuts for c in cuts] == [1] * 3
-        records = store.trials(spec.key("ecdsep"))
-    assert [record.number for record in records] == list(range(4))
-    assert all(record.state is TrialState.COMPLETE for record in records)
-
-
 def test_a_late_result_is_refused_though_its_answer_was_lost(postgres_url, cut):
     spec = make_spec(trials=3)
     with Store.open(postgres_url) as store:
@@ -177,8 +146,8 @@ def test_a_late_result_is_refused_though_its_answer_was_lost(postgres_url, cut):
 def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     """Once at its beginning, once a minute, once at its end; never the password."""
     spec = make_spec()
-    monkeypatch.setattr(_outage, "_SAY_SECONDS", 0.5)
-    monkeypatch.setattr(_outage, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(retrying, "_SAY_SECONDS", 0.5)
+    monkeypatch.setattr(retrying, "_LONGEST_PAUSE", 0.1)
     with Store.open(server.create_database()) as store:
         store.create(spec)
         server.stop()
@@ -194,9 +163,9 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     assert f"127.0.0.1:{server.port}" in texts[0]
 
 
-def test_patience_ends(server):
+def test_waiting_ends(server):
     spec = make_spec()
-    with Store.open(server.create_database(), patience=0.5) as store:
+    with Store.open(server.create_database(), retry_seconds=0.5) as store:
         store.create(spec)
         server.stop()
         began = time.monotonic()

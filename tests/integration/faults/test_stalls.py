@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from ecd_tune.store import Store, Worker, _cells
-from ecd_tune.store._engine import Database
+from ecd_tune.store import Store, Worker
+from ecd_tune.store.db import cells
+from ecd_tune.store.db.engine import Database
 from ecd_tune.testing.faults import Crew, assert_whole
 from ecd_tune.testing.store import complete, make_spec
 
@@ -73,7 +74,7 @@ def test_a_wrong_clock_takes_no_trial_away_and_keeps_none(url, days, monkeypatch
     with Store.open(url) as right, Store.open(url) as wrong:
         right.create(spec)
         (lease,) = right.ask(spec, "ecdsep", count=1, worker=Worker.current())
-        monkeypatch.setattr(_cells, "datetime", Wrong)
+        monkeypatch.setattr(cells, "datetime", Wrong)
         monkeypatch.setattr(time, "time", lambda: honest() + days * 86400)
         assert wrong.reap() == 0
         (other,) = wrong.ask(spec, "ecdsep", count=1, worker=Worker.current())

@@ -3,9 +3,12 @@
 import io
 import pickle
 import tarfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ecd_tune.errors import TaskError
@@ -72,6 +75,23 @@ def write(tmp_path, files, packed):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     return tmp_path / "f"
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_batch_is_read_or_refused(tmp_path, data):
+    """Some bytes changed, or the end cut off: one message, whatever the unpickler says."""
+    whole = cifar_pickle(*draw_pixels(4, 3, 32, 0), b"labels")
+    changes = data.draw(st.dictionaries(st.integers(0, len(whole) - 1), st.integers(0, 255)))
+    damaged = bytearray(whole)
+    for at, value in changes.items():
+        damaged[at] = value
+    kept = damaged[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]
+    path = write(tmp_path, {"f/test_batch": bytes(kept)}, packed=False)
+    images = []
+    with suppress(TaskError):
+        images = list(read_batches(path, "test", 10))
+    assert {pixels.shape for pixels, _ in images} <= {(32, 32, 3)}
 
 
 class Evil:

@@ -1,0 +1,238 @@
+"""From an estimate to a finding: the claim, the sample that it needs, and the trials that lack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ecd_tune.analysis.checks.model import Finding, Verdict
+from ecd_tune.analysis.checks.rules import (
+    BOUND_STEPS,
+    Estimate,
+    bound_finding,
+    judge_range,
+    units_needed,
+)
+from ecd_tune.analysis.checks.runs import Sample
+from ecd_tune.theory import Array
+
+__all__ = [
+    "Claim",
+    "Need",
+    "distinct",
+    "judge",
+    "judge_bound",
+    "near",
+    "negative",
+    "span",
+    "too_few",
+]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is predicted of a statistic.
+
+    Attributes:
+        statistic: Its name.
+        predicted: The value predicted, or the bound.
+        least: Lower end of the range that supports the claim.
+        most: Upper end.
+        sense: ``"="`` for a value, ``"<"`` or ``">"`` for a bound.
+    """
+
+    statistic: str
+    predicted: float
+    least: float
+    most: float
+    sense: str = "="
+
+    def finding(
+        self,
+        sample: Sample,
+        case: str,
+        verdict: Verdict,
+        measured: float = math.nan,
+        ends: tuple[float | None, float | None] = (None, None),
+        note: str = "",
+        needed: int | None = None,
+        advisory: str = "",
+    ) -> Finding:
+        """Return what was found of the claim; arguments are as of :class:`Finding`."""
+        return Finding(
+            case,
+            self.statistic,
+            self.predicted,
+            measured,
+            *ends,
+            verdict,
+            len(sample),
+            note,
+            self.sense,
+            needed,
+            sample.excluded,
+            advisory,
+        )
+
+
+def near(statistic: str, target: float, tolerance: float) -> Claim:
+    """Claim a value.
+
+    Args:
+        statistic: Its name.
+        target: T₀.
+        tolerance: Half width of what is allowed.
+
+    Returns:
+        The claim.
+    """
+    return Claim(statistic, target, target - tolerance, target + tolerance)
+
+
+def negative(statistic: str) -> Claim:
+    """Claim that a statistic is negative.
+
+    Args:
+        statistic: Its name.
+
+    Returns:
+        The claim.
+    """
+    return Claim(statistic, 0.0, -math.inf, 0.0, "<")
+
+
+@dataclass(frozen=True)
+class Need:
+    """A part of the smallest sample that a check judges.
+
+    Attributes:
+        what: For example ``"stationary trials"``.
+        have: What there is.
+        least: What there must be.
+        grows: Whether more trials of the same kind bring more of it.
+    """
+
+    what: str
+    have: float
+    least: float
+    grows: bool = True
+
+    @property
+    def met(self) -> bool:
+        """Whether there is enough."""
+        # A grid from 1 to 2 spans 1 up to rounding.
+        return self.have >= self.least * (1 - 1e-9)
+
+
+def distinct(values: Array) -> int:
+    """Return how many values differ by more than rounding."""
+    return len({f"{value:.9g}" for value in values})
+
+
+def span(values: Array) -> float:
+    """Return largest minus smallest value; 0 without any."""
+    return float(np.ptp(values)) if len(values) else 0.0
+
+
+def judge(
+    claim: Claim,
+    sample: Sample,
+    estimate: Estimate,
+    case: str,
+    note: str = "",
+    *,
+    advisory: str = "",
+    capped: bool = False,
+    unit: str = "trials",
+) -> Finding:
+    """Apply rule R.
+
+    Args:
+        claim: What is predicted.
+        sample: The runs.
+        estimate: Measured on them, or on some of them.
+        case: The setting.
+        note: What has to be known of it.
+        advisory: Why the finding decides nothing.
+        capped: Whether it may not be more than inconclusive.
+        unit: What the estimate's units are; only trials are counted up to those of the study.
+
+    Returns:
+        The finding, with the number of trials that would decide where these did not.
+    """
+    verdict = judge_range(estimate.low, estimate.high, claim.least, claim.most)
+    needed, notes = None, [note] if note else []
+    if capped:
+        verdict = Verdict.INCONCLUSIVE
+    elif verdict is Verdict.INCONCLUSIVE:
+        units = units_needed(estimate, claim.least, claim.most)
+        if not math.isfinite(estimate.error):
+            notes.append("too few points for an interval")
+        elif units is None:
+            notes.append("lies at the end of what the rule allows, where no number decides")
+        elif unit == "trials":
+            needed = math.ceil(units * sample.total / estimate.count)
+            notes.append(f"about {needed} trials would decide")
+        else:
+            notes.append(f"about {units} {unit} would decide")
+    ends, text = (estimate.low, estimate.high), "; ".join(notes)
+    return claim.finding(sample, case, verdict, estimate.value, ends, text, needed, advisory)
+
+
+def judge_bound(claim: Claim, sample: Sample, largest: float) -> Finding:
+    """Apply rule B to the steps of all runs.
+
+    Args:
+        claim: What is predicted; ``most`` is the bound.
+        sample: The runs, at least one.
+        largest: The largest value in any of them.
+
+    Returns:
+        The finding, with the number of trials that would have enough steps where these do not.
+    """
+    steps = int(sample.column("steps").sum())
+    excess = (largest - claim.most) / abs(claim.most)
+    found = bound_finding("", claim.statistic, largest, claim.most, excess, steps)
+    needed, note = None, f"{steps} steps"
+    if found.verdict is Verdict.INCONCLUSIVE:
+        needed = math.ceil(BOUND_STEPS / steps * sample.total)
+        note += f"; about {needed} trials would have {BOUND_STEPS}"
+    return replace(found, samples=len(sample), note=note, needed=needed, excluded=sample.excluded)
+
+
+def too_few(
+    claim: Claim, sample: Sample, needs: Sequence[Need], case: str, *, advisory: str = ""
+) -> Finding | None:
+    """Say what the smallest sample lacks.
+
+    Args:
+        claim: What is predicted.
+        sample: The runs.
+        needs: What the check needs of them.
+        case: The setting.
+        advisory: Why the finding decides nothing.
+
+    Returns:
+        An inconclusive finding, with the number of trials that would have what grows with their
+        number, where that can be told; None where nothing is lacking.
+    """
+    unmet = [need for need in needs if not need.met]
+    if not unmet:
+        return None
+    if not len(sample):
+        unmet = unmet[:1]  # the others lack for want of this one
+    notes = [f"needs {need.least:g} {need.what}, has {need.have:.3g}" for need in unmet]
+    growing = [need for need in unmet if need.grows]
+    needed = None
+    if growing and all(need.have or not sample.total for need in growing):
+        shares = [n.have / sample.total if sample.total else 1.0 for n in growing]
+        needed = max(math.ceil(n.least / share) for n, share in zip(growing, shares, strict=True))
+        if any(need.what != "trials" for need in growing):
+            notes.append(f"about {needed} trials would give that")
+    note = "; ".join(notes)
+    return claim.finding(
+        sample, case, Verdict.INCONCLUSIVE, note=note, needed=needed, advisory=advisory
+    )

@@ -1,0 +1,33 @@
+"""The paper's quantitative claims, one by one, each with a test and a verdict."""
+
+from ecd_tune.lab.claims.catalogue import (
+    SECTIONS,
+    JudgedClaim,
+    JudgedSections,
+    judge_claims,
+    needed_systems,
+)
+from ecd_tune.lab.claims.evidence import give, read_results
+from ecd_tune.lab.claims.model import Claim, Evidence, Given, Judgement, Section, Standing
+from ecd_tune.lab.claims.page import count_standings, render_page
+from ecd_tune.lab.claims.printed import Printed, read_printed
+
+__all__ = [
+    "SECTIONS",
+    "Claim",
+    "Evidence",
+    "Given",
+    "JudgedClaim",
+    "JudgedSections",
+    "Judgement",
+    "Printed",
+    "Section",
+    "Standing",
+    "count_standings",
+    "give",
+    "judge_claims",
+    "needed_systems",
+    "read_printed",
+    "read_results",
+    "render_page",
+]

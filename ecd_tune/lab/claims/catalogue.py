@@ -1,0 +1,113 @@
+"""All claims, and their judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecd_tune.lab.claims import about_measure, about_motion, about_settings, about_tables
+from ecd_tune.lab.claims.model import (
+    Claim,
+    Evidence,
+    Judgement,
+    Section,
+    Standing,
+    Statement,
+)
+
+__all__ = ["SECTIONS", "JudgedClaim", "JudgedSections", "judge_claims", "needed_systems"]
+
+SECTIONS: tuple[Section, ...] = (
+    *about_measure.SECTIONS,
+    *about_motion.SECTIONS,
+    *about_tables.SECTIONS,
+    *about_settings.SECTIONS,
+)
+"""Every quantitative claim of the paper, in sections."""
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim with what was found.
+
+    Attributes:
+        claim: The claim.
+        judgements: What was found of its statements, the printed one first.
+    """
+
+    claim: Claim
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def standing(self) -> Standing:
+        """What is known of the printed statement."""
+        return self.judgements[0].standing
+
+    @property
+    def pairs(self) -> tuple[tuple[Statement, Judgement], ...]:
+        """The statements, each with its judgement."""
+        return tuple(zip(self.claim.statements, self.judgements, strict=True))
+
+    @property
+    def relation(self) -> str:
+        """How the second statement stands to the printed one: ``"instead"`` or ``"besides"``."""
+        return "instead" if self.standing is Standing.REFUTED else "besides"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the claim and its judgement in plain values."""
+        entries = [
+            {
+                "text": statement.text,
+                "decided_by": [words for words, _ in statement.links],
+                "rule": statement.rule,
+                "verdict": judgement.standing,
+                "remark": judgement.remark,
+                "origin": judgement.origin,
+                "findings": [finding.to_json() for finding in judgement.findings],
+            }
+            for statement, judgement in self.pairs
+        ]
+        fields = {"id": self.claim.id, "where": self.claim.where, "note": self.claim.note}
+        return fields | dict(zip(("printed", self.relation), entries, strict=False))
+
+
+JudgedSections = Sequence[tuple[Section, Sequence[JudgedClaim]]]
+"""Sections with their claims, judged."""
+
+
+def needed_systems(sections: Sequence[Section] = SECTIONS) -> list[str]:
+    """Return the checks of exact systems by which claims are judged.
+
+    Args:
+        sections: The claims.
+
+    Returns:
+        Ids, sorted.
+    """
+    statements = (s for section in sections for claim in section.claims for s in claim.statements)
+    return sorted({name for statement in statements for name in statement.systems})
+
+
+def judge_claims(evidence: Evidence, sections: Sequence[Section] = SECTIONS) -> JudgedSections:
+    """Judge all claims.
+
+    Args:
+        evidence: What they are judged by.
+        sections: The claims.
+
+    Returns:
+        Each section with its claims, judged.
+    """
+    return [
+        (
+            section,
+            [
+                JudgedClaim(
+                    claim, tuple(statement.judge(evidence) for statement in claim.statements)
+                )
+                for claim in section.claims
+            ],
+        )
+        for section in sections
+    ]

@@ -1,0 +1,151 @@
+"""Claims as plain objects: what the paper says, how that is tested, what came out.
+
+A :class:`Claim` carries one or two :class:`Statement` s: what is printed, judged as printed, and
+what holds instead or belongs beside it. A statement gives a :class:`Judgement` from
+:class:`Evidence`; no verdict is written down anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ecd_tune.analysis.checks.model import CheckResult, Finding
+from ecd_tune.lab.claims.printed import Printed
+
+__all__ = [
+    "Claim",
+    "Evidence",
+    "Given",
+    "Judgement",
+    "Section",
+    "Standing",
+    "Statement",
+]
+
+
+class Standing(StrEnum):
+    """What is known of a statement: a check's verdict, or that there is none."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    NO_RESULT = "no result given"
+    """A check of a recorded study decides, and its result was not handed in."""
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A check's result, and where it comes from.
+
+    Attributes:
+        result: The result.
+        study: Name of the study whose trials were judged; empty for exact systems.
+        origin: In words, for example ``"exact systems at seed 7"``.
+    """
+
+    result: CheckResult
+    study: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that claims are judged by.
+
+    Attributes:
+        printed: The paper's numbers.
+        given: Results of checks.
+    """
+
+    printed: Printed
+    given: tuple[Given, ...] = ()
+
+    def find(self, check: str, study: str = "") -> list[Given]:
+        """Return the results of one check.
+
+        Args:
+            check: Its id.
+            study: Name of the study; empty for exact systems.
+
+        Returns:
+            All that were handed in.
+        """
+        return [g for g in self.given if g.result.id == check and g.study == study]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is found of a statement.
+
+    Attributes:
+        standing: The verdict, or why there is none.
+        findings: The numbers behind it.
+        remark: Why there are none, or what to mind about them; may be empty.
+        origin: Which results of checks they are; empty for a calculation.
+    """
+
+    standing: Standing
+    findings: tuple[Finding, ...] = ()
+    remark: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence, and what decides about it.
+
+    Attributes:
+        text: What is claimed, in one line.
+        judge: Decides.
+        links: Words for what decides, and where they lead, relative to ``docs/``.
+        rule: The decision rule in words; empty where the links lead to it.
+        systems: Ids of the checks of exact systems whose results decide.
+    """
+
+    text: str
+    judge: Callable[[Evidence], Judgement]
+    links: tuple[tuple[str, str], ...] = ()
+    rule: str = ""
+    systems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A quantitative claim of the paper.
+
+    Attributes:
+        id: Short and lasting, for example ``"speed"``.
+        where: Section, equation or table.
+        printed: What the paper says.
+        beside: What holds instead, or what belongs beside it.
+        note: How the claim was read, and what its verdict means; sentences.
+    """
+
+    id: str
+    where: str
+    printed: Statement
+    beside: Statement | None = None
+    note: str = ""
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The printed statement, and the one beside it if there is one."""
+        return (self.printed,) if self.beside is None else (self.printed, self.beside)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Claims about one thing.
+
+    Attributes:
+        title: Heading.
+        about: A paragraph of Markdown on all of them, links relative to ``docs/``.
+        claims: In the paper's order.
+    """
+
+    title: str
+    about: str
+    claims: tuple[Claim, ...]

@@ -1,0 +1,268 @@
+"""Connections and transactions: how one database is opened, read and written.
+
+Everything else in the store is SQLAlchemy Core over two kinds of transaction: :meth:`read`, a
+consistent look, and :meth:`write`, which on SQLite takes the write lock at its beginning. On a
+database with row locks a write begins by locking the rows that it decides upon (``FOR UPDATE``,
+which SQLAlchemy leaves out on SQLite).
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+
+from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
+from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
+from ecd_tune.store.db.sql import now
+from ecd_tune.store.db.url import parse_url, show_url
+
+__all__ = ["Database"]
+
+_BUSY_SECONDS = 60
+_CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
+_NAMES_LOCK = _CREATION_LOCK + 1
+_BEGIN = "ecd_tune_begin"
+# A deferred transaction of SQLite that turns from reading to writing can fail at once with
+# "database is locked"; one that begins with the write lock waits for its turn. A result is on the
+# disk when it is told; what else is written, a crash of the machine may undo: its workers are gone
+# with it.
+_SQLITE_READ = {_BEGIN: ("BEGIN",)}
+_SQLITE_WRITE = {_BEGIN: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")}
+_SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
+_POSTGRES_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+# What was locked is read as it is now, not as it was when the transaction began.
+_POSTGRES_WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
+_PORT = 5432
+_POSTGRES = {
+    # A host that does not answer: an error within five seconds instead of two minutes.
+    "connect_timeout": 4,
+    # A host that is gone without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "application_name": "ecd_tune",
+    # PgBouncer hands each transaction to another server, which knows no statement by name.
+    "prepare_threshold": None,
+}
+_HINTS = {
+    "database or disk is full": "free some space; what waits is stored then",
+    "attempt to write a readonly database": "make the file and its folder writable",
+    "unable to open database file": (
+        "this user needs to read and write it and its folder, even to look: SQLite keeps two files "
+        "beside it; on a read-only medium, copy it elsewhere and name the copy"
+    ),
+}
+
+
+class Database:
+    """One database: its engine and its kinds of transaction.
+
+    Safe to use from several threads; every transaction takes a connection of its own. Not to be
+    carried over a fork: open it in the child.
+
+    Args:
+        url: As :func:`ecd_tune.store.db.url.parse_url` takes it.
+        retry_seconds: Seconds for which a call waits for a database that is away.
+
+    Raises:
+        StorageUrlError: The URL is not supported.
+        StorageUnavailableError: The folder of an SQLite file does not exist.
+    """
+
+    def __init__(self, url: str, retry_seconds: float = RETRY_SECONDS) -> None:
+        self.url = parse_url(url)
+        self.shown = show_url(self.url)
+        self.retry_policy = RetryPolicy(self.shown, retry_seconds)
+        self.is_sqlite = self.url.drivername == "sqlite"
+        self._seen: tuple[int, int] | None = None
+        if self.is_sqlite:
+            self._check_folder()
+        # Without the parameters no error message or log can carry what was stored.
+        self.engine = sa.create_engine(
+            self.url, connect_args=self.connect_arguments(), hide_parameters=True
+        )
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    def connect_arguments(self) -> dict[str, Any]:
+        """Return what the driver is told beside the URL."""
+        if self.is_sqlite:
+            return {"timeout": _BUSY_SECONDS}
+        return {name: value for name, value in _POSTGRES.items() if name not in self.url.query}
+
+    @property
+    def file(self) -> Path:
+        """The file of an SQLite database."""
+        return Path(self.url.database or "")
+
+    def up_for(self, seconds: float) -> sa.ColumnElement[bool]:
+        """Say whether the server has been up for some time, as an expression; SQLite always has."""
+        if self.is_sqlite:
+            return sa.true()
+        started = sa.func.extract("epoch", sa.func.pg_postmaster_start_time())
+        return sa.cast(started, sa.Double) < now() - seconds
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a transaction that only reads, and sees one moment.
+
+        Yields:
+            The connection.
+
+        Raises:
+            StorageUnavailableError: The database does not answer.
+        """
+        with self._begin(_SQLITE_READ if self.is_sqlite else _POSTGRES_READ) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[sa.Connection]:
+        """Open a transaction that writes; it is undone when the block raises.
+
+        Args:
+            durable: On SQLite, wait until the disk has it, as PostgreSQL always does.
+
+        Yields:
+            The connection.
+
+        Raises:
+            StorageUnavailableError: The database does not answer, or is locked for too long.
+        """
+        sqlite = _SQLITE_DURABLE if durable else _SQLITE_WRITE
+        with self._begin(sqlite if self.is_sqlite else _POSTGRES_WRITE) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
+        self._check_file()
+        with self._translate(), self.engine.connect() as connection:
+            connection.execution_options(**options)
+            with connection.begin():
+                yield connection
+        self._check_file()  # what went into a file without a name is lost
+
+    @contextmanager
+    def creation_lock(self) -> Iterator[None]:
+        """Keep out every other process that wants to create or migrate the schema.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            StorageUnavailableError: The lock file beside an SQLite file cannot be written.
+        """
+        if not self.is_sqlite:
+            with self._translate(), self.engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+                yield
+            return
+        path = self.file.with_name(self.file.name + ".lock")
+        try:
+            lock = path.open("w")
+        except OSError as error:
+            raise StorageUnavailableError(
+                f"storage {self.shown}: cannot write {path}: {error.strerror}"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def lock_names(self, connection: sa.Connection) -> None:
+        """Let no two transactions create studies at once: a row not there cannot be locked.
+
+        Args:
+            connection: A write transaction (which on SQLite has locked the whole file already).
+        """
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
+    def prepare(self) -> None:
+        """Set what stays with a new database: on SQLite the write-ahead log."""
+        if self.is_sqlite:
+            with self._translate(), self.engine.connect() as connection:
+                # Outside a transaction, which the "begin" listener would open.
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("PRAGMA journal_mode=WAL").fetchone()
+
+    def _check_file(self) -> None:
+        """Compare an SQLite file with the one that was seen first.
+
+        Raises:
+            StorageReplacedError: It is another one, or there is none any more: connections that are
+                open still read and write what has no name now.
+        """
+        if not self.is_sqlite:
+            return
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            present = None
+        except OSError:
+            return  # the connection says what it is
+        else:
+            present = (found.st_dev, found.st_ino)
+        if self._seen is None:
+            self._seen = present
+        elif present != self._seen:
+            done = "replaced" if present else "removed or moved"
+            raise StorageReplacedError(
+                f"storage {self.shown}: the file was {done} while it was in use, and what "
+                "is told now would be lost; stop all workers before the file is touched, and start "
+                "them again afterwards"
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _check_folder(self) -> None:
+        folder = self.file.absolute().parent
+        if not folder.is_dir():
+            raise StorageUnavailableError(
+                f"storage {self.shown}: the folder {folder} does not exist; create it first"
+            )
+        if self.file.is_dir():
+            raise StorageUnavailableError(f"storage {self.shown}: is a folder, not a file")
+
+    @contextmanager
+    def _translate(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if is_outage(error):
+                raise OutageError(self._explain(error)) from error
+            if type(error) not in (DatabaseError, OperationalError, InterfaceError):
+                raise
+            raise StorageUnavailableError(self._explain(error)) from error
+
+    def _explain(self, error: DBAPIError) -> str:
+        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+        if self.url.password:
+            text = text.replace(str(self.url.password), "***")
+        if self.is_sqlite:
+            hint = _HINTS.get(text)
+            return f"storage {self.shown}: {text}" + (f"; {hint}" if hint else "")
+        place = f"{self.url.host or 'localhost'}:{self.url.port or _PORT}"
+        return f"storage {self.shown}: {place}: {text}"
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    # SQLAlchemy says how a transaction begins, not the driver.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # What comes from elsewhere, as from Alembic, looks first.
+    for text in connection.get_execution_options().get(_BEGIN, _SQLITE_READ[_BEGIN]):
+        connection.exec_driver_sql(text)

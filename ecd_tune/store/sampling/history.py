@@ -1,0 +1,278 @@
+"""What a sampler sees of one study: the stored trials in memory, read on incrementally.
+
+Optuna's samplers read whole studies at every draw. A history gives them the database's trials from
+memory: at each :meth:`TrialHistory.sync` only those are read that are new or were not finished
+before.
+Running trials are shown too, so that samplers keep away from points that somebody works on.
+
+A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
+the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, cast
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial, Trial
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.errors import StoreError
+from ecd_tune.records import Params, Scalar
+from ecd_tune.space import Space, Suggester
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.stored import (
+    StoredTrial,
+    TrialPart,
+    fill_trials,
+    parse_params,
+    read_trials,
+)
+from ecd_tune.store.sampling.memory import BestTrials, MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.samplers import SeededSampler
+from ecd_tune.store.studies import StudyRef
+
+__all__ = ["Point", "TrialHistory"]
+
+_SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
+_FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
+_VALUED = (OptunaState.COMPLETE, OptunaState.PRUNED)
+# Samplers write these for other processes that draw at the same moment; here a trial becomes
+# visible to others with all its parameters at once, so they would say the same thing twice.
+_REDUNDANT = ("tpe:relative_params", "gp:relative_params")
+
+
+@dataclass(frozen=True)
+class Point:
+    """Hyperparameters as they are stored.
+
+    Attributes:
+        params: All of them, fixed ones included.
+        distributions: Of those that Optuna is to see: a sampler's, those that it drew.
+        system_attrs: What a sampler noted with the trial.
+    """
+
+    params: Params
+    distributions: Mapping[str, BaseDistribution]
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TrialHistory:
+    """The stored trials of one study, as Optuna's samplers see them. For one thread at a time.
+
+    Args:
+        ref: The study.
+    """
+
+    def __init__(self, ref: StudyRef) -> None:
+        self._ref = ref
+        self._direction = optuna_tables.to_optuna_direction(ref.direction)
+        self._storage = MemoryStorage(ref.key.name, self._direction)
+        self._best = BestTrials(self._direction)
+        self._study = optuna.load_study(
+            study_name=ref.key.name,
+            storage=self._storage,
+            sampler=RandomSampler(),
+            pruner=NopPruner(),
+        )
+        self._ids: list[int] = []
+        self._skipped = 0
+        self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
+
+    @property
+    def next_number(self) -> int:
+        """The number of the first trial that is not in the database, as far as the view knows."""
+        return self._skipped + len(self._ids)
+
+    @property
+    def changed_study_attrs(self) -> dict[str, Any]:
+        """What samplers noted with the study since the last sync."""
+        return self._storage.changed_study_attrs
+
+    def sync(self, connection: sa.Connection) -> None:
+        """Take over what changed in the database, and forget what was drawn and not adopted.
+
+        Args:
+            connection: A transaction.
+
+        Raises:
+            StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
+        """
+        first = self.next_number
+        del self._storage.trials[first:]
+        for stored in sorted(self._read_changed(connection), key=lambda trial: trial.number):
+            state = OptunaState[stored.state]
+            if stored.number < first and self._storage.trials[stored.number].state is state:
+                continue
+            if stored.number > self.next_number:
+                raise StoreError(
+                    f"study {self._ref.key.name}: trial {self.next_number} is missing in the "
+                    "database; restore it from a backup, or give the study another name"
+                )
+            trial = _to_frozen(stored, state)
+            self._place(stored.id, trial)
+            if state is OptunaState.COMPLETE:
+                self._best.add(trial)
+        self._sync_attrs(connection)
+
+    def skip_to(self, number: int) -> None:
+        """Forget all trials and go on at a number, for a sampler that looks at none.
+
+        Args:
+            number: Number of the first trial that is not in the database.
+        """
+        self._storage.trials = []
+        self._ids, self._open, self._skipped = [], {}, number
+        self._best = BestTrials(self._direction)
+
+    def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[Point]:
+        """Let a sampler draw points; they stay in the view as running trials until the next sync.
+
+        Args:
+            space: What to draw from.
+            count: How many points.
+            sampler: Who draws.
+
+        Returns:
+            The points, in order.
+        """
+        self._show_to(sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return [self._suggest(space, self._study.ask()) for _ in range(count)]
+
+    def complete(self, space: Space, number: int, fixed: Params, sampler: SeededSampler) -> Point:
+        """Let a sampler draw what a queued trial leaves open.
+
+        Args:
+            space: What to draw from.
+            number: Number of the queued trial.
+            fixed: The values that were queued.
+            sampler: Who draws.
+
+        Returns:
+            The whole point.
+
+        Raises:
+            ValueError: A queued value is not one of the space's choices.
+        """
+        place = number - self._skipped
+        self._storage.trials[place : place + 1] = [
+            frozen_trial(place, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
+        ]
+        self._show_to(sampler)
+        with warnings.catch_warnings():
+            # A queued value outside a range is what somebody asked for.
+            warnings.simplefilter("ignore")
+            return self._suggest(space, Trial(self._study, place))
+
+    def adopt(self, trial_ids: Sequence[int]) -> None:
+        """Keep the drawn points: they are in the database now, under the numbers of the view.
+
+        Args:
+            trial_ids: Their ids, in the order in which they were drawn.
+        """
+        for trial_id in trial_ids:
+            self._open[trial_id] = self.next_number
+            self._ids.append(trial_id)
+        self._storage.changed_study_attrs = {}
+
+    def _show_to(self, sampler: SeededSampler) -> None:
+        self._study.sampler = sampler.sampler
+        self._storage.seen = None if sampler.history is None else self._recall(sampler.history)
+
+    def _recall(self, history: int) -> list[FrozenTrial]:
+        trials = self._storage.trials
+        valued = (trial for trial in reversed(trials) if trial.state in _VALUED)
+        unfinished = (trials[number] for number in self._open.values())
+        shown = (*islice(valued, history), *self._best, *unfinished)
+        kept = {trial.number: trial for trial in shown}
+        return [kept[number] for number in sorted(kept)]
+
+    def _suggest(self, space: Space, trial: Trial) -> Point:
+        params = space.suggest(cast(Suggester, trial))
+        frozen = self._storage.trials[trial.number]
+        return Point(
+            params={name: _plain(value) for name, value in params.items()},
+            distributions=frozen.distributions,
+            system_attrs=_stored_attrs(frozen.system_attrs),
+        )
+
+    def _read_changed(self, connection: sa.Connection) -> list[StoredTrial]:
+        trials = optuna_tables.trials
+        mine = trials.c.study_id == self._ref.id
+        fresh = mine & (trials.c.number >= self.next_number)
+        known = mine & trials.c.trial_id.in_(list(self._open))
+        # Two looks, since a database that is told "either, or" may read the whole study.
+        return [
+            trial
+            for chosen in ((known, fresh) if self._open else (fresh,))
+            for trial in _read_shown(connection, chosen)
+        ]
+
+    def _place(self, trial_id: int, trial: FrozenTrial) -> None:
+        if trial.number == self.next_number:
+            self._ids.append(trial_id)
+            self._storage.trials.append(trial)
+        else:
+            self._storage.trials[trial.number] = trial
+        if trial.state in _FINISHED:
+            self._open.pop(trial_id, None)
+        else:
+            self._open[trial_id] = trial.number
+
+    def _sync_attrs(self, connection: sa.Connection) -> None:
+        table = optuna_tables.study_system_attributes
+        rows = connection.execute(
+            sa.select(table.c.key, table.c.value_json).where(table.c.study_id == self._ref.id)
+        )
+        self._storage.study_attrs = {key: optuna_tables.load_attr(text) for key, text in rows}
+        self._storage.changed_study_attrs = {}
+
+
+def _read_shown(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[StoredTrial]:
+    state = optuna_tables.trials.c.state
+    found = read_trials(connection, condition)
+    shown = {trial.id: trial for trial in found if OptunaState[trial.state] in _SHOWN}
+    parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS, TrialPart.VALUES)
+    fill_trials(connection, shown, condition, parts)
+    # Samplers look at the reports of pruned trials only.
+    pruned = {i: trial for i, trial in shown.items() if trial.state == OptunaState.PRUNED.name}
+    only = condition & (state == OptunaState.PRUNED)
+    fill_trials(connection, pruned, only, (TrialPart.POINTS,))
+    return found
+
+
+def _to_frozen(stored: StoredTrial, state: OptunaState) -> FrozenTrial:
+    params, distributions = parse_params(stored)
+    return frozen_trial(
+        stored.number,
+        state,
+        params=params,
+        distributions=distributions,
+        system_attrs={k: optuna_tables.load_attr(text) for k, text in stored.system_attrs},
+        intermediate_values=dict(stored.points),
+        values=stored.values or None,
+    )
+
+
+def _stored_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in attrs.items()
+        if not key.startswith(_REDUNDANT) and key != "fixed_params"
+    }
+
+
+def _plain(value: Scalar) -> Scalar:
+    # Samplers return NumPy's floats too, which are equal but print differently.
+    return float(value) if isinstance(value, float) else value

@@ -1,0 +1,191 @@
+"""Optuna's samplers by name, seeded so that a study that is resumed goes on as if it never ended.
+
+A sampler is built anew for every batch, and its seed follows from the study's seed, the
+optimizer and the number of the batch's first trial: what a batch draws depends on the stored
+trials alone, never on how long a process has been running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+
+from ecd_tune.errors import SpecError
+from ecd_tune.spec import StudySpec
+
+__all__ = [
+    "OPTIONS",
+    "SeededSampler",
+    "check_sampler",
+    "is_blind",
+    "is_serial",
+    "make_sampler",
+    "sampler_seed",
+]
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "random": (),
+    "tpe": (
+        "n_startup_trials",
+        "n_ei_candidates",
+        "multivariate",
+        "group",
+        "constant_liar",
+        "history",
+    ),
+    "qmc": ("qmc_type", "scramble"),
+    "gp": ("n_startup_trials", "deterministic_objective", "history"),
+    "cmaes": (
+        "n_startup_trials",
+        "popsize",
+        "consider_pruned_trials",
+        "use_separable_cma",
+        "with_margin",
+        "lr_adapt",
+    ),
+    "grid": (),
+}
+"""Sampler to the options that a study file may set under ``[sampler]``."""
+
+
+_CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "gp": optuna.samplers.GPSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+}
+# Falling back to independent draws is what these do at the start and for choices; their
+# warning about it at every draw tells nobody anything.
+_QUIET = {"qmc", "gp", "cmaes"}
+_STARTUP_TRIALS = 10  # Optuna's own, where a study file gives none
+
+
+@dataclass(frozen=True)
+class SeededSampler:
+    """The sampler of one batch.
+
+    Attributes:
+        sampler: Optuna's sampler.
+        history: How many of the latest finished trials it is to see beside the best ones; None
+            for all.
+    """
+
+    sampler: BaseSampler
+    history: int | None = None
+
+
+def make_sampler(
+    spec: StudySpec, optimizer: str, first_number: int, *, salt: str = ""
+) -> SeededSampler:
+    """Build the sampler for the batch that begins with a trial.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        first_number: Number of the batch's first trial.
+        salt: Sets apart what two workers draw that see the same trials at the same moment;
+            empty for the first of them.
+
+    Returns:
+        The sampler. A grid has none: its points are queued.
+
+    Raises:
+        SpecError: An option is not one of the sampler's, or has a value it refuses.
+    """
+    check_options(spec)
+    name = spec.sampler.name
+    options: dict[str, Any] = dict(spec.sampler.options)
+    history = options.pop("history", None)
+    options["seed"] = sampler_seed(spec, optimizer, first_number, salt)
+    if name in _QUIET:
+        options["warn_independent_sampling"] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        try:
+            return SeededSampler(_CLASSES[name](**options), history)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"[sampler] name = {name!r}: {error}") from error
+
+
+def check_sampler(spec: StudySpec) -> None:
+    """Check that the study's sampler can be built with the options given.
+
+    Args:
+        spec: The study.
+
+    Raises:
+        SpecError: As :func:`make_sampler`.
+    """
+    check_options(spec)
+    if spec.sampler.name in _CLASSES:
+        make_sampler(spec, next(iter(spec.optimizers)), 0)
+
+
+def check_options(spec: StudySpec) -> None:
+    """Check the names of the sampler's options, and those that are not Optuna's.
+
+    Args:
+        spec: The study.
+
+    Raises:
+        SpecError: An option is not one of the sampler's, or its history is too short; the
+            message names what is allowed.
+    """
+    name = spec.sampler.name
+    for option in spec.sampler.options:
+        if option not in OPTIONS[name]:
+            allowed = ", ".join(OPTIONS[name]) or "none"
+            raise SpecError(
+                f"[sampler] name = {name!r}: unknown option {option!r}; allowed: {allowed}"
+            )
+    history = spec.sampler.options.get("history", _STARTUP_TRIALS)
+    startup = spec.sampler.options.get("n_startup_trials", _STARTUP_TRIALS)
+    least = max(1, startup) if isinstance(startup, int) else 1
+    # With fewer the sampler would think for ever that the study has only begun.
+    if (
+        isinstance(history, bool)
+        or not isinstance(history, int)
+        or ("history" in spec.sampler.options and history < least)
+    ):
+        raise SpecError(
+            f"[sampler] history = {history!r}: must be a whole number of trials, at least "
+            f"n_startup_trials = {least}"
+        )
+
+
+def is_serial(spec: StudySpec) -> bool:
+    """Say whether two workers must draw one after the other: a sequence is never drawn twice."""
+    return spec.sampler.name == "qmc"
+
+
+def is_blind(spec: StudySpec) -> bool:
+    """Say whether the sampler never looks at the trials before."""
+    return spec.sampler.name == "random"
+
+
+def sampler_seed(spec: StudySpec, optimizer: str, first_number: int, salt: str = "") -> int:
+    """Return the seed of the batch that begins with a trial.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        first_number: Number of the batch's first trial.
+        salt: As for :func:`make_sampler`.
+
+    Returns:
+        The seed, of 32 bits.
+    """
+    # Quasi-random points are one sequence, whose (scrambling) seed must not change within it.
+    number = 0 if is_serial(spec) else first_number
+    digest = hashlib.sha256(f"{optimizer}\0{salt}".encode()).digest()
+    words = np.frombuffer(digest, dtype="<u4").tolist()
+    return int(np.random.SeedSequence([spec.seed, number, *words]).generate_state(1)[0])

@@ -1,0 +1,297 @@
+"""Create studies, and check that a stored one was made from the same study file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
+from ecd_tune.records import Direction, Stage, StudyKey
+from ecd_tune.spec import StudySpec, differences, fingerprint_of
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.declared import keep_declared
+from ecd_tune.store.trials.retries import dump_counts
+
+__all__ = [
+    "KnownStudies",
+    "StudyRef",
+    "check_fingerprint",
+    "create_studies",
+    "find_study",
+    "known_ids",
+    "list_studies",
+    "lock_studies",
+    "to_ref",
+]
+
+
+def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
+    """Create one Optuna study per optimizer and stage where it is not there yet.
+
+    Args:
+        connection: A write transaction.
+        spec: The study.
+
+    Raises:
+        FingerprintMismatchError: One is there, made from another study file.
+    """
+    stored = _stored_studies(connection, spec.name)
+    for optimizer in spec.optimizers:
+        for stage in Stage:
+            key = spec.key(optimizer, stage)
+            row = stored.get((optimizer, stage.value))
+            if row is None:
+                study_id = _create(connection, spec, key)
+            else:
+                check_fingerprint(spec, key, row.fingerprint, row.identity)
+                _update(connection, spec, key, row)
+                study_id = row.study_id
+            if stage is Stage.SEARCH:
+                keep_declared(connection, spec, key, study_id)
+
+
+def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
+    """Compare a stored study with the study file at hand.
+
+    Args:
+        spec: The study as its file says now.
+        key: Which of its Optuna studies.
+        fingerprint: As stored.
+        identity: As stored, JSON.
+
+    Raises:
+        FingerprintMismatchError: They differ; the message lists what.
+    """
+    given, stored = spec.fingerprint(key.optimizer), json.loads(identity)
+    # Before 2026-11-28 the form of a number counted too.
+    if given in (fingerprint, fingerprint_of(stored)):
+        return
+    lines = [f"  {line}" for line in differences(stored, spec.identity(key.optimizer))]
+    raise FingerprintMismatchError(
+        f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
+        "something else (stored -> given):\n"
+        + "\n".join(lines)
+        + "\nGive the study another name, use another storage, or undo the change."
+    )
+
+
+def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
+    """Return a stored study's row.
+
+    Args:
+        connection: A transaction.
+        key: The study.
+
+    Returns:
+        Its row in ``ecd_studies``.
+
+    Raises:
+        StudyNotFoundError: There is none; the message lists those that exist.
+    """
+    row = _stored_studies(connection, key.study).get((key.optimizer, key.stage.value))
+    if row is None:
+        existing = sorted(
+            StudyKey(row.study, row.optimizer, Stage(row.stage)).name
+            for row in _all_studies(connection)
+        )
+        raise StudyNotFoundError(
+            f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
+        )
+    return row
+
+
+@dataclass(frozen=True)
+class StudyRef:
+    """One stored study, found by its key.
+
+    Attributes:
+        id: Optuna's study id.
+        key: Its names.
+        direction: Of its metric.
+    """
+
+    id: int
+    key: StudyKey
+    direction: Direction
+
+
+def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
+    """Lock studies until the transaction ends, in an order that cannot deadlock.
+
+    Args:
+        connection: A write transaction (which on SQLite has locked the whole file already).
+        study_ids: Optuna's study ids.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"studies": sorted(study_ids)})
+
+
+class KnownStudies:
+    """Finds stored studies, and remembers which study files were compared with them."""
+
+    def __init__(self) -> None:
+        self._compared: dict[StudyKey, tuple[StudySpec, str]] = {}
+
+    def find(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
+        """Find a study and check that it was made from a study file.
+
+        Read every time: a study that was deleted and created again has another id.
+
+        Args:
+            connection: A transaction.
+            spec: The study file.
+            optimizer: Key of the optimizer.
+
+        Returns:
+            Its id and names.
+
+        Raises:
+            StudyNotFoundError: It is not here.
+            FingerprintMismatchError: It was made from a study file that says something else.
+        """
+        key = spec.key(optimizer)
+        values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}
+        for study_id, direction, fingerprint in connection.execute(_LOOK_UP, values):
+            if self._compared.get(key) == (spec, fingerprint):
+                return StudyRef(study_id, key, Direction(direction))
+        row = find_study(connection, key)
+        check_fingerprint(spec, key, row.fingerprint, row.identity)
+        self._compared[key] = (spec, row.fingerprint)
+        return to_ref(row)
+
+    def fingerprint(self, key: StudyKey) -> str:
+        """Return the fingerprint of a stored study, as it was when :meth:`find` found it.
+
+        Args:
+            key: Names of the study.
+
+        Returns:
+            The fingerprint.
+        """
+        return self._compared[key][1]
+
+
+def to_ref(row: sa.Row[Any]) -> StudyRef:
+    """Return a stored study's names and id."""
+    key = StudyKey(row.study, row.optimizer, Stage(row.stage))
+    return StudyRef(row.study_id, key, Direction(row.direction))
+
+
+def known_ids(connection: sa.Connection, keys: Iterable[StudyKey]) -> list[int]:
+    """Return the ids of those studies that exist."""
+    wanted = {(key.study, key.optimizer, key.stage.value) for key in keys}
+    return [
+        row.study_id
+        for row in _all_studies(connection)
+        if (row.study, row.optimizer, row.stage) in wanted
+    ]
+
+
+def list_studies(connection: sa.Connection) -> list[str]:
+    """Return the names of all studies, sorted."""
+    return sorted({row.study for row in _all_studies(connection)})
+
+
+def _build_look_up() -> sa.Select[Any]:
+    table = tables.studies
+    key = (table.c[name] == sa.bindparam(name) for name in ("study", "optimizer", "stage"))
+    return sa.select(table.c.study_id, table.c.direction, table.c.fingerprint).where(*key)
+
+
+def _build_lock() -> sa.Select[Any]:
+    table = optuna_tables.studies
+    chosen = table.c.study_id.in_(sa.bindparam("studies", expanding=True))
+    # Not against key shares: a row that merely refers to the study is no decision about it.
+    return (
+        sa.select(table.c.study_id)
+        .where(chosen)
+        .order_by(table.c.study_id)
+        .with_for_update(key_share=True)
+    )
+
+
+_LOOK_UP = _build_look_up()
+_LOCK = _build_lock()
+
+
+def _all_studies(connection: sa.Connection) -> list[sa.Row[Any]]:
+    return list(connection.execute(sa.select(tables.studies)))
+
+
+def _stored_studies(connection: sa.Connection, study: str) -> dict[tuple[str, str], sa.Row[Any]]:
+    table = tables.studies
+    rows = connection.execute(sa.select(table).where(table.c.study == study))
+    return {(row.optimizer, row.stage): row for row in rows}
+
+
+def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
+    task = spec.task_def
+    study_id = _create_in_optuna(connection, spec, key)
+    connection.execute(
+        sa.insert(tables.studies).values(
+            study_id=study_id,
+            study=key.study,
+            optimizer=key.optimizer,
+            stage=key.stage.value,
+            direction=task.direction.value,
+            identity=json.dumps(spec.identity(key.optimizer), sort_keys=True),
+            fingerprint=spec.fingerprint(key.optimizer),
+            target=_target(spec, key),
+            retries=dump_counts(spec.retries.counts()),
+        )
+    )
+    return study_id
+
+
+def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
+    studies, task = optuna_tables.studies, spec.task_def
+    connection.execute(sa.insert(studies).values(study_name=key.name))
+    study_id = connection.execute(
+        sa.select(studies.c.study_id).where(studies.c.study_name == key.name)
+    ).scalar_one()
+    connection.execute(
+        sa.insert(optuna_tables.study_directions).values(
+            study_id=study_id,
+            objective=0,
+            direction=optuna_tables.to_optuna_direction(task.direction),
+        )
+    )
+    # The name of the value, as Optuna's set_metric_names stores it for the dashboard.
+    connection.execute(
+        sa.insert(optuna_tables.study_system_attributes).values(
+            study_id=study_id,
+            key="study:metric_names",
+            value_json=json.dumps([task.metric]),
+        )
+    )
+    attributes = {
+        "study": spec.name,
+        "optimizer": key.optimizer,
+        "stage": key.stage.value,
+        "task": spec.task.name,
+        "fingerprint": spec.fingerprint(key.optimizer),
+    }
+    connection.execute(
+        sa.insert(optuna_tables.study_user_attributes),
+        [
+            {"study_id": study_id, "key": name, "value_json": json.dumps(value)}
+            for name, value in attributes.items()
+        ],
+    )
+    return int(study_id)
+
+
+def _update(connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]) -> None:
+    target, retries = _target(spec, key), dump_counts(spec.retries.counts())
+    if (row.target, row.retries) != (target, retries):
+        table = tables.studies
+        statement = sa.update(table).where(table.c.study_id == row.study_id)
+        connection.execute(statement.values(target=target, retries=retries))
+
+
+def _target(spec: StudySpec, key: StudyKey) -> int | None:
+    return spec.trials(key.optimizer) if key.stage is Stage.SEARCH else None

@@ -1,0 +1,100 @@
+"""Count a study's trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.records import Stage, StudyKey
+from ecd_tune.store.db import optuna_tables, tables
+
+__all__ = ["TrialCounts", "count_trials"]
+
+
+@dataclass(frozen=True)
+class TrialCounts:
+    """How a study's trials stand.
+
+    Attributes:
+        key: Names of the study.
+        fingerprint: Of the study file that it was made from.
+        finished: COMPLETE, PRUNED or FAIL, lost attempts left out.
+        leased: Running under a lease; a trial that plain Optuna runs is not ours to wait for.
+        waiting: Queued.
+        next_number: The number that the next new trial gets.
+    """
+
+    key: StudyKey
+    fingerprint: str
+    finished: int
+    leased: int
+    waiting: int
+    next_number: int
+
+    def room(self, target: int) -> int:
+        """Return how many new trials may be made when ``target`` are wanted."""
+        return max(0, target - self.finished - self.leased - self.waiting)
+
+    def claimable(self, target: int) -> int:
+        """Return how many waiting trials may be started when ``target`` are wanted."""
+        return max(0, min(self.waiting, target - self.finished - self.leased))
+
+
+def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
+    """Count one study's trials, in one statement: all counts are of the same moment.
+
+    Trial numbers have no gaps, so that only those trials are counted one by one that are not
+    finished: the time does not grow with the study.
+
+    Args:
+        connection: A transaction. On PostgreSQL a lock that is to hold before must have been
+            taken by another statement: one that waits for a lock counts as of before.
+        study_id: Optuna's study id.
+
+    Returns:
+        The counts at this moment.
+
+    Raises:
+        StudyNotFoundError: The study was deleted.
+    """
+    row = connection.execute(_COUNTS, {"study": study_id}).first()
+    if row is None:
+        raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
+    study, optimizer, stage, fingerprint, number, waiting, running, lost, leased = row
+    return TrialCounts(
+        key=StudyKey(study, optimizer, Stage(stage)),
+        fingerprint=fingerprint,
+        finished=number - waiting - running - lost,
+        leased=leased,
+        waiting=waiting,
+        next_number=number,
+    )
+
+
+_STUDY: sa.BindParameter[int] = sa.bindparam("study", type_=sa.Integer)
+
+
+def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    mine = table.c.study_id == _STUDY
+    return sa.select(sa.func.count()).where(mine, *conditions).scalar_subquery()
+
+
+def _build_counts() -> sa.Select[Any]:
+    studies, trials = tables.studies, optuna_tables.trials
+    runs, leases = tables.runs, tables.leases
+    last = sa.select(sa.func.max(trials.c.number)).where(trials.c.study_id == _STUDY)
+    return sa.select(
+        *(studies.c.study, studies.c.optimizer, studies.c.stage, studies.c.fingerprint),
+        sa.func.coalesce(last.scalar_subquery() + 1, 0).label("next_number"),
+        _count(trials, trials.c.state == OptunaState.WAITING).label("waiting"),
+        _count(trials, trials.c.state == OptunaState.RUNNING).label("running"),
+        _count(runs, runs.c.lost.is_(True)).label("lost"),
+        _count(leases).label("leased"),
+    ).where(studies.c.study_id == _STUDY)
+
+
+_COUNTS = _build_counts()

@@ -1,0 +1,236 @@
+"""Draw new trials with a sampler, and insert them where nobody else did meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ecd_tune.records import Lease, RunRequest
+from ecd_tune.spec import StudySpec
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.sampling.history import Point, TrialHistory
+from ecd_tune.store.sampling.random_points import draw_random
+from ecd_tune.store.sampling.samplers import is_blind, make_sampler, sampler_seed
+from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
+from ecd_tune.store.trials.counts import TrialCounts, count_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials
+from ecd_tune.store.trials.lease import Grant, insert_leases
+from ecd_tune.store.workers import Worker, register
+
+__all__ = ["Drawer", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one ask wants.
+
+    Attributes:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        count: How many trials at the most.
+        worker: Who gets them.
+        batch: Names this ask; the same when it is repeated.
+    """
+
+    spec: StudySpec
+    optimizer: str
+    count: int
+    worker: Worker
+    batch: str
+
+
+class Drawer:
+    """Draws new trials; keeps one history per study for as long as the process lives.
+
+    Args:
+        database: The database.
+        known: Finds studies.
+        lease_seconds: Length of a lease.
+    """
+
+    def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
+        self._database, self._known, self._lease_seconds = database, known, lease_seconds
+        self._histories: dict[int, TrialHistory] = {}
+        self._targets: dict[int, tuple[StudySpec, int]] = {}
+        self._registered: dict[str, float] = {}
+
+    def forget(self) -> None:
+        """Drop what a transaction may have left here that was undone."""
+        self._histories.clear()
+        self._registered.clear()
+
+    def history(self, ref: StudyRef) -> TrialHistory:
+        """Return the history of a study."""
+        history = self._histories.get(ref.id)
+        if history is None:
+            history = self._histories[ref.id] = TrialHistory(ref)
+        return history
+
+    def drop_outdated(self, ref: StudyRef, number: int) -> None:
+        """Drop the history of a study that was deleted and created again under the same id.
+
+        Args:
+            ref: The study.
+            number: The number that the next new trial gets: such a history knows a larger one.
+        """
+        if number < self.history(ref).next_number:
+            del self._histories[ref.id]
+
+    def target(self, ref: StudyRef, request: Request) -> int:
+        """Return how many trials of a study are wanted."""
+        # Counting the points of a grid takes as long as listing them.
+        known = self._targets.get(ref.id)
+        if known is None or known[0] is not request.spec:
+            trials = request.spec.trials(request.optimizer)
+            known = self._targets[ref.id] = (request.spec, trials)
+        return known[1]
+
+    def sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
+        """Bring the history of a study up to date, as far as the sampler looks at it.
+
+        Args:
+            connection: A transaction.
+            ref: The study.
+            spec: Its study file.
+            number: The number that the next new trial gets.
+        """
+        if is_blind(spec):
+            self.history(ref).skip_to(number)
+        else:
+            self.history(ref).sync(connection)
+
+    def draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
+        """Draw while everybody else waits, from all that is stored at that moment.
+
+        Args:
+            ref: The study.
+            request: What is asked for.
+            count: How many at the most.
+
+        Returns:
+            The leases.
+        """
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            counts = count_trials(connection, ref.id)
+            self.sync(connection, ref, request.spec, counts.next_number)
+            room = counts.room(self.target(ref, request))
+            points = self._draw(ref, request, min(count, room), "")
+            return self._store(connection, ref, request, points, counts.next_number)
+
+    def draw_ahead(
+        self,
+        ref: StudyRef,
+        request: Request,
+        count: int,
+        salt: str,
+    ) -> list[Lease]:
+        """Draw from what the history shows before the study is locked, since that may take seconds.
+
+        Args:
+            ref: The study.
+            request: What is asked for.
+            count: How many at the most; what was drawn is fitted to what is wanted then.
+            salt: As for :func:`~ecd_tune.store.sampling.samplers.make_sampler`; with it, other
+                numbers than those that the history expects will do.
+
+        Returns:
+            The leases; none when it turned out that queued trials come first, that nothing is
+            wanted any more, that the study was deleted or that somebody else took the numbers.
+        """
+        first = self.history(ref).next_number
+        points = self._draw(ref, request, count, salt)
+        with self._database.write() as connection:
+            lock_studies(connection, [ref.id])
+            counts = count_trials(connection, ref.id)
+            if not self._fits(ref, counts, first, anywhere=bool(salt)):
+                return []
+            points = points[: counts.room(self.target(ref, request))]
+            return self._store(connection, ref, request, points, counts.next_number)
+
+    def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
+        """Say whether what was drawn before the lock may be stored now."""
+        unchanged = counts.key == ref.key and counts.fingerprint == self._known.fingerprint(ref.key)
+        free = anywhere or counts.next_number == first
+        return unchanged and free and not counts.waiting
+
+    def register(self, connection: sa.Connection, worker: Worker) -> None:
+        """Write a worker's row, unless that was done a moment ago.
+
+        The heartbeat says often enough that the worker is alive; its row is needed once.
+
+        Args:
+            connection: A write transaction.
+            worker: The worker.
+        """
+        seen = self._registered.get(worker.id, -math.inf)
+        if time.monotonic() - seen > self._lease_seconds / 3:
+            register(connection, worker)
+            self._registered[worker.id] = time.monotonic()
+
+    def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
+        spec, optimizer, history = request.spec, request.optimizer, self.history(ref)
+        space = spec.optimizers[optimizer].space
+        if is_blind(spec):
+            return draw_random(
+                space, count, sampler_seed(spec, optimizer, history.next_number, salt)
+            )
+        sampler = make_sampler(spec, optimizer, history.next_number, salt=salt)
+        return history.draw(space, count, sampler)
+
+    def _store(
+        self,
+        connection: sa.Connection,
+        ref: StudyRef,
+        request: Request,
+        points: Sequence[Point],
+        first: int,
+    ) -> list[Lease]:
+        """Insert drawn points, running from now on, and lease them."""
+        if not points:
+            return []
+        spec, worker = request.spec, request.worker
+        self.register(connection, worker)
+        _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
+        drafts = [
+            Draft(point, "sampler", spec.search_seed(at)) for at, point in enumerate(points, first)
+        ]
+        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
+        grant = Grant(worker, self._lease_seconds, request.batch)
+        tokens = insert_leases(connection, ref.id, ids, grant)
+        self._keep(ref, spec, first, ids)
+        return [
+            Lease(
+                key=ref.key,
+                trial_id=trial_id,
+                number=number,
+                token=tokens[trial_id],
+                attempt=1,
+                request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
+            )
+            for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
+        ]
+
+    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
+        """Note in the history which of the points that it shows are stored now."""
+        history = self.history(ref)
+        if is_blind(spec):
+            history.skip_to(first + len(trial_ids))
+        elif first == history.next_number:
+            history.adopt(trial_ids)
+
+
+def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": optuna_tables.dump_attr(value)}
+        for key, value in attrs.items()
+    ]
+    table = optuna_tables.study_system_attributes
+    replace_rows(connection, table, ("study_id", "key"), rows)

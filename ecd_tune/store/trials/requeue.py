@@ -1,0 +1,240 @@
+"""Take trials back from the dead, and queue them again.
+
+A trial is leased once in its life: when its run is lost or released, the trial itself becomes a
+FAIL that does not count, and a copy of it waits, with the same hyperparameters and seed. Both
+changes are one transaction, so that no crash in between can lose or double the work. After as
+many attempts as the study allows there is no further copy, and the last attempt counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.records import Cause
+from ecd_tune.spec import Retries
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.cells import load, utc_now
+from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.sql import insert_rows, now, update_rows
+from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
+from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.sampling.history import Point
+from ecd_tune.store.studies import lock_studies
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials
+from ecd_tune.store.trials.lease import REQUEST_COLUMNS
+from ecd_tune.store.trials.retries import add_cause, allows, load_counts
+from ecd_tune.store.workers import Worker
+
+__all__ = ["Ending", "find_lost", "find_repeatable", "requeue"]
+
+
+class Ending(NamedTuple):
+    """How an attempt ended without a value.
+
+    Attributes:
+        cause: For the program.
+        reason: For people, in words.
+    """
+
+    cause: Cause
+    reason: str
+
+
+def find_lost(
+    connection: sa.Connection,
+    database: Database,
+    study_ids: Iterable[int] | None,
+    seconds: float,
+) -> dict[int, Ending]:
+    """Find the leases that nobody works on any more.
+
+    A lease that expired while the database was away says nothing about its worker, who could
+    not renew it. So nothing counts as expired until the database has answered for as long as a
+    lease lasts.
+
+    Args:
+        connection: A transaction.
+        database: Says how long it has answered.
+        study_ids: Look at these studies only; None for all.
+        seconds: Length of a lease.
+
+    Returns:
+        Token to how the attempt ended.
+    """
+    leases, workers = tables.leases, tables.workers
+    expired: sa.ColumnElement[bool] = sa.false()
+    if database.retry_policy.quiet_for(seconds):
+        expired = (leases.c.expires_at < now()) & database.up_for(seconds)
+    statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
+        workers, workers.c.id == leases.c.worker_id
+    )
+    if study_ids is not None:
+        statement = statement.where(leases.c.study_id.in_(list(study_ids)))
+    dead: dict[str, bool] = {}
+    lost = {}
+    for row in connection.execute(statement):
+        worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
+        if row.expired:
+            reason = f"lost: {worker.name} did not renew its lease in time"
+            lost[row.token] = Ending(Cause.LOST, reason)
+        elif dead.setdefault(row.id, worker.is_dead):
+            lost[row.token] = Ending(Cause.KILLED, f"lost: the process {worker.name} has ended")
+    return lost
+
+
+def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> set[int]:
+    """Find the failed trials that the study allows another attempt.
+
+    Args:
+        connection: A write transaction that holds the study's lock.
+        causes: Token to why the trial has no value.
+
+    Returns:
+        The tokens of those that may be tried again.
+    """
+    return {
+        row.token
+        for row in connection.execute(_lost_rows(causes))
+        if row.state is OptunaState.RUNNING
+        and allows(_retries(row), load_counts(row.history), causes[row.token])
+    }
+
+
+def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str) -> int:
+    """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
+
+    A trial that may not stays FAIL with its reason and counts against the budget.
+
+    Args:
+        connection: A write transaction.
+        endings: Token to how the attempt ended; leases that do not stand any more are passed
+            over.
+        kind: Kind of the event: ``lost``, ``released`` or ``retried``.
+
+    Returns:
+        How many trials were queued again.
+    """
+    table = tables.leases
+    standing = sa.select(table.c.study_id).where(table.c.token.in_(endings))
+    study_ids = sorted(set(connection.execute(standing).scalars()))
+    lock_studies(connection, study_ids)
+    # Looked up again under the lock: another reaper may have been faster.
+    rows = connection.execute(_lost_rows(endings)).all()
+    connection.execute(sa.delete(table).where(table.c.token.in_(endings)))
+    queued = 0
+    for study_id in study_ids:
+        own = [r for r in rows if r.study_id == study_id and r.state is OptunaState.RUNNING]
+        again = [
+            row
+            for row in own
+            if allows(_retries(row), load_counts(row.history), endings[row.token].cause)
+        ]
+        _fail(connection, {row.trial_id: endings[row.token] for row in again}, lost=True)
+        given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
+        _fail(connection, given_up, lost=False)
+        first = count_trials(connection, study_id).next_number
+        drafts = _copy(connection, again, endings)
+        insert_trials(connection, study_id, first, drafts)
+        copies = {row.token: first + offset for offset, row in enumerate(again)}
+        rows_of_events = [
+            event_row(
+                study_id=study_id,
+                trial_id=row.trial_id,
+                kind=kind if row.token in copies else "given_up",
+                worker=row.worker,
+                number=row.number,
+                queued_as=copies.get(row.token),
+                attempt=row.attempt,
+                reason=endings[row.token].reason,
+            )
+            for row in own
+        ]
+        add_events(connection, rows_of_events)
+        queued += len(again)
+    return queued
+
+
+def _retries(row: Any) -> dict[str, int]:
+    # A study that an earlier version stored says nothing: as often as a study file says by itself.
+    return load_counts(row.retries) or Retries().counts()
+
+
+def _last_word(row: Any, ending: Ending) -> Ending:
+    return ending._replace(reason=f"{ending.reason}; given up after attempt {row.attempt}")
+
+
+def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
+    leases, runs, trials = tables.leases, tables.runs, optuna_tables.trials
+    return (
+        sa.select(
+            leases.c.token,
+            leases.c.study_id,
+            trials.c.trial_id,
+            trials.c.number,
+            trials.c.state,
+            runs.c.worker,
+            runs.c.history,
+            tables.studies.c.retries,
+            *REQUEST_COLUMNS,
+        )
+        .join(trials, trials.c.trial_id == leases.c.trial_id)
+        .join(runs, runs.c.trial_id == leases.c.trial_id)
+        .join(tables.studies, tables.studies.c.study_id == leases.c.study_id)
+        .where(leases.c.token.in_(list(tokens)))
+        .order_by(leases.c.trial_id)
+        .with_for_update(of=leases)
+    )
+
+
+def _fail(connection: sa.Connection, endings: Mapping[int, Ending], *, lost: bool) -> None:
+    if not endings:
+        return
+    trials = optuna_tables.trials
+    connection.execute(
+        sa.update(trials)
+        .where(trials.c.trial_id.in_(list(endings)))
+        .values(state=OptunaState.FAIL, datetime_complete=utc_now())
+    )
+    rows = [
+        {"trial_id": trial_id, "lost": lost, "cause": ending.cause.value, "reason": ending.reason}
+        for trial_id, ending in endings.items()
+    ]
+    update_rows(connection, tables.runs, "trial_id", rows)
+    insert_rows(
+        connection,
+        optuna_tables.trial_user_attributes,
+        [
+            {"trial_id": trial_id, "value_json": optuna_tables.dump_attr(ending.reason)}
+            for trial_id, ending in endings.items()
+        ],
+        common={"key": "reason"},
+    )
+
+
+def _copy(
+    connection: sa.Connection, rows: Sequence[Any], endings: Mapping[int, Ending]
+) -> list[Draft]:
+    """Return the next attempt of each trial."""
+    chosen = optuna_tables.trials.c.trial_id.in_([row.trial_id for row in rows])
+    parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS)
+    stored = {trial.id: trial for trial in read_trials(connection, chosen, parts)}
+    return [_draft(row, stored[row.trial_id], endings[row.token].cause) for row in rows]
+
+
+def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
+    attrs = {key: optuna_tables.load_attr(text) for key, text in trial.system_attrs}
+    # Optuna's own names for a retried trial.
+    attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]
+    attrs.setdefault("failed_trial", row.number)
+    return Draft(
+        Point(load(row.params), parse_params(trial)[1], attrs),
+        source=row.source,
+        seed=row.seed,
+        attempt=row.attempt + 1,
+        history=add_cause(load_counts(row.history), cause),
+    )

@@ -1,0 +1,93 @@
+"""Which checks are judged, when they were declared, and what that counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ecd_tune.analysis.checks import Declared, Verdict, judge_study, reservations
+from ecd_tune.errors import SpecError, UnknownNameError
+from ecd_tune.lab.searches import Bowl, exact_search, search_spec
+from ecd_tune.spec import CheckSpec
+
+BOWL = Bowl("sync", trials=60)
+DATA = exact_search(BOWL)
+
+
+def judged(checks, stored=(), only=(), **tables):
+    spec = search_spec(BOWL, checks=checks, **tables)
+    trials = {spec.key("ecdsep"): DATA.records}
+    declared = {"ecdsep": [CheckSpec(optimizer="ecdsep", **check) for check in stored]}
+    return judge_study(spec, trials, declared, only=only)
+
+
+def labels(found):
+    return [(entry.check.name, entry.declared) for entry in found]
+
+
+def test_checks_are_told_by_when_they_were_declared():
+    known, other = {"name": "S1", "F_min": 1.0}, {"name": "S1", "F_min": 0.9}
+    assert labels(judged([known], [known])) == [("S1", Declared.BEFORE)]
+    assert labels(judged([known], [])) == [("S1", Declared.AFTER)]
+    assert labels(judged([], [known])) == [("S1", Declared.REMOVED)]
+    changed = judged([other], [known])
+    assert labels(changed) == [("S1", Declared.AFTER), ("S1", Declared.REMOVED)]
+    assert changed[1].check.options == {"F_min": 1.0}
+
+
+def test_only_chooses_among_the_declared_and_adds_others():
+    checks = [{"name": "S1", "F_min": 1.0}, {"name": "S2"}]
+    assert labels(judged(checks, checks, only=["S2", "S7"])) == [
+        ("S2", Declared.BEFORE),
+        ("S7", Declared.NEVER),
+    ]
+
+
+def test_a_control_is_as_expected_when_it_is_refuted():
+    (entry,) = judged([{"name": "S1", "expects": "refuted", "F_min": 1.0}])
+    assert entry.result.expects is Verdict.REFUTED
+    assert entry.result.verdict is Verdict.SUPPORTED
+    assert entry.failed
+    (plain,) = judged([{"name": "S1", "F_min": 1.0}])
+    assert not plain.failed
+
+
+def test_what_only_advises_does_not_count():
+    (entry,) = judged([{"name": "S9"}])
+    assert entry.result.verdict is Verdict.INCONCLUSIVE
+    assert not entry.failed
+    assert entry.to_json()["advisory"]
+
+
+def test_other_studies_are_tasks_of_their_own():
+    spec = search_spec(BOWL, checks=[{"name": "S9", "studies": ["b", "c"], "fine_tuned": ["b"]}])
+    other = search_spec(BOWL, name="b")
+    trials = {spec.key("ecdsep"): DATA.records}
+    others = {"b": (other, {other.key("ecdsep"): DATA.records})}
+    (entry,) = judge_study(spec, trials, {}, others=others)
+    assert "has 2" in entry.result.findings[0].note
+
+
+def test_a_check_that_fits_nothing_is_named():
+    with pytest.raises(SpecError, match=r"S7: no optimizer of study 'bowl' has lr, eta, nu$"):
+        judged([], only=["S7"], optimizers={"adam": {"space": {"lr": [0.1, 0.2]}}})
+    with pytest.raises(UnknownNameError, match="unknown check of studies 'C01'"):
+        judged([], only=["C01"])
+
+
+def test_json_has_what_was_left_out_and_when_it_was_declared():
+    (entry,) = judged([{"name": "S8"}], [{"name": "S8"}])
+    plain = entry.to_json()
+    assert plain["declared"] == "declared before the run"
+    assert plain["optimizer"] == "ecdsep"
+    assert plain["findings"][0]["excluded"] == {"s = 0": 60}
+
+
+def test_reservations():
+    spec = search_spec(BOWL, sampler={"name": "tpe"})
+    found = list(reservations(spec, {spec.key("ecdsep"): DATA.records[:20]}))
+    assert found[0].startswith("ECDSep: 20 of 60 trials are in")
+    assert "The sampler tpe proposes trials by what others gave" in found[1]
+    spec = replace(DATA).spec
+    assert list(reservations(spec, {spec.key("ecdsep"): DATA.records})) == []

@@ -1,0 +1,179 @@
+"""From results of checks to verdicts on claims, and what is said where there are none."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from ecd_tune.analysis.checks.model import CheckResult, Finding, Relation, Verdict
+from ecd_tune.errors import ReportError
+from ecd_tune.lab.claims import Evidence, Given, Standing, give, read_printed, read_results
+from ecd_tune.lab.claims.catalogue import judge_claims, needed_systems
+from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.stating import by_formula, by_numbers, by_study, by_systems, untested
+
+S, R, Q = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
+PRINTED = read_printed()
+
+
+def finding(verdict=S, measured=1.0):
+    return Finding("n=1", "mean", 1.0, measured, 0.9, None, verdict, 10, "a note", "≤")
+
+
+def result(name, *verdicts):
+    found = tuple(finding(verdict) for verdict in verdicts)
+    return CheckResult(name, Relation("a relation", "eq. 4"), "R", S, found)
+
+
+def judge(statement, *given):
+    return statement.judge(Evidence(PRINTED, tuple(given)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "standing"),
+    [
+        ([S, S], [S], Standing.SUPPORTED),
+        ([S, R], [S], Standing.REFUTED),
+        ([S], [R], Standing.REFUTED),
+        ([S, Q], [S], Standing.INCONCLUSIVE),
+    ],
+)
+def test_all_checks_of_a_claim_must_hold(first, second, standing):
+    claim = by_systems("it holds", "C04", "C05")
+    found = judge(claim, *give([result("C04", *first), result("C05", *second)], 3))
+    assert found.standing is standing
+    assert len(found.findings) == len(first) + len(second)
+    assert found.origin == "exact systems at seed 3"
+    assert found.remark == ""
+
+
+def test_without_a_result_there_is_no_verdict():
+    claim = by_systems("it holds", "C04", "C05")
+    found = judge(claim, *give([result("C04", S)], 3))
+    assert found.standing is Standing.NO_RESULT
+    assert "C05" in found.remark
+    assert found.findings == ()
+
+
+def test_a_check_of_a_study_counts_for_that_study_alone():
+    (given,) = give([result("S1", R)], 3)
+    claim = by_study("it falls", "S1", "eta-scaling")
+    assert judge(claim, given).standing is Standing.NO_RESULT
+    assert judge(claim, replace(given, study="other")).standing is Standing.NO_RESULT
+    assert judge(claim, replace(given, study="eta-scaling")).standing is Standing.REFUTED
+    systems = by_systems("it falls", "S1")
+    assert judge(systems, replace(given, study="eta-scaling")).standing is Standing.NO_RESULT
+
+
+def test_negative_controls_and_advice_of_a_study():
+    right, wrong = result("S1", S), replace(result("S1", R), expects=R)
+    advised = replace(right, findings=(replace(finding(S), advisory="minibatches"),))
+    claim = by_study("it falls", "S1", "eta-scaling")
+    given = [Given(entry, "eta-scaling", "study eta-scaling") for entry in (right, wrong, advised)]
+    assert judge(claim, given[1]).standing is Standing.NO_RESULT
+    found = judge(claim, *given)
+    assert found.standing is Standing.SUPPORTED
+    assert (found.remark, found.origin) == ("minibatches", "study eta-scaling")
+
+
+def test_calculations_are_judged_by_what_they_find():
+    seen = []
+    numbers = by_numbers("mean", "rule", lambda printed: seen.append(printed) or [finding(R)])
+    assert judge(numbers).standing is Standing.REFUTED
+    assert seen == [PRINTED]
+    assert judge(by_formula("ratio", "rule", lambda: [finding(S)])).standing is Standing.SUPPORTED
+    assert judge(by_formula("ratio", "rule", lambda: [])).standing is Standing.INCONCLUSIVE
+
+
+def test_what_is_not_tested_says_why():
+    found = judge(untested("a figure", "No numbers are printed."))
+    assert (found.standing, found.remark) == (Standing.NOT_TESTED, "No numbers are printed.")
+
+
+@pytest.mark.parametrize(("verdict", "word"), [(R, "instead"), (S, "besides"), (Q, "besides")])
+def test_how_the_second_statement_stands_to_the_first(verdict, word):
+    claim = Claim(
+        "a", "eq. 1",
+        by_formula("as printed", "", lambda: [finding(verdict)]),
+        by_systems("as derived", "C04"),
+    )  # fmt: skip
+    section = Section("One", "", (claim,))
+    assert needed_systems([section]) == ["C04"]
+    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [section])
+    assert judged.relation == word
+    entry = judged.to_json()
+    assert entry["printed"]["verdict"] == verdict
+    assert entry[word]["verdict"] == "no result given"
+    json.dumps(entry, allow_nan=False)
+
+
+def test_numbers_that_json_lacks_become_words():
+    claim = Claim("a", "eq. 1", by_formula("", "", lambda: [finding(Q, math.nan)]))
+    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [Section("One", "", (claim,))])
+    (found,) = judged.to_json()["printed"]["findings"]
+    assert found["measured"] == "nan"
+
+
+# ----------------------------------------------------------------------------- files
+
+
+def write(path, results, **head):
+    document = head | {"results": [entry.to_json() for entry in results]}
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_file_gives_back_what_was_written(tmp_path):
+    results = [result("C04", S, Q), result("C07", R)]
+    given = read_results(write(tmp_path / "a.json", results, seed=11))
+    assert [entry.result for entry in given] == results
+    assert {(entry.study, entry.origin) for entry in given} == {("", "exact systems at seed 11")}
+
+
+def test_a_folder_gives_all_of_its_results(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text("no results")
+    write(tmp_path / "b" / "checks.json", [result("C04", S)], seed=2)
+    write(tmp_path / "a" / "checks.json", [result("C07", R)], seed=1)
+    assert [entry.result.id for entry in read_results(tmp_path)] == ["C07", "C04"]
+    write(tmp_path / "checks.json", [])
+    with pytest.raises(ReportError, match=r"checks\.json"):
+        read_results(tmp_path)
+
+
+def test_numbers_that_json_lacks_come_back(tmp_path):
+    odd = replace(result("C04", Q), findings=(finding(Q, math.nan), finding(Q, math.inf)))
+    (given,) = read_results(write(tmp_path / "a.json", [odd], seed=1))
+    first, second = given.result.findings
+    assert math.isnan(first.measured)
+    assert second.measured == math.inf
+
+
+def test_results_of_a_study_name_it_and_the_optimizer(tmp_path):
+    entry = result("S1", S).to_json() | {"optimizer": "eta-2", "declared": "before the run"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"study": "eta-scaling", "results": [entry]}))
+    (given,) = read_results(path)
+    assert (given.study, given.origin) == ("eta-scaling", "study eta-scaling")
+    assert given.result.findings[0].case == "eta-2, n=1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"results": 1}', '{"results": [{"id": "C04"}]}', "\x00", '{"results": [[]]}'],
+)
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ReportError, match="ecd-tune check --systems --json") as error:
+        read_results(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ReportError, match="No such file"):
+        read_results(tmp_path / "none.json")

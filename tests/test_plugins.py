@@ -1,0 +1,50 @@
+"""Packages that register something and fail when they are imported."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from ecd_tune import registry
+from ecd_tune.errors import PluginError, SpecError
+from ecd_tune.registry import CHECKS, OPTIMIZERS, TASKS, Registry
+from ecd_tune.spec import parse_study
+
+
+@pytest.fixture(params=[TASKS, OPTIMIZERS, CHECKS], ids=lambda kind: kind.kind)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
+    found: Registry[Any] = request.param
+    broken = EntryPoint("broken", "no_such_package_at_all:THING", found.group)
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [broken] if group == found.group else []
+    )
+    return found
+
+
+def test_the_others_are_listed_and_the_broken_one_is_said(
+    kind: Registry[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert len(list(kind)) == len(kind.names()) - 1
+    assert caplog.text.count("no_such_package_at_all cannot be loaded") == 1
+
+
+def test_who_asks_for_it_is_told_what_to_do(kind: Registry[Any]) -> None:
+    with pytest.raises(PluginError, match=r"ModuleNotFoundError: .*uninstall that package"):
+        kind.get("broken")
+
+
+def test_a_study_that_names_it_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no_such_package_at_all:THING", TASKS.group)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    table = {
+        "name": "a",
+        "task": {"name": "broken"},
+        "budget": {"trials": 1, "steps": 1},
+        "optimizers": {"sgd": {"space": {"lr": 0.1}}},
+    }
+    with pytest.raises((SpecError, PluginError), match="cannot be loaded"):
+        parse_study(table)
