@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.batched_fused import FusedBatch
-from ecd_tune.optim.batched_rows import Rows, StepSizes, masked_add
+from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.driver import (
     COUNTERS,
@@ -82,7 +82,7 @@ class BatchedECDSep(FusedBatch):
         name: str = "ecdsep",
     ) -> None:
         super().__init__()
-        rows = Rows(name, hyperparameters, theta, seeds)
+        rows = BatchRows(name, hyperparameters, theta, seeds)
         if "orbit_step" in rows.values[0]:
             rows.values = [set_aside_lr(name, row) for row in rows.values]
         for key in {"integrator", "shift_factor", "reset_energy"} & set(rows.values[0]):

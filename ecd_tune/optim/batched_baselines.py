@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
 from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_rows import Rows, StepSizes, masked_add
+from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 
@@ -35,7 +35,7 @@ class BatchedSGD:
         hyperparameters: Sequence[Mapping[str, Scalar]],
         name: str = "sgd",
     ) -> None:
-        rows = Rows(name, hyperparameters, theta, seeds)
+        rows = BatchRows(name, hyperparameters, theta, seeds)
         for values in rows.values:
             check_nesterov(name, values)
         self.params = rows.theta
@@ -100,7 +100,7 @@ class BatchedAdam:
         hyperparameters: Sequence[Mapping[str, Scalar]],
         decoupled: bool = False,
     ) -> None:
-        rows = Rows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
+        rows = BatchRows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
         self.params = rows.theta
         self._lr, self._decoupled = rows.column("lr"), decoupled
         self._beta1, self._beta2 = rows.column("beta1"), rows.column("beta2")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_rows import Rows, masked_add
+from ecd_tune.optim.batched_rows import BatchRows, masked_add
 from ecd_tune.optim.bbi_step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
@@ -31,7 +31,7 @@ class BatchedBBI:
         seeds: Sequence[int],
         hyperparameters: Sequence[Mapping[str, Scalar]],
     ) -> None:
-        rows = Rows("bbi", hyperparameters, theta, seeds)
+        rows = BatchRows("bbi", hyperparameters, theta, seeds)
         self.params = rows.theta
         columns = {key: [row[key] for row in rows.values] for key in rows.values[0]}
         constants = bbi_constants(columns, rows.device)

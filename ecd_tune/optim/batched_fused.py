@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched_rows import Rows, StepSizes
+from ecd_tune.optim.batched_rows import BatchRows, StepSizes
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.dynamics import unit
@@ -19,10 +19,10 @@ from ecd_tune.optim.fused.table import (
     BatchRunner,
     Block,
     FusedRules,
+    Rows,
     Scalars,
     Table,
 )
-from ecd_tune.optim.fused.table import Rows as TapeRows
 from ecd_tune.optim.watched import WatchedBatch
 
 __all__ = ["FusedBatch"]
@@ -34,7 +34,7 @@ class _Plan(NamedTuple):
     runner: BatchRunner
     places: list[int]
     """Addresses of the blocks."""
-    rows: TapeRows
+    rows: Rows
 
 
 class FusedBatch(WatchedBatch):
@@ -46,7 +46,7 @@ class FusedBatch(WatchedBatch):
 
     unit_speed: ClassVar[bool]
     params: list[Tensor]
-    _rows: Rows
+    _rows: BatchRows
     _sizes: StepSizes
     _state: Any
     _e: list[Tensor]

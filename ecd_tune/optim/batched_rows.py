@@ -16,10 +16,10 @@ from ecd_tune.optim.noise import Noise, aligned
 from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
 from ecd_tune.records import Scalar
 
-__all__ = ["Rows", "StepSizes", "masked_add"]
+__all__ = ["BatchRows", "StepSizes", "masked_add"]
 
 
-class Rows:
+class BatchRows:
     """Checked hyperparameters of B trials, as columns.
 
     Args:
@@ -125,7 +125,7 @@ class StepSizes:
         scales: Factor of each block, shaped alike, or None where all are 1.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: BatchRows) -> None:
         self.top = rows.column("lr")
         self._blocks = rows.theta
         given = [row["scale"] for row in rows.values]

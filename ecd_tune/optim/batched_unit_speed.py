@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecd_tune.optim.batched import BatchedOptimizer
 from ecd_tune.optim.batched_fused import FusedBatch
-from ecd_tune.optim.batched_rows import Rows, StepSizes, masked_add
+from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
@@ -46,7 +46,7 @@ class BatchedECDq1(FusedBatch):
         hyperparameters: Sequence[Mapping[str, Scalar]],
     ) -> None:
         super().__init__()
-        rows = Rows("ecdq1", hyperparameters, theta, seeds)
+        rows = BatchRows("ecdq1", hyperparameters, theta, seeds)
         for key in ("integrator", "flow"):
             rows.same(key)
         self.params = rows.theta

@@ -256,7 +256,7 @@ class Store(StoreReader):
             return write_points(connection, points)
 
     def renew(self, leases: Sequence[Lease]) -> list[bool]:
-        """Put off the expiry of leases to a whole lease's length from now.
+        """Renew leases: they expire a whole lease's length from now.
 
         Args:
             leases: The leases in hand.

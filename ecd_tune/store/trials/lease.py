@@ -154,7 +154,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
 
 
 def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
-    """Put off the expiry of leases that still stand.
+    """Renew leases that still stand.
 
     Args:
         connection: A write transaction.
