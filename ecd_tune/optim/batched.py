@@ -101,17 +101,7 @@ class BatchedECDSep(FusedBatch):
         self._e = [torch.zeros_like(block) for block in theta]
         self._all_started = False
 
-    @torch.no_grad()
-    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
-        """Make one step of every active trial; see :class:`BatchedOptimizer`.
-
-        Args:
-            loss: Shape ``[B]``.
-            grads: Shaped as ``params``.
-            active: Shape ``[B]``, bool.
-        """
-        if self._fused_step(loss, grads, active):
-            return
+    def _reference_step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
         algebra, rules = Algebra(batched=True), self._rules
         self._sizes.see(grads, self._steps)
         noise = None
@@ -145,7 +135,6 @@ class BatchedECDSep(FusedBatch):
         self._sizes.learn(grads, self._steps, made.go)
         self._e = algebra.where(made.go, made.e, self._e)
         self._state = made.state
-        self._steps += 1
         if not self._all_started:
             self._all_started = bool(made.state.started.all())
 

@@ -58,14 +58,48 @@ class FusedBatch(WatchedBatch):
         self._plan: _Plan | None = None
         self._normalised = True
 
-    def _fused_step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> bool:
-        """Make a step in fused form, and say if it is made."""
+    @torch.no_grad()
+    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make one step of every active trial; see :class:`~ecd_tune.optim.BatchedOptimizer`.
+
+        Args:
+            loss: Shape ``[B]``.
+            grads: Shaped as ``params``.
+            active: Shape ``[B]``, bool.
+        """
+        if not self._fuses():
+            self._leave_plan()
+            self._reference_step(loss, grads, active)
+        else:
+            left = active if self._all_started else self._start(loss, grads, active)
+            if self._all_started or bool(left.any()):
+                self._fused_step(loss, grads, left)
+        self._steps += 1
+
+    def _reference_step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
+        """Make a step in reference form, without counting it."""
+        raise NotImplementedError
+
+    def _fuses(self) -> bool:
         if self._watchers or not self._sizes.settled(self._steps):
-            return self._leave_plan()
-        if self._plan is None and self._form_reason() is not None:
             return False
-        if not self._all_started and bool((active & ~self._state.started).any()):
-            return self._leave_plan()  # the reference form sets the energy
+        return self._plan is not None or self._form_reason() is None
+
+    def _start(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> Tensor:
+        """Make the first step of some trials, whose energy the reference form sets.
+
+        Returns:
+            The other active ones: they go on as they would without those.
+        """
+        started = self._state.started.clone()
+        starting = active & ~started
+        if bool(starting.any()):
+            self._close_plan()
+            self._reference_step(loss, grads, starting)
+        others: Tensor = active & started
+        return others
+
+    def _fused_step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
         places = [block.data_ptr() for block in self.params]
         if self._plan is None or self._plan.places != places:
             self._close_plan()
@@ -73,10 +107,8 @@ class FusedBatch(WatchedBatch):
         fitting = [_as(g, p) for g, p in zip(grads, self.params, strict=True)]
         self._plan.runner.step(loss.double(), fitting, active)
         self._normalised = False
-        self._steps += 1
         if int(self._plan.rows.filled[0]) == FUSED_ROWS:
             self._tape.flush()
-        return True
 
     def _form_reason(self) -> str | None:
         """Return why no step is made in fused form, or None."""
@@ -107,14 +139,13 @@ class FusedBatch(WatchedBatch):
             self._plan.rows.complete = None
             self._plan = None
 
-    def _leave_plan(self) -> bool:
-        """Let the reference form go on; return False."""
+    def _leave_plan(self) -> None:
+        """Let the reference form go on."""
         self._close_plan()
         if not self._normalised:
             algebra = Algebra(batched=True)
             self._e = unit(algebra, self._e, algebra.norm(self._e))
             self._normalised = True
-        return False
 
     def _make_plan(self, places: list[int]) -> _Plan:
         self._e = [block.contiguous() for block in self._e]

@@ -59,17 +59,7 @@ class BatchedECDq1(FusedBatch):
         self._e = [torch.zeros_like(block) for block in theta]
         self._all_started = False
 
-    @torch.no_grad()
-    def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
-        """Make one step of every active trial; see ``BatchedOptimizer``.
-
-        Args:
-            loss: Shape ``[B]``.
-            grads: Shaped as ``params``.
-            active: Shape ``[B]``, bool.
-        """
-        if self._fused_step(loss, grads, active):
-            return
+    def _reference_step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
         algebra, starting = Algebra(batched=True), not self._all_started
         self._sizes.see(grads, self._steps)
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
@@ -92,7 +82,6 @@ class BatchedECDq1(FusedBatch):
         self._sizes.learn(grads, self._steps, made.go)
         self._e = algebra.where(made.go, made.e, self._e)
         self._state = made.state
-        self._steps += 1
         if starting:
             self._all_started = bool(self._state.started.all())
 

@@ -158,21 +158,27 @@ def test_rows_that_end_or_go_wrong_disturb_no_other() -> None:
     assert loud.diagnostics()["steps"].tolist() == [12, 12, 12, 4]
 
 
-def test_a_row_that_begins_late_is_begun_by_the_reference_form() -> None:
+def test_a_row_that_begins_late_changes_no_bit_and_no_number_of_another() -> None:
+    """The reference form begins it, and the fused one goes on with the others in that step."""
     rows = [{"lr": 0.05, "eta": 2.0, "nu": 0.1}] * 2
     theta = start(2)
-    batch = build(ECDSep, [t.clone() for t in theta], rows, [0, 1])
+    late, quiet = (build(ECDSep, [t.clone() for t in theta], rows, [0, 1]) for _ in range(2))
+    for batch in (late, quiet):
+        batch.diagnostics()
     only = torch.tensor([True, False])
-    go(batch, 5, only)
-    assert batch._plan is not None
-    go(batch, 1)
-    assert batch._plan is None
-    go(batch, 6)
-    assert batch._plan is not None
+    go(late, 5, only)
+    go(late, 7)
+    go(quiet, 12, only)
+    for mine, theirs in zip(late.params, quiet.params, strict=True):
+        assert torch.equal(mine[0], theirs[0])
+    assert late.report()["updates"].tolist() == [12, 7]
     params, _ = alone(ECDSep, [t[0] for t in theta], rows[0], 0, 12)
-    for p, block in zip(params, batch.params, strict=True):
+    for p, block in zip(params, late.params, strict=True):
         torch.testing.assert_close(p.detach(), block[0], rtol=1e-11, atol=1e-11)
-    assert batch.report()["updates"].tolist() == [12, 7]
+    mine, theirs = late.diagnostics(), quiet.diagnostics()
+    assert mine["steps"].tolist() == [12, 7]
+    for name, numbers in theirs.items():
+        torch.testing.assert_close(mine[name][0], numbers[0], equal_nan=True)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
