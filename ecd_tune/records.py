@@ -89,7 +89,7 @@ class Cause(StrEnum):
     LOST = "lost"
     """Its worker did not renew the lease in time."""
     RELEASED = "released"
-    """Its worker gave it back, told to stop."""
+    """Its worker gave it back, told to stop or about to end."""
     KILLED = "killed"
     """Its worker's process has ended."""
 

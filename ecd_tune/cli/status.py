@@ -20,7 +20,7 @@ __all__ = ["status"]
 _RECENT_SECONDS = 60.0
 _EVENTS = {
     "lost": "trials of dead workers queued again",
-    "released": "trials given back by workers told to stop",
+    "released": "trials given back by workers that stopped",
     "fenced": "late results refused",
 }
 _COUNTS = ("failed", "lost", "running", "waiting")

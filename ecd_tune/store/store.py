@@ -38,6 +38,7 @@ from ecd_tune.store.trials.queue import (
 from ecd_tune.store.trials.requeue import Ending, find_lost, requeue
 from ecd_tune.store.trials.tell import tell
 from ecd_tune.store.workers import Worker, register
+from ecd_tune.text import printable
 
 __all__ = ["LEASE_SECONDS", "Store"]
 
@@ -269,16 +270,17 @@ class Store(StoreReader):
         seconds = self.lease_seconds
         return self._write(lambda connection: renew_leases(connection, leases, seconds))
 
-    def release(self, leases: Sequence[Lease]) -> int:
+    def release(self, leases: Sequence[Lease], reason: str = "its worker was told to stop") -> int:
         """Give trials back unfinished: they are queued again at once.
 
         Args:
             leases: The leases in hand; those that do not stand any more are passed over.
+            reason: Why, in words for people.
 
         Returns:
             How many were queued again.
         """
-        ending = Ending(Cause.RELEASED, "interrupted: its worker was told to stop")
+        ending = Ending(Cause.RELEASED, printable(f"interrupted: {reason}"))
         endings = {lease.token: ending for lease in leases}
         if not endings:
             return 0

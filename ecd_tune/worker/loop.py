@@ -180,9 +180,9 @@ class StudyWorker:
             self._store.release(left)
         except StorageUnavailableError:
             raise
-        except BaseException:
+        except BaseException as error:
             # What cannot even begin here may run elsewhere.
-            self._store.release(left)
+            self._store.release(left, f"its worker ended with {type(error).__name__}: {error}")
             raise
 
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:

@@ -56,6 +56,12 @@ GRANT USAGE ON SCHEMA public TO ecd_worker, ecd_reader;
 
 -- What is there, and what the owner will create: no TRUNCATE, REFERENCES, TRIGGER or DDL.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ecd_worker;
+-- The rows that tell the versions of the tables are the owner's: without them nobody can work. For
+-- tables that come later the migrations do the same.
+SELECT format('REVOKE INSERT, UPDATE, DELETE ON %I FROM ecd_worker', tablename)
+FROM pg_tables
+WHERE schemaname = 'public'
+    AND tablename IN ('ecd_alembic_version', 'alembic_version', 'version_info') \gexec
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ecd_worker;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ecd_reader;
 ALTER DEFAULT PRIVILEGES FOR ROLE ecd_owner IN SCHEMA public

@@ -135,6 +135,23 @@ def test_a_worker_and_a_reader_shape_nothing(database, role, statement):
             connection.execute(statement)
 
 
+VERSIONS = ["ecd_alembic_version", "alembic_version", "version_info"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["migrated", "roles made again"])
+@pytest.mark.parametrize("table", VERSIONS)
+def test_a_worker_cannot_touch_the_versions(database, secrets, table, again):
+    """Without them every worker and the dashboard would stop."""
+    if again:
+        assert make_roles(database, secrets).returncode == 0
+    with connect(database, "worker") as connection:
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
+        column = "schema_version" if table == "version_info" else "version_num"
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
 def test_tables_of_later_migrations_are_granted_too(database):
     with connect(database, "owner") as owner:
         owner.execute("CREATE TABLE ecd_later (id serial PRIMARY KEY, x int)")

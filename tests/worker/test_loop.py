@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ecd_tune.errors import StorageReplacedError
+from ecd_tune.errors import StorageReplacedError, TaskError
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import Stage
 from ecd_tune.report import build_report, render_markdown
@@ -206,3 +206,18 @@ def test_a_file_that_is_removed_ends_a_long_trial_within_a_heartbeat(
         pytest.raises(StorageReplacedError, match="removed or moved"),
     ):
         StudyWorker(store, spec, StopFlag()).run()
+
+
+def test_trials_of_a_worker_that_ends_with_an_error_say_so(
+    spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words that any database can hold: the text has a NUL and half a character."""
+
+    def evaluate(self: Objective, requests: object, **_: object) -> None:
+        raise TaskError("no data\x00\ud800")
+
+    monkeypatch.setattr(Objective, "evaluate", evaluate)
+    with pytest.raises(TaskError):
+        StudyWorker(store, spec, StopFlag()).run()
+    (reason,) = {record.reason for record in store.trials(spec.key("ecdsep")) if record.lost}
+    assert reason == r"interrupted: its worker ended with TaskError: no data\x00\ud800"

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0008"
+HEAD = "0009"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 

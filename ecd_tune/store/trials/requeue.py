@@ -8,7 +8,9 @@ many attempts as the study allows there is no further copy, and the last attempt
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -31,6 +33,8 @@ from ecd_tune.store.trials.retries import add_cause, allows, load_counts
 from ecd_tune.store.workers import Worker
 
 __all__ = ["Ending", "find_lost", "find_repeatable", "requeue"]
+
+_log = logging.getLogger(__name__)
 
 
 class Ending(NamedTuple):
@@ -79,12 +83,23 @@ def find_lost(
     lost = {}
     for row in connection.execute(statement):
         worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
+        if database.is_sqlite and not worker.shares_clock:
+            _say_clocks_differ(database.shown)
         if row.expired:
             reason = f"lost: {worker.name} did not renew its lease in time"
             lost[row.token] = Ending(Cause.LOST, reason)
         elif dead.setdefault(row.id, worker.is_dead):
             lost[row.token] = Ending(Cause.KILLED, f"lost: the process {worker.name} has ended")
     return lost
+
+
+@cache
+def _say_clocks_differ(shown: str) -> None:
+    _log.warning(
+        "storage %s: used from several machines; SQLite has no clock of its own, so that leases "
+        "expire by the clock of whoever looks: keep the clocks together, or use PostgreSQL",
+        shown,
+    )
 
 
 def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> set[int]:
