@@ -113,7 +113,7 @@ class StepTape:
     def _hand_on(self, columns: Sequence[Tensor]) -> None:
         lrs, self._lrs = self._lrs, []
         if isinstance(lrs[0], Tensor):
-            top = torch.stack([torch.as_tensor(lr) for lr in lrs])
+            top = torch.stack([lr for lr in lrs if isinstance(lr, Tensor)])
         else:
             top = torch.tensor(lrs, dtype=torch.float64, device=columns[0].device)
         self._show((*columns, top))

@@ -175,4 +175,4 @@ class WatchedBatch:
         found = self._diagnostics.read(size, constants, integrator, F_min, unit_speed=unit_speed)
         if reset:
             self._diagnostics.reset()
-        return {name: torch.as_tensor(column) for name, column in found.items()}
+        return {name: torch.as_tensor(column, device="cpu") for name, column in found.items()}
