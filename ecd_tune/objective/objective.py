@@ -230,7 +230,7 @@ class Objective:
         """Write down all that decides how a run goes, the software included."""
         return json.dumps(
             {
-                "task": [self._spec.task.name, self._spec.task_options(request.stage)],
+                "task": [self._task_def.name, self._spec.task_options(request.stage)],
                 "optimizer": self._definition.name,
                 "params": self._spec.optimizers[self._optimizer].space.resolve(request.params),
                 "seed": request.seed,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
+from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
@@ -123,7 +123,7 @@ def _phrase(item: Any) -> str:
 def _problems(spec: StudySpec) -> list[str]:
     try:
         task = spec.task_def
-    except UnknownNameError as error:
+    except (UnknownNameError, TaskError) as error:
         return [f"[task]: {error}"]
     problems = _option_problems("[task]", task, spec.task.options)
     problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)

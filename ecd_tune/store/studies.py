@@ -272,7 +272,7 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "study": spec.name,
         "optimizer": key.optimizer,
         "stage": key.stage.value,
-        "task": spec.task.name,
+        "task": task.name,
         "fingerprint": spec.fingerprint(key.optimizer),
     }
     connection.execute(

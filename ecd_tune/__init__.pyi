@@ -1,0 +1,5 @@
+from ecd_tune.tasks.own.definition import task as task
+
+__all__ = ["__version__", "task"]
+
+__version__: str
