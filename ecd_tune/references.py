@@ -54,9 +54,9 @@ def load_reference(reference: str) -> Any:
     try:
         return attrgetter(name)(module)
     except AttributeError:
-        public = [key for key in vars(module) if not key.startswith("_")]
+        tasks = sorted(key for key, value in vars(module).items() if hasattr(value, "define"))
         raise TaskError(
-            f"{reference}: {home} has no {name!r}; it has {', '.join(sorted(public)) or 'nothing'}"
+            f"{reference}: {home} has no {name!r}; its tasks are: {', '.join(tasks) or 'none'}"
         ) from None
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Out,
     Seed,
@@ -41,13 +42,14 @@ def report(
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not, as Markdown, HTML, CSV and JSON."""
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in FORMATS]
     if unknown or not formats:
         raise SpecError(f"--format {format}: allowed: {', '.join(FORMATS)}, comma-separated")
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     for path in write_study_report(spec, storage, out or Path("reports") / spec.name, formats):
         typer.echo(str(path))
 

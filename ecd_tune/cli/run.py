@@ -10,6 +10,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Out,
     Seed,
@@ -37,6 +38,7 @@ def run(
     optimizers: Optimizers = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    name: Called = None,
     out: Out = None,
 ) -> None:
     """Run a study from its file to its report; run it again to go on where it stopped.
@@ -48,9 +50,9 @@ def run(
     from ecd_tune.launch import plan_placements
     from ecd_tune.signals import StopFlag
 
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
-    arguments = study_arguments(study, trials, seed, optimizers, smoke)
+    arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     started = time.monotonic()
     with StopFlag() as stop:
         views = run_workers(

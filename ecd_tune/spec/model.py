@@ -212,6 +212,8 @@ class StudySpec(SpecModel):
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
+        if not own["first"]:
+            del own["first"]  # came later; studies from before it go on
         pruning = self.pruning.identity()
         return {
             **data,

@@ -15,7 +15,7 @@ from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items
+from ecd_tune.worker.confirmation import confirmation_items, first_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.pruning import TrialPruner
@@ -103,6 +103,7 @@ class StudyWorker:
             StorageUnavailableError: The database was away for too long, or its file replaced.
         """
         self._store.create(self._spec)
+        self._queue_first()
         try:
             while not self._stop():
                 leases = self._next_leases()
@@ -134,6 +135,12 @@ class StudyWorker:
             if leases:
                 return leases
         return []
+
+    def _queue_first(self) -> None:
+        for optimizer in self._spec.optimizers:
+            items = first_items(self._spec, optimizer)
+            if items and not self._progress(Stage.SEARCH)[optimizer].finished:
+                self._store.queue(self._spec.key(optimizer), items)
 
     def _confirm(self, optimizer: str) -> list[Lease]:
         if not self._spec.confirmation.runs or not self._search_complete(optimizer):
