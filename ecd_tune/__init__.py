@@ -8,7 +8,7 @@ __version__ = version("ecd_tune")
 
 # Imported when first used: the command line needs neither torch nor Optuna to answer. Their types
 # are in __init__.pyi, so that no package below seems to import them.
-_HOMES = {"task": "ecd_tune.tasks.own.definition"}
+_HOMES = {"task": "ecd_tune.tasks.own.definition", "tune": "ecd_tune.tuning"}
 
 __all__ = ["__version__", *_HOMES]
 

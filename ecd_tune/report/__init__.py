@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecd_tune.report.answer import find_winner
     from ecd_tune.report.best import (
         BEST_FORMATS,
         BestHyperparameters,
@@ -35,6 +36,7 @@ __all__ = [
     "best_hyperparameters",
     "best_table",
     "build_report",
+    "find_winner",
     "format_number",
     "render_best",
     "render_csv",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "answer": ("find_winner",),
     "best": (
         "BEST_FORMATS",
         "BestHyperparameters",

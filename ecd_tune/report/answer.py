@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from ecd_tune.analysis import Interval, Summary
 from ecd_tune.records import Direction, Stage
-from ecd_tune.report.compare import rank_results
-from ecd_tune.report.model import ComparisonRow, ResultRow
+from ecd_tune.report.compare import compare_results, rank_results
+from ecd_tune.report.model import ComparisonRow, ResultRow, StudyReport
 from ecd_tune.report.notes import (
     describe_final,
     describe_holding,
@@ -18,7 +18,26 @@ from ecd_tune.report.notes import (
 from ecd_tune.report.numbers import format_number, format_p
 from ecd_tune.spec import StudySpec
 
-__all__ = ["compose_answer", "describe_protocol", "format_effect"]
+__all__ = ["compose_answer", "describe_protocol", "find_winner", "format_effect"]
+
+
+def find_winner(report: StudyReport) -> str | None:
+    """Return the optimizer that is ahead of every other one beyond noise.
+
+    Args:
+        report: Of a study.
+
+    Returns:
+        Its key; None where there is none, or where an optimizer has no confirmed runs.
+    """
+    ranked = rank_results(report.results, report.direction)
+    if len(ranked) < 2 or len(ranked) < len({row.optimizer for row in report.results}):
+        return None
+    best = ranked[0].optimizer
+    rows = compare_results(report.results, best, report.direction, report.log)
+    others = [row for row in rows if row.family == "optimizers"]
+    ahead = all(row.beyond_noise and row.result.losses > row.result.wins for row in others)
+    return best if ahead else None
 
 
 def describe_protocol(spec: StudySpec) -> tuple[bool, str]:

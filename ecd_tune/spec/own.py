@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecd_tune.errors import SpecError
-from ecd_tune.references import short_reference
+from ecd_tune.references import is_reference, short_reference
 from ecd_tune.registry import TASKS
 from ecd_tune.spec.files import merge_tables, read_table
 from ecd_tune.spec.find import studies_folder
@@ -28,7 +28,7 @@ def own_study(
     """Return the table of a study of one task.
 
     Args:
-        reference: Of the task.
+        reference: Of the task; or its name, where it is registered.
         optimizers: Keys, with the spaces of ``studies/_own.toml``; or key to the table of
             ``[optimizers.KEY]``, of which ``space`` may be left out.
         **given: Tables and keys of the study file; they are laid over what holds without them.
@@ -40,7 +40,8 @@ def own_study(
         SpecError: There is no space for an optimizer, and none is given.
     """
     steps = TASKS.get(reference).steps
-    name = short_reference(reference).rpartition(":")[2]
+    named = is_reference(reference)
+    name = short_reference(reference).rpartition(":")[2] if named else reference
     defaults = {
         "name": name,
         "task": {"name": reference},
