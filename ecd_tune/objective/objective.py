@@ -18,6 +18,7 @@ from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
+from ecd_tune.objective.loop import evaluate_loop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
 from ecd_tune.objective.resolving import Resolving
@@ -193,11 +194,12 @@ class Objective:
                 evaluate_batch(task, batch.batch, [r.request for r in rows], steps, stop, measure)
             )
         resolving = Resolving(optimizer, load_attribute(definition.factory))
+        evaluate = evaluate_loop if getattr(task, "loops", False) else evaluate_single
 
         def run(rows: Sequence[_Row]) -> list[Outcome]:
             outcomes = []
             for row in rows:
-                outcome = evaluate_single(
+                outcome = evaluate(
                     task,
                     resolving.single,
                     row.request,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Task,
         differentiate,
     )
+    from ecd_tune.tasks.seeds import seed_everything
 
 __all__ = [
     "TASK_DEFS",
@@ -39,6 +40,7 @@ __all__ = [
     "Task",
     "check_options",
     "differentiate",
+    "seed_everything",
 ]
 
 _HOMES = dict.fromkeys(
@@ -56,7 +58,7 @@ _HOMES = dict.fromkeys(
         "differentiate",
     ),
     "base",
-)
+) | {"seed_everything": "seeds"}
 
 
 def __getattr__(name: str) -> Any:

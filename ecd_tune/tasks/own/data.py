@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._seeds import seed_everything, stream
+from ecd_tune.tasks.seeds import seed_everything, stream
 
 __all__ = ["DataSetPart", "Part", "Reading", "TensorPart", "make_part"]
 

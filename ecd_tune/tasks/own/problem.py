@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._seeds import seed_everything
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.own.data import Batch
 from ecd_tune.tasks.own.run import Description
+from ecd_tune.tasks.seeds import seed_everything
 
 __all__ = ["ModelProblem"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._seeds import derive_seed
 from ecd_tune.tasks.own.data import Part, Reading, make_part
+from ecd_tune.tasks.seeds import derive_seed
 
 __all__ = ["Description", "Driver", "KeepsLoop", "Run"]
 

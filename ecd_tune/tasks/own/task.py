@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import choose_device
-from ecd_tune.tasks._seeds import seed_everything
 from ecd_tune.tasks.own.problem import ModelProblem
 from ecd_tune.tasks.own.run import Description, Driver, KeepsLoop, Run
+from ecd_tune.tasks.seeds import seed_everything
 
 if TYPE_CHECKING:
     from ecd_tune.tasks.own.definition import OwnTask
@@ -22,10 +22,14 @@ class FunctionTask:
     Args:
         own: The decorated function.
         device: As the option of that name.
+
+    Attributes:
+        metric: Name of its metric.
     """
 
     def __init__(self, own: OwnTask, device: str) -> None:
         self._own, self._device = own, choose_device(device)
+        self.metric = own.metric
 
     @property
     def loops(self) -> bool:
