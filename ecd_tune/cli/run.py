@@ -46,9 +46,10 @@ def run(
     Creates the study or resumes it, searches and confirms with worker processes, and writes the
     report. Ctrl-C leaves everything in the database.
     """
-    from ecd_tune.cli.watch import explain_failures, run_workers
+    from ecd_tune.cli.watch import check_results, explain_failures, run_workers
     from ecd_tune.launch import plan_placements
     from ecd_tune.signals import StopFlag
+    from ecd_tune.store import Store
 
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
@@ -76,6 +77,8 @@ def run(
         typer.echo(f"  {path}")
     if failed:
         raise typer.Exit(_WORKER_FAILED)
+    with Store.open(storage, create=False) as store:
+        check_results(store, spec)
 
 
 def _any_finished(storage: str, spec: StudySpec) -> bool:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import Plan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
+from ecd_tune.references import is_reference, place_of
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
 
@@ -101,6 +103,7 @@ class Objective:
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
+        self._met: set[tuple[type, str]] = set()
 
     @property
     def batched(self) -> bool:
@@ -179,7 +182,23 @@ class Objective:
             except Exception as error:
                 # One bad request must not take the others with it; alone, it fails alone.
                 _log.info("batch of %d: %s; running one by one", len(rows), error)
-        return [_attempt(run, row) for row in rows]
+        return [self._attempt(run, row) for row in rows]
+
+    def _attempt(self, run: _Run, row: _Row) -> Outcome:
+        began = time.perf_counter()
+        try:
+            return run([row])[0]
+        except Interrupted:
+            raise
+        except Exception as error:
+            place = _place(error)
+            met, self._met = (type(error), place) in self._met, {*self._met, (type(error), place)}
+            # Each kind once: a fault that ends every trial would fill the log.
+            _log.log(logging.INFO if met else logging.ERROR, "trial failed", exc_info=not met)
+            trace = "" if met else "".join(traceback.format_exception(error))
+            cost = RunCost(time.perf_counter() - began)
+            where = place if is_reference(self._spec.task.name) else ""
+            return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
         # Task and optimizer are imported and made here, outside of any trial: what fails now
@@ -265,8 +284,7 @@ class Objective:
 
 
 def _place(error: Exception) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename}, line {frame.lineno}"
+    return place_of(error, Path(__file__).parents[1])
 
 
 def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:
@@ -281,14 +299,3 @@ def _software() -> list[str]:
     except PackageNotFoundError:  # run from its source, not installed
         own = "unknown"
     return [own, torch.__version__]
-
-
-def _attempt(run: _Run, row: _Row) -> Outcome:
-    began = time.perf_counter()
-    try:
-        return run([row])[0]
-    except Interrupted:
-        raise
-    except Exception as error:
-        _log.info("trial failed", exc_info=True)
-        return failure(error, RunCost(time.perf_counter() - began))

@@ -15,8 +15,8 @@ import torch
 
 from ecd_tune.cli.display import make_display
 from ecd_tune.cli.options import study_arguments
-from ecd_tune.cli.watch import explain_failures, run_workers
-from ecd_tune.errors import LaunchError, NoResultError
+from ecd_tune.cli.watch import check_results, explain_failures, run_workers
+from ecd_tune.errors import LaunchError
 from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
@@ -92,25 +92,6 @@ def run_processes(
         raise LaunchError(f"workers of study {spec.name!r} failed; their logs say why, see above")
     with Store.open(storage, create=False) as store:
         check_results(store, spec)
-
-
-def check_results(store: Store, spec: StudySpec) -> None:
-    """Check that every optimizer's search has a value.
-
-    Args:
-        store: The database.
-        spec: The study, complete.
-
-    Raises:
-        NoResultError: One has none.
-    """
-    complete = {progress.key: progress.complete for progress in store.progress(spec.name)}
-    lacking = [key for key in spec.optimizers if not complete.get(spec.key(key))]
-    if lacking:
-        raise NoResultError(
-            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; "
-            f"`ecd-tune status {spec.name}` and the report say why"
-        )
 
 
 @contextmanager

@@ -82,7 +82,8 @@ class StudyWorker:
         self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
-        self._streak = FailureStreak(spec.retries.stop_worker_after)
+        limit = spec.retries.stop_worker_after
+        self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
         self._searched: set[str] = set()
         self._queued: set[str] = set()
@@ -182,7 +183,7 @@ class StudyWorker:
                     outcomes = self._meter.charge(self._run(objective, group), began)
                     self._tell(group, outcomes)
                     del left[: len(group)]
-                    self._streak.add(outcomes)
+                    self._note_failures(leases[0].key, outcomes)
         except Interrupted:
             self._store.release(left)
         except StorageUnavailableError:
@@ -191,6 +192,13 @@ class StudyWorker:
             # What cannot even begin here may run elsewhere.
             self._store.release(left, f"its worker ended with {type(error).__name__}: {error}")
             raise
+
+    def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
+        def ended_well() -> bool:
+            progress = self._progress(key.stage)[key.optimizer]
+            return progress.complete + progress.pruned > 0
+
+        self._streaks[key.optimizer].add(outcomes, ended_well)
 
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]
