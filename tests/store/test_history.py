@@ -144,6 +144,10 @@ def test_tpe_sees_a_thousand_trials_where_nothing_is_said():
     assert history_bound(spec_with({"name": "cmaes"})) is None
 
 
+def test_the_bound_leaves_room_for_all_random_trials_of_the_start():
+    assert history_bound(spec_with({"name": "tpe", "n_startup_trials": 3000})) == 3000
+
+
 def test_what_a_batch_has_drawn_before_is_seen_too(store):
     spec = make_spec(trials=200)
     fill(store, spec, 60)
@@ -210,7 +214,7 @@ class TestOption:
     def test_it_is_no_argument_of_optunas_sampler(self):
         made = make_sampler(self.spec(name="tpe", history=50), "ecdsep", 0)
         assert made.history == 50
-        assert make_sampler(self.spec(name="tpe"), "ecdsep", 0).history is None
+        assert make_sampler(self.spec(name="gp"), "ecdsep", 0).history is None
 
     @pytest.mark.parametrize(
         "sampler",

@@ -125,8 +125,12 @@ def history_bound(spec: StudySpec) -> int | None:
     Args:
         spec: The study.
     """
-    bound = spec.sampler.options.get("history", _HISTORY.get(spec.sampler.name))
-    return None if bound is None else int(bound)
+    options, unsaid = spec.sampler.options, _HISTORY.get(spec.sampler.name)
+    if "history" in options:
+        return int(options["history"])
+    if unsaid is None:
+        return None
+    return max(unsaid, int(options.get("n_startup_trials", _STARTUP_TRIALS)))
 
 
 def check_sampler(spec: StudySpec) -> None:
