@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ecd_tune.cli.dry import check_task
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Called,
@@ -22,6 +23,7 @@ from ecd_tune.cli.options import (
     study_arguments,
 )
 from ecd_tune.cli.report import write_study_report
+from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
 __all__ = ["run"]
@@ -40,6 +42,9 @@ def run(
     smoke: Smoke = False,
     name: Called = None,
     out: Out = None,
+    check: Annotated[
+        bool, typer.Option(help="Try a few steps of a task of your own before the search.")
+    ] = True,
 ) -> None:
     """Run a study from its file to its report; run it again to go on where it stopped.
 
@@ -53,6 +58,8 @@ def run(
 
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
+    if check and is_reference(study):
+        check_task(spec, workers)
     arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     started = time.monotonic()
     with StopFlag() as stop:

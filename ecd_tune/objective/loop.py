@@ -31,7 +31,7 @@ from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import seed_everything
 from ecd_tune.tasks.own.run import Driver
 
-__all__ = ["LoopTask", "evaluate_loop"]
+__all__ = ["EndedError", "Loop", "LoopTask", "evaluate_loop"]
 
 _LOOK_STEPS = 16
 """Steps on a GPU between two looks at the losses."""
@@ -82,13 +82,13 @@ def evaluate_loop(
     watch = Watch(stop, snapshots, time.perf_counter())
     resume = True
     while True:
-        loop = _Loop(task.metric, make, request, plan, watch, audience or Audience(), resume)
+        loop = Loop(task.metric, make, request, plan, watch, audience or Audience(), resume)
         try:
             task.drive(request.seed, request.stage, loop)
         except _StartAfreshError:
             resume = False
             continue
-        except _EndedError:
+        except EndedError:
             pass
         except NonFiniteLossError as error:
             loop.reason = str(error)
@@ -114,12 +114,22 @@ class _StartAfreshError(BaseException):
     """The saved state does not fit, and may have been taken up in part."""
 
 
-class _EndedError(BaseException):
+class EndedError(BaseException):
     """The run is to end here; no Exception, so that no handler of somebody's keeps it."""
 
 
-class _Loop:
-    """What stands behind one run of a loop."""
+class Loop:
+    """What stands behind one run of a loop.
+
+    Args:
+        metric: Name of the metric.
+        make: Makes the optimizer.
+        request: Hyperparameters, seed and stage.
+        plan: How long the run is.
+        watch: Looks up at each step.
+        audience: Who follows the run.
+        resume: Go on where a saved run stood.
+    """
 
     def __init__(
         self,
@@ -159,7 +169,7 @@ class _Loop:
         """
         trained = trained_tensors(parameters)
         made = self._make(_Parameters(trained), self._request.seed, **self._request.params)
-        take_loss(made, self._before_step)
+        take_loss(made, self.before_step)
         self._optimizers.append(made)
         return made
 
@@ -220,7 +230,12 @@ class _Loop:
 
     # What happens in between.
 
-    def _before_step(self, loss: Tensor) -> None:
+    def before_step(self, loss: Tensor) -> None:
+        """Look at the loss of a step, and up from the run.
+
+        Args:
+            loss: Detached, 0-d.
+        """
         self._unseen.append(loss)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_STEPS:
             self._look()
@@ -260,7 +275,7 @@ class _Loop:
             self.reason = self._audience.prune()
             self._pruned = self.reason is not None
         if self._pruned:
-            raise _EndedError
+            raise EndedError
 
     def _better(self, number: float, tie: float) -> bool:
         sign = self._plan.direction.sign

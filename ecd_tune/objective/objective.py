@@ -203,7 +203,7 @@ class Objective:
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
         # Task and optimizer are imported and made here, outside of any trial: what fails now
         # would fail in all trials.
-        task, steps = self._task(stage), self._spec.steps(stage)
+        task, steps = self.task(stage), self._spec.steps(stage)
         definition = self._definition
         optimizer = self._spec.optimizers[self._optimizer]
         if self.batched:
@@ -264,7 +264,19 @@ class Objective:
             sort_keys=True,
         )
 
-    def _task(self, stage: Stage) -> Any:
+    def task(self, stage: Stage) -> Any:
+        """Make the task of a stage, once.
+
+        Args:
+            stage: Search or confirmation.
+
+        Returns:
+            The task.
+
+        Raises:
+            TaskError: It cannot be made, for example for want of data.
+            EcdTuneError: The task itself says why.
+        """
         if stage not in self._tasks:
             make = load_attribute(self._task_def.factory)
             options = self._spec.task_options(stage)

@@ -16,23 +16,20 @@ import torch
 from ecd_tune.cli.display import make_display
 from ecd_tune.cli.options import study_arguments
 from ecd_tune.cli.watch import check_results, explain_failures, run_workers
-from ecd_tune.errors import LaunchError
+from ecd_tune.errors import LaunchError, StoreError
 from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
 
-__all__ = ["run_here", "run_processes"]
+__all__ = ["as_before", "is_new", "run_here", "run_processes"]
 
 _MAX_RESTARTS = 5
 
 
 def run_here(spec: StudySpec, storage: str) -> None:
     """Work on a study in this process until it is complete.
-
-    The global generators of random numbers and torch's number of threads are as before when it
-    ends. As a worker does, it uses one thread, or ``$OMP_NUM_THREADS``.
 
     Args:
         spec: The study.
@@ -47,7 +44,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
     signals = stop if current_thread() is main_thread() else nullcontext()
     display = make_display(spec, _has_live_output())
     view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
-    with _as_before(), signals, Store.open(storage) as store:
+    with as_before(), signals, Store.open(storage) as store:
 
         def say(summary: WorkerSummary) -> None:
             display.update(store.progress(spec.name), [view])
@@ -94,8 +91,26 @@ def run_processes(
         check_results(store, spec)
 
 
+def is_new(spec: StudySpec, storage: str) -> bool:
+    """Say whether a study has no finished trial yet.
+
+    Args:
+        spec: The study.
+        storage: Database URL.
+    """
+    try:
+        with Store.open(storage, create=False) as store:
+            return not any(progress.finished for progress in store.progress(spec.name))
+    except StoreError:
+        return True  # there is no database yet; what else is wrong is told when it is used
+
+
 @contextmanager
-def _as_before() -> Iterator[None]:
+def as_before() -> Iterator[None]:
+    """Leave the global generators of random numbers and torch's threads as they were.
+
+    As a worker does, the block uses one thread, or ``$OMP_NUM_THREADS``.
+    """
     threads, states = torch.get_num_threads(), (np.random.get_state(), random.getstate())
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     try:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ecd_tune.cli.dry import check_task
 from ecd_tune.cli.options import DEFAULT_STORAGE
 from ecd_tune.errors import TaskError
 from ecd_tune.references import importing
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
-from ecd_tune.tuning.running import run_here, run_processes
+from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
 from ecd_tune.tuning.study import TunedStudy
 
 __all__ = ["tune"]
@@ -35,6 +36,7 @@ def tune(
     training: Mapping[str, Any] | None = None,
     pruning: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
+    check: bool = True,
 ) -> TunedStudy:
     """Search the hyperparameters of optimizers on a task, and confirm the best of each.
 
@@ -64,6 +66,7 @@ def tune(
             that describe a model.
         pruning: The table ``[pruning]``.
         out: Folder for logs and reports; ``reports/NAME`` when not given.
+        check: Try a few steps of every optimizer first, where nothing has been run yet.
 
     Returns:
         The study.
@@ -89,6 +92,9 @@ def tune(
     spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
     url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
     folder = Path("reports") / spec.name if out is None else Path(out)
+    if check and is_new(spec, url):
+        with as_before():
+            check_task(spec, workers)
     _run(spec, reference, url, workers, folder)
     return TunedStudy(spec, url, folder)
 

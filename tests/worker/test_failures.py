@@ -35,7 +35,7 @@ def test_three_are_enough_where_no_trial_has_a_value() -> None:
     same = failed("RuntimeError: lost")
     FailureStreak(10).add([same] * 9, yes)
     FailureStreak(10).add([same, same, failed("ValueError: other"), same, same], no)
-    with pytest.raises(RepeatedFailureError, match="3 trials in a row.* none has a value yet"):
+    with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.* none has a value yet"):
         FailureStreak(10).add([same] * 9, no)
 
 
