@@ -70,6 +70,7 @@ def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
     ):
         store.create(spec)
         (lease,) = ask(store, spec)
+        assert store.reap() == newcomer.reap() == 0
         server.stop()
         with back_after(server, 1.2):
             assert newcomer.reap() == 0
