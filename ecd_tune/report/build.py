@@ -17,17 +17,17 @@ from ecd_tune.analysis import (
     summarise,
 )
 from ecd_tune.records import Direction, Params, Stage, TrialRecord, Trials
-from ecd_tune.report.answer import compose_answer, describe_protocol
-from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
-from ecd_tune.report.compare import compare_results, spans_decades
-from ecd_tune.report.costs import sum_costs
-from ecd_tune.report.curves import collect_curves
-from ecd_tune.report.gaps import compose_warnings
-from ecd_tune.report.model import ProgressRow, ResultRow, StudyReport
-from ecd_tune.report.notes import compose_notes
-from ecd_tune.report.remarks import compose_remarks
-from ecd_tune.report.setup import describe_setup
-from ecd_tune.report.theory import describe_theory
+from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
+from ecd_tune.report.model.compare import compare_results, spans_decades
+from ecd_tune.report.model.costs import sum_costs
+from ecd_tune.report.model.curves import collect_curves
+from ecd_tune.report.model.rows import ProgressRow, ResultRow, StudyReport
+from ecd_tune.report.model.theory import describe_theory
+from ecd_tune.report.words.answer import compose_answer, describe_protocol
+from ecd_tune.report.words.gaps import compose_warnings
+from ecd_tune.report.words.notes import compose_notes
+from ecd_tune.report.words.remarks import compose_remarks
+from ecd_tune.report.words.setup import describe_setup
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
-from ecd_tune.report.best import edge_of
 from ecd_tune.report.build import build_report
-from ecd_tune.report.constructor import render_constructor
-from ecd_tune.report.content import build_sections
-from ecd_tune.report.literals import render_json_table, render_toml_table, render_yaml_table
+from ecd_tune.report.model.best import edge_of
+from ecd_tune.report.render.constructor import render_constructor
+from ecd_tune.report.render.literals import render_json_table, render_toml_table, render_yaml_table
+from ecd_tune.report.words.sections import build_sections
 from ecd_tune.space import Choice, Fixed, Float, Int
 from ecd_tune.spec import parse_study
 
@@ -198,7 +198,7 @@ def test_oracle_values_say_so(studies):
 
 def test_best_loads_nothing_heavy():
     code = (
-        "import sys; import ecd_tune.report.best, ecd_tune.report.terminal; "
+        "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
         "print({'torch', 'scipy', 'pandas', 'plotly', 'jinja2'} & set(sys.modules))"
     )

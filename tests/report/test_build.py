@@ -6,8 +6,8 @@ import pytest
 
 from ecd_tune.records import Direction, Stage, TrialState
 from ecd_tune.report import build_report
-from ecd_tune.report.answer import format_effect
-from ecd_tune.report.compare import rank_results, spans_decades
+from ecd_tune.report.model.compare import rank_results, spans_decades
+from ecd_tune.report.words.answer import format_effect
 
 
 def test_rows_stand_in_the_studys_order_with_references_beside(zakharov):

@@ -23,7 +23,7 @@ from ecd_tune.report import (
     render_summary,
     write_report,
 )
-from ecd_tune.report import write as write_module
+from ecd_tune.report.render import files as write_module
 
 
 def rows(text):

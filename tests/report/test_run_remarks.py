@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ecd_tune.optim.remarks import FLAGS
 from ecd_tune.report import build_report, render_html, render_json, render_markdown
-from ecd_tune.report.terminal import render_summary
+from ecd_tune.report.render.terminal import render_summary
 
 RIGHT = {"hot": 0.0, "slow": 0.0, "plateau": 0.0, "share_hot": 0.1}
 
