@@ -149,8 +149,8 @@ def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:
 def edge_of(dimension: Dimension, value: Scalar) -> str:
     """Say whether a value lies at an edge of what was searched.
 
-    A range's edge is its outer 2 %, in the logarithm where it is drawn so. A list of at least
-    three numbers has its smallest and largest as edges.
+    A range's edge is its outer 2 %, in the logarithm where it is drawn so. A list of choices has
+    no edge.
 
     Args:
         dimension: What was searched.
@@ -159,13 +159,8 @@ def edge_of(dimension: Dimension, value: Scalar) -> str:
     Returns:
         ``"low"``, ``"high"`` or an empty string.
     """
-    if isinstance(value, (bool, str)) or isinstance(dimension, Fixed):
+    if isinstance(value, (bool, str)) or isinstance(dimension, (Fixed, Choice)):
         return ""
-    if isinstance(dimension, Choice):
-        numbers = [v for v in dimension.values if not isinstance(v, (bool, str))]
-        if len(numbers) < 3:
-            return ""
-        return "low" if value == min(numbers) else "high" if value == max(numbers) else ""
     low, high, at = float(dimension.low), float(dimension.high), float(value)
     if isinstance(dimension, Float) and dimension.zero is not None and at < dimension.zero.below:
         return ""  # 0, and there is nothing below

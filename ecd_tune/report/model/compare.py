@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
-from ecd_tune.analysis import compare_paired, holm
+from ecd_tune.analysis import compare_paired, holm, smallest_detectable, smallest_p
 from ecd_tune.records import Direction
-from ecd_tune.report.model.rows import ComparisonRow, ResultRow
+from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow
 
-__all__ = ["compare_results", "rank_results", "spans_decades"]
-
-_DECADES = 2.0
-
-
-def spans_decades(results: Sequence[ResultRow]) -> bool:
-    """Say whether confirmed values are better compared by ratio.
-
-    Args:
-        results: Rows with their runs.
-
-    Returns:
-        True when no finite value is negative and the positive ones span more than two decades.
-    """
-    finite = [v for row in results for v in row.confirmed.values if math.isfinite(v)]
-    positive = [v for v in finite if v > 0]
-    if not positive or min(finite) < 0:
-        return False
-    return math.log10(max(positive)) - math.log10(min(positive)) > _DECADES
+__all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
 
 
 def rank_results(results: Sequence[ResultRow], direction: Direction) -> list[ResultRow]:
@@ -60,13 +43,12 @@ def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, fl
 
 
 def compare_results(
-    results: Sequence[ResultRow], baseline: str, direction: Direction, log: bool
+    results: Sequence[ResultRow], direction: Direction, log: bool
 ) -> tuple[ComparisonRow, ...]:
-    """Compare every optimizer with the baseline, and every best with its references.
+    """Compare every optimizer with every other, and every best with its references.
 
     Args:
-        results: All rows.
-        baseline: Key of the optimizer that the others are compared with.
+        results: All rows; optimizers without runs are left out.
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
 
@@ -74,29 +56,31 @@ def compare_results(
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
         each family.
     """
-    bests = {row.optimizer: row for row in results if row.source == "best"}
-    others = [
-        (row, bests[baseline])
+    ranked = rank_results(results, direction)
+    bests = {row.optimizer: row for row in ranked}
+    references = [
+        (bests[row.optimizer], row)
         for row in results
-        if row.source == "best" and row.optimizer != baseline
+        if row.source != "best" and row.summary is not None and row.optimizer in bests
     ]
-    references = [(bests[row.optimizer], row) for row in results if row.source != "best"]
     return (
-        *_family("optimizers", others, direction, log),
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log),
         *_family("references", references, direction, log),
     )
 
 
 def _family(
     name: str, pairs: Sequence[tuple[ResultRow, ResultRow]], direction: Direction, log: bool
-) -> tuple[ComparisonRow, ...]:
+) -> Iterator[ComparisonRow]:
     found = [
         compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
         for first, second in pairs
     ]
-    adjusted = holm([result.p_value for result in found])
-    return tuple(
-        ComparisonRow(
+    p_values = [result.p_value for result in found]
+    adjusted = holm(p_values)
+    for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
+        at_best = holm([*p_values[:i], smallest_p(result.pairs), *p_values[i + 1 :]])[i]
+        yield ComparisonRow(
             family=name,
             first=first.label,
             second=second.label,
@@ -105,11 +89,56 @@ def _family(
             second_optimizer=second.optimizer,
             second_source=second.source,
             result=result,
-            p_adjusted=p,
+            p_adjusted=adjusted[i],
+            detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
+            possible=at_best is not None and at_best < SIGNIFICANT,
         )
-        for (first, second), result, p in zip(pairs, found, adjusted, strict=True)
-    )
 
 
 def _by_seed(row: ResultRow) -> dict[int, float]:
     return {run.seed: run.value for run in row.confirmed.runs if run.seed is not None}
+
+
+def find_winner(ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]) -> str | None:
+    """Return the optimizer that is ahead of every other one beyond noise.
+
+    Args:
+        ranked: Optimizers with runs.
+        comparisons: All comparisons; the family ``"optimizers"`` counts.
+
+    Returns:
+        Its key; None where there is none, or fewer than two optimizers have runs.
+    """
+    ahead = [c.ahead for c in comparisons if c.family == "optimizers"]
+    for row in ranked if len(ranked) > 1 else ():
+        has_value = row.summary is not None and math.isfinite(row.summary.median)
+        if has_value and ahead.count(row.optimizer) == len(ranked) - 1:
+            return row.optimizer
+    return None
+
+
+def find_groups(
+    ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]
+) -> tuple[tuple[str, ...], ...]:
+    """Group the optimizers that cannot be told apart.
+
+    Args:
+        ranked: Optimizers with runs, the best first.
+        comparisons: All comparisons; the family ``"optimizers"`` counts.
+
+    Returns:
+        The largest groups no two of which are told apart, as keys in the order of ``ranked``.
+    """
+    keys = [row.optimizer for row in ranked]
+    apart = {
+        frozenset((c.first_optimizer, c.second_optimizer))
+        for c in comparisons
+        if c.family == "optimizers" and c.ahead is not None
+    }
+    groups: list[tuple[str, ...]] = [()]
+    for key in keys:
+        # Every group of the earlier ones either takes the key in, or is split by it.
+        split = [(g, tuple(k for k in g if frozenset((k, key)) not in apart)) for g in groups]
+        found = {g for g, rest in split if rest != g} | {(*rest, key) for _, rest in split}
+        groups = [g for g in found if not any(set(g) < set(other) for other in found)]
+    return tuple(sorted((g for g in groups if g), key=lambda g: [keys.index(k) for k in g]))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
 
 __all__ = [
+    "SIGNIFICANT",
+    "Answer",
     "ComparisonRow",
     "Cost",
     "CostRow",
@@ -25,6 +27,9 @@ __all__ = [
     "SpaceRow",
     "StudyReport",
 ]
+
+SIGNIFICANT = 0.05
+"""Adjusted p-value below which a difference is beyond noise."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,29 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """Which optimizer is best, if any is.
+
+    Attributes:
+        winner: Key of the optimizer that is ahead of every other one beyond noise; None where
+            there is none, and where no two optimizers have confirmed runs.
+        level: Largest groups of optimizers no two of which can be told apart, by key, in the
+            order of their medians; an optimizer may be in several.
+        sentences: The same in words.
+    """
+
+    winner: str | None
+    level: tuple[tuple[str, ...], ...]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ComparisonRow:
     """One paired comparison.
 
     Attributes:
-        family: ``"optimizers"`` or ``"references"``; p-values are adjusted within a family.
+        family: ``"optimizers"``, every pair of them, the better median first, or
+            ``"references"``; p-values are adjusted within a family.
         first: Label of the side that is compared.
         second: Label of the side it is compared with.
         first_optimizer: Key of the first side's optimizer.
@@ -93,6 +116,9 @@ class ComparisonRow:
         second_source: Source of the second side.
         result: Differences are first minus second.
         p_adjusted: Holm-adjusted p-value.
+        detectable: Difference that would have been seen with a power of 80 %, in log10 where
+            ``result`` is; None where it is not known.
+        possible: False when so few pairs could not have told any difference.
     """
 
     family: str
@@ -104,11 +130,20 @@ class ComparisonRow:
     second_source: str
     result: PairedComparison
     p_adjusted: float | None
+    detectable: float | None
+    possible: bool
+
+    @property
+    def ahead(self) -> str | None:
+        """Key of the optimizer that is ahead beyond noise, or None."""
+        if not self.beyond_noise:
+            return None
+        return self.first_optimizer if self.result.lead > 0 else self.second_optimizer
 
     @property
     def beyond_noise(self) -> bool:
         """True when the adjusted p-value is below 0.05."""
-        return self.p_adjusted is not None and self.p_adjusted < 0.05
+        return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -268,8 +303,7 @@ class StudyReport:
         direction: Whether a smaller or a larger value is better.
         log: True when confirmed values span decades and are compared by ratio.
         budget_unit: Unit of a curve's steps.
-        baseline: Key of the optimizer that others are compared with.
-        answer: The answer, sentence by sentence.
+        answer: The answer.
         warnings: What is incomplete or to be read with care.
         notes: What has to be known to read the results.
         remarks: What went wrong with the runs of the search, by their own account.
@@ -297,8 +331,7 @@ class StudyReport:
     direction: Direction
     log: bool
     budget_unit: str
-    baseline: str
-    answer: tuple[str, ...]
+    answer: Answer
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...]

@@ -19,7 +19,7 @@ from ecd_tune.report.model.rows import ResultRow, StudyReport
 
 __all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Rises when a field is renamed, removed or changes its meaning; new fields do not raise it."""
 
 

@@ -25,7 +25,7 @@ def render_markdown(report: StudyReport, figure: str = "curves.svg", theory: str
     Returns:
         The text of the file.
     """
-    lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer)), ""]
+    lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer.sentences)), ""]
     if report.warnings:
         lines += ["**To be read with care**", ""]
         lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]

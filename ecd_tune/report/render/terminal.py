@@ -28,7 +28,7 @@ def render_summary(report: StudyReport) -> RenderableType:
 
     parts: list[RenderableType] = [
         Text(report.title, style="bold"),
-        *(Text(sentence) for sentence in report.answer),
+        *(Text(sentence) for sentence in report.answer.sentences),
         *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
         *(Text(f"! {remark}", style="yellow") for remark in report.remarks),
         _table(report),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from ecd_tune.analysis import Interval, Summary
+from ecd_tune.analysis import fewest_pairs
 from ecd_tune.records import Direction, Stage
-from ecd_tune.report.model.compare import rank_results
 from ecd_tune.report.model.rows import ComparisonRow, ResultRow
+from ecd_tune.report.words.comparison import as_ratio, format_effect
 from ecd_tune.report.words.notes import (
     describe_final,
     describe_holding,
@@ -18,7 +18,7 @@ from ecd_tune.report.words.notes import (
 from ecd_tune.report.words.numbers import format_number, format_p
 from ecd_tune.spec import StudySpec
 
-__all__ = ["compose_answer", "describe_protocol", "format_effect"]
+__all__ = ["compose_answer", "describe_protocol"]
 
 
 def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
@@ -51,7 +51,9 @@ def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
 def compose_answer(
     spec: StudySpec,
     results: Sequence[ResultRow],
+    ranked: Sequence[ResultRow],
     comparisons: Sequence[ComparisonRow],
+    winner: str | None,
     oracle: bool,
 ) -> tuple[str, ...]:
     """Answer which optimizer is best, by how much, and whether that is beyond noise.
@@ -59,17 +61,19 @@ def compose_answer(
     Args:
         spec: The study.
         results: All rows.
+        ranked: Those of optimizers with runs, the best first.
         comparisons: All comparisons.
+        winner: Key of the optimizer that is ahead of every other one, or None.
         oracle: Whether every number carries that word.
 
     Returns:
         Sentences.
     """
     mark = " (oracle)" if oracle else ""
-    ranked = rank_results(results, spec.task_def.direction)
     if not ranked:
         return tuple(_answer_from_search(spec, results, mark))
-    return tuple(_answer_from_runs(spec, ranked, comparisons, mark))
+    pairs = [c for c in comparisons if c.family == "optimizers"]
+    return tuple(_answer_from_runs(spec, ranked, pairs, winner, mark))
 
 
 def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str) -> Iterator[str]:
@@ -96,26 +100,36 @@ def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str
 def _answer_from_runs(
     spec: StudySpec,
     ranked: Sequence[ResultRow],
-    comparisons: Sequence[ComparisonRow],
+    pairs: Sequence[ComparisonRow],
+    winner: str | None,
     mark: str,
 ) -> Iterator[str]:
-    best, metric = ranked[0], _quantity(spec)
-    yield _opening(spec, ranked, metric, mark)
-    if len(ranked) > 1:
-        yield f"The others' medians: {', '.join(state_median(row, mark) for row in ranked[1:])}."
-    key = _deciding(ranked, comparisons)
-    if key is not None:
-        yield _verdict(key, best, spec.task_def.direction, mark)
-    yield from filter(None, (describe_final(row, spec.task_def.direction, mark) for row in ranked))
-    yield from filter(None, _about_winner(spec, best))
-    ours = [row for row in ranked if spec.optimizers[row.optimizer].optimizer == "ecdsep"]
-    if ours and ours[0] is not best:
-        yield f"{ours[0].label} is not the best here: it ranks {ranked.index(ours[0]) + 1} of " + (
-            f"{len(ranked)}."
+    direction = spec.task_def.direction
+    best = next((row for row in ranked if row.optimizer == winner), ranked[0])
+    if len(ranked) == 1:
+        yield (
+            f"{best.label} is the only optimizer with confirmed runs on the task "
+            f"“{spec.task_def.title}”."
         )
+    elif winner:
+        yield _claim(spec, best, ranked, pairs)
+    elif math.isinf(_median(best)):
+        yield (
+            f"No optimizer holds a value in half of its runs: {best.label} comes nearest, with "
+            f"{best.lacking} of {len(best.confirmed.runs)} runs that diverged or failed."
+        )
+    else:
+        yield _no_winner(spec, ranked, pairs, mark)
+    yield _medians(spec, ranked, mark)
+    if winner:
+        yield _against_next(best, ranked, pairs, direction, mark)
+    elif behind := [row.label for row in ranked[1:] if _ahead(pairs, best, row)]:
+        yield f"Behind {best.label} beyond noise: {', '.join(behind)}."
+    yield from filter(None, (describe_final(row, direction, mark) for row in ranked))
+    yield from _about_best(spec, best)
 
 
-def _about_winner(spec: StudySpec, best: ResultRow) -> Iterator[str]:
+def _about_best(spec: StudySpec, best: ResultRow) -> Iterator[str]:
     runs = len(best.confirmed.runs)
     if best.stopped > runs / 2:
         yield describe_stop(spec, best)
@@ -123,136 +137,111 @@ def _about_winner(spec: StudySpec, best: ResultRow) -> Iterator[str]:
         yield describe_holding(best)
 
 
-def _opening(spec: StudySpec, ranked: Sequence[ResultRow], metric: str, mark: str) -> str:
+def _claim(
+    spec: StudySpec, best: ResultRow, ranked: Sequence[ResultRow], pairs: Sequence[ComparisonRow]
+) -> str:
+    own = [c for c in pairs if best.optimizer in (c.first_optimizer, c.second_optimizer)]
+    largest = max(c.p_adjusted for c in own if c.p_adjusted is not None)
+    corrected = f" at most, corrected for {len(pairs)} comparisons" if len(pairs) > 1 else ""
+    others = "every other optimizer" if len(ranked) > 2 else own[0].second
+    if len(ranked) == 2 and own[0].second_optimizer == best.optimizer:
+        others = own[0].first
+    return (
+        f"{best.label} is ahead of {others} beyond noise on the task “{spec.task_def.title}” "
+        f"({_seeds(spec, own)}, {_p(largest)}{corrected}); each optimizer was searched once, and "
+        "what the chance of its search adds is not counted."
+    )
+
+
+def _no_winner(
+    spec: StudySpec, ranked: Sequence[ResultRow], pairs: Sequence[ComparisonRow], mark: str
+) -> str:
+    best = ranked[0]
+    level = [best, *(row for row in ranked[1:] if not _ahead(pairs, best, row))]
+    keys = {row.optimizer for row in level}
+    among = [c for c in pairs if {c.first_optimizer, c.second_optimizer} <= keys]
+    labels = [row.label for row in level]
+    if all(c.ahead is None for c in among):
+        told = f"{_listed(labels)} cannot be told apart"
+    else:
+        told = f"{best.label}, first in the median, cannot be told apart from {_listed(labels[1:])}"
+    return (
+        f"No winner on the task “{spec.task_def.title}”: {told} "
+        f"({_seeds(spec, among)}{_seen(among, len(pairs), mark)})."
+    )
+
+
+def _ahead(pairs: Sequence[ComparisonRow], one: ResultRow, other: ResultRow) -> bool:
+    keys = {one.optimizer, other.optimizer}
+    return any(
+        c.ahead == one.optimizer for c in pairs if {c.first_optimizer, c.second_optimizer} == keys
+    )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
+
+
+def _seeds(spec: StudySpec, rows: Sequence[ComparisonRow]) -> str:
+    counts = sorted({row.result.pairs for row in rows})
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    start = spec.task_options(Stage.CONFIRM).get("start") == "uniform"
+    return f"{number} {'random start' if start else 'seed'}{'s' * (counts != [1])}"
+
+
+def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
+    """Say which difference would have been seen, or that none could have been."""
+    if not any(row.possible for row in rows):
+        needed = fewest_pairs(comparisons)
+        return f"; that is too few: no difference could be beyond noise below {needed}"
+    if all(row.result.ties == row.result.pairs for row in rows):
+        return ", at all of which they are equal"
+    sizes = [row.detectable for row in rows]
+    if None in sizes:
+        return ""
+    largest = max(size for size in sizes if size is not None)
+    if rows[0].result.log:
+        return f"; a factor above {format_number(as_ratio(largest), 2)} would have been seen"
+    return f"; a difference above {format_number(largest, 2)}{mark} would have been seen"
+
+
+def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
     best = ranked[0]
     assert best.summary is not None  # ranked rows have runs
-    start = spec.task_options(Stage.CONFIRM).get("start") == "uniform"
-    runs = f"{best.summary.runs} {'random starts' if start else 'fresh seeds'}"
-    if len(ranked) > 1 and math.isinf(best.summary.median):
-        return (
-            f"No optimizer holds a value in half of its runs: {best.label} comes nearest, with "
-            f"{best.lacking} of {best.summary.runs} runs that diverged or failed."
-        )
-    claim = "is best" if len(ranked) > 1 else "is the only optimizer with confirmed runs"
-    equal = [row.label for row in ranked[1:] if _median(row) == best.summary.median]
-    if equal:
-        claim = f"is best, level with {' and '.join(equal)},"
-    return (
-        f"{best.label} {claim} on the task “{spec.task_def.title}”: over {runs}, and for the "
-        f"{metric}, {describe_median(best.summary)}{mark}; {_lacking(best, mark)}."
-    )
-
-
-def _median(row: ResultRow) -> float | None:
-    return row.summary.median if row.summary else None
-
-
-def _quantity(spec: StudySpec) -> str:
     name = spec.task_def.confirm_metric
-    return spec.metric if name == "value" else name.replace("_", " ")
+    metric = spec.metric if name == "value" else name.replace("_", " ")
+    q1, q3 = (format_number(q, infinite="diverged") for q in (best.summary.q1, best.summary.q3))
+    first = f"{state_median(best, mark)}, quartiles {q1} to {q3}"
+    if best.reached is not None and math.isfinite(best.reached.median):
+        reached = format_number(best.reached.median)
+        first += f", counting what runs reached before they diverged {reached}{mark}"
+    others = "; ".join(state_median(row, mark) for row in ranked[1:])
+    return f"Medians ({metric}): {first}{'; ' if others else ''}{others}."
 
 
-def describe_median(summary: Summary) -> str:
-    """Print a median with its quartiles.
-
-    Args:
-        summary: Of confirmation runs.
-
-    Returns:
-        For example ``the median is 0.97 (quartiles 0.96 to 0.98)``.
-    """
-    q1, q3 = (format_number(q, infinite="diverged") for q in (summary.q1, summary.q3))
-    quartiles = f"(quartiles {q1} to {q3})"
-    if math.isinf(summary.median):
-        return f"there is no median, as so many runs diverged {quartiles}"
-    return f"the median is {format_number(summary.median)} {quartiles}"
-
-
-def _lacking(row: ResultRow, mark: str) -> str:
+def _median(row: ResultRow) -> float:
     assert row.summary is not None  # asked of rows with runs only
-    text = f"{row.confirmed.diverged} of {row.summary.runs} runs diverged"
-    if row.confirmed.failed:
-        text += f" and {row.confirmed.failed} failed"
-    changed = row.reached is not None and row.reached.median != row.summary.median
-    if changed and row.reached is not None and math.isfinite(row.reached.median):
-        reached = format_number(row.reached.median)
-        text += f"; counting what they reached before the end, the median is {reached}{mark}"
-    return text
+    return row.summary.median
 
 
-def _deciding(
-    ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]
-) -> ComparisonRow | None:
-    """Return the comparison of the best with the baseline, or of the baseline with the next.
-
-    Returns:
-        The row, or None when there is no other optimizer with common seeds.
-    """
-    rows = [c for c in comparisons if c.family == "optimizers" and c.result.pairs]
-    best = ranked[0].optimizer
-    for row in rows:
-        if row.first_optimizer == best:
-            return row
-    later = [r.optimizer for r in ranked[1:]]
-    against = [c for c in rows if c.second_optimizer == best and c.first_optimizer in later]
-    return min(against, key=lambda c: later.index(c.first_optimizer), default=None)
-
-
-def _verdict(row: ComparisonRow, best: ResultRow, direction: Direction, mark: str) -> str:
-    other = row.second if row.first_optimizer == best.optimizer else row.first
-    wins = row.result.wins if row.first_optimizer == best.optimizer else row.result.losses
-    effect = format_effect(row, row.first_optimizer != best.optimizer, direction)
-    text = (
-        f"Against {other}, seed by seed, {best.label} is better at {wins} of {row.result.pairs} "
-        f"seeds; its value is {effect}{mark}"
+def _against_next(
+    best: ResultRow,
+    ranked: Sequence[ResultRow],
+    pairs: Sequence[ComparisonRow],
+    direction: Direction,
+    mark: str,
+) -> str:
+    other = next(row for row in ranked if row is not best)
+    keys = {best.optimizer, other.optimizer}
+    row = next(c for c in pairs if {c.first_optimizer, c.second_optimizer} == keys)
+    swap = row.first_optimizer != best.optimizer
+    wins = row.result.losses if swap else row.result.wins
+    return (
+        f"Against {other.label}, seed by seed, {best.label} is better at {wins} of "
+        f"{row.result.pairs} seeds; its value is {format_effect(row, swap, direction)}{mark}."
     )
-    if row.beyond_noise:
-        return f"{text}. The difference is beyond noise ({_p(row)})."
-    few = " with so few seeds it could not be" if row.result.pairs < 6 else ""
-    return f"{text}. The difference is not beyond noise ({_p(row)})" + (f";{few}." if few else ".")
 
 
-def _p(row: ComparisonRow) -> str:
-    text = format_p(row.p_adjusted)
+def _p(p: float) -> str:
+    text = format_p(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
-    """Put the median difference of a comparison in words.
-
-    Args:
-        row: The comparison.
-        swap: Tell it from the second side's point of view.
-        direction: Whether a smaller or a larger value is better.
-
-    Returns:
-        For example ``larger by 0.012 in the median (95 % interval 0.004 to 0.02)``.
-    """
-    result = row.result
-    if result.median is None:
-        return "without common seeds"
-    median = -result.median if swap else result.median
-    if math.isinf(median):
-        side = "the other" if direction.sign * median < 0 else "it"
-        return f"not comparable in the median, because {side} has no value there"
-    if median == 0:
-        return "equal in the median"
-    # Told in the direction of the median, so that an interval around "3 times smaller" has 3 in it.
-    word, flip = ("smaller", True) if median < 0 else ("larger", False)
-    ends = _ends(result.median_interval, swap != flip)
-    size = _power(abs(median)) if result.log else abs(median)
-    span = [format_number(_power(end) if result.log else end, 3) for end in ends]
-    unit = format_number(size, 3)
-    text = f"{unit} times {word}" if result.log else f"{word} by {unit}"
-    return f"{text} in the median" + (f" (95 % interval {span[0]} to {span[1]})" if span else "")
-
-
-def _ends(interval: Interval | None, turned: bool) -> tuple[float, ...]:
-    if interval is None:
-        return ()
-    return (-interval.high, -interval.low) if turned else (interval.low, interval.high)
-
-
-def _power(exponent: float) -> float:
-    # 10 ** 400 overflows; no reader minds whether a ratio is 1e400 or infinite.
-    return 10.0**exponent if exponent < 308 else math.inf

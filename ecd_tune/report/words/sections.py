@@ -9,14 +9,13 @@ from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
 from ecd_tune.report.model.curves import Panel, panels_of
-from ecd_tune.report.model.rows import ComparisonRow, StudyReport
-from ecd_tune.report.words.answer import format_effect
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.words.comparison import comparison_tables
 from ecd_tune.report.words.costs import cost_section
 from ecd_tune.report.words.layout import Section, Table
 from ecd_tune.report.words.numbers import (
     format_duration,
     format_number,
-    format_p,
     format_scalar,
 )
 from ecd_tune.report.words.results import result_table
@@ -45,7 +44,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             tables=(result_table(report), *search_tables(report)),
             closing=(*report.notes, report.protocol_text),
         ),
-        Section("comparison", "Comparison, seed by seed", tables=tuple(_comparisons(report))),
+        Section("comparison", "Comparison, seed by seed", tables=comparison_tables(report)),
         Section("best", "Best hyperparameters", tables=(_best_table(report),)),
         _curve_section(report),
         _progress_section(report),
@@ -68,62 +67,6 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
     return tuple(section for section in sections if not section.empty)
 
 
-def _comparisons(report: StudyReport) -> Iterator[Table]:
-    captions = {
-        "optimizers": "Optimizers, each under its own best hyperparameters",
-        "references": "Our best hyperparameters against the published ones",
-    }
-    note = _comparison_note(report)
-    for family, caption in captions.items():
-        rows = [row for row in report.comparisons if row.family == family and row.result.pairs]
-        if rows:
-            yield Table(
-                caption,
-                (
-                    "First",
-                    "Second",
-                    f"First against second, in the median{report.mark}",
-                    "First better at",
-                    "95 % interval of that share",
-                    "Ties",
-                    "p (Wilcoxon)",
-                    "p (Holm)",
-                    "Beyond noise",
-                ),
-                tuple(tuple(_comparison_cells(row, report)) for row in rows),
-                note,
-            )
-            note = ""  # once is enough
-
-
-def _comparison_cells(row: ComparisonRow, report: StudyReport) -> Iterator[str]:
-    share = row.result.share_interval
-    yield row.first
-    yield row.second
-    yield format_effect(row, False, report.direction)
-    yield f"{row.result.wins} of {row.result.pairs} seeds"
-    yield f"{100 * share.low:.0f} to {100 * share.high:.0f} %" if share else "–"
-    yield str(row.result.ties)
-    yield format_p(row.result.p_value)
-    yield format_p(row.p_adjusted)
-    yield "yes" if row.beyond_noise else "no"
-
-
-def _comparison_note(report: StudyReport) -> str:
-    kind = (
-        "Values span more than two decades, so pairs are compared by ratio (difference of "
-        "logarithms). "
-        if report.log
-        else ""
-    )
-    return (
-        f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
-        "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds; "
-        "p (Holm) is adjusted for all comparisons of a table, and “beyond noise” means that "
-        "it is below 0.05. The share's interval is the exact binomial one."
-    )
-
-
 def _best_table(report: StudyReport) -> Table:
     rows = []
     for best in report.best:
@@ -131,11 +74,6 @@ def _best_table(report: StudyReport) -> Table:
             edge = f"within 2 % of the {param.edge} edge" if param.edge else ""
             rows.append((best.title, param.name, format_scalar(param.value), param.allowed, edge))
     note = "All digits are given, so that a run can be repeated. "
-    if any(param.edge for best in report.best for param in best.params):
-        note += (
-            "A value at an edge of its range suggests a wider range, unless the hyperparameter "
-            "itself ends there."
-        )
     header = ("Optimizer", "Hyperparameter", "Best", "Searched", "Note")
     return Table("Best hyperparameters of the search", header, tuple(rows), note.strip())
 
