@@ -83,8 +83,8 @@ class UnknownNameError(EcdTuneError, KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+        close = get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         # Fifty names hide the one that was meant.
         if close and len(names) > _FEW:
             listed = f" There are {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
