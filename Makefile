@@ -26,7 +26,7 @@ test-integrations: install ## Real training libraries and distributed runs; CI r
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
+faults: install ## Kills, restores, locks, outages and damaged files under real workers (about 40 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
 
 gpu: install ## The kernels on a CUDA device: their tests, and a step beside AdamW's (about 4 minutes)

@@ -17,7 +17,7 @@ from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.store import Store
 from ecd_tune.testing.outage import log_paths, working, write_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENCE = 300.0
 

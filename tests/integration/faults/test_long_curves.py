@@ -25,7 +25,7 @@ from ecd_tune.tasks.digits import DigitsProblem
 from ecd_tune.worker import FolderCheckpoints, StudyWorker
 from tests.serve.client import Client
 
-EPOCHS = 10**4
+EPOCHS = 10**6
 POINTS = 8700
 STUDY = f"""
 name = "long"
@@ -91,7 +91,7 @@ def read_dashboard(url: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("quick_epochs")
 def test_a_curve_of_a_million_points_is_thinned(url: str, tmp_path: Path) -> None:
     kept, file = FolderCheckpoints(tmp_path / "kept", interval=5.0), tmp_path / "long.toml"

@@ -21,7 +21,7 @@ from ecd_tune.testing.faults import Crew, assert_whole
 from ecd_tune.testing.outage import log_paths, working, write_study
 from ecd_tune.testing.store import complete, make_spec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 STORAGE = Path(__file__).parents[3] / "storage"
 PATIENCE = 300.0
