@@ -12,6 +12,7 @@ from torch import Tensor
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
+from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.meter import RunMeter
 from ecd_tune.optim.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
@@ -106,6 +107,27 @@ class Stepper:
         self.number += 1
         if len(self._unseen) >= self._retry_policy:
             self._look()
+
+    def take(self, loss: float) -> None:
+        """Make one step from a loss whose gradient the parameters hold already.
+
+        Args:
+            loss: The loss, on the CPU.
+
+        Raises:
+            NonFiniteLossError: It is NaN or infinite; nothing was changed.
+        """
+        number = self.number
+        _check(loss, number)
+        self._set_lr(number)
+        if self._clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
+        if isinstance(self._optimizer, LossOptimizer):
+            self._optimizer.step(loss=loss)  # much quicker than a closure
+        else:
+            self._optimizer.step(lambda: loss)
+        self._losses.append(loss)
+        self.number += 1
 
     def _look(self) -> None:
         if not self._unseen:
