@@ -198,7 +198,7 @@ def test_best_loads_nothing_heavy():
     code = (
         "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
-        "print({'torch', 'scipy', 'pandas', 'plotly', 'jinja2'} & set(sys.modules))"
+        "print({'torch', 'scipy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
@@ -254,7 +254,7 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("ECDSep", "nu") not in rows
     assert ("SGD", "momentum") not in rows
     (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
-    assert ("ECDSep", "nu", "0.05", "= nu_sqrt_n / √n", "") in table.rows
+    assert ("ECDSep", "nu", "0.05", "–", "–", "= nu_sqrt_n / √n") in table.rows
 
 
 def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):
