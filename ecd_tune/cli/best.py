@@ -20,6 +20,9 @@ class BestFormat(StrEnum):
     TOML = "toml"
     YAML = "yaml"
     PYTHON = "python"
+    HYDRA = "hydra"
+    LIGHTNING = "lightning"
+    TRANSFORMERS = "transformers"
 
 
 def best(
