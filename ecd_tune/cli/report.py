@@ -93,8 +93,8 @@ def _theory_figure(title: str, judged: Sequence[Judged]) -> str:
     """Draw what checks judged; empty where there is nothing to draw."""
     if not judged:
         return ""
-    from ecd_tune.report.relations import relation_panels  # loads scipy
-    from ecd_tune.report.scatter import render_scatter
+    from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy
+    from ecd_tune.report.render.figures.scatter import render_scatter
 
     panels = relation_panels(judged)
     return render_scatter(title, panels) if panels else ""

@@ -16,6 +16,7 @@ from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.checkpoint import Audience, Slot
 from ecd_tune.objective.epoch_store import EpochStore
+from ecd_tune.objective.hardware import prepare_network
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
@@ -127,8 +128,8 @@ def make_training(
         The run, and what makes its steps and judges it.
     """
     settings = plan.training
-    half = settings.precision == "bf16"
-    batches = Batches(problem, settings.accumulate, half, settings.second_forward)
+    prepare_network(problem, settings)
+    batches = Batches(problem, settings.accumulate, settings.precision, settings.second_forward)
     length = batches.steps_per_epoch
     steps = plan.steps * length
     pace = make_pace(settings.schedule, steps, length)

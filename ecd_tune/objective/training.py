@@ -16,7 +16,7 @@ from ecd_tune.objective.means import Weights
 from ecd_tune.objective.snapshots import Watch
 from ecd_tune.objective.speed import Clock, Speed
 from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.tracks import Tracks
+from ecd_tune.objective.tracks import Tracks, thinned
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]
@@ -201,13 +201,15 @@ class Training:
         number, judged = self._stepper.number, self._tracks.get(METRIC)
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._judge.metric
-        if list(judged) != [k for k in range(done + 1) if self._is_judged(k)]:
+        if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
             raise ValueError(f"epochs {list(judged)} judged, at step {number}")
-        if list(self._tracks.get(TRAIN_LOSS)) != list(range(1, done + 1)):
+        if list(self._tracks.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
-        if self._best[metric] != judged.get(best) or self._last[metric] != [*judged.values()][-1]:
+        if not 0 <= best <= done or self._best[metric] != judged.get(best, self._best[metric]):
             raise ValueError(f"the best {metric} is not that of epoch {best}")
+        if self._last[metric] != [*judged.values()][-1]:
+            raise ValueError(f"the last {metric} is not that of the last epoch")
         self._best_weights = Weights.from_dict(state["best_weights"], self._stepper.problem)
         if self._averager is not None:
             self._averager.load_state_dict(state["averager"], done)
@@ -253,24 +255,29 @@ class Training:
         self._tracks.add(epoch, loss | self._stepper.diagnostics())
         losses.clear()
         self._speed.pause()
-        judged = self._is_judged(epoch)
-        if judged:
-            self._judge_epoch(epoch)
+        reported = self._is_judged(epoch) and self._judge_epoch(epoch)
         if self._averager is not None:
             self._averager.end_epoch(epoch)
-        if judged and epoch < self._length:
+        if reported and epoch < self._length:
             self._pruned = self._audience.prune()
         self._speed.begin()
 
-    def _judge_epoch(self, epoch: int) -> None:
+    def _judge_epoch(self, epoch: int) -> bool:
+        """Judge an epoch.
+
+        Returns:
+            Whether it was reported: of a long run, only the points that its curve keeps.
+        """
         judged = self._judge.judge(f"after epoch {epoch}")
         value = judged[self._judge.metric]
-        self._tracks.add(epoch, {METRIC: value})
+        reported = self._tracks.add(epoch, {METRIC: value}) or epoch == self._length
         self._last = judged
         if self._judge.better(judged, self._best):
             self._best, self._best_epoch = judged, epoch
             self._best_weights = Weights.of(self._stepper.problem)
-        self._audience.report(epoch, value)
+        if reported:
+            self._audience.report(epoch, value)
+        return reported
 
 
 def _named(split: str, numbers: Mapping[str, float]) -> dict[str, float]:

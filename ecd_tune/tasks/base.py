@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecd_tune.records import Stage
 
@@ -20,6 +20,7 @@ __all__ = [
     "BatchedTask",
     "CountedProblem",
     "GroupedProblem",
+    "NetworkProblem",
     "NormalisedProblem",
     "Problem",
     "PublishedTask",
@@ -127,6 +128,19 @@ class GroupedProblem(Problem, Protocol):
     """
 
     groups: Mapping[str, Sequence[Tensor]]
+
+
+@runtime_checkable
+class NetworkProblem(Problem, Protocol):
+    """A problem that shows its torch module; optional.
+
+    ``[training]`` can then have it compiled, or given images in another memory format.
+
+    Attributes:
+        network: What every forward pass is a call of.
+    """
+
+    network: nn.Module
 
 
 @runtime_checkable

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
-from ecd_tune.report.best import edge_of
 from ecd_tune.report.build import build_report
-from ecd_tune.report.constructor import render_constructor
-from ecd_tune.report.content import build_sections
-from ecd_tune.report.literals import render_json_table, render_toml_table, render_yaml_table
+from ecd_tune.report.model.best import edge_of
+from ecd_tune.report.render.constructor import render_constructor
+from ecd_tune.report.render.literals import render_json_table, render_toml_table, render_yaml_table
+from ecd_tune.report.words.sections import build_sections
 from ecd_tune.space import Choice, Fixed, Float, Int
 from ecd_tune.spec import parse_study
 
@@ -166,9 +166,7 @@ def test_unknown_format_lists_the_known(study):
         (Float(1e-4, 1.0, log=True), 0.9, "high"),
         (Int(1, 10), 10, "high"),
         (Int(1, 10), 5, ""),
-        (Choice((0.1, 0.01, 0.001)), 0.1, "high"),
-        (Choice((0.1, 0.01, 0.001)), 0.01, ""),
-        (Choice((0.4, 0.6)), 0.4, ""),
+        (Choice((0.1, 0.01, 0.001)), 0.1, ""),
         (Choice((True, False)), True, ""),
         (Choice(("a", "b", "c")), "a", ""),
         (Fixed(1), 1, ""),
@@ -198,7 +196,7 @@ def test_oracle_values_say_so(studies):
 
 def test_best_loads_nothing_heavy():
     code = (
-        "import sys; import ecd_tune.report.best, ecd_tune.report.terminal; "
+        "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
         "print({'torch', 'scipy', 'pandas', 'plotly', 'jinja2'} & set(sys.modules))"
     )

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ecd_tune.report import build_report, render_html
-from ecd_tune.report.figures import curve_figure, progress_figure
+from ecd_tune.report.render.figures.figures import curve_figure, progress_figure
 
 VOID = {"meta", "link", "br", "img"}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.report import format_number
-from ecd_tune.report.numbers import format_duration, format_p, format_scalar, format_share
+from ecd_tune.report.words.numbers import format_duration, format_p, format_scalar, format_share
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from ecd_tune.analysis.checks import judge_study
 from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.measurements import PREFIX
 from ecd_tune.records import TrialRecord, TrialState
-from ecd_tune.report.relations import relation_panels
-from ecd_tune.report.scatter import Line, Points, ScatterPanel, render_scatter
+from ecd_tune.report.model.relations.draw import relation_panels
+from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
+from ecd_tune.report.render.figures.scatter import render_scatter
 from ecd_tune.spec import CheckSpec, StudySpec
 from ecd_tune.theory import suggest_lr
 

@@ -23,7 +23,7 @@ from ecd_tune.report import (
     render_summary,
     write_report,
 )
-from ecd_tune.report import write as write_module
+from ecd_tune.report.render import files as write_module
 
 
 def rows(text):
@@ -81,7 +81,7 @@ def refuse(constant):
 
 def test_json_is_strict_and_infinities_are_texts(zakharov):
     data = json.loads(render_json(zakharov), parse_constant=refuse)
-    assert data["schema_version"] == package.SCHEMA_VERSION == 2
+    assert data["schema_version"] == package.SCHEMA_VERSION == 3
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
@@ -175,7 +175,7 @@ def printed(report, width=160):
 def test_summary_begins_with_the_answer_and_fits_80_columns(zakharov):
     lines = printed(zakharov, width=80).splitlines()
     assert lines[0].strip() == "Zakharov, ten dimensions"
-    assert lines[1].startswith("ECDSep is best")
+    assert lines[1].startswith("ECDSep is ahead")
     cells = [line.split() for line in lines]
     assert ["Optimizer", "Search", "Median", "Q1", "Q3", "Diverged", "Runs"] in cells
     paper = next(c for c in cells if c[:2] == ["ECDSep", "(paper)"] and len(c) == 8)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ecd_tune.analysis import Band
 from ecd_tune.report import build_report, render_svg
-from ecd_tune.report.axes import Axis
-from ecd_tune.report.svg import curve_axes
+from ecd_tune.report.render.figures.axes import Axis
+from ecd_tune.report.render.figures.svg import curve_axes
 
 SVG = "{http://www.w3.org/2000/svg}"
 

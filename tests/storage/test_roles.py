@@ -28,7 +28,7 @@ def make_roles(url: str, secrets: Path) -> subprocess.CompletedProcess[str]:
         env={"PATH": os.environ["PATH"], "PGHOST": parts.hostname, "PGPORT": str(parts.port),
              "POSTGRES_USER": parts.username, "PGPASSWORD": parts.password,
              "POSTGRES_DB": parts.path[1:], "SECRETS": str(secrets)},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

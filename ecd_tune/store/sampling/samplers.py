@@ -25,6 +25,7 @@ __all__ = [
     "OPTIONS",
     "SeededSampler",
     "check_sampler",
+    "history_bound",
     "is_blind",
     "is_serial",
     "make_sampler",
@@ -66,6 +67,8 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
 # Falling back to independent draws is what these do at the start and for choices; their
 # warning about it at every draw tells nobody anything.
 _QUIET = {"qmc", "gp", "cmaes"}
+_HISTORY = {"tpe": 1000}
+"""How many finished trials a sampler sees where the study file does not say; others see all."""
 _STARTUP_TRIALS = 10  # Optuna's own, where a study file gives none
 
 
@@ -104,16 +107,30 @@ def make_sampler(
     check_options(spec)
     name = spec.sampler.name
     options: dict[str, Any] = dict(spec.sampler.options)
-    history = options.pop("history", None)
+    options.pop("history", None)
     options["seed"] = sampler_seed(spec, optimizer, first_number, salt)
     if name in _QUIET:
         options["warn_independent_sampling"] = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return SeededSampler(_CLASSES[name](**options), history)
+            return SeededSampler(_CLASSES[name](**options), history_bound(spec))
         except (TypeError, ValueError) as error:
             raise SpecError(f"[sampler] name = {name!r}: {error}") from error
+
+
+def history_bound(spec: StudySpec) -> int | None:
+    """Return how many finished trials the sampler sees beside the best ones; None for all.
+
+    Args:
+        spec: The study.
+    """
+    options, unsaid = spec.sampler.options, _HISTORY.get(spec.sampler.name)
+    if "history" in options:
+        return int(options["history"])
+    if unsaid is None:
+        return None
+    return max(unsaid, int(options.get("n_startup_trials", _STARTUP_TRIALS)))
 
 
 def check_sampler(spec: StudySpec) -> None:
