@@ -9,6 +9,8 @@ import torch
 
 from ecd_tune.objective.batched import MakeBatched
 from ecd_tune.optim import RefillableOptimizer
+from ecd_tune.optim.base import LossOptimizer
+from ecd_tune.optim.joint_steps import JointSteps, Member
 from ecd_tune.records import Scalar
 from ecd_tune.tasks import StackedProblem
 
@@ -40,6 +42,7 @@ class RowOptimizers:
 
     def __init__(self, stack: StackedProblem) -> None:
         self._stack = stack
+        self._joint = JointSteps()
         self._batched: RefillableOptimizer | None = None
         self._asked = False
         self._rows: dict[int, RowOptimizer] = {}
@@ -73,8 +76,22 @@ class RowOptimizers:
         self._rows[row], self._lrs = own, []  # all are to be set again
         return cast(torch.optim.Optimizer, own)
 
+    def join(self, optimizer: torch.optim.Optimizer) -> Callable[[float], None] | None:
+        """Return what makes the steps of a row's optimizer with those of others.
+
+        Args:
+            optimizer: As a single run has it, or one that was offered.
+
+        Returns:
+            To be called with the loss; None where ``optimizer.step`` is to be called.
+        """
+        if isinstance(optimizer, LossOptimizer):
+            return Member(self._joint, optimizer).step
+        return None
+
     def step(self) -> None:
         """Make the steps that the rows have asked for."""
+        self._joint.step()
         if self._batched is None or not self._marked:
             return
         lrs = [1.0] * len(self._active)
