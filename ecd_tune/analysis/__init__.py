@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.curves import Band, curve_band
-    from ecd_tune.analysis.paired import PairedComparison, compare_paired, holm, signed_rank_p
+    from ecd_tune.analysis.paired import (
+        PairedComparison,
+        compare_paired,
+        fewest_pairs,
+        holm,
+        signed_rank_p,
+        smallest_detectable,
+        smallest_p,
+    )
     from ecd_tune.analysis.reasons import ReasonGroup, group_reasons, normalise_reason
     from ecd_tune.analysis.select import (
         Confirmed,
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
         median_interval,
         quantile,
         share_interval,
+        spans_decades,
+        standard_deviation,
         summarise,
     )
 
@@ -46,6 +56,7 @@ __all__ = [
     "confirmed_runs",
     "count_trials",
     "curve_band",
+    "fewest_pairs",
     "group_reasons",
     "holm",
     "mean_interval",
@@ -55,6 +66,10 @@ __all__ = [
     "same_params",
     "share_interval",
     "signed_rank_p",
+    "smallest_detectable",
+    "smallest_p",
+    "spans_decades",
+    "standard_deviation",
     "summarise",
 ]
 

@@ -10,23 +10,39 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.statistics import (
+    LEVEL,
     Interval,
-    mean_interval,
     median_interval,
     quantile,
     share_interval,
+    standard_deviation,
 )
 from ecd_tune.records import Direction
 
-__all__ = ["PairedComparison", "compare_paired", "holm", "signed_rank_p"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "PairedComparison",
+    "compare_paired",
+    "fewest_pairs",
+    "holm",
+    "signed_rank_p",
+    "smallest_detectable",
+    "smallest_p",
+]
 
 
 _COUNTED = 1000
+_POWER = 0.8
+_EFFICIENCY = 3 / math.pi
+"""Of the signed-rank test against Student's t, for normal differences (Pitman)."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +54,12 @@ class PairedComparison:
         wins: Seeds at which the first side is better.
         losses: Seeds at which the second side is better.
         ties: Seeds at which both are equal.
+        lead: 1 when the ranks of the differences favour the first side, -1 the second, 0 neither.
         log: True when differences are of log10.
         median: Median of first minus second; infinite when runs without a value decide it.
         median_interval: Its interval (order statistics), or None.
-        mean: Mean difference; None unless all differences are finite.
-        mean_interval: Its interval (t), or None.
+        sd: Standard deviation of the differences; None for fewer than two, or unless all are
+            finite.
         share_interval: Exact binomial interval of wins / pairs.
         p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
     """
@@ -51,11 +68,11 @@ class PairedComparison:
     wins: int
     losses: int
     ties: int
+    lead: int
     log: bool
     median: float | None
     median_interval: Interval | None
-    mean: float | None
-    mean_interval: Interval | None
+    sd: float | None
     share_interval: Interval | None
     p_value: float | None
 
@@ -82,17 +99,17 @@ def compare_paired(
     differences = [_difference(first[seed], second[seed], log) for seed in seeds]
     gains = [-direction.sign * difference for difference in differences]
     wins, losses = sum(g > 0 for g in gains), sum(g < 0 for g in gains)
-    finite = bool(seeds) and all(map(math.isfinite, differences))
+    finite = len(seeds) > 1 and all(map(math.isfinite, differences))
     return PairedComparison(
         pairs=len(seeds),
         wins=wins,
         losses=losses,
         ties=len(seeds) - wins - losses,
+        lead=_lead(gains),
         log=log,
         median=quantile(differences, 0.5) if seeds else None,
         median_interval=median_interval(differences),
-        mean=math.fsum(differences) / len(seeds) if finite else None,
-        mean_interval=mean_interval(differences),
+        sd=standard_deviation(differences) if finite else None,
         share_interval=share_interval(wins, len(seeds)),
         p_value=signed_rank_p(differences) if seeds else None,
     )
@@ -122,14 +139,12 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     Returns:
         The p-value; 1 when all differences are zero.
     """
-    nonzero = np.array([d for d in differences if d != 0])
-    if nonzero.size == 0:
+    ranks = _signed_ranks(differences)
+    if ranks.size == 0:
         return 1.0
-    # Mean ranks are halves; twice them are whole numbers, which a table can be indexed by.
-    ranks = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)
-    total, positive = int(ranks.sum()), int(ranks[nonzero > 0].sum())
-    distance = abs(2 * positive - total)
-    if nonzero.size > _COUNTED:
+    distance, ranks = abs(int(ranks.sum())), np.abs(ranks)
+    total = int(ranks.sum())
+    if ranks.size > _COUNTED:
         return float(2 * stats.norm.sf(distance / math.sqrt(float((ranks**2).sum()))))
     chance = np.zeros(total + 1)
     chance[0] = 1.0
@@ -139,6 +154,69 @@ def signed_rank_p(differences: Sequence[float]) -> float:
         chance = 0.5 * (chance + moved)
     extreme = np.abs(2 * np.arange(total + 1) - total) >= distance
     return min(1.0, float(chance[extreme].sum()))
+
+
+def _signed_ranks(differences: Sequence[float]) -> NDArray[np.int64]:
+    """Return twice the signed ranks of the differences that are not 0, which are whole numbers."""
+    nonzero = np.array([d for d in differences if d != 0])
+    # Mean ranks are halves; twice them can index a table.
+    doubled: NDArray[np.int64] = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)
+    doubled[nonzero < 0] *= -1
+    return doubled
+
+
+def _lead(gains: Sequence[float]) -> int:
+    return int(np.sign(_signed_ranks(gains).sum()))
+
+
+def smallest_p(pairs: int) -> float:
+    """Return the smallest p-value that the signed-rank test can give.
+
+    Args:
+        pairs: Number of differences.
+
+    Returns:
+        ``2 ** (1 - pairs)``, that of differences which all have one sign; at most 1.
+    """
+    return min(1.0, 2.0 ** (1 - pairs))
+
+
+def fewest_pairs(comparisons: int, level: float = 1 - LEVEL) -> int:
+    """Return how many pairs it takes for any difference to be told.
+
+    Args:
+        comparisons: Comparisons that the p-value is corrected for.
+        level: p-value below which a difference is told.
+
+    Returns:
+        The smallest number of pairs whose smallest p-value, times ``comparisons``, is below it.
+    """
+    return math.floor(1 + math.log2(max(comparisons, 1) / level)) + 1
+
+
+def smallest_detectable(
+    pairs: int, sd: float | None, comparisons: int, level: float = 1 - LEVEL
+) -> float | None:
+    """Return the shift that the signed-rank test would see with a power of 80 %.
+
+    For normal differences: (t₁₋α + t₀.₈) sd / √(0.955 n) with n - 1 degrees of freedom, where α
+    is half the level over the number of comparisons (Bonferroni's, the first step of Holm's).
+
+    Args:
+        pairs: Number of differences, n.
+        sd: Their standard deviation, in their own unit.
+        comparisons: Comparisons that the p-value is corrected for.
+        level: Corrected p-value below which a difference is told.
+
+    Returns:
+        The shift in the unit of ``sd``; None where that is unknown or 0, and where so few pairs
+        can tell no difference at all.
+    """
+    if not sd or pairs < fewest_pairs(comparisons, level):
+        return None
+    t = stats.t(pairs - 1)
+    quantiles = t.ppf(1 - level / (2 * comparisons)) + t.ppf(_POWER)
+    return float(quantiles * sd / math.sqrt(_EFFICIENCY * pairs))
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:

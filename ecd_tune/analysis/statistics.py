@@ -6,7 +6,8 @@ and no average is formed that would hide it. Two intervals are used, both withou
 - median: order statistics (the inverted sign test). Exact for any distribution, ties make it
   wider than asked for, never narrower, and an infinite end is simply that. It exists from six
   values on; for fewer no pair of order statistics covers 95 %.
-- mean: Student's t, for finite values that are not all equal, from three values on.
+- mean: Student's t, for finite values that are not all equal, from three values on; none where
+  positive values span more than two decades, since one of them then decides the mean.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ __all__ = [
     "median_interval",
     "quantile",
     "share_interval",
+    "spans_decades",
+    "standard_deviation",
     "summarise",
 ]
 
 LEVEL = 0.95
 _MIN_RUNS = 3
+_DECADES = 2.0
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,12 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
         level: Confidence.
 
     Returns:
-        The interval; None for fewer than three values, for values that are not all finite, and
-        for values that are all equal, whose spread says nothing.
+        The interval; None for fewer than three values, for values that are not all finite, for
+        values that are all equal, whose spread says nothing, and for values that span decades.
     """
-    if len(values) < _MIN_RUNS or not all(map(math.isfinite, values)):
+    if len(values) < _MIN_RUNS or not all(map(math.isfinite, values)) or spans_decades(values):
         return None
-    mean, sd = _mean(values), _sd(values)
+    mean, sd = _mean(values), standard_deviation(values)
     if not sd or not math.isfinite(sd):
         return None
     half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * sd / math.sqrt(len(values))
@@ -193,7 +197,7 @@ def summarise(values: Sequence[float], direction: Direction) -> Summary:
         q3=q3,
         median_interval=median_interval(values),
         mean=_mean(values) if finite else None,
-        sd=_sd(values) if finite and len(values) > 1 else None,
+        sd=standard_deviation(values) if finite and len(values) > 1 else None,
         mean_interval=mean_interval(values),
         note=_note(values),
     )
@@ -206,6 +210,8 @@ def _note(values: Sequence[float]) -> str:
         return "all runs gave the same value: no interval of the mean"
     if not all(map(math.isfinite, values)):
         return "no mean: some runs have no finite value"
+    if spans_decades(values):
+        return "the values span more than two decades: no interval of the mean"
     return ""
 
 
@@ -213,5 +219,22 @@ def _mean(values: Sequence[float]) -> float:
     return float(exact.mean(values))
 
 
-def _sd(values: Sequence[float]) -> float:
+def standard_deviation(values: Sequence[float]) -> float:
+    """Return the sample standard deviation of two or more finite values."""
     return float(exact.stdev(values))
+
+
+def spans_decades(values: Sequence[float]) -> bool:
+    """Say whether values are better compared by ratio.
+
+    Args:
+        values: Numbers, infinities allowed.
+
+    Returns:
+        True when no finite value is negative and the positive ones span more than two decades.
+    """
+    finite = [v for v in values if math.isfinite(v)]
+    positive = [v for v in finite if v > 0]
+    if not positive or min(finite) < 0:
+        return False
+    return math.log10(max(positive)) - math.log10(min(positive)) > _DECADES

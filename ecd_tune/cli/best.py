@@ -20,13 +20,21 @@ class BestFormat(StrEnum):
     TOML = "toml"
     YAML = "yaml"
     PYTHON = "python"
+    HYDRA = "hydra"
+    LIGHTNING = "lightning"
+    TRANSFORMERS = "transformers"
 
 
 def best(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
-        str | None, typer.Option(help="Only this optimizer of the study. [default: all]")
+        str | None,
+        typer.Option(
+            "--optimizer",
+            "--optimizers",
+            help="Only this optimizer of the study, or several: A,B. [default: all]",
+        ),
     ] = None,
     smoke: Smoke = False,
     name: Called = None,

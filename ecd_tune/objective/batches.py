@@ -43,6 +43,8 @@ class Batches:
             )
         self._problem, self._accumulate, self._precision = problem, accumulate, precision
         self._again = again
+        # Asked once: a look at all members of a protocol takes as long as a small step.
+        self._examples = problem.examples if isinstance(problem, CountedProblem) else None
         self._length = problem.steps_per_epoch
         self.steps_per_epoch = -(-self._length // accumulate)
 
@@ -97,8 +99,7 @@ class Batches:
             return self._problem.closure(part)
 
     def _count(self, part: int) -> int:
-        problem = self._problem
-        return problem.examples(part) if isinstance(problem, CountedProblem) else 1
+        return 1 if self._examples is None else self._examples(part)
 
     def _parts(self, step: int) -> range:
         epoch, place = divmod(step, self.steps_per_epoch)

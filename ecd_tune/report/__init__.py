@@ -8,27 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecd_tune.report.answer import find_winner
-    from ecd_tune.report.best import (
-        BEST_FORMATS,
-        BestHyperparameters,
-        best_hyperparameters,
-        best_table,
-        render_best,
-    )
     from ecd_tune.report.build import build_report
-    from ecd_tune.report.export import SCHEMA_VERSION, render_json
-    from ecd_tune.report.html import render_html
-    from ecd_tune.report.markdown import render_markdown
-    from ecd_tune.report.model import StudyReport
-    from ecd_tune.report.numbers import format_number
-    from ecd_tune.report.svg import render_svg
-    from ecd_tune.report.table import render_csv
-    from ecd_tune.report.terminal import render_summary
-    from ecd_tune.report.write import REPORT_FORMATS, write_report
+    from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
+    from ecd_tune.report.model.rows import StudyReport
+    from ecd_tune.report.render.best import BEST_FORMATS, best_table, render_best
+    from ecd_tune.report.render.csv_files import render_csv
+    from ecd_tune.report.render.files import DEFAULT_FORMATS, REPORT_FORMATS, write_report
+    from ecd_tune.report.render.html import render_html
+    from ecd_tune.report.render.json_file import SCHEMA_VERSION, render_json
+    from ecd_tune.report.render.latex import render_latex
+    from ecd_tune.report.render.markdown import render_markdown
+    from ecd_tune.report.render.terminal import render_summary
+    from ecd_tune.report.words.numbers import format_number
 
 __all__ = [
     "BEST_FORMATS",
+    "DEFAULT_FORMATS",
     "REPORT_FORMATS",
     "SCHEMA_VERSION",
     "BestHyperparameters",
@@ -36,7 +31,6 @@ __all__ = [
     "best_hyperparameters",
     "best_table",
     "build_report",
-    "find_winner",
     "format_number",
     "render_best",
     "render_csv",
@@ -44,29 +38,23 @@ __all__ = [
     "render_json",
     "render_markdown",
     "render_summary",
-    "render_svg",
+    "render_latex",
     "write_report",
 ]
 
 _MODULES = {
-    "answer": ("find_winner",),
-    "best": (
-        "BEST_FORMATS",
-        "BestHyperparameters",
-        "best_hyperparameters",
-        "best_table",
-        "render_best",
-    ),
     "build": ("build_report",),
-    "export": ("SCHEMA_VERSION", "render_json"),
-    "html": ("render_html",),
-    "markdown": ("render_markdown",),
-    "model": ("StudyReport",),
-    "numbers": ("format_number",),
-    "svg": ("render_svg",),
-    "table": ("render_csv",),
-    "terminal": ("render_summary",),
-    "write": ("REPORT_FORMATS", "write_report"),
+    "model.best": ("BestHyperparameters", "best_hyperparameters"),
+    "model.rows": ("StudyReport",),
+    "render.best": ("BEST_FORMATS", "best_table", "render_best"),
+    "render.csv_files": ("render_csv",),
+    "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),
+    "render.html": ("render_html",),
+    "render.latex": ("render_latex",),
+    "render.json_file": ("SCHEMA_VERSION", "render_json"),
+    "render.markdown": ("render_markdown",),
+    "render.terminal": ("render_summary",),
+    "words.numbers": ("format_number",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

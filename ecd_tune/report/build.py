@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,20 +15,34 @@ from ecd_tune.analysis import (
     confirmed_runs,
     count_trials,
     group_reasons,
+    spans_decades,
     summarise,
 )
 from ecd_tune.records import Direction, Params, Stage, TrialRecord, Trials
-from ecd_tune.report.answer import compose_answer, describe_protocol
-from ecd_tune.report.best import BestHyperparameters, best_hyperparameters
-from ecd_tune.report.compare import compare_results, spans_decades
-from ecd_tune.report.costs import sum_costs
-from ecd_tune.report.curves import collect_curves
-from ecd_tune.report.gaps import compose_warnings
-from ecd_tune.report.model import ProgressRow, ResultRow, StudyReport
-from ecd_tune.report.notes import compose_notes
-from ecd_tune.report.remarks import compose_remarks
-from ecd_tune.report.setup import describe_setup
-from ecd_tune.report.theory import describe_theory
+from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
+from ecd_tune.report.model.compare import (
+    compare_results,
+    find_groups,
+    find_winner,
+    rank_results,
+)
+from ecd_tune.report.model.costs import sum_costs
+from ecd_tune.report.model.curves import collect_curves
+from ecd_tune.report.model.effort import measure_effort
+from ecd_tune.report.model.importance import rank_hyperparameters
+from ecd_tune.report.model.rows import (
+    Answer,
+    ComparisonRow,
+    ProgressRow,
+    ResultRow,
+    StudyReport,
+)
+from ecd_tune.report.model.theory import describe_theory
+from ecd_tune.report.words.answer import compose_answer, describe_protocol
+from ecd_tune.report.words.gaps import compose_warnings
+from ecd_tune.report.words.notes import compose_notes
+from ecd_tune.report.words.remarks import compose_remarks
+from ecd_tune.report.words.setup import describe_setup
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -56,9 +71,9 @@ def build_report(
     task = spec.task_def
     best = best_hyperparameters(spec, trials)
     results = tuple(_results(spec, trials, best))
-    log = spans_decades(results)
-    baseline = _baseline(spec)
-    comparisons = compare_results(results, baseline, task.direction, log)
+    log = spans_decades([value for row in results for value in row.confirmed.values])
+    results = tuple(map(_without_mean_interval, results)) if log else results
+    comparisons = tuple(compare_results(results, task.direction, log))
     progress = tuple(_progress(spec, trials, key) for key in spec.optimizers)
     oracle, protocol_text = describe_protocol(spec)
     search = tuple(r for key in spec.optimizers for r in trials.get(spec.key(key), ()))
@@ -77,16 +92,17 @@ def build_report(
         direction=task.direction,
         log=log,
         budget_unit=task.budget_unit,
-        baseline=baseline,
-        answer=(*_say_smoke(spec), *compose_answer(spec, results, comparisons, oracle)),
+        answer=_answer(spec, results, comparisons, oracle),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),
-        remarks=compose_remarks(spec, trials, best),
+        remarks=compose_remarks(spec, trials, best, results),
         results=results,
         comparisons=comparisons,
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        effort=measure_effort(results, task.direction),
+        importance=tuple(rank_hyperparameters(spec, trials)),
         theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, trials),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
@@ -108,9 +124,16 @@ def _confirm_metric(spec: StudySpec) -> str:
     return spec.metric if name == "value" else name.replace("_", " ")
 
 
-def _baseline(spec: StudySpec) -> str:
-    ours = [key for key, optimizer in spec.optimizers.items() if optimizer.optimizer == "ecdsep"]
-    return ours[0] if ours else next(iter(spec.optimizers))
+def _answer(
+    spec: StudySpec,
+    results: Sequence[ResultRow],
+    comparisons: Sequence[ComparisonRow],
+    oracle: bool,
+) -> Answer:
+    ranked = rank_results(results, spec.task_def.direction)
+    winner = find_winner(ranked, comparisons)
+    said = compose_answer(spec, results, ranked, comparisons, winner, oracle)
+    return Answer(winner, find_groups(ranked, comparisons), (*_say_smoke(spec), *said))
 
 
 def _results(
@@ -158,6 +181,13 @@ def _result(
         stopped=_count_runs(runs, "converged_steps"),
         held=_count_runs(runs, "held"),
     )
+
+
+def _without_mean_interval(row: ResultRow) -> ResultRow:
+    """Drop Student's interval, which holds for no row where the values of all span decades."""
+    if row.summary is None:
+        return row
+    return dataclasses.replace(row, summary=dataclasses.replace(row.summary, mean_interval=None))
 
 
 def _beside(

@@ -11,7 +11,7 @@ from ecd_tune.cli.collect import describe_environment, fetch_trials
 from ecd_tune.cli.report import FORMATS, write_study_report
 from ecd_tune.errors import NoResultError, UnknownNameError
 from ecd_tune.records import Scalar, Stage, Trials
-from ecd_tune.report import best_hyperparameters, build_report, find_winner, render_best
+from ecd_tune.report import best_hyperparameters, build_report, render_best
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 
@@ -71,7 +71,7 @@ class TunedStudy:
     def winner(self) -> str | None:
         """Key of the optimizer that is ahead of all others beyond noise; None where none is."""
         report = build_report(self.spec, self._read(), describe_environment())
-        return find_winner(report)
+        return report.answer.winner
 
     def best(self, optimizer: str | None = None) -> Best:
         """Return the best hyperparameters of an optimizer.

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ecd_tune.analysis import compare_paired, holm, signed_rank_p
+from ecd_tune.analysis import (
+    compare_paired,
+    fewest_pairs,
+    holm,
+    signed_rank_p,
+    smallest_detectable,
+    smallest_p,
+)
 from ecd_tune.records import Direction
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
@@ -59,7 +66,7 @@ def test_thousands_of_pairs_take_the_normal_approximation():
 def test_only_common_seeds_are_compared():
     found = compare_paired({1: 1.0, 2: 2.0, 3: 3.0}, {2: 3.0, 3: 3.0, 4: 0.0}, MIN)
     assert (found.pairs, found.wins, found.losses, found.ties) == (2, 1, 0, 1)
-    assert (found.median, found.mean) == (-0.5, -0.5)
+    assert (found.median, found.lead) == (-0.5, 1)
 
 
 @pytest.mark.parametrize(("direction", "wins"), [(MIN, 0), (MAX, 6)])
@@ -68,6 +75,7 @@ def test_direction_decides_who_wins(direction, wins):
     second = dict.fromkeys(range(6), 0.8)
     found = compare_paired(first, second, direction)
     assert (found.wins, found.losses) == (wins, 6 - wins)
+    assert found.lead == (1 if wins else -1)
     assert found.median == pytest.approx(0.1025)
     assert found.median_interval.low == pytest.approx(0.1)
     assert found.p_value == pytest.approx(2 / 2**6)
@@ -101,7 +109,7 @@ def test_a_diverged_run_loses_and_two_tie(direction):
     worst = direction.sign * math.inf
     found = compare_paired({0: worst, 1: worst, 2: 1.0}, {0: 1.0, 1: worst, 2: worst}, direction)
     assert (found.wins, found.losses, found.ties) == (1, 1, 1)
-    assert (found.mean, found.mean_interval) == (None, None)
+    assert found.sd is None
 
 
 def test_mostly_diverged_has_no_finite_difference():
@@ -120,7 +128,32 @@ def test_equal_accuracies_give_no_nonsense():
     same = dict.fromkeys(range(10), 0.97)
     found = compare_paired(same, same, MAX)
     assert (found.ties, found.median, found.p_value) == (10, 0.0, 1.0)
-    assert found.mean_interval is None
+    assert (found.lead, found.sd) == (0, 0.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_the_smallest_p_is_that_of_one_sign(n):
+    assert smallest_p(n) == signed_rank_p(range(1, n + 1))
+
+
+@pytest.mark.parametrize(("comparisons", "pairs"), [(1, 6), (2, 7), (3, 7), (6, 8), (10, 9)])
+def test_the_fewest_pairs_are_the_first_whose_smallest_p_is_enough(comparisons, pairs):
+    assert fewest_pairs(comparisons) == pairs
+    assert comparisons * smallest_p(pairs) < 0.05 <= comparisons * smallest_p(pairs - 1)
+    assert smallest_detectable(pairs - 1, 1.0, comparisons) is None
+    assert smallest_detectable(pairs, 1.0, comparisons) > 0
+
+
+@pytest.mark.parametrize(("n", "comparisons"), [(12, 1), (12, 6), (40, 3)])
+def test_a_detectable_shift_is_seen_in_four_of_five_draws(n, comparisons):
+    shift = smallest_detectable(n, 2.0, comparisons)
+    draws = np.random.default_rng(5).normal(shift, 2.0, (600, n))
+    seen = np.mean([comparisons * signed_rank_p(row) < 0.05 for row in draws])
+    assert 0.72 < seen < 0.88  # the standard error of the share is .016
+
+
+def test_no_shift_is_named_without_a_spread():
+    assert smallest_detectable(10, 0.0, 1) is smallest_detectable(10, None, 1) is None
 
 
 def test_holm_by_hand():

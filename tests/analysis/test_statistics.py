@@ -76,7 +76,9 @@ def test_mean_interval_is_scipys():
     assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [0.9] * 5, [1.0, 2.0, math.inf]])
+@pytest.mark.parametrize(
+    "values", [[], [1.0], [1.0, 2.0], [0.9] * 5, [1.0, 2.0, math.inf], [1e-3, 1.0, 2.0]]
+)
 def test_no_mean_interval_where_it_would_say_nothing(values):
     assert mean_interval(values) is None
 

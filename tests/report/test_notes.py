@@ -31,14 +31,14 @@ def test_a_minimum_that_runs_leave_is_told(studies):
     report = with_metrics(studies, "adam", [{"final": end} for end in ends])
     assert row_of(report, "adam").final.median == 45
     text = "Adam does not stay at its minimum: its runs end at a median of 45."
-    assert [s for s in report.answer if "stay" in s] == [text]
+    assert [s for s in report.answer.sentences if "stay" in s] == [text]
 
 
 @pytest.mark.parametrize(("factor", "told"), [(9.9, False), (10.1, True)])
 def test_ten_times_worse_is_the_bound(studies, factor, told):
     low = row_of(with_metrics(studies, "gdm", []), "gdm").summary.median
     report = with_metrics(studies, "gdm", [{"final": factor * low}] * 8)
-    assert any("GDM does not stay" in s for s in report.answer) is told
+    assert any("GDM does not stay" in s for s in report.answer.sentences) is told
 
 
 def test_a_reference_that_leaves_its_minimum_is_told_in_the_notes(studies):
@@ -47,7 +47,7 @@ def test_a_reference_that_leaves_its_minimum_is_told_in_the_notes(studies):
     )
     text = "ECDSep (paper) does not stay at its minimum: its runs end at a median of 3."
     assert text in report.notes
-    assert text not in report.answer
+    assert text not in report.answer.sentences
 
 
 def test_final_values_of_diverged_runs_are_the_worst(zakharov):
@@ -69,7 +69,7 @@ def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
         "not how far it could go."
     )
     assert row_of(report, "ecdsep").stopped == 5
-    assert text in report.answer
+    assert text in report.answer.sentences
     assert text in report.notes
     assert text in render_markdown(report).replace("\\", "")
     assert "V &lt; ε2" in render_html(report)
@@ -78,7 +78,7 @@ def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
 def test_the_stop_rule_of_half_of_the_runs_is_told_below_the_table_alone(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 4)
     assert any(s.startswith("4 of 8 runs of ECDSep ended") for s in report.notes)
-    assert not any("stop rule" in s for s in report.answer)
+    assert not any("stop rule" in s for s in report.answer.sentences)
 
 
 def test_on_minibatches_a_run_pauses_and_does_not_end(studies):
@@ -97,9 +97,11 @@ def test_runs_that_were_held_are_counted(studies):
     assert row_of(report, "gdm").held == 1
     (note,) = [s for s in report.notes if "gap" in s]
     assert note.startswith("1 of 8 runs of GDM made no update at some steps")
-    assert not any("gap" in s for s in report.answer)
+    assert not any("gap" in s for s in report.answer.sentences)
     winner = with_metrics(studies, "ecdsep", [{"held": 2.0}] * 8)
-    assert any(s.startswith("8 of 8 runs of ECDSep made no update") for s in winner.answer)
+    assert any(
+        s.startswith("8 of 8 runs of ECDSep made no update") for s in winner.answer.sentences
+    )
 
 
 def test_nothing_is_noted_without_cause(zakharov, digits):

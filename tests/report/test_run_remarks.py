@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from ecd_tune.optim.remarks import FLAGS
+from ecd_tune.records import Curve, Stage
 from ecd_tune.report import build_report, render_html, render_json, render_markdown
-from ecd_tune.report.terminal import render_summary
+from ecd_tune.report.render.terminal import render_summary
 
 RIGHT = {"hot": 0.0, "slow": 0.0, "plateau": 0.0, "share_hot": 0.1}
 
@@ -99,3 +100,45 @@ def test_titles_are_escaped_for_each_form(studies):
 def test_numbers_that_are_missing_are_dashes(studies):
     (sentence,) = report_of(studies, [], {"plateau": 1.0}).remarks
     assert "= – above its floor (at least –)" in sentence
+
+
+def test_trials_that_did_not_train_are_counted(studies):
+    spec = studies.digits_spec()
+    trials = dict(studies.digits_trials(spec))
+    for key, bad in (("ecdsep", 2), ("adamw", 1)):
+        name = spec.key(key)
+        trials[name] = [
+            dataclasses.replace(
+                r, value=0.15 if i < bad else 0.9, curves={"metric": Curve((0, 1), (0.1, 0.9))}
+            )
+            for i, r in enumerate(trials[name])
+        ]
+    # .15 is a sixteenth of the way from .1 to .9. One of six trials is less than a quarter.
+    (sentence,) = [s for s in build_report(spec, trials).remarks if "trained" in s]
+    assert sentence.startswith("ECDSep: 4 of 6 trials trained at all; ")
+
+
+def test_hot_confirmed_runs_are_counted_with_their_steps(studies):
+    spec = studies.zakharov_spec()
+    trials = dict(studies.zakharov_trials(spec))
+    name = spec.key("ecdsep", Stage.CONFIRM)
+    shares = iter([0.6, 0.7, 0.9])
+    trials[name] = [
+        dataclasses.replace(r, metrics={**r.metrics, "hot": 1.0, "share_hot": share})
+        if r.source == "best" and (share := next(shares, None))
+        else r
+        for r in trials[name]
+    ]
+    assert build_report(spec, trials).remarks == (
+        "ECDSep: 3 of 8 confirmed runs were hot (V above 𝓔 in a median of 70 % of the steps).",
+    )
+
+
+def test_a_best_value_at_an_edge_is_told_with_its_range(studies):
+    spec = studies.zakharov_spec()
+    key = spec.key("adam")
+    trials = {key: [studies.record(key, 0, 1.0, params={"lr": 9900.0, "beta1": 0.8})]}
+    assert build_report(spec, trials).remarks == (
+        "Adam: the best lr, 9900, lies at the high edge of what was searched, [0.01, 10000] log; "
+        "a wider range may do better, unless the hyperparameter itself ends there.",
+    )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ecd_tune.report.build import build_report
-from ecd_tune.report.content import build_sections
+from ecd_tune.report.words.sections import build_sections
 from ecd_tune.spec import parse_study
 
 METRICS = {"single_test_accuracy": 0.5, "last_test_accuracy": 0.25, "train_loss": 1.5}

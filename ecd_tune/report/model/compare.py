@@ -1,0 +1,144 @@
+"""Compare the rows of a report with one another, seed by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from ecd_tune.analysis import compare_paired, holm, smallest_detectable, smallest_p
+from ecd_tune.records import Direction
+from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow
+
+__all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
+
+
+def rank_results(results: Sequence[ResultRow], direction: Direction) -> list[ResultRow]:
+    """Order the optimizers by their confirmed median.
+
+    Equal medians are told apart by the share of runs without a value, then by what runs reached
+    before they diverged, then by the mean; what is still equal keeps the study's order.
+
+    Args:
+        results: All rows; references and rows without runs are left out.
+        direction: Whether a smaller or a larger value is better.
+
+    Returns:
+        The rows of the best hyperparameters, the best first.
+    """
+    rows = [row for row in results if row.source == "best" and row.summary is not None]
+    return sorted(rows, key=lambda row: _rank(row, direction))
+
+
+def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, float]:
+    assert row.summary is not None  # rows without runs are left out before
+    reached = row.reached.median if row.reached else row.summary.median
+    mean = row.summary.mean if row.summary.mean is not None else direction.sign * math.inf
+    return (
+        direction.sign * row.summary.median,
+        row.lacking / row.summary.runs,
+        direction.sign * reached,
+        direction.sign * mean,
+    )
+
+
+def compare_results(
+    results: Sequence[ResultRow], direction: Direction, log: bool
+) -> tuple[ComparisonRow, ...]:
+    """Compare every optimizer with every other, and every best with its references.
+
+    Args:
+        results: All rows; optimizers without runs are left out.
+        direction: Whether a smaller or a larger value is better.
+        log: Compare by ratio.
+
+    Returns:
+        First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
+        each family.
+    """
+    ranked = rank_results(results, direction)
+    bests = {row.optimizer: row for row in ranked}
+    references = [
+        (bests[row.optimizer], row)
+        for row in results
+        if row.source != "best" and row.summary is not None and row.optimizer in bests
+    ]
+    return (
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log),
+        *_family("references", references, direction, log),
+    )
+
+
+def _family(
+    name: str, pairs: Sequence[tuple[ResultRow, ResultRow]], direction: Direction, log: bool
+) -> Iterator[ComparisonRow]:
+    found = [
+        compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
+        for first, second in pairs
+    ]
+    p_values = [result.p_value for result in found]
+    adjusted = holm(p_values)
+    for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
+        at_best = holm([*p_values[:i], smallest_p(result.pairs), *p_values[i + 1 :]])[i]
+        yield ComparisonRow(
+            family=name,
+            first=first.label,
+            second=second.label,
+            first_optimizer=first.optimizer,
+            first_source=first.source,
+            second_optimizer=second.optimizer,
+            second_source=second.source,
+            result=result,
+            p_adjusted=adjusted[i],
+            detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
+            possible=at_best is not None and at_best < SIGNIFICANT,
+        )
+
+
+def _by_seed(row: ResultRow) -> dict[int, float]:
+    return {run.seed: run.value for run in row.confirmed.runs if run.seed is not None}
+
+
+def find_winner(ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]) -> str | None:
+    """Return the optimizer that is ahead of every other one beyond noise.
+
+    Args:
+        ranked: Optimizers with runs.
+        comparisons: All comparisons; the family ``"optimizers"`` counts.
+
+    Returns:
+        Its key; None where there is none, or fewer than two optimizers have runs.
+    """
+    ahead = [c.ahead for c in comparisons if c.family == "optimizers"]
+    for row in ranked if len(ranked) > 1 else ():
+        has_value = row.summary is not None and math.isfinite(row.summary.median)
+        if has_value and ahead.count(row.optimizer) == len(ranked) - 1:
+            return row.optimizer
+    return None
+
+
+def find_groups(
+    ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]
+) -> tuple[tuple[str, ...], ...]:
+    """Group the optimizers that cannot be told apart.
+
+    Args:
+        ranked: Optimizers with runs, the best first.
+        comparisons: All comparisons; the family ``"optimizers"`` counts.
+
+    Returns:
+        The largest groups no two of which are told apart, as keys in the order of ``ranked``.
+    """
+    keys = [row.optimizer for row in ranked]
+    apart = {
+        frozenset((c.first_optimizer, c.second_optimizer))
+        for c in comparisons
+        if c.family == "optimizers" and c.ahead is not None
+    }
+    groups: list[tuple[str, ...]] = [()]
+    for key in keys:
+        # Every group of the earlier ones either takes the key in, or is split by it.
+        split = [(g, tuple(k for k in g if frozenset((k, key)) not in apart)) for g in groups]
+        found = {g for g, rest in split if rest != g} | {(*rest, key) for _, rest in split}
+        groups = [g for g in found if not any(set(g) < set(other) for other in found)]
+    return tuple(sorted((g for g in groups if g), key=lambda g: [keys.index(k) for k in g]))

@@ -1,0 +1,419 @@
+"""The model of a report: all that any renderer prints, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ecd_tune.records import Direction, Scalar, Stage, TrialRecord
+from ecd_tune.report.model.best import BestHyperparameters
+from ecd_tune.report.model.theory import Theory
+
+if TYPE_CHECKING:  # these load scipy
+    from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
+
+__all__ = [
+    "SIGNIFICANT",
+    "Answer",
+    "ComparisonRow",
+    "Cost",
+    "CostRow",
+    "CurveRow",
+    "Effort",
+    "EffortRow",
+    "ProgressRow",
+    "ResultRow",
+    "SearchedParam",
+    "Setup",
+    "SpaceRow",
+    "StudyReport",
+]
+
+SIGNIFICANT = 0.05
+"""Adjusted p-value below which a difference is beyond noise."""
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What one set of hyperparameters gave.
+
+    Attributes:
+        optimizer: Key of the optimizer in the study.
+        title: As reports print it.
+        source: ``"best"``, or the label of a reference.
+        note: Where a reference comes from.
+        params: The hyperparameters; empty when the search has no complete trial.
+        search_value: The search's best value; None for references.
+        search_trial: Number of that trial.
+        confirmed: Its confirmation runs.
+        planned: How many of them the study asks for.
+        summary: Distribution of the confirmed number, diverged and failed runs as the worst.
+        reached: The same with what diverged runs reached before the end; None when no run
+            diverged, or nothing was reached.
+        final: Distribution of the value at the end of each run, diverged and failed runs as the
+            worst; None where the task records none.
+        single: Distribution of the confirmed number for the best single epoch's weights, where
+            averaged ones are confirmed; None elsewhere.
+        stopped: Runs that ECDSep's own stop rule, V < ε2, kept from moving at some steps.
+        held: Runs in which the loss was at some steps not above the optimizer's offset.
+    """
+
+    optimizer: str
+    title: str
+    source: str
+    note: str
+    params: Mapping[str, Scalar]
+    search_value: float | None
+    search_trial: int | None
+    confirmed: Confirmed
+    planned: int
+    summary: Summary | None
+    reached: Summary | None
+    final: Summary | None
+    single: Summary | None
+    stopped: int
+    held: int
+
+    @property
+    def label(self) -> str:
+        """Optimizer and source, as tables and legends print it."""
+        return self.title if self.source == "best" else f"{self.title} ({self.source})"
+
+    @property
+    def lacking(self) -> int:
+        """Runs that diverged or failed."""
+        return self.confirmed.diverged + self.confirmed.failed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Which optimizer is best, if any is.
+
+    Attributes:
+        winner: Key of the optimizer that is ahead of every other one beyond noise; None where
+            there is none, and where no two optimizers have confirmed runs.
+        level: Largest groups of optimizers no two of which can be told apart, by key, in the
+            order of their medians; an optimizer may be in several.
+        sentences: The same in words.
+    """
+
+    winner: str | None
+    level: tuple[tuple[str, ...], ...]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One paired comparison.
+
+    Attributes:
+        family: ``"optimizers"``, every pair of them, the better median first, or
+            ``"references"``; p-values are adjusted within a family.
+        first: Label of the side that is compared.
+        second: Label of the side it is compared with.
+        first_optimizer: Key of the first side's optimizer.
+        first_source: Source of the first side.
+        second_optimizer: Key of the second side's optimizer.
+        second_source: Source of the second side.
+        result: Differences are first minus second.
+        p_adjusted: Holm-adjusted p-value.
+        detectable: Difference that would have been seen with a power of 80 %, in log10 where
+            ``result`` is; None where it is not known.
+        possible: False when so few pairs could not have told any difference.
+    """
+
+    family: str
+    first: str
+    second: str
+    first_optimizer: str
+    first_source: str
+    second_optimizer: str
+    second_source: str
+    result: PairedComparison
+    p_adjusted: float | None
+    detectable: float | None
+    possible: bool
+
+    @property
+    def ahead(self) -> str | None:
+        """Key of the optimizer that is ahead beyond noise, or None."""
+        if not self.beyond_noise:
+            return None
+        return self.first_optimizer if self.result.lead > 0 else self.second_optimizer
+
+    @property
+    def beyond_noise(self) -> bool:
+        """True when the adjusted p-value is below 0.05."""
+        return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class CurveRow:
+    """One quantity against the step, for one set of hyperparameters.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        source: ``"best"`` or a reference's label.
+        label: As legends print it.
+        stage: Confirmation, or search where there is no confirmation yet (the best trial).
+        quantity: Name of the curve in the records.
+        title: What it is, in words.
+        band: Median and quartiles.
+    """
+
+    optimizer: str
+    source: str
+    label: str
+    stage: Stage
+    quantity: str
+    title: str
+    band: Band
+
+
+@dataclass(frozen=True)
+class ProgressRow:
+    """The search of one optimizer.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        title: As reports print it.
+        counts: How its trials stand.
+        planned: Trials that the budget asks for.
+        seconds: Sum of the trials' own wall times.
+        elapsed: From the first start to the last end, in seconds; None before any end.
+        numbers: Trial numbers, increasing.
+        best: Best value up to each of them.
+    """
+
+    optimizer: str
+    title: str
+    counts: Counts
+    planned: int
+    seconds: float
+    elapsed: float | None
+    numbers: tuple[int, ...]
+    best: tuple[float | None, ...]
+
+    @property
+    def rate(self) -> float | None:
+        """Finished trials per second of elapsed time."""
+        return self.counts.finished / self.elapsed if self.elapsed else None
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """What one optimizer's trials of one stage cost, or a sum over several.
+
+    Attributes:
+        optimizer: Key of the optimizer; None for all of them.
+        title: As reports print it.
+        stage: The stage; None for both.
+        trials: Trials that took time, attempts that were tried again included.
+        uncounted: Those of them whose energy is not known, and not in the sum.
+        hours: Sum of their wall times.
+        energy_kwh: Energy, in kWh; None where that of no trial is known.
+        carbon_kg: kg of CO₂ equivalent, before any offset; None as above.
+    """
+
+    optimizer: str | None
+    title: str
+    stage: Stage | None
+    trials: int
+    uncounted: int
+    hours: float
+    energy_kwh: float | None
+    carbon_kg: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the study cost.
+
+    Attributes:
+        kg_per_kwh: Carbon intensity that the sums count with.
+        origin: Where it comes from, in words.
+        offset: Share of the carbon that the provider offsets.
+        sources: Number of trials by what their energy was read from.
+        recorded_kg: Sum of what the trials recorded when they ran, perhaps at another intensity.
+        rows: Each optimizer and stage, then each stage, then all.
+    """
+
+    kg_per_kwh: float
+    origin: str
+    offset: float
+    sources: Mapping[str, int]
+    recorded_kg: float | None
+    rows: tuple[CostRow, ...]
+
+
+@dataclass(frozen=True)
+class SpaceRow:
+    """One hyperparameter of one optimizer.
+
+    Attributes:
+        optimizer: Title of the optimizer.
+        name: Hyperparameter.
+        allowed: Its range, choices or fixed value, in words.
+        searched: False when fixed.
+        doc: One line about it.
+    """
+
+    optimizer: str
+    name: str
+    allowed: str
+    searched: bool
+    doc: str
+
+
+@dataclass(frozen=True)
+class EffortRow:
+    """What runs under one set of hyperparameters took to the target.
+
+    Attributes:
+        label: As tables print it.
+        optimizer: Key of the optimizer.
+        source: ``"best"`` or a reference's label.
+        runs: Confirmed runs.
+        reached: How many of them reached the target.
+        steps: Median of the steps, runs that did not reach it as infinity.
+        seconds: The same in seconds, a run's wall time shared out evenly over its steps.
+        memory_mib: Median of the peak memory of whole runs, in MiB; None where not recorded.
+    """
+
+    label: str
+    optimizer: str
+    source: str
+    runs: int
+    reached: int
+    steps: float
+    seconds: float
+    memory_mib: float | None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Steps, seconds and memory to a target.
+
+    Attributes:
+        target: Value of the curve ``"metric"`` that the median run of every optimizer reaches.
+        rows: One for each set of hyperparameters with runs.
+    """
+
+    target: float
+    rows: tuple[EffortRow, ...]
+
+
+@dataclass(frozen=True)
+class SearchedParam:
+    """One searched hyperparameter of one optimizer.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        name: Hyperparameter.
+        log: Whether it was drawn in the logarithm.
+        importance: Its share of what sets the best tenth of the complete trials apart
+            (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
+        good: Smallest and largest value among the best tenth of the complete trials; None for
+            what is no number, and for fewer than twenty trials.
+    """
+
+    optimizer: str
+    name: str
+    log: bool
+    importance: float | None
+    good: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was searched, and where.
+
+    Attributes:
+        spaces: Every hyperparameter of every optimizer.
+        facts: Budget, sampler, seeds, task options, durations: name to words.
+        fingerprints: Optimizer key to the fingerprint of its study.
+        environment: Host, processor, versions: name to words.
+        started: First start of any trial, UTC.
+        ended: Last end of any trial, UTC.
+        command: Command line that runs the study again.
+    """
+
+    spaces: tuple[SpaceRow, ...]
+    facts: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    environment: Mapping[str, str]
+    started: datetime | None
+    ended: datetime | None
+    command: str
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A whole report.
+
+    Attributes:
+        name: Name of the study.
+        title: Headline.
+        summary: What the study is for, from its file.
+        protocol: ``paper`` or ``clean``.
+        oracle: True when every number is a maximum on the split that is also reported.
+        protocol_text: What the protocol means for the numbers.
+        metric: What the search's value is.
+        confirm_metric: What the confirmed number is.
+        direction: Whether a smaller or a larger value is better.
+        log: True when confirmed values span decades and are compared by ratio.
+        budget_unit: Unit of a curve's steps.
+        answer: The answer.
+        warnings: What is incomplete or to be read with care.
+        notes: What has to be known to read the results.
+        remarks: What went wrong with the runs of the search, by their own account.
+        results: The best of each optimizer followed by its references.
+        comparisons: Paired comparisons.
+        best: Best hyperparameters of each optimizer that has any.
+        curves: Curves of each quantity that runs recorded.
+        progress: The search of each optimizer.
+        effort: Steps, seconds and memory to a target; None where no run has a curve.
+        importance: Searched hyperparameters of each optimizer, the most important first.
+        theory: What the study's checks of the theory found; None where it declares none.
+        cost: Hours, energy and carbon.
+        setup: What was searched.
+        reasons: Trials that diverged or failed, grouped.
+        trials: All search trials.
+        confirmations: All confirmation trials.
+    """
+
+    name: str
+    title: str
+    summary: str
+    protocol: str
+    oracle: bool
+    protocol_text: str
+    metric: str
+    confirm_metric: str
+    direction: Direction
+    log: bool
+    budget_unit: str
+    answer: Answer
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+    results: tuple[ResultRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+    best: tuple[BestHyperparameters, ...]
+    curves: tuple[CurveRow, ...]
+    progress: tuple[ProgressRow, ...]
+    effort: Effort | None
+    importance: tuple[SearchedParam, ...]
+    theory: Theory | None
+    cost: Cost
+    setup: Setup
+    reasons: tuple[ReasonGroup, ...]
+    trials: tuple[TrialRecord, ...]
+    confirmations: tuple[TrialRecord, ...]
+
+    @property
+    def mark(self) -> str:
+        """What every number carries: `` (oracle)`` or nothing."""
+        return " (oracle)" if self.oracle else ""

@@ -1,0 +1,35 @@
+"""A report as one HTML file: style and figures inside, no script, no requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render._templates import environment
+from ecd_tune.report.render.figures.drawn import Drawn, inline_svg
+from ecd_tune.report.words.sections import build_sections
+
+__all__ = ["render_html"]
+
+
+def render_html(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
+    """Write the report.
+
+    Args:
+        report: The model.
+        figures: What is drawn, each in its section.
+
+    Returns:
+        The text of the file.
+    """
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            sections=build_sections(report),
+            figures=[(drawn, Markup(inline_svg(drawn))) for drawn in figures],
+        )
+    )

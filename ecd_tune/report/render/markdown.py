@@ -1,0 +1,81 @@
+"""A report as Markdown (GitHub's), with its figures as SVG files beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render.figures.drawn import Drawn
+from ecd_tune.report.words.layout import Section, Table
+from ecd_tune.report.words.sections import build_sections
+
+__all__ = ["render_markdown"]
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
+
+
+def render_markdown(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
+    """Write the report.
+
+    Args:
+        report: The model.
+        figures: What is drawn; each is a file ``figures/NAME.svg`` beside this one.
+
+    Returns:
+        The text of the file.
+    """
+    lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer.sentences)), ""]
+    if report.warnings:
+        lines += ["**To be read with care**", ""]
+        lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
+    if report.summary:
+        lines += [_escape(report.summary), ""]
+    for section in build_sections(report):
+        lines += _section(section, [d for d in figures if d.section == section.anchor])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section, figures: Sequence[Drawn]) -> Iterator[str]:
+    yield from (f"## {_escape(section.title)}", "")
+    for paragraph in section.paragraphs:
+        yield from (_escape(paragraph), "")
+    if section.code:
+        yield from ("```sh", section.code, "```", "")
+    for table in section.tables:
+        if not table.aside:
+            yield from _table(table)
+    for drawn in figures:
+        yield from (f"![{_escape(drawn.caption)}](figures/{drawn.name}.svg)", "")
+        yield from (f"*{_escape(drawn.caption)}.*", "")
+    for table in section.tables:
+        if table.aside:
+            yield from (f"<details><summary>{escape(table.caption)}</summary>", "")
+            yield from (*_table(table), "</details>", "")
+    for paragraph in section.closing:
+        yield from (_escape(paragraph), "")
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield from (f"**{_escape(table.caption)}**", "")
+    if table.rows:
+        yield _row(map(_escape, table.header))
+        yield _row("---:" if right else "---" for right in table.numeric)
+        for i, row in enumerate(table.rows):
+            cells = map(_escape, row)
+            yield _row(f"**{c}**" if (i, j) in table.bold else c for j, c in enumerate(cells))
+    else:
+        yield "Nothing yet."
+    yield ""
+    if table.note:
+        yield from (_escape(table.note), "")
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escape(text: str) -> str:
+    # A line break would end a table row or a heading.
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -1,0 +1,89 @@
+"""What a study cost, as a section of its report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ecd_tune.records import Stage
+from ecd_tune.report.model.rows import Cost, CostRow
+from ecd_tune.report.words.layout import Section, Table
+from ecd_tune.report.words.numbers import format_number
+
+__all__ = ["cost_section"]
+
+
+def cost_section(cost: Cost) -> Section:
+    """Lay out the sums.
+
+    Args:
+        cost: The sums.
+
+    Returns:
+        The section.
+    """
+    header = ["Optimizer", "Stage", "Trials", "Hours", "Energy [kWh]", "Carbon [kg CO₂eq]"]
+    if cost.offset:
+        header.append("Net of the offset [kg CO₂eq]")
+    rows = tuple(tuple(_cells(row, cost.offset)) for row in cost.rows)
+    return Section(
+        "cost",
+        "Cost",
+        tuple(_paragraphs(cost)),
+        (Table("Hours, energy and carbon", tuple(header), rows, _NOTE, aside=_tiny(cost)),),
+    )
+
+
+def _tiny(cost: Cost) -> bool:
+    """Say whether the cost is too small to be looked at: less than a gram of carbon."""
+    carbon = cost.rows[-1].carbon_kg
+    return carbon is not None and carbon < 1e-3
+
+
+_NOTE = (
+    "Hours are the wall times of trials, one's share where several ran as a batch. Not in them: "
+    "loading of data, idle workers, and attempts that were interrupted and left no checkpoint. "
+    "Memory, disks and cooling are not counted."
+)
+
+
+def _cells(row: CostRow, offset: float) -> Iterator[str]:
+    yield row.title
+    yield "both" if row.stage is None else "search" if row.stage is Stage.SEARCH else "confirmation"
+    yield str(row.trials)
+    yield format_number(row.hours, 3)
+    yield format_number(row.energy_kwh, 3)
+    yield format_number(row.carbon_kg, 3)
+    if offset:
+        yield format_number(None if row.carbon_kg is None else row.carbon_kg * (1 - offset), 3)
+
+
+def _paragraphs(cost: Cost) -> Iterator[str]:
+    yield (
+        f"A kWh counts as {format_number(cost.kg_per_kwh)} kg of CO₂ equivalent ({cost.origin})"
+        + (f", of which {100 * cost.offset:g} % are offset." if cost.offset else ".")
+    )
+    ways = [_describe(source, count) for source, count in cost.sources.items()]
+    if ways:
+        yield f"Energy: {'; '.join(ways)}."
+    total = cost.rows[-1]
+    if total.carbon_kg is None or cost.recorded_kg is None or total.uncounted:
+        return
+    if not math.isclose(total.carbon_kg, cost.recorded_kg, rel_tol=1e-6, abs_tol=1e-15):
+        yield (
+            f"When they ran, the trials recorded {format_number(cost.recorded_kg, 3)} kg, under "
+            "the intensity that was stated then."
+        )
+
+
+def _describe(source: str, count: int) -> str:
+    trials = f"{count} trial{'s' * (count != 1)}"
+    match source:
+        case "":
+            return f"not counted for {trials}, which a version before it was counted had run"
+        case "TDP":
+            return f"estimated as power × time (TDP) for {trials}"
+        case _ if "TDP" in source:
+            return f"measured in part, the rest power × time, for {trials} ({source})"
+        case _:
+            return f"measured for {trials} ({source})"

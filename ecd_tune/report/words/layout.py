@@ -1,0 +1,64 @@
+"""What a report is laid out in: tables of texts and sections, free of any markup."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Section", "Table"]
+
+_NUMBER = re.compile(r"(p )?[-−+×<>≤≥~ ]*\d|–$|∞|diverged|no value|not reached|$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        caption: What it shows.
+        header: One text a column.
+        rows: Texts, as many as columns.
+        note: How to read it.
+        bold: Row and column of cells that stand out.
+        aside: Whether pages fold it away.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    bold: frozenset[tuple[int, int]] = frozenset()
+    aside: bool = False
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers alone, and are aligned right."""
+        columns = zip(*self.rows, strict=True)
+        found = tuple(all(map(_NUMBER.match, column)) for column in columns)
+        return found or (False,) * len(self.header)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Attributes:
+        anchor: Short name, unique in the report.
+        title: Heading.
+        paragraphs: Texts before the tables.
+        tables: Tables.
+        closing: Texts after the tables.
+        code: A command line to show, or empty.
+    """
+
+    anchor: str
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    closing: tuple[str, ...] = ()
+    code: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing under the heading."""
+        return not (self.paragraphs or self.tables or self.closing or self.code)

@@ -1,0 +1,49 @@
+"""The best trial of each search, where a study confirms nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.words.layout import Table
+from ecd_tune.report.words.numbers import format_number
+
+__all__ = ["search_tables"]
+
+
+def search_tables(report: StudyReport) -> Iterator[Table]:
+    """Set what the best trial of each optimizer recorded beside its value.
+
+    Args:
+        report: The model.
+
+    Yields:
+        One table; none where runs are confirmed, or where the task does not learn.
+    """
+    if any(row.planned for row in report.results):
+        return
+    judged = report.confirm_metric.replace(" ", "_")
+    judged = judged if report.oracle else judged.replace("test_", "val_", 1)
+    columns = {
+        f"single_{judged}": f"Best single epoch{report.mark}",
+        f"last_{judged}": f"Last epoch{report.mark}",
+        "train_loss": "Training loss, last epoch",
+    }
+    best = {(row.optimizer, row.search_trial): row.title for row in report.results}
+    found = [
+        (best[record.key.optimizer, record.number], record)
+        for record in report.trials
+        if (record.key.optimizer, record.number) in best
+    ]
+    shown = [name for name in columns if any(name in record.metrics for _, record in found)]
+    if shown:
+        header = ("Optimizer", f"Value{report.mark}", *(columns[name] for name in shown))
+        rows = tuple(
+            (
+                title,
+                format_number(record.value),
+                *(format_number(record.metrics.get(name)) for name in shown),
+            )
+            for title, record in found
+        )
+        yield Table("The best trial of each search", header, rows, f"Value: {report.metric}.")

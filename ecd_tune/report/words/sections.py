@@ -1,0 +1,242 @@
+"""The sections of a report in their order: words and tables, before any markup.
+
+Markdown, HTML and the terminal print the same tables; only figures differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecd_tune.analysis.curves import log_steps
+from ecd_tune.records import METRIC, Scalar
+from ecd_tune.report.model.curves import Panel, panels_of
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.words.comparison import comparison_tables
+from ecd_tune.report.words.costs import cost_section
+from ecd_tune.report.words.layout import Section, Table
+from ecd_tune.report.words.numbers import (
+    format_duration,
+    format_number,
+    format_scalar,
+)
+from ecd_tune.report.words.results import result_table
+from ecd_tune.report.words.search_only import search_tables
+from ecd_tune.report.words.theory import theory_section
+
+__all__ = ["build_sections"]
+
+_CURVE_ROWS = 8
+
+
+def build_sections(report: StudyReport) -> tuple[Section, ...]:
+    """Lay a report out.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The sections after title, summary, answer and warnings, which every renderer sets itself;
+        none that is empty.
+    """
+    sections = (
+        Section(
+            "results",
+            "Results",
+            tables=(result_table(report), *search_tables(report)),
+            closing=(*report.notes, report.protocol_text),
+        ),
+        Section("comparison", "Comparison, seed by seed", tables=comparison_tables(report)),
+        _best_section(report),
+        _curve_section(report),
+        _progress_section(report),
+        Section("runs", "How the runs went", report.remarks),
+        *([theory_section(report.theory)] if report.theory else []),
+        _searched_section(report),
+        _reason_section(report),
+        cost_section(report.cost),
+        Section(
+            "reproduce",
+            "How to reproduce",
+            (
+                "Each trial and each run has its own seed, so that one rerun alone gives the same "
+                "number on the same versions and hardware. Under several workers the sampler sees "
+                "results in another order and may propose other trials.",
+            ),
+            code=report.setup.command,
+        ),
+    )
+    return tuple(section for section in sections if not section.empty)
+
+
+def _best_section(report: StudyReport) -> Section:
+    searched = {(row.optimizer, row.name): row for row in report.importance}
+    rows = []
+    for best in report.best:
+        for param in best.lines:
+            found = searched.get((best.optimizer, param.name))
+            value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
+            good = found.good if found else None
+            ends = (format_number(end, 3) for end in good) if good else ()
+            share = found.importance if found else None
+            rows.append(
+                (
+                    best.title,
+                    param.name,
+                    value,
+                    " to ".join(ends) or "–",
+                    "–" if share is None else f"{100 * share:.0f} %",
+                    param.allowed,
+                )
+            )
+    header = ("Optimizer", "Hyperparameter", "Best", "Best tenth", "Importance", "Searched")
+    note = (
+        "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
+        "smallest and largest value among the best tenth of the trials, which says how far a value "
+        "may move. Importance: share of what sets these trials apart (PED-ANOVA)."
+    )
+    table = Table("Best hyperparameters of the search", header, tuple(rows), note.replace("`", ""))
+    return Section("best", "Hyperparameters", tables=(table,))
+
+
+def _short(value: Scalar) -> str:
+    exact = isinstance(value, (bool, str, int))
+    return format_scalar(value) if exact else format_number(float(value), 3)
+
+
+def _effort_table(report: StudyReport) -> Iterator[Table]:
+    if report.effort is None:
+        return
+    title = next((c.title for c in report.curves if c.quantity == METRIC), "value")
+    memory = any(row.memory_mib is not None for row in report.effort.rows)
+    rows = tuple(
+        (
+            row.label,
+            f"{row.reached} of {row.runs}",
+            format_number(row.steps, 3, "not reached"),
+            format_number(row.seconds, 3, "not reached"),
+            *([format_number(row.memory_mib, 3)] if memory else []),
+        )
+        for row in report.effort.rows
+    )
+    header = (
+        "Optimizer",
+        "Runs that reach it",
+        report.budget_unit.capitalize(),
+        "Seconds",
+        *(["Peak memory [MiB]"] if memory else []),
+    )
+    yield Table(
+        f"Steps and time to a {title} of {format_number(report.effort.target, 3)}{report.mark}",
+        header,
+        rows,
+        "Medians over confirmed runs of the first step whose recorded value is at least as good as "
+        "what the median run of every optimizer reaches, and of the time to it, a run's wall time "
+        "shared out evenly over its steps. Memory is that of the whole process.",
+    )
+
+
+def _curve_section(report: StudyReport) -> Section:
+    counterpart = " (the counterpart of the paper's Fig. 1)"
+    synthetic = report.budget_unit == "iterations"
+    title = f"Learning curves{counterpart if synthetic else ''}{report.mark}"
+    if not report.curves:
+        return Section("curves", title, ("No curves are stored yet.",))
+    panels = panels_of(report)
+    several = f", one panel per quantity ({len(panels)})" if len(panels) > 1 else ""
+    text = (
+        f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
+        f"band from the lower to the upper quartile{several}."
+    )
+    rows = panels[0].curves
+    held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in rows if c.band.held]
+    if held:
+        text += f" A run that diverged keeps its last finite point: {', '.join(held)}."
+    searched = [c.label for c in rows if c.stage.value == "search"]
+    extra = (f"Not confirmed, the search's best trial alone: {', '.join(searched)}.",)
+    paragraphs = (text, *(extra if searched else ()))
+    tables = tuple(_curve_table(report, panel) for panel in panels)
+    return Section("curves", title, paragraphs, (*_effort_table(report), *tables))
+
+
+def _curve_table(report: StudyReport, panel: Panel) -> Table:
+    steps = log_steps(sorted({s for c in panel.curves for s in c.band.steps}), _CURVE_ROWS)
+    rows = tuple((str(step), *_curve_cells(panel, step)) for step in steps)
+    header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in panel.curves))
+    return Table(f"Median {panel.title} at some steps", header, rows, aside=True)
+
+
+def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
+    for curve in panel.curves:
+        reached = [v for s, v in zip(curve.band.steps, curve.band.median, strict=True) if s <= step]
+        yield format_number(reached[-1]) if reached else "–"
+
+
+def _progress_section(report: StudyReport) -> Section:
+    pruned = any(row.counts.pruned for row in report.progress)
+    rows = tuple(
+        (
+            row.title,
+            f"{row.counts.finished} of {row.planned}",
+            str(row.counts.complete),
+            str(row.counts.diverged),
+            *([str(row.counts.pruned)] if pruned else []),
+            str(row.counts.failed),
+            str(row.counts.lost),
+            format_duration(row.seconds),
+            format_duration(row.elapsed),
+            format_number(row.rate, 3),
+        )
+        for row in report.progress
+    )
+    header = (
+        "Optimizer",
+        "Finished",
+        "Complete",
+        "Diverged",
+        *(["Pruned"] if pruned else []),
+        "Failed",
+        "Interrupted",
+        "Time in trials",
+        "Elapsed",
+        "Trials per second",
+    )
+    note = (
+        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
+        "Interrupted attempts were queued again and do not."
+    )
+    if pruned:
+        note += " A pruned trial was ended because it was behind the others, and is never the best."
+    table = Table("Trials of the search", header, rows, note)
+    return Section("search", f"Search{report.mark}", tables=(table,))
+
+
+def _searched_section(report: StudyReport) -> Section:
+    setup = report.setup
+    spaces = tuple(
+        (row.optimizer, row.name, row.allowed, "yes" if row.searched else "no", row.doc)
+        for row in setup.spaces
+    )
+    prints = tuple((f"Fingerprint, {key}", text) for key, text in setup.fingerprints.items())
+    facts = (*setup.facts.items(), *prints, *setup.environment.items())
+    header = ("Optimizer", "Hyperparameter", "Range or value", "Searched", "Meaning")
+    return Section(
+        "setup",
+        "What was searched",
+        tables=(
+            Table("Search spaces and fixed values", header, spaces, aside=True),
+            Table("Settings, versions and machine", ("What", "Value"), facts, aside=True),
+        ),
+    )
+
+
+def _reason_section(report: StudyReport) -> Section:
+    title = "Trials that diverged or failed"
+    if not report.reasons:
+        return Section("failures", title, ("None.",))
+    rows = tuple(
+        (g.optimizer, g.stage.value, g.kind, g.reason, str(g.count), str(g.example))
+        for g in report.reasons
+    )
+    header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
+    note = "Numbers in a reason are replaced by N, so that equal reasons stand together."
+    return Section("failures", title, tables=(Table("By reason", header, rows, note),))

@@ -1,0 +1,110 @@
+"""What was searched, where and when, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from ecd_tune.records import Stage, TrialRecord
+from ecd_tune.report.model.rows import Setup, SpaceRow
+from ecd_tune.report.words.numbers import format_duration, format_scalar
+from ecd_tune.space import DERIVED, Fixed
+from ecd_tune.spec import StudySpec
+
+__all__ = ["describe_setup"]
+
+
+def describe_setup(
+    spec: StudySpec, records: Sequence[TrialRecord], environment: Mapping[str, str]
+) -> Setup:
+    """Describe a study's settings and circumstances.
+
+    Args:
+        spec: The study.
+        records: All trials of all stages.
+        environment: Host, processor and versions; its ``command``, where given, is the command
+            line that runs the study again.
+
+    Returns:
+        The description.
+    """
+    started = min((r.started for r in records if r.started), default=None)
+    ended = max((r.completed for r in records if r.completed), default=None)
+    command = environment.get("command") or _command(spec)
+    return Setup(
+        spaces=tuple(_spaces(spec)),
+        facts={name: text for name, text in _facts(spec, started, ended, records) if text},
+        fingerprints={key: spec.fingerprint(key) for key in spec.optimizers},
+        environment={name: text for name, text in environment.items() if name != "command"},
+        started=started,
+        ended=ended,
+        command=command,
+    )
+
+
+def _command(spec: StudySpec) -> str:
+    trials = f" --trials {spec.budget.trials}" if spec.budget.trials is not None else ""
+    name = f"{spec.name.removesuffix('-smoke')} --smoke" if spec.smoke else spec.name
+    return f"ecd-tune run {name}{trials} --seed {spec.seed}"
+
+
+def _spaces(spec: StudySpec) -> Iterator[SpaceRow]:
+    for optimizer in spec.optimizers.values():
+        definition, known = optimizer.definition, optimizer.searchable
+        title = optimizer.title or definition.title
+        words = optimizer.space.describe()
+        for name, dimension in optimizer.space.dimensions.items():
+            declared = known.get(name)
+            searched = not isinstance(dimension, Fixed)
+            doc = declared.doc if declared else ""
+            yield SpaceRow(title, name, words[name], searched, doc)
+        named = {*words, *(DERIVED[name].target for name in words if name in DERIVED)}
+        for name, declared in definition.hyperparameters.items():
+            if name not in named and declared.default is not None:
+                text = f"= {format_scalar(declared.default)} (default)"
+                yield SpaceRow(title, name, text, False, declared.doc)
+
+
+def _facts(
+    spec: StudySpec,
+    started: datetime | None,
+    ended: datetime | None,
+    records: Sequence[TrialRecord],
+) -> Iterator[tuple[str, str]]:
+    task, unit = spec.task_def, spec.task_def.budget_unit
+    yield "Task", f"{task.title} ({task.name}); {task.source}"
+    yield "Task options, search", _options(spec, Stage.SEARCH)
+    if spec.confirmation.task:
+        yield "Task options, confirmation", _options(spec, Stage.CONFIRM)
+    sizes = {spec.trials(key) for key in spec.optimizers}
+    trials = " or ".join(map(str, sorted(sizes)))
+    yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
+    yield "Batch", f"{spec.budget.batch} trials at once"
+    options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
+    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
+    yield "Seed", str(spec.seed)
+    yield "Search seeds", f"{spec.search_seed(0)} + trial number, the same for every optimizer"
+    if spec.confirmation.runs:
+        first, last = spec.confirm_seed(0), spec.confirm_seed(spec.confirmation.runs - 1)
+        steps = spec.steps(Stage.CONFIRM)
+        yield "Confirmation", f"{spec.confirmation.runs} runs of {steps} {unit} each"
+        yield "Confirmation seeds", f"{first} to {last}, the same for every optimizer"
+    else:
+        yield "Confirmation", "off"
+    workers = {record.worker for record in records if record.worker}
+    yield "Workers", f"{len(workers)}: {', '.join(sorted(workers)[:8])}" if workers else ""
+    devices = {r.cost.device for r in records if r.counts}
+    yield "Devices", ", ".join(sorted(devices))
+    yield "Started", _moment(started)
+    yield "Ended", _moment(ended)
+    elapsed = (ended - started).total_seconds() if started and ended else None
+    yield "Duration", format_duration(elapsed) if elapsed is not None else ""
+
+
+def _options(spec: StudySpec, stage: Stage) -> str:
+    options = spec.task_options(stage)
+    return ", ".join(f"{name} = {format_scalar(value)}" for name, value in options.items())
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z") if moment else ""
