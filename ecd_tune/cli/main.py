@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import ecd_tune
+from ecd_tune.cli.again import invalidate, retry
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
 from ecd_tune.cli.claims import claims
@@ -60,6 +61,8 @@ for command in (
     claims,
     doctor,
     reap,
+    retry,
+    invalidate,
 ):
     app.command(epilog=f"Example: `{EXAMPLES[command.__name__]}`")(command)
 app.add_typer(data, name="data")
