@@ -36,6 +36,25 @@ class LeasingContract(StoreFixtures):
         assert sum(record.counts for record in records) == 3
         assert [event.kind for event in store.events("contract")] == ["released"]
 
+    def test_optuna_sees_of_which_trial_another_is_the_next_attempt(
+        self, store: Store, url: str
+    ) -> None:
+        """By its own names for a retried trial."""
+        spec = make_spec(trials=2)
+        store.create(spec)
+        first, other = self.ask(store, spec, 2)
+        store.release([first])
+        store.release(self.ask(store, spec, 1))
+        store.tell(complete([other, *self.ask(store, spec, 1)]))
+        with plain_optuna(url) as study:
+            attrs = [trial.system_attrs for trial in study.trials]
+        assert attrs == [
+            {},
+            {},
+            {"retry_history": [0], "failed_trial": 0},
+            {"retry_history": [0, 2], "failed_trial": 0},
+        ]
+
     def test_late_results_are_refused_and_noted(self, store: Store) -> None:
         """The trial belongs to somebody else by then."""
         spec = make_spec()
