@@ -7,7 +7,7 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults gpu lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,8 +26,11 @@ test-integrations: install ## Real training libraries and distributed runs; CI r
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
+faults: install ## Kills, restores, locks, outages and damaged files under real workers (about 40 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
+
+bench: install ## Speed beside its peers, the short form, into docs/results/bench.md (about 6 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --out docs/results/bench.md
 
 gpu: install ## The kernels on a CUDA device: their tests, and a step beside AdamW's (about 4 minutes)
 	PYTHONPATH=. $(BIN)/python benchmarks/gpu.py

@@ -64,6 +64,14 @@ class PluginError(EcdTuneError):
     """A package that registered a task, an optimizer or a check fails when it is imported."""
 
 
+_FEW = 15
+_LISTS = {
+    "study": "`ecd-tune studies` lists them",
+    "task": "`ecd-tune tasks` lists them",
+    "data set": "`ecd-tune data` lists them",
+}
+
+
 class UnknownNameError(EcdTuneError, KeyError):
     """A name was looked up that nobody registered.
 
@@ -77,7 +85,12 @@ class UnknownNameError(EcdTuneError, KeyError):
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")
+        # Fifty names hide the one that was meant.
+        if close and len(names) > _FEW:
+            listed = f" There are {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
+        else:
+            listed = f" Known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}{hint}{listed}")
         self.kind, self.name, self.known = kind, name, names
 
     def __str__(self) -> str:

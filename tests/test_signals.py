@@ -44,5 +44,5 @@ def test_end_of_a_followed_stream_counts_as_a_hangup() -> None:
         stop.follow(read)
         assert not stop.wait(0.05)
         os.close(write)
-        assert stop.wait(5)
+        assert stop.wait(100)
     assert stop.exit_status == 128 + signal.SIGHUP

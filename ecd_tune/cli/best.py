@@ -29,7 +29,12 @@ def best(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
-        str | None, typer.Option(help="Only this optimizer of the study. [default: all]")
+        str | None,
+        typer.Option(
+            "--optimizer",
+            "--optimizers",
+            help="Only this optimizer of the study, or several: A,B. [default: all]",
+        ),
     ] = None,
     smoke: Smoke = False,
     format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,

@@ -16,6 +16,7 @@ from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
+from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
@@ -36,7 +37,7 @@ app = typer.Typer(
     name="ecd-tune",
     help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,7 +60,7 @@ for command in (
     doctor,
     reap,
 ):
-    app.command()(command)
+    app.command(epilog=f"Example: `{EXAMPLES[command.__name__]}`")(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 

@@ -57,6 +57,7 @@ Optimizers = Annotated[
     str | None,
     typer.Option(
         "--optimizers",
+        "--optimizer",
         metavar="A,B",
         help="Only these optimizers of the study. [default: all]",
         show_default=False,

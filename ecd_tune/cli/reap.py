@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+
+if TYPE_CHECKING:
+    from ecd_tune.signals import StopFlag
+    from ecd_tune.store import Store
 
 __all__ = ["reap"]
 
@@ -20,15 +25,39 @@ def reap(
 ) -> None:
     """Queue the trials of dead workers again, each exactly once.
 
-    Workers do this themselves; the command is for a database where none runs.
+    Those of processes of this machine at once, all others when their leases were not renewed for
+    half a minute of watching. Workers do this themselves; the command is for a database where
+    none runs.
     """
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store, StopFlag() as stop:
+        if not watch:
+            _say(_reap_once(store, stop))
+            return
         while True:
-            count = store.reap()
-            if count or not watch:
-                typer.echo(f"{count} trial{'s' * (count != 1)} queued again")
-            if not watch or stop.wait(interval):
+            if count := store.reap():
+                _say(count)
+            if stop.wait(interval):
                 return
+
+
+def _reap_once(store: Store, stop: StopFlag) -> int:
+    """Look until no trial is leased, or for a little longer than a lease lasts."""
+    count, end = store.reap(), time.monotonic() + 1.2 * store.lease_seconds
+    if held := _held(store):
+        typer.echo(
+            f"watching the leases of {held} trials for {store.lease_seconds:.0f} s", err=True
+        )
+    while _held(store) and time.monotonic() < end and not stop.wait(store.lease_seconds / 30):
+        count += store.reap()
+    return count
+
+
+def _held(store: Store) -> int:
+    return sum(worker.running for worker in store.workers())
+
+
+def _say(count: int) -> None:
+    typer.echo(f"{count} trial{'s' * (count != 1)} queued again")

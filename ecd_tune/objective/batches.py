@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from contextlib import AbstractContextManager
+
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
+from ecd_tune.objective.hardware import Precision, computing
 from ecd_tune.tasks import CountedProblem, Problem, RepeatableProblem
 
 __all__ = ["Batches"]
@@ -19,7 +21,8 @@ class Batches:
         accumulate: Batches that make one step. Each counts by its examples, so that loss and
             gradient are those of one large batch, to rounding; the last step of an epoch takes
             what is left. Normalisation over a batch and dropout still see small ones.
-        half: Run forward passes under autocast to bfloat16.
+        precision: How the device computes; see
+            :func:`~ecd_tune.objective.hardware.computing`.
         again: Pass the batches of a step forward once more after it.
 
     Raises:
@@ -27,22 +30,27 @@ class Batches:
     """
 
     def __init__(
-        self, problem: Problem, accumulate: int = 1, half: bool = False, again: bool = False
+        self,
+        problem: Problem,
+        accumulate: int = 1,
+        precision: Precision = "fp32",
+        again: bool = False,
     ) -> None:
         if again and not isinstance(problem, RepeatableProblem):
             raise TaskError(
                 "[training]: second_forward = true: this task cannot pass a batch forward once "
                 "more; leave it out"
             )
-        self._problem, self._accumulate, self._half = problem, accumulate, half
+        self._problem, self._accumulate, self._precision = problem, accumulate, precision
         self._again = again
+        # Asked once: a look at all members of a protocol takes as long as a small step.
+        self._examples = problem.examples if isinstance(problem, CountedProblem) else None
         self._length = problem.steps_per_epoch
         self.steps_per_epoch = -(-self._length // accumulate)
 
-    def precision(self) -> torch.autocast:
+    def precision(self) -> AbstractContextManager[None]:
         """Return the context in which the network runs, to judge it as well."""
-        kind = self._problem.parameters[0].device.type
-        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self._half)
+        return computing(self._problem.parameters[0].device, self._precision)
 
     def closure(self, step: int) -> Tensor:
         """Compute the loss of one step of the optimizer and its gradient.
@@ -91,8 +99,7 @@ class Batches:
             return self._problem.closure(part)
 
     def _count(self, part: int) -> int:
-        problem = self._problem
-        return problem.examples(part) if isinstance(problem, CountedProblem) else 1
+        return 1 if self._examples is None else self._examples(part)
 
     def _parts(self, step: int) -> range:
         epoch, place = divmod(step, self.steps_per_epoch)

@@ -42,6 +42,7 @@ class Judge:
     ) -> None:
         self.problem, self.metric, self.split = problem, metric, split
         self._batches, self._sign = batches, direction.sign
+        self._told: Mapping[str, float] | None = None
 
     def judge(self, place: str) -> dict[str, float]:
         """Return all numbers of the split that drives the choices.
@@ -55,7 +56,7 @@ class Judge:
         Raises:
             NonFiniteLossError: A number is NaN or infinite.
         """
-        judged = self._evaluate(self.split)
+        judged = self._evaluate(self.split) if self._told is None else dict(self._told)
         for name, value in judged.items():
             if not math.isfinite(value):
                 raise NonFiniteLossError(nonfinite(f"{_WORDS[self.split]} {name}", value, place))
@@ -82,6 +83,15 @@ class Judge:
         if isinstance(self.problem, NormalisedProblem):
             with self._batches.precision():
                 self.problem.renew_statistics()
+
+    def tell(self, numbers: Mapping[str, float] | None) -> None:
+        """Say what the split that drives the choices would give for the present parameters.
+
+        Args:
+            numbers: As ``evaluate(split)`` returns them, found for many problems at once; None:
+                this problem is evaluated by itself again.
+        """
+        self._told = numbers
 
     def _evaluate(self, split: Split) -> dict[str, float]:
         with self._batches.precision():

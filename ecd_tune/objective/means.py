@@ -37,8 +37,10 @@ class Weights:
         Returns:
             What later steps do not change.
         """
-        state = problem.state_dict() if isinstance(problem, StatefulProblem) else None
-        return cls([p.detach().clone() for p in problem.parameters], _copy(state))
+        # Not isinstance: a look at all members of a protocol takes longer than the copy.
+        state_of = getattr(problem, "state_dict", None)
+        state = None if state_of is None else _copy(state_of())
+        return cls([p.detach().clone() for p in problem.parameters], state)
 
     def put(self, problem: Problem) -> None:
         """Write them into a problem.

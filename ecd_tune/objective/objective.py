@@ -8,7 +8,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,11 +17,15 @@ from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
 from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
+from ecd_tune.objective.lane import Job
+from ecd_tune.objective.lanes import run_lanes
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
 from ecd_tune.objective.resolving import Resolving
+from ecd_tune.objective.row import Row, make_audience
 from ecd_tune.objective.single import Plan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
+from ecd_tune.objective.together import lane_kind, why_alone
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
@@ -32,49 +35,7 @@ __all__ = ["Objective"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One request of a call.
-
-    Attributes:
-        number: Which, from 0.
-        request: The request.
-        slot: Where its run is kept, or None.
-        reports: Told of its epochs, or None.
-        prunes: Asked whether to end it, or None.
-        ticks: Told of its steps, or None.
-    """
-
-    number: int
-    request: RunRequest
-    slot: Slot | None
-    reports: Report | None
-    prunes: Prune | None
-    ticks: Tick | None
-
-    @property
-    def audience(self) -> Audience:
-        """Who follows the run."""
-        return Audience(self.report, self.prune, self.tick)
-
-    def report(self, epoch: int, value: float) -> None:
-        """Pass an epoch's metric on."""
-        if self.reports is not None:
-            self.reports(self.number, epoch, value)
-
-    def prune(self) -> str | None:
-        """Ask whether to end the run; a confirmation always goes to its end."""
-        if self.prunes is None or self.request.stage is Stage.CONFIRM:
-            return None
-        return self.prunes(self.number)
-
-    def tick(self, step: int, steps: int) -> None:
-        """Pass on how many steps are done."""
-        if self.ticks is not None:
-            self.ticks(self.number, step, steps)
-
-
-_Run = Callable[[Sequence[_Row]], list[Outcome]]
+_Run = Callable[[Sequence[Row]], list[Outcome]]
 
 
 class Objective:
@@ -155,19 +116,64 @@ class Objective:
         """
         slots = checkpoints or [None] * len(requests)
         rows = [
-            _Row(number, request, slot, report, prune, tick)
+            Row(request, slot, make_audience(number, request, report, prune, tick))
             for number, (request, slot) in enumerate(zip(requests, slots, strict=True))
         ]
         outcomes: dict[int, Outcome] = {}
         for stage in Stage:
-            chosen = [row for row in rows if row.request.stage is stage]
-            if chosen:
-                numbers = [row.number for row in chosen]
+            numbers = [n for n, request in enumerate(requests) if request.stage is stage]
+            if numbers:
+                chosen = [rows[number] for number in numbers]
                 outcomes |= zip(numbers, self._evaluate_stage(stage, chosen, stop), strict=True)
         return [outcomes[row] for row in range(len(requests))]
 
+    def why_alone(self, stage: Stage) -> str | None:
+        """Return why trials of a task that learns run one by one here, or None.
+
+        Args:
+            stage: Search or confirmation.
+
+        Raises:
+            TaskError: The task cannot be made.
+        """
+        return why_alone(self._task(stage), self._definition, self._training)
+
+    def run_lanes(
+        self,
+        stage: Stage,
+        jobs: Callable[[int], Sequence[Job]],
+        width: int,
+        stop: Stop | None = None,
+    ) -> None:
+        """Train many trials together; to be called where :meth:`why_alone` is None.
+
+        Outcomes are those of :meth:`evaluate` to rounding.
+
+        Args:
+            stage: Of all jobs.
+            jobs: Returns up to so many further jobs, at the end of an epoch. None while some are
+                running means that there are none yet; while none is, that this was all.
+            width: Trials at once; halved whenever memory does not suffice.
+            stop: Polled at each step; True makes this call raise.
+
+        Raises:
+            Interrupted: ``stop`` said so; jobs that were not done are forgotten.
+            TaskError: The task cannot be made.
+        """
+        run = self._runner(stage, stop)
+
+        def alone(job: Job) -> Outcome:
+            return _attempt(run, Row(job.request, None, job.audience))
+
+        def plan(request: RunRequest) -> Plan:
+            return self._plan(Row(request, None, Audience()))
+
+        optimizer = self._spec.optimizers[self._optimizer]
+        kind = lane_kind(self._task(stage), optimizer, self._protocol, plan, alone)
+        run_lanes(kind, jobs, width, stop)
+
     def _evaluate_stage(
-        self, stage: Stage, rows: Sequence[_Row], stop: Stop | None
+        self, stage: Stage, rows: Sequence[Row], stop: Stop | None
     ) -> list[Outcome]:
         run = self._runner(stage, stop)
         if self.batched and len(rows) > 1:
@@ -194,7 +200,7 @@ class Objective:
             )
         resolving = Resolving(optimizer, load_attribute(definition.factory))
 
-        def run(rows: Sequence[_Row]) -> list[Outcome]:
+        def run(rows: Sequence[Row]) -> list[Outcome]:
             outcomes = []
             for row in rows:
                 outcome = evaluate_single(
@@ -211,7 +217,7 @@ class Objective:
 
         return run
 
-    def _plan(self, row: _Row) -> Plan:
+    def _plan(self, row: Row) -> Plan:
         request = row.request
         name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
         return Plan(
@@ -223,7 +229,7 @@ class Objective:
             _copies(row.slot, name),
         )
 
-    def _snapshots(self, row: _Row) -> Snapshots | None:
+    def _snapshots(self, row: Row) -> Snapshots | None:
         return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
 
     def _identity(self, request: RunRequest) -> str:
@@ -281,7 +287,7 @@ def _software() -> list[str]:
     return [own, torch.__version__]
 
 
-def _attempt(run: _Run, row: _Row) -> Outcome:
+def _attempt(run: _Run, row: Row) -> Outcome:
     began = time.perf_counter()
     try:
         return run([row])[0]

@@ -15,6 +15,7 @@ from ecd_tune.optim.meter import RunMeter
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Status
 
 __all__ = [
+    "cause_of",
     "failure",
     "measured_metrics",
     "nonfinite",
@@ -54,10 +55,18 @@ def failure(error: Exception, cost: RunCost) -> Outcome:
         An outcome without a value.
     """
     reason = f"{type(error).__name__}: {error}"
-    return Outcome(Status.FAILED, reason=reason, cost=cost, cause=_cause_of(error))
+    return Outcome(Status.FAILED, reason=reason, cost=cost, cause=cause_of(error))
 
 
-def _cause_of(error: Exception) -> Cause:
+def cause_of(error: Exception) -> Cause:
+    """Return what an exception says of the run that it ended.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        ``NON_FINITE``, ``OUT_OF_MEMORY`` or ``EXCEPTION``.
+    """
     if isinstance(error, NonFiniteLossError):
         return Cause.NON_FINITE
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -16,12 +16,14 @@ from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.checkpoint import Audience, Slot
 from ecd_tune.objective.epoch_store import EpochStore
+from ecd_tune.objective.hardware import prepare_network
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
 from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.schedules import make_pace
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
+from ecd_tune.objective.speed import Clock
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
 from ecd_tune.optim.meter import RunMeter
@@ -29,7 +31,7 @@ from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import Problem, Task
 
-__all__ = ["MakeOptimizer", "Plan", "evaluate_single"]
+__all__ = ["MakeOptimizer", "Plan", "evaluate_single", "make_training"]
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ def evaluate_single(
         if problem.metric is None:
             meter = RunMeter(plan.steps) if plan.measure else None
             return _Descent(Stepper(problem, optimizer, meter=meter), plan.steps)
-        return _begin_training(problem, optimizer, problem.metric, plan, audience or Audience())
+        return make_training(problem, optimizer, problem.metric, plan, audience or Audience())[0]
 
     run = begin()
     try:
@@ -104,25 +106,42 @@ def evaluate_single(
     return run.outcome(reason, request.stage, lambda: RunCost(watch.seconds, run.device))
 
 
-def _begin_training(
+def make_training(
     problem: Problem,
     optimizer: torch.optim.Optimizer,
     metric: str,
     plan: Plan,
     audience: Audience,
-) -> Training:
+    clock: Clock = time.perf_counter,
+    advance: Callable[[float], None] | None = None,
+) -> tuple[Training, Stepper, Judge]:
+    """Put together what trains a problem that has a metric.
+
+    Args:
+        problem: The problem.
+        optimizer: Its optimizer.
+        metric: What judges it.
+        plan: How the run goes.
+        audience: Who follows it.
+        clock: Of its work.
+        advance: Makes its steps in place of the optimizer, as :class:`Stepper` has it.
+
+    Returns:
+        The run, and what makes its steps and judges it.
+    """
     settings = plan.training
-    half = settings.precision == "bf16"
-    batches = Batches(problem, settings.accumulate, half, settings.second_forward)
+    prepare_network(problem, settings)
+    batches = Batches(problem, settings.accumulate, settings.precision, settings.second_forward)
     length = batches.steps_per_epoch
     steps = plan.steps * length
     pace = make_pace(settings.schedule, steps, length)
     meter = RunMeter(steps) if plan.measure else None
     diagnose = settings.diagnostics
-    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter)
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter, advance)
     judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(judge, plan)
-    return Training(stepper, judge, plan.steps, settings.eval_every, averager, audience)
+    training = Training(stepper, judge, plan.steps, settings.eval_every, averager, audience, clock)
+    return training, stepper, judge
 
 
 def _make_averager(judge: Judge, plan: Plan) -> Averager | None:

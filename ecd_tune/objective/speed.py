@@ -5,12 +5,16 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
 from ecd_tune.objective.stepping import Stepper
 
-__all__ = ["SPEED_METRICS", "Speed"]
+__all__ = ["SPEED_METRICS", "Clock", "Speed"]
+
+Clock = Callable[[], float]
+"""Seconds of work, from some moment on."""
 
 SPEED_METRICS = ("examples_per_second", "peak_memory_mib")
 """Names of what :meth:`Speed.metrics` returns: of the machine, not of the run."""
@@ -23,10 +27,12 @@ class Speed:
 
     Args:
         stepper: Makes the steps.
+        clock: Seconds.
     """
 
-    def __init__(self, stepper: Stepper) -> None:
+    def __init__(self, stepper: Stepper, clock: Clock = time.perf_counter) -> None:
         self._stepper, self._device = stepper, torch.device(stepper.device)
+        self._clock = clock
         self._examples, self._seconds = 0, 0.0
         self._began, self._number = 0.0, 0
         if self._device.type == "cuda":
@@ -34,11 +40,11 @@ class Speed:
 
     def begin(self) -> None:
         """Count from here on."""
-        self._began, self._number = time.perf_counter(), self._stepper.number
+        self._began, self._number = self._clock(), self._stepper.number
 
     def pause(self) -> None:
         """Stop counting, at the end of an epoch, when no step is under way."""
-        self._seconds += time.perf_counter() - self._began
+        self._seconds += self._clock() - self._began
         batches = self._stepper.batches
         steps = range(self._number, self._stepper.number)
         self._examples += sum(batches.examples(step) for step in steps)

@@ -34,6 +34,7 @@ class Stepper:
         batches: What a step sees; None: one batch of the problem.
         diagnose: Let the optimizer say how it goes, where it can.
         meter: Measures the run for the checks of the theory, or None.
+        advance: Makes a step of :meth:`take` in place of the optimizer's own, or None.
 
     Attributes:
         problem: The problem.
@@ -50,6 +51,7 @@ class Stepper:
         batches: Batches | None = None,
         diagnose: bool = False,
         meter: RunMeter | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip, self._diagnose = pace, clip, diagnose
@@ -59,6 +61,7 @@ class Stepper:
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
+        self._advance = advance
         self._retry_policy = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
         self.number = 0
         self._losses: list[float] = []
@@ -106,6 +109,27 @@ class Stepper:
         self.number += 1
         if len(self._unseen) >= self._retry_policy:
             self._look()
+
+    def take(self, loss: float) -> None:
+        """Make one step from a loss whose gradient the parameters hold already.
+
+        Args:
+            loss: The loss, on the CPU.
+
+        Raises:
+            NonFiniteLossError: It is NaN or infinite; nothing was changed.
+        """
+        number = self.number
+        _check(loss, number)
+        self._set_lr(number)
+        if self._clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
+        if self._advance is not None:
+            self._advance(loss)
+        else:
+            self._optimizer.step(lambda: loss)
+        self._losses.append(loss)
+        self.number += 1
 
     def _look(self) -> None:
         if not self._unseen:

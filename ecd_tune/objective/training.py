@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +14,9 @@ from ecd_tune.objective.checkpoint import Audience
 from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.means import Weights
 from ecd_tune.objective.snapshots import Watch
-from ecd_tune.objective.speed import Speed
+from ecd_tune.objective.speed import Clock, Speed
 from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.tracks import Tracks
+from ecd_tune.objective.tracks import Tracks, thinned
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]
@@ -37,6 +38,7 @@ class Training:
         eval_every: Epochs between two judgements; the first and the last always are.
         averager: Judges means of weights too, or None.
         audience: Who follows the run, or None.
+        clock: Of the run's work.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Training:
         eval_every: int = 1,
         averager: Averager | None = None,
         audience: Audience | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
         self._stepper, self._judge, self._length = stepper, judge, epochs
         self._eval_every, self._audience = eval_every, audience or Audience()
-        self._averager, self._speed = averager, Speed(stepper)
+        self._averager, self._speed = averager, Speed(stepper, clock)
+        self._total = epochs * stepper.batches.steps_per_epoch
         self._tracks = Tracks()
         self._last: dict[str, float] = {}
         self._best: dict[str, float] | None = None
@@ -72,25 +76,55 @@ class Training:
         Returns:
             Why it ended early, or None.
         """
-        length = self._stepper.batches.steps_per_epoch
-        total = self._length * length
+        total = self._total
         try:
-            if not self._tracks.get(METRIC):
-                self._judge_epoch(0)
-            self._speed.begin()
-            for number in range(self._stepper.number, total):
-                if self._pruned is not None:
-                    return self._pruned
+            self.begin()
+            while not self.over:
+                number = self._stepper.number
                 self._audience.tick(number, total)
                 watch.check(number, self.state_dict)
                 self._stepper.step()
-                if (number + 1) % length == 0:
-                    self._end_epoch((number + 1) // length)
-            if self._averager is not None:
+                self.end_step()
+            if self._averager is not None and self._pruned is None:
                 self._averager.finish(watch, total, self.state_dict)
         except NonFiniteLossError as error:
             return str(error)
-        return None
+        return self._pruned
+
+    @property
+    def over(self) -> bool:
+        """Whether no step is left to make."""
+        return self._pruned is not None or self._stepper.number >= self._total
+
+    @property
+    def pruned(self) -> str | None:
+        """Why somebody ended the run, or None."""
+        return self._pruned
+
+    def begin(self) -> None:
+        """Judge the state before training, unless that is done.
+
+        Raises:
+            NonFiniteLossError: A number is NaN or infinite.
+        """
+        if not self._tracks.get(METRIC):
+            self._judge_epoch(0)
+        self._speed.begin()
+
+    def end_step(self) -> None:
+        """Look at the epoch if the step that was just made has ended it.
+
+        Raises:
+            NonFiniteLossError: A loss of it, or a number after it, is NaN or infinite.
+        """
+        epoch, place = divmod(self._stepper.number, self._stepper.batches.steps_per_epoch)
+        if place == 0:
+            self._end_epoch(epoch)
+
+    @property
+    def ends_judged(self) -> bool:
+        """Whether the epoch that the last step has ended is judged."""
+        return self._is_judged(self._stepper.number // self._stepper.batches.steps_per_epoch)
 
     def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
         """Make the outcome; a confirmation is judged on the test split now, once.
@@ -167,13 +201,15 @@ class Training:
         number, judged = self._stepper.number, self._tracks.get(METRIC)
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._judge.metric
-        if list(judged) != [k for k in range(done + 1) if self._is_judged(k)]:
+        if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
             raise ValueError(f"epochs {list(judged)} judged, at step {number}")
-        if list(self._tracks.get(TRAIN_LOSS)) != list(range(1, done + 1)):
+        if list(self._tracks.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
-        if self._best[metric] != judged.get(best) or self._last[metric] != [*judged.values()][-1]:
+        if not 0 <= best <= done or self._best[metric] != judged.get(best, self._best[metric]):
             raise ValueError(f"the best {metric} is not that of epoch {best}")
+        if self._last[metric] != [*judged.values()][-1]:
+            raise ValueError(f"the last {metric} is not that of the last epoch")
         self._best_weights = Weights.from_dict(state["best_weights"], self._stepper.problem)
         if self._averager is not None:
             self._averager.load_state_dict(state["averager"], done)
@@ -219,24 +255,29 @@ class Training:
         self._tracks.add(epoch, loss | self._stepper.diagnostics())
         losses.clear()
         self._speed.pause()
-        judged = self._is_judged(epoch)
-        if judged:
-            self._judge_epoch(epoch)
+        reported = self._is_judged(epoch) and self._judge_epoch(epoch)
         if self._averager is not None:
             self._averager.end_epoch(epoch)
-        if judged and epoch < self._length:
+        if reported and epoch < self._length:
             self._pruned = self._audience.prune()
         self._speed.begin()
 
-    def _judge_epoch(self, epoch: int) -> None:
+    def _judge_epoch(self, epoch: int) -> bool:
+        """Judge an epoch.
+
+        Returns:
+            Whether it was reported: of a long run, only the points that its curve keeps.
+        """
         judged = self._judge.judge(f"after epoch {epoch}")
         value = judged[self._judge.metric]
-        self._tracks.add(epoch, {METRIC: value})
+        reported = self._tracks.add(epoch, {METRIC: value}) or epoch == self._length
         self._last = judged
         if self._judge.better(judged, self._best):
             self._best, self._best_epoch = judged, epoch
             self._best_weights = Weights.of(self._stepper.problem)
-        self._audience.report(epoch, value)
+        if reported:
+            self._audience.report(epoch, value)
+        return reported
 
 
 def _named(split: str, numbers: Mapping[str, float]) -> dict[str, float]:

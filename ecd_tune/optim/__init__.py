@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS
 
 if TYPE_CHECKING:
-    from ecd_tune.optim.batched import BatchedECDSep, BatchedOptimizer
+    from ecd_tune.optim.batched import BatchedECDSep, BatchedOptimizer, RefillableOptimizer
     from ecd_tune.optim.bbi import BBI
     from ecd_tune.optim.ecdsep import ECDSep
     from ecd_tune.optim.self_tuning import ECDSepF0
@@ -22,6 +22,7 @@ __all__ = [
     "OPTIMIZER_DEFS",
     "BatchedECDSep",
     "BatchedOptimizer",
+    "RefillableOptimizer",
     "ECDSep",
     "ECDSepF0",
     "ECDq1",
@@ -32,6 +33,7 @@ _HOMES = {
     "BBI": "bbi",
     "BatchedECDSep": "batched",
     "BatchedOptimizer": "batched",
+    "RefillableOptimizer": "batched",
     "ECDSep": "ecdsep",
     "ECDSepF0": "self_tuning",
     "ECDq1": "unit_speed",

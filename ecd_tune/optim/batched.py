@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from ecd_tune.records import Scalar
 __all__ = [
     "BatchedECDSep",
     "BatchedOptimizer",
+    "RefillableOptimizer",
     "make_ecdsep",
     "make_ecdsep_f0",
 ]
@@ -59,6 +60,32 @@ class BatchedOptimizer(Protocol):
 
     def report(self) -> dict[str, Any]:
         """Return counters and states by name, each with one entry a trial."""
+
+
+@runtime_checkable
+class RefillableOptimizer(BatchedOptimizer, Protocol):
+    """A batched optimizer of which a row can be given to another trial at any time."""
+
+    def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
+        """Begin a trial in a row.
+
+        Args:
+            row: Which.
+            hyperparameters: Of the trial; ``scale`` is a number.
+
+        Returns:
+            Its learning rate.
+
+        Raises:
+            HyperparameterError: A value is not allowed.
+        """
+
+    def set_lr(self, lr: Sequence[float]) -> None:
+        """Set the learning rate of each row for the steps that follow.
+
+        Args:
+            lr: One a row.
+        """
 
 
 class BatchedECDSep(FusedBatch):

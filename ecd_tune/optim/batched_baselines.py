@@ -18,7 +18,20 @@ __all__ = ["BatchedAdam", "BatchedSGD", "make_adam", "make_adamw", "make_gdm", "
 _ALGEBRA = Algebra(batched=True)
 
 
-class BatchedSGD:
+class _Refillable:
+    """What rows that are replaced have in common: columns are read again when they are needed."""
+
+    _outdated = False
+
+    def _refresh(self) -> None:
+        if self._outdated:
+            self._read()
+
+    def _read(self) -> None:
+        raise NotImplementedError
+
+
+class BatchedSGD(_Refillable):
     """Torch's SGD with dampening 0 and scales, for B trials.
 
     Args:
@@ -38,9 +51,16 @@ class BatchedSGD:
         rows = BatchRows(name, hyperparameters, theta, seeds)
         for values in rows.values:
             check_nesterov(name, values)
-        self.params = rows.theta
+        self.params, self._rows, self._steps = rows.theta, rows, 0
+        self._buffers = [torch.zeros_like(block) for block in theta]
+        self._updates = torch.zeros(len(seeds), dtype=torch.int64, device=rows.device)
+        self._read()
+
+    def _read(self) -> None:
+        """Read the hyperparameters of all rows."""
+        rows, self._outdated = self._rows, False
         momentum, nesterov = rows.column("momentum"), rows.column("nesterov")
-        self._sizes, self._steps = StepSizes(rows), 0
+        self._sizes = StepSizes(rows)
         self._lr = rows.factors(-self._sizes.top)
         self._momentum = rows.factors(momentum)
         self._of_buffer = rows.factors(torch.where(nesterov, momentum, 1.0))
@@ -48,8 +68,20 @@ class BatchedSGD:
         self._nesterov = rows.any("nesterov")
         decay = rows.any("weight_decay")
         self._weight_decay = rows.factors(rows.column("weight_decay")) if decay else None
-        self._buffers = [torch.zeros_like(block) for block in theta]
-        self._updates = torch.zeros_like(momentum, dtype=torch.int64)
+
+    def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
+        """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
+        values = self._rows.replace(row, hyperparameters)
+        check_nesterov(self._rows.name, values)
+        for buffer in self._buffers:
+            buffer[row] = 0.0
+        self._updates[row], self._outdated = 0, True
+        return float(values["lr"])
+
+    def set_lr(self, lr: Sequence[float]) -> None:
+        """Set the learning rate of each row."""
+        self._refresh()
+        self._lr = self._rows.factors(-self._rows.tensor(lr))
 
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
@@ -60,6 +92,7 @@ class BatchedSGD:
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
+        self._refresh()
         self._sizes.see(grads, self._steps)
         self._steps += 1
         if self._weight_decay is not None:
@@ -83,7 +116,7 @@ class BatchedSGD:
         return {"updates": self._updates.clone()}
 
 
-class BatchedAdam:
+class BatchedAdam(_Refillable):
     """Torch's Adam, or AdamW with ``decoupled``, for B trials.
 
     Args:
@@ -101,20 +134,41 @@ class BatchedAdam:
         decoupled: bool = False,
     ) -> None:
         rows = BatchRows("adamw" if decoupled else "adam", hyperparameters, theta, seeds)
-        self.params = rows.theta
-        self._lr, self._decoupled = rows.column("lr"), decoupled
+        self.params, self._rows, self._decoupled = rows.theta, rows, decoupled
+        self._mean = [torch.zeros_like(block) for block in theta]
+        self._square = [torch.zeros_like(block) for block in theta]
+        self._largest = self._square
+        self._updates = torch.zeros(len(seeds), dtype=torch.int64, device=rows.device)
+        self._read()
+
+    def _read(self) -> None:
+        """Read the hyperparameters of all rows."""
+        rows, self._outdated = self._rows, False
         self._beta1, self._beta2 = rows.column("beta1"), rows.column("beta2")
         self._new1, self._new2 = rows.factors(1 - self._beta1), rows.factors(1 - self._beta2)
         self._old2 = rows.factors(self._beta2)
         self._eps = rows.factors(rows.column("eps"))
-        decay = rows.column("weight_decay")
-        factor = 1 - self._lr * decay if decoupled else decay
-        self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
-        self._mean = [torch.zeros_like(block) for block in theta]
-        self._square = [torch.zeros_like(block) for block in theta]
         self._amsgrad = rows.column("amsgrad") if rows.any("amsgrad") else None
-        self._largest = self._square
-        self._updates = torch.zeros_like(self._lr, dtype=torch.int64)
+        self._read_lr(rows.column("lr"))
+
+    def _read_lr(self, lr: Tensor) -> None:
+        rows, decay = self._rows, self._rows.column("weight_decay")
+        factor = 1 - lr * decay if self._decoupled else decay
+        self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
+        self._lr = lr
+
+    def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
+        """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
+        values = self._rows.replace(row, hyperparameters)
+        for block in (*self._mean, *self._square, *self._largest):
+            block[row] = 0.0
+        self._updates[row], self._outdated = 0, True
+        return float(values["lr"])
+
+    def set_lr(self, lr: Sequence[float]) -> None:
+        """Set the learning rate of each row."""
+        self._refresh()
+        self._read_lr(self._rows.tensor(lr))
 
     @torch.no_grad()
     def step(self, loss: Tensor, grads: Sequence[Tensor], active: Tensor) -> None:
@@ -125,6 +179,7 @@ class BatchedAdam:
             grads: Shaped as ``params``.
             active: Shape ``[B]``, bool.
         """
+        self._refresh()
         if self._weight_decay is not None:
             scaled = _ALGEBRA.times_each(self.params, self._weight_decay)
             if self._decoupled:

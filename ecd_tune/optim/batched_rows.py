@@ -63,6 +63,22 @@ class BatchRows:
             self.total += block[0].numel()
         self._noise = Noise(list(seeds), self.device)
 
+    def replace(self, row: int, values: Mapping[str, Scalar]) -> dict[str, Any]:
+        """Give a row other hyperparameters.
+
+        Args:
+            row: Which.
+            values: Its hyperparameters; what is not named takes its default.
+
+        Returns:
+            All of them.
+
+        Raises:
+            HyperparameterError: A value is not allowed.
+        """
+        self.values[row] = check_hyperparameters(self.name, values)
+        return self.values[row]
+
     def draw(self, step: int, *, uniform: bool = False) -> list[Tensor]:
         """Return the random numbers of a step, one block a parameter block.
 

@@ -19,7 +19,7 @@ def check_training(spec: StudySpec, optimizer: str) -> list[str]:
         What is wrong, one sentence each.
     """
     training, problems = spec.training_for(optimizer), []
-    for key in ("averaging", "precision", "accumulate", "device"):
+    for key in ("averaging", "precision", "memory_format", "compile", "accumulate", "device"):
         changed = key in spec.optimizers[optimizer].training
         if (changed or key in spec.training.model_fields_set) and not spec.learns:
             where = _table(spec, optimizer, key)

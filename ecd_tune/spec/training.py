@@ -111,7 +111,11 @@ class TrainingSpec(SpecModel):
         clip: Largest norm of the gradient of one step, or None.
         eval_every: Epochs between two evaluations; the first and the last epoch always are.
         schedule: The learning rate over the run.
-        precision: ``fp32``, or ``bf16`` for torch's autocast in forward passes.
+        precision: ``fp32``; ``tf32`` for float32 products of TF32 on a CUDA device, elsewhere
+            ``fp32``; ``auto``, at present the same; or ``bf16`` for torch's autocast in forward
+            passes.
+        memory_format: ``contiguous``, or ``channels_last`` for images.
+        compile: Compile the network with torch.compile.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         accumulate: Batches of the task whose gradients make one step.
         averaging: Weights of several epochs averaged, or None.
@@ -123,7 +127,9 @@ class TrainingSpec(SpecModel):
     clip: float | None = Field(default=None, gt=0.0)
     eval_every: int = Field(default=1, ge=1)
     schedule: Schedule = Schedule()
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    compile: bool = False
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     accumulate: int = Field(default=1, ge=1)
     averaging: Averaging | None = None
@@ -136,7 +142,8 @@ class TrainingSpec(SpecModel):
         Keys that came later are left out at their defaults, so that studies from before them go
         on.
         """
-        later = {"precision", "accumulate", "averaging", "second_forward"}
+        later = {"precision", "memory_format", "compile"}
+        later |= {"accumulate", "averaging", "second_forward"}
         data = meaning(self.model_dump(mode="json"))
         plain = type(self)().model_dump(mode="json")
         if self.averaging is not None and self.averaging.every is None:

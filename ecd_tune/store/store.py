@@ -29,13 +29,14 @@ from ecd_tune.store.trials.ask import Asker, Request
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.curves import CurvePoint, write_points
 from ecd_tune.store.trials.lease import Grant, claim_waiting, find_batch, renew_leases
+from ecd_tune.store.trials.lost import LeaseWatch, find_lost
 from ecd_tune.store.trials.queue import (
     QueueItem,
     adopt_external_trials,
     find_external_trials,
     queue_items,
 )
-from ecd_tune.store.trials.requeue import Ending, find_lost, requeue
+from ecd_tune.store.trials.requeue import Ending, requeue
 from ecd_tune.store.trials.tell import tell
 from ecd_tune.store.workers import Worker, register
 from ecd_tune.text import printable
@@ -65,6 +66,7 @@ class Store(StoreReader):
         super().__init__(database)
         self._known = KnownStudies()
         self._asker = Asker(database, self._known, lease_seconds)
+        self._watches: dict[frozenset[StudyKey] | None, LeaseWatch] = {}
         self.lease_seconds = lease_seconds
 
     @classmethod
@@ -289,8 +291,8 @@ class Store(StoreReader):
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.
 
-        A worker is dead when its lease has expired, or when it was a process of this very
-        machine that is no more.
+        A worker is dead when this store, looking again and again, has seen a lease unchanged for
+        as long as a lease lasts, or when it was a process of this very machine that is no more.
 
         Args:
             keys: Look at these studies only; None for all. Unknown ones are passed over.
@@ -298,11 +300,12 @@ class Store(StoreReader):
         Returns:
             How many trials were queued again.
         """
-        wanted = None if keys is None else list(keys)
+        wanted = None if keys is None else frozenset(keys)
+        watch = self._watches.setdefault(wanted, LeaseWatch(self.lease_seconds))
 
         def look(connection: sa.Connection) -> dict[int, Ending]:
             ids = None if wanted is None else known_ids(connection, wanted)
-            return find_lost(connection, self._database, ids, self.lease_seconds)
+            return find_lost(connection, ids, watch)
 
         lost = self._read(look)
         if not lost:

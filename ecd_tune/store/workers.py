@@ -73,11 +73,6 @@ class Worker:
         return f"{self.host}:{self.pid}"
 
     @property
-    def shares_clock(self) -> bool:
-        """False where it is known to run on another machine than this process."""
-        return not self.boot_id or _boot(self.boot_id) == _boot(_boot_id())
-
-    @property
     def is_dead(self) -> bool:
         """True only when this process can know: same machine, same boot, and no such process."""
         if not self.boot_id or (self.host, self.boot_id) != (socket.gethostname(), _boot_id()):
@@ -210,10 +205,6 @@ def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
         trial = HeldTrial(StudyKey(study, optimizer, Stage(stage)), number)
         held.setdefault(worker_id, []).append(trial)
     return held
-
-
-def _boot(boot_id: str) -> str:
-    return boot_id.partition("/")[0]
 
 
 def _boot_id() -> str:

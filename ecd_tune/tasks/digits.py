@@ -7,7 +7,7 @@ and 20 % that only a confirmation run looks at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -25,6 +25,7 @@ from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
+from ecd_tune.tasks.digits_stack import StackedDigits
 
 __all__ = ["DigitsProblem", "DigitsTask", "DigitsPart", "make", "split_digits"]
 
@@ -76,6 +77,10 @@ class DigitsProblem:
         widths: Layer widths from input to output, for example ``(64, 32, 10)``.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
         seed: Decides initial weights and order.
+
+    Attributes:
+        parts: As given.
+        batch_size: As given.
     """
 
     metric: str | None = "accuracy"
@@ -83,7 +88,7 @@ class DigitsProblem:
     def __init__(
         self, parts: Mapping[Split, DigitsPart], widths: tuple[int, ...], batch_size: int, seed: int
     ) -> None:
-        self._parts, self._batch_size, self._seed = parts, batch_size, seed
+        self.parts, self.batch_size, self._seed = parts, batch_size, seed
         self.steps_per_epoch = -(-len(parts["train"].y) // batch_size)
         self.parameters = _initial_parameters(widths, stream(seed, "init"))
         self.groups = group_parameters(self.parameters)
@@ -92,7 +97,7 @@ class DigitsProblem:
     def closure(self, step: int) -> Tensor:
         """Compute the cross-entropy of one batch and its gradient."""
         rows = self._rows(step)
-        train = self._parts["train"]
+        train = self.parts["train"]
         for parameter in self.parameters:
             parameter.grad = None
         with torch.enable_grad():
@@ -107,32 +112,44 @@ class DigitsProblem:
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self._parts:
+        if split not in self.parts:
             raise TaskError(
                 f"digits: the {split} split is closed to a search run; build the problem with "
                 "Stage.CONFIRM"
             )
-        part = self._parts[split]
+        part = self.parts[split]
         logits = self._logits(part.x)
         hits = (logits.argmax(1) == part.y).double().mean()
         return {"accuracy": float(hits), "loss": float(cross_entropy(logits, part.y))}
 
     def examples(self, step: int) -> int:
         """Return the number of images in a step."""
-        return len(self._rows(step))
+        begin = step % self.steps_per_epoch * self.batch_size
+        return min(self.batch_size, len(self.parts["train"].y) - begin)
 
     def _logits(self, x: Tensor) -> Tensor:
         for layer in range(0, len(self.parameters), 2):
             x = linear(x if layer == 0 else x.relu(), *self.parameters[layer : layer + 2])
         return x
 
+    def order(self, epoch: int) -> Tensor:
+        """Return the order in which an epoch takes the training images.
+
+        From (seed, epoch) alone, so that any step can be asked for at any time.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+
+        Returns:
+            Row numbers, int64.
+        """
+        generator = stream(self._seed, "order", epoch)
+        return torch.randperm(len(self.parts["train"].y), generator=generator)
+
     def _rows(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.steps_per_epoch)
         if self._batches[0] != epoch:
-            # From (seed, epoch) alone, so that any step can be asked for at any time.
-            order = stream(self._seed, "order", epoch)
-            shuffled = torch.randperm(len(self._parts["train"].y), generator=order)
-            self._batches = (epoch, list(torch.split(shuffled, self._batch_size)))
+            self._batches = (epoch, list(torch.split(self.order(epoch), self.batch_size)))
         return self._batches[1][batch]
 
 
@@ -156,6 +173,10 @@ class DigitsTask:
         if stage is not Stage.CONFIRM:
             del parts["test"]
         return DigitsProblem(parts, self.widths, self.batch_size, seed)
+
+    def stack(self, problems: Sequence[DigitsProblem]) -> StackedDigits:
+        """Let classifiers compute together."""
+        return StackedDigits(problems)
 
 
 def make(**options: Scalar) -> DigitsTask:

@@ -30,7 +30,15 @@ from ecd_tune.store import Store
 from ecd_tune.testing.faults import assert_whole
 from ecd_tune.testing.postgres import PostgresServer
 
-__all__ = ["Outage", "WorkerLog", "read_log", "survive_outage"]
+__all__ = [
+    "Outage",
+    "WorkerLog",
+    "log_paths",
+    "read_log",
+    "survive_outage",
+    "working",
+    "write_study",
+]
 
 _STUDY = """
 name = "outage"
@@ -99,7 +107,7 @@ def survive_outage(
 
     Args:
         folder: For the study file and the workers' logs.
-        seconds: How long the server is stopped.
+        seconds: How long the server is stopped at least: until each worker has noticed.
         workers: Worker processes.
         trials: Budget of the study.
         epochs: Length of a trial; 100 take about half a second of one core.
@@ -107,47 +115,73 @@ def survive_outage(
     Returns:
         What became of the work; an ``AssertionError`` where something was lost.
     """
-    file = folder / "outage.toml"
-    file.write_text(_STUDY.format(trials=trials, epochs=epochs))
+    file = write_study(folder, trials, epochs)
     spec = load_study(file)
     with PostgresServer() as server:
         url = server.create_database()
         with Store.open(url) as store:
             store.create(spec)
-            with _working(file, url, folder, workers) as processes:
+            with working(file, url, folder, workers) as processes:
                 before = _wait_until_all_work(store, spec, workers)
                 server.stop()
+                began = time.monotonic()
                 time.sleep(seconds)
+                _wait_until_said(log_paths(folder, workers))
                 server.start()
+                seconds = time.monotonic() - began
                 back = _wait_for_result(store, spec, before)
                 ended = [process.wait(_FINISH_SECONDS) for process in processes]
-            logs = tuple(read_log(path.read_text()) for path in _log_paths(folder, workers))
+            logs = tuple(read_log(path.read_text()) for path in log_paths(folder, workers))
             assert ended == [0] * workers, f"workers ended with {ended}; see {folder}"
             _assert_nothing_lost(store, spec)
     _assert_spoken(logs, seconds)
     return Outage(seconds, trials, before, back, logs)
 
 
-def _log_paths(folder: Path, workers: int) -> list[Path]:
+def write_study(folder: Path, trials: int, epochs: int) -> Path:
+    """Write the study file of a small network.
+
+    Args:
+        folder: Where to.
+        trials: Budget of the study.
+        epochs: Length of a trial; 100 take about half a second of one core.
+
+    Returns:
+        The file.
+    """
+    file = folder / "outage.toml"
+    file.write_text(_STUDY.format(trials=trials, epochs=epochs))
+    return file
+
+
+def log_paths(folder: Path, workers: int) -> list[Path]:
+    """Return the files that :func:`working` writes."""
     return [folder / f"worker-{index}.log" for index in range(workers)]
 
 
 @contextmanager
-def _working(
-    file: Path, url: str, folder: Path, workers: int
+def working(
+    file: Path, url: str, folder: Path, workers: int, checkpoints: str = "none"
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the workers; kill those that are left when the block is left.
+    """Start ``ecd-tune worker`` processes; kill those that are left when the block is left.
+
+    Args:
+        file: The study file.
+        url: The storage.
+        folder: For their logs.
+        workers: How many.
+        checkpoints: As ``--checkpoints`` takes it.
 
     Yields:
         Their processes.
     """
     # The URL holds a password, which every user of the machine may read on a command line.
     environment = {**os.environ, "ECD_TUNE_STORAGE": url, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "ecd_tune", "worker", str(file), "--checkpoints", "none"]
+    command = [sys.executable, "-m", "ecd_tune", "worker", str(file), "--checkpoints", checkpoints]
     processes = []
     try:
-        for path in _log_paths(folder, workers):
-            with path.open("wb") as log:
+        for path in log_paths(folder, workers):
+            with path.open("ab") as log:
                 processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
         yield processes
     finally:
@@ -166,6 +200,14 @@ def _wait_until_all_work(store: Store, spec: StudySpec, workers: int) -> int:
         assert search.remaining, "the study was complete before all workers had begun"
         time.sleep(0.02)
     raise AssertionError(f"not all of {workers} workers worked after {_START_SECONDS:.0f} s")
+
+
+def _wait_until_said(logs: Sequence[Path]) -> None:
+    # A worker notices when it has something to tell, which on a busy machine may take a while.
+    deadline = time.monotonic() + _START_SECONDS
+    while not all(read_log(path.read_text()).lines for path in logs):
+        assert time.monotonic() < deadline, "an outage was not said"
+        time.sleep(0.05)
 
 
 def _wait_for_result(store: Store, spec: StudySpec, before: int) -> float:

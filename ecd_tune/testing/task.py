@@ -23,7 +23,7 @@ from ecd_tune.records import Direction, Scalar, Stage
 from ecd_tune.registry import TaskDef, load_attribute
 from ecd_tune.tasks import BatchedTask, GroupedProblem, Problem, Task, differentiate
 
-__all__ = ["BatchedTaskContract", "TaskContract"]
+__all__ = ["BatchedTaskContract", "TaskContract", "assert_same", "evaluate_step"]
 
 _SEEDS = (0, 1, 2)
 
@@ -106,7 +106,7 @@ class TaskContract:
         with torch.no_grad():
             for parameter in first.parameters:
                 parameter.add_(1)
-        _assert_same(second.parameters, before)
+        assert_same(second.parameters, before)
 
     def test_seed_decides_everything(self) -> None:
         """The same seed gives the same numbers, with other global random state too."""
@@ -114,7 +114,7 @@ class TaskContract:
         for disturbance in (1, 2):
             torch.manual_seed(disturbance)
             traces.append(_trace(self.build(7)))
-        _assert_same(*traces)
+        assert_same(*traces)
 
     def test_other_seed_other_problem(self) -> None:
         """Different seeds differ, or are alike where the task says so."""
@@ -124,10 +124,10 @@ class TaskContract:
     def test_closure_can_be_repeated(self) -> None:
         """The same step gives the same loss and gradient, whatever came between."""
         problem = self.build()
-        first = _evaluate(problem, 0)
+        first = evaluate_step(problem, 0)
         problem.closure(problem.steps_per_epoch)
         problem.evaluate("val")
-        _assert_same(first, _evaluate(problem, 0))
+        assert_same(first, evaluate_step(problem, 0))
 
     def test_loss_is_a_detached_number(self) -> None:
         """The loss is 0-d, finite and outside of any graph."""
@@ -139,7 +139,7 @@ class TaskContract:
     def test_gradient_matches_finite_difference(self) -> None:
         """The slope along the gradient is the gradient's norm."""
         problem = self.build()
-        _, *gradient = _evaluate(problem, 0)
+        _, *gradient = evaluate_step(problem, 0)
         norm = _norm(gradient)
         assert norm > 0
         reach = self.difference * max(1.0, _norm(problem.parameters)) / norm
@@ -168,7 +168,7 @@ class TaskContract:
         problem.closure(0)
         before = _state(problem)
         problem.evaluate("val")
-        _assert_same(_state(problem), before)
+        assert_same(_state(problem), before)
 
     def test_test_split_is_closed_to_the_search(self) -> None:
         """A task with data opens its test split in the confirmation only."""
@@ -189,7 +189,7 @@ class BatchedTaskContract(TaskContract):
         loss, gradient = task.loss_and_gradient(theta)
         for row, seed in enumerate(_SEEDS):
             problem = task.build(seed, Stage.SEARCH)
-            own_loss, own_gradient = _evaluate(problem, 0)
+            own_loss, own_gradient = evaluate_step(problem, 0)
             assert torch.equal(theta[row], problem.parameters[0])
             assert torch.equal(loss[row], own_loss)
             assert torch.equal(gradient[row], own_gradient)
@@ -225,7 +225,8 @@ def _state(problem: Problem) -> list[Tensor]:
     return [t.detach().clone() for t in (*problem.parameters, *grads)]
 
 
-def _evaluate(problem: Problem, step: int) -> list[Tensor]:
+def evaluate_step(problem: Problem, step: int) -> list[Tensor]:
+    """Return the loss of a step, and the gradient of each parameter."""
     loss = problem.closure(step).clone()
     grads = []
     for parameter in problem.parameters:
@@ -236,10 +237,11 @@ def _evaluate(problem: Problem, step: int) -> list[Tensor]:
 
 def _trace(problem: Problem) -> list[Tensor]:
     steps = (0, 1, problem.steps_per_epoch)
-    return [*_state(problem), *(t for step in steps for t in _evaluate(problem, step))]
+    return [*_state(problem), *(t for step in steps for t in evaluate_step(problem, step))]
 
 
-def _assert_same(a: list[Tensor], b: list[Tensor]) -> None:
+def assert_same(a: list[Tensor], b: list[Tensor]) -> None:
+    """Fail where tensors are not equal bit for bit."""
     assert len(a) == len(b)
     for x, y in zip(a, b, strict=True):
         assert torch.equal(x, y), f"{x} differs from {y}"

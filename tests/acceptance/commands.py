@@ -47,7 +47,7 @@ def write_study_file(folder: Path, trials: int = 20, steps: int = 30) -> Path:
 def run_in(folder: Path) -> Run:
     """Return a function that runs ``ecd-tune`` in a folder, as a user does."""
 
-    def run(*arguments: object, python: tuple[str, ...] = (), timeout: float = 150) -> Result:
+    def run(*arguments: object, python: tuple[str, ...] = (), timeout: float = 300) -> Result:
         return subprocess.run(
             [sys.executable, *python, "-m", "ecd_tune", *map(str, arguments)],
             cwd=folder,

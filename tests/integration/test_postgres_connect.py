@@ -26,7 +26,7 @@ def open_url(url):
     began = time.monotonic()
     with pytest.raises(StorageUnavailableError) as caught:
         Store.open(url)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0, "a silent host is waited for without an end"
     assert "geheim" not in str(caught.value)
     return str(caught.value)
 

@@ -97,7 +97,7 @@ def test_the_network_runs_in_half_precision_and_the_parameters_do_not() -> None:
     problem, seen = digits(LARGE), []
     logits = problem._logits
     problem._logits = lambda x: seen.append(logits(x)) or seen[-1]  # type: ignore[method-assign]
-    batches = Batches(problem, 1, half=True)
+    batches = Batches(problem, 1, "bf16")
     batches.closure(0)
     with batches.precision():
         problem.evaluate("val")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -10,13 +11,18 @@ from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from ecd_tune.errors import SpecError
-from ecd_tune.records import Outcome, Status, TrialState
+from ecd_tune.records import Direction, Outcome, Status, TrialState
 from ecd_tune.spec import SamplerSpec
 from ecd_tune.store import Store, Worker
-from ecd_tune.store.sampling import memory
+from ecd_tune.store.sampling import history, memory
 from ecd_tune.store.sampling.history import TrialHistory
 from ecd_tune.store.sampling.memory import BEST, BestTrials
-from ecd_tune.store.sampling.samplers import SeededSampler, check_sampler, make_sampler
+from ecd_tune.store.sampling.samplers import (
+    SeededSampler,
+    check_sampler,
+    history_bound,
+    make_sampler,
+)
 from ecd_tune.store.studies import find_study, to_ref
 from ecd_tune.testing.store import complete, make_spec
 
@@ -60,11 +66,12 @@ def fill(store, spec, count, seed=0):
         store.tell([(lease, Outcome(status, value, reason=None if value else "x"))])
 
 
-def look(store, view, history, count=1):
+def look(store, view, shown, count=1, read=None):
+    """Let a sampler with a bound draw from a view that may have read all trials."""
     spy = Spy()
     with store._database.read() as connection:
-        view.sync(connection)
-    view.draw(make_spec().optimizers["ecdsep"].space, count, SeededSampler(spy, history))
+        view.sync(connection, read)
+    view.draw(make_spec().optimizers["ecdsep"].space, count, SeededSampler(spy, shown))
     return spy.seen
 
 
@@ -83,25 +90,62 @@ def expected(store, history):
     return sorted({r.number for r in [*valued[-history:], *ranked[:BEST], *running]})
 
 
+@pytest.mark.parametrize("reads_all", [True, False])
 @pytest.mark.parametrize("history", [1, 7, 40, 1000])
-def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history):
+def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history, reads_all):
     spec = make_spec(trials=200)
     fill(store, spec, 120)
-    ((*seen, drawn),) = look(store, open_view(store), history)
+    ((*seen, drawn),) = look(store, open_view(store), history, read=None if reads_all else history)
     assert seen == expected(store, history)
     assert drawn == 122
 
 
-def test_it_holds_while_a_view_reads_on(store):
+@pytest.mark.parametrize("read", [None, 5])
+def test_it_holds_while_a_view_reads_on(store, read):
     """Best trials that come late, and trials that end late, find their way into an old history."""
     spec = make_spec(trials=400)
     fill(store, spec, 60)
     view = open_view(store)
-    look(store, view, 5)
+    look(store, view, 5, read=read)
     for seed in range(3):
         fill(store, spec, 40, seed)
-        ((*seen, _),) = look(store, view, 5)
+        ((*seen, _),) = look(store, view, 5, read=read)
         assert seen == expected(store, 5)
+
+
+def test_the_best_of_a_maximized_study_are_found_without_reading_all(tmp_path):
+    spec = make_spec(trials=200)
+    with Store.open(f"sqlite:///{tmp_path}/up.db") as store:
+        fill(store, spec, 100)
+        ref = dataclasses.replace(open_view(store)._ref, direction=Direction.MAXIMIZE)
+        shown = []
+        for read in (None, 3):
+            ((*seen, _),) = look(store, TrialHistory(ref), 3, read=read)
+            shown.append(seen)
+        assert shown[0] == shown[1]
+
+
+def test_a_bounded_view_reads_no_more_than_it_shows(store, monkeypatch):
+    fill(store, make_spec(trials=200), 120)
+    read = []
+    fill_parts = history.fill_trials
+    monkeypatch.setattr(
+        history,
+        "fill_trials",
+        lambda c, trials, *rest: (read.extend(trials), fill_parts(c, trials, *rest)),
+    )
+    look(store, open_view(store), 7, read=7)
+    assert len(set(read)) <= 7 + BEST + 2  # two run
+
+
+def test_tpe_sees_a_thousand_trials_where_nothing_is_said():
+    assert history_bound(spec_with({"name": "tpe"})) == 1000
+    assert history_bound(spec_with({"name": "tpe", "history": 5000})) == 5000
+    assert history_bound(spec_with({"name": "cmaes"})) is None
+
+
+def test_the_bound_leaves_room_for_all_random_trials_of_the_start():
+    assert history_bound(spec_with({"name": "tpe", "n_startup_trials": 3000})) == 3000
 
 
 def test_what_a_batch_has_drawn_before_is_seen_too(store):
@@ -170,7 +214,7 @@ class TestOption:
     def test_it_is_no_argument_of_optunas_sampler(self):
         made = make_sampler(self.spec(name="tpe", history=50), "ecdsep", 0)
         assert made.history == 50
-        assert make_sampler(self.spec(name="tpe"), "ecdsep", 0).history is None
+        assert make_sampler(self.spec(name="gp"), "ecdsep", 0).history is None
 
     @pytest.mark.parametrize(
         "sampler",

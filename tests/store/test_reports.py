@@ -21,6 +21,8 @@ from ecd_tune.store import CurvePoint, ReportBuffer, Store, Worker
 from ecd_tune.testing.store import make_spec
 from ecd_tune.worker import StudyWorker
 
+HANG = 100.0
+"""Seconds after which something hangs."""
 LEASE = Lease(StudyKey("a", "b"), 1, 0, 1, 1, RunRequest({}, 0))
 
 
@@ -139,9 +141,10 @@ class TestBuffer:
         buffer, times = ReportBuffer(store.report, interval=0.01), []
         with buffer.flushing():
             for step in range(3000):
-                began = time.perf_counter()
+                # Not the time on the wall: others may want the processor too.
+                began = time.thread_time()
                 buffer.report(lease, step, 0.5)
-                times.append(time.perf_counter() - began)
+                times.append(time.thread_time() - began)
                 if step % 100 == 0:
                     time.sleep(0.005)  # so that the thread writes in between
         times.sort()
@@ -151,10 +154,10 @@ class TestBuffer:
     def test_an_interval_is_one_write_for_all(self):
         sink = Sink()
         buffer = ReportBuffer(sink, interval=0.05)
+        for step in range(3):
+            buffer.report(LEASE, step, 0.0)
         with buffer.flushing():
-            for step in range(3):
-                buffer.report(LEASE, step, 0.0)
-            assert sink.entered.wait(5)
+            assert sink.entered.wait(HANG)
         assert sink.steps == [[0, 1, 2]]
         assert buffer.take() == []
 
@@ -187,11 +190,9 @@ class TestBuffer:
         buffer = ReportBuffer(sink, interval=0.001)
         buffer.report(LEASE, 0, 0.0)
         with buffer.flushing():
-            assert sink.entered.wait(5)
-            began = time.perf_counter()
+            assert sink.entered.wait(HANG)
             for step in range(1, 100):
-                buffer.report(LEASE, step, 0.0)
-            assert time.perf_counter() - began < 0.5
+                buffer.report(LEASE, step, 0.0)  # would wait for ever: nobody opens the sink
             sink.open.set()
         assert [s for steps in sink.steps for s in steps] + [p.step for p in buffer.take()] == list(
             range(100)
@@ -226,14 +227,12 @@ class TestBuffer:
 
         def leave():
             with buffer.flushing():
-                assert sink.entered.wait(5)
+                assert sink.entered.wait(HANG)
                 buffer.report(LEASE, 1, 0.0)
                 raise KeyError
 
-        began = time.monotonic()
         with pytest.raises(KeyError):
-            leave()
-        assert time.monotonic() - began < 2
+            leave()  # would wait for ever: nobody opens the sink
         sink.open.set()
         assert buffer.take() == []
 
@@ -247,7 +246,9 @@ class TestBuffer:
         assert stored(url) == {}
 
 
-def test_a_training_trial_costs_two_commits_and_leaves_its_curve(url):
+def test_a_training_trial_costs_two_commits_and_leaves_its_curve(url, monkeypatch):
+    # Longer than the test takes on a busy machine: neither points nor leases are due meanwhile.
+    monkeypatch.setattr(ReportBuffer.__init__, "__defaults__", (6000.0, 1000))
     spec = parse_study(
         {
             "name": "curves",
@@ -265,15 +266,15 @@ def test_a_training_trial_costs_two_commits_and_leaves_its_curve(url):
         writes.extend([statement] * (statement == "BEGIN IMMEDIATE"))
 
     try:
-        with Store.open(url) as store:
+        with Store.open(url, lease_seconds=6000.0) as store:
             store.create(spec)
             writes.clear()
             StudyWorker(store, spec, StopFlag()).run()
             records = store.trials(spec.key("adam"))
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
-    # To ask and to tell; beside these the study, and once more where somebody's points were due.
-    assert 2 * 6 <= len(writes) <= 2 * 6 + 3
+    # To ask and to tell; beside these the study.
+    assert 2 * 6 <= len(writes) <= 2 * 6 + 1
     study = optuna.load_study(study_name="curves/adam", storage=url)
     for record, trial in zip(records, study.trials, strict=True):
         curve = dict(zip(record.curve.steps, record.curve.values, strict=True))

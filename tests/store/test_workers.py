@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
-from ecd_tune.store import Store, Worker
+from ecd_tune.store import Worker
 from ecd_tune.store import workers as workers_module
-from ecd_tune.testing.store import make_spec
 
 
 @pytest.fixture
@@ -56,19 +54,3 @@ def test_another_process_under_the_same_number_is_not_the_worker(child):
 def test_nothing_is_known_about_other_machines(child, change):
     worker = replace(as_worker(child), pid=2**22 + 1, **change)
     assert not worker.is_dead
-
-
-@pytest.mark.parametrize(("other", "said"), [("another-boot/pid:[1]", 1), ("", 0), (None, 0)])
-def test_an_sqlite_file_that_several_machines_use_is_said_once(other, said, tmp_path, caplog):
-    """Its leases expire by the clock of whoever looks."""
-    mine = Worker.current()
-    boot = mine.boot_id.partition("/")[0] + "/pid:[another container]" if other is None else other
-    spec = make_spec()
-    with Store.open(f"sqlite:///{tmp_path / f'{said}{other is None}.db'}") as store:
-        store.create(spec)
-        theirs = replace(mine, boot_id=boot, host="elsewhere")
-        store.ask(spec, "ecdsep", count=1, worker=theirs)
-        with caplog.at_level(logging.WARNING):
-            for _ in range(3):
-                assert store.reap() == 0
-    assert caplog.text.count("used from several machines") == said

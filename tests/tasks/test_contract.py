@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from ecd_tune.tasks import TASK_DEFS
-from ecd_tune.testing.task import BatchedTaskContract, TaskContract
+from ecd_tune.testing.stacking import StackableTaskContract
+from ecd_tune.testing.task import BatchedTaskContract
 
 
 class TestZakharovFixed(BatchedTaskContract):
@@ -38,12 +39,12 @@ class TestAckleyFloat32(BatchedTaskContract):
     difference, tolerance = 1e-3, 1e-2
 
 
-class TestDigitsMlp(TaskContract):
+class TestDigitsMlp(StackableTaskContract):
     definition = TASK_DEFS["digits"]
     difference, tolerance = 1e-3, 1e-2
 
 
-class TestDigitsLogistic(TaskContract):
+class TestDigitsLogistic(StackableTaskContract):
     definition = TASK_DEFS["digits"]
     options: ClassVar = {"model": "logistic", "batch_size": 32}
     difference, tolerance = 1e-3, 1e-2

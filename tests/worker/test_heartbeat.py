@@ -8,14 +8,22 @@ from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.records import Lease, RunRequest, StudyKey
 from ecd_tune.worker import Heartbeat
 
+HANG = 100.0
+"""Seconds after which something hangs."""
 LEASE = Lease(StudyKey("s", "o"), 1, 0, 7, 1, RunRequest({}, 0))
 
 
 def test_leases_are_renewed_while_the_work_blocks() -> None:
     beats: list[Sequence[Lease]] = []
-    with Heartbeat(beats.append, interval=0.02).holding([LEASE]):
-        time.sleep(0.3)
-    assert len(beats) >= 3
+    calls = threading.Semaphore(0)
+
+    def renew(leases: Sequence[Lease]) -> None:
+        beats.append(leases)
+        calls.release()
+
+    with Heartbeat(renew, interval=0.02).holding([LEASE]):
+        for _ in range(3):
+            assert calls.acquire(timeout=HANG)
     assert beats[0] == (LEASE,)
     after = len(beats)
     time.sleep(0.1)
@@ -31,7 +39,7 @@ def test_a_database_that_is_away_does_not_end_the_heartbeat() -> None:
 
     with Heartbeat(renew, interval=0.01).holding([LEASE]):
         for _ in range(3):
-            assert calls.acquire(timeout=5)
+            assert calls.acquire(timeout=HANG)
 
 
 def test_a_heartbeat_needs_no_torch() -> None:

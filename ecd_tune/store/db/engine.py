@@ -20,7 +20,6 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, Operationa
 
 from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
 from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
-from ecd_tune.store.db.sql import now
 from ecd_tune.store.db.url import parse_url, show_url
 
 __all__ = ["Database"]
@@ -103,13 +102,6 @@ class Database:
     def file(self) -> Path:
         """The file of an SQLite database."""
         return Path(self.url.database or "")
-
-    def up_for(self, seconds: float) -> sa.ColumnElement[bool]:
-        """Say whether the server has been up for some time, as an expression; SQLite always has."""
-        if self.is_sqlite:
-            return sa.true()
-        started = sa.func.extract("epoch", sa.func.pg_postmaster_start_time())
-        return sa.cast(started, sa.Double) < now() - seconds
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -96,13 +96,7 @@ class RetryPolicy:
         self._lock = threading.Lock()
         self._away_since: float | None = None
         self._said = 0.0
-        self._last_trouble: float | None = None
         self.stop: Stop | None = None
-
-    def quiet_for(self, seconds: float) -> bool:
-        """Say whether no call has met an outage for some time."""
-        last = self._last_trouble
-        return last is None or time.monotonic() - last > seconds
 
     def call(self, action: Callable[[bool], _T]) -> _T:
         """Make a call until it succeeds.
@@ -130,8 +124,6 @@ class RetryPolicy:
                     raise
                 self._pause(pause, stopped)
                 again = True
-                # Up to now nobody could be heard, however long ago the last call failed.
-                self._last_trouble = time.monotonic()
             else:
                 self._note_success()
                 return result
@@ -143,10 +135,10 @@ class RetryPolicy:
             self.stop.wait(seconds)
 
     def _note(self, error: OutageError, *, aloud: bool) -> None:
+        if not aloud:
+            return
         with self._lock:
-            now = self._last_trouble = time.monotonic()
-            if not aloud:
-                return
+            now = time.monotonic()
             if self._away_since is None:
                 self._away_since, self._said = now, now
                 _log.warning("%s; trying again, the work goes on meanwhile", error)

@@ -87,6 +87,7 @@ leases = sa.Table(
     sa.Column("trial_id", sa.Integer, nullable=False, unique=True),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
     sa.Column("worker_id", sa.String(64), sa.ForeignKey("ecd_workers.id"), nullable=False),
+    # Each renewal changes it, and that is all that counts: clocks may be wrong.
     sa.Column("expires_at", sa.Double, nullable=False),
     # Of which ask or claim: how a call that is repeated finds what its first try was given.
     sa.Column("batch", sa.String(32), nullable=True),

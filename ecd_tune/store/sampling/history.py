@@ -6,7 +6,8 @@ before.
 Running trials are shown too, so that samplers keep away from points that somebody works on.
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
-the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run.
+the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run. Then only
+these are read when a study is opened.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
@@ -37,7 +39,7 @@ from ecd_tune.store.db.stored import (
     parse_params,
     read_trials,
 )
-from ecd_tune.store.sampling.memory import BestTrials, MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.memory import BEST, BestTrials, MemoryStorage, frozen_trial
 from ecd_tune.store.sampling.samplers import SeededSampler
 from ecd_tune.store.studies import StudyRef
 
@@ -46,6 +48,8 @@ __all__ = ["Point", "TrialHistory"]
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 _VALUED = (OptunaState.COMPLETE, OptunaState.PRUNED)
+# Stands for trials that a bounded history does not show.
+_UNSEEN = frozen_trial(-1, OptunaState.FAIL)
 # Samplers write these for other processes that draw at the same moment; here a trial becomes
 # visible to others with all its parameters at once, so they would say the same thing twice.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
@@ -84,45 +88,78 @@ class TrialHistory:
             sampler=RandomSampler(),
             pruner=NopPruner(),
         )
-        self._ids: list[int] = []
-        self._skipped = 0
+        self._next = 0
         self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
 
     @property
     def next_number(self) -> int:
         """The number of the first trial that is not in the database, as far as the view knows."""
-        return self._skipped + len(self._ids)
+        return self._next
 
     @property
     def changed_study_attrs(self) -> dict[str, Any]:
         """What samplers noted with the study since the last sync."""
         return self._storage.changed_study_attrs
 
-    def sync(self, connection: sa.Connection) -> None:
+    def sync(self, connection: sa.Connection, bound: int | None = None) -> None:
         """Take over what changed in the database, and forget what was drawn and not adopted.
 
         Args:
             connection: A transaction.
+            bound: How many finished trials the sampler sees beside the best ones; None for all.
 
         Raises:
             StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
         """
-        first = self.next_number
+        if self._next == 0 and bound is not None:
+            self._pass_over(connection, bound)
+        first = self._next
         del self._storage.trials[first:]
         for stored in sorted(self._read_changed(connection), key=lambda trial: trial.number):
-            state = OptunaState[stored.state]
-            if stored.number < first and self._storage.trials[stored.number].state is state:
+            known = self._storage.trials[stored.number] if stored.number < first else _UNSEEN
+            if stored.number < first and known.state is OptunaState[stored.state]:
                 continue
-            if stored.number > self.next_number:
+            if stored.number > self._next:
                 raise StoreError(
-                    f"study {self._ref.key.name}: trial {self.next_number} is missing in the "
+                    f"study {self._ref.key.name}: trial {self._next} is missing in the "
                     "database; restore it from a backup, or give the study another name"
                 )
-            trial = _to_frozen(stored, state)
-            self._place(stored.id, trial)
-            if state is OptunaState.COMPLETE:
-                self._best.add(trial)
+            self._take(stored)
         self._sync_attrs(connection)
+
+    def _pass_over(self, connection: sa.Connection, bound: int) -> None:
+        """Read nothing of the trials before those that are seen, but the best and the open ones."""
+        t, values = optuna_tables.trials.c, optuna_tables.trial_values.c
+        mine = t.study_id == self._ref.id
+        valued = t.state.in_([state.name for state in _VALUED])
+        latest = sa.select(t.number).where(mine, valued).order_by(t.number.desc())
+        first = connection.scalar(latest.offset(bound - 1).limit(1))
+        if not first:
+            return
+        earlier = mine & (t.number < first)
+        self._next, self._storage.trials = first, [_UNSEEN] * first
+        unfinished = t.state.not_in([state.name for state in _FINISHED])
+        for trial_id, number in connection.execute(
+            sa.select(t.trial_id, t.number).where(earlier, unfinished)
+        ):
+            self._open[trial_id] = number
+        minimized = self._direction is StudyDirection.MINIMIZE
+        best = (
+            sa.select(t.trial_id)
+            .join(optuna_tables.trial_values, values.trial_id == t.trial_id)
+            .where(earlier, t.state == OptunaState.COMPLETE.name)
+            .where(values.value_type == optuna_tables.FINITE)
+            .order_by(values.value if minimized else values.value.desc(), t.number)
+            .limit(BEST)
+        )
+        for stored in _read_shown(connection, t.trial_id.in_(connection.scalars(best).all())):
+            self._take(stored)
+
+    def _take(self, stored: StoredTrial) -> None:
+        trial = _to_frozen(stored, OptunaState[stored.state])
+        self._place(stored.id, trial)
+        if trial.state is OptunaState.COMPLETE:
+            self._best.add(trial)
 
     def skip_to(self, number: int) -> None:
         """Forget all trials and go on at a number, for a sampler that looks at none.
@@ -130,8 +167,8 @@ class TrialHistory:
         Args:
             number: Number of the first trial that is not in the database.
         """
-        self._storage.trials = []
-        self._ids, self._open, self._skipped = [], {}, number
+        self._storage.trials = [_UNSEEN] * number
+        self._open, self._next = {}, number
         self._best = BestTrials(self._direction)
 
     def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[Point]:
@@ -165,15 +202,14 @@ class TrialHistory:
         Raises:
             ValueError: A queued value is not one of the space's choices.
         """
-        place = number - self._skipped
-        self._storage.trials[place : place + 1] = [
-            frozen_trial(place, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
+        self._storage.trials[number : number + 1] = [
+            frozen_trial(number, OptunaState.RUNNING, system_attrs={"fixed_params": dict(fixed)})
         ]
         self._show_to(sampler)
         with warnings.catch_warnings():
             # A queued value outside a range is what somebody asked for.
             warnings.simplefilter("ignore")
-            return self._suggest(space, Trial(self._study, place))
+            return self._suggest(space, Trial(self._study, number))
 
     def adopt(self, trial_ids: Sequence[int]) -> None:
         """Keep the drawn points: they are in the database now, under the numbers of the view.
@@ -182,8 +218,8 @@ class TrialHistory:
             trial_ids: Their ids, in the order in which they were drawn.
         """
         for trial_id in trial_ids:
-            self._open[trial_id] = self.next_number
-            self._ids.append(trial_id)
+            self._open[trial_id] = self._next
+            self._next += 1
         self._storage.changed_study_attrs = {}
 
     def _show_to(self, sampler: SeededSampler) -> None:
@@ -210,7 +246,7 @@ class TrialHistory:
     def _read_changed(self, connection: sa.Connection) -> list[StoredTrial]:
         trials = optuna_tables.trials
         mine = trials.c.study_id == self._ref.id
-        fresh = mine & (trials.c.number >= self.next_number)
+        fresh = mine & (trials.c.number >= self._next)
         known = mine & trials.c.trial_id.in_(list(self._open))
         # Two looks, since a database that is told "either, or" may read the whole study.
         return [
@@ -220,8 +256,8 @@ class TrialHistory:
         ]
 
     def _place(self, trial_id: int, trial: FrozenTrial) -> None:
-        if trial.number == self.next_number:
-            self._ids.append(trial_id)
+        if trial.number == self._next:
+            self._next += 1
             self._storage.trials.append(trial)
         else:
             self._storage.trials[trial.number] = trial

@@ -20,39 +20,18 @@ from optuna.samplers import BaseSampler
 
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
+from ecd_tune.spec.sampler import STARTUP_TRIALS, sampler_problems
 
 __all__ = [
-    "OPTIONS",
     "SeededSampler",
     "check_sampler",
+    "history_bound",
     "is_blind",
     "is_serial",
     "make_sampler",
     "sampler_seed",
 ]
 
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "random": (),
-    "tpe": (
-        "n_startup_trials",
-        "n_ei_candidates",
-        "multivariate",
-        "group",
-        "constant_liar",
-        "history",
-    ),
-    "qmc": ("qmc_type", "scramble"),
-    "gp": ("n_startup_trials", "deterministic_objective", "history"),
-    "cmaes": (
-        "n_startup_trials",
-        "popsize",
-        "consider_pruned_trials",
-        "use_separable_cma",
-        "with_margin",
-        "lr_adapt",
-    ),
-    "grid": (),
-}
 """Sampler to the options that a study file may set under ``[sampler]``."""
 
 
@@ -66,7 +45,8 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
 # Falling back to independent draws is what these do at the start and for choices; their
 # warning about it at every draw tells nobody anything.
 _QUIET = {"qmc", "gp", "cmaes"}
-_STARTUP_TRIALS = 10  # Optuna's own, where a study file gives none
+_HISTORY = {"tpe": 1000}
+"""How many finished trials a sampler sees where the study file does not say; others see all."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +84,30 @@ def make_sampler(
     check_options(spec)
     name = spec.sampler.name
     options: dict[str, Any] = dict(spec.sampler.options)
-    history = options.pop("history", None)
+    options.pop("history", None)
     options["seed"] = sampler_seed(spec, optimizer, first_number, salt)
     if name in _QUIET:
         options["warn_independent_sampling"] = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return SeededSampler(_CLASSES[name](**options), history)
+            return SeededSampler(_CLASSES[name](**options), history_bound(spec))
         except (TypeError, ValueError) as error:
             raise SpecError(f"[sampler] name = {name!r}: {error}") from error
+
+
+def history_bound(spec: StudySpec) -> int | None:
+    """Return how many finished trials the sampler sees beside the best ones; None for all.
+
+    Args:
+        spec: The study.
+    """
+    options, unsaid = spec.sampler.options, _HISTORY.get(spec.sampler.name)
+    if "history" in options:
+        return int(options["history"])
+    if unsaid is None:
+        return None
+    return max(unsaid, int(options.get("n_startup_trials", STARTUP_TRIALS)))
 
 
 def check_sampler(spec: StudySpec) -> None:
@@ -140,26 +134,8 @@ def check_options(spec: StudySpec) -> None:
         SpecError: An option is not one of the sampler's, or its history is too short; the
             message names what is allowed.
     """
-    name = spec.sampler.name
-    for option in spec.sampler.options:
-        if option not in OPTIONS[name]:
-            allowed = ", ".join(OPTIONS[name]) or "none"
-            raise SpecError(
-                f"[sampler] name = {name!r}: unknown option {option!r}; allowed: {allowed}"
-            )
-    history = spec.sampler.options.get("history", _STARTUP_TRIALS)
-    startup = spec.sampler.options.get("n_startup_trials", _STARTUP_TRIALS)
-    least = max(1, startup) if isinstance(startup, int) else 1
-    # With fewer the sampler would think for ever that the study has only begun.
-    if (
-        isinstance(history, bool)
-        or not isinstance(history, int)
-        or ("history" in spec.sampler.options and history < least)
-    ):
-        raise SpecError(
-            f"[sampler] history = {history!r}: must be a whole number of trials, at least "
-            f"n_startup_trials = {least}"
-        )
+    for problem in sampler_problems(spec.sampler):
+        raise SpecError(problem)
 
 
 def is_serial(spec: StudySpec) -> bool:

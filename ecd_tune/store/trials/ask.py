@@ -10,7 +10,7 @@ from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Lease, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store.db.engine import Database
-from ecd_tune.store.sampling.samplers import is_blind, is_serial, make_sampler
+from ecd_tune.store.sampling.samplers import history_bound, is_blind, is_serial, make_sampler
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
 from ecd_tune.store.trials.draw import Drawer, Request
@@ -152,7 +152,7 @@ class Asker:
         spec, optimizer, history = request.spec, request.optimizer, self._drawer.history(ref)
         blind, space = is_blind(spec), spec.optimizers[optimizer].space
         if not blind:
-            history.sync(connection)
+            history.sync(connection, history_bound(spec))
         for row in rows:
             if blind:
                 history.skip_to(row.number)

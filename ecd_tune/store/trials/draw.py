@@ -17,7 +17,12 @@ from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.sql import replace_rows
 from ecd_tune.store.sampling.history import Point, TrialHistory
 from ecd_tune.store.sampling.random_points import draw_random
-from ecd_tune.store.sampling.samplers import is_blind, make_sampler, sampler_seed
+from ecd_tune.store.sampling.samplers import (
+    history_bound,
+    is_blind,
+    make_sampler,
+    sampler_seed,
+)
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
@@ -104,7 +109,7 @@ class Drawer:
         if is_blind(spec):
             self.history(ref).skip_to(number)
         else:
-            self.history(ref).sync(connection)
+            self.history(ref).sync(connection, history_bound(spec))
 
     def draw_locked(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:
         """Draw while everybody else waits, from all that is stored at that moment.

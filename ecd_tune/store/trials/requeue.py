@@ -8,9 +8,7 @@ many attempts as the study allows there is no further copy, and the last attempt
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -20,8 +18,7 @@ from ecd_tune.records import Cause
 from ecd_tune.spec import Retries
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
-from ecd_tune.store.db.engine import Database
-from ecd_tune.store.db.sql import insert_rows, now, update_rows
+from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
 from ecd_tune.store.sampling.history import Point
@@ -30,11 +27,8 @@ from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
 from ecd_tune.store.trials.lease import REQUEST_COLUMNS
 from ecd_tune.store.trials.retries import add_cause, allows, load_counts
-from ecd_tune.store.workers import Worker
 
-__all__ = ["Ending", "find_lost", "find_repeatable", "requeue"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Ending", "find_repeatable", "requeue"]
 
 
 class Ending(NamedTuple):
@@ -47,59 +41,6 @@ class Ending(NamedTuple):
 
     cause: Cause
     reason: str
-
-
-def find_lost(
-    connection: sa.Connection,
-    database: Database,
-    study_ids: Iterable[int] | None,
-    seconds: float,
-) -> dict[int, Ending]:
-    """Find the leases that nobody works on any more.
-
-    A lease that expired while the database was away says nothing about its worker, who could
-    not renew it. So nothing counts as expired until the database has answered for as long as a
-    lease lasts.
-
-    Args:
-        connection: A transaction.
-        database: Says how long it has answered.
-        study_ids: Look at these studies only; None for all.
-        seconds: Length of a lease.
-
-    Returns:
-        Token to how the attempt ended.
-    """
-    leases, workers = tables.leases, tables.workers
-    expired: sa.ColumnElement[bool] = sa.false()
-    if database.retry_policy.quiet_for(seconds):
-        expired = (leases.c.expires_at < now()) & database.up_for(seconds)
-    statement = sa.select(leases.c.token, expired.label("expired"), workers).join(
-        workers, workers.c.id == leases.c.worker_id
-    )
-    if study_ids is not None:
-        statement = statement.where(leases.c.study_id.in_(list(study_ids)))
-    dead: dict[str, bool] = {}
-    lost = {}
-    for row in connection.execute(statement):
-        worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
-        if database.is_sqlite and not worker.shares_clock:
-            _say_clocks_differ(database.shown)
-        if row.expired:
-            reason = f"lost: {worker.name} did not renew its lease in time"
-            lost[row.token] = Ending(Cause.LOST, reason)
-        elif dead.setdefault(row.id, worker.is_dead):
-            lost[row.token] = Ending(Cause.KILLED, f"lost: the process {worker.name} has ended")
-    return lost
-
-
-@cache
-def _say_clocks_differ(shown: str) -> None:
-    _log.warning(
-        "storage %s: used from several machines; SQLite has no clock of its own, so that leases "
-        "expire by the clock of whoever looks: keep the clocks together, or use PostgreSQL",
-        shown,
-    )
 
 
 def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> set[int]:

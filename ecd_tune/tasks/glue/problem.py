@@ -40,9 +40,9 @@ class GlueProblem:
         self._task, self._parts, self._seed = task, parts, seed
         self.metric: str | None = task.metric
         network = build_classifier(task.model, task.outputs, stream(seed, "init"), task.size)
-        self._network = network.to(task.device)
-        self.parameters: list[Tensor] = list(self._network.parameters())
-        words: Any = self._network.get_input_embeddings
+        self.network = network.to(task.device)
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        words: Any = self.network.get_input_embeddings
         self.groups = group_parameters(self.parameters, [words().weight])
         self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
         self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
@@ -52,7 +52,7 @@ class GlueProblem:
         for parameter in self.parameters:
             parameter.grad = None
         rows, train = self._rows(step), self._parts["train"]
-        self._network.train()
+        self.network.train()
         noise = noise_from(stream(self._seed, "dropout", step), self._task.device)
         with torch.enable_grad(), noise:
             labels = hand_over(train.labels[rows], self._task.device)
@@ -90,7 +90,7 @@ class GlueProblem:
         return found | (scores if len(scores) > 1 else {})
 
     def _outputs(self, part: Encoded) -> Tensor:
-        self._network.eval()
+        self.network.eval()
         outputs = torch.empty(len(part), self._task.outputs)
         # Rows of like length together: less padding.
         for rows in torch.split(part.lengths.argsort(stable=True), _EVALUATE):
@@ -99,7 +99,7 @@ class GlueProblem:
 
     def _logits(self, part: Encoded, rows: Tensor) -> Tensor:
         batch = {name: hand_over(x, self._task.device) for name, x in part.batch(rows).items()}
-        logits: Tensor = self._network(**batch).logits
+        logits: Tensor = self.network(**batch).logits
         return logits.float()  # half precision is for inside the network
 
     def examples(self, step: int) -> int:

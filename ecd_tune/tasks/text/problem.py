@@ -46,8 +46,8 @@ class CharacterProblem:
         size = task.size
         with noise_from(stream(seed, "init")):
             network = Transformer(len(ALPHABET), size.width, size.layers, size.heads, size.block)
-        self._network = network.to(task.device)
-        self.parameters: list[Tensor] = list(self._network.parameters())
+        self.network = network.to(task.device)
+        self.parameters: list[Tensor] = list(self.network.parameters())
         self.groups = group_parameters(self.parameters, [network.symbols.weight])
         self.steps_per_epoch = task.epoch_steps
 
@@ -84,7 +84,7 @@ class CharacterProblem:
     def _loss(self, blocks: Tensor) -> Tensor:
         # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
         blocks = hand_over(blocks.long(), self._task.device)
-        logits = self._network(blocks[:, :-1])
+        logits = self.network(blocks[:, :-1])
         target = blocks[:, 1:].flatten()
         return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
 

@@ -17,9 +17,15 @@ from ecd_tune.testing.store.queueing import QueueingContract
 from ecd_tune.testing.store.retrying import RetryingContract
 from ecd_tune.testing.store.sampling import SamplingContract
 from ecd_tune.testing.store.sharing import SharingContract
-from ecd_tune.testing.store.study import complete, make_spec, plain_optuna, work
+from ecd_tune.testing.store.study import (
+    complete,
+    make_spec,
+    plain_optuna,
+    reap_expired,
+    work,
+)
 
-__all__ = ["StoreContract", "complete", "make_spec", "plain_optuna", "work"]
+__all__ = ["StoreContract", "complete", "make_spec", "plain_optuna", "reap_expired", "work"]
 
 
 class StoreContract(

@@ -22,6 +22,8 @@ __all__ = [
     "work_at_signal",
 ]
 
+_HANG = 300.0
+
 # Imports once, then forks: a test can afford 64 processes.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
@@ -107,9 +109,9 @@ def in_processes(count: int, target: Any, url: str, spec: StudySpec) -> list[Any
     for child in children:
         child.start()
     for _ in children:
-        ready.get(timeout=60)
+        ready.get(timeout=_HANG)
     start.set()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * count
-    return [done.get(timeout=10) for _ in children]
+    return [done.get(timeout=_HANG) for _ in children]

@@ -55,6 +55,25 @@ class QueueingContract(StoreFixtures):
         assert Counter(r.state for r in records) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
         assert "0.3" in str(records[1].reason)
 
+    def test_no_more_queued_trials_are_started_than_the_budget_holds(
+        self, store: Store, url: str
+    ) -> None:
+        """The others wait, for a larger budget; finished and leased ones count."""
+        short, longer = make_spec(trials=3), make_spec(trials=5)
+        store.create(short)
+        store.tell(complete(self.ask(store, short, 1)))
+        with plain_optuna(url) as study:
+            for lr in (0.1, 0.2, 0.3, 0.4, 0.5):
+                study.enqueue_trial({"lr": lr})
+        leases = self.ask(store, short, 10)
+        assert [lease.request.params["lr"] for lease in leases] == [0.1, 0.2]
+        assert self.ask(store, short, 10) == []
+        store.tell(complete(leases))
+        assert self.ask(store, short, 10) == []
+        store.create(longer)
+        assert len(self.ask(store, longer, 10)) == 2
+        assert self.search(store, longer).waiting == 1
+
     @pytest.mark.parametrize("sampler", ["random", "tpe"])
     def test_trials_enqueued_half_way_come_next(self, store: Store, url: str, sampler: str) -> None:
         """Whatever was drawn before, and whether the sampler looks at trials."""

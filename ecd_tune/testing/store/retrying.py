@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 
 from ecd_tune.records import Cause, Outcome, Status, TrialState
 from ecd_tune.store import Store
 from ecd_tune.testing.store.fixtures import StoreFixtures
-from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
+from ecd_tune.testing.store.study import (
+    OPTIMIZER,
+    complete,
+    make_spec,
+    plain_optuna,
+    reap_expired,
+)
 
 __all__ = ["RetryingContract"]
 
@@ -20,12 +25,11 @@ class RetryingContract(StoreFixtures):
         """Its last attempt counts against the budget; those before it are history."""
         spec = make_spec(trials=2, retries={"lost": 1})
         key = spec.key(OPTIMIZER)
-        with Store.open(url, lease_seconds=0.01) as store:
+        with Store.open(url, lease_seconds=0.02) as store:
             store.create(spec)
             for queued in (1, 0):
                 assert len(self.ask(store, spec, 1)) == 1
-                time.sleep(0.05)
-                assert store.reap([key]) == queued
+                assert reap_expired(store, [key]) == queued
             assert len(self.ask(store, spec, 5)) == 1
             records = store.trials(key)
             assert [(r.state, r.attempt, r.lost) for r in records[:2]] == [

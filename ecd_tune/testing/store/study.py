@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
 
-from ecd_tune.records import Lease, Outcome, Status
+from ecd_tune.records import Lease, Outcome, Status, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store, Worker
 
-__all__ = ["OPTIMIZER", "RANGES", "complete", "make_spec", "plain_optuna", "work"]
+__all__ = [
+    "OPTIMIZER",
+    "RANGES",
+    "complete",
+    "make_spec",
+    "plain_optuna",
+    "reap_expired",
+    "work",
+]
 
 RANGES: Mapping[str, Any] = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},
@@ -73,6 +82,23 @@ def work(url: str, spec: StudySpec, count: int) -> int:
         while leases := store.ask(spec, OPTIMIZER, count=count, worker=worker):
             told += sum(store.tell(complete(leases)))
     return told
+
+
+def reap_expired(store: Store, keys: Sequence[StudyKey] | None = None) -> int:
+    """Look for as long as a lease lasts, as an idle worker does; short leases make it quick.
+
+    Args:
+        store: Its ``lease_seconds`` say how long.
+        keys: As for :meth:`ecd_tune.store.Store.reap`.
+
+    Returns:
+        How many trials were queued again.
+    """
+    count = store.reap(keys)
+    for _ in range(3):
+        time.sleep(store.lease_seconds / 2)
+        count += store.reap(keys)
+    return count
 
 
 @contextmanager

@@ -28,17 +28,10 @@ def kill_workers(url: str, kills: int) -> None:
                 killed = crew.kill_one(chooser, store, at_work=holding)
                 done, at_work = done + killed, at_work + (killed and holding)
                 crew.fill()
-            assert crew.wait(150) == [0] * 4
+            assert crew.wait(300) == [0] * 4
         records = assert_whole(store, spec)
         assert at_work
         assert sum(record.lost for record in records) >= at_work
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    return request.getfixturevalue("postgres_url")
 
 
 def test_fifteen_kills(url):

@@ -209,7 +209,7 @@ def test_long_inputs_are_cut_and_batches_no_longer_than_needed():
 
 def test_padding_changes_no_output():
     problem = toy().build(0, Stage.SEARCH)
-    network, part = problem._network.eval(), toy().parts["train"]
+    network, part = problem.network.eval(), toy().parts["train"]
     with torch.no_grad():
         together = network(**part.batch(torch.arange(6))).logits
         alone = torch.cat([network(**part.batch(torch.tensor([row]))).logits for row in range(6)])

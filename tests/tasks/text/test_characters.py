@@ -125,7 +125,7 @@ def test_the_loss_is_nats_per_character_of_blocks_of_the_training_text():
     assert batch.shape == (4, 9)
     train = decode(problem._parts["train"])
     assert all(decode(block) in train for block in batch)
-    logits = problem._network(batch[:, :-1].long())
+    logits = problem.network(batch[:, :-1].long())
     expected = cross_entropy(logits.reshape(-1, len(ALPHABET)), batch[:, 1:].reshape(-1).long())
     torch.testing.assert_close(problem.closure(5), expected.detach())
     assert problem.evaluate("val")["loss"] == pytest.approx(math.log(len(ALPHABET)), rel=0.2)
@@ -148,7 +148,7 @@ def test_each_block_that_judges_counts_alike_and_the_first_1024_do():
     parts = {**task.parts, "val": torch.randint(54, (9 * 1030,), generator=stream(0, "x"))}
     problem = CharacterModel(parts, SMALL).build(0, Stage.SEARCH)
     blocks = parts["val"][: 9 * 1024].view(1024, 9)
-    logits = problem._network(blocks[:, :-1])
+    logits = problem.network(blocks[:, :-1])
     expected = cross_entropy(logits.reshape(-1, len(ALPHABET)), blocks[:, 1:].reshape(-1))
     assert problem.evaluate("val")["loss"] == pytest.approx(expected.item(), rel=1e-5)
 

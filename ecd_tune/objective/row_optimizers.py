@@ -1,0 +1,107 @@
+"""Optimizers of the rows of a stack that make their steps together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+
+from ecd_tune.objective.batched import MakeBatched
+from ecd_tune.optim import RefillableOptimizer
+from ecd_tune.optim.base import LossOptimizer
+from ecd_tune.optim.joint_steps import JointSteps, Member
+from ecd_tune.records import Scalar
+from ecd_tune.tasks import StackedProblem
+
+__all__ = ["RowOptimizer", "RowOptimizers"]
+
+
+class RowOptimizer:
+    """Stands for a row of a batched optimizer where an optimizer of one run is expected.
+
+    Attributes:
+        param_groups: One group with the ``lr`` that the next step has.
+    """
+
+    def __init__(self, row: int, lr: float, mark: Callable[[int], None]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
+        self._row, self._mark = row, mark
+
+    def step(self, closure: Callable[[], float]) -> None:
+        """Ask for a step, which :meth:`RowOptimizers.step` makes; the loss does not matter."""
+        self._mark(self._row)
+
+
+class RowOptimizers:
+    """The batched optimizer of a stack, if there is one whose rows can be replaced.
+
+    Args:
+        stack: Whose parameters it moves.
+    """
+
+    def __init__(self, stack: StackedProblem) -> None:
+        self._stack = stack
+        self._joint = JointSteps()
+        self._batched: RefillableOptimizer | None = None
+        self._asked = False
+        self._rows: dict[int, RowOptimizer] = {}
+        self._lrs: list[float] = []
+        self._active = torch.zeros(len(stack.problems), dtype=torch.bool)
+        self._no_losses = torch.zeros(len(stack.problems))  # these optimizers look at none
+        self._marked = False
+
+    def offer(
+        self, make: MakeBatched, row: int, values: Mapping[str, Scalar]
+    ) -> torch.optim.Optimizer | None:
+        """Return an optimizer of a row that moves with the others, or None.
+
+        Args:
+            make: Makes a batched optimizer; always the same.
+            row: Whose.
+            values: Its hyperparameters.
+
+        Raises:
+            HyperparameterError: They are not allowed.
+        """
+        if isinstance(values.get("scale", 1.0), str):  # is found in the first steps of all rows
+            return None
+        if not self._asked:
+            rows, self._asked = len(self._stack.problems), True
+            made = make(self._stack.parameters, [0] * rows, [values] * rows)
+            self._batched = made if isinstance(made, RefillableOptimizer) else None
+        if self._batched is None:
+            return None
+        own = RowOptimizer(row, self._batched.begin_row(row, values), self._mark)
+        self._rows[row], self._lrs = own, []  # all are to be set again
+        return cast(torch.optim.Optimizer, own)
+
+    def join(self, optimizer: torch.optim.Optimizer) -> Callable[[float], None] | None:
+        """Return what makes the steps of a row's optimizer with those of others.
+
+        Args:
+            optimizer: As a single run has it, or one that was offered.
+
+        Returns:
+            To be called with the loss; None where ``optimizer.step`` is to be called.
+        """
+        if isinstance(optimizer, LossOptimizer):
+            return Member(self._joint, optimizer).step
+        return None
+
+    def step(self) -> None:
+        """Make the steps that the rows have asked for."""
+        self._joint.step()
+        if self._batched is None or not self._marked:
+            return
+        lrs = [1.0] * len(self._active)
+        for row, own in self._rows.items():
+            lrs[row] = own.param_groups[0]["lr"]
+        if lrs != self._lrs:
+            self._batched.set_lr(lrs)
+            self._lrs = lrs
+        self._batched.step(self._no_losses, self._stack.gradients, self._active)
+        self._active, self._marked = torch.zeros_like(self._active), False
+
+    def _mark(self, row: int) -> None:
+        self._active[row] = self._marked = True

@@ -1,0 +1,89 @@
+"""Whether trials of a study can be trained together, and what their lanes are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ecd_tune.objective.lane import Job, Lane, LaneKind
+from ecd_tune.objective.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.resolving import Resolving
+from ecd_tune.objective.row_optimizers import RowOptimizers
+from ecd_tune.objective.single import Plan, make_training
+from ecd_tune.objective.speed import Clock
+from ecd_tune.records import Outcome, RunRequest, Scalar
+from ecd_tune.registry import OptimizerDef, load_attribute
+from ecd_tune.spec import OptimizerSpec, TrainingSpec
+from ecd_tune.tasks import Problem, StackableTask, Task
+
+__all__ = ["lane_kind", "why_alone"]
+
+
+def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> str | None:
+    """Return why the trials of an optimizer are trained one by one, or None.
+
+    Args:
+        task: The task.
+        definition: Of the optimizer.
+        training: How it is trained.
+    """
+    if not isinstance(task, StackableTask):
+        return "the task has no form for many trials at once"
+    if definition.batched is None:
+        return f"optimizer {definition.name!r} may want a loss more than once in a step"
+    unsupported = {
+        "averaging": training.averaging is not None,
+        "accumulate": training.accumulate > 1,
+        "precision": training.precision != "fp32",
+        "second_forward": training.second_forward,
+    }
+    named = [key for key, found in unsupported.items() if found]
+    return f"[training] {', '.join(named)}: one trial at a time" if named else None
+
+
+def lane_kind(
+    task: Any,
+    optimizer: OptimizerSpec,
+    protocol: Protocol,
+    plan: Callable[[RunRequest], Plan],
+    alone: Callable[[Job], Outcome],
+) -> LaneKind:
+    """Return what the lanes of an optimizer are made of.
+
+    Args:
+        task: The task; a :class:`~ecd_tune.tasks.StackableTask`.
+        optimizer: The optimizer in the study.
+        protocol: Of the study.
+        plan: How the run of a request goes.
+        alone: Runs a job by itself.
+
+    Returns:
+        What :func:`~ecd_tune.objective.lanes.run_lanes` takes.
+    """
+    build = builder(task, protocol)
+    definition = optimizer.definition
+    single = load_attribute(definition.factory)
+    batched = load_attribute(definition.batched or "")
+
+    def make(row: int, rows: RowOptimizers, params: Any, seed: int, **values: Scalar) -> Any:
+        grouped = isinstance(params[0], dict)
+        together = None if grouped else rows.offer(batched, row, values)
+        return single(params, seed, **values) if together is None else together
+
+    def begin(job: Job, problem: Problem, row: int, rows: RowOptimizers, clock: Clock) -> Lane:
+        request, metric = job.request, problem.metric
+        assert metric is not None  # a task that learns
+        resolving = Resolving(optimizer, partial(make, row, rows))
+        made = resolving.single(problem, request.seed, **request.params)
+        advance = rows.join(made)
+        parts = make_training(problem, made, metric, plan(request), job.audience, clock, advance)
+        return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0])
+
+    return LaneKind(
+        task.stack,
+        lambda request: build(request.seed, request.stage),
+        begin,
+        alone,
+        judged_split(protocol),
+    )

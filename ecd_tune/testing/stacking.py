@@ -1,0 +1,109 @@
+"""What a task must keep whose problems compute together, as tests to inherit.
+
+::
+
+    from ecd_tune.testing.stacking import StackableTaskContract
+
+    class TestMyTask(StackableTaskContract):
+        definition = MY_TASK_DEF
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from ecd_tune.records import Stage
+from ecd_tune.tasks import StackableTask, StackedProblem
+from ecd_tune.testing.task import TaskContract, assert_same, evaluate_step
+
+__all__ = ["StackableTaskContract"]
+
+_SEEDS = (0, 1, 2)
+
+
+class StackableTaskContract(TaskContract):
+    """The same for a task that learns, of which B problems compute together.
+
+    Attributes:
+        rounding: Largest relative error of a row's losses and gradients.
+    """
+
+    rounding: ClassVar[float] = 1e-5
+
+    def stack(self, *seeds: int, stage: Stage = Stage.SEARCH) -> StackedProblem:
+        """Return problems of these seeds in a stack."""
+        task: StackableTask = self.make()
+        assert isinstance(task, StackableTask)
+        return task.stack([task.build(seed, stage) for seed in seeds])
+
+    def test_stacked_rows_are_the_problems(self) -> None:
+        """Row b has the start, losses, gradients and numbers of its problem alone."""
+        stack, length = self.stack(*_SEEDS), self.build().steps_per_epoch
+        steps = [2 * length - 1, length - 1, length - 1]  # the last batch of an epoch may be short
+        losses = stack.closure(steps)
+        assert not losses.requires_grad
+        numbers = stack.evaluate("val")
+        for row, seed in enumerate(_SEEDS):
+            alone = self.build(seed)
+            expected = evaluate_step(alone, steps[row])
+            assert_same(_row(stack.parameters, row), [p.detach() for p in alone.parameters])
+            self._assert_close([losses[row], *_row(stack.gradients, row)], expected)
+            own = alone.evaluate("val")
+            assert {name: float(column[row]) for name, column in numbers.items()} == pytest.approx(
+                dict(own), rel=self.rounding
+            )
+
+    def test_a_row_is_the_memory_of_its_problem(self) -> None:
+        """What moves a row's problem moves the row, and the problem can be judged alone."""
+        stack = self.stack(*_SEEDS)
+        stack.closure([0, 0, 0])
+        problem = stack.problems[1]
+        assert all(p.is_leaf and p.requires_grad for p in problem.parameters)
+        grads = [p.grad for p in problem.parameters if p.grad is not None]
+        assert_same(grads, _row(stack.gradients, 1))
+        with torch.no_grad():
+            for parameter in problem.parameters:
+                parameter.mul_(1.5)
+        assert_same([p.detach() for p in problem.parameters], _row(stack.parameters, 1))
+        judged = {name: float(column[1]) for name, column in stack.evaluate("val").items()}
+        assert judged == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
+
+    def test_stacked_rows_do_not_meet(self) -> None:
+        """Whatever stands in the other rows, NaN too, a row has the same bits."""
+        stack, other = self.stack(0, 1, 2), self.stack(5, 1, 6)
+        with torch.no_grad():
+            for parameter in other.problems[0].parameters:
+                parameter.fill_(torch.nan)
+        for step in (0, 1, 2):
+            losses, beside = (s.closure([step] * 3) for s in (stack, other))
+            assert not beside[0].isfinite()
+            assert_same(
+                [losses[1], *_row(stack.gradients, 1)], [beside[1], *_row(other.gradients, 1)]
+            )
+        for name, column in stack.evaluate("val").items():
+            assert torch.equal(column[1], other.evaluate("val")[name][1])
+
+    def test_a_replaced_row_begins_anew(self) -> None:
+        """The new problem has the row to itself, and the others go on as they would."""
+        stack, kept = self.stack(*_SEEDS), self.stack(*_SEEDS)
+        for each in (stack, kept):
+            each.closure([0, 0, 0])
+        stack.replace(1, self.build(9))
+        length = self.build().steps_per_epoch
+        losses, beside = stack.closure([length, 0, length]), kept.closure([length] * 3)
+        assert torch.equal(losses[[0, 2]], beside[[0, 2]])
+        expected = evaluate_step(self.build(9), 0)
+        self._assert_close([losses[1], *_row(stack.gradients, 1)], expected)
+
+    def _assert_close(self, found: list[Tensor], expected: list[Tensor]) -> None:
+        for a, b in zip(found, expected, strict=True):
+            size = max(float(b.abs().max()), 1e-3)
+            torch.testing.assert_close(a, b, rtol=self.rounding, atol=self.rounding * size)
+
+
+def _row(blocks: list[Tensor], row: int) -> list[Tensor]:
+    return [block[row] for block in blocks]

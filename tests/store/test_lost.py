@@ -1,0 +1,62 @@
+"""Leases are judged by what one process saw, and by its own monotonic clock."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecd_tune.store.trials import lost
+from ecd_tune.store.trials.lost import LeaseWatch
+
+SECONDS = 30.0
+PAUSES = st.lists(st.floats(0.0, 1e4), max_size=40)
+
+
+@pytest.fixture(scope="module")
+def clock() -> Any:
+    clock = SimpleNamespace(now=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lost, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        yield clock
+
+
+@given(pauses=PAUSES, ahead=st.floats(-1e9, 1e9))
+def test_a_lease_that_is_renewed_before_each_look_stands(
+    clock: Any, pauses: list[float], ahead: float
+) -> None:
+    """However long the looks are apart, and whatever the time of the renewals says."""
+    watch = LeaseWatch(SECONDS)
+    for renewals, pause in enumerate(pauses):
+        clock.now += pause
+        assert watch.look({7: ahead - renewals}) == set()
+
+
+@given(pauses=PAUSES)
+def test_a_lease_is_never_lost_sooner_than_it_lasts(clock: Any, pauses: list[float]) -> None:
+    watch, began = LeaseWatch(SECONDS), clock.now
+    watch.look({7: 1.0})
+    for pause in pauses:
+        clock.now += pause
+        assert watch.look({7: 1.0}) <= ({7} if clock.now - began >= SECONDS * 0.999999 else set())
+
+
+@pytest.mark.parametrize(("pause", "looks"), [(1.0, 30), (10.0, 3), (3600.0, 3)])
+def test_a_lease_that_nobody_renews_is_lost(clock: Any, pause: float, looks: int) -> None:
+    watch = LeaseWatch(SECONDS)
+    assert watch.look({7: 1.0, 8: 1.0}) == set()
+    for _ in range(looks - 1):
+        clock.now += pause
+        assert watch.look({7: 1.0, 8: 1.0}) == set()
+    clock.now += pause
+    assert watch.look({7: 1.0, 8: 2.0, 9: 1.0}) == {7}
+
+
+def test_a_lease_that_was_away_begins_anew(clock: Any) -> None:
+    watch = LeaseWatch(SECONDS)
+    for stamps in ({7: 1.0}, {7: 1.0}, {7: 1.0}, {}, {7: 1.0}):
+        assert watch.look(stamps) == set()
+        clock.now += 10.0
