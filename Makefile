@@ -26,7 +26,7 @@ test-integrations: install ## Real training libraries and distributed runs; CI r
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-faults: install ## Kills by the thousand, restarts, ten minutes without a server (about 20 minutes)
+faults: install ## Kills, restores, locks, outages and damaged files under real workers (about 40 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600
 
 bench: install ## Speed beside its peers, the short form, into docs/results/bench.md (about 6 minutes)

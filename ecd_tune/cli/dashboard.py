@@ -34,14 +34,14 @@ def dashboard(
 
     From elsewhere use a tunnel, `ssh -L 8080:127.0.0.1:8080 HOST`; for several people a proxy.
     """
-    from ecd_tune.serve import Settings, open_server
+    from ecd_tune.serve import DashboardServer, Settings
     from ecd_tune.serve.guard import is_loopback
     from ecd_tune.store import Store
 
     settings = Settings(host, port, read_only, behind_proxy)
     with Store.open(storage, create=False) as store:
         shown = store.url
-    server = open_server(settings)
+    server = DashboardServer(settings)
     typer.echo(f"Dashboard of {shown}: {settings.url}/ (Ctrl-C ends it)")
     if not is_loopback(settings.host):
         typer.echo(

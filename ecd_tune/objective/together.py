@@ -37,6 +37,8 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         "accumulate": training.accumulate > 1,
         "precision": training.precision != "fp32",
         "second_forward": training.second_forward,
+        "memory_format": training.memory_format != "contiguous",
+        "compile": training.compile,
     }
     named = [key for key, found in unsupported.items() if found]
     return f"[training] {', '.join(named)}: one trial at a time" if named else None

@@ -171,16 +171,24 @@ class CourseMeter:
         self._start = start
 
     def _add(self, rows: Tensor) -> None:
-        """Add rows, ``[T, S]`` or ``[T, S, B]``, to their stretches."""
-        sums = self._sums
+        """Add rows, ``[T, S]`` or ``[T, S, B]``, to their stretches.
+
+        In an order that depends on the steps alone, and not on how many come at once: what was
+        saved in between must not change a bit.
+        """
+        sums, count = self._sums, self._count
         if sums is None:
             sums = rows.new_zeros((_STRETCHES, *rows.shape[1:]))
-        length, count = _length(self._count), self._count + len(rows)
-        while length < _length(count):
-            pairs = sums.reshape(_STRETCHES // 2, 2, *sums.shape[1:]).sum(1)
-            sums, length = torch.cat([pairs, torch.zeros_like(pairs)]), 2 * length
-        place = torch.arange(self._count, count, device=rows.device) // length
-        self._sums, self._count = sums.index_add(0, place, rows), count
+        while len(rows):
+            length = _length(count + 1)
+            if length > _length(count):
+                pairs = sums.reshape(_STRETCHES // 2, 2, *sums.shape[1:]).sum(1)
+                sums = torch.cat([pairs, torch.zeros_like(pairs)])
+            part = rows[: length * _STRETCHES - count]
+            place = torch.arange(count, count + len(part), device=rows.device) // length
+            sums = sums.index_add(0, place, part)
+            rows, count = rows[len(part) :], count + len(part)
+        self._sums, self._count = sums, count
 
     # ------------------------------------------------------- saving and restoring
 

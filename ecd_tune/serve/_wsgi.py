@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-__all__ = [
-    "App",
-    "Environ",
-    "Headers",
-    "StartResponse",
-    "answer",
-    "find_header",
-    "is_safe",
-    "refuse",
-    "set_header",
-]
+__all__ = ["App", "Environ", "HeaderList", "StartResponse", "answer", "is_safe", "refuse"]
 
 Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
+HeaderList = list[tuple[str, str]]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -28,18 +18,6 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 def is_safe(environ: Environ) -> bool:
     """Tell whether a request only reads."""
     return environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-
-
-def find_header(headers: Headers, name: str) -> str | None:
-    """Return the first header of a name, or None."""
-    return next((value for key, value in headers if key.lower() == name.lower()), None)
-
-
-def set_header(headers: Headers, name: str, value: str | None) -> None:
-    """Replace all headers of a name by one; None removes them."""
-    headers[:] = [pair for pair in headers if pair[0].lower() != name.lower()]
-    if value is not None:
-        headers.append((name, value))
 
 
 def answer(

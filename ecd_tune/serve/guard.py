@@ -12,17 +12,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+from wsgiref.headers import Headers
 
-from ecd_tune.serve._wsgi import (
-    App,
-    Environ,
-    Headers,
-    StartResponse,
-    find_header,
-    is_safe,
-    refuse,
-    set_header,
-)
+from ecd_tune.serve._wsgi import App, Environ, HeaderList, StartResponse, is_safe, refuse
 
 __all__ = ["Guard", "is_loopback", "parse_host"]
 
@@ -87,7 +79,7 @@ class Guard:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
 
-        def start(status: str, headers: Headers, exc_info: object = None) -> object:
+        def start(status: str, headers: HeaderList, exc_info: object = None) -> object:
             return start_response(status, _protect(environ, headers), exc_info)
 
         host = environ.get("HTTP_HOST", "")
@@ -126,15 +118,12 @@ class Guard:
         )
 
 
-def _protect(environ: Environ, headers: Headers) -> Headers:
-    kept = list(headers)
+def _protect(environ: Environ, headers: HeaderList) -> HeaderList:
+    kept = Headers(list(headers))
     for name, value in _FIXED:
-        set_header(kept, name, value)
-    policy = find_header(kept, "Content-Security-Policy")
-    joined = _POLICY if policy is None else f"{policy}; {_POLICY}"
-    set_header(kept, "Content-Security-Policy", joined)
-    path: str = environ.get("PATH_INFO", "")
-    static = path.startswith("/static/") or path == "/favicon.ico"
-    if find_header(kept, "Cache-Control") is None and not static:
-        set_header(kept, "Cache-Control", "no-store")
-    return kept
+        kept[name] = value
+    policy = kept.get("Content-Security-Policy")
+    kept["Content-Security-Policy"] = f"{policy}; {_POLICY}" if policy else _POLICY
+    if not environ.get("PATH_INFO", "").startswith(("/static/", "/favicon.ico")):
+        kept.setdefault("Cache-Control", "no-store")
+    return kept.items()

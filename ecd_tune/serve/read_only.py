@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from wsgiref.headers import Headers
 
-from ecd_tune.serve._wsgi import App, Environ, Headers, StartResponse, is_safe, refuse, set_header
+from ecd_tune.serve._wsgi import App, Environ, HeaderList, StartResponse, is_safe, refuse
 
 __all__ = ["ReadOnly"]
 
@@ -37,15 +38,15 @@ class ReadOnly:
         return self._app(environ, start_response)
 
     def _show_labelled(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        started: list[tuple[str, Headers]] = []
+        started: list[tuple[str, HeaderList]] = []
         below = self._app(environ, lambda *given: started.append((given[0], list(given[1]))))
         page = b"".join(below).replace(b"</body>", _LABEL + b"</body>", 1)
         getattr(below, "close", lambda: None)()
-        status, headers = started[-1]
+        status, headers = started[-1][0], Headers(started[-1][1])
         # They speak of the page without the label.
         for name in ("ETag", "Last-Modified", "Accept-Ranges"):
-            set_header(headers, name, None)
+            del headers[name]
         if environ["REQUEST_METHOD"] == "GET":
-            set_header(headers, "Content-Length", str(len(page)))
-        start_response(status, headers)
+            headers["Content-Length"] = str(len(page))
+        start_response(status, headers.items())
         return [page]

@@ -11,10 +11,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ecd_tune.errors import DashboardError
 from ecd_tune.serve.app import Settings, build_app
-from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.signals import StopFlag
 
-__all__ = ["DashboardServer", "open_server"]
+__all__ = ["DashboardServer"]
 
 
 class _RequestHandler(WSGIRequestHandler):
@@ -32,6 +32,9 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
 
     Args:
         settings: How the dashboard is served.
+
+    Raises:
+        DashboardError: The address cannot be listened on.
     """
 
     daemon_threads = True
@@ -42,7 +45,13 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        super().__init__((settings.host, settings.port), _RequestHandler)
+        try:
+            super().__init__((settings.host, settings.port), _RequestHandler)
+        except OSError as error:
+            raise DashboardError(
+                f"cannot listen on {settings.host} port {settings.port}: "
+                f"{error.strerror or error}; choose another --port or --host"
+            ) from error
 
     def server_bind(self) -> None:
         """Bind without asking a name server for our name, which can take long."""
@@ -57,7 +66,7 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
             url: The database, its tables there.
         """
         with self, StopFlag() as stop:
-            self.set_app(build_app(open_fast_storage(url), self._settings))
+            self.set_app(build_app(FastStorage(url), self._settings))
             # What the imports left stays for good. Reading a large study makes the collector run
             # often, and going through all of that each time took a third of the study call.
             gc.collect()
@@ -69,24 +78,3 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
         """Print a traceback, but not for a client that left or fell silent."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
-
-
-def open_server(settings: Settings) -> DashboardServer:
-    """Listen on the address, and answer nothing yet.
-
-    Args:
-        settings: How the dashboard is served.
-
-    Returns:
-        The server.
-
-    Raises:
-        DashboardError: The address cannot be listened on.
-    """
-    try:
-        return DashboardServer(settings)
-    except OSError as error:
-        raise DashboardError(
-            f"cannot listen on {settings.host} port {settings.port}: "
-            f"{error.strerror or error}; choose another --port or --host"
-        ) from error

@@ -24,9 +24,11 @@ from ecd_tune.serve.dashboard_internals import (
     get_study,
     serialize_study_detail,
 )
-from ecd_tune.serve.fast_reads import FastStorage
-from ecd_tune.serve.search_space import merge_spaces
-from ecd_tune.serve.trial_json import SYSTEM_ATTRS, TrialWriter
+from ecd_tune.serve.fast_reads import PARTS, FastStorage
+from ecd_tune.serve.study_summary import summarize
+from ecd_tune.serve.trial_json import SYSTEM_ATTRS, write_trials
+from ecd_tune.store.db import optuna_tables
+from ecd_tune.store.db.stored import read_trials
 
 __all__ = ["StudyCall"]
 
@@ -50,15 +52,17 @@ class StudyCall:
         # The dashboard reads this header without asking whether it is there.
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")
         match = _PATH.fullmatch(environ.get("PATH_INFO", ""))
-        after = _read_after(environ)
-        if match is None or environ["REQUEST_METHOD"] != "GET" or after is None:
+        after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
+        # What is no number of trials the dashboard should refuse itself.
+        valid = after.isdecimal() and len(after) < 10
+        if match is None or not valid or environ["REQUEST_METHOD"] != "GET":
             return self._app(environ, start_response)
         study_id = int(match[1])
         try:
             study = get_study(self._storage, study_id)
             if study is None or len(study.directions) > 1 or study.system_attrs.get(_PREFERENTIAL):
                 return self._app(environ, start_response)
-            body = self._write(study, study_id, after)
+            body = self._write(study, study_id, int(after))
         except (StorageUnavailableError, StorageInternalError) as error:
             environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
             reason = "the database does not answer; the server's log says more"
@@ -66,31 +70,18 @@ class StudyCall:
         return answer(environ, start_response, HTTPStatus.OK, body)
 
     def _write(self, study: Any, study_id: int, after: int) -> bytes:
-        summary = self._storage.summarize(study_id)
-        union, intersection = merge_spaces(summary)
+        stored = optuna_tables.trials.c
+        # Numbers have no gaps.
+        wanted = (stored.study_id == study_id) & (stored.number >= after)
+        with self._storage.database.read() as connection:
+            summary = summarize(connection, study_id)
+            found = read_trials(connection, wanted, PARTS, SYSTEM_ATTRS)
         try:
             best = [self._storage.get_best_trial(study_id)]
         except ValueError:  # none is complete
             best = []
-        detail = serialize_study_detail(
-            study,
-            best,
-            [],
-            intersection,
-            union,
-            list(summary.user_attrs.items()),
-            summary.has_intermediate_values,
-            get_plotly_graph_objects(study.system_attrs),
-            [],
-        )
+        plots = get_plotly_graph_objects(study.system_attrs)
+        detail = serialize_study_detail(study, best, [], *summary, plots, [])
         del detail["trials"]
-        writer = TrialWriter(study_id, study.system_attrs)
-        cells = self._storage.cells(study_id, after, SYSTEM_ATTRS)
-        trials = ", ".join([writer.write(trial) for trial in cells])
-        return f'{json.dumps(detail)[:-1]}, "trials": [{trials}]}}'.encode()
-
-
-def _read_after(environ: Environ) -> int | None:
-    """Return how many trials to leave out; None for what the dashboard should refuse itself."""
-    text = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+        trials = write_trials(found, study_id, study.system_attrs)
+        return f'{json.dumps(detail)[:-1]}, "trials": {trials}}}'.encode()

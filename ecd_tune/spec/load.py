@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
+from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
@@ -16,7 +17,8 @@ from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
-from ecd_tune.spec.parts import MOST_TRIALS, OptimizerSpec, Reference
+from ecd_tune.spec.parts import MOST_TRIALS, FirstTrial, OptimizerSpec, Reference
+from ecd_tune.spec.sampler import sampler_problems
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 from ecd_tune.text import find_unprintable
 
@@ -24,6 +26,24 @@ __all__ = ["load_study", "parse_study"]
 
 _PROSE = ("summary", "note")
 """Keys whose texts may have several lines."""
+_PHRASES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "dict_type": "must be a table",
+    "list_type": "must be a list",
+    "literal_error": "must be one of {expected}",
+}
+"""What pydantic's kinds of errors say."""
 
 
 def load_study(path: Path, smoke: bool = False) -> StudySpec:
@@ -63,7 +83,9 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     try:
         spec = StudySpec.model_validate(dict(table))
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(where, error))) from None
+        known = _explain(where, error)
+        others = [f"{where} {problem}" for problem in _others(table, error)]
+        raise SpecError("\n".join(dict.fromkeys(known + others))) from None
     except SpaceError as error:
         raise SpecError(f"{where}: {error}") from None
     # What all optimizers share is wrong once, not once for each of them.
@@ -106,6 +128,28 @@ def _explain(where: str, error: ValidationError) -> list[str]:
     return lines
 
 
+def _others(table: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """Return what else is wrong with a study, if what is wrong already is left out."""
+    rest = deepcopy(dict(table))
+    left_out = []
+    for item in error.errors():
+        *path, key = [str(part) for part in item["loc"]] or ["study"]
+        place: Any = rest
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or place.pop(key, None) is None:
+            return []
+        left_out.append(f"[{'.'.join(path)}]: {key}:")
+    if "name" in table:
+        rest.setdefault("name", "study")
+    try:
+        problems = _problems(StudySpec.model_validate(rest))
+    except (ValidationError, SpaceError):
+        return []
+    # What was left out is missing now.
+    return [problem for problem in problems if not problem.startswith(tuple(left_out))]
+
+
 def _phrase(item: Any) -> str:
     context = item.get("ctx", {})
     match item["type"]:
@@ -115,6 +159,8 @@ def _phrase(item: Any) -> str:
             return "is missing"
         case "value_error":
             return str(context["error"])
+        case kind if kind in _PHRASES:
+            return f"{item['input']!r}: {_PHRASES[kind].format(**context)}"
         case _:
             message = item["msg"][0].lower() + item["msg"][1:]
             return f"{item['input']!r}: {message}"
@@ -123,7 +169,7 @@ def _phrase(item: Any) -> str:
 def _problems(spec: StudySpec) -> list[str]:
     try:
         task = spec.task_def
-    except UnknownNameError as error:
+    except (UnknownNameError, TaskError) as error:
         return [f"[task]: {error}"]
     problems = _option_problems("[task]", task, spec.task.options)
     problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
@@ -131,6 +177,7 @@ def _problems(spec: StudySpec) -> list[str]:
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
         problems.append("[budget]: trials: is missing; only a grid does without it")
+    problems += sampler_problems(spec.sampler)
     problems += _training_problems(spec)
     problems += check_pruning(spec)
     wrong = [
@@ -202,10 +249,14 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
         problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
-    for reference in spec.references:
-        problems += _reference_problems(where, definition, known, reference)
-        place = f"{where[:-1]}.references.{reference.label}]"
-        problems += _group_problems(place, reference.params, definition, task)
+    firsts = [first.label for first in spec.first]
+    if len(set(firsts)) != len(firsts):
+        problems.append(f"{where}: first: labels {firsts} must differ")
+    for kind, points in (("references", spec.references), ("first", spec.first)):
+        for point in points:
+            place = f"{where[:-1]}.{kind}.{point.label}]"
+            problems += _point_problems(place, definition, known, point)
+            problems += _group_problems(place, point.params, definition, task)
     return problems
 
 
@@ -308,16 +359,15 @@ def _unfit(
     return problems
 
 
-def _reference_problems(
-    where: str,
+def _point_problems(
+    place: str,
     definition: OptimizerDef,
     known: Mapping[str, Hyperparameter],
-    reference: Reference,
+    point: Reference | FirstTrial,
 ) -> list[str]:
-    place = f"{where[:-1]}.references.{reference.label}]"
-    problems = _missing(place, definition, reference.params)
-    problems += _unfit(place, definition, {k: (v,) for k, v in reference.params.items()})
-    for name, value in reference.params.items():
+    problems = _missing(place, definition, point.params)
+    problems += _unfit(place, definition, {k: (v,) for k, v in point.params.items()})
+    for name, value in point.params.items():
         declared = known.get(name)
         if declared is None:
             problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")

@@ -9,7 +9,7 @@ import warnings
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
-from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store import Store
 
 
@@ -19,7 +19,7 @@ class TestFastStorageOnPostgres(StorageTestCase):
     def storage(self, request, postgres, postgres_url, monkeypatch):
         monkeypatch.setenv("PGPASSWORD", postgres.password)  # for what comes out of a pickle
         Store.open(postgres_url).close()
-        storage = open_fast_storage(postgres_url)
+        storage = FastStorage(postgres_url)
         yield storage
         storage.close()
         if request.node.name == "test_pickle_storage":

@@ -237,3 +237,20 @@ def test_nothing_passes_over_the_parameters_for_it(monkeypatch: pytest.MonkeyPat
     watched = passes()
     monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
     assert watched == passes() > 0
+
+
+@pytest.mark.parametrize("rows", [40, 1000])
+def test_sums_do_not_depend_on_how_many_steps_come_at_once(rows: int) -> None:
+    """A checkpoint in between brings what has come so far: not a bit may change."""
+    generator = torch.Generator().manual_seed(5)
+    steps = torch.rand(rows, 3, 2, generator=generator, dtype=torch.float64)
+    whole = CourseMeter()
+    whole._add(steps)
+    for cuts in ([1] * rows, [33, rows - 33], [7, 25, 1, rows - 33]):
+        parts = CourseMeter()
+        for part in steps.split(cuts):
+            parts._add(part)
+        assert parts._count == whole._count == rows
+        assert parts._sums is not None
+        assert whole._sums is not None
+        assert torch.equal(parts._sums, whole._sums)

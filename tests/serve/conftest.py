@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ecd_tune.serve.fast_reads import FastStorage, open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store import Store
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,7 +46,7 @@ def open_storage() -> Iterator[Callable[[str], FastStorage]]:
     opened: list[FastStorage] = []
 
     def open_one(url: str) -> FastStorage:
-        opened.append(open_fast_storage(url))
+        opened.append(FastStorage(url))
         return opened[-1]
 
     yield open_one

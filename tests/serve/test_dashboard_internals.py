@@ -16,10 +16,10 @@ from packaging.specifiers import SpecifierSet
 SERVE = Path(__file__).parents[2] / "ecd_tune/serve"
 INTERNALS = SERVE / "dashboard_internals.py"
 SIGNATURES = {
-    "get_note_from_system_attrs": ["system_attrs", "trial_id"],
     "get_plotly_graph_objects": ["system_attrs"],
     "get_study": ["storage", "study_id"],
     "serialize_distribution": ["distribution"],
+    "serialize_frozen_trial": ["study_id", "trial", "study_system_attrs"],
     "serialize_study_detail": [
         "study", "best_trials", "trials", "intersection", "union", "union_user_attrs",
         "has_intermediate_values", "plotly_graph_objects", "skipped_trial_numbers",

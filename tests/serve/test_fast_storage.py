@@ -7,7 +7,7 @@ import shutil
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
-from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store import Store
 
 
@@ -23,6 +23,6 @@ class TestFastStorageOnSqlite(StorageTestCase):
     @pytest.fixture
     def storage(self, prepared, tmp_path):
         shutil.copy(prepared, tmp_path / "store.db")
-        storage = open_fast_storage(f"sqlite:///{tmp_path}/store.db")
+        storage = FastStorage(f"sqlite:///{tmp_path}/store.db")
         yield storage
         storage.close()

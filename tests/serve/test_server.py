@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 
 from ecd_tune.cli.main import main
-from ecd_tune.serve import Settings, open_server
+from ecd_tune.serve import DashboardServer, Settings
 from ecd_tune.serve.server import _RequestHandler
 from ecd_tune.store import Store
 from tests.serve.processes import HANG, Dashboard, Waiting
@@ -89,7 +89,7 @@ def test_slow_connections_stop_nobody(server):
 def test_slow_connections_are_closed_without_a_traceback(shared_url, monkeypatch, capfd):
     monkeypatch.setattr(_RequestHandler, "timeout", 0.3)
     monkeypatch.setattr("ecd_tune.serve.server.StopFlag", InThread)
-    server = open_server(Settings(port=0))
+    server = DashboardServer(Settings(port=0))
     port = server.socket.getsockname()[1]
     thread = threading.Thread(target=server.serve, args=(shared_url,))
     thread.start()
@@ -123,7 +123,7 @@ def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
-    with open_server(Settings(port=0)) as server, socket.socket() as reader:
+    with DashboardServer(Settings(port=0)) as server, socket.socket() as reader:
         server.set_app(send_large)
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         reader.settimeout(HANG)

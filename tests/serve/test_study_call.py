@@ -23,9 +23,8 @@ from optuna_dashboard._inmemory_cache import InMemoryCache, get_cached_extra_stu
 from optuna_dashboard._note import save_note_with_version
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.serve.fast_reads import StudySummary
-from ecd_tune.serve.search_space import merge_spaces
 from ecd_tune.serve.study_call import StudyCall
+from ecd_tune.serve.study_summary import merge_spaces
 from tests.serve.client import Client
 
 LR = FloatDistribution(1e-3, 10.0, log=True)
@@ -184,7 +183,7 @@ def test_the_rest_is_left_to_the_dashboard(url, open_storage, path, status):
 @pytest.mark.parametrize(
     ("method", "error"),
     [
-        ("summarize", StorageUnavailableError("db:5432: connection refused")),
+        ("database.read", StorageUnavailableError("db:5432: connection refused")),
         ("get_all_studies", StorageInternalError("db:5432: connection refused")),
     ],
 )
@@ -196,7 +195,8 @@ def test_an_outage_is_an_answer_and_a_line_in_the_log(
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(storage, method, fail)
+    owner = storage.database if method == "database.read" else storage
+    monkeypatch.setattr(owner, method.rpartition(".")[2], fail)
     client = Client(StudyCall(optuna_dashboard.wsgi(storage), storage))
     reply = client("GET", f"/api/studies/{study._study_id}")
     assert reply.status == 503
@@ -276,9 +276,8 @@ def test_search_spaces_are_merged_as_the_dashboard_merges_them(spaces):
     counts = Counter(
         (name, distribution_to_json(how)) for t in kept for name, how in t.distributions.items()
     )
-    union, intersection = merge_spaces(
-        StudySummary(len(kept), [(*key, count) for key, count in counts.items()], {}, False)
-    )
+    rows = [(*key, count) for key, count in counts.items()]
+    intersection, union = merge_spaces(rows, len(kept))
     assert sorted(map(show, union)) == sorted(map(show, every))
     assert list(map(show, intersection)) == list(map(show, common))
     assert [name for name, _ in union] == sorted(name for name, _ in union)

@@ -70,7 +70,7 @@ def test_leaving_an_optimizer_out_leaves_its_checks_out():
         ),
         ({"name": "S1", "F_min": "low"}, "F_min = 'low': must be a number"),
         ({"name": "S5", "curvature": 0.0}, "curvature = 0.0: must be > 0"),
-        ({"name": "S1", "expects": "yes"}, "[checks.0]: expects: 'yes': input should be"),
+        ({"name": "S1", "expects": "yes"}, "[checks.0]: expects: 'yes': must be one of"),
         ({"name": "S1", "studies": ["zakharov"]}, "studies: S1 judges one study"),
         (
             {"name": "S9", "studies": ["a"], "fine_tuned": ["b"]},

@@ -140,8 +140,8 @@ WRONG = {
     "missing table": ("[budget]\ntrials = 10\nsteps = 20", "", ["budget", "is missing"]),
     "missing steps": ("steps = 20", "", ["[budget]: steps", "is missing"]),
     "missing trials": ("trials = 10", "", ["[budget]: trials", "is missing", "grid"]),
-    "wrong type": ("steps = 20", 'steps = "many"', ["[budget]: steps", "'many'", "integer"]),
-    "negative steps": ("steps = 20", "steps = -1", ["[budget]: steps", "-1", "greater than"]),
+    "wrong type": ("steps = 20", 'steps = "many"', ["[budget]: steps", "'many'", "whole number"]),
+    "negative steps": ("steps = 20", "steps = -1", ["[budget]: steps", "-1", "at least 1"]),
     "bad name": ('name = "small"', 'name = "a/b"', ["name", "'a/b'"]),
     "empty range": ("high = 10.0", "high = 1e-2", ["ecdsep", "lr", "low must be smaller"]),
     "log from zero": ("low = 1e-2", "low = 0.0", ["ecdsep", "lr: low = 0", "needs low > 0"]),
@@ -220,6 +220,26 @@ def test_a_wrong_file_is_told_where_and_what(case, tmp_path):
     message = str(error.value)
     assert message.startswith(str(path))
     assert [word for word in words if word not in message] == []
+
+
+def test_what_is_structurally_wrong_hides_nothing_else(tmp_path):
+    """Values out of range and unknown keys, options of task and sampler, and hyperparameters."""
+    text = GOOD.replace("steps = 20", "steps = 20\nbatch = 0").replace("eta = 1.5", "beta = 1")
+    text += '\n[sampler]\nname = "tpe"\nn_startup = 3\n[pruning]\nkind = "none"\nfoo = 1\n'
+    with pytest.raises(SpecError) as error:
+        load_study(write(tmp_path, text))
+    said = str(error.value)
+    assert [
+        word for word in ("batch: 0: must be at least 1", "foo: unknown key") if word not in said
+    ] == []
+    for word in ("unknown option 'n_startup'", "beta: 'ecdsep' has no such", "eta: is missing"):
+        assert word in said
+
+
+def test_what_is_left_out_to_look_further_is_not_called_missing(tmp_path):
+    with pytest.raises(SpecError) as error:
+        load_study(write(tmp_path, GOOD.replace("trials = 10", "trials = 0")))
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_all_problems_are_named_at_once(tmp_path):

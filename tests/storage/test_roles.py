@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
@@ -77,7 +77,7 @@ def test_a_reader_reads_all_of_it(database):
     with Store.open(as_role(database, "reader"), create=False) as store:
         assert store.studies() == ["contract", "second"]
         assert len([r for r in store.trials(spec.key("ecdsep")) if r.value is not None]) == 3
-    storage = open_fast_storage(as_role(database, "reader"))
+    storage = FastStorage(as_role(database, "reader"))
     assert len(storage.get_all_studies()) >= 2
     storage.close()
 

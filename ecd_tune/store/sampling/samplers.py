@@ -20,9 +20,9 @@ from optuna.samplers import BaseSampler
 
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
+from ecd_tune.spec.sampler import STARTUP_TRIALS, sampler_problems
 
 __all__ = [
-    "OPTIONS",
     "SeededSampler",
     "check_sampler",
     "history_bound",
@@ -32,28 +32,6 @@ __all__ = [
     "sampler_seed",
 ]
 
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "random": (),
-    "tpe": (
-        "n_startup_trials",
-        "n_ei_candidates",
-        "multivariate",
-        "group",
-        "constant_liar",
-        "history",
-    ),
-    "qmc": ("qmc_type", "scramble"),
-    "gp": ("n_startup_trials", "deterministic_objective", "history"),
-    "cmaes": (
-        "n_startup_trials",
-        "popsize",
-        "consider_pruned_trials",
-        "use_separable_cma",
-        "with_margin",
-        "lr_adapt",
-    ),
-    "grid": (),
-}
 """Sampler to the options that a study file may set under ``[sampler]``."""
 
 
@@ -69,7 +47,6 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
 _QUIET = {"qmc", "gp", "cmaes"}
 _HISTORY = {"tpe": 1000}
 """How many finished trials a sampler sees where the study file does not say; others see all."""
-_STARTUP_TRIALS = 10  # Optuna's own, where a study file gives none
 
 
 @dataclass(frozen=True)
@@ -130,7 +107,7 @@ def history_bound(spec: StudySpec) -> int | None:
         return int(options["history"])
     if unsaid is None:
         return None
-    return max(unsaid, int(options.get("n_startup_trials", _STARTUP_TRIALS)))
+    return max(unsaid, int(options.get("n_startup_trials", STARTUP_TRIALS)))
 
 
 def check_sampler(spec: StudySpec) -> None:
@@ -157,26 +134,8 @@ def check_options(spec: StudySpec) -> None:
         SpecError: An option is not one of the sampler's, or its history is too short; the
             message names what is allowed.
     """
-    name = spec.sampler.name
-    for option in spec.sampler.options:
-        if option not in OPTIONS[name]:
-            allowed = ", ".join(OPTIONS[name]) or "none"
-            raise SpecError(
-                f"[sampler] name = {name!r}: unknown option {option!r}; allowed: {allowed}"
-            )
-    history = spec.sampler.options.get("history", _STARTUP_TRIALS)
-    startup = spec.sampler.options.get("n_startup_trials", _STARTUP_TRIALS)
-    least = max(1, startup) if isinstance(startup, int) else 1
-    # With fewer the sampler would think for ever that the study has only begun.
-    if (
-        isinstance(history, bool)
-        or not isinstance(history, int)
-        or ("history" in spec.sampler.options and history < least)
-    ):
-        raise SpecError(
-            f"[sampler] history = {history!r}: must be a whole number of trials, at least "
-            f"n_startup_trials = {least}"
-        )
+    for problem in sampler_problems(spec.sampler):
+        raise SpecError(problem)
 
 
 def is_serial(spec: StudySpec) -> bool:

@@ -17,7 +17,7 @@ from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.store import Store
 from ecd_tune.testing.outage import log_paths, working, write_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENCE = 300.0
 
@@ -35,8 +35,10 @@ def empty(data: bytes, chooser: random.Random) -> bytes:
     return b""
 
 
-def numbers(run: Outcome | TrialRecord) -> dict[str, float]:
-    return {name: value for name, value in run.metrics.items() if name not in SPEED_METRICS}
+def numbers(run: Outcome | TrialRecord) -> str:
+    """Return all that a run came to, but for its speed, as text: some of it may be NaN."""
+    kept = {name: value for name, value in run.metrics.items() if name not in SPEED_METRICS}
+    return repr((run.value, dict(sorted(kept.items())), dict(sorted(run.curves.items()))))
 
 
 def interrupt(spec: StudySpec, file: Path, url: str, folder: Path) -> list[Path]:
@@ -89,7 +91,7 @@ def test_the_result_is_that_of_a_run_that_was_left_alone(
     alone: Callable[[StudySpec, TrialRecord], Outcome],
     tmp_path: Path,
 ) -> None:
-    file, chooser = write_study(tmp_path, trials=1, epochs=3000), random.Random(5)
+    file, chooser = write_study(tmp_path, trials=1, epochs=2000), random.Random(5)
     spec = load_study(file)
     files = interrupt(spec, file, url, tmp_path)
     assert files
@@ -99,5 +101,4 @@ def test_the_result_is_that_of_a_run_that_was_left_alone(
     done, said = continue_run(spec, file, url, tmp_path)
     assert ("continued at step" in said) == (damage is None)
     assert ("damaged" in said) == (damage is not None)
-    plain = alone(spec, done)
-    assert (done.value, done.curves, numbers(done)) == (plain.value, plain.curves, numbers(plain))
+    assert numbers(done) == numbers(alone(spec, done))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from ecd_tune.cli.main import app
 from ecd_tune.objective.stepping import Stepper
-from ecd_tune.serve.fast_reads import open_fast_storage
+from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.serve.study_call import StudyCall
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import load_study
@@ -25,7 +25,7 @@ from ecd_tune.tasks.digits import DigitsProblem
 from ecd_tune.worker import FolderCheckpoints, StudyWorker
 from tests.serve.client import Client
 
-EPOCHS = 10**4
+EPOCHS = 10**6
 POINTS = 8700
 STUDY = f"""
 name = "long"
@@ -81,7 +81,7 @@ def count_points(url: str) -> int:
 
 
 def read_dashboard(url: str) -> Any:
-    storage = open_fast_storage(url)
+    storage = FastStorage(url)
     try:
         (study,) = storage.get_all_studies()[:1]
         answer = Client(StudyCall(None, storage))("GET", f"/api/studies/{study._study_id}")
@@ -91,7 +91,7 @@ def read_dashboard(url: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("quick_epochs")
 def test_a_curve_of_a_million_points_is_thinned(url: str, tmp_path: Path) -> None:
     kept, file = FolderCheckpoints(tmp_path / "kept", interval=5.0), tmp_path / "long.toml"
