@@ -8,6 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -240,15 +241,22 @@ class Objective:
 
     def _plan(self, row: Row) -> Plan:
         request = row.request
-        name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
         return Plan(
             self._spec.steps(request.stage),
             self._task_def.direction,
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
-            _copies(row.slot, name),
+            self._copies(row),
         )
+
+    def _copies(self, row: Row) -> Callable[[int], Slot] | None:
+        slot = row.slot
+        if slot is None:
+            return None
+        # Named after the run: a file of another version's attempt is none of ours.
+        run = hashlib.sha256(self._identity(row.request).encode()).hexdigest()[:32]
+        return lambda epoch: slot.part(f"{run}/weights/{epoch}")
 
     def _snapshots(self, row: Row) -> Snapshots | None:
         return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
@@ -305,11 +313,7 @@ def _place(error: Exception) -> str:
     return place_of(error, Path(__file__).parents[1])
 
 
-def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:
-    # Named after the run: a file of another version's attempt is none of ours.
-    return None if slot is None else lambda epoch: slot.part(f"{run}/weights/{epoch}")
-
-
+@cache
 def _software() -> list[str]:
     # Another version may round otherwise, and half a run of each is neither.
     try:

@@ -78,7 +78,7 @@ def lane_kind(
         assert metric is not None  # a task that learns
         resolving = Resolving(optimizer, partial(make, row, rows))
         made = resolving.single(problem, request.seed, **request.params)
-        advance = rows.join(made)
+        advance = rows.join(row, made)
         parts = make_training(problem, made, metric, plan(request), job.audience, clock, advance)
         return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0])
 
