@@ -19,6 +19,7 @@ from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
 from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
+from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
@@ -63,8 +64,10 @@ for command in (
     reap,
     retry,
     invalidate,
+    new_task,
 ):
-    app.command(epilog=f"Example: `{EXAMPLES[command.__name__]}`")(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 
