@@ -15,6 +15,7 @@ from ecd_tune.errors import (
     NoResultError,
     RepeatedFailureError,
     SpecError,
+    StorageUrlError,
     TaskError,
     UnknownNameError,
 )
@@ -143,6 +144,8 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
         ({"trials": 0}, SpecError, "trials: 0: must be at least 1"),
         ({"sampler": "best"}, SpecError, "sampler"),
         ({"task": "no_such.py:net"}, TaskError, "there is no such file"),
+        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): is no task; write @ecd_tune"),
+        ({"storage": "sqlit://x", "check": True}, StorageUrlError, "'sqlit' is not supported"),
         ({"workers": 0}, TaskError, "must be a whole number, >= 1"),
         ({"task": "__main__:tensors", "workers": 2}, TaskError, "where no other process finds it"),
     ],
