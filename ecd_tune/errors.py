@@ -12,6 +12,7 @@
     ├── TheoryError                   a formula was asked outside the range where it holds
     ├── TaskError                     a task was given an option or data that it cannot use
     ├── RepeatedFailureError         trials fail one after the other for the same reason
+    ├── NoResultError                 a study or an optimizer of it has no value at all
     ├── CheckpointError               checkpoints cannot be kept where asked
     ├── LaunchError                   workers cannot be started as asked on this machine
     ├── DashboardError                the dashboard would be unsafe, or cannot be served
@@ -39,6 +40,7 @@ __all__ = [
     "FingerprintMismatchError",
     "HyperparameterError",
     "LaunchError",
+    "NoResultError",
     "NonFiniteLossError",
     "RepeatedFailureError",
     "PluginError",
@@ -64,6 +66,14 @@ class PluginError(EcdTuneError):
     """A package that registered a task, an optimizer or a check fails when it is imported."""
 
 
+_FEW = 15
+_LISTS = {
+    "study": "`ecd-tune studies` lists them",
+    "task": "`ecd-tune tasks` lists them",
+    "data set": "`ecd-tune data` lists them",
+}
+
+
 class UnknownNameError(EcdTuneError, KeyError):
     """A name was looked up that nobody registered.
 
@@ -77,7 +87,12 @@ class UnknownNameError(EcdTuneError, KeyError):
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")
+        # Fifty names hide the one that was meant.
+        if close and len(names) > _FEW:
+            listed = f" There are {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
+        else:
+            listed = f" Known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}{hint}{listed}")
         self.kind, self.name, self.known = kind, name, names
 
     def __str__(self) -> str:
@@ -119,6 +134,10 @@ class ReportError(EcdTuneError, OSError):
 
 class RepeatedFailureError(EcdTuneError, RuntimeError):
     """A worker stopped: its trials failed one after the other for the same reason."""
+
+
+class NoResultError(EcdTuneError, LookupError):
+    """No trial of a search ended with a value."""
 
 
 class CheckpointError(EcdTuneError):

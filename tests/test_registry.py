@@ -18,6 +18,15 @@ def test_unknown_name_lists_what_is_known_and_a_near_miss() -> None:
     assert isinstance(caught.value, KeyError)
 
 
+def test_many_names_do_not_hide_the_one_that_was_meant() -> None:
+    names = [f"study-{number}" for number in range(50)]
+    said = str(UnknownNameError("study", "study-4x", names))
+    assert "did you mean 'study-4" in said
+    assert "There are 50; `ecd-tune studies` lists them" in said
+    assert said.count("study-") == 2
+    assert "study-0, study-1," in str(UnknownNameError("study", "quite other", names))
+
+
 def test_names_agree_with_definitions() -> None:
     for registry in (TASKS, OPTIMIZERS):
         assert [definition.name for definition in registry] == registry.names()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
 
 __all__ = ["best"]
 
@@ -20,15 +20,24 @@ class BestFormat(StrEnum):
     TOML = "toml"
     YAML = "yaml"
     PYTHON = "python"
+    HYDRA = "hydra"
+    LIGHTNING = "lightning"
+    TRANSFORMERS = "transformers"
 
 
 def best(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
-        str | None, typer.Option(help="Only this optimizer of the study. [default: all]")
+        str | None,
+        typer.Option(
+            "--optimizer",
+            "--optimizers",
+            help="Only this optimizer of the study, or several: A,B. [default: all]",
+        ),
     ] = None,
     smoke: Smoke = False,
+    name: Called = None,
     format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
 ) -> None:
     """Print the best hyperparameters that the search has found so far."""
@@ -36,7 +45,7 @@ def best(
     from ecd_tune.report import render_best
     from ecd_tune.store import Store
 
-    spec = resolve_study(study, optimizers=optimizer, smoke=smoke)
+    spec = resolve_study(study, optimizers=optimizer, smoke=smoke, storage=storage, called=name)
     with Store.open(storage, create=False) as store:
         trials = fetch_trials(store, spec, curves=False)
     typer.echo(render_best(spec, trials, format.value))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
+from ecd_tune.cli.studies import AsJson
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import CheckResult, Finding, Judged
@@ -36,9 +36,7 @@ def check(
         bool, typer.Option("--systems", help="Run the exact systems; about two minutes.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the results to this file.")
-    ] = None,
+    as_json: AsJson = False,
     only: Annotated[
         str | None,
         typer.Option(
@@ -73,14 +71,14 @@ def check(
         raise typer.BadParameter("say what to check: a STUDY, or --systems")
     names = [name.strip() for name in only.split(",")] if only else []
     if study is None:
-        _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, json_file, fused)
+        _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, as_json, fused)
     else:
         spec = resolve_study(study, seed=seed, optimizers=optimizers, smoke=smoke)
-        _check_study(spec, storage, names, json_file)
+        _check_study(spec, storage, names, as_json)
 
 
 def _check_systems(
-    names: list[str], seed: int, processes: int | None, json_file: Path | None, fused: bool
+    names: list[str], seed: int, processes: int | None, as_json: bool, fused: bool
 ) -> None:
     from ecd_tune.lab import run_systems, system_checks
 
@@ -89,17 +87,16 @@ def _check_systems(
     count = min(processes or len(os.sched_getaffinity(0)), len({c.family for c in chosen}))
     for result in run_systems(chosen, seed, count, fused=fused):
         results.append(result)
-        typer.echo(render_result(result))
+        if not as_json:
+            typer.echo(render_result(result))
     results.sort(key=lambda result: result.id)
-    if json_file is not None:
-        _write_json(json_file, {"seed": seed, "results": [r.to_json() for r in results]})
+    if as_json:
+        _print_json({"seed": seed, "results": [r.to_json() for r in results]})
     wrong = [result.id for result in results if not result.as_expected]
-    _close(len(results), wrong, f"seed {seed}")
+    _close(len(results), wrong, f"seed {seed}", as_json)
 
 
-def _check_study(
-    spec: StudySpec, storage: str, names: Sequence[str], json_file: Path | None
-) -> None:
+def _check_study(spec: StudySpec, storage: str, names: Sequence[str], as_json: bool) -> None:
     from ecd_tune.analysis.checks import reservations
     from ecd_tune.cli.collect import fetch_trials, judge_trials
     from ecd_tune.spec import find_study_check
@@ -111,9 +108,12 @@ def _check_study(
         store.check(spec)
         trials = fetch_trials(store, spec, curves=False)
         judged = judge_trials(store, spec, trials, names)
-    if json_file is not None:
+    wrong = [f"{entry.check.name} ({entry.title})" for entry in judged if entry.failed]
+    if as_json:
         results = [entry.to_json() for entry in judged]
-        _write_json(json_file, {"study": spec.name, "results": results})
+        _print_json({"study": spec.name, "results": results})
+        _close(len(judged), wrong, f"study {spec.name}", as_json)
+        return
     if not judged:
         typer.echo(
             f"Study {spec.name} declares no checks. A [[checks]] table in its file declares one, "
@@ -124,19 +124,18 @@ def _check_study(
         typer.echo(_render_judged(entry))
     for sentence in reservations(spec, trials):
         typer.echo(sentence)
-    wrong = [f"{entry.check.name} ({entry.title})" for entry in judged if entry.failed]
-    _close(len(judged), wrong, f"study {spec.name}")
+    _close(len(judged), wrong, f"study {spec.name}", as_json)
 
 
-def _close(count: int, wrong: Sequence[str], of: str) -> None:
-    """Say how many verdicts are as expected, and leave.
+def _close(count: int, wrong: Sequence[str], of: str, quiet: bool) -> None:
+    """Say how many verdicts are as expected, unless something else reads what is printed; leave.
 
     Raises:
         Exit: Some are not.
     """
-    typer.echo(f"{count - len(wrong)} of {count} verdicts as expected, {of}")
+    typer.echo(f"{count - len(wrong)} of {count} verdicts as expected, {of}", err=quiet)
     if wrong:
-        typer.echo(f"not as expected: {', '.join(wrong)}")
+        typer.echo(f"not as expected: {', '.join(wrong)}", err=quiet)
         raise typer.Exit(NOT_AS_EXPECTED)
 
 
@@ -181,20 +180,8 @@ def _render_judged(judged: Judged) -> str:
     return "\n".join(_lines(result, about))
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the results.
-
-    Raises:
-        ReportError: The file cannot be written.
-    """
+def _print_json(document: Mapping[str, Any]) -> None:
     import ecd_tune
-    from ecd_tune.errors import ReportError
 
     document = {"ecd_tune": ecd_tune.__version__, **document}
-    try:
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise ReportError(
-            f"--json {path}: cannot be written ({error.strerror}); name a file in a folder that "
-            "exists and that you may write to"
-        ) from error
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -27,7 +27,7 @@ def claims(
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="A file that `ecd-tune check --json FILE` wrote, or a folder, for all checks.json "
+            help="A file of what `ecd-tune check --json` printed, or a folder, for all checks.json "
             "below it; may be repeated.",
         ),
     ] = None,

@@ -2,32 +2,108 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
 import typer
 
 import ecd_tune
+from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.studies import AsJson
+from ecd_tune.errors import EcdTuneError
 
 __all__ = ["doctor"]
 
+_PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "numpy", "pandas")
 
-def doctor() -> None:
-    """Say which forms of the optimizers' step this installation has, and why not others."""
+
+def doctor(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
+    """Say what this installation has: versions, devices, kernels, storage, data, disk."""
+    found = {
+        "versions": _versions(),
+        "devices": _devices(),
+        "fused step on a CPU": _cpu_step(),
+        "fused step on a GPU": _gpu_step(),
+        "storage": _storage(storage),
+        "data": _data(),
+        "disk": _disk(),
+    }
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for name, text in found.items():
+        typer.echo(f"{name}: {text}")
+
+
+def _versions() -> str:
+    packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    return f"ecd_tune {ecd_tune.__version__}, Python {platform.python_version()}, {packages}"
+
+
+def _devices() -> str:
     import torch  # takes seconds, and no other command of the service needs it
 
-    from ecd_tune.optim.fused import cpu, gpu
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()})"
+    if not torch.cuda.is_available():
+        return f"{cores}, no CUDA device"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{cores}, {', '.join(names)}"
 
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    typer.echo(f"ecd_tune {ecd_tune.__version__}, {versions}, {platform.machine()}")
+
+def _cpu_step() -> str:
+    from ecd_tune.optim.fused import cpu
+
     problem = cpu.problem()
     if problem is None:
-        typer.echo(f"fused step on a CPU: compiled, instruction set {cpu.level()}")
-    else:
-        typer.echo(f"fused step on a CPU: no, steps take the reference form: {problem}")
+        return f"compiled, instruction set {cpu.level()}"
+    return f"no, steps take the reference form: {problem}"
+
+
+def _gpu_step() -> str:
+    import torch
+
+    from ecd_tune.optim.fused import gpu
+
     problem = gpu.problem()
     if problem is None and not torch.cuda.is_available():
         problem = "there is no CUDA device"
-    if problem is None:
-        typer.echo(f"fused step on a GPU: Triton, {torch.cuda.get_device_name()}")
-    else:
-        typer.echo(f"fused step on a GPU: no: {problem}")
+    return "Triton" if problem is None else f"no: {problem}"
+
+
+def _storage(url: str) -> str:
+    from ecd_tune.store import Store, schema_state
+
+    try:
+        state = schema_state(url)
+        if not state.current:
+            return (
+                f"{state.storage}: schema at version {state.stored or 'none'}, version "
+                f"{state.needed} is needed; run `ecd-tune db upgrade`"
+            )
+        with Store.open(url, create=False) as store:
+            names = ", ".join(store.studies()) or "none yet"
+            return f"{store.url}: schema {state.stored} is current; studies: {names}"
+    except EcdTuneError as error:
+        return str(error).removeprefix("storage ")
+
+
+def _data() -> str:
+    from ecd_tune.cli.data import DATA_SETS
+    from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+
+    root = data_root()
+    if root is None:
+        return f"no data root; set {ROOT_VARIABLE} to a folder (`ecd-tune data` lists data sets)"
+    present = [name for name, data_set in DATA_SETS.items() if data_set.found(root) is not None]
+    return f"{root}: {len(present)} of {len(DATA_SETS)} data sets ({', '.join(present) or 'none'})"
+
+
+def _disk() -> str:
+    places = {"working folder": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
+    free = {name: shutil.disk_usage(path).free / 2**30 for name, path in places.items()}
+    return ", ".join(f"{gib:.1f} GiB free in the {name}" for name, gib in free.items())

@@ -16,6 +16,7 @@ from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
+from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
@@ -24,19 +25,20 @@ from ecd_tune.cli.status import status
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.worker import worker
-from ecd_tune.errors import EcdTuneError, RepeatedFailureError
+from ecd_tune.errors import EcdTuneError, NoResultError, RepeatedFailureError
 
 __all__ = ["app", "main"]
 
 USER_ERROR = 2
 GAVE_UP = 3
 """The launcher does not start a worker again that left with one of these."""
+_STATUS: dict[type[EcdTuneError], int] = {RepeatedFailureError: GAVE_UP, NoResultError: 1}
 
 app = typer.Typer(
     name="ecd-tune",
     help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,7 +61,7 @@ for command in (
     doctor,
     reap,
 ):
-    app.command()(command)
+    app.command(epilog=f"Example: `{EXAMPLES[command.__name__]}`")(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 
@@ -91,4 +93,4 @@ def main() -> None:
         app()
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
-        sys.exit(GAVE_UP if isinstance(error, RepeatedFailureError) else USER_ERROR)
+        sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

@@ -10,6 +10,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Out,
     Seed,
@@ -24,36 +25,47 @@ from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import Judged
+    from ecd_tune.report.model.relations.panels import ScatterPanel
 
 __all__ = ["FORMATS", "report", "write_study_report"]
 
 FORMATS = ("md", "html", "csv", "json")
+"""What is written where nothing is said."""
+_ALL = (*FORMATS, "latex", "parquet", "svg", "pdf", "png")
 
 
 def report(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     format: Annotated[
-        str, typer.Option(metavar="LIST", help=f"Any of {','.join(FORMATS)}, comma-separated.")
+        str, typer.Option(metavar="LIST", help=f"Any of {','.join(_ALL)}, comma-separated.")
     ] = ",".join(FORMATS),
     out: Out = None,
     optimizers: Optimizers = None,
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    name: Called = None,
 ) -> None:
-    """Write the report of a study, finished or not, as Markdown, HTML, CSV and JSON."""
+    """Write the report of a study, finished or not: pages, tables, figures, data."""
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
-    unknown = [part for part in formats if part not in FORMATS]
+    unknown = [part for part in formats if part not in _ALL]
     if unknown or not formats:
-        raise SpecError(f"--format {format}: allowed: {', '.join(FORMATS)}, comma-separated")
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
-    for path in write_study_report(spec, storage, out or Path("reports") / spec.name, formats):
+        raise SpecError(f"--format {format}: allowed: {', '.join(_ALL)}, comma-separated")
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
+    folder = out or Path("reports") / spec.name
+    for path in write_study_report(spec, storage, folder, formats, full=full):
         typer.echo(str(path))
 
 
 def write_study_report(
-    spec: StudySpec, storage: str, out: Path, formats: tuple[str, ...] = FORMATS, say: bool = False
+    spec: StudySpec,
+    storage: str,
+    out: Path,
+    formats: tuple[str, ...] = FORMATS,
+    say: bool = False,
+    full: bool = False,
 ) -> list[Path]:
     """Read a study from the database and write its report.
 
@@ -63,6 +75,7 @@ def write_study_report(
         out: Folder, made when missing.
         formats: Which files.
         say: Print the summary to the terminal too.
+        full: Put every trial into report.json.
 
     Returns:
         The files written.
@@ -84,17 +97,14 @@ def write_study_report(
         from rich.console import Console
 
         Console().print(render_summary(model))
-    drawn = {"md", "html"} & set(formats)
-    theory = _theory_figure(spec.title or spec.name, judged) if drawn else ""
-    return write_report(model, out, formats, theory)
+    drawn = {"md", "html", "svg", "pdf", "png"} & set(formats)
+    return write_report(model, out, formats, _relations(judged) if drawn else (), full)
 
 
-def _theory_figure(title: str, judged: Sequence[Judged]) -> str:
-    """Draw what checks judged; empty where there is nothing to draw."""
+def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
+    """Return what checks relate; nothing is loaded where none were judged."""
     if not judged:
-        return ""
+        return ()
     from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy
-    from ecd_tune.report.render.figures.scatter import render_scatter
 
-    panels = relation_panels(judged)
-    return render_scatter(title, panels) if panels else ""
+    return relation_panels(judged)

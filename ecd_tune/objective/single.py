@@ -113,6 +113,7 @@ def make_training(
     plan: Plan,
     audience: Audience,
     clock: Clock = time.perf_counter,
+    advance: Callable[[float], None] | None = None,
 ) -> tuple[Training, Stepper, Judge]:
     """Put together what trains a problem that has a metric.
 
@@ -123,6 +124,7 @@ def make_training(
         plan: How the run goes.
         audience: Who follows it.
         clock: Of its work.
+        advance: Makes its steps in place of the optimizer, as :class:`Stepper` has it.
 
     Returns:
         The run, and what makes its steps and judges it.
@@ -135,7 +137,7 @@ def make_training(
     pace = make_pace(settings.schedule, steps, length)
     meter = RunMeter(steps) if plan.measure else None
     diagnose = settings.diagnostics
-    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter)
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter, advance)
     judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(judge, plan)
     training = Training(stepper, judge, plan.steps, settings.eval_every, averager, audience, clock)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
-from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.meter import RunMeter
 from ecd_tune.optim.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
@@ -35,6 +35,7 @@ class Stepper:
         batches: What a step sees; None: one batch of the problem.
         diagnose: Let the optimizer say how it goes, where it can.
         meter: Measures the run for the checks of the theory, or None.
+        advance: Makes a step of :meth:`take` in place of the optimizer's own, or None.
 
     Attributes:
         problem: The problem.
@@ -51,6 +52,7 @@ class Stepper:
         batches: Batches | None = None,
         diagnose: bool = False,
         meter: RunMeter | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip, self._diagnose = pace, clip, diagnose
@@ -60,6 +62,7 @@ class Stepper:
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
+        self._advance = advance
         self._retry_policy = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
         self.number = 0
         self._losses: list[float] = []
@@ -122,8 +125,8 @@ class Stepper:
         self._set_lr(number)
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
-        if isinstance(self._optimizer, LossOptimizer):
-            self._optimizer.step(loss=loss)  # much quicker than a closure
+        if self._advance is not None:
+            self._advance(loss)
         else:
             self._optimizer.step(lambda: loss)
         self._losses.append(loss)
@@ -143,6 +146,19 @@ class Stepper:
             factor = self._pace(number)
             for group, full in zip(self._optimizer.param_groups, self._full_lr, strict=True):
                 group["lr"] = full * factor
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Let an optimizer with two modes put its averaged weights in place meanwhile."""
+        modes = [getattr(self._optimizer, name, None) for name in ("eval", "train")]
+        if not all(map(callable, modes)):
+            yield
+            return
+        self._optimizer.eval()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            self._optimizer.train()  # type: ignore[attr-defined]
 
     def report(self) -> dict[str, float]:
         """Return the optimizer's counters, if it has any."""

@@ -56,6 +56,20 @@ class FusedSteps(torch.optim.Optimizer):
             self._look_back(step)
         return True
 
+    def joint_plan(self) -> Plan | None:
+        """Return what makes steps like the last one where many runs may make theirs together."""
+        plan = self._working.plan
+        usable = plan is not None and self._working.quick and plan.address is not None
+        return plan if usable else None
+
+    def count_joint_step(self, full: bool) -> None:
+        """Count a step that was made with those of other runs.
+
+        Args:
+            full: It has filled the rows of Diagnostics.
+        """
+        self._took(int(Outcome.FULL if full else Outcome.DONE))
+
     def _took(self, outcome: int) -> bool:
         """Return whether a fused step was made, and count it."""
         if outcome > _FULL:

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from ecd_tune.report.model.rows import StudyReport
     from ecd_tune.report.render.best import BEST_FORMATS, best_table, render_best
     from ecd_tune.report.render.csv_files import render_csv
-    from ecd_tune.report.render.figures.svg import render_svg
-    from ecd_tune.report.render.files import REPORT_FORMATS, write_report
+    from ecd_tune.report.render.files import DEFAULT_FORMATS, REPORT_FORMATS, write_report
     from ecd_tune.report.render.html import render_html
     from ecd_tune.report.render.json_file import SCHEMA_VERSION, render_json
+    from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
     from ecd_tune.report.render.terminal import render_summary
     from ecd_tune.report.words.numbers import format_number
 
 __all__ = [
     "BEST_FORMATS",
+    "DEFAULT_FORMATS",
     "REPORT_FORMATS",
     "SCHEMA_VERSION",
     "BestHyperparameters",
@@ -37,7 +38,7 @@ __all__ = [
     "render_json",
     "render_markdown",
     "render_summary",
-    "render_svg",
+    "render_latex",
     "write_report",
 ]
 
@@ -47,9 +48,9 @@ _MODULES = {
     "model.rows": ("StudyReport",),
     "render.best": ("BEST_FORMATS", "best_table", "render_best"),
     "render.csv_files": ("render_csv",),
-    "render.figures.svg": ("render_svg",),
-    "render.files": ("REPORT_FORMATS", "write_report"),
+    "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),
     "render.html": ("render_html",),
+    "render.latex": ("render_latex",),
     "render.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
     "render.terminal": ("render_summary",),

@@ -28,6 +28,8 @@ from ecd_tune.report.model.compare import (
 )
 from ecd_tune.report.model.costs import sum_costs
 from ecd_tune.report.model.curves import collect_curves
+from ecd_tune.report.model.effort import measure_effort
+from ecd_tune.report.model.importance import rank_hyperparameters
 from ecd_tune.report.model.rows import (
     Answer,
     ComparisonRow,
@@ -99,6 +101,8 @@ def build_report(
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        effort=measure_effort(results, task.direction),
+        importance=tuple(rank_hyperparameters(spec, trials)),
         theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, trials),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),

@@ -33,7 +33,7 @@ class Heartbeat:
         return self._replaced.is_set()
 
     @contextmanager
-    def holding(self, leases: Sequence[Lease]) -> Iterator[None]:
+    def holding(self, leases: Sequence[Lease] | Callable[[], Sequence[Lease]]) -> Iterator[None]:
         """Keep ``leases`` alive for the length of a ``with`` block.
 
         A renewal waits for a database that is away, and one that fails is logged and tried
@@ -41,11 +41,13 @@ class Heartbeat:
         is decided when the result is told.
 
         Args:
-            leases: The leases in hand.
+            leases: The leases in hand, or what returns them at a beat.
         """
         done = threading.Event()
+        given = leases if callable(leases) else tuple(leases)
+        held = given if callable(given) else lambda: given
         thread = threading.Thread(
-            target=self._beat, args=(tuple(leases), done), name="heartbeat", daemon=True
+            target=self._beat, args=(held, done), name="heartbeat", daemon=True
         )
         thread.start()
         try:
@@ -54,10 +56,10 @@ class Heartbeat:
             done.set()
             thread.join()
 
-    def _beat(self, leases: Sequence[Lease], done: threading.Event) -> None:
+    def _beat(self, held: Callable[[], Sequence[Lease]], done: threading.Event) -> None:
         while not done.wait(self._interval):
             try:
-                self._renew(leases)
+                self._renew(held())
             except StorageReplacedError as error:
                 _log.error("heartbeat: %s", error)
                 self._replaced.set()

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.objective import Audience, Interrupted, Job, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
-from ecd_tune.store import Progress, ReportBuffer, Store, Worker
+from ecd_tune.store import ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items
+from ecd_tune.worker.confirmation import confirmation_items, first_items
 from ecd_tune.worker.failures import FailureStreak
+from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.pruning import TrialPruner
+from ecd_tune.worker.standing import Standing
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
 _log = logging.getLogger(__name__)
 
 _CONFIRM_BATCH = 100
+_AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
-_ORDER_SECONDS = 1.0
 _REAP_SECONDS = 1.0
 
 
@@ -82,12 +86,12 @@ class StudyWorker:
         self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
-        self._streak = FailureStreak(spec.retries.stop_worker_after)
+        limit = spec.retries.stop_worker_after
+        self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
-        self._searched: set[str] = set()
         self._queued: set[str] = set()
-        self._order = list(spec.optimizers)
-        self._order_due = self._reap_due = time.monotonic()
+        self._standing = Standing(store, spec)
+        self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -103,12 +107,13 @@ class StudyWorker:
             StorageUnavailableError: The database was away for too long, or its file replaced.
         """
         self._store.create(self._spec)
+        self._queue_first()
         try:
             while not self._stop():
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
-                elif self._complete():
+                elif self._standing.complete():
                     break
                 else:
                     self._stop.wait(_IDLE_SECONDS)
@@ -120,23 +125,29 @@ class StudyWorker:
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
-        self._sort_by_need()
-        for optimizer in self._order:
-            if optimizer in self._searched or not self._prepare(optimizer, Stage.SEARCH):
+        order = self._standing.sorted_by_need()
+        for optimizer in order:
+            if not self._prepare(optimizer, Stage.SEARCH):
                 continue
             leases = self._store.ask(
                 self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
             )
             if leases:
                 return leases
-        for optimizer in self._order:
+        for optimizer in order:
             leases = self._confirm(optimizer)
             if leases:
                 return leases
         return []
 
+    def _queue_first(self) -> None:
+        for optimizer in self._spec.optimizers:
+            items = first_items(self._spec, optimizer)
+            if items and not self._standing.progress(Stage.SEARCH)[optimizer].finished:
+                self._store.queue(self._spec.key(optimizer), items)
+
     def _confirm(self, optimizer: str) -> list[Lease]:
-        if not self._spec.confirmation.runs or not self._search_complete(optimizer):
+        if not self._spec.confirmation.runs or not self._standing.searched(optimizer):
             return []
         key = self._spec.key(optimizer, Stage.CONFIRM)
         if optimizer not in self._queued:
@@ -145,7 +156,10 @@ class StudyWorker:
             self._queued.add(optimizer)
         if not self._prepare(optimizer, Stage.CONFIRM):
             return []
-        count = _CONFIRM_BATCH if self._objectives[optimizer].batched else 1
+        if self._objectives[optimizer].batched:
+            count = _CONFIRM_BATCH
+        else:
+            count = self._width(optimizer, Stage.CONFIRM)
         return self._store.claim(key, count=count, worker=self._worker)
 
     def _prepare(self, optimizer: str, stage: Stage) -> bool:
@@ -154,36 +168,113 @@ class StudyWorker:
         Returns:
             False when there is nothing to do: then nothing is loaded.
         """
+        if stage is Stage.SEARCH and self._standing.known_searched(optimizer):
+            return False
         if (optimizer, stage) not in self._ready:
-            if stage is Stage.SEARCH and self._search_complete(optimizer):
+            if stage is Stage.SEARCH and self._standing.searched(optimizer):
                 return False
-            if stage is Stage.CONFIRM and not self._progress(stage)[optimizer].waiting:
+            if stage is Stage.CONFIRM and not self._standing.progress(stage)[optimizer].waiting:
                 return False
             self._objectives[optimizer].prepare(stage)
             self._ready.add((optimizer, stage))
         return True
 
+    def _width(self, optimizer: str, stage: Stage) -> int:
+        """Return how many trials of an optimizer that learns are trained at once."""
+        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(stage):
+            return 1
+        return self._spec.budget.batch
+
     def _evaluate(self, leases: Sequence[Lease]) -> None:
-        objective = self._objectives[leases[0].key.optimizer]
+        key = leases[0].key
+        objective = self._objectives[key.optimizer]
+        if not objective.batched and self._width(key.optimizer, key.stage) > 1:
+            self._train_together(leases)
+            return
         # What runs one by one is told one by one, so that a signal costs one run and not all.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
+        with self._releasing(lambda: left), self._heartbeat.holding(leases):
+            for group in groups:
+                began = self._meter.start()
+                outcomes = self._meter.charge(self._run(objective, group), began)
+                self._tell(group, outcomes)
+                del left[: len(group)]
+                self._note_failures(leases[0].key, outcomes)
+
+    def _train_together(self, leases: Sequence[Lease]) -> None:
+        """Train these trials and those that follow, many at once, until there are none."""
+        key = leases[0].key
+        width = self._width(key.optimizer, key.stage)
+        began = self._meter.start()
+
+        def ask(count: int) -> list[Lease]:
+            self._reap()
+            if key.stage is Stage.CONFIRM:
+                return self._store.claim(key, count=count, worker=self._worker)
+            return self._store.ask(self._spec, key.optimizer, count=count, worker=self._worker)
+
+        def tell(results: Sequence[tuple[Lease, Outcome]]) -> None:
+            told, found = zip(*results, strict=True)
+            outcomes = self._meter.charge(found, began)
+            self._tell(told, outcomes)
+            self._note_failures(key, outcomes)
+
+        feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
+
+        def job(lease: Lease) -> Job:
+            return Job(lease.request, partial(feed.put, lease), self._audience(lease))
+
+        def jobs(count: int) -> list[Job]:
+            return [job(lease) for lease in feed.take(count)]
+
+        objective = self._objectives[key.optimizer]
+        with (
+            self._releasing(lambda: feed.in_hand),
+            self._heartbeat.holding(lambda: feed.in_hand),
+            self._reports.flushing(),
+            feed.flowing(),
+        ):
+            objective.run_lanes(key.stage, jobs, width, self._ends)
+
+    @contextmanager
+    def _releasing(self, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
+        """Give back what is held when the work ends early.
+
+        Raises:
+            StorageUnavailableError: The database is away: it would be waited for again.
+            BaseException: Whatever else has ended the work, but ``Interrupted``.
+        """
         try:
-            with self._heartbeat.holding(leases):
-                for group in groups:
-                    began = self._meter.start()
-                    outcomes = self._meter.charge(self._run(objective, group), began)
-                    self._tell(group, outcomes)
-                    del left[: len(group)]
-                    self._streak.add(outcomes)
+            yield
         except Interrupted:
-            self._store.release(left)
+            self._store.release(held())
         except StorageUnavailableError:
             raise
         except BaseException as error:
             # What cannot even begin here may run elsewhere.
-            self._store.release(left, f"its worker ended with {type(error).__name__}: {error}")
+            self._store.release(held(), f"its worker ended with {type(error).__name__}: {error}")
             raise
+
+    def _audience(self, lease: Lease) -> Audience:
+        """Return who follows a trial that is trained with others."""
+        pruner = self._pruners.get(lease.key.optimizer)
+        points: dict[int, float] = {}
+
+        def report(step: int, value: float) -> None:
+            points[step] = value
+            self._reports.report(lease, step, value)
+
+        if pruner is None or lease.key.stage is Stage.CONFIRM:
+            return Audience(report)
+        return Audience(report, lambda: pruner.decide(lease, points))
+
+    def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
+        def ended_well() -> bool:
+            progress = self._standing.progress(key.stage)[key.optimizer]
+            return progress.complete + progress.pruned > 0
+
+        self._streaks[key.optimizer].add(outcomes, ended_well)
 
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]
@@ -215,7 +306,7 @@ class StudyWorker:
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))
-        taken = self._store.tell(results, self._reports.take())
+        taken = self._store.tell(results, self._reports.take(leases))
         for lease, accepted in zip(leases, taken, strict=True):
             if accepted and self._checkpoints is not None:
                 self._checkpoints.discard(lease)
@@ -230,41 +321,7 @@ class StudyWorker:
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:
-            lost = self._store.reap(self._keys())
+            lost = self._store.reap(self._standing.keys)
             if lost:
                 _log.info("%d trials of workers that are gone were queued again", lost)
             self._reap_due = time.monotonic() + _REAP_SECONDS
-
-    def _keys(self) -> list[StudyKey]:
-        return [self._spec.key(key, stage) for key in self._spec.optimizers for stage in Stage]
-
-    def _progress(self, stage: Stage) -> dict[str, Progress]:
-        wanted = {self._spec.key(key, stage): key for key in self._spec.optimizers}
-        return {
-            wanted[progress.key]: progress
-            for progress in self._store.progress(self._spec.name)
-            if progress.key in wanted
-        }
-
-    def _sort_by_need(self) -> None:
-        # A hint only, so that it may be a second old; with one worker the order of the file.
-        if len(self._order) == 1 or time.monotonic() < self._order_due:
-            return
-        running = dict.fromkeys(self._spec.optimizers, 0)
-        for stage in Stage:
-            for optimizer, progress in self._progress(stage).items():
-                running[optimizer] += progress.running
-        self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
-        self._order_due = time.monotonic() + _ORDER_SECONDS
-
-    def _search_complete(self, optimizer: str) -> bool:
-        if optimizer not in self._searched:
-            finished = self._progress(Stage.SEARCH)[optimizer].finished
-            if finished >= self._spec.trials(optimizer):
-                self._searched.add(optimizer)
-        return optimizer in self._searched
-
-    def _complete(self) -> bool:
-        searches = all(self._search_complete(key) for key in self._spec.optimizers)
-        confirms = self._progress(Stage.CONFIRM).values()
-        return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)

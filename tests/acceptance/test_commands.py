@@ -51,7 +51,7 @@ def test_commands_that_only_look_never_import_torch(
     assert result.returncode == 0
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
     assert "ecd_tune.cli.main" in imported
-    heavy = {"torch", "pandas", "sklearn", "plotly"}
+    heavy = {"torch", "pandas", "sklearn", "matplotlib"}
     if arguments == ["--help"]:
         heavy |= {"sqlalchemy", "optuna", "scipy.stats"}
     assert not heavy & imported
@@ -113,7 +113,7 @@ def test_shipped_studies_are_listed(ecd_tune_here) -> None:
         (["run", "zakharov", "--storage", "mysql://h/d"], r"mysql"),
         (["run", "zakharov", "--storage", "sqlite:///no/such/folder/x.db"], r"no/such/folder"),
         (["status", "--storage", "sqlite:///absent.db"], r"absent\.db"),
-        (["report", "zakharov", "--format", "pdf"], r"--format pdf: allowed: md, html, csv, json"),
+        (["report", "zakharov", "--format", "doc"], r"--format doc: allowed: md, html, csv, json"),
         (["dashboard", "--host", "0.0.0.0"], r"no login"),
     ],
 )

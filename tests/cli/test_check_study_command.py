@@ -55,10 +55,9 @@ def check(path, url, *arguments):
     return CliRunner().invoke(app, ["check", str(path), "--storage", url, *arguments])
 
 
-def test_prints_the_verdict_of_a_declared_check(stored, tmp_path):
+def test_prints_the_verdict_of_a_declared_check(stored):
     path, url = stored
-    file = tmp_path / "checks.json"
-    result = check(path, url, "--json", str(file))
+    result = check(path, url)
     assert result.exit_code == 0, result.output
     assert "S1 supported: larger η lowers the loss" in result.output
     assert "[ECDSep; declared before the run]" in result.output
@@ -66,7 +65,7 @@ def test_prints_the_verdict_of_a_declared_check(stored, tmp_path):
         "slope of log gap on η, best quarter of each bin predicted < 0, measured -" in result.output
     )
     assert "1 of 1 verdicts as expected, study bowl" in result.output
-    document = json.loads(file.read_text())
+    document = json.loads(check(path, url, "--json").stdout)
     assert document["study"] == "bowl"
     assert document["results"][0]["verdict"] == "supported"
 

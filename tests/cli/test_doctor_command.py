@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from ecd_tune.cli.main import app
 from ecd_tune.optim.fused import cpu, gpu
+from ecd_tune.store import Store
+from ecd_tune.testing.store import make_spec
 
 
 def told() -> str:
@@ -31,3 +36,24 @@ def test_it_tells_why_there_is_no_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gpu, "_kernels", object())
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "on a GPU: no: there is no CUDA device" in told()
+
+
+def test_it_tells_of_versions_devices_data_and_disk() -> None:
+    text = told()
+    for word in ("torch 2", "CPU cores", "GiB free in the working folder", "data: "):
+        assert word in text
+
+
+def test_a_storage_that_is_not_there_is_told_and_no_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--storage", f"sqlite:///{tmp_path}/x.db"])
+    assert result.exit_code == 0
+    assert "storage: sqlite:///" in result.output
+    assert "does not exist" in result.output
+
+
+def test_json_has_the_same_and_names_the_studies(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/here.db"
+    with Store.open(url) as store:
+        store.create(make_spec())
+    result = CliRunner().invoke(app, ["doctor", "--storage", url, "--json"])
+    assert f"studies: {make_spec().name}" in json.loads(result.stdout)["storage"]

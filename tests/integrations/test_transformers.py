@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from ecd_tune import integrations
 from ecd_tune.optim import ECDSep
+from ecd_tune.records import TrialRecord, TrialState
+from ecd_tune.report import render_best
+from ecd_tune.spec import parse_study
 from tests.integrations.problem import Losses, make_optimizer, same
 
 REASON = "needs the extra dev-integrations"
@@ -234,3 +237,31 @@ def test_other_optimizers_are_left_alone(tmp_path):
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
         make_trainer(tmp_path, model, make_sentences(), optimizer, attached=attached).train()
     assert same(*models)
+
+
+def test_the_code_that_best_prints_trains(tmp_path):
+    params = {"lr": 0.05, "eta": 2.0}
+    spec = parse_study(
+        {
+            "name": "printed",
+            "task": {"name": "digits"},
+            "budget": {"trials": 1, "steps": 1},
+            "optimizers": {"ecdsep": {"space": params}},
+        }
+    )
+    key = spec.key("ecdsep")
+    record = TrialRecord(key, 0, TrialState.COMPLETE, 0.9, params)
+    scope: dict[str, Any] = {
+        "model": make_bert(),
+        "args": transformers.TrainingArguments(
+            str(tmp_path), max_steps=2, max_grad_norm=0, lr_scheduler_type="constant",
+            use_cpu=True, report_to=[], disable_tqdm=True,
+        ),
+        "train_dataset": make_sentences(),
+    }  # fmt: skip
+    exec(compile(render_best(spec, {key: [record]}, "transformers"), "printed", "exec"), scope)
+    scope["trainer"].train()
+    optimizer = scope["trainer"].optimizer
+    found = getattr(optimizer, "optimizer", optimizer)
+    assert type(found) is ECDSep
+    assert found.param_groups[0]["lr"] == 0.05

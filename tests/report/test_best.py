@@ -1,9 +1,11 @@
 import ast
+import importlib
 import json
 import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +18,8 @@ from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
 from ecd_tune.report.build import build_report
 from ecd_tune.report.model.best import edge_of
+from ecd_tune.report.render.best import write_toml, write_yaml
 from ecd_tune.report.render.constructor import render_constructor
-from ecd_tune.report.render.literals import render_json_table, render_toml_table, render_yaml_table
 from ecd_tune.report.words.sections import build_sections
 from ecd_tune.space import Choice, Fixed, Float, Int
 from ecd_tune.spec import parse_study
@@ -61,10 +63,9 @@ tables = st.dictionaries(names, st.dictionaries(names, scalars, max_size=4), max
 @given(tables)
 def test_any_scalars_survive_each_format(inner):
     table = {name: {"v": 1e-5, "params": params} for name, params in inner.items()}
-    assert json.loads(render_json_table(table)) == table
-    assert tomllib.loads(render_toml_table(table)) == table
-    assert (yaml.safe_load(render_yaml_table(table)) or {}) == table
-    for render in (render_json_table, render_toml_table, render_yaml_table):
+    assert tomllib.loads(write_toml(table)) == table
+    assert (yaml.safe_load(write_yaml(table)) or {}) == table
+    for render in (write_toml, write_yaml):
         assert render(table).isascii()
 
 
@@ -134,6 +135,71 @@ def test_python_of_a_whole_study_runs(study):
     exec(render_best(*study, "python"), {"model": torch.nn.Linear(2, 1)})
 
 
+def instantiate(path, keywords):
+    """What Hydra and LightningCLI do with a path and keywords."""
+    module, _, attribute = path.rpartition(".")
+    call = getattr(importlib.import_module(module), attribute)
+    return call([torch.nn.Parameter(torch.ones(2))], **keywords)
+
+
+@pytest.mark.parametrize("key", ["ecdsep", "adam", "gdm"])
+def test_hydra_and_lightning_construct_the_optimizer(key, study):
+    spec, trials = study
+    one = spec.with_overrides(optimizers=(key,))
+    (best,) = best_hyperparameters(one, trials)
+    config = yaml.safe_load(render_best(one, trials, "hydra"))[key]
+    assert config.pop("_partial_") is True
+    settings = yaml.safe_load(render_best(one, trials, "lightning"))["optimizer"]
+    for path, keywords in (
+        (config.pop("_target_"), config),
+        (settings["class_path"], settings["init_args"]),
+    ):
+        optimizer = instantiate(path, keywords)
+        assert optimizer.param_groups[0]["lr"] == best.given["lr"]
+        assert type(optimizer) is type(run_python(best.registry_name, best.given))
+
+
+def test_several_optimizers_are_one_hydra_file_and_one_lightning_document_each(study):
+    assert list(yaml.safe_load(render_best(*study, "hydra"))) == ["ecdsep", "adam", "gdm"]
+    assert len(list(yaml.safe_load_all(render_best(*study, "lightning")))) == 3
+
+
+def test_what_a_group_has_of_its_own_is_said(studies):
+    spec = studies.digits_spec(
+        optimizers={"ecdsep": {"space": {"lr": 0.1, "eta": 2.0, "scale.embeddings": 30.0}}}
+    )
+    params = {"lr": 0.1, "eta": 2.0, "scale.embeddings": 30.0}
+    trials = {spec.key("ecdsep"): [studies.record(spec.key("ecdsep"), 0, 0.9, params=params)]}
+    for format in ("hydra", "lightning", "transformers"):
+        text = render_best(spec, trials, format)
+        assert "# for a group of its own: scale.embeddings = 30.0" in text
+        assert text.count("scale") == 1
+
+
+def test_transformers_code_makes_a_trainer(study):
+    """With a stand-in for the Trainer; tests/integrations has the real one."""
+    made = []
+
+    def trainer(**given):
+        made.append(given)
+        return SimpleNamespace()
+
+    scope = {name: object() for name in ("model", "args", "train_dataset")}
+    with pytest.MonkeyPatch.context() as patch:
+        module = SimpleNamespace(Trainer=trainer)
+        patch.setitem(sys.modules, "transformers", module)
+        integrations = SimpleNamespace(attach_trainer=lambda trainer: made.append(trainer))
+        patch.setitem(sys.modules, "ecd_tune.integrations", integrations)
+        exec(compile(render_best(*study, "transformers"), "pasted", "exec"), scope)
+    calls = [given["optimizer_cls_and_kwargs"] for given in made if isinstance(given, dict)]
+    assert [cls.__name__ for cls, _ in calls] == ["ECDSep", "Adam", "SGD"]
+    assert isinstance(made[1], SimpleNamespace)  # attached, and only ECDSep
+    assert len(made) == 4
+    for (cls, keywords), best in zip(calls, best_hyperparameters(*study), strict=True):
+        optimizer = cls([torch.nn.Parameter(torch.ones(2))], **keywords)
+        assert optimizer.param_groups[0]["lr"] == best.given["lr"]
+
+
 def test_table_shows_all_digits_and_no_markup(study):
     text = render_best(*study, "table")
     for best in best_hyperparameters(*study):
@@ -151,7 +217,7 @@ def test_before_any_trial_there_is_nothing_but_valid_text(format, study):
 
 
 def test_unknown_format_lists_the_known(study):
-    with pytest.raises(UnknownNameError, match="json, python, table, toml, yaml"):
+    with pytest.raises(UnknownNameError, match=r"hydra, json, lightning, python, .*yaml"):
         render_best(*study, "xml")
 
 
@@ -198,7 +264,7 @@ def test_best_loads_nothing_heavy():
     code = (
         "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
-        "print({'torch', 'scipy', 'pandas', 'plotly', 'jinja2'} & set(sys.modules))"
+        "print({'torch', 'scipy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
@@ -254,7 +320,7 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("ECDSep", "nu") not in rows
     assert ("SGD", "momentum") not in rows
     (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
-    assert ("ECDSep", "nu", "0.05", "= nu_sqrt_n / √n", "") in table.rows
+    assert ("ECDSep", "nu", "0.05", "–", "–", "= nu_sqrt_n / √n") in table.rows
 
 
 def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):

@@ -22,7 +22,7 @@ def test_sections_stand_in_their_order(zakharov):
     assert titles == [
         "Results",
         "Comparison, seed by seed",
-        "Best hyperparameters",
+        "Hyperparameters",
         "Learning curves (the counterpart of the paper's Fig. 1)",
         "Search",
         "Theory",
@@ -41,21 +41,36 @@ def test_every_table_is_rectangular(zakharov, digits):
 
 
 def test_main_table_shows_search_and_confirmation_side_by_side(zakharov):
-    rows = {tuple(c.strip() for c in r[:2]): r for r in next(tables(render_markdown(zakharov)))}
-    ours, paper = rows["ECDSep", "ours"], rows["ECDSep", "paper"]
-    assert ours[2].strip() == f"{zakharov.results[0].search_value:.3e}"
-    assert "5 of 8 (62 %)" in paper[-2]
-    assert paper[3].strip().startswith("diverged")
-    assert paper[2].strip() == "–"
+    rows = {r[0].strip(): r for r in next(tables(render_markdown(zakharov)))}
+    ours, paper = rows["ECDSep"], rows["ECDSep (paper)"]
+    assert list(rows)[2:] == ["ECDSep", "ECDSep (paper)", "Adam", "GDM"]  # ranked
+    assert ours[1].strip() == f"{zakharov.results[0].search_value:.3e}"
+    assert paper[-2].strip() == "5 of 8"
+    assert paper[2].strip().startswith("diverged")
+    assert paper[1].strip() == "–"
 
 
-def test_curve_table_has_about_eight_steps(zakharov):
+def test_the_winner_alone_stands_out(zakharov, studies):
+    (bold,) = re.findall(r"\*\*([^*|]+)\*\* \|", render_markdown(zakharov))
+    assert bold.startswith("1.1e-26")
+    spec = studies.digits_spec()
+    level = build_report(spec, studies.digits_trials(spec, runs=4))
+    assert not re.findall(r"\*\*([^*|]+)\*\* \|", render_markdown(level))
+
+
+def test_numbers_are_aligned_right(zakharov):
+    text = render_markdown(zakharov)
+    assert "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" in text
+    assert "| --- | --- | ---: | ---: | ---: | --- |" in text
+
+
+def test_curve_table_has_about_eight_steps_and_is_folded_away(zakharov):
     text = render_markdown(zakharov)
     table = next(t for t in tables(text) if t[0][0].strip() == "iterations")
     steps = [int(row[0]) for row in table[2:]]
     assert (steps[0], steps[-1]) == (0, 1000)
     assert 6 <= len(steps) <= 8
-    assert "![Learning curves: median and quartile band](curves.svg)" in text
+    assert "<details><summary>Median recorded value at some steps</summary>" in text
 
 
 def test_text_cannot_break_out_of_its_cell(zakharov):
@@ -68,7 +83,7 @@ def test_oracle_stands_at_every_number_of_the_papers_protocol(studies):
     spec = studies.digits_spec(protocol="paper")
     text = render_markdown(build_report(spec, studies.digits_trials(spec), {}))
     header = next(tables(text))[0]
-    numbers = [c for c in header if re.search("best|median|Median|Mean", c)]
+    numbers = [c for c in header if re.search("best|Quartiles|Median|Mean", c)]
     assert len(numbers) == 4
     assert all("(oracle)" in cell for cell in numbers)
 
@@ -81,7 +96,7 @@ def test_accuracies_have_a_mean_and_wide_values_none(zakharov, digits):
 def test_an_empty_study_renders(studies):
     text = render_markdown(build_report(studies.zakharov_spec(), {}, {}))
     assert "There is no answer yet" in text
-    assert "curves.svg" not in text
+    assert "figures/" not in text
     assert "To be read with care" in text
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.report import format_number
-from ecd_tune.report.words.numbers import format_duration, format_p, format_scalar, format_share
+from ecd_tune.report.words.numbers import format_duration, format_p, format_scalar, format_within
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,22 @@ def test_scalars_of_other_kinds():
     assert [format_scalar(v) for v in (True, False, 3, "hold")] == ["true", "false", "3", "hold"]
 
 
-def test_shares():
-    assert format_share(3, 20) == "3 of 20 (15 %)"
-    assert format_share(0, 0) == "0 of 0"
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (0.77694, 0.0086, "0.7769"),
+        (0.7, 0.0086, "0.7000"),
+        (0.9694, 0.058, "0.969"),
+        (12.3456, 1.2, "12.3"),
+        (1234.5, 120.0, "1230"),
+        (0.5, None, "0.5"),
+        (0.5, 0.0, "0.5"),
+        (math.inf, 0.1, "diverged"),
+        (3.14159e-7, 1.2e-9, "3.142e-07"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_spread_leaves_them(value, spread, text):
+    assert format_within(value, spread, "diverged") == text
 
 
 @pytest.mark.parametrize(("p", "text"), [(None, "–"), (3e-9, "< 0.0001"), (0.01234, "0.012")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,8 +14,7 @@ from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.measurements import PREFIX
 from ecd_tune.records import TrialRecord, TrialState
 from ecd_tune.report.model.relations.draw import relation_panels
-from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
-from ecd_tune.report.render.figures.scatter import render_scatter
+from ecd_tune.report.model.relations.panels import ScatterPanel
 from ecd_tune.spec import CheckSpec, StudySpec
 from ecd_tune.theory import suggest_lr
 
@@ -187,19 +185,3 @@ def test_pairs_stand_with_without_on_the_other_axis() -> None:
 def test_nothing_is_drawn_of_what_is_not_there() -> None:
     assert panels(study("S2", "S7", "S9", "S10"), ()) == ()
     assert draw(study("S12")) == ()
-
-
-def test_the_drawing_has_every_point_and_escapes_its_titles() -> None:
-    line = Line((1.0, 10.0), (1.0, 2.0), (0.5, 1.0), (2.0, 4.0))
-    points = (Points("a < b", (1.0, 5.0), (1.5, 1.0), (0.1, 9.0)), Points("c", (2.0,), (1.1,)))
-    panel = ScatterPanel("T & U", "note", "x", "y", True, True, points, line)
-    root = ElementTree.fromstring(render_scatter("title <", [panel, panel]))
-    name = "{http://www.w3.org/2000/svg}"
-    circles = list(root.iter(f"{name}circle"))
-    assert len(circles) == 2 * 3 + 2  # two panels, and the legend
-    assert len(list(root.iter(f"{name}polygon"))) == 2
-    texts = {node.text for node in root.iter(f"{name}text")}
-    assert {"T & U", "a < b", "c", "note"} <= texts
-    # A bar that reaches below 0 ends at the foot of a logarithmic axis.
-    bars = [node.get("d") for node in root.iter(f"{name}path") if "V" in (node.get("d") or "")]
-    assert any("330" in (bar or "").split("V")[0].split()[-1] for bar in bars)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import stat
+from importlib.util import find_spec
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ import ecd_tune.report as package
 from ecd_tune.errors import EcdTuneError, ReportError, UnknownNameError
 from ecd_tune.records import METRIC, Curve, Stage
 from ecd_tune.report import (
+    DEFAULT_FORMATS,
     REPORT_FORMATS,
     build_report,
     render_csv,
@@ -24,6 +26,7 @@ from ecd_tune.report import (
     write_report,
 )
 from ecd_tune.report.render import files as write_module
+from ecd_tune.report.render import parquet_files
 
 
 def rows(text):
@@ -85,11 +88,14 @@ def test_json_is_strict_and_infinities_are_texts(zakharov):
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
-    assert data["trials"][0]["params"] == dict(zakharov.trials[0].params)
+    assert not data.keys() & {"trials", "confirmations"}
+    full = json.loads(render_json(zakharov, full=True), parse_constant=refuse)
+    assert full["trials"][0]["params"] == dict(zakharov.trials[0].params)
+    assert data == {name: full[name] for name in data}
 
 
 def test_json_has_one_line_for_each_trial_and_no_space_in_it(zakharov):
-    lines = render_json(zakharov).splitlines()
+    lines = render_json(zakharov, full=True).splitlines()
     found = [line for line in lines if line.startswith('{"study":') and '"curves":' in line]
     assert len(found) == len(zakharov.trials) + len(zakharov.confirmations)
     for line in found:
@@ -103,7 +109,7 @@ def test_json_has_each_curve_once(studies):
     key = spec.key("adam", Stage.CONFIRM)
     first = dataclasses.replace(trials[key][0], curves={METRIC: Curve((0, 1), (7.125, 0.0078125))})
     trials[key] = [first, *trials[key][1:]]
-    assert render_json(build_report(spec, trials, {})).count("7.125,0.0078125") == 1
+    assert render_json(build_report(spec, trials, {}), full=True).count("7.125,0.0078125") == 1
 
 
 def test_json_of_nan_and_negative_infinity(zakharov):
@@ -111,26 +117,44 @@ def test_json_of_nan_and_negative_infinity(zakharov):
     report = dataclasses.replace(
         zakharov, trials=(dataclasses.replace(zakharov.trials[0], curves={METRIC: curve}),)
     )
-    data = json.loads(render_json(report), parse_constant=refuse)
+    data = json.loads(render_json(report, full=True), parse_constant=refuse)
     assert data["trials"][0]["curves"]["metric"]["values"] == ["NaN", "-Infinity", 1.0]
 
 
 def test_all_files_are_written(zakharov, tmp_path):
     out = tmp_path / "new" / "folder"
     paths = write_report(zakharov, out)
-    assert [path.name for path in paths] == [
+    assert [str(path.relative_to(out)) for path in paths] == [
         "report.md",
-        "curves.svg",
+        "figures/seeds.svg",
+        "figures/curves-metric.svg",
+        "figures/search-trials.svg",
+        "figures/search-seconds.svg",
         "report.html",
         "trials.csv",
         "confirmation.csv",
         "curves.csv",
         "report.json",
     ]
-    assert {path.name for path in out.iterdir()} == {path.name for path in paths}
+    assert {p for p in out.rglob("*") if p.is_file()} == set(paths)
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(paths[0].stat().st_mode) == 0o666 & ~mask
+
+
+def test_parquet_without_pyarrow_names_it(zakharov, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_files, "find_spec", lambda name: None)
+    with pytest.raises(ReportError, match="pip install pyarrow"):
+        write_report(zakharov, tmp_path / "out", ("parquet",))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+def test_parquet_holds_what_csv_holds(zakharov):
+    files = parquet_files.render_parquet(zakharov)
+    for name, text in render_csv(zakharov).items():
+        found = pd.read_parquet(io.BytesIO(files[name.replace(".csv", ".parquet")]))
+        pd.testing.assert_frame_equal(found, pd.read_csv(io.StringIO(text)))
 
 
 def test_a_format_is_enough(zakharov, tmp_path):
@@ -138,10 +162,10 @@ def test_a_format_is_enough(zakharov, tmp_path):
 
 
 def test_an_unknown_format_writes_nothing(zakharov, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: csv, html, json, md"):
-        write_report(zakharov, tmp_path / "out", ("md", "latex"))
+    with pytest.raises(UnknownNameError, match="Known: csv, html, json, latex, md"):
+        write_report(zakharov, tmp_path / "out", ("md", "docx"))
     assert not (tmp_path / "out").exists()
-    assert REPORT_FORMATS == ("md", "html", "csv", "json")
+    assert REPORT_FORMATS[:4] == DEFAULT_FORMATS
 
 
 def test_a_folder_that_cannot_be_made_is_named(zakharov, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from ecd_tune.analysis.checks import judge_study
 from ecd_tune.lab.searches import Bowl, exact_search, search_spec
 from ecd_tune.report import build_report, render_html, render_markdown, write_report
+from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
 from ecd_tune.report.render.json_file import report_to_dict
 from ecd_tune.report.words.sections import build_sections
 from ecd_tune.spec import CheckSpec
@@ -80,17 +81,18 @@ def test_both_files_have_the_section(report):
     assert '<h2 id="theory">Theory</h2>' in render_html(report)
 
 
-def test_both_files_show_the_drawing_in_it_where_there_is_one(report, tmp_path):
-    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><title>ours</title></svg>'
-    write_report(report, tmp_path, ("md", "html"), drawing)
-    assert (tmp_path / "theory.svg").read_text() == drawing
+def test_both_files_show_the_figures_in_it_where_there_are_any(report, tmp_path):
+    line = Line((1.0, 10.0), (1.0, 2.0), (0.5, 1.0), (2.0, 4.0))
+    panel = ScatterPanel("S2", "a line", "x", "y", True, True, (Points("a", (2.0,), (1.1,)),), line)
+    write_report(report, tmp_path, ("md", "html"), [panel])
+    assert (tmp_path / "figures" / "theory-1.svg").exists()
     text = (tmp_path / "report.md").read_text()
-    assert "(theory.svg)" in text[text.index("## Theory") :].split("\n## ")[0]
+    assert "(figures/theory-1.svg)" in text[text.index("## Theory") :].split("\n## ")[0]
     page = (tmp_path / "report.html").read_text()
-    assert drawing in page[page.index('<h2 id="theory">') :].split("</section>")[0]
+    assert "S2. a line" in page[page.index('<h2 id="theory">') :].split("</section>")[0]
     write_report(report, tmp_path / "plain", ("md", "html"))
-    assert not (tmp_path / "plain" / "theory.svg").exists()
-    assert "theory.svg" not in (tmp_path / "plain" / "report.md").read_text()
+    assert not (tmp_path / "plain" / "figures" / "theory-1.svg").exists()
+    assert "theory-1.svg" not in (tmp_path / "plain" / "report.md").read_text()
 
 
 def test_a_report_on_no_trials_says_so():

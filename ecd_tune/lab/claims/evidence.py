@@ -67,7 +67,7 @@ def _read_file(path: Path) -> tuple[Given, ...]:
 def _explain(path: Path, reason: str) -> str:
     return (
         f"--results {path}: no results of checks ({reason}); give a file that "
-        "`ecd-tune check --systems --json FILE` wrote"
+        "`ecd-tune check --systems --json` printed"
     )
 
 

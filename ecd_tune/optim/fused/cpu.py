@@ -19,7 +19,7 @@ try:
 except ImportError:  # no C compiler where the package was built
     _step = None
 
-__all__ = ["BatchRunner", "Runner", "level", "problem"]
+__all__ = ["BatchRunner", "Runner", "level", "problem", "step_several"]
 
 _PIECE = 16384
 _ON_GAP = ("hold", "stop", "shift")
@@ -69,7 +69,8 @@ def problem() -> str | None:
             "the compiled step is not there: no C compiler was found when ecd_tune was "
             "installed; install one and reinstall"
         )
-    if (ctypes.sizeof(_Block), ctypes.sizeof(_Run)) != (_step.block_bytes, _step.run_bytes):
+    sizes = ctypes.sizeof(_Block), ctypes.sizeof(_Run)
+    if sizes != (_step.block_bytes, _step.run_bytes) or not hasattr(_step, "step_several"):
         return "the compiled step is of another version of ecd_tune; reinstall it"
     return None
 
@@ -121,6 +122,11 @@ class Runner:
             torch.autograd.graph.increment_version,
             moved,
         )
+
+    @property
+    def address(self) -> int:
+        """Where the run lies, for :func:`step_several`; its blocks know the last gradients."""
+        return ctypes.addressof(self._run)
 
     def set_lr(self) -> None:
         """Take over the step sizes of the table."""
@@ -204,6 +210,19 @@ class BatchRunner:
     def complete(self) -> None:
         """Complete the last rows of Diagnostics."""
         _step.complete(ctypes.addressof(self._runs), len(self._runs), torch.get_num_threads())
+
+
+def step_several(addresses: Sequence[int], losses: Sequence[float]) -> None:
+    """Make one step of each of several runs, each by one thread.
+
+    Args:
+        addresses: Of the runs; their gradients lie where they lay at the last step.
+        losses: F of each.
+    """
+    count = len(addresses)
+    runs, values = (ctypes.c_uint64 * count)(*addresses), (ctypes.c_double * count)(*losses)
+    threads = torch.get_num_threads()
+    _step.step_several(ctypes.addressof(runs), ctypes.addressof(values), count, threads)
 
 
 def _pieces(table: Table) -> np.ndarray[Any, np.dtype[np.int64]]:

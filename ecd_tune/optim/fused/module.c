@@ -202,6 +202,30 @@ static PyObject *step_batch(PyObject *self, PyObject *const *args, Py_ssize_t n)
     Py_RETURN_NONE;
 }
 
+/* One step of each of some trajectories, whose blocks know their gradients. */
+typedef struct {
+    const uint64_t *runs; /* addresses */
+    const double *loss;
+} Several;
+
+static void step_one(void *context, int64_t i) {
+    const Several *several = context;
+    make_step(passes, (Run *)(uintptr_t)several->runs[i], several->loss[i], 1, 1);
+}
+
+/* step_several(runs, losses, count, threads): addresses of an array of addresses and one of F. */
+static PyObject *step_several(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+    (void)self;
+    if (n != 4) return PyErr_Format(PyExc_TypeError, "step_several takes 4 arguments, got %zd", n);
+    Several several = {address(args[0]), address(args[1])};
+    int64_t count = PyLong_AsLongLong(args[2]), threads = PyLong_AsLongLong(args[3]);
+    if (PyErr_Occurred()) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    share_out(step_one, &several, count, threads);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
 /* complete(runs, count, threads): complete the last rows of Diagnostics. */
 static PyObject *complete(PyObject *self, PyObject *const *args, Py_ssize_t n) {
     (void)self;
@@ -245,6 +269,8 @@ static PyObject *use(PyObject *self, PyObject *const *args, Py_ssize_t n) {
 static PyMethodDef methods[] = {
     {"step", (PyCFunction)(void (*)(void))step, METH_FASTCALL, "Make one step."},
     {"step_batch", (PyCFunction)(void (*)(void))step_batch, METH_FASTCALL, "Make many steps."},
+    {"step_several", (PyCFunction)(void (*)(void))step_several, METH_FASTCALL,
+     "Make a step of each of several trajectories."},
     {"complete", (PyCFunction)(void (*)(void))complete, METH_FASTCALL, "Complete the last rows."},
     {"normals", (PyCFunction)(void (*)(void))normals, METH_FASTCALL, "Make normal numbers."},
     {"use", (PyCFunction)(void (*)(void))use, METH_FASTCALL, "Choose an instruction set."},

@@ -11,7 +11,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ecd_tune.optim.definitions import MOMENTS, SHARE
-from ecd_tune.optim.fused.table import Block, FusedRules, Outcome, Rows, Runner, Scalars, Table
+from ecd_tune.optim.fused.table import (
+    FUSED_ROWS,
+    Block,
+    FusedRules,
+    Outcome,
+    Rows,
+    Runner,
+    Scalars,
+    Table,
+)
 from ecd_tune.optim.scale import BATCHES, factor_of, seen_of
 
 __all__ = ["FORMS", "Plan", "Run", "form_problem", "lasting_reason", "make_plan"]
@@ -181,15 +190,29 @@ class Plan:
         Returns:
             ``DONE`` or ``FULL``; else nothing was changed.
         """
-        for group, lr in self._lrs:
-            if group["lr"] is not lr:
-                self._read_lr()
-                break
+        self.take_lr()
         outcome = self._runner.step(loss)
         if outcome == _ODD_GRADIENT:
             grads = self._copies()
             return outcome if grads is None else self._runner.step(loss, grads)
         return outcome
+
+    def take_lr(self) -> None:
+        """Read the learning rates again where they have changed."""
+        for group, lr in self._lrs:
+            if group["lr"] is not lr:
+                self._read_lr()
+                break
+
+    @property
+    def address(self) -> int | None:
+        """Where the compiled run lies; None on a GPU, and where it maximizes."""
+        return self._runner.address if self.on_host and self.sign > 0 else None
+
+    @property
+    def room(self) -> int:
+        """Steps until the rows of Diagnostics are full."""
+        return FUSED_ROWS - (0 if self._rows is None else int(self._rows.filled[0]))
 
     def _read_lr(self) -> None:
         self._lrs = [(group, _held_lr(group)) for group, _ in self._lrs]

@@ -301,6 +301,10 @@ class BatchRunner(Protocol):
 class Runner(Protocol):
     """A form of the fused step; built from table, rules, scalars and rows."""
 
+    @property
+    def address(self) -> int:
+        """Where the compiled run lies; on a CPU only."""
+
     def set_lr(self) -> None:
         """Take over the step sizes of the table."""
 

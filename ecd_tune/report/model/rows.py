@@ -21,8 +21,11 @@ __all__ = [
     "Cost",
     "CostRow",
     "CurveRow",
+    "Effort",
+    "EffortRow",
     "ProgressRow",
     "ResultRow",
+    "SearchedParam",
     "Setup",
     "SpaceRow",
     "StudyReport",
@@ -265,6 +268,65 @@ class SpaceRow:
 
 
 @dataclass(frozen=True)
+class EffortRow:
+    """What runs under one set of hyperparameters took to the target.
+
+    Attributes:
+        label: As tables print it.
+        optimizer: Key of the optimizer.
+        source: ``"best"`` or a reference's label.
+        runs: Confirmed runs.
+        reached: How many of them reached the target.
+        steps: Median of the steps, runs that did not reach it as infinity.
+        seconds: The same in seconds, a run's wall time shared out evenly over its steps.
+        memory_mib: Median of the peak memory of whole runs, in MiB; None where not recorded.
+    """
+
+    label: str
+    optimizer: str
+    source: str
+    runs: int
+    reached: int
+    steps: float
+    seconds: float
+    memory_mib: float | None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Steps, seconds and memory to a target.
+
+    Attributes:
+        target: Value of the curve ``"metric"`` that the median run of every optimizer reaches.
+        rows: One for each set of hyperparameters with runs.
+    """
+
+    target: float
+    rows: tuple[EffortRow, ...]
+
+
+@dataclass(frozen=True)
+class SearchedParam:
+    """One searched hyperparameter of one optimizer.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        name: Hyperparameter.
+        log: Whether it was drawn in the logarithm.
+        importance: Its share of what sets the best tenth of the complete trials apart
+            (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
+        good: Smallest and largest value among the best tenth of the complete trials; None for
+            what is no number, and for fewer than twenty trials.
+    """
+
+    optimizer: str
+    name: str
+    log: bool
+    importance: float | None
+    good: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Setup:
     """What was searched, and where.
 
@@ -312,6 +374,8 @@ class StudyReport:
         best: Best hyperparameters of each optimizer that has any.
         curves: Curves of each quantity that runs recorded.
         progress: The search of each optimizer.
+        effort: Steps, seconds and memory to a target; None where no run has a curve.
+        importance: Searched hyperparameters of each optimizer, the most important first.
         theory: What the study's checks of the theory found; None where it declares none.
         cost: Hours, energy and carbon.
         setup: What was searched.
@@ -340,6 +404,8 @@ class StudyReport:
     best: tuple[BestHyperparameters, ...]
     curves: tuple[CurveRow, ...]
     progress: tuple[ProgressRow, ...]
+    effort: Effort | None
+    importance: tuple[SearchedParam, ...]
     theory: Theory | None
     cost: Cost
     setup: Setup

@@ -4,42 +4,85 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecd_tune.errors import ReportError, UnknownNameError
+from ecd_tune.report.model.relations.panels import ScatterPanel
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.csv_files import render_csv
-from ecd_tune.report.render.figures.svg import render_svg
 from ecd_tune.report.render.html import render_html
 from ecd_tune.report.render.json_file import render_json
+from ecd_tune.report.render.latex import render_latex
 from ecd_tune.report.render.markdown import render_markdown
+from ecd_tune.report.render.parquet_files import render_parquet
 
-__all__ = ["REPORT_FORMATS", "write_report"]
+if TYPE_CHECKING:
+    from ecd_tune.report.render.figures.drawn import Drawn
+
+__all__ = ["DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"]
+
+DEFAULT_FORMATS = ("md", "html", "csv", "json")
+"""What is written where nothing is said."""
 
 
-def _markdown(report: StudyReport, theory: str) -> dict[str, str]:
-    drawn = {"curves.svg": render_svg(report)} if report.curves else {}
-    drawn |= {"theory.svg": theory} if theory else {}
-    return {"report.md": render_markdown(report, theory="theory.svg" if theory else ""), **drawn}
+@dataclass(frozen=True)
+class _Source:
+    """What all forms are made from; figures are drawn when the first of them is asked for."""
+
+    report: StudyReport
+    relations: Sequence[ScatterPanel]
+    full: bool
+
+    @cached_property
+    def figures(self) -> tuple[Drawn, ...]:
+        from ecd_tune.report.render.figures.everything import draw_figures  # loads matplotlib
+
+        return draw_figures(self.report, self.relations)
 
 
-_RENDERERS: dict[str, Callable[[StudyReport, str], dict[str, str]]] = {
+_Files = Mapping[str, str | bytes]
+
+
+def _markdown(source: _Source) -> _Files:
+    shown = [drawn for drawn in source.figures if not drawn.aside]
+    return {"report.md": render_markdown(source.report, shown), **_figures(source, "svg", shown)}
+
+
+def _figures(source: _Source, form: str, shown: Sequence[Drawn] | None = None) -> _Files:
+    from ecd_tune.report.render.figures.drawn import to_pdf, to_png, to_svg
+
+    write: Mapping[str, Callable[[Drawn], str | bytes]]
+    write = {"svg": to_svg, "pdf": to_pdf, "png": to_png}
+    drawn = source.figures if shown is None else shown
+    return {f"figures/{figure.name}.{form}": write[form](figure) for figure in drawn}
+
+
+_RENDERERS: dict[str, Callable[[_Source], _Files]] = {
     "md": _markdown,
-    "html": lambda report, theory: {"report.html": render_html(report, theory)},
-    "csv": lambda report, theory: render_csv(report),
-    "json": lambda report, theory: {"report.json": render_json(report)},
+    "html": lambda source: {"report.html": render_html(source.report, source.figures)},
+    "csv": lambda source: render_csv(source.report),
+    "json": lambda source: {"report.json": render_json(source.report, source.full)},
+    "latex": lambda source: {"report.tex": render_latex(source.report)},
+    "parquet": lambda source: render_parquet(source.report),
+    "svg": lambda source: _figures(source, "svg"),
+    "pdf": lambda source: _figures(source, "pdf"),
+    "png": lambda source: _figures(source, "png"),
 }
 
 REPORT_FORMATS = tuple(_RENDERERS)
-"""What ``formats`` may name."""
+"""What ``formats`` may name; the last three are the figures as files."""
 
 
 def write_report(
     report: StudyReport,
     out: Path,
-    formats: Sequence[str] = REPORT_FORMATS,
-    theory: str = "",
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    relations: Sequence[ScatterPanel] = (),
+    full: bool = False,
 ) -> list[Path]:
     """Write the report into a folder.
 
@@ -50,24 +93,27 @@ def write_report(
         report: The model.
         out: Folder; made when it does not exist.
         formats: Some of :data:`REPORT_FORMATS`.
-        theory: Drawing of what the study's checks relate, for ``md`` and ``html``; empty for none.
+        relations: What the study's checks relate, for figures.
+        full: Put every trial into report.json too.
 
     Returns:
         The files, in the order written.
 
     Raises:
         UnknownNameError: There is no such format; nothing is written.
-        ReportError: The folder or a file in it cannot be written.
+        ReportError: The folder or a file in it cannot be written, or a format needs a package
+            that is not installed.
     """
     for name in formats:
         if name not in _RENDERERS:
             raise UnknownNameError("report format", name, REPORT_FORMATS)
-    files: dict[str, str] = {}
+    source = _Source(report, relations, full)
+    files: dict[str, str | bytes] = {}
     for name in dict.fromkeys(formats):
-        files |= _RENDERERS[name](report, theory)
+        files |= _RENDERERS[name](source)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return [_replace(out / name, text) for name, text in files.items()]
+        return [_replace(out / name, content) for name, content in files.items()]
     except OSError as error:
         raise ReportError(
             f"the report cannot be written to {out} ({error.strerror or error}); "
@@ -75,11 +121,13 @@ def write_report(
         ) from error
 
 
-def _replace(path: Path, text: str) -> Path:
+def _replace(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         # mkstemp makes files that only their owner reads; a report is for others too.
         mask = os.umask(0)
         os.umask(mask)

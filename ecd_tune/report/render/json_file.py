@@ -19,21 +19,26 @@ from ecd_tune.report.model.rows import ResultRow, StudyReport
 
 __all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict"]
 
+_TRIALS = ("trials", "confirmations")
+
 SCHEMA_VERSION = 3
 """Rises when a field is renamed, removed or changes its meaning; new fields do not raise it."""
 
 
-def render_json(report: StudyReport) -> str:
+def render_json(report: StudyReport, full: bool = False) -> str:
     """Write the report.
 
     Args:
         report: The model.
+        full: Write every trial too; trials.csv and confirmation.csv have them otherwise.
 
     Returns:
         Strict JSON, one line for each field and each item of a list of objects, with a newline
         at its end.
     """
-    lines = [f"{_dump(name)}: {_field(value)}" for name, value in report_to_dict(report).items()]
+    lines = [
+        f"{_dump(name)}: {_field(value)}" for name, value in report_to_dict(report, full).items()
+    ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -47,17 +52,20 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def report_to_dict(report: StudyReport) -> dict[str, Any]:
+def report_to_dict(report: StudyReport, full: bool = False) -> dict[str, Any]:
     """Turn the report into plain values.
 
     Args:
         report: The model.
+        full: With every trial.
 
     Returns:
         What the JSON file holds.
     """
     data: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for field in dataclasses.fields(report):
+        if field.name in _TRIALS and not full:
+            continue
         data[field.name] = _plain(getattr(report, field.name))
     return data
 
@@ -85,7 +93,7 @@ def _plain(value: Any) -> Any:
 def _result(row: ResultRow) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(row) if field.name != "confirmed")
     data = {name: _plain(getattr(row, name)) for name in names}
-    # The runs' records stand under "confirmations" already; a number finds them there.
+    # The runs' records stand in confirmation.csv; a number finds them there.
     data["confirmed"] = {
         "runs": [
             {

@@ -1,11 +1,13 @@
-"""A report as Markdown (GitHub's), with the learning curves as an SVG file beside it."""
+"""A report as Markdown (GitHub's), with its figures as SVG files beside it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 
 from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.words.layout import Section, Table
 from ecd_tune.report.words.sections import build_sections
 
@@ -14,13 +16,12 @@ __all__ = ["render_markdown"]
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
 
-def render_markdown(report: StudyReport, figure: str = "curves.svg", theory: str = "") -> str:
+def render_markdown(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
     """Write the report.
 
     Args:
         report: The model.
-        figure: Name of the file with the learning curves, relative to this one.
-        theory: Name of the file that draws what the study's checks relate, or empty.
+        figures: What is drawn; each is a file ``figures/NAME.svg`` beside this one.
 
     Returns:
         The text of the file.
@@ -31,25 +32,27 @@ def render_markdown(report: StudyReport, figure: str = "curves.svg", theory: str
         lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
     if report.summary:
         lines += [_escape(report.summary), ""]
-    pictures = {
-        "curves": f"![Learning curves: median and quartile band]({figure})" * bool(report.curves),
-        "theory": f"![Measured in each trial against predicted]({theory})" * bool(theory),
-    }
     for section in build_sections(report):
-        lines += _section(section, pictures)
+        lines += _section(section, [d for d in figures if d.section == section.anchor])
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(section: Section, pictures: Mapping[str, str]) -> Iterator[str]:
+def _section(section: Section, figures: Sequence[Drawn]) -> Iterator[str]:
     yield from (f"## {_escape(section.title)}", "")
     for paragraph in section.paragraphs:
         yield from (_escape(paragraph), "")
-    if picture := pictures.get(section.figure):
-        yield from (picture, "")
     if section.code:
         yield from ("```sh", section.code, "```", "")
     for table in section.tables:
-        yield from _table(table)
+        if not table.aside:
+            yield from _table(table)
+    for drawn in figures:
+        yield from (f"![{_escape(drawn.caption)}](figures/{drawn.name}.svg)", "")
+        yield from (f"*{_escape(drawn.caption)}.*", "")
+    for table in section.tables:
+        if table.aside:
+            yield from (f"<details><summary>{escape(table.caption)}</summary>", "")
+            yield from (*_table(table), "</details>", "")
     for paragraph in section.closing:
         yield from (_escape(paragraph), "")
 
@@ -57,9 +60,11 @@ def _section(section: Section, pictures: Mapping[str, str]) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     yield from (f"**{_escape(table.caption)}**", "")
     if table.rows:
-        yield _row(table.header)
-        yield _row(["---"] * len(table.header), raw=True)
-        yield from map(_row, table.rows)
+        yield _row(map(_escape, table.header))
+        yield _row("---:" if right else "---" for right in table.numeric)
+        for i, row in enumerate(table.rows):
+            cells = map(_escape, row)
+            yield _row(f"**{c}**" if (i, j) in table.bold else c for j, c in enumerate(cells))
     else:
         yield "Nothing yet."
     yield ""
@@ -67,8 +72,8 @@ def _table(table: Table) -> Iterator[str]:
         yield from (_escape(table.note), "")
 
 
-def _row(cells: tuple[str, ...] | list[str], raw: bool = False) -> str:
-    return "| " + " | ".join(c if raw else _escape(c) for c in cells) + " |"
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _escape(text: str) -> str:

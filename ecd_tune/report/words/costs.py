@@ -30,8 +30,14 @@ def cost_section(cost: Cost) -> Section:
         "cost",
         "Cost",
         tuple(_paragraphs(cost)),
-        (Table("Hours, energy and carbon", tuple(header), rows, _NOTE),),
+        (Table("Hours, energy and carbon", tuple(header), rows, _NOTE, aside=_tiny(cost)),),
     )
+
+
+def _tiny(cost: Cost) -> bool:
+    """Say whether the cost is too small to be looked at: less than a gram of carbon."""
+    carbon = cost.rows[-1].carbon_kg
+    return carbon is not None and carbon < 1e-3
 
 
 _NOTE = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["Section", "Table"]
+
+_NUMBER = re.compile(r"(p )?[-−+×<>≤≥~ ]*\d|–$|∞|diverged|no value|not reached|$")
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,23 @@ class Table:
         header: One text a column.
         rows: Texts, as many as columns.
         note: How to read it.
+        bold: Row and column of cells that stand out.
+        aside: Whether pages fold it away.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    bold: frozenset[tuple[int, int]] = frozenset()
+    aside: bool = False
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers alone, and are aligned right."""
+        columns = zip(*self.rows, strict=True)
+        found = tuple(all(map(_NUMBER.match, column)) for column in columns)
+        return found or (False,) * len(self.header)
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,6 @@ class Section:
         paragraphs: Texts before the tables.
         tables: Tables.
         closing: Texts after the tables.
-        figure: ``"curves"``, ``"progress"``, ``"theory"`` or empty.
         code: A command line to show, or empty.
     """
 
@@ -43,10 +56,9 @@ class Section:
     paragraphs: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     closing: tuple[str, ...] = ()
-    figure: str = ""
     code: str = ""
 
     @property
     def empty(self) -> bool:
         """True when there is nothing under the heading."""
-        return not (self.paragraphs or self.tables or self.closing or self.figure or self.code)
+        return not (self.paragraphs or self.tables or self.closing or self.code)

@@ -6,7 +6,7 @@ import math
 
 from ecd_tune.records import Scalar
 
-__all__ = ["format_duration", "format_number", "format_p", "format_scalar", "format_share"]
+__all__ = ["format_duration", "format_number", "format_p", "format_scalar", "format_within"]
 
 _SMALL, _LARGE = 1e-3, 1e5
 
@@ -38,6 +38,26 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
     return _trim(f"{rounded:.{max(decimals, 0)}f}")
 
 
+def format_within(value: float | None, spread: float | None, infinite: str = "") -> str:
+    """Print a number to the digits that its uncertainty leaves it.
+
+    Args:
+        value: The number; None prints as a dash.
+        spread: Half width of its interval; two digits of it are printed. None or 0 for none.
+        infinite: As of :func:`format_number`.
+
+    Returns:
+        For example ``0.777`` for 0.7769 with a spread of 0.058; trailing zeros stay.
+    """
+    if value is None or not math.isfinite(value) or not spread or not math.isfinite(spread):
+        return format_number(value, 4, infinite)
+    decimals = 1 - math.floor(math.log10(spread))
+    if not 0 <= decimals <= 4:
+        lead = math.floor(math.log10(abs(value))) if value else 0
+        return format_number(value, min(max(lead + decimals + 1, 2), 6), infinite)
+    return f"{value:.{decimals}f}"
+
+
 def _trim(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -57,19 +77,6 @@ def format_scalar(value: Scalar) -> str:
         return value
     # float() because numpy's floats, which are Python's too, print their type.
     return repr(float(value)) if isinstance(value, float) else repr(value)
-
-
-def format_share(count: int, total: int) -> str:
-    """Print how many of how many.
-
-    Args:
-        count: Part.
-        total: Whole.
-
-    Returns:
-        For example ``3 of 20 (15 %)``.
-    """
-    return f"{count} of {total}" + (f" ({100 * count / total:.0f} %)" if total else "")
 
 
 def format_p(p: float | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ecd_tune.analysis import Interval, Summary
 from ecd_tune.records import Direction
+from ecd_tune.report.model.compare import rank_results
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 from ecd_tune.report.words.layout import Table
-from ecd_tune.report.words.numbers import format_number, format_share
+from ecd_tune.report.words.numbers import format_number, format_within
 
 __all__ = ["result_table"]
 
@@ -19,6 +20,9 @@ _SINGLE = (
 )
 
 
+_Cell = Callable[[ResultRow, StudyReport], str]
+
+
 def result_table(report: StudyReport) -> Table:
     """Set the main table: search best and confirmed distribution side by side.
 
@@ -26,103 +30,126 @@ def result_table(report: StudyReport) -> Table:
         report: The model.
 
     Returns:
-        One row for the best of each optimizer and for each reference.
+        One row for the best of each optimizer, ranked, and for each reference below it; the
+        winner's median stands out where there is one.
     """
-    reached = any(map(_tells_more, report.results))
-    final = any(row.final is not None for row in report.results)
-    single = any(row.single is not None for row in report.results)
-    mean = not report.log and any(
-        row.summary is not None and row.summary.mean is not None for row in report.results
+    ranked = _ranked(report)
+    columns = [(header, [cell(row, report) for row in ranked]) for header, cell in _columns(report)]
+    rows = tuple(zip([row.label for row in ranked], *(cells for _, cells in columns), strict=True))
+    header = ("Optimizer", *(header for header, _ in columns))
+    bold = frozenset(
+        (i, header.index(f"Median [95 % interval]{report.mark}"))
+        for i, row in enumerate(ranked)
+        if row.source == "best" and row.optimizer == report.answer.winner
     )
-    header = [
-        "Optimizer",
-        "Hyperparameters",
-        f"Search best{report.mark}",
-        f"Confirmed median [Q1, Q3]{report.mark}",
-        f"Median, 95 % interval{report.mark}",
-        *([f"Mean ± 95 % interval{report.mark}"] if mean else []),
-        *([f"Median incl. values before divergence{report.mark}"] if reached else []),
-        *([f"Final, median{report.mark}"] if final else []),
-        *([f"Best single epoch, median{report.mark}"] if single else []),
-        "Diverged",
-        "Runs",
-    ]
-    rows = tuple(tuple(_result_cells(row, mean, reached, final, single)) for row in report.results)
     better = "Smaller" if report.direction is Direction.MINIMIZE else "Larger"
+    notes = " ".join(dict.fromkeys(_notes(report)))
     note = (
         f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with fresh "
         f"seeds, the same for every row. {better} is better. Runs that diverged or failed count "
         "as the worst value in every median and quartile; where such a run decides, the cell "
-        f"says “diverged”. {_FINAL if final else ''}{_SINGLE if single else ''}"
-        + " ".join(dict.fromkeys(_interval_notes(report)))
+        f"says “diverged”. {notes}"
     )
-    return Table("Search and confirmation", tuple(header), rows, note.strip())
+    return Table("Search and confirmation", header, rows, note.strip(), bold)
 
 
-def _interval_notes(report: StudyReport) -> Iterator[str]:
+def _ranked(report: StudyReport) -> list[ResultRow]:
+    order = [row.optimizer for row in rank_results(report.results, report.direction)]
+    return sorted(
+        report.results,
+        key=lambda r: order.index(r.optimizer) if r.optimizer in order else len(order),
+    )
+
+
+def _columns(report: StudyReport) -> Iterator[tuple[str, _Cell]]:
+    results, mark = report.results, report.mark
+    yield f"Search best{mark}", lambda row, _: format_number(row.search_value)
+    yield f"Median [95 % interval]{mark}", _median
+    yield f"Quartiles{mark}", _quartiles
+    if not report.log and any(row.summary and row.summary.mean is not None for row in results):
+        yield f"Mean ± 95 % interval{mark}", _mean
+    if any(map(_tells_more, results)):
+        yield (
+            f"Median incl. values before divergence{mark}",
+            lambda row, _: _middle(row.reached or row.summary),
+        )
+    if any(row.final is not None for row in results):
+        yield f"Final, median{mark}", lambda row, _: _middle(row.final)
+    if any(row.single is not None for row in results):
+        yield f"Best single epoch, median{mark}", lambda row, _: _middle(row.single)
+    if any(row.lacking for row in results):
+        yield "Diverged", lambda row, _: _lacking(row)
+    yield "Runs", lambda row, _: _runs(row)
+
+
+def _notes(report: StudyReport) -> Iterator[str]:
+    if any(row.final is not None for row in report.results):
+        yield _FINAL.strip()
+    if any(row.single is not None for row in report.results):
+        yield _SINGLE.strip()
     yield "The median's interval is exact, from order statistics, and needs six runs."
     for row in report.results:
-        if row.summary is not None and row.summary.mean_interval and not report.log:
+        if row.summary is not None and row.summary.mean_interval:
             yield "The mean's interval is Student's t."
         if row.summary is not None and row.summary.note.endswith("too few for an interval"):
             yield f"{row.label}: {row.summary.note}."
 
 
 def _tells_more(row: ResultRow) -> bool:
-    """Say whether what runs reached before they diverged changes the median.
-
-    Returns:
-        True when the two medians are printed differently.
-    """
+    """Say whether what runs reached before they diverged changes the median as printed."""
     if row.reached is None or row.summary is None:
         return False
     return format_number(row.reached.median) != format_number(row.summary.median)
 
 
-def _result_cells(
-    row: ResultRow, mean: bool, reached: bool, final: bool, single: bool
-) -> Iterator[str]:
-    summary = row.summary
-    yield row.title
-    yield "ours" if row.source == "best" else row.source
-    yield format_number(row.search_value)
-    yield _quartiles(summary)
-    yield _interval(summary.median_interval) if summary else "–"
-    if mean:
-        yield _mean(summary)
-    if reached:
-        other = row.reached or summary
-        yield format_number(other.median, infinite="diverged") if other else "–"
-    if final:
-        yield format_number(row.final.median, infinite="diverged") if row.final else "–"
-    if single:
-        yield format_number(row.single.median, infinite="diverged") if row.single else "–"
+def _median(row: ResultRow, report: StudyReport) -> str:
+    if row.summary is None:
+        return "–"
+    interval = row.summary.median_interval
+    ends = (interval.low, interval.high) if interval else ()
+    middle, *rest = (_number(v, report) for v in (row.summary.median, *ends))
+    return f"{middle} [{', '.join(rest)}]" if rest else middle
+
+
+def _quartiles(row: ResultRow, report: StudyReport) -> str:
+    if row.summary is None:
+        return "–"
+    return " to ".join(_number(v, report) for v in (row.summary.q1, row.summary.q3))
+
+
+def _number(value: float, report: StudyReport) -> str:
+    if report.log:
+        return format_number(value, 2, "diverged")
+    # All rows to the digits that the surest of them has, so that they can be compared.
+    halves = [_half(row.summary.median_interval) for row in report.results if row.summary]
+    sure = min((half for half in halves if half), default=None)
+    return format_within(value, sure, "diverged")
+
+
+def _half(interval: Interval | None) -> float | None:
+    return (interval.high - interval.low) / 2 if interval else None
+
+
+def _mean(row: ResultRow, report: StudyReport) -> str:
+    if row.summary is None or row.summary.mean is None:
+        return "–"
+    half = _half(row.summary.mean_interval)
+    mean = format_within(row.summary.mean, half)
+    return mean if half is None else f"{mean} ± {format_within(half, half)}"
+
+
+def _middle(summary: Summary | None) -> str:
+    return format_number(summary.median, 3, "diverged") if summary else "–"
+
+
+def _lacking(row: ResultRow) -> str:
     runs = len(row.confirmed.runs)
+    if not runs:
+        return "–"
     failed = f" + {row.confirmed.failed} failed" if row.confirmed.failed else ""
-    yield format_share(row.confirmed.diverged, runs) + failed if runs else "–"
-    yield f"{runs} of {row.planned}" if runs != row.planned else str(runs)
+    return f"{row.confirmed.diverged} of {runs}{failed}"
 
 
-def _quartiles(summary: Summary | None) -> str:
-    if summary is None:
-        return "–"
-    low, middle, high = (
-        format_number(v, infinite="diverged") for v in (summary.q1, summary.median, summary.q3)
-    )
-    return f"{middle} [{low}, {high}]"
-
-
-def _interval(interval: Interval | None, digits: int = 4) -> str:
-    if interval is None:
-        return "–"
-    low, high = (format_number(v, digits, "diverged") for v in (interval.low, interval.high))
-    return f"{low} to {high}"
-
-
-def _mean(summary: Summary | None) -> str:
-    if summary is None or summary.mean is None:
-        return "–"
-    if summary.mean_interval is None:
-        return format_number(summary.mean)
-    half = (summary.mean_interval.high - summary.mean_interval.low) / 2
-    return f"{format_number(summary.mean)} ± {format_number(half, 2)}"
+def _runs(row: ResultRow) -> str:
+    runs = len(row.confirmed.runs)
+    return f"{runs} of {row.planned}" if runs != row.planned else str(runs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
+from ecd_tune.records import METRIC, Scalar
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.comparison import comparison_tables
@@ -45,7 +46,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             closing=(*report.notes, report.protocol_text),
         ),
         Section("comparison", "Comparison, seed by seed", tables=comparison_tables(report)),
-        Section("best", "Best hyperparameters", tables=(_best_table(report),)),
+        _best_section(report),
         _curve_section(report),
         _progress_section(report),
         Section("runs", "How the runs went", report.remarks),
@@ -67,15 +68,73 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
     return tuple(section for section in sections if not section.empty)
 
 
-def _best_table(report: StudyReport) -> Table:
+def _best_section(report: StudyReport) -> Section:
+    searched = {(row.optimizer, row.name): row for row in report.importance}
     rows = []
     for best in report.best:
         for param in best.lines:
-            edge = f"within 2 % of the {param.edge} edge" if param.edge else ""
-            rows.append((best.title, param.name, format_scalar(param.value), param.allowed, edge))
-    note = "All digits are given, so that a run can be repeated. "
-    header = ("Optimizer", "Hyperparameter", "Best", "Searched", "Note")
-    return Table("Best hyperparameters of the search", header, tuple(rows), note.strip())
+            found = searched.get((best.optimizer, param.name))
+            if found is None and param not in best.resolved:
+                continue  # fixed: it stands with the search spaces
+            value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
+            good = found.good if found else None
+            ends = (format_number(end, 3) for end in good) if good else ()
+            share = found.importance if found else None
+            rows.append(
+                (
+                    best.title,
+                    param.name,
+                    value,
+                    " to ".join(ends) or "–",
+                    "–" if share is None else f"{100 * share:.0f} %",
+                    param.allowed,
+                )
+            )
+    header = ("Optimizer", "Hyperparameter", "Best", "Best tenth", "Importance", "Searched")
+    note = (
+        "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
+        "smallest and largest value among the best tenth of the trials, which says how far a value "
+        "may move. Importance: share of what sets these trials apart (PED-ANOVA)."
+    )
+    table = Table("Best hyperparameters of the search", header, tuple(rows), note.replace("`", ""))
+    return Section("best", "Hyperparameters", tables=(table,))
+
+
+def _short(value: Scalar) -> str:
+    exact = isinstance(value, (bool, str, int))
+    return format_scalar(value) if exact else format_number(float(value), 3)
+
+
+def _effort_table(report: StudyReport) -> Iterator[Table]:
+    if report.effort is None:
+        return
+    title = next((c.title for c in report.curves if c.quantity == METRIC), "value")
+    memory = any(row.memory_mib is not None for row in report.effort.rows)
+    rows = tuple(
+        (
+            row.label,
+            f"{row.reached} of {row.runs}",
+            format_number(row.steps, 3, "not reached"),
+            format_number(row.seconds, 3, "not reached"),
+            *([format_number(row.memory_mib, 3)] if memory else []),
+        )
+        for row in report.effort.rows
+    )
+    header = (
+        "Optimizer",
+        "Runs that reach it",
+        report.budget_unit.capitalize(),
+        "Seconds",
+        *(["Peak memory [MiB]"] if memory else []),
+    )
+    yield Table(
+        f"Steps and time to a {title} of {format_number(report.effort.target, 3)}{report.mark}",
+        header,
+        rows,
+        "Medians over confirmed runs of the first step whose recorded value is at least as good as "
+        "what the median run of every optimizer reaches, and of the time to it, a run's wall time "
+        "shared out evenly over its steps. Memory is that of the whole process.",
+    )
 
 
 def _curve_section(report: StudyReport) -> Section:
@@ -85,7 +144,7 @@ def _curve_section(report: StudyReport) -> Section:
     if not report.curves:
         return Section("curves", title, ("No curves are stored yet.",))
     panels = panels_of(report)
-    several = f", one panel a quantity ({len(panels)})" if len(panels) > 1 else ""
+    several = f", one panel per quantity ({len(panels)})" if len(panels) > 1 else ""
     text = (
         f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
         f"band from the lower to the upper quartile{several}."
@@ -98,14 +157,14 @@ def _curve_section(report: StudyReport) -> Section:
     extra = (f"Not confirmed, the search's best trial alone: {', '.join(searched)}.",)
     paragraphs = (text, *(extra if searched else ()))
     tables = tuple(_curve_table(report, panel) for panel in panels)
-    return Section("curves", title, paragraphs, tables, figure="curves")
+    return Section("curves", title, paragraphs, (*_effort_table(report), *tables))
 
 
 def _curve_table(report: StudyReport, panel: Panel) -> Table:
     steps = log_steps(sorted({s for c in panel.curves for s in c.band.steps}), _CURVE_ROWS)
     rows = tuple((str(step), *_curve_cells(panel, step)) for step in steps)
     header = (report.budget_unit, *(f"{c.label}{report.mark}" for c in panel.curves))
-    return Table(f"Median {panel.title} at some steps", header, rows)
+    return Table(f"Median {panel.title} at some steps", header, rows, aside=True)
 
 
 def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
@@ -150,7 +209,7 @@ def _progress_section(report: StudyReport) -> Section:
     if pruned:
         note += " A pruned trial was ended because it was behind the others, and is never the best."
     table = Table("Trials of the search", header, rows, note)
-    return Section("search", f"Search{report.mark}", tables=(table,), figure="progress")
+    return Section("search", f"Search{report.mark}", tables=(table,))
 
 
 def _searched_section(report: StudyReport) -> Section:
@@ -166,8 +225,8 @@ def _searched_section(report: StudyReport) -> Section:
         "setup",
         "What was searched",
         tables=(
-            Table("Search spaces and fixed values", header, spaces),
-            Table("Settings, versions and machine", ("What", "Value"), facts),
+            Table("Search spaces and fixed values", header, spaces, aside=True),
+            Table("Settings, versions and machine", ("What", "Value"), facts, aside=True),
         ),
     )
 

@@ -43,7 +43,6 @@ def theory_section(theory: Theory) -> Section:
         (_count(theory), *_timing(theory), *theory.reservations),
         (Table("What the study's trials say of the theory", header, tuple(rows)),),
         tuple(about),
-        figure="theory",
     )
 
 

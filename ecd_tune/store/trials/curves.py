@@ -109,10 +109,19 @@ class ReportBuffer:
         done.set()
         thread.join()
 
-    def take(self) -> list[CurvePoint]:
-        """Return what is not written yet and forget it; :meth:`Store.tell` stores it."""
+    def take(self, leases: Sequence[Lease] | None = None) -> list[CurvePoint]:
+        """Return what is not written yet and forget it; :meth:`Store.tell` stores it.
+
+        Args:
+            leases: Points of these alone; None for all.
+        """
         with self._writing:
-            return self._empty()
+            points = self._empty()
+            if leases is None:
+                return points
+            tokens = {lease.token for lease in leases}
+            self._put_back([point for point in points if point.token not in tokens])
+            return [point for point in points if point.token in tokens]
 
     def flush(self) -> None:
         """Write what there is; on an outage it is kept for the next time."""

@@ -1,0 +1,30 @@
+"""One example for each command, shown below its help; a test runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["EXAMPLES", "EXIT_STATUS"]
+
+EXAMPLES: Mapping[str, str] = {
+    "run": "ecd-tune run zakharov --workers 2 --trials 20",
+    "launch": "ecd-tune launch zakharov --workers 2 --trials 20",
+    "worker": "ecd-tune worker zakharov --trials 20",
+    "status": "ecd-tune status zakharov",
+    "best": "ecd-tune best zakharov --optimizer ecdsep --format python",
+    "report": "ecd-tune report zakharov --out reports/zakharov",
+    "dashboard": "ecd-tune dashboard --port 8080",
+    "studies": "ecd-tune studies synthetic",
+    "tasks": "ecd-tune tasks --json",
+    "show": "ecd-tune show digits",
+    "validate": "ecd-tune validate my_study.toml",
+    "check": "ecd-tune check --systems --only C13",
+    "claims": "ecd-tune claims --no-run",
+    "doctor": "ecd-tune doctor --storage sqlite:///ecd_tune.db",
+    "reap": "ecd-tune reap",
+}
+EXIT_STATUS = (
+    "Exit status: 0 success; 1 the command ran, and its answer is negative (a worker failed, a "
+    "check is not as expected, the schema is not current); 2 wrong input; 3 a worker gave up after "
+    "repeated failures; 130 and 143 stopped by Ctrl-C and SIGTERM."
+)

@@ -1,0 +1,80 @@
+"""Steps of many runs by one call, each with an optimizer of its own."""
+
+from __future__ import annotations
+
+from ecd_tune.optim.base import LossOptimizer
+from ecd_tune.optim.fused.cpu import step_several
+from ecd_tune.optim.fused.plan import Plan
+
+__all__ = ["JointSteps", "Member"]
+
+
+class JointSteps:
+    """Makes the steps of its members together, where their optimizers are in fused form."""
+
+    def __init__(self) -> None:
+        self._addresses: list[int] = []
+        self._losses: list[float] = []
+        self._members: list[Member] = []
+
+    def add(self, member: Member, address: int, loss: float) -> None:
+        """Have a step of a member made by :meth:`step`.
+
+        Args:
+            member: Whose.
+            address: Of its compiled run.
+            loss: Its loss.
+        """
+        self._members.append(member)
+        self._addresses.append(address)
+        self._losses.append(loss)
+
+    def step(self) -> None:
+        """Make the steps that were asked for."""
+        if not self._members:
+            return
+        step_several(self._addresses, self._losses)
+        for member in self._members:
+            member.count()
+        self._members, self._addresses, self._losses = [], [], []
+
+
+class Member:
+    """One run of many.
+
+    The gradients of its parameters must lie where they lay at the first step, and nobody else may
+    use the optimizer while a step is asked for and not made.
+
+    Args:
+        joint: Makes the steps.
+        optimizer: Of the run.
+    """
+
+    def __init__(self, joint: JointSteps, optimizer: LossOptimizer) -> None:
+        self._joint, self._optimizer = joint, optimizer
+        self._plan: Plan | None = None
+        self._address, self._room = 0, 0
+
+    def step(self, loss: float) -> None:
+        """Make a step, at once or with the others.
+
+        Args:
+            loss: A finite loss; the parameters have its gradient.
+        """
+        plan = self._plan
+        if plan is not None and self._optimizer.joint_plan() is plan:
+            plan.take_lr()
+            self._joint.add(self, self._address, loss)
+            return
+        self._optimizer.step(loss=loss)
+        self._plan = plan = self._optimizer.joint_plan()
+        if plan is not None and plan.address is not None:
+            self._address, self._room = plan.address, plan.room
+
+    def count(self) -> None:
+        """Count a step that was made with the others."""
+        self._room -= 1
+        self._optimizer.count_joint_step(self._room == 0)
+        if self._room == 0:
+            assert self._plan is not None
+            self._room = self._plan.room

@@ -1,0 +1,179 @@
+"""Figures: what they show, on which scale, and that their files are the same each time."""
+
+import dataclasses
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from ecd_tune.analysis import Band
+from ecd_tune.records import Direction
+from ecd_tune.report import build_report
+from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
+from ecd_tune.report.render.figures.curves import draw_curves
+from ecd_tune.report.render.figures.drawn import to_pdf, to_png, to_svg
+from ecd_tune.report.render.figures.everything import draw_figures
+from ecd_tune.report.render.figures.relations import draw_relations
+from ecd_tune.report.render.figures.scale import choose_scale
+from ecd_tune.report.render.figures.seeds import draw_seeds
+from ecd_tune.report.render.figures.style import drawing, label_ends, new_panel
+
+MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
+
+
+def drawn(make, *args):
+    with drawing():
+        return {figure.name: figure for figure in make(*args)}
+
+
+def texts(figure):
+    return [node.text for node in ElementTree.fromstring(to_svg(figure)).iter() if node.text]
+
+
+def lines(figure):
+    return figure.figure.axes[0].get_lines()
+
+
+@pytest.fixture(scope="module")
+def searched(studies):
+    """Zakharov with enough trials to rank hyperparameters by."""
+    spec = studies.zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
+    return build_report(spec, studies.zakharov_trials(spec), {})
+
+
+def test_everything_that_there_is_is_drawn(searched, digits):
+    names = [figure.name for figure in draw_figures(searched)]
+    assert names == [
+        "seeds", "importance", "slices-ecdsep", "slices-adam", "slices-gdm", "curves-metric",
+        "search-trials", "search-seconds",
+    ]  # fmt: skip
+    names = [figure.name for figure in draw_figures(digits)]
+    assert [name for name in names if name.startswith("curves")] == [
+        "curves-metric", "curves-train_loss",
+    ]  # fmt: skip
+
+
+def test_curves_are_their_medians_with_labels_at_their_ends(zakharov):
+    figure = drawn(draw_curves, zakharov)["curves-metric"]
+    axes = figure.figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    for line, curve in zip(lines(figure), zakharov.curves, strict=True):
+        assert tuple(line.get_ydata()) == pytest.approx(curve.band.median)
+    assert {"ECDSep", "ECDSep (paper)", "Adam", "GDM", "iterations"} <= set(texts(figure))
+    solid, dashed = lines(figure)[:2]
+    assert solid.get_color() == dashed.get_color()
+    assert solid.get_linestyle() == "-" != dashed.get_linestyle()
+
+
+def test_accuracies_are_drawn_as_errors(digits):
+    figure = drawn(draw_curves, digits)["curves-metric"]
+    assert "1 − validation accuracy" in texts(figure)
+    (first, *_) = lines(figure)
+    assert tuple(first.get_ydata())[-1] == pytest.approx(1 - digits.curves[0].band.median[-1])
+
+
+def test_every_confirmed_run_is_a_point_the_best_row_first(zakharov):
+    figure = drawn(draw_seeds, zakharov)["seeds"]
+    axes = figure.figure.axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["ECDSep", "Adam", "GDM", "ECDSep (paper)"]
+    points = [line for line in lines(figure) if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in points] == [8, 8, 8, 3]
+    assert "5 diverged" in texts(figure)
+    assert sorted(points[0].get_xdata()) == pytest.approx(
+        sorted(zakharov.results[0].confirmed.values)
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "error", "log", "limits"),
+    [
+        ([0.97, 0.98, 0.4], MAX, True, True, (0.02, 0.6)),
+        ([0.97, 0.98, 0.975], MAX, True, False, (0.02, 0.03)),
+        ([2.0, 3.0], MIN, False, False, (2.0, 3.0)),
+        ([1e-9, 3.0, math.inf], MIN, False, True, (1e-9, 3.0)),
+        ([-1.0, 5.0], MAX, False, False, (-1.0, 5.0)),
+    ],
+)
+def test_the_scale_shows_the_differences(values, direction, error, log, limits):
+    scale = choose_scale(values, "it", direction)
+    assert (scale.error, scale.log) == (error, log)
+    shown = scale.show([v for v in values if math.isfinite(v)])
+    assert (min(shown), max(shown)) == pytest.approx(limits)
+    assert scale.low < limits[0] < limits[1] < scale.high
+
+
+def test_one_outlier_does_not_take_the_axis():
+    values = [*np.linspace(-1.0, -0.9, 20), 50.0]
+    scale = choose_scale(values, "loss", MIN)
+    assert scale.high < 0
+    assert scale.show([50.0]) == [scale.high]
+    turned = choose_scale([-v for v in values], "score", MAX)
+    assert (turned.low, turned.high) == pytest.approx((-scale.high, -scale.low))
+
+
+def test_an_exact_zero_has_a_place_on_a_logarithmic_axis():
+    scale = choose_scale([0.0, 1e-3, 1.0], "loss", MIN)
+    assert scale.log
+    assert 0 < scale.show([0.0])[0] < 1e-3
+
+
+def test_labels_keep_their_distance_and_stay_inside():
+    with drawing():
+        _, axes = new_panel("y", ["a"])
+        axes.set_ylim(0, 1)
+        label_ends(axes, [(v, f"{v}", "#000000") for v in (0.5, 0.501, 0.502, 1.0, 0.999)])
+    places = sorted(text.get_position()[1] for text in axes.texts)
+    gaps = np.diff(places) * axes.get_position().height * axes.figure.get_figheight()
+    assert (gaps > 0.15).all()
+    assert [text.get_text() for text in sorted(axes.texts, key=lambda t: t.get_position()[1])] == [
+        "0.5", "0.501", "0.502", "0.999", "1.0",
+    ]  # fmt: skip
+    assert places[0] >= 0
+    assert places[-1] <= 1.05
+
+
+@pytest.mark.parametrize("write", [to_svg, to_pdf, to_png])
+def test_files_are_the_same_each_time_and_have_no_date(write, zakharov):
+    first, second = (drawn(draw_seeds, zakharov)["seeds"] for _ in range(2))
+    assert write(first) == write(second)
+    data = write(first)
+    assert b"CreationDate" not in (data.encode() if isinstance(data, str) else data)
+
+
+def test_a_dollar_and_a_foreign_letter_are_what_they_are(zakharov):
+    row = dataclasses.replace(zakharov.curves[0], label="$x_1$ 学 <b>")
+    report = dataclasses.replace(zakharov, curves=(row,))
+    assert "$x_1$ 学 <b>" in texts(drawn(draw_curves, report)["curves-metric"])
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -4.0, 1e-300])
+@pytest.mark.parametrize("steps", [(0, 1, 2), (500,)])
+def test_a_constant_curve_and_a_single_step_can_be_drawn(zakharov, value, steps):
+    same = (value,) * len(steps)
+    row = dataclasses.replace(zakharov.curves[0], band=Band(steps, same, same, same, 3, 0))
+    report = dataclasses.replace(zakharov, curves=(row,))
+    assert to_svg(drawn(draw_curves, report)["curves-metric"])
+
+
+def test_relations_have_every_point_bar_band_and_title():
+    line = Line((1.0, 10.0), (1.0, 2.0), (0.5, 1.0), (2.0, 4.0))
+    points = (Points("a < b", (1.0, 5.0), (1.5, 1.0), (0.1, 9.0)), Points("c", (2.0,), (1.1,)))
+    panel = ScatterPanel("T & U", "note", "x", "y", True, True, points, line)
+    first, second = drawn(draw_relations, [panel, panel]).values()
+    assert first.caption == "T & U. note"
+    found = [line for line in lines(first) if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in found] == [2, 1]
+    axes = first.figure.axes[0]
+    (bars,) = (c for c in axes.collections if hasattr(c, "get_segments"))
+    # A bar that reaches below 0 ends at the foot of a logarithmic axis.
+    assert bars.get_segments()[1][0][1] == pytest.approx(axes.get_ylim()[0])
+    assert {"a < b", "c", "x", "y"} <= set(texts(second))
+
+
+def test_markers_of_a_line_have_their_style_once(zakharov):
+    text = to_svg(drawn(draw_seeds, zakharov)["seeds"])
+    uses = re.findall(r"<use [^>]*>", text)
+    assert len([use for use in uses if "style" not in use]) >= 27

@@ -1,0 +1,129 @@
+"""The thread that asks and tells beside the training."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from ecd_tune.records import Lease, Outcome, RunRequest, Status, StudyKey
+from ecd_tune.worker.feed import Feed
+
+DONE = Outcome(Status.COMPLETE, 1.0)
+
+
+def lease(number: int) -> Lease:
+    return Lease(StudyKey("s", "o"), number, number, number, 1, RunRequest({}, number))
+
+
+class Source:
+    """Hands out so many leases, and writes down what is asked and told."""
+
+    def __init__(self, size: int) -> None:
+        self.left = [lease(number) for number in range(size)]
+        self.asked: list[int] = []
+        self.told: list[int] = []
+        self.threads: set[str] = set()
+
+    def ask(self, count: int) -> list[Lease]:
+        self.asked.append(count)
+        self.threads.add(threading.current_thread().name)
+        taken, self.left = self.left[:count], self.left[count:]
+        return taken
+
+    def tell(self, results: Sequence[tuple[Lease, Outcome]]) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.told += [own.number for own, _ in results]
+
+    def feed(self, leases: Sequence[Lease] = (), ahead: int = 2) -> Feed:
+        return Feed(leases, self.ask, self.tell, ahead, lambda: False)
+
+
+def drain(feed: Feed, width: int) -> list[int]:
+    running: list[Lease] = []
+    seen = []
+    while True:
+        running += feed.take(width - len(running))
+        if not running:
+            return seen
+        own = running.pop(0)
+        seen.append(own.number)
+        feed.put(own, DONE)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 50])
+def test_each_trial_is_handed_out_and_told_once(ahead: int) -> None:
+    source = Source(30)
+    feed = source.feed([lease(100)], ahead)
+    with feed.flowing():
+        seen = drain(feed, width=4)
+    assert sorted(seen) == [*range(30), 100]
+    assert sorted(source.told) == sorted(seen)
+    assert source.threads == {"feed"}
+    assert max(source.asked) <= ahead
+    assert feed.in_hand == []
+
+
+def test_who_trains_waits_for_neither_while_it_has_work() -> None:
+    source, slow = Source(10), threading.Event()
+
+    def ask(count: int) -> list[Lease]:
+        slow.wait(30)
+        return source.ask(count)
+
+    feed = Feed([lease(100)], ask, source.tell, 2, lambda: False)
+    with feed.flowing():
+        (own,) = feed.take(8)
+        began = time.monotonic()
+        assert feed.take(8) == []  # the question is not answered yet
+        assert time.monotonic() - began < 5
+        assert feed.in_hand == [own]
+        slow.set()
+        feed.put(own, DONE)
+        assert len(drain(feed, 3)) == 10
+
+
+def test_what_is_held_is_known_at_any_time() -> None:
+    telling, told = threading.Event(), threading.Event()
+
+    def tell(results: Sequence[tuple[Lease, Outcome]]) -> None:
+        telling.set()
+        told.wait(30)
+
+    feed = Feed([lease(1), lease(2), lease(3)], lambda count: [], tell, 1, lambda: False)
+    with feed.flowing():
+        first, second = feed.take(2)
+        assert [own.number for own in feed.in_hand] == [3, 1, 2]
+        feed.put(first, DONE)
+        assert telling.wait(30)
+        assert [own.number for own in feed.in_hand] == [3, 2, 1]  # 1 is not stored yet
+        told.set()
+        feed.put(second, DONE)
+    assert [own.number for own in feed.in_hand] == [3]  # and nobody has run it
+
+
+@pytest.mark.parametrize("where", ["ask", "tell"])
+def test_an_error_of_the_database_reaches_who_trains(where: str) -> None:
+    def fail(_: object) -> list[Lease]:
+        raise OSError("gone")
+
+    source = Source(5)
+    ask, tell = (fail, source.tell) if where == "ask" else (source.ask, fail)
+    feed = Feed([lease(100)], ask, tell, 1, lambda: False)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="gone"), feed.flowing():
+        drain(feed, 1)
+    assert where == "ask" or 100 in [own.number for own in feed.in_hand]
+
+
+def test_a_stop_asks_for_no_more_and_wakes_who_waits() -> None:
+    stopped = threading.Event()
+
+    def ask(count: int) -> list[Lease]:
+        stopped.set()
+        return []
+
+    feed = Feed([], ask, lambda results: None, 4, stopped.is_set)
+    with feed.flowing():
+        assert feed.take(4) == []
