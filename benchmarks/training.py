@@ -81,14 +81,14 @@ def plain_loop(
 
 
 def plain_digits(problem: Any) -> Round:
-    x, y = problem._parts["train"].x, problem._parts["train"].y
+    x, y = problem.parts["train"].x, problem._parts["train"].y
     weights = problem.parameters
 
     def loss_of(rows: Tensor) -> Tensor:
         hidden = linear(x[rows], weights[0], weights[1]).relu()
         return cross_entropy(linear(hidden, weights[2], weights[3]), y[rows])
 
-    return plain_loop(loss_of, weights, rows_of(len(y), problem._batch_size))
+    return plain_loop(loss_of, weights, rows_of(len(y), problem.batch_size))
 
 
 def plain_images(problem: Any, layout: torch.memory_format) -> Round:

@@ -12,6 +12,7 @@
     ├── TheoryError                   a formula was asked outside the range where it holds
     ├── TaskError                     a task was given an option or data that it cannot use
     ├── RepeatedFailureError         trials fail one after the other for the same reason
+    ├── NoResultError                 a study or an optimizer of it has no value at all
     ├── CheckpointError               checkpoints cannot be kept where asked
     ├── LaunchError                   workers cannot be started as asked on this machine
     ├── DashboardError                the dashboard would be unsafe, or cannot be served
@@ -39,6 +40,7 @@ __all__ = [
     "FingerprintMismatchError",
     "HyperparameterError",
     "LaunchError",
+    "NoResultError",
     "NonFiniteLossError",
     "RepeatedFailureError",
     "PluginError",
@@ -132,6 +134,10 @@ class ReportError(EcdTuneError, OSError):
 
 class RepeatedFailureError(EcdTuneError, RuntimeError):
     """A worker stopped: its trials failed one after the other for the same reason."""
+
+
+class NoResultError(EcdTuneError, LookupError):
+    """No trial of a search ended with a value."""
 
 
 class CheckpointError(EcdTuneError):

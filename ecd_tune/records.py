@@ -200,6 +200,8 @@ class Outcome:
             printed is escaped, and a long text is cut.
         cost: What it cost.
         cause: What ended it; by default what the status says, an exception where it failed.
+        trace: Traceback of the exception that ended it, where it is to be shown; treated as the
+            reason.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -213,6 +215,7 @@ class Outcome:
     reason: str | None = None
     cost: RunCost = field(default_factory=RunCost)
     cause: Cause = None  # type: ignore[assignment]  # set below
+    trace: str = ""
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -227,6 +230,7 @@ class Outcome:
         if self.reason is not None:
             # Often the text of somebody's exception: it must not stop whoever stores or prints it.
             object.__setattr__(self, "reason", printable(self.reason))
+        object.__setattr__(self, "trace", printable(self.trace))
 
     @property
     def curve(self) -> Curve:

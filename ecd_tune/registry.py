@@ -7,7 +7,8 @@ reading a study, a report or ``--help`` never imports torch.
 
 Packages add their own through the entry-point groups ``ecd_tune.tasks``,
 ``ecd_tune.optimizers`` and ``ecd_tune.checks``; each entry point is a :class:`TaskDef`, an
-:class:`OptimizerDef` or a :class:`CheckDef`.
+:class:`OptimizerDef` or a :class:`CheckDef`. A task needs no package: ``FILE.py:NAME`` and
+``package.module:NAME`` name one that :func:`ecd_tune.task` made.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
-from ecd_tune.errors import PluginError, UnknownNameError
+from ecd_tune.errors import PluginError, TaskError, UnknownNameError
 from ecd_tune.records import Direction, Scalar
+from ecd_tune.references import is_reference, load_reference
 
 __all__ = [
     "CHECKS",
@@ -183,6 +186,7 @@ class TaskDef:
             ``"value"``), for example ``"test_accuracy"``.
         source: Equation, section or data set that it comes from.
         groups: Names of the groups of its parameters, as its problems have them in ``groups``.
+        steps: Length of a trial where a study does not say; None: it must.
     """
 
     name: str
@@ -196,6 +200,7 @@ class TaskDef:
     confirm_metric: str = "value"
     source: str = ""
     groups: tuple[str, ...] = ()
+    steps: int | None = None
 
 
 class CheckDef(Protocol):
@@ -227,13 +232,15 @@ class CheckDef(Protocol):
 
 
 def load_attribute(path: str) -> Any:
-    """Import ``"module:attribute"``.
+    """Import ``"module:attribute"``, or what a reference to a file names.
 
     Returns:
         The attribute.
     """
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
+    module, _, attribute = path.rpartition(":")
+    if module.endswith(".py"):
+        return load_reference(path)
+    return attrgetter(attribute)(import_module(module))
 
 
 Def = TypeVar("Def")
@@ -292,9 +299,32 @@ class Registry(Generic[Def]):
         return entry_points(group=self.group)
 
 
-TASKS: Registry[TaskDef] = Registry(
-    "task", "ecd_tune.tasks", "ecd_tune.tasks.definitions:TASK_DEFS"
-)
+class _Tasks(Registry[TaskDef]):
+    """Tasks by name, and by reference."""
+
+    def get(self, name: str) -> TaskDef:
+        """Look a definition up, or ask the task that a reference names for it.
+
+        Raises:
+            UnknownNameError: Nobody registered that name.
+            PluginError: The package that registered it fails when it is imported.
+            TaskError: The reference names nothing, or no task.
+        """
+        if not is_reference(name):
+            return super().get(name)
+        found = load_reference(name)
+        define = getattr(found, "define", None)
+        if define is None:
+            raise TaskError(
+                f"{name}: is a {type(found).__name__} and no task; write "
+                '@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above the '
+                "function"
+            )
+        definition: TaskDef = define(name)
+        return definition
+
+
+TASKS: Registry[TaskDef] = _Tasks("task", "ecd_tune.tasks", "ecd_tune.tasks.definitions:TASK_DEFS")
 OPTIMIZERS: Registry[OptimizerDef] = Registry(
     "optimizer", "ecd_tune.optimizers", "ecd_tune.optim.definitions:OPTIMIZER_DEFS"
 )

@@ -30,11 +30,19 @@ def best_trial(records: Iterable[TrialRecord], direction: Direction) -> TrialRec
         direction: Whether a smaller or a larger value is better.
 
     Returns:
-        The complete trial with the best value; of equal ones that with the smallest number.
-        None when there is no complete trial.
+        The complete trial with the best value; of equal ones that with the lowest validation
+        loss, then that with the smallest number. None when there is no complete trial.
     """
-    ranked = [(direction.sign * v, r.number, r) for r in records if (v := _ranked(r)) is not None]
-    return min(ranked, key=lambda entry: entry[:2])[2] if ranked else None
+    ranked = [
+        (direction.sign * v, _tie(r), r.number, r) for r in records if (v := _ranked(r)) is not None
+    ]
+    return min(ranked, key=lambda entry: entry[:3])[3] if ranked else None
+
+
+def _tie(record: TrialRecord) -> float:
+    """Return what tells trials of equal value apart: the loss on the split that judges."""
+    losses = (record.metrics.get(f"{split}_loss") for split in ("val", "test"))
+    return next((loss for loss in losses if loss is not None), math.inf)
 
 
 def _ranked(record: TrialRecord) -> float | None:

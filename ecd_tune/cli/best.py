@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
 
 __all__ = ["best"]
 
@@ -37,6 +37,7 @@ def best(
         ),
     ] = None,
     smoke: Smoke = False,
+    name: Called = None,
     format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
 ) -> None:
     """Print the best hyperparameters that the search has found so far."""
@@ -44,7 +45,7 @@ def best(
     from ecd_tune.report import render_best
     from ecd_tune.store import Store
 
-    spec = resolve_study(study, optimizers=optimizer, smoke=smoke)
+    spec = resolve_study(study, optimizers=optimizer, smoke=smoke, storage=storage, called=name)
     with Store.open(storage, create=False) as store:
         trials = fetch_trials(store, spec, curves=False)
     typer.echo(render_best(spec, trials, format.value))

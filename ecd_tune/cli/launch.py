@@ -9,6 +9,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Seed,
     Smoke,
@@ -45,6 +46,7 @@ def launch(
     optimizers: Optimizers = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    name: Called = None,
     logs: Annotated[
         Path | None, typer.Option(help="Folder of the workers' logs. [default: logs/STUDY]")
     ] = None,
@@ -57,7 +59,7 @@ def launch(
     from ecd_tune.launch import find_gpus, plan_placements, usable_cores
     from ecd_tune.signals import StopFlag
 
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     placements = plan_placements(
         workers,
         find_gpus(),
@@ -66,7 +68,7 @@ def launch(
         workers_per_gpu=workers_per_gpu,
         cores_per_worker=cores_per_worker,
     )
-    arguments = study_arguments(study, trials, seed, optimizers, smoke)
+    arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     folder = logs or Path("logs") / spec.name
     with StopFlag() as stop:
         views = run_workers(spec, arguments, placements, storage, folder, max_restarts, stop)

@@ -26,13 +26,14 @@ from ecd_tune.cli.status import status
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.worker import worker
-from ecd_tune.errors import EcdTuneError, RepeatedFailureError
+from ecd_tune.errors import EcdTuneError, NoResultError, RepeatedFailureError
 
 __all__ = ["app", "main"]
 
 USER_ERROR = 2
 GAVE_UP = 3
 """The launcher does not start a worker again that left with one of these."""
+_STATUS: dict[type[EcdTuneError], int] = {RepeatedFailureError: GAVE_UP, NoResultError: 1}
 
 app = typer.Typer(
     name="ecd-tune",
@@ -94,4 +95,4 @@ def main() -> None:
         app()
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
-        sys.exit(GAVE_UP if isinstance(error, RepeatedFailureError) else USER_ERROR)
+        sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.errors import SpecError
-from ecd_tune.spec import StudySpec, find_study, load_study
+from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.references import is_reference, short_reference
+from ecd_tune.spec import (
+    OWN_OPTIMIZERS,
+    StudySpec,
+    find_study,
+    load_study,
+    own_study,
+    parse_study,
+)
 
 __all__ = [
+    "Called",
     "DEFAULT_STORAGE",
     "Out",
     "Optimizers",
@@ -29,7 +38,8 @@ StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="Name of a shipped study (see `ecd-tune studies`) or path of a .toml file.",
+        help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or a task "
+        "of your own: FILE.py:NAME or package.module:NAME.",
         show_default=False,
     ),
 ]
@@ -73,6 +83,15 @@ Seed = Annotated[
         show_default=False,
     ),
 ]
+Called = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="Name of the study of a task of your own. [default: the task's]",
+        show_default=False,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -98,15 +117,20 @@ def resolve_study(
     seed: int | None = None,
     optimizers: str | None = None,
     smoke: bool = False,
+    *,
+    storage: str = "",
+    called: str | None = None,
 ) -> StudySpec:
     """Load a study and apply what the command line changes.
 
     Args:
-        name: Name of a shipped study, or path of a file.
+        name: Name of a shipped study, path of a file, or reference of a task.
         trials: Replaces the file's budget.
         seed: Replaces the file's seed.
         optimizers: Comma-separated keys to keep.
         smoke: Take the study's smoke form.
+        storage: Where the study of a task may be stored already.
+        called: Name of the study of a task, where it is not the task's own.
 
     Returns:
         The study.
@@ -114,10 +138,14 @@ def resolve_study(
     Raises:
         SpecError: ``optimizers`` names one that the study does not have.
     """
-    spec = load_study(find_study(name), smoke)
     keys = None
     if optimizers is not None:
         keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
+    if is_reference(name):
+        spec = _study_of_task(name, keys, smoke, storage, called)
+    else:
+        spec = load_study(find_study(name), smoke)
+    if keys is not None:
         unknown = [key for key in keys if key not in spec.optimizers]
         if unknown or not keys:
             raise SpecError(
@@ -133,10 +161,46 @@ def study_arguments(
     seed: int | None,
     optimizers: str | None,
     smoke: bool,
+    called: str | None = None,
 ) -> list[str]:
     """Write the same study and changes as arguments of another ``ecd-tune`` command."""
     arguments = [name, *["--smoke"] * smoke]
-    for option, value in (("--trials", trials), ("--seed", seed), ("--optimizers", optimizers)):
+    changes = {"--trials": trials, "--seed": seed, "--optimizers": optimizers, "--name": called}
+    for option, value in changes.items():
         if value is not None:
             arguments += [option, str(value)]
     return arguments
+
+
+def _study_of_task(
+    reference: str, keys: tuple[str, ...] | None, smoke: bool, storage: str, called: str | None
+) -> StudySpec:
+    """Return the study of a task as it is stored, or as it is where nothing is said of it."""
+    if smoke:
+        raise SpecError(f"--smoke: {reference} is a task of your own, without a smoke form")
+    stored = _stored_tables(reference, storage)
+    wanted = {name: table for name, table in stored.items() if called in (None, name)}
+    if len(wanted) > 1:
+        raise SpecError(
+            f"{reference}: {storage} holds several studies of it; choose one with --name: "
+            f"{', '.join(wanted)}"
+        )
+    for table in wanted.values():
+        known = set(table["optimizers"])
+        if keys is None or known >= set(keys):
+            own = {**table, "task": {**table["task"], "name": reference}}
+            return parse_study(own, f"{reference}, as stored")
+    given = {} if called is None else {"name": called}
+    return parse_study(own_study(reference, keys or OWN_OPTIMIZERS, **given), reference)
+
+
+def _stored_tables(reference: str, storage: str) -> dict[str, dict[str, Any]]:
+    from ecd_tune.store import Store
+
+    try:
+        with Store.open(storage, create=False) as store:
+            tables = store.tables()
+    except StoreError:
+        return {}  # there is no database yet; what else is wrong with it is told when it is used
+    short = short_reference(reference)
+    return {name: table for name, table in tables.items() if table["task"]["name"] == short}

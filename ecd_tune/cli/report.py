@@ -10,6 +10,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Out,
     Seed,
@@ -45,13 +46,14 @@ def report(
     seed: Seed = None,
     smoke: Smoke = False,
     full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not: pages, tables, figures, data."""
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in _ALL]
     if unknown or not formats:
         raise SpecError(f"--format {format}: allowed: {', '.join(_ALL)}, comma-separated")
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
     for path in write_study_report(spec, storage, folder, formats, full=full):
         typer.echo(str(path))

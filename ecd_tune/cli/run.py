@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ecd_tune.cli.dry import check_task
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Out,
     Seed,
@@ -21,6 +23,7 @@ from ecd_tune.cli.options import (
     study_arguments,
 )
 from ecd_tune.cli.report import write_study_report
+from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
 __all__ = ["run"]
@@ -37,20 +40,27 @@ def run(
     optimizers: Optimizers = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    name: Called = None,
     out: Out = None,
+    check: Annotated[
+        bool, typer.Option(help="Try a few steps of a task of your own before the search.")
+    ] = True,
 ) -> None:
     """Run a study from its file to its report; run it again to go on where it stopped.
 
     Creates the study or resumes it, searches and confirms with worker processes, and writes the
     report. Ctrl-C leaves everything in the database.
     """
-    from ecd_tune.cli.watch import explain_failures, run_workers
+    from ecd_tune.cli.watch import check_results, explain_failures, run_workers
     from ecd_tune.launch import plan_placements
     from ecd_tune.signals import StopFlag
+    from ecd_tune.store import Store
 
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
-    arguments = study_arguments(study, trials, seed, optimizers, smoke)
+    if check and is_reference(study):
+        check_task(spec, workers)
+    arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     started = time.monotonic()
     with StopFlag() as stop:
         views = run_workers(
@@ -74,6 +84,8 @@ def run(
         typer.echo(f"  {path}")
     if failed:
         raise typer.Exit(_WORKER_FAILED)
+    with Store.open(storage, create=False) as store:
+        check_results(store, spec)
 
 
 def _any_finished(storage: str, spec: StudySpec) -> bool:

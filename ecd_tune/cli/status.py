@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _RECENT_SECONDS = 60.0
+_MOST_ERRORS = 5
 _EVENTS = {
     "lost": "trials of dead workers queued again",
     "released": "trials given back by workers that stopped",
     "fenced": "late results refused",
+    "exception": "kinds of errors in trials, as each worker met them",
 }
 _COUNTS = ("failed", "lost", "running", "waiting")
 
@@ -49,7 +51,9 @@ def status(
             for progress in store.progress(name)
         ]
         workers = [_worker_row(record) for record in store.workers()]
-        events = Counter(event.kind for name in names for event in store.events(name))
+        happened = [event for name in names for event in store.events(name)]
+    events = Counter(event.kind for event in happened)
+    errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
     if as_json:
         typer.echo(json.dumps({"trials": rows, "workers": workers, "events": events}, indent=2))
         return
@@ -63,6 +67,8 @@ def status(
     if events:
         told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
         typer.echo(f"what happened: {told}")
+    for reason, event in [*errors.items()][-_MOST_ERRORS:]:
+        typer.echo(f"error: {event.key.name} #{event.detail['number']}: {reason}")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

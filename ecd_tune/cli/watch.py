@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ecd_tune.errors import NoResultError
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.launch import LocalWorkers, Placement, WorkerView
     from ecd_tune.signals import StopFlag
-    from ecd_tune.store import Store
+    from ecd_tune.store import Event, Progress, Store
 
-__all__ = ["explain_failures", "run_workers"]
+__all__ = ["check_results", "explain_failures", "run_workers"]
 
 _POLL_SECONDS = 0.5
 
@@ -57,12 +58,66 @@ def run_workers(
 def _watch(store: Store, spec: StudySpec, pool: LocalWorkers, stop: StopFlag) -> None:
     from ecd_tune.cli.display import make_display
 
+    told = _Errors(store, spec)
     with make_display(spec, sys.stdout.isatty()) as display:
         while _alive(views := pool.tend()):
-            display.update(store.progress(spec.name), views)
+            display.update(progress := store.progress(spec.name), views)
+            told.tell(progress)
             if stop.wait(_POLL_SECONDS):
                 break
-        display.update(store.progress(spec.name), [])
+        display.update(progress := store.progress(spec.name), [])
+        told.tell(progress)
+
+
+class _Errors:
+    """Prints the traceback of each kind of error in a study's trials, as they come.
+
+    Args:
+        store: The database.
+        spec: The study.
+    """
+
+    def __init__(self, store: Store, spec: StudySpec) -> None:
+        self._store, self._name = store, spec.name
+        self._failed, self._told = 0, {event.detail["trace"] for event in self._events()}
+
+    def tell(self, progress: Sequence[Progress]) -> None:
+        """Print what is new.
+
+        Args:
+            progress: One entry a study key; without a new failure nothing is read.
+        """
+        failed = sum(p.failed for p in progress)
+        if failed == self._failed:
+            return
+        self._failed = failed
+        for event in self._events():
+            if event.detail["trace"] not in self._told:
+                self._told.add(event.detail["trace"])
+                name = f"{event.key.name} #{event.detail['number']}"
+                typer.echo(f"{name} failed:\n{event.detail['trace']}", err=True)
+
+    def _events(self) -> list[Event]:
+        return [event for event in self._store.events(self._name) if event.kind == "exception"]
+
+
+def check_results(store: Store, spec: StudySpec) -> None:
+    """Check that every optimizer's search has a value.
+
+    Args:
+        store: The database.
+        spec: The study, complete.
+
+    Raises:
+        NoResultError: One has none.
+    """
+    complete = {progress.key: progress.complete for progress in store.progress(spec.name)}
+    lacking = [key for key in spec.optimizers if not complete.get(spec.key(key))]
+    if lacking:
+        raise NoResultError(
+            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; "
+            f"`ecd-tune status {spec.name}` and the report say why"
+        )
 
 
 def _alive(views: Sequence[WorkerView]) -> bool:

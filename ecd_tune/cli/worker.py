@@ -13,6 +13,7 @@ import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    Called,
     Optimizers,
     Seed,
     Smoke,
@@ -35,6 +36,7 @@ def worker(
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    name: Called = None,
     threads: Annotated[
         int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of this worker.")
     ] = 1,
@@ -69,7 +71,7 @@ def worker(
     a training run, puts the trials in hand back into the queue and leaves; the second leaves at
     once.
     """
-    spec = resolve_study(study, trials, seed, optimizers, smoke)
+    spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     kept_where = _checkpoints(spec, checkpoints, checkpoint_limit)
     bar = make_bar(sys.stderr)
     if bar is None:

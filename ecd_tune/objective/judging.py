@@ -74,9 +74,12 @@ class Judge:
             old: Numbers of :meth:`judge`, or None.
 
         Returns:
-            False where they are equal.
+            False where they are equal, the loss too, which decides where the metric does not.
         """
-        return old is None or self._sign * new[self.metric] < self._sign * old[self.metric]
+        return old is None or self._rank(new) < self._rank(old)
+
+    def _rank(self, judged: Mapping[str, float]) -> tuple[float, float]:
+        return self._sign * judged[self.metric], judged.get("loss", 0.0)
 
     def renew(self) -> None:
         """Make the running statistics fit the present parameters, where there are any."""

@@ -158,6 +158,7 @@ class _Lanes:
                 if lane is not None and not lane.live:
                     self._done(lane.job, lane.outcome())
                     self._lanes[row] = None
+                    rows.free(row)
             free = [row for row, lane in enumerate(self._lanes) if lane is None]
             jobs = self._take(len(free)) if free else []
             if not jobs:
@@ -182,6 +183,8 @@ class _Lanes:
             losses = stack.closure(numbers).tolist()
             for row, lane in lanes:
                 lane.step(losses[row])
+                if lane.broken:
+                    rows.free(row)
             rows.step()
             lanes = [(row, lane) for row, lane in lanes if not lane.broken]
         judged = {}

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_swa_multi_avg_fn
 from ecd_tune.objective.stepping import copy_into
 from ecd_tune.tasks import Problem, StatefulProblem
 
-__all__ = ["Mean", "Weights", "mix"]
+__all__ = ["Mean", "Weights", "copy_state", "mix"]
 
 _include = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
 
@@ -39,7 +39,7 @@ class Weights:
         """
         # Not isinstance: a look at all members of a protocol takes longer than the copy.
         state_of = getattr(problem, "state_dict", None)
-        state = None if state_of is None else _copy(state_of())
+        state = None if state_of is None else copy_state(state_of())
         return cls([p.detach().clone() for p in problem.parameters], state)
 
     def put(self, problem: Problem) -> None:
@@ -69,7 +69,7 @@ class Weights:
         """
         own = [p.detach().clone() for p in like.parameters]
         copy_into(own, held["parameters"])
-        return cls(own, _copy(held["state"], own[0].device))
+        return cls(own, copy_state(held["state"], own[0].device))
 
 
 class Mean:
@@ -95,7 +95,9 @@ class Mean:
         """
         mean = self.weights
         if mean is None:
-            mean = self.weights = Weights([p.clone() for p in new.parameters], _copy(new.state))
+            mean = self.weights = Weights(
+                [p.clone() for p in new.parameters], copy_state(new.state)
+            )
         else:
             _include(mean.parameters, new.parameters, self.count)
             mean.state = mix(mean.state, new.state, 1 / (self.count + 1))
@@ -152,11 +154,20 @@ def mix(mean: Any, new: Any, share: float) -> Any:
     return new
 
 
-def _copy(state: Any, device: torch.device | None = None) -> Any:
+def copy_state(state: Any, device: torch.device | None = None) -> Any:
+    """Copy a nested state.
+
+    Args:
+        state: Tensors, numbers and texts in lists and dictionaries.
+        device: Where the copies lie; None where the originals do.
+
+    Returns:
+        What later steps do not change.
+    """
     if isinstance(state, Tensor):
         return state.detach().to(device or state.device, copy=True)
     if isinstance(state, dict):
-        return {key: _copy(value, device) for key, value in state.items()}
+        return {key: copy_state(value, device) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return type(state)(_copy(value, device) for value in state)
+        return type(state)(copy_state(value, device) for value in state)
     return state

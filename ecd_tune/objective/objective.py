@@ -8,7 +8,9 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.lane import Job
 from ecd_tune.objective.lanes import run_lanes
+from ecd_tune.objective.loop import evaluate_loop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
 from ecd_tune.objective.resolving import Resolving
@@ -27,6 +30,7 @@ from ecd_tune.objective.single import Plan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.together import lane_kind, why_alone
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
+from ecd_tune.references import is_reference, place_of
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
 
@@ -61,6 +65,7 @@ class Objective:
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
+        self._met: set[tuple[type, str]] = set()
 
     @property
     def batched(self) -> bool:
@@ -136,7 +141,7 @@ class Objective:
         Raises:
             TaskError: The task cannot be made.
         """
-        return why_alone(self._task(stage), self._definition, self._training)
+        return why_alone(self.task(stage), self._definition, self._training)
 
     def run_lanes(
         self,
@@ -163,13 +168,13 @@ class Objective:
         run = self._runner(stage, stop)
 
         def alone(job: Job) -> Outcome:
-            return _attempt(run, Row(job.request, None, job.audience))
+            return self._attempt(run, Row(job.request, None, job.audience))
 
         def plan(request: RunRequest) -> Plan:
             return self._plan(Row(request, None, Audience()))
 
         optimizer = self._spec.optimizers[self._optimizer]
-        kind = lane_kind(self._task(stage), optimizer, self._protocol, plan, alone)
+        kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone)
         run_lanes(kind, jobs, width, stop)
 
     def _evaluate_stage(
@@ -184,12 +189,28 @@ class Objective:
             except Exception as error:
                 # One bad request must not take the others with it; alone, it fails alone.
                 _log.info("batch of %d: %s; running one by one", len(rows), error)
-        return [_attempt(run, row) for row in rows]
+        return [self._attempt(run, row) for row in rows]
+
+    def _attempt(self, run: _Run, row: Row) -> Outcome:
+        began = time.perf_counter()
+        try:
+            return run([row])[0]
+        except Interrupted:
+            raise
+        except Exception as error:
+            place = _place(error)
+            met, self._met = (type(error), place) in self._met, {*self._met, (type(error), place)}
+            # Each kind once: a fault that ends every trial would fill the log.
+            _log.log(logging.INFO if met else logging.ERROR, "trial failed", exc_info=not met)
+            trace = "" if met else "".join(traceback.format_exception(error))
+            cost = RunCost(time.perf_counter() - began)
+            where = place if is_reference(self._spec.task.name) else ""
+            return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
         # Task and optimizer are imported and made here, outside of any trial: what fails now
         # would fail in all trials.
-        task, steps = self._task(stage), self._spec.steps(stage)
+        task, steps = self.task(stage), self._spec.steps(stage)
         definition = self._definition
         optimizer = self._spec.optimizers[self._optimizer]
         if self.batched:
@@ -199,11 +220,12 @@ class Objective:
                 evaluate_batch(task, batch.batch, [r.request for r in rows], steps, stop, measure)
             )
         resolving = Resolving(optimizer, load_attribute(definition.factory))
+        evaluate = evaluate_loop if getattr(task, "loops", False) else evaluate_single
 
         def run(rows: Sequence[Row]) -> list[Outcome]:
             outcomes = []
             for row in rows:
-                outcome = evaluate_single(
+                outcome = evaluate(
                     task,
                     resolving.single,
                     row.request,
@@ -219,15 +241,22 @@ class Objective:
 
     def _plan(self, row: Row) -> Plan:
         request = row.request
-        name = hashlib.sha256(self._identity(request).encode()).hexdigest()[:32]
         return Plan(
             self._spec.steps(request.stage),
             self._task_def.direction,
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
-            _copies(row.slot, name),
+            self._copies(row),
         )
+
+    def _copies(self, row: Row) -> Callable[[int], Slot] | None:
+        slot = row.slot
+        if slot is None:
+            return None
+        # Named after the run: a file of another version's attempt is none of ours.
+        run = hashlib.sha256(self._identity(row.request).encode()).hexdigest()[:32]
+        return lambda epoch: slot.part(f"{run}/weights/{epoch}")
 
     def _snapshots(self, row: Row) -> Snapshots | None:
         return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
@@ -236,7 +265,7 @@ class Objective:
         """Write down all that decides how a run goes, the software included."""
         return json.dumps(
             {
-                "task": [self._spec.task.name, self._spec.task_options(request.stage)],
+                "task": [self._task_def.name, self._spec.task_options(request.stage)],
                 "optimizer": self._definition.name,
                 "params": self._spec.optimizers[self._optimizer].space.resolve(request.params),
                 "seed": request.seed,
@@ -249,7 +278,19 @@ class Objective:
             sort_keys=True,
         )
 
-    def _task(self, stage: Stage) -> Any:
+    def task(self, stage: Stage) -> Any:
+        """Make the task of a stage, once.
+
+        Args:
+            stage: Search or confirmation.
+
+        Returns:
+            The task.
+
+        Raises:
+            TaskError: It cannot be made, for example for want of data.
+            EcdTuneError: The task itself says why.
+        """
         if stage not in self._tasks:
             make = load_attribute(self._task_def.factory)
             options = self._spec.task_options(stage)
@@ -269,15 +310,10 @@ class Objective:
 
 
 def _place(error: Exception) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename}, line {frame.lineno}"
+    return place_of(error, Path(__file__).parents[1])
 
 
-def _copies(slot: Slot | None, run: str) -> Callable[[int], Slot] | None:
-    # Named after the run: a file of another version's attempt is none of ours.
-    return None if slot is None else lambda epoch: slot.part(f"{run}/weights/{epoch}")
-
-
+@cache
 def _software() -> list[str]:
     # Another version may round otherwise, and half a run of each is neither.
     try:
@@ -285,14 +321,3 @@ def _software() -> list[str]:
     except PackageNotFoundError:  # run from its source, not installed
         own = "unknown"
     return [own, torch.__version__]
-
-
-def _attempt(run: _Run, row: Row) -> Outcome:
-    began = time.perf_counter()
-    try:
-        return run([row])[0]
-    except Interrupted:
-        raise
-    except Exception as error:
-        _log.info("trial failed", exc_info=True)
-        return failure(error, RunCost(time.perf_counter() - began))

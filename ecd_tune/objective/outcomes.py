@@ -44,18 +44,20 @@ def nonfinite(what: str, value: float, place: str) -> str:
     return f"{what} became non-finite ({value}) {place}"
 
 
-def failure(error: Exception, cost: RunCost) -> Outcome:
+def failure(error: Exception, cost: RunCost, place: str = "", trace: str = "") -> Outcome:
     """Make the outcome of a run that an exception ended.
 
     Args:
         error: The exception; its type tells the cause, type and message become the reason.
         cost: What the run cost until then.
+        place: The line that it comes from, where its reader can change that.
+        trace: Its traceback, where it is to be shown.
 
     Returns:
         An outcome without a value.
     """
-    reason = f"{type(error).__name__}: {error}"
-    return Outcome(Status.FAILED, reason=reason, cost=cost, cause=cause_of(error))
+    reason = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+    return Outcome(Status.FAILED, reason=reason, cost=cost, cause=cause_of(error), trace=trace)
 
 
 def cause_of(error: Exception) -> Cause:

@@ -47,9 +47,9 @@ class RowOptimizers:
         self._asked = False
         self._rows: dict[int, RowOptimizer] = {}
         self._lrs: list[float] = []
-        self._active = torch.zeros(len(stack.problems), dtype=torch.bool)
         self._no_losses = torch.zeros(len(stack.problems))  # these optimizers look at none
-        self._marked = False
+        self._marked: list[int] = []
+        self._free = set(range(len(stack.problems)))
 
     def offer(
         self, make: MakeBatched, row: int, values: Mapping[str, Scalar]
@@ -67,8 +67,9 @@ class RowOptimizers:
         if isinstance(values.get("scale", 1.0), str):  # is found in the first steps of all rows
             return None
         if not self._asked:
-            rows, self._asked = len(self._stack.problems), True
+            rows = len(self._stack.problems)
             made = make(self._stack.parameters, [0] * rows, [values] * rows)
+            self._asked = True
             self._batched = made if isinstance(made, RefillableOptimizer) else None
         if self._batched is None:
             return None
@@ -76,15 +77,21 @@ class RowOptimizers:
         self._rows[row], self._lrs = own, []  # all are to be set again
         return cast(torch.optim.Optimizer, own)
 
-    def join(self, optimizer: torch.optim.Optimizer) -> Callable[[float], None] | None:
+    def free(self, row: int) -> None:
+        """Say that nobody needs a row until it is given to another trial."""
+        self._free.add(row)
+
+    def join(self, row: int, optimizer: torch.optim.Optimizer) -> Callable[[float], None] | None:
         """Return what makes the steps of a row's optimizer with those of others.
 
         Args:
+            row: Whose; it is not free any more.
             optimizer: As a single run has it, or one that was offered.
 
         Returns:
             To be called with the loss; None where ``optimizer.step`` is to be called.
         """
+        self._free.discard(row)
         if isinstance(optimizer, LossOptimizer):
             return Member(self._joint, optimizer).step
         return None
@@ -94,14 +101,16 @@ class RowOptimizers:
         self._joint.step()
         if self._batched is None or not self._marked:
             return
-        lrs = [1.0] * len(self._active)
+        lrs = [1.0] * len(self._no_losses)
         for row, own in self._rows.items():
             lrs[row] = own.param_groups[0]["lr"]
         if lrs != self._lrs:
             self._batched.set_lr(lrs)
             self._lrs = lrs
-        self._batched.step(self._no_losses, self._stack.gradients, self._active)
-        self._active, self._marked = torch.zeros_like(self._active), False
+        active = torch.zeros(len(lrs), dtype=torch.bool)
+        active[[*self._marked, *self._free]] = True  # all rows at once are quicker than most
+        self._batched.step(self._no_losses, self._stack.gradients, active)
+        self._marked = []
 
     def _mark(self, row: int) -> None:
-        self._active[row] = self._marked = True
+        self._marked.append(row)

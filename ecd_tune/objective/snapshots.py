@@ -124,6 +124,11 @@ class Watch:
         _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
 
     @property
+    def saves(self) -> bool:
+        """Whether the run is saved at all."""
+        return self._snapshots is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds of work so far, those before an interruption included."""
         return time.perf_counter() - self._began

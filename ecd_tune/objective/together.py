@@ -37,6 +37,8 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         "accumulate": training.accumulate > 1,
         "precision": training.precision != "fp32",
         "second_forward": training.second_forward,
+        "memory_format": training.memory_format != "contiguous",
+        "compile": training.compile,
     }
     named = [key for key, found in unsupported.items() if found]
     return f"[training] {', '.join(named)}: one trial at a time" if named else None
@@ -76,7 +78,7 @@ def lane_kind(
         assert metric is not None  # a task that learns
         resolving = Resolving(optimizer, partial(make, row, rows))
         made = resolving.single(problem, request.seed, **request.params)
-        advance = rows.join(made)
+        advance = rows.join(row, made)
         parts = make_training(problem, made, metric, plan(request), job.audience, clock, advance)
         return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0])
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
 from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
+from ecd_tune.optim.batched_rows import BatchRows, StepSizes
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.records import Scalar
 
@@ -29,6 +29,11 @@ class _Refillable:
 
     def _read(self) -> None:
         raise NotImplementedError
+
+
+def _keep(block: Tensor, new: Tensor, active: Tensor, whole: bool) -> None:
+    """Write new numbers into the rows of active trials; elsewhere they may be NaN."""
+    block.copy_(new if whole else _ALGEBRA.where(active, [new], [block])[0])
 
 
 class BatchedSGD(_Refillable):
@@ -95,20 +100,18 @@ class BatchedSGD(_Refillable):
         self._refresh()
         self._sizes.see(grads, self._steps)
         self._steps += 1
-        if self._weight_decay is not None:
-            pull = _ALGEBRA.times_each(self.params, self._weight_decay)
-            grads = _ALGEBRA.plus(grads, pull)
-        if self._sizes.scales is not None:  # the gradient in θ = c·u, and the step from u to θ
-            for _ in range(2):
-                grads = _ALGEBRA.times_each(grads, self._sizes.scales)
-        kept = _ALGEBRA.times_each(self._buffers, self._momentum)
-        buffers = _ALGEBRA.plus(kept, grads)
-        used = buffers
-        if self._nesterov:
-            ahead = _ALGEBRA.times_each(buffers, self._of_buffer)
-            used = _ALGEBRA.plus(ahead, _ALGEBRA.times_each(grads, self._of_grad))
-        masked_add(_ALGEBRA, self.params, active, _ALGEBRA.times_each(used, self._lr))
-        self._buffers = _ALGEBRA.where(active, buffers, self._buffers)
+        whole = bool(active.all())
+        for number, (block, grad) in enumerate(zip(self.params, grads, strict=True)):
+            own, buffer = grad, self._buffers[number]
+            if self._weight_decay is not None:
+                own = torch.addcmul(own, block, self._weight_decay[number])
+            if self._sizes.scales is not None:  # the gradient in θ = c·u, and the step in θ
+                own = own * self._sizes.scales[number] * self._sizes.scales[number]
+            used = torch.addcmul(own, buffer, self._momentum[number])
+            _keep(buffer, used, active, whole)
+            if self._nesterov:
+                used = torch.addcmul(own * self._of_grad[number], used, self._of_buffer[number])
+            _keep(block, torch.addcmul(block, used, self._lr[number]), active, whole)
         self._updates += active
 
     def report(self) -> dict[str, Tensor]:
@@ -137,7 +140,7 @@ class BatchedAdam(_Refillable):
         self.params, self._rows, self._decoupled = rows.theta, rows, decoupled
         self._mean = [torch.zeros_like(block) for block in theta]
         self._square = [torch.zeros_like(block) for block in theta]
-        self._largest = self._square
+        self._largest = [block.clone() for block in self._square]
         self._updates = torch.zeros(len(seeds), dtype=torch.int64, device=rows.device)
         self._read()
 
@@ -180,43 +183,34 @@ class BatchedAdam(_Refillable):
             active: Shape ``[B]``, bool.
         """
         self._refresh()
-        if self._weight_decay is not None:
-            scaled = _ALGEBRA.times_each(self.params, self._weight_decay)
-            if self._decoupled:
-                for block, shrunk in zip(
-                    self.params, _ALGEBRA.where(active, scaled, self.params), strict=True
-                ):
-                    block.copy_(shrunk)
-            else:
-                grads = _ALGEBRA.plus(grads, scaled)
+        whole = bool(active.all())
         self._updates += active
-        mean = [
-            torch.lerp(m, g, new) for m, g, new in zip(self._mean, grads, self._new1, strict=True)
-        ]
-        square = [
-            v * old + new * g * g
-            for v, g, old, new in zip(self._square, grads, self._old2, self._new2, strict=True)
-        ]
-        self._mean = _ALGEBRA.where(active, mean, self._mean)
-        self._square = _ALGEBRA.where(active, square, self._square)
-        self._largest = self._divisors()
-        masked_add(_ALGEBRA, self.params, active, self._amounts())
-
-    def _divisors(self) -> list[Tensor]:
-        if self._amsgrad is None:
-            return self._square
-        # A trial that is not active has the square that it had, and so the largest.
-        largest = [torch.maximum(m, v) for m, v in zip(self._largest, self._square, strict=True)]
-        return _ALGEBRA.where(self._amsgrad, largest, self._square)
-
-    def _amounts(self) -> list[Tensor]:
         steps = self._updates.clamp(min=1)
-        size = -self._lr / (1 - self._beta1**steps)
-        root = (1 - self._beta2**steps).sqrt()
-        return [
-            m / (v.sqrt() / _ALGEBRA.spread(root, v) + eps) * _ALGEBRA.spread(size, m)
-            for m, v, eps in zip(self._mean, self._largest, self._eps, strict=True)
-        ]
+        size = self._rows.factors(-self._lr / (1 - self._beta1**steps))
+        root = self._rows.factors((1 - self._beta2**steps).sqrt())
+        for number, (block, grad) in enumerate(zip(self.params, grads, strict=True)):
+            own, mean, square = grad, self._mean[number], self._square[number]
+            if self._weight_decay is not None and self._decoupled:
+                _keep(block, block * self._weight_decay[number], active, whole)
+            elif self._weight_decay is not None:
+                own = torch.addcmul(own, block, self._weight_decay[number])
+            _keep(mean, torch.lerp(mean, own, self._new1[number]), active, whole)
+            second = square * self._old2[number]
+            second.addcmul_(own * self._new2[number], own)
+            _keep(square, second, active, whole)
+            divisor = self._divisor(number).sqrt().div_(root[number]).add_(self._eps[number])
+            amount = torch.div(mean, divisor, out=divisor).mul_(size[number])
+            _keep(block, amount.add_(block), active, whole)
+
+    def _divisor(self, number: int) -> Tensor:
+        """Return the second moments that divide a block, the largest so far where that is asked."""
+        square = self._square[number]
+        if self._amsgrad is None:
+            return square
+        # A trial that is not active has the square that it had, and so the largest.
+        largest = torch.maximum(self._largest[number], square)
+        (self._largest[number],) = _ALGEBRA.where(self._amsgrad, [largest], [square])
+        return self._largest[number]
 
     def report(self) -> dict[str, Tensor]:
         """Return the number of ``updates`` of each trial."""

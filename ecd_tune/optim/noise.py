@@ -133,9 +133,15 @@ class Noise:
             return torch.zeros((*rows, 0), dtype=dtype, device=self._device)
         stride = size if size < BLOCK else aligned(size, BLOCK)
         of_step = stride if stride < BLOCK else sum(length for _, length in spans)
-        ahead = max(1, _AHEAD // max(of_step * len(self._key[0]), 1))
         what = (kind, stride, tuple(spans), dtype)
-        if self._made is None or self._made[0] != what or not 0 <= step - self._made[1] < ahead:
+        known = self._made is not None and self._made[0] == what
+        if (
+            self._made is None
+            or not known
+            or not 0 <= step - self._made[1] < self._made[2].shape[1]
+        ):
+            # Many runs want the numbers of their first step alone, and go on in fused form.
+            ahead = max(1, _AHEAD // max(of_step * len(self._key[0]), 1)) if known else 1
             self._made = (what, step, self._make(kind, step, ahead, stride, spans, dtype))
         _, first, made = self._made
         numbers = made[:, step - first]

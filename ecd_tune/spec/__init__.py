@@ -7,9 +7,11 @@ from ecd_tune.spec.find import find_study, shipped_studies
 from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
+from ecd_tune.spec.own import OWN_OPTIMIZERS, own_study
 from ecd_tune.spec.parts import (
     Budget,
     Confirmation,
+    FirstTrial,
     OptimizerSpec,
     Reference,
     Retries,
@@ -17,8 +19,10 @@ from ecd_tune.spec.parts import (
 )
 from ecd_tune.spec.pruning import PruningSpec
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Averaging, Schedule, TrainingSpec
+from ecd_tune.spec.write import study_table
 
 __all__ = [
+    "OWN_OPTIMIZERS",
     "PLACES",
     "SEARCHABLE_SCHEDULE",
     "Averaging",
@@ -28,6 +32,7 @@ __all__ = [
     "CheckpointSpec",
     "Confirmation",
     "CostSpec",
+    "FirstTrial",
     "OptimizerSpec",
     "PruningSpec",
     "Reference",
@@ -41,7 +46,9 @@ __all__ = [
     "find_study_check",
     "fingerprint_of",
     "load_study",
+    "own_study",
     "parse_place",
     "parse_study",
     "shipped_studies",
+    "study_table",
 ]

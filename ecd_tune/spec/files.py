@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecd_tune.errors import SpecError
+from ecd_tune.errors import SpecError, TaskError
+from ecd_tune.references import is_reference, place_reference
 
 __all__ = ["apply_smoke", "merge_tables", "read_table"]
 
@@ -26,7 +27,8 @@ def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         seen: Files that led here.
 
     Returns:
-        The merged table, without ``extends``.
+        The merged table, without ``extends``; a task of one's own is named relative to the working
+        folder.
 
     Raises:
         SpecError: A file cannot be read, is not TOML, or extends itself.
@@ -46,12 +48,25 @@ def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise SpecError(f"{path}: is not valid TOML: {error}") from None
     if _depth_exceeds(table, _MOST_DEPTH):
         raise SpecError(f"{path}: {_TOO_DEEP}")
+    _place_task(path, table)
     base = table.pop("extends", None)
     if base is None:
         return table
     if not isinstance(base, str) or "\0" in base:
         raise SpecError(f"{path}: extends = {base!r}; expected the path of a study file")
     return merge_tables(read_table(path.parent / base, (*seen, here)), table)
+
+
+def _place_task(path: Path, table: dict[str, Any]) -> None:
+    task = table.get("task")
+    if not isinstance(task, dict):
+        return
+    name = task.get("name")
+    if isinstance(name, str) and is_reference(name):
+        try:
+            table["task"] = {**task, "name": place_reference(name, path.parent)}
+        except TaskError as error:
+            raise SpecError(f"{path} [task]: name: {error}") from None
 
 
 def _read_text(path: Path) -> str:

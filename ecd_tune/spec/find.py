@@ -7,7 +7,15 @@ from pathlib import Path
 import ecd_tune
 from ecd_tune.errors import UnknownNameError
 
-__all__ = ["find_study", "shipped_studies"]
+__all__ = ["find_study", "shipped_studies", "studies_folder"]
+
+
+def studies_folder() -> Path:
+    """Return the folder of the shipped study files."""
+    package = Path(ecd_tune.__file__).parent
+    # In a wheel the files lie in the package; in a checkout at the project's root.
+    installed, checkout = package / "studies", package.parent / "studies"
+    return installed if installed.is_dir() else checkout
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -15,11 +23,8 @@ def shipped_studies() -> dict[str, Path]:
 
     A file whose name begins with ``_`` is no study: others extend it.
     """
-    package = Path(ecd_tune.__file__).parent
-    # In a wheel the files lie in the package; in a checkout at the project's root.
-    installed, checkout = package / "studies", package.parent / "studies"
-    root = installed if installed.is_dir() else checkout
-    files = (path for path in root.rglob("*.toml") if not path.stem.startswith("_"))
+    found = studies_folder().rglob("*.toml")
+    files = (path for path in found if not path.stem.startswith("_"))
     return {path.stem: path for path in sorted(files, key=lambda p: p.stem)}
 
 

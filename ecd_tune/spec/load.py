@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ecd_tune.errors import SpaceError, SpecError, UnknownNameError
+from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
@@ -17,7 +17,7 @@ from ecd_tune.spec._running import check_pruning, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
-from ecd_tune.spec.parts import MOST_TRIALS, OptimizerSpec, Reference
+from ecd_tune.spec.parts import MOST_TRIALS, FirstTrial, OptimizerSpec, Reference
 from ecd_tune.spec.sampler import sampler_problems
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 from ecd_tune.text import find_unprintable
@@ -169,7 +169,7 @@ def _phrase(item: Any) -> str:
 def _problems(spec: StudySpec) -> list[str]:
     try:
         task = spec.task_def
-    except UnknownNameError as error:
+    except (UnknownNameError, TaskError) as error:
         return [f"[task]: {error}"]
     problems = _option_problems("[task]", task, spec.task.options)
     problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
@@ -249,10 +249,14 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
         problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
-    for reference in spec.references:
-        problems += _reference_problems(where, definition, known, reference)
-        place = f"{where[:-1]}.references.{reference.label}]"
-        problems += _group_problems(place, reference.params, definition, task)
+    firsts = [first.label for first in spec.first]
+    if len(set(firsts)) != len(firsts):
+        problems.append(f"{where}: first: labels {firsts} must differ")
+    for kind, points in (("references", spec.references), ("first", spec.first)):
+        for point in points:
+            place = f"{where[:-1]}.{kind}.{point.label}]"
+            problems += _point_problems(place, definition, known, point)
+            problems += _group_problems(place, point.params, definition, task)
     return problems
 
 
@@ -355,16 +359,15 @@ def _unfit(
     return problems
 
 
-def _reference_problems(
-    where: str,
+def _point_problems(
+    place: str,
     definition: OptimizerDef,
     known: Mapping[str, Hyperparameter],
-    reference: Reference,
+    point: Reference | FirstTrial,
 ) -> list[str]:
-    place = f"{where[:-1]}.references.{reference.label}]"
-    problems = _missing(place, definition, reference.params)
-    problems += _unfit(place, definition, {k: (v,) for k, v in reference.params.items()})
-    for name, value in reference.params.items():
+    problems = _missing(place, definition, point.params)
+    problems += _unfit(place, definition, {k: (v,) for k, v in point.params.items()})
+    for name, value in point.params.items():
         declared = known.get(name)
         if declared is None:
             problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")

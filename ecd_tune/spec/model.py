@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ecd_tune.records import Params, Scalar, Stage, StudyKey
+from ecd_tune.references import is_reference, short_reference
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.checkpoints import CheckpointSpec
@@ -211,6 +212,8 @@ class StudySpec(SpecModel):
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
+        if not own["first"]:
+            del own["first"]  # came later; studies from before it go on
         pruning = self.pruning.identity()
         return {
             **data,
@@ -227,4 +230,9 @@ class StudySpec(SpecModel):
 
 def _task_identity(spec: StudySpec) -> Mapping[str, Any]:
     # With the defaults spelled out, a later change of a default is seen as a difference.
-    return {"name": spec.task.name, **spec.task_options(Stage.SEARCH)}
+    own, options = spec.task_def, spec.task_options(Stage.SEARCH)
+    if not is_reference(spec.task.name):
+        return {"name": spec.task.name, **options}
+    # Without the folder, which differs from machine to machine.
+    judged = {"metric": own.metric, "direction": own.direction.value}
+    return {"name": short_reference(spec.task.name), **options, **judged}

@@ -17,6 +17,7 @@ __all__ = [
     "MOST_TRIALS",
     "Budget",
     "Confirmation",
+    "FirstTrial",
     "Name",
     "OptimizerSpec",
     "Reference",
@@ -152,6 +153,18 @@ class Reference(SpecModel):
     note: str = ""
 
 
+class FirstTrial(SpecModel):
+    """``[[optimizers.NAME.first]]``: a trial that runs before the sampler chooses any.
+
+    Attributes:
+        label: Short name, unique in its optimizer: the trial's source.
+        params: Full hyperparameters; they may lie outside the space.
+    """
+
+    label: Name
+    params: dict[str, Value]
+
+
 class OptimizerSpec(SpecModel):
     """``[optimizers.NAME]``: an optimizer and its search space.
 
@@ -160,6 +173,7 @@ class OptimizerSpec(SpecModel):
         title: As the report prints it; the optimizer's own title when not given.
         space: Hyperparameter to dimension; what is not named keeps the optimizer's default.
         references: Published hyperparameters.
+        first: Trials of the search that are fixed; they count as any other.
         training: Keys of ``[training]`` that differ for this optimizer.
     """
 
@@ -168,6 +182,7 @@ class OptimizerSpec(SpecModel):
     training: dict[str, Any] = Field(default_factory=dict)
     space: SpaceField
     references: tuple[Reference, ...] = ()
+    first: tuple[FirstTrial, ...] = ()
 
     @property
     def definition(self) -> OptimizerDef:
@@ -181,7 +196,8 @@ class OptimizerSpec(SpecModel):
         Of hyperparameters by group those ``NAME.GROUP`` that are named.
         """
         own = self.definition.hyperparameters
-        named = {*self.space.dimensions, *(k for r in self.references for k in r.params)}
+        given: tuple[Reference | FirstTrial, ...] = (*self.references, *self.first)
+        named = {*self.space.dimensions, *(k for point in given for k in point.params)}
         bases = {name: own.get(name.partition(".")[0]) for name in named if "." in name}
         grouped = {name: base for name, base in bases.items() if base and base.by_group}
         return {**SEARCHABLE_SCHEDULE, **searchable(own), **grouped}

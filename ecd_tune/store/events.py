@@ -25,7 +25,8 @@ class Event:
     Attributes:
         time: When; UTC, aware.
         key: The study.
-        kind: ``lost``, ``released`` or ``fenced``.
+        kind: ``lost``, ``released``, ``fenced``, or ``exception`` where a trial ended with one
+            of a kind that its worker had not met.
         worker: ``host:pid``, where known.
         detail: More, by kind.
     """

@@ -26,7 +26,7 @@ from ecd_tune.store.db.stored import (
     parse_params,
     read_trials,
 )
-from ecd_tune.store.declared import read_declared
+from ecd_tune.store.declared import read_declared, read_tables
 from ecd_tune.store.events import Event, read_events
 from ecd_tune.store.studies import find_study, list_studies, to_ref
 from ecd_tune.store.trials.progress import Progress, read_progress
@@ -88,6 +88,10 @@ class StoreReader:
     def studies(self) -> list[str]:
         """Return the names of all studies, sorted."""
         return self._read(list_studies)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return what makes each study anew whose task is named by reference, by its name."""
+        return self._read(read_tables)
 
     def identity(self, key: StudyKey) -> dict[str, Any]:
         """Return what a study was made from, as :meth:`StudySpec.identity` gave it.

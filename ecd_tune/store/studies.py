@@ -13,7 +13,7 @@ from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.declared import keep_declared
+from ecd_tune.store.declared import keep_declared, keep_table
 from ecd_tune.store.trials.retries import dump_counts
 
 __all__ = [
@@ -52,6 +52,7 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
                 study_id = row.study_id
             if stage is Stage.SEARCH:
                 keep_declared(connection, spec, key, study_id)
+                keep_table(connection, spec, study_id)
 
 
 def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
@@ -272,7 +273,7 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "study": spec.name,
         "optimizer": key.optimizer,
         "stage": key.stage.value,
-        "task": spec.task.name,
+        "task": task.name,
         "fingerprint": spec.fingerprint(key.optimizer),
     }
     connection.execute(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Task,
         differentiate,
     )
+    from ecd_tune.tasks.seeds import seed_everything
 
 __all__ = [
     "TASK_DEFS",
@@ -45,6 +46,7 @@ __all__ = [
     "Task",
     "check_options",
     "differentiate",
+    "seed_everything",
 ]
 
 _HOMES = dict.fromkeys(
@@ -65,7 +67,7 @@ _HOMES = dict.fromkeys(
         "differentiate",
     ),
     "base",
-)
+) | {"seed_everything": "seeds"}
 
 
 def __getattr__(name: str) -> Any:

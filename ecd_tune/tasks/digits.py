@@ -22,10 +22,10 @@ from torch.nn.functional import cross_entropy, linear
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 from ecd_tune.tasks.digits_stack import StackedDigits
+from ecd_tune.tasks.seeds import stream
 
 __all__ = ["DigitsProblem", "DigitsTask", "DigitsPart", "make", "split_digits"]
 

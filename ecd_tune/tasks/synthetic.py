@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ecd_tune.records import Scalar, Stage
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 from ecd_tune.tasks.functions import Ackley, Function, Zakharov
+from ecd_tune.tasks.seeds import stream
 
 __all__ = [
     "FixedStart",

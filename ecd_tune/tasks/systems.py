@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.records import Scalar
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 from ecd_tune.tasks.functions import Function
+from ecd_tune.tasks.seeds import stream
 from ecd_tune.tasks.synthetic import FixedStart, Start, SyntheticTask, dtype_of
 
 __all__ = [

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecd_tune.testing.interruption import InterruptionContract
     from ecd_tune.testing.optimizer import BatchedOptimizerContract, OptimizerContract
     from ecd_tune.testing.store import StoreContract
     from ecd_tune.testing.task import BatchedTaskContract, TaskContract
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchedOptimizerContract",
     "BatchedTaskContract",
+    "InterruptionContract",
     "OptimizerContract",
     "StoreContract",
     "TaskContract",
@@ -28,6 +30,7 @@ __all__ = [
 _HOMES = {
     "BatchedOptimizerContract": "optimizer",
     "BatchedTaskContract": "task",
+    "InterruptionContract": "interruption",
     "OptimizerContract": "optimizer",
     "StoreContract": "store",
     "TaskContract": "task",

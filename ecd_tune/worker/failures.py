@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ecd_tune.analysis import normalise_reason
 from ecd_tune.errors import RepeatedFailureError
@@ -14,8 +14,12 @@ __all__ = ["FailureStreak"]
 _COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY)
 
 
+_AT_START = 3
+"""So many alike end a worker where no trial of that search has ended otherwise yet."""
+
+
 class FailureStreak:
-    """Counts the latest trials that failed alike.
+    """Counts the latest trials of one optimizer that failed alike.
 
     Args:
         limit: So many in a row are no property of the trials.
@@ -26,25 +30,29 @@ class FailureStreak:
         self._reason: str | None = None
         self._count = 0
 
-    def add(self, outcomes: Sequence[Outcome]) -> None:
+    def add(self, outcomes: Sequence[Outcome], ended_well: Callable[[], bool]) -> None:
         """Take the next outcomes.
 
         Args:
             outcomes: In the order in which they ran.
+            ended_well: Says whether any trial of this search has a value; asked after a failure.
 
         Raises:
-            RepeatedFailureError: The limit is reached.
+            RepeatedFailureError: The limit is reached, or three where nothing has a value.
         """
         for outcome in outcomes:
             reason = _kind(outcome)
             self._count = self._count + 1 if reason is not None and reason == self._reason else 1
             self._reason = reason
-            if reason is not None and self._count >= self._limit:
+            if reason is None or self._count < min(_AT_START, self._limit):
+                continue
+            if self._count >= self._limit or not ended_well():
+                first = "" if self._count >= self._limit else ", and none has a value yet"
                 raise RepeatedFailureError(
-                    f"{self._count} trials in a row failed alike, the last one with: "
+                    f"{self._count} trials in a row failed alike{first}, the last one with: "
                     f"{outcome.reason}. This worker stops; what it held is stored or queued again. "
-                    "Mend the cause and start it again, or raise [retries] stop_worker_after "
-                    f"(now {self._limit}) in the study file"
+                    "Fix the cause and start it again; where it is no fault, raise [retries] "
+                    f"stop_worker_after (now {self._limit}) in the study file"
                 )
 
 

@@ -12,12 +12,12 @@ from functools import partial
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Audience, Interrupted, Job, Objective
-from ecd_tune.records import Lease, Outcome, Stage
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items
+from ecd_tune.worker.confirmation import confirmation_items, first_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.heartbeat import Heartbeat
@@ -86,7 +86,8 @@ class StudyWorker:
         self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
-        self._streak = FailureStreak(spec.retries.stop_worker_after)
+        limit = spec.retries.stop_worker_after
+        self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[str] = set()
         self._standing = Standing(store, spec)
@@ -106,6 +107,7 @@ class StudyWorker:
             StorageUnavailableError: The database was away for too long, or its file replaced.
         """
         self._store.create(self._spec)
+        self._queue_first()
         try:
             while not self._stop():
                 leases = self._next_leases()
@@ -137,6 +139,12 @@ class StudyWorker:
             if leases:
                 return leases
         return []
+
+    def _queue_first(self) -> None:
+        for optimizer in self._spec.optimizers:
+            items = first_items(self._spec, optimizer)
+            if items and not self._standing.progress(Stage.SEARCH)[optimizer].finished:
+                self._store.queue(self._spec.key(optimizer), items)
 
     def _confirm(self, optimizer: str) -> list[Lease]:
         if not self._spec.confirmation.runs or not self._standing.searched(optimizer):
@@ -192,7 +200,7 @@ class StudyWorker:
                 outcomes = self._meter.charge(self._run(objective, group), began)
                 self._tell(group, outcomes)
                 del left[: len(group)]
-                self._streak.add(outcomes)
+                self._note_failures(leases[0].key, outcomes)
 
     def _train_together(self, leases: Sequence[Lease]) -> None:
         """Train these trials and those that follow, many at once, until there are none."""
@@ -210,7 +218,7 @@ class StudyWorker:
             told, found = zip(*results, strict=True)
             outcomes = self._meter.charge(found, began)
             self._tell(told, outcomes)
-            self._streak.add(outcomes)
+            self._note_failures(key, outcomes)
 
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
 
@@ -260,6 +268,13 @@ class StudyWorker:
         if pruner is None or lease.key.stage is Stage.CONFIRM:
             return Audience(report)
         return Audience(report, lambda: pruner.decide(lease, points))
+
+    def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
+        def ended_well() -> bool:
+            progress = self._standing.progress(key.stage)[key.optimizer]
+            return progress.complete + progress.pruned > 0
+
+        self._streaks[key.optimizer].add(outcomes, ended_well)
 
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]

@@ -6,7 +6,7 @@ import sys
 import torch
 
 from ecd_tune.registry import TASKS
-from ecd_tune.tasks._seeds import stream
+from ecd_tune.tasks.seeds import stream
 
 
 def test_every_task_is_registered():

@@ -23,11 +23,27 @@ def failed(reason: str, cause: Cause = Cause.EXCEPTION) -> Outcome:
     return Outcome(Status.FAILED, reason=reason, cause=cause)
 
 
+def yes() -> bool:
+    return True
+
+
+def no() -> bool:
+    return False
+
+
+def test_three_are_enough_where_no_trial_has_a_value() -> None:
+    same = failed("RuntimeError: lost")
+    FailureStreak(10).add([same] * 9, yes)
+    FailureStreak(10).add([same, same, failed("ValueError: other"), same, same], no)
+    with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.* none has a value yet"):
+        FailureStreak(10).add([same] * 9, no)
+
+
 def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
     streak = FailureStreak(3)
-    streak.add([failed("RuntimeError: device 1 lost"), failed("RuntimeError: device 2 lost")])
+    streak.add([failed("RuntimeError: device 1 lost"), failed("RuntimeError: device 2 lost")], yes)
     with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.*device 3 lost"):
-        streak.add([failed("RuntimeError: device 3 lost")])
+        streak.add([failed("RuntimeError: device 3 lost")], yes)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +51,17 @@ def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
 )
 def test_anything_else_between_begins_anew(between: Outcome) -> None:
     streak, same = FailureStreak(3), failed("RuntimeError: lost")
-    streak.add([same, same, between, same, same])
+    streak.add([same, same, between, same, same], yes)
 
 
 def test_losses_that_are_not_finite_are_the_searchs_own_business() -> None:
-    FailureStreak(2).add([failed("loss became nan at iteration 0", Cause.NON_FINITE)] * 50)
+    FailureStreak(2).add([failed("loss became nan at iteration 0", Cause.NON_FINITE)] * 50, no)
 
 
 def test_an_exception_that_merely_says_non_finite_is_counted() -> None:
     same = failed("ValueError: non-finite values in the input")
     with pytest.raises(RepeatedFailureError):
-        FailureStreak(2).add([same, same])
+        FailureStreak(2).add([same, same], yes)
 
 
 def failing(spec: StudySpec, monkeypatch: pytest.MonkeyPatch, url: str) -> list[str | None]:
@@ -66,7 +82,8 @@ def test_the_worker_stops_and_holds_nothing(
 ) -> None:
     spec = make_spec(trials=50, retries={"stop_worker_after": 4})
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 4
+    # As many as tell that nothing works, where nothing has worked yet.
+    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 3
 
 
 def test_with_retries_the_same_trials_are_not_burned(

@@ -40,12 +40,15 @@ class QueueItem:
         params: All hyperparameters; values may lie outside the search space.
         seed: Seed of the run.
         source: Where the hyperparameters are from, for example ``best`` or ``paper``.
+        space: What a sampler is to learn from it: values that lie in the space. None: it sees
+            each value as one that could be no other.
     """
 
     label: str
     params: Params
     seed: int
     source: str = "queue"
+    space: Space | None = None
 
 
 def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueItem]) -> int:
@@ -62,7 +65,7 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     lock_studies(connection, [ref.id])
     known = _known_labels(connection, ref.id)
     unique = {item.label: item for item in items if item.label not in known}
-    drafts = [_draft(item, _single_point(item.params)) for item in unique.values()]
+    drafts = [_draft(item, _point(item)) for item in unique.values()]
     insert_trials(connection, ref.id, count_trials(connection, ref.id).next_number, drafts)
     return len(drafts)
 
@@ -209,6 +212,14 @@ def fail_external_trial(
 
 def _draft(item: QueueItem, point: Point) -> Draft:
     return Draft(point, item.source, item.seed, label=item.label)
+
+
+def _point(item: QueueItem) -> Point:
+    if item.space is None:
+        return _single_point(item.params)
+    dimensions = item.space.dimensions
+    inside = {k: v for k, v in item.params.items() if k in dimensions and dimensions[k].contains(v)}
+    return Point(item.params, _space_distributions(item.space, inside))
 
 
 def _single_point(params: Params) -> Point:

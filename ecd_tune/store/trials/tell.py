@@ -73,6 +73,7 @@ def _end(
     _store_outcomes(connection, own)
     _store_values(connection, own)
     _store_reasons(connection, own)
+    _note_traces(connection, own)
     last = _last_points(own)
     insert_points(connection, [*(p for p in points if p.token in ended), *last])
     return ended
@@ -127,6 +128,26 @@ def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None
         if outcome.reason is not None
     ]
     replace_rows(connection, optuna_tables.trial_user_attributes, ("trial_id", "key"), rows)
+
+
+def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:
+    shown = [result for result in results if result[1].trace]
+    studies = {lease.key: known_ids(connection, [lease.key]) for lease, _ in shown}
+    rows = [
+        event_row(
+            study_id=study_id,
+            trial_id=lease.trial_id,
+            kind="exception",
+            worker=None,
+            number=lease.number,
+            reason=outcome.reason,
+            trace=outcome.trace,
+        )
+        for lease, outcome in shown
+        for study_id in studies[lease.key]
+    ]
+    if rows:
+        add_events(connection, rows)
 
 
 def _last_points(results: Sequence[Result]) -> list[CurvePoint]:

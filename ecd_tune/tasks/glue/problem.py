@@ -15,11 +15,11 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import CPU, hand_over
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier, noise_from
 from ecd_tune.tasks.glue.metrics import score
 from ecd_tune.tasks.glue.tokens import Encoded, join
+from ecd_tune.tasks.seeds import stream
 
 __all__ = ["Classification", "GlueProblem"]
 

@@ -17,9 +17,9 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import on_device
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
+from ecd_tune.tasks.seeds import stream
 
 __all__ = ["GraphProblem", "GraphTask", "NodePart", "mean_roc_auc"]
 

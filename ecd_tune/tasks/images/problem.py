@@ -15,9 +15,9 @@ from torch.optim.swa_utils import update_bn
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks._device import hand_over
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.images._parts import Part, Pending
+from ecd_tune.tasks.seeds import stream
 
 __all__ = ["ImageProblem", "Recipe"]
 

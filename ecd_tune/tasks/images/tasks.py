@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._device import choose_device
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import ROOT_VARIABLE, Layout, data_root, find_layout
 from ecd_tune.tasks.definitions import check_options
@@ -27,6 +26,7 @@ from ecd_tune.tasks.images._weights import load_weights, read_torchvision, read_
 from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet, build_model
 from ecd_tune.tasks.images.problem import ImageProblem, Recipe
+from ecd_tune.tasks.seeds import stream
 
 __all__ = ["ImageTask", "make_cifar10", "make_cifar100", "make_imagenet1k", "make_tiny_imagenet"]
 

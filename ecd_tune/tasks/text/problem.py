@@ -13,11 +13,11 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._device import CPU, choose_device, hand_over
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
 from ecd_tune.tasks.glue.bert import noise_from
+from ecd_tune.tasks.seeds import stream
 from ecd_tune.tasks.text.characters import ALPHABET, read_text
 from ecd_tune.tasks.text.definitions import TEXT_DEFS
 from ecd_tune.tasks.text.network import Transformer

@@ -13,13 +13,13 @@ import torch
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer, noise_from
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.problem import Classification
 from ecd_tune.tasks.glue.tables import Table
 from ecd_tune.tasks.glue.tokens import Encoded, encode
+from ecd_tune.tasks.seeds import stream
 from ecd_tune.testing.task import TaskContract
 
 transformers = pytest.importorskip("transformers", reason="needs the extra glue")

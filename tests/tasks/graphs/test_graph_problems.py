@@ -12,12 +12,12 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.tasks import StatefulProblem
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 from ecd_tune.tasks.graphs.graph import connect
 from ecd_tune.tasks.graphs.problem import mean_roc_auc
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix, average_neighbours
+from ecd_tune.tasks.seeds import stream
 from ecd_tune.testing.task import TaskContract
 
 ROOT = data_root()

@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks import TASK_DEFS
-from ecd_tune.tasks._seeds import stream
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+from ecd_tune.tasks.seeds import stream
 from ecd_tune.tasks.text.characters import ALPHABET, encode_text
 from ecd_tune.tasks.text.network import Transformer
 from ecd_tune.tasks.text.problem import CharacterModel, Size, make

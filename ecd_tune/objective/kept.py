@@ -1,0 +1,127 @@
+"""What a loop of one's own keeps, and whether that is all that it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from ecd_tune.errors import TaskError
+from ecd_tune.objective.means import copy_state
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """Things with a state, in the order in which they were given.
+
+    It watches the modules that are called in the first epoch: one whose buffers change, such as a
+    batch normalisation, and that nobody keeps would be restored with its initial statistics.
+    """
+
+    def __init__(self) -> None:
+        self._things: list[Any] = []
+        self._seen: dict[int, tuple[nn.Module, dict[str, Tensor]]] = {}
+        self._hook: Any = None
+
+    def add(self, thing: Any) -> None:
+        """Keep a thing; once is enough.
+
+        Args:
+            thing: Has ``state_dict`` and ``load_state_dict``.
+        """
+        if not any(thing is own for own in self._things):
+            self._things.append(thing)
+
+    def check(self, trained: Iterable[Tensor]) -> None:
+        """Check that all that is trained is kept.
+
+        Args:
+            trained: The optimizers' parameters.
+
+        Raises:
+            TaskError: A parameter belongs to no module that is kept.
+        """
+        modules = [thing for thing in self._things if isinstance(thing, nn.Module)]
+        known = {id(p) for module in modules for p in module.parameters()}
+        shapes = [str(tuple(p.shape)) for p in trained if id(p) not in known]
+        if shapes and len(modules) == len(self._things):
+            raise TaskError(
+                f"{len(shapes)} trained parameters are not kept, of shape {shapes[0]} and so on; "
+                "write model = run.keep(model) before run.optimizer(model.parameters())"
+            )
+
+    def watch(self) -> None:
+        """Begin to watch which modules are called."""
+        self._hook = register_module_forward_pre_hook(self._note)
+
+    def _note(self, module: nn.Module, inputs: Any) -> None:
+        if module._buffers and id(module) not in self._seen:
+            buffers = {k: b.clone() for k, b in module._buffers.items() if b is not None}
+            self._seen[id(module)] = module, buffers
+
+    def check_used(self) -> None:
+        """Check that no module has changed its buffers that nobody keeps; ends the watch.
+
+        Raises:
+            TaskError: One has.
+        """
+        self.close()
+        modules = (m for thing in self._things if isinstance(thing, nn.Module) for m in [thing])
+        known = {id(module) for thing in modules for module in thing.modules()}
+        for number, (module, before) in self._seen.items():
+            changed = [k for k, b in before.items() if not _same(b, module._buffers.get(k))]
+            if number not in known and changed:
+                raise TaskError(
+                    f"the buffers {', '.join(changed)} of a {type(module).__name__} change in "
+                    "training and nobody keeps them; write model = run.keep(model) for the module "
+                    "that it belongs to"
+                )
+        self._seen.clear()
+
+    def close(self) -> None:
+        """End the watch."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    @staticmethod
+    def copy_of(thing: Any) -> Any:
+        """Return a copy of a thing's state, buffers that it does not save included."""
+        state = copy_state(thing.state_dict())
+        if not isinstance(thing, nn.Module):
+            return state
+        own = {k: b.clone() for k, b in thing.named_buffers() if k not in state}
+        return {"state": dict(state), "buffers": own}
+
+    def copy(self) -> list[Any]:
+        """Return copies of all states."""
+        return [self.copy_of(thing) for thing in self._things]
+
+    @torch.no_grad()
+    def load(self, states: list[Any]) -> None:
+        """Take states up again.
+
+        Args:
+            states: As :meth:`copy` returned them.
+
+        Raises:
+            ValueError: They are not as many.
+        """
+        if len(states) != len(self._things):
+            raise ValueError(f"{len(self._things)} things are kept, {len(states)} were saved")
+        for thing, held in zip(self._things, states, strict=True):
+            if not isinstance(thing, nn.Module):
+                thing.load_state_dict(copy_state(held))
+                continue
+            thing.load_state_dict(held["state"])
+            own = dict(thing.named_buffers())
+            for name, buffer in held["buffers"].items():
+                own[name].copy_(buffer)
+
+
+def _same(before: Tensor, now: Tensor | None) -> bool:
+    return now is not None and before.shape == now.shape and torch.equal(before, now)

@@ -1,0 +1,368 @@
+"""Run one trial of a task that keeps its own loop.
+
+What happens between two epochs is ours: the state is copied there, and an interrupted run begins
+again with the epoch that it was in. Random numbers of an epoch follow from the seed and its
+number, so that the epoch goes as it would have gone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecd_tune.errors import NonFiniteLossError, TaskError
+from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.interrupt import Stop
+from ecd_tune.objective.kept import Kept
+from ecd_tune.objective.loop_steps import take_loss, trained_tensors
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.objective.single import MakeOptimizer, Plan
+from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
+from ecd_tune.objective.tracks import Tracks
+from ecd_tune.objective.training import TRAIN_LOSS
+from ecd_tune.records import METRIC, Cause, Outcome, RunCost, RunRequest, Stage, Status
+from ecd_tune.spec import TrainingSpec
+from ecd_tune.tasks import seed_everything
+from ecd_tune.tasks.own.run import Driver
+
+__all__ = ["EndedError", "Loop", "LoopTask", "evaluate_loop"]
+
+_LOOK_STEPS = 16
+"""Steps on a GPU between two looks at the losses."""
+
+
+class LoopTask(Protocol):
+    """A task that keeps its own loop.
+
+    Attributes:
+        metric: Name of its metric.
+    """
+
+    metric: str
+
+    def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
+        """Run the loop with what stands behind it."""
+
+
+def evaluate_loop(
+    task: LoopTask,
+    make: MakeOptimizer,
+    request: RunRequest,
+    plan: Plan,
+    stop: Stop | None = None,
+    snapshots: Snapshots | None = None,
+    audience: Audience | None = None,
+) -> Outcome:
+    """Run one trial, from the epoch in which it was interrupted where it was.
+
+    Args:
+        task: The task.
+        make: As for :func:`~ecd_tune.objective.single.evaluate_single`.
+        request: Hyperparameters, seed and stage.
+        plan: How long it is, and which metric is better.
+        stop: Polled at each step of the optimizer.
+        snapshots: Where the run is saved when due and before it leaves.
+        audience: Who follows the run.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+        TaskError: The study asks for what only a task that describes a model can do, or the
+            task does not do what a loop must.
+    """
+    _check_plan(plan)
+    watch = Watch(stop, snapshots, time.perf_counter())
+    resume = True
+    while True:
+        loop = Loop(task.metric, make, request, plan, watch, audience or Audience(), resume)
+        try:
+            task.drive(request.seed, request.stage, loop)
+        except _StartAfreshError:
+            resume = False
+            continue
+        except EndedError:
+            pass
+        except NonFiniteLossError as error:
+            loop.reason = str(error)
+        finally:
+            loop.kept.close()
+        return loop.outcome()
+
+
+def _check_plan(plan: Plan) -> None:
+    if plan.training.identity() != TrainingSpec().identity():
+        raise TaskError(
+            "[training]: is for tasks that describe a model (run.model); this one keeps its own "
+            "loop, which has its schedule, clipping and precision in it"
+        )
+    if plan.protocol != "clean":
+        raise TaskError(
+            f"protocol = {plan.protocol!r}: a task that keeps its own loop reports validation "
+            "values; use protocol 'clean'"
+        )
+
+
+class _StartAfreshError(BaseException):
+    """The saved state does not fit, and may have been taken up in part."""
+
+
+class EndedError(BaseException):
+    """The run is to end here; no Exception, so that no handler of somebody's keeps it."""
+
+
+class Loop:
+    """What stands behind one run of a loop.
+
+    Args:
+        metric: Name of the metric.
+        make: Makes the optimizer.
+        request: Hyperparameters, seed and stage.
+        plan: How long the run is.
+        watch: Looks up at each step.
+        audience: Who follows the run.
+        resume: Go on where a saved run stood.
+    """
+
+    def __init__(
+        self,
+        metric: str,
+        make: MakeOptimizer,
+        request: RunRequest,
+        plan: Plan,
+        watch: Watch,
+        audience: Audience,
+        resume: bool,
+    ) -> None:
+        self._metric, self._make, self._request, self._plan = metric, make, request, plan
+        self._watch, self._audience, self._resume = watch, audience, resume
+        self.kept, self._optimizers = Kept(), list[torch.optim.Optimizer]()
+        self._tracks, self._unseen = Tracks(), list[Tensor]()
+        self._losses: list[float] = []
+        self._epoch = 0  # the one that is under way, or the last
+        self._looping = False
+        self._held: dict[str, Any] = {}
+        self._best: tuple[int, float, float] | None = None
+        self._best_state: list[Any] = []
+        self._tested: float | None = None
+        self.reason: str | None = None
+        self._pruned = False
+
+    # What a run asks for.
+
+    def keep(self, thing: Any) -> None:
+        """Save and restore something."""
+        self.kept.add(thing)
+
+    def optimizer(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
+        """Make the trial's optimizer, whose step takes the loss whichever it is.
+
+        Raises:
+            TaskError: Nothing that can be trained is given.
+        """
+        trained = trained_tensors(parameters)
+        made = self._make(_Parameters(trained), self._request.seed, **self._request.params)
+        take_loss(made, self.before_step)
+        self._optimizers.append(made)
+        return made
+
+    def epochs(self) -> Iterator[int]:
+        """Go through the epochs that are left.
+
+        Yields:
+            Numbers from 1.
+        """
+        self._begin()
+        self._looping = True
+        try:
+            for epoch in range(self._epoch + 1, self._plan.steps + 1):
+                self._start_epoch(epoch)
+                yield epoch
+                self._end_epoch()
+        finally:
+            self._looping = False
+
+    def report(self, value: Any, loss: Any) -> None:
+        """Take the metric of the epoch.
+
+        Raises:
+            NonFiniteLossError: It is NaN or infinite.
+            TaskError: It is no number, or not the epoch's only one.
+        """
+        if not self._looping or self._epoch in self._tracks.get(METRIC):
+            raise TaskError(
+                "run.report(value): is called once in each epoch, inside "
+                "`for epoch in run.epochs():`"
+            )
+        number, tie = (
+            _number("report", value),
+            math.inf if loss is None else _number("report", loss),
+        )
+        if not math.isfinite(number):
+            what = f"validation {self._metric}"
+            raise NonFiniteLossError(nonfinite(what, number, f"after epoch {self._epoch}"))
+        self._tracks.add(self._epoch, {METRIC: number})
+        if self._better(number, tie):
+            self._best = self._epoch, number, tie
+            if self._request.stage is Stage.CONFIRM:
+                self._best_state = self.kept.copy()
+        self._audience.report(self._epoch, number)
+
+    def test(self, function: Callable[[], Any]) -> None:
+        """Judge the best epoch on the test split, in a confirmation.
+
+        Raises:
+            TaskError: The loop has not ended, or the function returns no number.
+        """
+        if self._looping:
+            raise TaskError("run.test(function): is called after the loop over run.epochs()")
+        if self._request.stage is Stage.CONFIRM and self._best is not None:
+            self.kept.load(self._best_state)
+            seed_everything(self._request.seed, "test")
+            self._tested = _number("test", function())
+
+    # What happens in between.
+
+    def before_step(self, loss: Tensor) -> None:
+        """Look at the loss of a step, and up from the run.
+
+        Args:
+            loss: Detached, 0-d.
+        """
+        self._unseen.append(loss)
+        if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_STEPS:
+            self._look()
+        self._audience.tick(self._epoch - 1, self._plan.steps)
+        self._watch.check(self._epoch - 1, lambda: self._held)
+
+    def _begin(self) -> None:
+        if not self._optimizers:
+            raise TaskError("run.epochs(): make the optimizer first, run.optimizer(parameters)")
+        self.kept.check(p for o in self._optimizers for g in o.param_groups for p in g["params"])
+        if not self._resume:
+            return
+        try:
+            self._watch.resume(self._load)
+        except DamagedSnapshotError as error:
+            raise _StartAfreshError from error
+
+    def _start_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        if self._watch.saves:
+            self._held = self._state()
+        self._watch.check(epoch - 1, lambda: self._held)
+        seed_everything(self._request.seed, "epoch", epoch)
+        if epoch == 1:
+            self.kept.watch()
+
+    def _end_epoch(self) -> None:
+        epoch, reported = self._epoch, self._tracks.get(METRIC)
+        if epoch not in reported:
+            raise TaskError(f"epoch {epoch} ended without run.report(value)")
+        self.kept.check_used()
+        self._look()
+        if self._losses:
+            self._tracks.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
+            self._losses = []
+        if epoch < self._plan.steps:
+            self.reason = self._audience.prune()
+            self._pruned = self.reason is not None
+        if self._pruned:
+            raise EndedError
+
+    def _better(self, number: float, tie: float) -> bool:
+        sign = self._plan.direction.sign
+        return self._best is None or (sign * number, tie) < (sign * self._best[1], self._best[2])
+
+    def _look(self) -> None:
+        unseen, self._unseen = self._unseen, []
+        for loss in torch.stack([u.reshape(()) for u in unseen]).tolist() if unseen else ():
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(nonfinite("loss", loss, f"in epoch {self._epoch}"))
+            self._losses.append(loss)
+
+    # The state between two epochs.
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch - 1,
+            "kept": self.kept.copy(),
+            "optimizers": [Kept.copy_of(o) for o in self._optimizers],
+            "tracks": self._tracks.state_dict(),
+            "best": self._best,
+            "best_state": self._best_state,
+        }
+
+    def _load(self, state: dict[str, Any]) -> int:
+        self.kept.load(state["kept"])
+        if len(state["optimizers"]) != len(self._optimizers):
+            raise ValueError("not as many optimizers as were saved")
+        for optimizer, held in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
+        self._tracks.load_state_dict(state["tracks"])
+        self._best, self._best_state = state["best"], state["best_state"]
+        self._epoch = int(state["epoch"])
+        judged = self._tracks.get(METRIC)
+        if list(judged) != list(range(1, self._epoch + 1)):
+            raise ValueError(f"epochs {list(judged)} judged, of {self._epoch}")
+        for epoch, value in judged.items():
+            self._audience.report(epoch, value)
+        return self._epoch
+
+    def outcome(self) -> Outcome:
+        """Make the outcome.
+
+        Raises:
+            TaskError: Nothing was reported, or a confirmation has not judged on the test data.
+        """
+        device = str(self._optimizers[0].param_groups[0]["params"][0].device)
+        cost = RunCost(self._watch.seconds, device)
+        if self._best is None:
+            if self.reason is None:
+                raise TaskError("the task ended without run.report(value) in any epoch")
+            return Outcome(Status.FAILED, reason=self.reason, cost=cost, cause=Cause.NON_FINITE)
+        epoch, value, loss = self._best
+        metrics = {f"val_{self._metric}": value, "best_epoch": float(epoch)}
+        if math.isfinite(loss):
+            metrics["val_loss"] = loss
+        for optimizer in self._optimizers:
+            report = getattr(optimizer, "report", None)
+            metrics |= {} if report is None else optimizer_metrics(report())
+        if losses := self._tracks.get(TRAIN_LOSS):
+            metrics[TRAIN_LOSS] = [*losses.values()][-1]
+        if self._request.stage is Stage.CONFIRM and self.reason is None:
+            metrics[f"test_{self._metric}"] = self._test_value()
+        ended = Status.PRUNED if self._pruned else Status.DIVERGED
+        status = Status.COMPLETE if self.reason is None else ended
+        return Outcome(status, value, metrics, self._tracks.curves(), self.reason, cost)
+
+    def _test_value(self) -> float:
+        if self._tested is None:
+            raise TaskError(
+                "a confirmation judges on the test data: call run.test(lambda: …) after the loop, "
+                "or use confirm=0"
+            )
+        return self._tested
+
+
+class _Parameters:
+    """As much of a problem as an optimizer is made for."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"run.{name}: needs a number; got {type(value).__name__} ({error})"
+        ) from None

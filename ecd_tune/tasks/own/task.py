@@ -1,0 +1,80 @@
+"""A task of one's own with its options set: builds problems, or runs a loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecd_tune.records import Stage
+from ecd_tune.tasks._device import choose_device
+from ecd_tune.tasks.own.problem import ModelProblem
+from ecd_tune.tasks.own.run import Description, Driver, KeepsLoop, Run
+from ecd_tune.tasks.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from ecd_tune.tasks.own.definition import OwnTask
+
+__all__ = ["FunctionTask"]
+
+
+class FunctionTask:
+    """A task of one's own.
+
+    Args:
+        own: The decorated function.
+        device: As the option of that name.
+
+    Attributes:
+        metric: Name of its metric.
+    """
+
+    def __init__(self, own: OwnTask, device: str) -> None:
+        self._own, self._device = own, choose_device(device)
+        self.metric = own.metric
+
+    @property
+    def loops(self) -> bool:
+        """Whether the function keeps a loop of its own; it is called once to find out."""
+        if self._own.loops is None:
+            try:
+                self.describe(0, Stage.SEARCH)
+            except KeepsLoop:
+                self._own.loops = True
+            else:
+                self._own.loops = False
+        return self._own.loops
+
+    def describe(self, seed: int, stage: Stage) -> Description:
+        """Return what the task is for one seed.
+
+        Args:
+            seed: Decides the model's initial values.
+            stage: Only in a confirmation does it hold the test split.
+
+        Returns:
+            The description; its model is a new one.
+
+        Raises:
+            KeepsLoop: It keeps a loop of its own.
+            TaskError: The function does not say all that is needed.
+        """
+        run = self._run(seed, stage, None)
+        self._own.function(run)
+        return run.describe()
+
+    def build(self, seed: int, stage: Stage) -> ModelProblem:
+        """Make one instance of a task of the first form."""
+        return ModelProblem(self.describe(seed, stage), seed)
+
+    def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
+        """Run the loop of a task of the second form.
+
+        Args:
+            seed: Of the run.
+            stage: Search or confirmation.
+            driver: What stands behind the run.
+        """
+        self._own.function(self._run(seed, stage, driver))
+
+    def _run(self, seed: int, stage: Stage, driver: Driver | None) -> Run:
+        seed_everything(seed, "build")
+        return Run(seed, self._device, self._own.metric, stage is Stage.CONFIRM, driver)

@@ -1,0 +1,128 @@
+"""Run a study to its end: in this process, or with processes of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import current_thread, main_thread
+
+import numpy as np
+import torch
+
+from ecd_tune.cli.display import make_display
+from ecd_tune.cli.options import study_arguments
+from ecd_tune.cli.watch import check_results, explain_failures, run_workers
+from ecd_tune.errors import LaunchError, StoreError
+from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Store
+from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
+
+__all__ = ["as_before", "is_new", "run_here", "run_processes"]
+
+_MAX_RESTARTS = 5
+
+
+def run_here(spec: StudySpec, storage: str) -> None:
+    """Work on a study in this process until it is complete.
+
+    Args:
+        spec: The study.
+        storage: Database URL.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+        NoResultError: An optimizer ended its search without a single value.
+    """
+    stop = StopFlag()
+    # Signals reach the main thread alone.
+    signals = stop if current_thread() is main_thread() else nullcontext()
+    display = make_display(spec, _has_live_output())
+    view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
+    with as_before(), signals, Store.open(storage) as store:
+
+        def say(summary: WorkerSummary) -> None:
+            display.update(store.progress(spec.name), [view])
+
+        kept = open_checkpoints(spec.checkpoints)
+        store.create(spec)
+        with display:
+            StudyWorker(store, spec, stop, say, kept).run()
+            display.update(store.progress(spec.name), [])
+        if stop():
+            raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
+        check_results(store, spec)
+
+
+def run_processes(
+    spec: StudySpec, reference: str, storage: str, workers: int, folder: Path
+) -> None:
+    """Run worker processes on a study until it is complete.
+
+    Args:
+        spec: The study.
+        reference: Of its task, as ``ecd-tune worker`` takes it.
+        storage: Database URL.
+        workers: How many.
+        folder: Their logs lie in its ``logs``.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+        LaunchError: A worker failed.
+        NoResultError: An optimizer ended its search without a single value.
+    """
+    keys = ",".join(spec.optimizers)
+    arguments = study_arguments(reference, None, None, keys, False, spec.name)
+    with StopFlag() as stop:
+        placements = plan_placements(workers)
+        views = run_workers(
+            spec, arguments, placements, storage, folder / "logs", _MAX_RESTARTS, stop
+        )
+    if stop():
+        raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
+    if explain_failures(views):
+        raise LaunchError(f"workers of study {spec.name!r} failed; their logs say why, see above")
+    with Store.open(storage, create=False) as store:
+        check_results(store, spec)
+
+
+def is_new(spec: StudySpec, storage: str) -> bool:
+    """Say whether a study has no finished trial yet.
+
+    Args:
+        spec: The study.
+        storage: Database URL.
+    """
+    try:
+        with Store.open(storage, create=False) as store:
+            return not any(progress.finished for progress in store.progress(spec.name))
+    except StoreError:
+        return True  # there is no database yet; what else is wrong is told when it is used
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Leave the global generators of random numbers and torch's threads as they were.
+
+    As a worker does, the block uses one thread, or ``$OMP_NUM_THREADS``.
+    """
+    threads, states = torch.get_num_threads(), (np.random.get_state(), random.getstate())
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+        torch.set_num_threads(threads)
+
+
+def _has_live_output() -> bool:
+    from rich.console import Console
+
+    return sys.stdout.isatty() or Console().is_jupyter

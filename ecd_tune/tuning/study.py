@@ -1,0 +1,160 @@
+"""A study as a script or a notebook looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecd_tune.cli.collect import describe_environment, fetch_trials
+from ecd_tune.cli.report import FORMATS, write_study_report
+from ecd_tune.errors import NoResultError, UnknownNameError
+from ecd_tune.records import Scalar, Stage, Trials
+from ecd_tune.report import best_hyperparameters, build_report, render_best
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Best", "TunedStudy"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of one optimizer's search.
+
+    Attributes:
+        optimizer: Key of the optimizer.
+        value: The trial's value, the best of many tries; only a confirmation tells what it is
+            worth.
+        params: What the optimizer is called with.
+        trial: Number of the trial.
+        searched: Values as the space has them.
+    """
+
+    optimizer: str
+    value: float
+    params: Mapping[str, Scalar]
+    trial: int
+    searched: Mapping[str, Scalar]
+    _python: str
+
+    def as_python(self) -> str:
+        """Return the lines that construct this optimizer for ``model.parameters()``."""
+        return self._python
+
+
+class TunedStudy:
+    """A study that was run; everything is read from its database when it is asked for.
+
+    Args:
+        spec: The study.
+        storage: Database URL.
+        out: Folder for reports.
+
+    Attributes:
+        spec: The study.
+        storage: Database URL.
+    """
+
+    def __init__(self, spec: StudySpec, storage: str, out: Path) -> None:
+        self.spec, self.storage, self._out = spec, storage, out
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.spec.name
+
+    @property
+    def winner(self) -> str | None:
+        """Key of the optimizer that is ahead of all others beyond noise; None where none is."""
+        report = build_report(self.spec, self._read(), describe_environment())
+        return report.answer.winner
+
+    def best(self, optimizer: str | None = None) -> Best:
+        """Return the best hyperparameters of an optimizer.
+
+        Args:
+            optimizer: Its key; may be left out where the study has one.
+
+        Returns:
+            The best complete trial of its search.
+
+        Raises:
+            UnknownNameError: The study has no such optimizer, or several and none is named.
+            NoResultError: No trial of its search has a value.
+        """
+        keys = tuple(self.spec.optimizers)
+        key = optimizer or (keys[0] if len(keys) == 1 else "")
+        if key not in keys:
+            raise UnknownNameError(f"optimizer of study {self.name}", key, keys)
+        spec, trials = self.spec.with_overrides(optimizers=(key,)), self._read()
+        found = best_hyperparameters(spec, trials)
+        if not found:
+            raise NoResultError(f"study {self.name!r}: no trial of {key} has a value")
+        best = found[0]
+        python = render_best(spec, trials, "python")
+        return Best(key, best.value, best.given, best.trial, best.values, python)
+
+    def trials(self) -> pd.DataFrame:
+        """Return all trials, those of the confirmation too, as a table: one row a trial.
+
+        Returns:
+            Columns as in ``trials.csv`` without curves; hyperparameters as ``params_NAME``,
+            further numbers as ``metrics_NAME``.
+        """
+        import pandas as pd
+
+        rows = []
+        for records in self._read().values():
+            for record in records:
+                row = record.to_dict()
+                del row["curves"]
+                params, metrics = row.pop("params"), row.pop("metrics")
+                row |= {f"params_{key}": value for key, value in params.items()}
+                rows.append(row | {f"metrics_{key}": value for key, value in metrics.items()})
+        return pd.DataFrame(rows)
+
+    def confirmed(self, optimizer: str) -> tuple[float, ...]:
+        """Return the confirmed numbers of an optimizer's best hyperparameters, by seed.
+
+        Args:
+            optimizer: Its key.
+
+        Returns:
+            One number a run; infinite for a run that diverged or failed.
+        """
+        report = build_report(self.spec, self._read(), {})
+        rows = [r for r in report.results if r.optimizer == optimizer and r.source == "best"]
+        return tuple(value for row in rows for value in row.confirmed.values)
+
+    def report(self, out: str | Path | None = None, formats: Sequence[str] = FORMATS) -> list[Path]:
+        """Write the report.
+
+        Args:
+            out: Folder; that of the study when not given.
+            formats: Some of ``md``, ``html``, ``csv`` and ``json``.
+
+        Returns:
+            The files written.
+
+        Raises:
+            UnknownNameError: There is no such format.
+        """
+        folder = self._out if out is None else Path(out)
+        return write_study_report(self.spec, self.storage, folder, tuple(formats))
+
+    def _read(self) -> Trials:
+        with Store.open(self.storage, create=False) as store:
+            return fetch_trials(store, self.spec, curves=False)
+
+    def __repr__(self) -> str:
+        counts = {
+            key.optimizer: sum(record.counts for record in records)
+            for key, records in self._read().items()
+            if key.stage is Stage.SEARCH
+        }
+        done = ", ".join(f"{key} {count}" for key, count in counts.items())
+        return f"TunedStudy({self.name!r}, trials: {done})"

@@ -1,0 +1,142 @@
+"""``ecd_tune.tune``: the whole way from a task to a study that can be looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ecd_tune.cli.dry import check_task
+from ecd_tune.cli.options import DEFAULT_STORAGE
+from ecd_tune.errors import TaskError
+from ecd_tune.references import importing
+from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
+from ecd_tune.tasks.own.definition import OwnTask
+from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
+from ecd_tune.tuning.study import TunedStudy
+
+__all__ = ["tune"]
+
+
+def tune(
+    task: OwnTask | str,
+    optimizers: Sequence[str] | Mapping[str, Mapping[str, Any]] = OWN_OPTIMIZERS,
+    *,
+    trials: int = 20,
+    workers: int = 1,
+    confirm: int = 6,
+    storage: str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    space: Mapping[str, Mapping[str, Any]] | None = None,
+    sampler: str | Mapping[str, Any] | None = None,
+    protocol: Literal["clean", "paper"] = "clean",
+    training: Mapping[str, Any] | None = None,
+    pruning: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    check: bool = True,
+) -> TunedStudy:
+    """Search the hyperparameters of optimizers on a task, and confirm the best of each.
+
+    The same as ``ecd-tune run`` with a study file that says the same. Calling it again goes on
+    where it stopped; workers on other machines join with
+    ``ecd-tune worker FILE.py:NAME --storage URL``.
+
+    Args:
+        task: A function with ``@ecd_tune.task``, or its reference, ``"FILE.py:NAME"`` or
+            ``"package.module:NAME"``.
+        optimizers: Keys; or key to the optimizer's table of a study file, such as
+            ``{"fast": {"optimizer": "ecdsep", "space": {…}}}``.
+        trials: Finished trials of each optimizer's search.
+        workers: Processes. 1 works in this process, which a notebook needs; more are started as
+            ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
+        confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
+            on the test data; 0 for none.
+        storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
+        name: Of the study; the task's name when not given.
+        seed: Every random number follows from it.
+        epochs: Length of a trial; the task's own when not given.
+        space: Optimizer to its search space, as in a study file; it replaces the default space,
+            and the fixed first trials with it.
+        sampler: Name, or the table ``[sampler]``.
+        protocol: ``"clean"``, or ``"paper"``: all choices on the test data, as the paper did.
+        training: The table ``[training]``: schedule, averaging, precision and the like; for tasks
+            that describe a model.
+        pruning: The table ``[pruning]``.
+        out: Folder for logs and reports; ``reports/NAME`` when not given.
+        check: Try a few steps of every optimizer first, where nothing has been run yet.
+
+    Returns:
+        The study.
+
+    Raises:
+        TaskError: The task cannot be used, or not from here.
+        SpecError: An argument is not allowed.
+        NoResultError: An optimizer ended its search without a single value.
+        KeyboardInterrupt: It was interrupted; all that is finished is stored.
+    """
+    _check_guard()
+    reference = task if isinstance(task, str) else task.reference
+    given: dict[str, Any] = {
+        "budget": {"trials": trials, **({} if epochs is None else {"steps": epochs})},
+        "confirmation": {"runs": confirm},
+        "protocol": protocol,
+        "seed": seed,
+        **({} if name is None else {"name": name}),
+        **({} if sampler is None else {"sampler": _named(sampler)}),
+        **({} if training is None else {"training": dict(training)}),
+        **({} if pruning is None else {"pruning": dict(pruning)}),
+    }
+    spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
+    url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
+    folder = Path("reports") / spec.name if out is None else Path(out)
+    if check and is_new(spec, url):
+        with as_before():
+            check_task(spec, workers)
+    _run(spec, reference, url, workers, folder)
+    return TunedStudy(spec, url, folder)
+
+
+def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) -> None:
+    if workers == 1:
+        run_here(spec, url)
+        return
+    if workers < 1:
+        raise TaskError(f"tune(workers={workers}): must be a whole number, >= 1")
+    if reference.startswith("__main__:"):
+        raise TaskError(
+            f"tune(workers={workers}): {reference.partition(':')[2]} is defined in a notebook or "
+            "at a prompt, where no other process finds it; use workers=1, or write it into a "
+            "file and give its reference, FILE.py:NAME"
+        )
+    run_processes(spec, reference, url, workers, folder)
+
+
+def _check_guard() -> None:
+    module = importing()
+    if module is not None:
+        raise TaskError(
+            f"tune is called while a worker imports {module!r}; put the call below "
+            'if __name__ == "__main__":'
+        )
+
+
+def _named(sampler: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": sampler} if isinstance(sampler, str) else dict(sampler)
+
+
+def _with_spaces(
+    optimizers: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    space: Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, dict[str, Any]]:
+    if isinstance(optimizers, str):
+        raise TaskError(f'tune(optimizers={optimizers!r}): give a list, such as ["{optimizers}"]')
+    pairs = optimizers.items() if isinstance(optimizers, Mapping) else ((k, {}) for k in optimizers)
+    tables = {key: dict(table) for key, table in pairs}
+    for key, own in (space or {}).items():
+        if key not in tables:
+            raise TaskError(f"tune(space=…): {key!r} is none of {', '.join(tables)}")
+        tables[key]["space"] = dict(own)
+    return tables

@@ -1,0 +1,266 @@
+"""Tasks that keep their own loop: what comes out, and what is said of a loop that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import ecd_tune as et
+from ecd_tune.errors import TaskError
+from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.loop import evaluate_loop
+from ecd_tune.objective.single import Plan
+from ecd_tune.records import Cause, Direction, Outcome, RunRequest, Stage, Status
+from ecd_tune.spec import TrainingSpec
+
+EPOCHS = 4
+
+
+def make(problem: Any, seed: int, lr: float = 0.1) -> torch.optim.Optimizer:
+    return torch.optim.SGD(problem.parameters, lr=lr)
+
+
+def run(
+    function: Callable[[Any], object],
+    stage: Stage = Stage.SEARCH,
+    audience: Audience | None = None,
+    plan: Plan | None = None,
+) -> Outcome:
+    """Run a function as a trial."""
+    task = et.task(metric="score", direction="maximize", epochs=EPOCHS)(function).make()
+    plan = plan or Plan(EPOCHS, Direction.MAXIMIZE)
+    return evaluate_loop(task, make, RunRequest({}, 3, stage), plan, audience=audience)
+
+
+def values(*scores: float, losses: tuple[float, ...] = (), tested: list[float] | None = None):
+    """Return a loop that reports these, and counts its epochs in a parameter."""
+
+    def loop(given: Any) -> None:
+        model = given.keep(nn.Linear(1, 1, bias=False))
+        optimizer = given.optimizer(model.parameters())
+        with torch.no_grad():
+            model.weight.zero_()
+        for epoch in given.epochs():
+            loss = -10 * model.weight.sum()  # a step of 0.1 adds 1
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step(loss=loss)
+            given.report(scores[epoch - 1], loss=losses[epoch - 1] if losses else None)
+
+        def test() -> float:
+            if tested is not None:
+                tested.append(float(model.weight.detach()))
+            return 0.5
+
+        given.test(test)
+
+    return loop
+
+
+def test_the_best_epoch_is_the_value_and_what_is_tested() -> None:
+    tested: list[float] = []
+    outcome = run(values(0.1, 0.7, 0.3, 0.2, tested=tested), Stage.CONFIRM)
+    assert (outcome.status, outcome.value) == (Status.COMPLETE, 0.7)
+    assert outcome.metrics["best_epoch"] == 2
+    assert outcome.metrics["test_score"] == 0.5
+    assert tested == [2.0]  # the weight after two epochs
+    assert outcome.curve.steps == (1, 2, 3, 4)
+    assert outcome.curve.values == (0.1, 0.7, 0.3, 0.2)
+
+
+def test_the_search_does_not_test() -> None:
+    tested: list[float] = []
+    outcome = run(values(0.1, 0.7, 0.3, 0.2, tested=tested))
+    assert tested == []
+    assert "test_score" not in outcome.metrics
+
+
+def test_equal_metrics_are_told_apart_by_the_loss() -> None:
+    outcome = run(values(0.7, 0.7, 0.7, 0.2, losses=(0.3, 0.1, 0.2, 0.0)))
+    assert outcome.metrics["best_epoch"] == 2
+    assert outcome.metrics["val_loss"] == 0.1
+
+
+def test_divergence_keeps_the_best_value() -> None:
+    outcome = run(values(0.1, 0.7, float("nan"), 0.2))
+    assert (outcome.status, outcome.value) == (Status.DIVERGED, 0.7)
+    assert outcome.reason == "validation score became non-finite (nan) after epoch 3"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    def loop(given: Any) -> None:
+        model = given.keep(nn.Linear(1, 1))
+        optimizer = given.optimizer(model.parameters())
+        for _ in given.epochs():
+            optimizer.step(loss=torch.tensor(float("inf")))
+
+    outcome = run(loop)
+    assert (outcome.status, outcome.cause) == (Status.FAILED, Cause.NON_FINITE)
+    assert outcome.reason == "loss became non-finite (inf) in epoch 1"
+
+
+def test_a_pruner_ends_it_after_an_epoch() -> None:
+    seen: list[tuple[int, float]] = []
+    audience = Audience(
+        report=lambda epoch, value: seen.append((epoch, value)),
+        prune=lambda: "behind" if len(seen) == 2 else None,
+    )
+    outcome = run(values(0.1, 0.7, 0.3, 0.2), audience=audience)
+    assert (outcome.status, outcome.reason) == (Status.PRUNED, "behind")
+    assert seen == [(1, 0.1), (2, 0.7)]
+
+
+def test_the_mean_loss_of_an_epoch_is_a_curve() -> None:
+    outcome = run(values(0.1, 0.7, 0.3, 0.2))
+    assert outcome.curves["train_loss"].values == (0.0, -10.0, -20.0, -30.0)
+
+
+def test_torch_schedulers_take_the_optimizer() -> None:
+    rates: list[float] = []
+
+    def loop(given: Any) -> None:
+        model = given.keep(nn.Linear(1, 1))
+        optimizer = given.optimizer(model.parameters())
+        schedule = given.keep(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5))
+        for _ in given.epochs():
+            loss = model(torch.ones(1, 1)).sum()
+            loss.backward()
+            optimizer.step(loss=loss)
+            schedule.step()
+            rates.append(schedule.get_last_lr()[0])
+            given.report(0.1)
+
+    run(loop)
+    assert rates == pytest.approx([0.05, 0.025, 0.0125, 0.00625])
+
+
+class Loops:
+    """Loops with a fault, by what is said of it."""
+
+    @staticmethod
+    def unreported(given: Any) -> None:
+        optimizer = given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            optimizer.step(loss=torch.tensor(1.0))
+
+    @staticmethod
+    def reported_twice(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            given.report(1.0)
+            given.report(1.0)
+
+    @staticmethod
+    def reported_outside(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        given.report(1.0)
+
+    @staticmethod
+    def no_number(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            given.report(torch.zeros(2))
+
+    @staticmethod
+    def not_kept(given: Any) -> None:
+        given.optimizer(nn.Linear(1, 3).parameters())
+        for _ in given.epochs():
+            given.report(1.0)
+
+    @staticmethod
+    def without_optimizer(given: Any) -> None:
+        given.keep(nn.Linear(1, 1))
+        for _ in given.epochs():
+            given.report(1.0)
+
+    @staticmethod
+    def loss_missing(given: Any) -> None:
+        optimizer = given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            optimizer.step()
+
+    @staticmethod
+    def groups(given: Any) -> None:
+        given.optimizer([{"params": list(given.keep(nn.Linear(1, 1)).parameters())}])
+
+    @staticmethod
+    def both_forms(given: Any) -> None:
+        given.model(nn.Linear(1, 1))
+
+    @staticmethod
+    def stateless(given: Any) -> None:
+        given.keep(3)
+
+    @staticmethod
+    def tested_inside(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            given.test(lambda: 1.0)
+
+    @staticmethod
+    def foreign_buffers(given: Any) -> None:
+        model, norm = given.keep(nn.Linear(1, 4)), nn.BatchNorm1d(4)
+        given.optimizer(model.parameters())
+        for _ in given.epochs():
+            norm(model(torch.ones(3, 1)))
+            given.report(1.0)
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [
+        (Loops.unreported, "epoch 1 ended without run.report"),
+        (Loops.reported_twice, "is called once in each epoch"),
+        (Loops.reported_outside, "is called once in each epoch"),
+        (Loops.no_number, "run.report: needs a number; got Tensor"),
+        (Loops.not_kept, r"2 trained parameters are not kept, of shape \(3, 1\)"),
+        (Loops.without_optimizer, "make the optimizer first"),
+        (Loops.loss_missing, r"optimizer.step\(loss=loss\); got NoneType"),
+        (Loops.groups, "needs the tensors to train"),
+        (Loops.both_forms, "either describes a model"),
+        (Loops.stateless, "int has no state_dict"),
+        (Loops.tested_inside, "called after the loop"),
+        (Loops.foreign_buffers, "running_mean, running_var, num_batches_tracked of a BatchNorm1d"),
+    ],
+)
+def test_a_loop_that_cannot_be_continued_is_refused(loop: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        run(loop)
+
+
+def test_a_frozen_module_need_not_be_kept() -> None:
+    def loop(given: Any) -> None:
+        norm = nn.BatchNorm1d(4).eval()
+        model = given.keep(nn.Linear(1, 4))
+        given.optimizer(model.parameters())
+        for _ in given.epochs():
+            norm(model(torch.ones(3, 1)))
+            given.report(1.0)
+
+    assert run(loop).status is Status.COMPLETE
+
+
+def test_a_confirmation_has_to_test() -> None:
+    def loop(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            given.report(1.0)
+
+    with pytest.raises(TaskError, match=r"call run\.test"):
+        run(loop, Stage.CONFIRM)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0)), r"\[training\]: is for"),
+        (Plan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
+    ],
+)
+def test_what_a_loop_cannot_do_is_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        run(values(0.1), plan=plan)
