@@ -12,6 +12,7 @@ import ecd_tune
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
 from ecd_tune.cli.claims import claims
+from ecd_tune.cli.compare import compare
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
@@ -51,6 +52,7 @@ for command in (
     status,
     best,
     report,
+    compare,
     dashboard,
     studies,
     tasks,
