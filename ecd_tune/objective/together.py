@@ -41,7 +41,9 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         "compile": training.compile,
     }
     named = [key for key, found in unsupported.items() if found]
-    return f"[training] {', '.join(named)}: one trial at a time" if named else None
+    if named:
+        return f"[training] {', '.join(named)}: one trial at a time"
+    return task.why_alone()
 
 
 def lane_kind(
