@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -145,6 +146,19 @@ class Stepper:
             factor = self._pace(number)
             for group, full in zip(self._optimizer.param_groups, self._full_lr, strict=True):
                 group["lr"] = full * factor
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Let an optimizer with two modes put its averaged weights in place meanwhile."""
+        modes = [getattr(self._optimizer, name, None) for name in ("eval", "train")]
+        if not all(map(callable, modes)):
+            yield
+            return
+        self._optimizer.eval()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            self._optimizer.train()  # type: ignore[attr-defined]
 
     def report(self) -> dict[str, float]:
         """Return the optimizer's counters, if it has any."""

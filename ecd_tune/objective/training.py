@@ -268,13 +268,14 @@ class Training:
         Returns:
             Whether it was reported: of a long run, only the points that its curve keeps.
         """
-        judged = self._judge.judge(f"after epoch {epoch}")
+        with self._stepper.evaluating():
+            judged = self._judge.judge(f"after epoch {epoch}")
+            if self._best_epoch < 1 or self._judge.better(judged, self._best):
+                self._best, self._best_epoch = judged, epoch
+                self._best_weights = Weights.of(self._stepper.problem)
         value = judged[self._judge.metric]
         reported = self._tracks.add(epoch, {METRIC: value}) or epoch == self._length
         self._last = judged
-        if self._best_epoch < 1 or self._judge.better(judged, self._best):
-            self._best, self._best_epoch = judged, epoch
-            self._best_weights = Weights.of(self._stepper.problem)
         if reported:
             self._audience.report(epoch, value)
         return reported

@@ -188,6 +188,20 @@ def _adam(weight_decay: Hyperparameter) -> Mapping[str, Hyperparameter]:
     }
 
 
+def _peer(lr: float, decay: float, **others: float) -> Mapping[str, Hyperparameter]:
+    """Return the hyperparameters of one of ``peers.py``, with its paper's defaults."""
+    docs = {
+        "momentum": "momentum",
+        "beta1": "decay of the mean of gradients, β1",
+        "beta2": "decay of the mean of squared gradients, β2",
+    }
+    return {
+        "lr": _positive("learning rate", lr),
+        **{name: _fraction(docs[name], default) for name, default in others.items()},
+        "weight_decay": _non_negative("decoupled weight decay", decay),
+    }
+
+
 _DEFS = (
     OptimizerDef(
         name="ecdsep",
@@ -256,6 +270,33 @@ _DEFS = (
         factory="ecd_tune.optim.baselines:make_adamw",
         batched="ecd_tune.optim.batched_baselines:make_adamw",
         hyperparameters=_adam(_non_negative("decoupled weight decay, in units of 1/α", 0.01)),
+    ),
+    OptimizerDef(
+        name="muon",
+        title="Muon",
+        factory="ecd_tune.optim.peers:make_muon",
+        hyperparameters={
+            **_peer(0.02, 0.0, momentum=0.95),
+            "adamw_lr_ratio": _positive("AdamW's learning rate, for vectors, over lr", 0.015),
+        },
+    ),
+    OptimizerDef(
+        name="soap",
+        title="SOAP",
+        factory="ecd_tune.optim.peers:make_soap",
+        hyperparameters=_peer(3e-3, 0.01, beta1=0.95, beta2=0.95),
+    ),
+    OptimizerDef(
+        name="prodigy",
+        title="Prodigy",
+        factory="ecd_tune.optim.peers:make_prodigy",
+        hyperparameters=_peer(1.0, 0.0, beta1=0.9, beta2=0.999),
+    ),
+    OptimizerDef(
+        name="schedule_free",
+        title="Schedule-Free AdamW",
+        factory="ecd_tune.optim.peers:make_schedule_free",
+        hyperparameters=_peer(2.5e-3, 0.0, beta1=0.9, beta2=0.999),
     ),
 )
 

@@ -29,6 +29,17 @@ def test_best_is_the_best_complete_one_and_the_first_of_equals():
     assert best_trial(records, Direction.MAXIMIZE).number == 0
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_of_equal_values_the_loss_on_the_same_split_decides(split):
+    losses = {0: 0.4, 1: 0.2, 2: 0.2, 3: 0.1}
+    records = [trial(n, 0.9, metrics={f"{split}_loss": loss}) for n, loss in losses.items()]
+    records.append(trial(4, 0.9))  # one without a loss stands behind those that have one
+    assert best_trial(records, Direction.MAXIMIZE).number == 3
+    assert best_trial(records[:3], Direction.MAXIMIZE).number == 1
+    records.append(trial(5, 0.91, metrics={f"{split}_loss": 7.0}))
+    assert best_trial(records, Direction.MAXIMIZE).number == 5
+
+
 def test_best_leaves_out_lost_and_failed_trials():
     records = [trial(0, None, FAIL), trial(1, 1.0, FAIL, lost=True), trial(2, 0.5, lost=True)]
     assert best_trial(records, Direction.MINIMIZE) is None

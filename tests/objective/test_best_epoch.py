@@ -69,3 +69,34 @@ def test_the_best_state_survives_a_checkpoint() -> None:
     second.proceed(Watch(None, None, 0.0))
     second.outcome(None, Stage.CONFIRM, RunCost)
     assert problem.tested == [(2.0, 2.0)]
+
+
+class Falling(Drifting):
+    """The state before training is better than all that comes after it."""
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        epoch = self.parameters[0].item()
+        return {"accuracy": 1.0 if epoch == 0 else 0.5, "loss": abs(epoch - 3) + 0.5}
+
+
+def train(problem: Drifting) -> dict[str, float]:
+    stepper = Stepper(problem, torch.optim.SGD(problem.parameters, lr=1.0))
+    judge = Judge(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
+    training = Training(stepper, judge, 5)
+    reason = training.proceed(Watch(None, None, 0.0))
+    return dict(training.outcome(reason, Stage.SEARCH, RunCost).metrics)
+
+
+def test_the_state_before_training_is_no_result_of_it() -> None:
+    metrics = train(Falling())
+    # Five epochs are level; the loss tells them apart.
+    assert (metrics["best_epoch"], metrics["val_accuracy"]) == (3, 0.5)
+
+
+def test_a_run_that_diverges_at_once_has_the_value_of_its_start() -> None:
+    class Diverging(Falling):
+        def closure(self, step: int) -> torch.Tensor:
+            return torch.tensor(float("nan"))
+
+    metrics = train(Diverging())
+    assert (metrics["best_epoch"], metrics["val_accuracy"]) == (0, 1.0)

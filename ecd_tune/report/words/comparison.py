@@ -34,11 +34,11 @@ def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
     if pairs:
         tables.append(_matrix(report, pairs, note))
     if references:
-        rows = tuple(tuple(_cells(row, report)) for row in references)
+        rows = tuple(tuple(_cells(row)) for row in references)
         header = (
             "First",
             "Second",
-            f"First against second, in the median{report.mark}",
+            f"First {'over' if report.log else 'minus'} second [95 % interval]{report.mark}",
             "First better at",
             "p (corrected)",
             f"Would have been seen from{report.mark}",
@@ -102,10 +102,10 @@ def _detectable(row: ComparisonRow) -> str:
     return f"from {format_number(row.detectable, 2)}"
 
 
-def _cells(row: ComparisonRow, report: StudyReport) -> Iterator[str]:
+def _cells(row: ComparisonRow) -> Iterator[str]:
     yield row.first
     yield row.second
-    yield format_effect(row, False, report.direction)
+    yield _effect_cell(row)
     yield f"{row.result.wins} of {row.result.pairs} seeds"
     yield format_p(row.p_adjusted) + "*" * row.beyond_noise
     yield _detectable(row)

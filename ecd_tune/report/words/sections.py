@@ -74,6 +74,8 @@ def _best_section(report: StudyReport) -> Section:
     for best in report.best:
         for param in best.lines:
             found = searched.get((best.optimizer, param.name))
+            if found is None and param not in best.resolved:
+                continue  # fixed: it stands with the search spaces
             value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
             good = found.good if found else None
             ends = (format_number(end, 3) for end in good) if good else ()

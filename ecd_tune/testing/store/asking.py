@@ -67,8 +67,8 @@ class AskingContract(StoreFixtures):
         assert trials[1].intermediate_values == {3: -7.25}
         assert trials[2].intermediate_values == {}
         assert best == 1.5
-        reasons = [trial.user_attrs.get("reason") for trial in trials]
-        assert reasons == [None, "overflow", "too slow", "no memory", None]
+        reasons = [trial.user_attrs.get("reason", "none") for trial in trials]
+        assert reasons == ["none", "overflow", "too slow", "no memory", "none"]
         for trial, lease in zip(trials, leases, strict=True):
             assert {**trial.params, "s": 1} == lease.request.params
             assert trial.user_attrs["seed"] == lease.request.seed

@@ -8,7 +8,7 @@ from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.store import Store
 from ecd_tune.testing.store.fixtures import StoreFixtures
-from ecd_tune.testing.store.study import OPTIMIZER, make_spec
+from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec
 
 __all__ = ["CreatingContract"]
 
@@ -44,6 +44,16 @@ class CreatingContract(StoreFixtures):
         store.create(longer)
         assert [lease.number for lease in self.ask(store, longer, 10)] == [2, 3, 4]
         assert self.search(store, longer).target == 5
+
+    def test_a_budget_below_what_is_done_hands_out_nothing(self, store: Store) -> None:
+        """Nor does it change what is there."""
+        store.create(make_spec(trials=5))
+        store.tell(complete(self.ask(store, make_spec(trials=5), 4)))
+        shorter = make_spec(trials=2)
+        store.create(shorter)
+        assert self.ask(store, shorter, 3) == []
+        progress = self.search(store, shorter)
+        assert (progress.complete, progress.remaining, progress.target) == (4, 0, 2)
 
     def test_checks_are_kept_until_the_first_trial(self, store: Store) -> None:
         """What is declared after that, and by other files, changes nothing."""

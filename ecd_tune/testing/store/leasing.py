@@ -7,8 +7,8 @@ from collections import Counter
 
 import optuna
 
-from ecd_tune.records import Outcome, Status, TrialState
-from ecd_tune.store import Store
+from ecd_tune.records import Outcome, Stage, Status, TrialState
+from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
 from ecd_tune.testing.store.processes import at_once
 from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
@@ -35,6 +35,40 @@ class LeasingContract(StoreFixtures):
         assert [record.lost for record in records] == [True, False, False, False]
         assert sum(record.counts for record in records) == 3
         assert [event.kind for event in store.events("contract")] == ["released"]
+
+    def test_trials_of_several_studies_go_back_each_to_its_own(
+        self, store: Store, worker: Worker
+    ) -> None:
+        """Given back by one call, as by a worker that ends."""
+        spec = make_spec(trials=2)
+        store.create(spec)
+        confirm = spec.key(OPTIMIZER, Stage.CONFIRM)
+        store.queue(confirm, [QueueItem("best:0", {"lr": 0.1, "eta": 1.0}, 7)])
+        leases = [*self.ask(store, spec, 1), *store.claim(confirm, count=1, worker=worker)]
+        assert store.release(leases) == 2
+        for lease in leases:
+            given_back, copy = store.trials(lease.key)
+            assert (given_back.lost, copy.state) == (True, TrialState.WAITING)
+            assert (copy.params, copy.seed) == (lease.request.params, lease.request.seed)
+
+    def test_optuna_sees_of_which_trial_another_is_the_next_attempt(
+        self, store: Store, url: str
+    ) -> None:
+        """By its own names for a retried trial."""
+        spec = make_spec(trials=2)
+        store.create(spec)
+        first, other = self.ask(store, spec, 2)
+        store.release([first])
+        store.release(self.ask(store, spec, 1))
+        store.tell(complete([other, *self.ask(store, spec, 1)]))
+        with plain_optuna(url) as study:
+            attrs = [trial.system_attrs for trial in study.trials]
+        assert attrs == [
+            {},
+            {},
+            {"retry_history": [0], "failed_trial": 0},
+            {"retry_history": [0, 2], "failed_trial": 0},
+        ]
 
     def test_late_results_are_refused_and_noted(self, store: Store) -> None:
         """The trial belongs to somebody else by then."""

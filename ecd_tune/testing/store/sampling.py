@@ -69,5 +69,6 @@ class SamplingContract(StoreFixtures):
         whole = make_spec("grid", trials=None, space=space)
         store.create(whole)
         work(url, whole, 5)
-        params = [record.params for record in store.trials(whole.key(OPTIMIZER))]
-        assert params == list(whole.optimizers[OPTIMIZER].space.grid())
+        records = store.trials(whole.key(OPTIMIZER))
+        assert [r.params for r in records] == list(whole.optimizers[OPTIMIZER].space.grid())
+        assert [r.seed for r in records] == [whole.search_seed(r.number) for r in records]
