@@ -2,8 +2,8 @@
 
     python -m benchmarks.default_spaces
 
-Every optimizer draws the same number of random points, without its fixed first trials. A point trains
-if its validation accuracy comes within a tenth of the best of all points of all optimizers.
+Every optimizer draws the same number of random points, without its fixed first trials. A point
+trains if its validation accuracy comes within a tenth of the best of all points of all optimizers.
 """
 
 from __future__ import annotations
