@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, str] = {
     "status": "ecd-tune status zakharov",
     "best": "ecd-tune best zakharov --optimizer ecdsep --format python",
     "report": "ecd-tune report zakharov --out reports/zakharov",
+    "compare": "ecd-tune compare zakharov ackley --out reports/synthetic",
     "dashboard": "ecd-tune dashboard --port 8080",
     "studies": "ecd-tune studies synthetic",
     "tasks": "ecd-tune tasks --json",

@@ -13,6 +13,7 @@ from ecd_tune.cli.again import invalidate, retry
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
 from ecd_tune.cli.claims import claims
+from ecd_tune.cli.compare import compare
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
@@ -53,6 +54,7 @@ for command in (
     status,
     best,
     report,
+    compare,
     dashboard,
     studies,
     tasks,

@@ -260,6 +260,10 @@ class StackedProblem(Protocol):
 class StackableTask(Task, Protocol):
     """A task that learns, of which B problems compute together."""
 
+    def why_alone(self) -> str | None:
+        """Return in words why they do not after all, with its present options, or None."""
+        ...
+
     def stack(self, problems: Sequence[Problem]) -> StackedProblem:
         """Stack problems that this task has built; they must not be in a stack yet."""
         ...

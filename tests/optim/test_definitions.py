@@ -23,6 +23,7 @@ NEED_LOSS = {*CLASSES, "ecd_auto"}
 
 def test_names():
     expected = {"ecdsep", "ecdsep_f0", "bbi", "ecdq1", "ecd_auto", "gdm", "sgd", "adam", "adamw"}
+    expected |= {"muon", "soap", "prodigy", "schedule_free"}
     assert set(OPTIMIZER_DEFS) == expected
     assert expected <= set(OPTIMIZERS.names())
     assert all(definition.name == name for name, definition in OPTIMIZER_DEFS.items())
