@@ -31,7 +31,7 @@ Values = dict[str, Tensor]
 
 
 class StackedModels:
-    """A :class:`~ecd_tune.tasks.base.StackedProblem` of models with one structure.
+    """A :class:`~ecd_tune.tasks.StackedProblem` of models with one structure.
 
     Loss and score are those of the first problem.
 
