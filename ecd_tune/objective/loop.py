@@ -319,6 +319,11 @@ class Loop:
         Raises:
             TaskError: Nothing was reported, or a confirmation has not judged on the test data.
         """
+        if not self._optimizers:
+            raise TaskError(
+                "the task made no optimizer: call run.optimizer(model.parameters()), and train in "
+                "`for epoch in run.epochs():`"
+            )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
         cost = RunCost(self._watch.seconds, device)
         if self._best is None:
