@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -107,12 +108,11 @@ def show(rows: Sequence[dict[str, Any]], widths: Sequence[int]) -> None:
 def run_study(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the study in processes of its own."""
     source = find_study("digits").read_text()
-    source = source.replace("[budget]\n", f"[budget]\nbatch = {arguments.batch}\n")
+    source = re.sub(r"^batch = \d+", f"batch = {arguments.batch}", source, flags=re.MULTILINE)
     source = source.replace('name = "tpe"', f'name = "{arguments.sampler}"')
-    lines = [line for line in source.splitlines() if not line.startswith("batch = 0")]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "digits.toml")
-        path.write_text("\n".join(lines))
+        path.write_text(source)
         place = f"sqlite:///{folder}/trials.db"
         common = [sys.executable, "-m", "ecd_tune"]
         began = time.monotonic()

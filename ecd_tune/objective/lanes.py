@@ -1,7 +1,7 @@
 """Train many trials of one optimizer together: each in a lane, which is refilled when it ends.
 
 The network's work is done for all lanes at once by a
-:class:`~ecd_tune.tasks.base.StackedProblem`. All else of a lane is what a single run has:
+:class:`~ecd_tune.tasks.StackedProblem`. All else of a lane is what a single run has:
 optimizer, schedule, epochs, choice of the best one, pruning. A lane that is free is given the next
 trial at the end of the epoch under way, so that all lanes are at one place of their epochs.
 """

@@ -31,7 +31,7 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
     if not isinstance(task, StackableTask):
         return "the task has no form for many trials at once"
     if definition.batched is None:
-        return f"optimizer {definition.name!r} may want a loss more than once in a step"
+        return f"optimizer {definition.name!r} has no form for many trials at once"
     unsupported = {
         "averaging": training.averaging is not None,
         "accumulate": training.accumulate > 1,
@@ -41,7 +41,9 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         "compile": training.compile,
     }
     named = [key for key, found in unsupported.items() if found]
-    return f"[training] {', '.join(named)}: one trial at a time" if named else None
+    if named:
+        return f"[training] {', '.join(named)}: one trial at a time"
+    return task.why_alone()
 
 
 def lane_kind(

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
         PublishedTask,
         RepeatableProblem,
         Split,
-        StackableTask,
-        StackedProblem,
         StatefulProblem,
         Task,
         differentiate,
     )
     from ecd_tune.tasks.seeds import seed_everything
+    from ecd_tune.tasks.stacking import StackableTask, StackedProblem
 
 __all__ = [
     "TASK_DEFS",
@@ -60,14 +59,12 @@ _HOMES = dict.fromkeys(
         "PublishedTask",
         "RepeatableProblem",
         "Split",
-        "StackableTask",
-        "StackedProblem",
         "StatefulProblem",
         "Task",
         "differentiate",
     ),
     "base",
-) | {"seed_everything": "seeds"}
+) | {"seed_everything": "seeds", "StackableTask": "stacking", "StackedProblem": "stacking"}
 
 
 def __getattr__(name: str) -> Any:

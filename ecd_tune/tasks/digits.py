@@ -174,6 +174,10 @@ class DigitsTask:
             del parts["test"]
         return DigitsProblem(parts, self.widths, self.batch_size, seed)
 
+    def why_alone(self) -> str | None:
+        """Return None: they always can."""
+        return None
+
     def stack(self, problems: Sequence[DigitsProblem]) -> StackedDigits:
         """Let classifiers compute together."""
         return StackedDigits(problems)

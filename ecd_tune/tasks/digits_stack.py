@@ -24,7 +24,7 @@ __all__ = ["StackedDigits"]
 
 
 class StackedDigits:
-    """A :class:`~ecd_tune.tasks.base.StackedProblem` of classifiers of one shape.
+    """A :class:`~ecd_tune.tasks.StackedProblem` of classifiers of one shape.
 
     Args:
         problems: The classifiers; all hold the same parts of the data.

@@ -1,14 +1,79 @@
-"""Parameters of many problems in common tensors."""
+"""Problems of one task that compute together, with their parameters in common tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
-from ecd_tune.tasks.base import Problem
+from ecd_tune.tasks.base import Problem, Split, Task
 
-__all__ = ["ParameterStack", "common_place"]
+__all__ = ["ParameterStack", "StackableTask", "StackedProblem", "common_place"]
+
+
+class StackedProblem(Protocol):
+    """Problems of one task that compute together; row b is ``problems[b]``.
+
+    Parameters of all rows lie in common tensors, of which those of a row's problem and their
+    ``grad`` are views: who moves the parameters of a row's problem moves the row, and the problem
+    can still be judged alone. A row's numbers are those of its problem alone to rounding, and do
+    not depend on the other rows, whatever these hold, NaN included.
+
+    Attributes:
+        problems: The problem of each row.
+        parameters: All rows, ``[B, …]``, in the order of ``Problem.parameters``.
+        gradients: Alike; written by :meth:`closure`.
+    """
+
+    problems: list[Problem]
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+
+    def replace(self, row: int, problem: Problem) -> None:
+        """Put another problem of the same task into a row; the former one must not be used again.
+
+        Args:
+            row: Which.
+            problem: A new one, in no stack yet.
+        """
+        ...
+
+    def closure(self, steps: Sequence[int]) -> Tensor:
+        """Compute loss and gradient of one step of each row.
+
+        Args:
+            steps: Number of the step of each row; all at the same place of an epoch.
+
+        Returns:
+            The losses, ``[B]``, detached; ``gradients`` hold the gradients.
+        """
+        ...
+
+    def evaluate(self, split: Split) -> Mapping[str, Tensor]:
+        """Judge all rows as :meth:`Problem.evaluate` does.
+
+        Args:
+            split: A split that all of the problems hold.
+
+        Returns:
+            Metric to numbers, ``[B]``.
+        """
+        ...
+
+
+@runtime_checkable
+class StackableTask(Task, Protocol):
+    """A task that learns, of which B problems compute together."""
+
+    def why_alone(self) -> str | None:
+        """Return in words why they do not after all, with its present options, or None."""
+        ...
+
+    def stack(self, problems: Sequence[Problem]) -> StackedProblem:
+        """Stack problems that this task has built; they must not be in a stack yet."""
+        ...
 
 
 class ParameterStack:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.objective import Audience, Interrupted, Job, Objective
+from ecd_tune.objective import Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
@@ -20,9 +19,11 @@ from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, first_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
+from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.standing import Standing
+from ecd_tune.worker.together import follow, train_together
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -194,7 +195,7 @@ class StudyWorker:
         # What runs one by one is told one by one, so that a signal costs one run and not all.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
-        with self._releasing(lambda: left), self._heartbeat.holding(leases):
+        with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
                 outcomes = self._meter.charge(self._run(objective, group), began)
@@ -221,53 +222,15 @@ class StudyWorker:
             self._note_failures(key, outcomes)
 
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
-
-        def job(lease: Lease) -> Job:
-            return Job(lease.request, partial(feed.put, lease), self._audience(lease))
-
-        def jobs(count: int) -> list[Job]:
-            return [job(lease) for lease in feed.take(count)]
-
-        objective = self._objectives[key.optimizer]
+        pruner = self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
         with (
-            self._releasing(lambda: feed.in_hand),
+            giving_back(self._store, lambda: feed.in_hand),
             self._heartbeat.holding(lambda: feed.in_hand),
             self._reports.flushing(),
-            feed.flowing(),
         ):
-            objective.run_lanes(key.stage, jobs, width, self._ends)
-
-    @contextmanager
-    def _releasing(self, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
-        """Give back what is held when the work ends early.
-
-        Raises:
-            StorageUnavailableError: The database is away: it would be waited for again.
-            BaseException: Whatever else has ended the work, but ``Interrupted``.
-        """
-        try:
-            yield
-        except Interrupted:
-            self._store.release(held())
-        except StorageUnavailableError:
-            raise
-        except BaseException as error:
-            # What cannot even begin here may run elsewhere.
-            self._store.release(held(), f"its worker ended with {type(error).__name__}: {error}")
-            raise
-
-    def _audience(self, lease: Lease) -> Audience:
-        """Return who follows a trial that is trained with others."""
-        pruner = self._pruners.get(lease.key.optimizer)
-        points: dict[int, float] = {}
-
-        def report(step: int, value: float) -> None:
-            points[step] = value
-            self._reports.report(lease, step, value)
-
-        if pruner is None or lease.key.stage is Stage.CONFIRM:
-            return Audience(report)
-        return Audience(report, lambda: pruner.decide(lease, points))
+            objective = self._objectives[key.optimizer]
+            audience = partial(follow, self._reports, pruner)
+            train_together(objective, key.stage, feed, width, audience, self._ends)
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
         def ended_well() -> bool:

@@ -51,7 +51,7 @@ class TrialPruner:
             pruner=self._pruner,
         )
         self._finished: set[int] = set()
-        self._asked = -1
+        self._asked: set[int] = set()
         self._looked = 0.0
 
     def decide(self, lease: Lease, points: Mapping[int, float]) -> str | None:
@@ -66,9 +66,10 @@ class TrialPruner:
             trial, and at most every five seconds after that.
         """
         now = time.monotonic()
-        if lease.number != self._asked or now - self._looked >= _LOOK_SECONDS:
+        if lease.number not in self._asked or now - self._looked >= _LOOK_SECONDS:
             self._read_others(lease.number)
-            self._asked, self._looked = lease.number, now
+            self._asked.add(lease.number)
+            self._looked = now
         if not self._show(lease.number, points):
             return None
         return f"pruned by {self._kind} after epoch {max(points)}"

@@ -15,7 +15,7 @@ from ecd_tune.tasks.own.data import Batch
 from ecd_tune.tasks.own.run import Description
 from ecd_tune.tasks.seeds import seed_everything
 
-__all__ = ["ModelProblem"]
+__all__ = ["ModelProblem", "total"]
 
 
 class ModelProblem:
@@ -34,7 +34,7 @@ class ModelProblem:
     def __init__(self, description: Description, seed: int) -> None:
         self.description, self._seed = description, seed
         self._model, self._train = description.model, description.parts["train"]
-        self.parameters = [p for p in self._model.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in self._model.parameters() if p.requires_grad]
         self.metric: str | None = description.metric
         self.steps_per_epoch = -(-self._train.count // description.batch_size)
 
@@ -44,7 +44,7 @@ class ModelProblem:
         Raises:
             TaskError: The loss is no number that can be differentiated.
         """
-        batch, _ = self._batch(step)
+        batch = self.batch(step)
         self._model.train()
         for parameter in self.parameters:
             parameter.grad = None
@@ -58,7 +58,7 @@ class ModelProblem:
     @torch.no_grad()
     def pass_forward(self, step: int) -> None:
         """Compute a step's loss once more as in training; moves running statistics again."""
-        batch, _ = self._batch(step)
+        batch = self.batch(step)
         self._model.train()
         seed_everything(self._seed, "again", step)
         self.description.loss(self._model, *batch)
@@ -81,8 +81,8 @@ class ModelProblem:
         device = self.parameters[0].device
         sums = {name: torch.zeros((), dtype=_wide(device), device=device) for name in names}
         for batch, count in part.batches(self._seed):
-            for name, function in self._judges():
-                sums[name] += _total(name, function, function(self._model, *batch), count)
+            for name, function in self.judges():
+                sums[name] += total(name, function, function(self._model, *batch), count)
         return {name: float(value) / part.count for name, value in sums.items()}
 
     def examples(self, step: int) -> int:
@@ -130,11 +130,13 @@ class ModelProblem:
         for name, buffer in own.items():
             buffer.copy_(state[name])
 
-    def _batch(self, step: int) -> tuple[Batch, int]:
+    def batch(self, step: int) -> Batch:
+        """Return the examples of a step."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        return self._train.batch(self._seed, epoch, number)
+        return self._train.batch(self._seed, epoch, number)[0]
 
-    def _judges(self) -> list[tuple[str, Callable[..., Any]]]:
+    def judges(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Return what judges a split, by the name of the number."""
         score, metric = self.description.score, self.description.metric
         own = [] if score is None or metric == "loss" else [(metric, score)]
         return [("loss", self.description.loss), *own]
@@ -144,8 +146,17 @@ def _wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _total(name: str, function: Callable[..., Any], value: Any, count: int) -> Tensor:
+def total(name: str, function: Callable[..., Any], value: Any, count: int) -> Tensor:
     """Return the sum over a batch of what a function says of it: a mean, or one number each.
+
+    Args:
+        name: ``"loss"`` or the metric.
+        function: Has said it.
+        value: What it says.
+        count: Examples of the batch.
+
+    Returns:
+        0-d.
 
     Raises:
         TaskError: It says neither.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import choose_device
 from ecd_tune.tasks.own.problem import ModelProblem
 from ecd_tune.tasks.own.run import Description, Driver, KeepsLoop, Run
+from ecd_tune.tasks.own.stack import StackedModels, why_not_stacked
 from ecd_tune.tasks.seeds import seed_everything
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class FunctionTask:
     def __init__(self, own: OwnTask, device: str) -> None:
         self._own, self._device = own, choose_device(device)
         self.metric = own.metric
+        self._why_alone: tuple[str | None] | None = None
 
     @property
     def loops(self) -> bool:
@@ -64,6 +67,18 @@ class FunctionTask:
     def build(self, seed: int, stage: Stage) -> ModelProblem:
         """Make one instance of a task of the first form."""
         return ModelProblem(self.describe(seed, stage), seed)
+
+    def why_alone(self) -> str | None:
+        """Return why its models do not compute together, or None; tried once."""
+        if self._why_alone is None:
+            kept = "it keeps a loop of its own" if self.loops else None
+            found = kept or why_not_stacked(lambda seed: self.build(seed, Stage.SEARCH))
+            self._why_alone = (found,)
+        return self._why_alone[0]
+
+    def stack(self, problems: Sequence[ModelProblem]) -> StackedModels:
+        """Let models compute together."""
+        return StackedModels(problems)
 
     def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
         """Run the loop of a task of the second form.

@@ -1,0 +1,37 @@
+"""Give trials back when the work on them ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ecd_tune.errors import StorageUnavailableError
+from ecd_tune.objective import Interrupted
+from ecd_tune.records import Lease
+from ecd_tune.store import Store
+
+__all__ = ["giving_back"]
+
+
+@contextmanager
+def giving_back(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
+    """Queue what is held again when a ``with`` block ends early; a stop is no error.
+
+    Args:
+        store: The shared store.
+        held: Returns the leases in hand at that moment.
+
+    Raises:
+        StorageUnavailableError: The database is away: it would be waited for again.
+        BaseException: Whatever else has ended the work, but ``Interrupted``.
+    """
+    try:
+        yield
+    except Interrupted:
+        store.release(held())
+    except StorageUnavailableError:
+        raise
+    except BaseException as error:
+        # What cannot even begin here may run elsewhere.
+        store.release(held(), f"its worker ended with {type(error).__name__}: {error}")
+        raise

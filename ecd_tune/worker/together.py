@@ -1,0 +1,65 @@
+"""Train leased trials together, and those that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ecd_tune.objective import Audience, Job, Objective
+from ecd_tune.records import Lease, Stage
+from ecd_tune.store import ReportBuffer
+from ecd_tune.worker.feed import Feed
+from ecd_tune.worker.pruning import TrialPruner
+
+__all__ = ["follow", "train_together"]
+
+
+def train_together(
+    objective: Objective,
+    stage: Stage,
+    feed: Feed,
+    width: int,
+    audience: Callable[[Lease], Audience],
+    stop: Callable[[], bool],
+) -> None:
+    """Train what a feed brings until it brings no more.
+
+    Args:
+        objective: Of the trials' optimizer.
+        stage: Of all trials.
+        feed: Brings trials and takes their outcomes.
+        width: Trials at once.
+        audience: Returns who follows a trial.
+        stop: Polled at each step.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+    """
+
+    def jobs(count: int) -> list[Job]:
+        return [
+            Job(lease.request, partial(feed.put, lease), audience(lease))
+            for lease in feed.take(count)
+        ]
+
+    with feed.flowing():
+        objective.run_lanes(stage, jobs, width, stop)
+
+
+def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Audience:
+    """Return who follows a trial.
+
+    Args:
+        reports: Takes the metric of each epoch.
+        pruner: Decides whether it goes on, or None.
+        lease: The trial.
+    """
+    points: dict[int, float] = {}
+
+    def report(step: int, value: float) -> None:
+        points[step] = value
+        reports.report(lease, step, value)
+
+    if pruner is None:
+        return Audience(report)
+    return Audience(report, lambda: pruner.decide(lease, points))
