@@ -92,6 +92,8 @@ class Cause(StrEnum):
     """Its worker gave it back, told to stop or about to end."""
     KILLED = "killed"
     """Its worker's process has ended."""
+    INVALID = "invalid"
+    """Somebody took its result out, because it is wrong."""
 
 
 _CAUSES: Mapping[Status, tuple[Cause, ...]] = {

@@ -105,7 +105,9 @@ def reference_to(module: str, name: str) -> str:
             "it; define it at the top level of a file"
         )
     file = getattr(sys.modules.get(module), "__file__", None) if module == _MAIN else None
-    return f"{Path(file).resolve()}:{name}" if file else f"{module}:{name}"
+    # At a prompt, or where a script is read from standard input, there is none.
+    named = file is not None and file.endswith(_SUFFIX) and Path(file).is_file()
+    return f"{Path(str(file)).resolve()}:{name}" if named else f"{module}:{name}"
 
 
 def place_of(error: BaseException, skip: Path) -> str:

@@ -41,4 +41,4 @@ if __name__ == "__main__":
     study = et.tune(cnn, optimizers=["ecdsep", "adamw"], trials=20, workers=2, confirm=6)
     print(study.best("ecdsep").as_python())
     print("winner:", study.winner)
-    study.report("out/", formats=["html", "csv"])
+    study.report("out/", formats=["html", "latex"])

@@ -110,6 +110,19 @@ def test_a_script_is_not_imported_twice(folder: Path) -> None:
     assert done.stdout.strip() == f"{script}:task"
 
 
+def test_what_is_read_from_standard_input_has_no_file(tmp_path: Path) -> None:
+    code = (
+        "from ecd_tune.references import load_reference, reference_to\n"
+        "def task(): pass\n"
+        "assert load_reference(reference_to(task.__module__, task.__qualname__)) is task\n"
+        "print(reference_to('__main__', 'task'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=code, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "__main__:task"
+
+
 def test_what_a_function_defines_no_worker_finds() -> None:
     def inner() -> None:
         """Stand for a task."""

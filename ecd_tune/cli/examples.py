@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, str] = {
     "status": "ecd-tune status zakharov",
     "best": "ecd-tune best zakharov --optimizer ecdsep --format python",
     "report": "ecd-tune report zakharov --out reports/zakharov",
+    "compare": "ecd-tune compare zakharov ackley --out reports/synthetic",
     "dashboard": "ecd-tune dashboard --port 8080",
     "studies": "ecd-tune studies synthetic",
     "tasks": "ecd-tune tasks --json",
@@ -22,6 +23,9 @@ EXAMPLES: Mapping[str, str] = {
     "claims": "ecd-tune claims --no-run",
     "doctor": "ecd-tune doctor --storage sqlite:///ecd_tune.db",
     "reap": "ecd-tune reap",
+    "new-task": "ecd-tune new-task my_task.py",
+    "retry": "ecd-tune retry zakharov --failed",
+    "invalidate": "ecd-tune invalidate zakharov/ecdsep 1 --reason 'wrong data'",
 }
 EXIT_STATUS = (
     "Exit status: 0 success; 1 the command ran, and its answer is negative (a worker failed, a "

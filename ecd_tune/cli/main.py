@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 import ecd_tune
+from ecd_tune.cli.again import invalidate, retry
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
 from ecd_tune.cli.claims import claims
+from ecd_tune.cli.compare import compare
 from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
 from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
+from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
@@ -51,6 +54,7 @@ for command in (
     status,
     best,
     report,
+    compare,
     dashboard,
     studies,
     tasks,
@@ -60,8 +64,12 @@ for command in (
     claims,
     doctor,
     reap,
+    retry,
+    invalidate,
+    new_task,
 ):
-    app.command(epilog=f"Example: `{EXAMPLES[command.__name__]}`")(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 

@@ -23,6 +23,7 @@ _EVENTS = {
     "lost": "trials of dead workers queued again",
     "released": "trials given back by workers that stopped",
     "fenced": "late results refused",
+    "invalidated": "results taken out by hand",
     "exception": "kinds of errors in trials, as each worker met them",
 }
 _COUNTS = ("failed", "lost", "running", "waiting")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ecd_tune.errors import NoResultError
+from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ class _Errors:
 
 
 def check_results(store: Store, spec: StudySpec) -> None:
-    """Check that every optimizer's search has a value.
+    """Check that every optimizer's search has a result.
+
+    On a task of one's own that is a complete trial. A study file's ranges may be so wide that all
+    of a few trials diverge; there a value before the divergence is enough.
 
     Args:
         store: The database.
@@ -111,11 +115,12 @@ def check_results(store: Store, spec: StudySpec) -> None:
     Raises:
         NoResultError: One has none.
     """
-    complete = {progress.key: progress.complete for progress in store.progress(spec.name)}
-    lacking = [key for key in spec.optimizers if not complete.get(spec.key(key))]
+    own = is_reference(spec.task.name)
+    ended = {p.key: p.complete + (0 if own else p.pruned) for p in store.progress(spec.name)}
+    lacking = [key for key in spec.optimizers if not ended.get(spec.key(key))]
     if lacking:
         raise NoResultError(
-            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; "
+            f"study {spec.name!r}: no trial of {', '.join(lacking)} came to its end with a value; "
             f"`ecd-tune status {spec.name}` and the report say why"
         )
 

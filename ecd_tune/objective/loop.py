@@ -165,10 +165,15 @@ class Loop:
         """Make the trial's optimizer, whose step takes the loss whichever it is.
 
         Raises:
-            TaskError: Nothing that can be trained is given.
+            TaskError: Nothing that can be trained is given, or the optimizer is not for loops.
         """
         trained = trained_tensors(parameters)
         made = self._make(_Parameters(trained), self._request.seed, **self._request.params)
+        if hasattr(made, "eval"):
+            raise TaskError(
+                f"{type(made).__name__}: exchanges the weights for their average around each "
+                "judgement, which a loop of your own does not know of; describe the model instead"
+            )
         take_loss(made, self.before_step)
         self._optimizers.append(made)
         return made

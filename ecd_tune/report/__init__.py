@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecd_tune.report.build import build_report
+    from ecd_tune.report.model.across import compare_studies
     from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
     from ecd_tune.report.model.rows import StudyReport
+    from ecd_tune.report.render.across import COMPARISON_FORMATS, write_comparison
     from ecd_tune.report.render.best import BEST_FORMATS, best_table, render_best
     from ecd_tune.report.render.csv_files import render_csv
     from ecd_tune.report.render.files import DEFAULT_FORMATS, REPORT_FORMATS, write_report
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEST_FORMATS",
+    "COMPARISON_FORMATS",
     "DEFAULT_FORMATS",
     "REPORT_FORMATS",
     "SCHEMA_VERSION",
@@ -31,6 +34,7 @@ __all__ = [
     "best_hyperparameters",
     "best_table",
     "build_report",
+    "compare_studies",
     "format_number",
     "render_best",
     "render_csv",
@@ -39,13 +43,16 @@ __all__ = [
     "render_markdown",
     "render_summary",
     "render_latex",
+    "write_comparison",
     "write_report",
 ]
 
 _MODULES = {
     "build": ("build_report",),
+    "model.across": ("compare_studies",),
     "model.best": ("BestHyperparameters", "best_hyperparameters"),
     "model.rows": ("StudyReport",),
+    "render.across": ("COMPARISON_FORMATS", "write_comparison"),
     "render.best": ("BEST_FORMATS", "best_table", "render_best"),
     "render.csv_files": ("render_csv",),
     "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),

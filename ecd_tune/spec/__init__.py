@@ -3,7 +3,7 @@
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
-from ecd_tune.spec.find import find_study, shipped_studies
+from ecd_tune.spec.find import examples_folder, find_study, shipped_studies
 from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
@@ -42,6 +42,7 @@ __all__ = [
     "StudySpec",
     "TrainingSpec",
     "differences",
+    "examples_folder",
     "find_study",
     "find_study_check",
     "fingerprint_of",

@@ -7,14 +7,23 @@ from pathlib import Path
 import ecd_tune
 from ecd_tune.errors import UnknownNameError
 
-__all__ = ["find_study", "shipped_studies", "studies_folder"]
+__all__ = ["examples_folder", "find_study", "shipped_studies", "studies_folder"]
 
 
 def studies_folder() -> Path:
     """Return the folder of the shipped study files."""
+    return _shipped("studies")
+
+
+def examples_folder() -> Path:
+    """Return the folder of the shipped examples."""
+    return _shipped("examples")
+
+
+def _shipped(name: str) -> Path:
     package = Path(ecd_tune.__file__).parent
     # In a wheel the files lie in the package; in a checkout at the project's root.
-    installed, checkout = package / "studies", package.parent / "studies"
+    installed, checkout = package / name, package.parent / name
     return installed if installed.is_dir() else checkout
 
 

@@ -25,6 +25,7 @@ from ecd_tune.store.studies import (
     lock_studies,
     to_ref,
 )
+from ecd_tune.store.trials.again import invalidate_trial, retry_failed
 from ecd_tune.store.trials.ask import Asker, Request
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.curves import CurvePoint, write_points
@@ -287,6 +288,42 @@ class Store(StoreReader):
         if not endings:
             return 0
         return self._write(lambda connection: requeue(connection, endings, "released"))
+
+    def retry(self, key: StudyKey) -> int:
+        """Queue the failed trials of a study again; the failed attempts do not count any more.
+
+        Args:
+            key: The study.
+
+        Returns:
+            How many.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+        """
+        return self._write(
+            lambda connection: retry_failed(connection, to_ref(find_study(connection, key)))
+        )
+
+    def invalidate(self, key: StudyKey, number: int, reason: str) -> None:
+        """Take the result of a trial out; the reason and the value stay as an event.
+
+        A worker that runs has seen the result, and its sampler goes by it until it is started
+        again.
+
+        Args:
+            key: The study.
+            number: Number of the trial.
+            reason: Why, in words.
+
+        Raises:
+            StudyNotFoundError: There is no such study.
+            StoreError: There is no such trial, or it has not ended.
+        """
+        # Tried once: the second time there would be nothing to take out.
+        with self._database.write() as connection:
+            ref = to_ref(find_study(connection, key))
+            invalidate_trial(connection, ref, number, printable(reason))
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Queue the trials of dead workers again, each exactly once.

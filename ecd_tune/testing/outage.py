@@ -58,8 +58,8 @@ lr = {{ low = 0.01, high = 0.02 }}
 eta = 2.0
 nu = 0.01
 """
-_START_SECONDS = 120.0
-_FINISH_SECONDS = 300.0
+_START_SECONDS = 400.0
+_FINISH_SECONDS = 900.0
 _SPOKEN = ("the work goes on meanwhile", "trying again", "answers again after")
 _STAMP = "%Y-%m-%d %H:%M:%S,%f"
 LONGEST_SILENCE = 75.0

@@ -16,7 +16,7 @@ import torch
 from ecd_tune.cli.display import make_display
 from ecd_tune.cli.options import study_arguments
 from ecd_tune.cli.watch import check_results, explain_failures, run_workers
-from ecd_tune.errors import LaunchError, StoreError
+from ecd_tune.errors import LaunchError, StorageUrlError, StoreError
 from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
@@ -97,10 +97,15 @@ def is_new(spec: StudySpec, storage: str) -> bool:
     Args:
         spec: The study.
         storage: Database URL.
+
+    Raises:
+        StorageUrlError: The URL is not supported.
     """
     try:
         with Store.open(storage, create=False) as store:
             return not any(progress.finished for progress in store.progress(spec.name))
+    except StorageUrlError:
+        raise
     except StoreError:
         return True  # there is no database yet; what else is wrong is told when it is used
 

@@ -135,7 +135,7 @@ class TunedStudy:
 
         Args:
             out: Folder; that of the study when not given.
-            formats: Some of ``md``, ``html``, ``csv`` and ``json``.
+            formats: Some of those of ``ecd-tune report``, such as ``html`` and ``latex``.
 
         Returns:
             The files written.

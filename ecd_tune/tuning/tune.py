@@ -82,7 +82,7 @@ def tune(
         KeyboardInterrupt: It was interrupted; all that is finished is stored.
     """
     _check_guard()
-    reference = task if isinstance(task, str) else task.reference
+    reference = _reference(task)
     given: dict[str, Any] = {
         "budget": {
             "trials": trials,
@@ -120,6 +120,18 @@ def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) 
             "file and give its reference, FILE.py:NAME"
         )
     run_processes(spec, reference, url, workers, folder)
+
+
+def _reference(task: Any) -> str:
+    if isinstance(task, str):
+        return task
+    if not isinstance(task, OwnTask):
+        name = getattr(task, "__name__", type(task).__name__)
+        raise TaskError(
+            f"tune({name}): is no task; write "
+            f'@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above {name}'
+        )
+    return task.reference
 
 
 def _check_guard() -> None:

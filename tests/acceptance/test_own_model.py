@@ -66,7 +66,7 @@ def test_examples_run(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "optimizer = ECDSep(" in done.stdout
-    assert (tmp_path / "out" / "report.html").is_file()
+    assert (tmp_path / "out" / "report.tex").is_file()
 
 
 def test_a_script_starts_workers_and_goes_on(tmp_path: Path) -> None:

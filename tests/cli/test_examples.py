@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from ecd_tune.cli.examples import EXAMPLES
 from ecd_tune.cli.main import app
+from ecd_tune.spec import find_study, load_study
+from ecd_tune.store import Store
 
 RUNNER = CliRunner()
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -45,6 +47,8 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         patch.delenv("ECD_TUNE_STORAGE", raising=False)
         call(EXAMPLES["run"].replace("--trials 20", "--trials 2"))
+        with Store.open("sqlite:///ecd_tune.db") as store:  # to compare with; no trial yet
+            store.create(load_study(find_study("ackley")))
         yield folder
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import optuna
 import pytest
 
-from ecd_tune.errors import StorageUnavailableError, StoreError
+from ecd_tune.errors import FingerprintMismatchError, StorageUnavailableError, StoreError
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import StoreContract, complete, make_spec
 
@@ -69,6 +69,25 @@ def test_a_new_study_under_the_id_of_a_deleted_one_begins_afresh(url, tmp_path, 
     with Store.open(other) as store:
         assert again == begin(store, other)
     assert [number for number, _ in again] == list(range(6))
+
+
+def test_a_study_that_took_the_place_of_a_deleted_one_gets_no_trial_of_it(url):
+    """Of the same name, id and length, but made from another study file."""
+    spec, other, worker = (
+        make_spec(),
+        make_spec(budget={"trials": 6, "steps": 11}),
+        Worker.current(),
+    )
+    with Store.open(url) as store, Store.open(url) as newer:
+        store.create(spec)
+        assert len(store.ask(spec, "ecdsep", count=1, worker=worker)) == 1
+        for name in ("contract/ecdsep/confirm", "contract/ecdsep"):
+            optuna.delete_study(study_name=name, storage=url)
+        newer.create(other)
+        assert len(newer.ask(other, "ecdsep", count=1, worker=worker)) == 1
+        with pytest.raises(FingerprintMismatchError, match=r"budget.steps: 11 -> 10"):
+            store.ask(spec, "ecdsep", count=1, worker=worker)
+        assert len(newer.trials(other.key("ecdsep"))) == 1
 
 
 def test_a_study_of_plain_optuna_beside_ours_is_left_alone(url):

@@ -15,6 +15,7 @@ from ecd_tune.errors import (
     NoResultError,
     RepeatedFailureError,
     SpecError,
+    StorageUrlError,
     TaskError,
     UnknownNameError,
 )
@@ -140,9 +141,11 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
         ({"optimizers": "adamw"}, TaskError, r'give a list, such as \["adamw"\]'),
         ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; give it one"),
         ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is none of ecdsep, adamw"),
-        ({"trials": 0}, SpecError, "trials: 0: input should be greater than or equal to 1"),
+        ({"trials": 0}, SpecError, "trials: 0: must be at least 1"),
         ({"sampler": "best"}, SpecError, "sampler"),
         ({"task": "no_such.py:net"}, TaskError, "there is no such file"),
+        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): is no task; write @ecd_tune"),
+        ({"storage": "sqlit://x", "check": True}, StorageUrlError, "'sqlit' is not supported"),
         ({"workers": 0}, TaskError, "must be a whole number, >= 1"),
         ({"task": "__main__:tensors", "workers": 2}, TaskError, "where no other process finds it"),
     ],
@@ -221,5 +224,5 @@ def test_an_optimizer_without_a_value_is_an_error(tmp_path: Path, monkeypatch) -
     diverges.__qualname__ = "diverges"
     task: OwnTask = et.task(metric="accuracy", direction="maximize", epochs=1)(diverges)
     monkeypatch.setitem(globals(), "diverges", task)
-    with pytest.raises(NoResultError, match="no trial of adamw ended with a value"):
+    with pytest.raises(NoResultError, match="no trial of adamw came to its end with a value"):
         et.tune(task, ["adamw"], trials=1, confirm=0, storage=url(tmp_path), check=False)

@@ -23,7 +23,7 @@ from ecd_tune.report.render.parquet_files import render_parquet
 if TYPE_CHECKING:
     from ecd_tune.report.render.figures.drawn import Drawn
 
-__all__ = ["DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"]
+__all__ = ["DEFAULT_FORMATS", "REPORT_FORMATS", "draw_files", "write_files", "write_report"]
 
 DEFAULT_FORMATS = ("md", "html", "csv", "json")
 """What is written where nothing is said."""
@@ -53,12 +53,24 @@ def _markdown(source: _Source) -> _Files:
 
 
 def _figures(source: _Source, form: str, shown: Sequence[Drawn] | None = None) -> _Files:
+    return draw_files(source.figures if shown is None else shown, form)
+
+
+def draw_files(figures: Sequence[Drawn], form: str) -> _Files:
+    """Make the files of figures.
+
+    Args:
+        figures: What is drawn.
+        form: ``"svg"``, ``"pdf"`` or ``"png"``.
+
+    Returns:
+        ``figures/NAME.form`` to content.
+    """
     from ecd_tune.report.render.figures.drawn import to_pdf, to_png, to_svg
 
     write: Mapping[str, Callable[[Drawn], str | bytes]]
     write = {"svg": to_svg, "pdf": to_pdf, "png": to_png}
-    drawn = source.figures if shown is None else shown
-    return {f"figures/{figure.name}.{form}": write[form](figure) for figure in drawn}
+    return {f"figures/{figure.name}.{form}": write[form](figure) for figure in figures}
 
 
 _RENDERERS: dict[str, Callable[[_Source], _Files]] = {
@@ -111,6 +123,22 @@ def write_report(
     files: dict[str, str | bytes] = {}
     for name in dict.fromkeys(formats):
         files |= _RENDERERS[name](source)
+    return write_files(out, files)
+
+
+def write_files(out: Path, files: _Files) -> list[Path]:
+    """Write files into a folder, each whole or not at all.
+
+    Args:
+        out: Folder; made when it does not exist.
+        files: Relative path to content.
+
+    Returns:
+        The files, in the order written.
+
+    Raises:
+        ReportError: The folder or a file in it cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         return [_replace(out / name, content) for name, content in files.items()]

@@ -9,16 +9,22 @@ from markupsafe import Markup
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render._templates import environment
 from ecd_tune.report.render.figures.drawn import Drawn, inline_svg
-from ecd_tune.report.words.sections import build_sections
+from ecd_tune.report.words.layout import Page
+from ecd_tune.report.words.sections import build_page
 
-__all__ = ["render_html"]
+__all__ = ["render_html", "set_html"]
 
 
 def render_html(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
-    """Write the report.
+    """Write the report of a study, see :func:`set_html`."""
+    return set_html(build_page(report), figures)
+
+
+def set_html(page: Page, figures: Sequence[Drawn] = ()) -> str:
+    """Write a report.
 
     Args:
-        report: The model.
+        page: What it says.
         figures: What is drawn, each in its section.
 
     Returns:
@@ -28,8 +34,7 @@ def render_html(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
         environment()
         .get_template("report.html.j2")
         .render(
-            report=report,
-            sections=build_sections(report),
+            page=page,
             figures=[(drawn, Markup(inline_svg(drawn))) for drawn in figures],
         )
     )

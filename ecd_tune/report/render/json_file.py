@@ -17,7 +17,7 @@ from typing import Any
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 
-__all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict"]
+__all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict", "to_plain"]
 
 _TRIALS = ("trials", "confirmations")
 
@@ -66,11 +66,19 @@ def report_to_dict(report: StudyReport, full: bool = False) -> dict[str, Any]:
     for field in dataclasses.fields(report):
         if field.name in _TRIALS and not full:
             continue
-        data[field.name] = _plain(getattr(report, field.name))
+        data[field.name] = to_plain(getattr(report, field.name))
     return data
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Turn frozen values into what strict JSON holds.
+
+    Args:
+        value: A dataclass, or anything that is made of them.
+
+    Returns:
+        Dictionaries, lists, texts, numbers; infinities and NaN as texts.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Enum):
@@ -78,28 +86,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): to_plain(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, TrialRecord):
-        return _plain(value.to_dict())
+        return to_plain(value.to_dict())
     if isinstance(value, ResultRow):
         return _result(value)
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
 
 def _result(row: ResultRow) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(row) if field.name != "confirmed")
-    data = {name: _plain(getattr(row, name)) for name in names}
+    data = {name: to_plain(getattr(row, name)) for name in names}
     # The runs' records stand in confirmation.csv; a number finds them there.
     data["confirmed"] = {
         "runs": [
             {
                 "seed": run.seed,
-                "value": _plain(run.value),
-                "reached": _plain(run.reached),
+                "value": to_plain(run.value),
+                "reached": to_plain(run.reached),
                 "number": run.record.number,
             }
             for run in row.confirmed.runs

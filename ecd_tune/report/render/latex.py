@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.words.layout import Table
-from ecd_tune.report.words.sections import build_sections
+from ecd_tune.report.words.layout import Page, Table
+from ecd_tune.report.words.sections import build_page
 
-__all__ = ["escape_latex", "render_latex"]
+__all__ = ["escape_latex", "render_latex", "set_latex"]
 
-_SECTIONS = ("results", "comparison", "best")
+_SECTIONS = ("results", "comparison", "best", "ranks", "times")
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -46,20 +46,26 @@ _POWER = re.compile(r"(?<![\w.])(-?[\d.]+)e([-+]\d+)")
 
 
 def render_latex(report: StudyReport) -> str:
+    """Write the tables of a study's report, see :func:`set_latex`."""
+    return set_latex(build_page(report), report.name)
+
+
+def set_latex(page: Page, name: str) -> str:
     """Write the tables of results, comparisons and hyperparameters.
 
     Args:
-        report: The model.
+        page: What the report says.
+        name: Begins the labels.
 
     Returns:
         Table environments, which need the packages ``booktabs`` and, for pdfLaTeX, UTF-8 input
         (the default since 2018).
     """
-    lines = ["% Needs \\usepackage{booktabs}.", f"% {' '.join(report.title.split())}"]
-    for section in build_sections(report):
+    lines = ["% Needs \\usepackage{booktabs}.", f"% {' '.join(page.title.split())}"]
+    for section in page.sections:
         if section.anchor in _SECTIONS:
             for number, table in enumerate(section.tables, 1):
-                lines += _table(table, f"tab:{report.name}-{section.anchor}-{number}")
+                lines += _table(table, f"tab:{name}-{section.anchor}-{number}")
     return "\n".join(lines) + "\n"
 
 

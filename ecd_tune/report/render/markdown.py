@@ -8,31 +8,36 @@ from html import escape
 
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.words.layout import Section, Table
-from ecd_tune.report.words.sections import build_sections
+from ecd_tune.report.words.layout import Page, Section, Table
+from ecd_tune.report.words.sections import build_page
 
-__all__ = ["render_markdown"]
+__all__ = ["render_markdown", "set_markdown"]
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
 
 def render_markdown(report: StudyReport, figures: Sequence[Drawn] = ()) -> str:
-    """Write the report.
+    """Write the report of a study, see :func:`set_markdown`."""
+    return set_markdown(build_page(report), figures)
+
+
+def set_markdown(page: Page, figures: Sequence[Drawn] = ()) -> str:
+    """Write a report.
 
     Args:
-        report: The model.
+        page: What it says.
         figures: What is drawn; each is a file ``figures/NAME.svg`` beside this one.
 
     Returns:
         The text of the file.
     """
-    lines = [f"# {_escape(report.title)}", "", " ".join(map(_escape, report.answer.sentences)), ""]
-    if report.warnings:
+    lines = [f"# {_escape(page.title)}", "", " ".join(map(_escape, page.answer)), ""]
+    if page.warnings:
         lines += ["**To be read with care**", ""]
-        lines += [*(f"- {_escape(warning)}" for warning in report.warnings), ""]
-    if report.summary:
-        lines += [_escape(report.summary), ""]
-    for section in build_sections(report):
+        lines += [*(f"- {_escape(warning)}" for warning in page.warnings), ""]
+    if page.summary:
+        lines += [_escape(page.summary), ""]
+    for section in page.sections:
         lines += _section(section, [d for d in figures if d.section == section.anchor])
     return "\n".join(lines).rstrip() + "\n"
 

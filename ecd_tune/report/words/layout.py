@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Section", "Table"]
+__all__ = ["Page", "Section", "Table"]
 
 _NUMBER = re.compile(r"(p )?[-−+×<>≤≥~ ]*\d|–$|∞|diverged|no value|not reached|$")
 
@@ -62,3 +62,24 @@ class Section:
     def empty(self) -> bool:
         """True when there is nothing under the heading."""
         return not (self.paragraphs or self.tables or self.closing or self.code)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report, ready to be set.
+
+    Attributes:
+        title: Headline.
+        summary: What it is about; may be empty.
+        answer: Its first lines, sentence by sentence.
+        warnings: What is incomplete or to be read with care.
+        sections: None that is empty.
+        oracle: True when every number is a maximum on the split that is also reported.
+    """
+
+    title: str
+    summary: str
+    answer: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    oracle: bool = False

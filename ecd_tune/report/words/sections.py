@@ -13,7 +13,7 @@ from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.comparison import comparison_tables
 from ecd_tune.report.words.costs import cost_section
-from ecd_tune.report.words.layout import Section, Table
+from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import (
     format_duration,
     format_number,
@@ -23,9 +23,28 @@ from ecd_tune.report.words.results import result_table
 from ecd_tune.report.words.search_only import search_tables
 from ecd_tune.report.words.theory import theory_section
 
-__all__ = ["build_sections"]
+__all__ = ["build_page", "build_sections"]
 
 _CURVE_ROWS = 8
+
+
+def build_page(report: StudyReport) -> Page:
+    """Lay a whole report out.
+
+    Args:
+        report: The model.
+
+    Returns:
+        What Markdown and HTML set.
+    """
+    return Page(
+        report.title,
+        report.summary,
+        report.answer.sentences,
+        report.warnings,
+        build_sections(report),
+        report.oracle,
+    )
 
 
 def build_sections(report: StudyReport) -> tuple[Section, ...]:

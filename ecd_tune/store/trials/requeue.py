@@ -28,7 +28,7 @@ from ecd_tune.store.trials.insert import Draft, insert_trials
 from ecd_tune.store.trials.lease import REQUEST_COLUMNS
 from ecd_tune.store.trials.retries import add_cause, allows, load_counts
 
-__all__ = ["Ending", "find_repeatable", "requeue"]
+__all__ = ["Ending", "copy_trials", "find_repeatable", "requeue"]
 
 
 class Ending(NamedTuple):
@@ -94,7 +94,7 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
         given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
         first = count_trials(connection, study_id).next_number
-        drafts = _copy(connection, again, endings)
+        drafts = copy_trials(connection, again, [endings[row.token] for row in again])
         insert_trials(connection, study_id, first, drafts)
         copies = {row.token: first + offset for offset, row in enumerate(again)}
         rows_of_events = [
@@ -172,14 +172,24 @@ def _fail(connection: sa.Connection, endings: Mapping[int, Ending], *, lost: boo
     )
 
 
-def _copy(
-    connection: sa.Connection, rows: Sequence[Any], endings: Mapping[int, Ending]
+def copy_trials(
+    connection: sa.Connection, rows: Sequence[Any], endings: Sequence[Ending]
 ) -> list[Draft]:
-    """Return the next attempt of each trial."""
+    """Return the next attempt of each trial.
+
+    Args:
+        connection: A transaction.
+        rows: With ``trial_id``, ``number``, ``history`` and the columns of a request.
+        endings: How each has ended.
+
+    Returns:
+        One draft a trial, in order.
+    """
     chosen = optuna_tables.trials.c.trial_id.in_([row.trial_id for row in rows])
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS)
     stored = {trial.id: trial for trial in read_trials(connection, chosen, parts)}
-    return [_draft(row, stored[row.trial_id], endings[row.token].cause) for row in rows]
+    pairs = zip(rows, endings, strict=True)
+    return [_draft(row, stored[row.trial_id], ending.cause) for row, ending in pairs]
 
 
 def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:

@@ -1,0 +1,47 @@
+"""``ecd-tune compare``: several studies side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecd_tune.cli.options import DEFAULT_STORAGE, Out, Smoke, Storage, resolve_study
+from ecd_tune.errors import SpecError
+
+__all__ = ["compare"]
+
+_FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
+
+
+def compare(
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="Names of studies, or paths of files.")
+    ],
+    storage: Storage = DEFAULT_STORAGE,
+    format: Annotated[
+        str, typer.Option(metavar="LIST", help=f"Any of {','.join(_FORMATS)}, comma-separated.")
+    ] = "md,html,csv,json",
+    out: Out = None,
+    smoke: Smoke = False,
+) -> None:
+    """Compare optimizers over several studies: medians, mean ranks, time to target."""
+    formats = tuple(part.strip() for part in format.split(",") if part.strip())
+    unknown = [part for part in formats if part not in _FORMATS]
+    if unknown or not formats:
+        raise SpecError(f"--format {format}: allowed: {', '.join(_FORMATS)}, comma-separated")
+    specs = [resolve_study(name, smoke=smoke) for name in dict.fromkeys(studies)]
+
+    from ecd_tune.cli.collect import fetch_trials
+    from ecd_tune.report import build_report, compare_studies, write_comparison
+    from ecd_tune.store import Store
+
+    with Store.open(storage, create=False) as store:
+        found = []
+        for spec in specs:
+            store.check(spec)
+            found.append((spec, fetch_trials(store, spec)))
+    across = compare_studies([build_report(spec, trials) for spec, trials in found])
+    for path in write_comparison(across, out or Path("reports") / "comparison", formats):
+        typer.echo(str(path))

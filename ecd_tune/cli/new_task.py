@@ -1,0 +1,32 @@
+"""``ecd-tune new-task``: a file to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecd_tune.errors import SpecError
+from ecd_tune.spec import examples_folder
+
+__all__ = ["new_task"]
+
+
+def new_task(
+    file: Annotated[Path, typer.Argument(help="The file to write, FILE.py.", show_default=False)],
+    loop: Annotated[bool, typer.Option("--loop", help="With a training loop of your own.")] = False,
+) -> None:
+    """Write a task that runs as it is, on handwritten digits; put your model and data into it."""
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise SpecError(f"{file}: needs a name that Python can import, such as my_task.py")
+    name = "loop" if loop else "cnn"
+    text = (examples_folder() / f"{name}.py").read_text(encoding="utf-8")
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except FileExistsError:
+        raise SpecError(f"{file}: is there already; choose another name") from None
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be written: {error.strerror}") from None
+    typer.echo(f"{file}: run it with python {file}, or with ecd-tune run {file}:{name}")

@@ -1,0 +1,87 @@
+"""Write a comparison of studies."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecd_tune.errors import UnknownNameError
+from ecd_tune.report.model.across import Across, Cell
+from ecd_tune.report.render.files import draw_files, write_files
+from ecd_tune.report.render.html import set_html
+from ecd_tune.report.render.json_file import to_plain
+from ecd_tune.report.render.latex import set_latex
+from ecd_tune.report.render.markdown import set_markdown
+from ecd_tune.report.words.across import across_page
+
+if TYPE_CHECKING:
+    from ecd_tune.report.render.figures.drawn import Drawn
+
+__all__ = ["COMPARISON_FORMATS", "write_comparison"]
+
+COMPARISON_FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
+"""What ``formats`` may name; the last three are the figures as files."""
+
+
+def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Write a comparison into a folder.
+
+    Args:
+        across: The comparison.
+        out: Folder; made when it does not exist.
+        formats: Some of :data:`COMPARISON_FORMATS`.
+
+    Returns:
+        The files, in the order written.
+
+    Raises:
+        UnknownNameError: There is no such format; nothing is written.
+    """
+    page = across_page(across)
+
+    @cache
+    def figures() -> tuple[Drawn, ...]:
+        from ecd_tune.report.render.figures.across import draw_across  # loads matplotlib
+
+        return draw_across(across)
+
+    files: dict[str, str | bytes] = {}
+    for name in dict.fromkeys(formats):
+        match name:
+            case "md":
+                files |= {"comparison.md": set_markdown(page, figures())}
+                files |= draw_files(figures(), "svg")
+            case "html":
+                files["comparison.html"] = set_html(page, figures())
+            case "csv":
+                files["comparison.csv"] = _csv(across)
+            case "json":
+                text = json.dumps(to_plain(across), indent=1, ensure_ascii=False, allow_nan=False)
+                files["comparison.json"] = text + "\n"
+            case "latex":
+                files["comparison.tex"] = set_latex(page, "comparison")
+            case "svg" | "pdf" | "png":
+                files |= draw_files(figures(), name)
+            case _:
+                raise UnknownNameError("comparison format", name, COMPARISON_FORMATS)
+    return write_files(out, files)
+
+
+def _csv(across: Across) -> str:
+    """Write one row a task and optimizer."""
+    text = io.StringIO()
+    names = [field.name for field in dataclasses.fields(Cell)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["study", "optimizer", "metric", "direction", "protocol", "oracle", *names])
+    for row in across.rows:
+        for key, cell in row.cells.items():
+            numbers = (getattr(cell, name) for name in names)
+            told = (row.metric, row.direction.value, row.protocol, str(row.oracle).lower())
+            writer.writerow([row.study, key, *told, *("" if v is None else v for v in numbers)])
+    return text.getvalue()

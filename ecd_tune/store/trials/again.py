@@ -1,0 +1,142 @@
+"""Put failed trials back into the queue, and take wrong results out, when a person says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.errors import StoreError
+from ecd_tune.records import Cause, Stage
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.studies import StudyRef, lock_studies
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.insert import insert_trials
+from ecd_tune.store.trials.lease import REQUEST_COLUMNS
+from ecd_tune.store.trials.requeue import Ending, copy_trials
+
+__all__ = ["invalidate_trial", "retry_failed"]
+
+_ENDED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
+
+
+def retry_failed(connection: sa.Connection, ref: StudyRef) -> int:
+    """Queue every trial again that ended without a value.
+
+    The failed attempts stay as history and do not count against the budget any more.
+
+    Args:
+        connection: A write transaction.
+        ref: The study.
+
+    Returns:
+        How many were queued.
+    """
+    lock_studies(connection, [ref.id])
+    rows = connection.execute(
+        _rows(ref.id).where(optuna_tables.trials.c.state == OptunaState.FAIL)
+    ).all()
+    _queue_copies(connection, ref, rows, "retried")
+    return len(rows)
+
+
+def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reason: str) -> None:
+    """Take the result of a trial out; its value stays in an event.
+
+    The search makes another trial in its place; a confirmation run is queued again.
+
+    Args:
+        connection: A write transaction.
+        ref: The study.
+        number: Number of the trial.
+        reason: Why, in words for people.
+
+    Raises:
+        StoreError: There is no such trial, or it has not ended.
+    """
+    lock_studies(connection, [ref.id])
+    trials, runs = optuna_tables.trials, tables.runs
+    row = connection.execute(_rows(ref.id).where(trials.c.number == number)).first()
+    if row is None or row.state not in _ENDED:
+        raise StoreError(
+            f"study {ref.key.name}: trial {number} is not there, has not ended, or does not count "
+            f"any more; `ecd-tune status {ref.key.study}` shows what there is"
+        )
+    values = optuna_tables.trial_values
+    mine = values.c.trial_id == row.trial_id
+    value = connection.execute(sa.select(values.c.value).where(mine)).scalar()
+    connection.execute(sa.delete(values).where(mine))
+    connection.execute(
+        sa.update(trials).where(trials.c.trial_id == row.trial_id).values(state=OptunaState.FAIL)
+    )
+    text = f"invalid: {reason}"
+    connection.execute(
+        sa.update(runs)
+        .where(runs.c.trial_id == row.trial_id)
+        .values(lost=True, cause=Cause.INVALID.value, reason=text)
+    )
+    attribute = {
+        "trial_id": row.trial_id,
+        "key": "reason",
+        "value_json": optuna_tables.dump_attr(text),
+    }
+    table = optuna_tables.trial_user_attributes
+    replace_rows(connection, table, ("trial_id", "key"), [attribute])
+    event = event_row(
+        study_id=ref.id,
+        trial_id=row.trial_id,
+        kind="invalidated",
+        worker=None,
+        number=number,
+        reason=reason,
+        value=value,
+    )
+    add_events(connection, [event])
+    if ref.key.stage is Stage.CONFIRM:
+        _queue_copies(connection, ref, [row], "retried")
+
+
+def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any], kind: str) -> None:
+    if not rows:
+        return
+    runs, ids = tables.runs, [row.trial_id for row in rows]
+    connection.execute(sa.update(runs).where(runs.c.trial_id.in_(ids)).values(lost=True))
+    first = count_trials(connection, ref.id).next_number
+    endings = [Ending(Cause(row.cause or Cause.EXCEPTION), row.reason or "failed") for row in rows]
+    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    events = [
+        event_row(
+            study_id=ref.id,
+            trial_id=row.trial_id,
+            kind=kind,
+            worker=None,
+            number=row.number,
+            queued_as=first + offset,
+            attempt=row.attempt,
+            reason="asked for by hand",
+        )
+        for offset, row in enumerate(rows)
+    ]
+    add_events(connection, events)
+
+
+def _rows(study_id: int) -> sa.Select[Any]:
+    trials, runs = optuna_tables.trials, tables.runs
+    return (
+        sa.select(
+            trials.c.trial_id,
+            trials.c.number,
+            trials.c.state,
+            runs.c.history,
+            runs.c.cause,
+            runs.c.reason,
+            *REQUEST_COLUMNS,
+        )
+        .join(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(trials.c.study_id == study_id, runs.c.lost.is_(False))
+        .order_by(trials.c.number)
+    )
