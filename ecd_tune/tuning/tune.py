@@ -53,8 +53,9 @@ def tune(
         trials: Finished trials of each optimizer's search.
         workers: Processes. 1 works in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
-        batch: Trials that one worker trains together, where the model's description allows it
-            (docs/study-files.md); the numbers are then those of single runs to rounding.
+        batch: Trials that each worker trains at once, where the task can: with data in tensors and
+            without random numbers in its loss, such as dropout. A sampler that learns then
+            proposes without the results of so many.
         confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
             on the test data; 0 for none.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
