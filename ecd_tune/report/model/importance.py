@@ -82,6 +82,8 @@ def _importances(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            # Fixed first trials leave out what they do not set: too few to be compared.
+            warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
             study = optuna.create_study(direction=direction.value)
             study.add_trials(usable)
             return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
