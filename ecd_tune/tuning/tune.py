@@ -25,6 +25,7 @@ def tune(
     *,
     trials: int = 20,
     workers: int = 1,
+    batch: int = 1,
     confirm: int = 6,
     storage: str | None = None,
     name: str | None = None,
@@ -52,6 +53,9 @@ def tune(
         trials: Finished trials of each optimizer's search.
         workers: Processes. 1 works in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
+        batch: Trials that each worker trains at once, where the task can: with data in tensors and
+            without random numbers in its loss, such as dropout. A sampler that learns then
+            proposes without the results of so many.
         confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
             on the test data; 0 for none.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
@@ -80,7 +84,11 @@ def tune(
     _check_guard()
     reference = _reference(task)
     given: dict[str, Any] = {
-        "budget": {"trials": trials, **({} if epochs is None else {"steps": epochs})},
+        "budget": {
+            "trials": trials,
+            **({} if batch == 1 else {"batch": batch}),
+            **({} if epochs is None else {"steps": epochs}),
+        },
         "confirmation": {"runs": confirm},
         "protocol": protocol,
         "seed": seed,

@@ -180,11 +180,13 @@ def test_workers_end_with_an_error_when_the_file_is_gone(
         copy_sqlite(path, tmp_path / "backup.db")
         before = read_rows(tmp_path / "backup.db")
         with working(study, url, tmp_path, 2) as processes:
-            wait_for_trials(store, spec, 2)
+            # Both have opened it: one that starts later finds an empty place, or the other file.
+            logs = log_paths(tmp_path, 2)
+            wait_until(lambda: all("results stored" in log.read_text() for log in logs))
             change(path)
             assert [process.wait(PATIENCE) for process in processes] == [2, 2]
     word = "replaced" if change is replace else "removed or moved"
-    for log in log_paths(tmp_path, 2):
+    for log in logs:
         said = log.read_text()
         assert f"the file was {word} while it was in use" in said
         assert "Traceback" not in said

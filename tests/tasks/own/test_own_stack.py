@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,3 +167,20 @@ def test_lanes_of_such_a_task_come_to_what_single_runs_do(stage: Stage) -> None:
         assert outcome.metrics.keys() == alone.metrics.keys()
         assert outcome.metrics["val_loss"] == pytest.approx(alone.metrics["val_loss"], rel=1e-4)
         assert outcome.metrics["train_loss"] == pytest.approx(alone.metrics["train_loss"], rel=1e-4)
+
+
+def test_tune_trains_trials_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    run_lanes = Objective.run_lanes
+
+    def see(self: Objective, stage: Stage, jobs: Any, width: int, stop: Any = None) -> None:
+        widths.append(width)
+        run_lanes(self, stage, jobs, width, stop)
+
+    monkeypatch.setattr(Objective, "run_lanes", see)
+    url = f"sqlite:///{tmp_path}/trials.db"
+    study = et.tune(
+        normed, ["adamw"], trials=6, confirm=2, batch=3, storage=url, out=tmp_path, check=False
+    )
+    assert widths == [3, 3]  # the search and its confirmation
+    assert list(study.trials().stage) == ["search"] * 6 + ["confirm"] * 2
