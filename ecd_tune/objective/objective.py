@@ -8,7 +8,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -313,7 +312,6 @@ def _place(error: Exception) -> str:
     return place_of(error, Path(__file__).parents[1])
 
 
-@cache
 def _software() -> list[str]:
     # Another version may round otherwise, and half a run of each is neither.
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ecd_tune.analysis.select import rank_trials
 from ecd_tune.records import Direction, StudyKey, TrialRecord
-from ecd_tune.report.model.rows import SearchedParam
+from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.space import Choice, Dimension, Float, Int
 from ecd_tune.spec import StudySpec
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from ecd_tune.analysis.select import rank_trials
 from ecd_tune.records import TrialRecord
-from ecd_tune.report.model.rows import SearchedParam, StudyReport
+from ecd_tune.report.model.circumstances import SearchedParam
+from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.plane import draw_plane, fit_places
 from ecd_tune.report.render.figures.scale import choose_scale
