@@ -31,6 +31,10 @@ POINTS = {
     "gdm": {"lr": 0.1, "momentum": 0.9},
     "adam": {"lr": 1e-2},
     "adamw": {"lr": 1e-2, "weight_decay": 1e-2},
+    "muon": {"lr": 1e-2},
+    "soap": {"lr": 1e-2},
+    "prodigy": {"lr": 1.0},
+    "schedule_free": {"lr": 1e-2},
 }
 
 

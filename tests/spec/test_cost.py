@@ -29,10 +29,10 @@ def test_values_are_taken():
     [
         ({"region": "France"}, r"cost: 'France' is no region that is known \(France is FRA\)"),
         ({"region": "FRA", "kg_per_kwh": 0.1}, "exclude each other"),
-        ({"kg_per_kwh": -0.1}, r"\[cost\]: kg_per_kwh: -0.1: .*greater than or equal to 0"),
+        ({"kg_per_kwh": -0.1}, r"\[cost\]: kg_per_kwh: -0.1: .*must be at least 0"),
         ({"kg_per_kwh": float("inf")}, "finite"),
-        ({"tdp_watts": 0}, "greater than 0"),
-        ({"offset": 1.5}, "less than or equal to 1"),
+        ({"tdp_watts": 0}, "must be above 0"),
+        ({"offset": 1.5}, "must be at most 1"),
         ({"watts": 3}, "unknown key"),
     ],
 )

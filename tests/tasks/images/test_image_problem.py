@@ -11,7 +11,7 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks import StatefulProblem
 from ecd_tune.tasks.images.tasks import make_cifar10, make_imagenet1k, make_tiny_imagenet
-from ecd_tune.testing.task import _evaluate  # a step's loss and gradients, copied
+from ecd_tune.testing.task import evaluate_step  # a step's loss and gradients, copied
 
 SMALL = {"depth": 10, "widen": 1, "batch_size": 32, "device": "cpu"}
 FOLDERS = {"width": 4, "image_size": 64, "val_per_class": 2, "batch_size": 5, "weights": ""}
@@ -140,8 +140,8 @@ def test_augmentation_changes_with_the_epoch_and_can_be_switched_off(make):
 def test_steps_may_be_asked_for_in_any_order_while_batches_are_read_ahead():
     problem, other = imagenet(), imagenet()
     length = problem.steps_per_epoch
-    forward = [_evaluate(problem, step)[0] for step in range(length + 2)]
-    backward = [_evaluate(other, step)[0] for step in reversed(range(length + 2))]
+    forward = [evaluate_step(problem, step)[0] for step in range(length + 2)]
+    backward = [evaluate_step(other, step)[0] for step in reversed(range(length + 2))]
     assert forward == backward[::-1]
 
 
