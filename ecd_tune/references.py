@@ -104,10 +104,13 @@ def reference_to(module: str, name: str) -> str:
             f"{name.replace('.<locals>', '')}: is defined inside a function, where no worker finds "
             "it; define it at the top level of a file"
         )
-    file = getattr(sys.modules.get(module), "__file__", None) if module == _MAIN else None
-    # At a prompt, or where a script is read from standard input, there is none.
-    named = file is not None and file.endswith(_SUFFIX) and Path(file).is_file()
-    return f"{Path(str(file)).resolve()}:{name}" if named else f"{module}:{name}"
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    # At a prompt, or where a script is read from standard input, there is none. A file that lies
+    # beside the script is no module to a process that was started elsewhere.
+    own = module == _MAIN or Path(file).stem == module
+    if own and file.endswith(_SUFFIX) and Path(file).is_file():
+        return f"{Path(file).resolve()}:{name}"
+    return f"{module}:{name}"
 
 
 def place_of(error: BaseException, skip: Path) -> str:

@@ -123,6 +123,12 @@ def test_what_is_read_from_standard_input_has_no_file(tmp_path: Path) -> None:
     assert done.stdout.strip() == "__main__:task"
 
 
+def test_a_module_beside_the_script_is_named_by_its_file(folder: Path) -> None:
+    found = load_reference(f"{folder}/net_of_test.py:net")
+    assert found.reference == f"{folder}/net_of_test.py:net"
+    assert reference_to("tests.tasks.own.own_tasks", "loop") == "tests.tasks.own.own_tasks:loop"
+
+
 def test_what_a_function_defines_no_worker_finds() -> None:
     def inner() -> None:
         """Stand for a task."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         best_trial,
         confirmed_runs,
         count_trials,
+        rank_trials,
         same_params,
     )
     from ecd_tune.analysis.statistics import (
@@ -63,6 +64,7 @@ __all__ = [
     "median_interval",
     "normalise_reason",
     "quantile",
+    "rank_trials",
     "same_params",
     "share_interval",
     "signed_rank_p",

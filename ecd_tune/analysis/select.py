@@ -16,6 +16,7 @@ __all__ = [
     "best_trial",
     "confirmed_runs",
     "count_trials",
+    "rank_trials",
     "same_params",
 ]
 
@@ -33,10 +34,24 @@ def best_trial(records: Iterable[TrialRecord], direction: Direction) -> TrialRec
         The complete trial with the best value; of equal ones that with the lowest validation
         loss, then that with the smallest number. None when there is no complete trial.
     """
+    ranked = rank_trials(records, direction)
+    return ranked[0] if ranked else None
+
+
+def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
+    """Order the complete trials.
+
+    Args:
+        records: Trials of one search.
+        direction: Whether a smaller or a larger value is better.
+
+    Returns:
+        The complete trials, the best first; ties as :func:`best_trial` tells them apart.
+    """
     ranked = [
         (direction.sign * v, _tie(r), r.number, r) for r in records if (v := _ranked(r)) is not None
     ]
-    return min(ranked, key=lambda entry: entry[:3])[3] if ranked else None
+    return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
 
 
 def _tie(record: TrialRecord) -> float:

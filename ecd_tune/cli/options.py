@@ -136,13 +136,16 @@ def resolve_study(
         The study.
 
     Raises:
-        SpecError: ``optimizers`` names one that the study does not have.
+        SpecError: ``optimizers`` names one that the study does not have, or ``called`` is given
+            for a study that has a name.
     """
     keys = None
     if optimizers is not None:
         keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
     if is_reference(name):
         spec = _study_of_task(name, keys, smoke, storage, called)
+    elif called is not None:
+        raise SpecError(f"--name {called}: is for a task of your own; {name} has its own name")
     else:
         spec = load_study(find_study(name), smoke)
     if keys is not None:

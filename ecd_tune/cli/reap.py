@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from ecd_tune.store import Store
 
 __all__ = ["reap"]
+
+_LOOKS = 30
+"""Looks in the length of a lease."""
 
 
 def reap(
@@ -45,12 +47,12 @@ def reap(
 
 def _reap_once(store: Store, stop: StopFlag) -> int:
     """Look until no trial is leased, or for a little longer than a lease lasts."""
-    count, end = store.reap(), time.monotonic() + 1.2 * store.lease_seconds
+    count, seconds = store.reap(), store.lease_seconds
     if held := _held(store):
-        typer.echo(
-            f"watching the leases of {held} trials for {store.lease_seconds:.0f} s", err=True
-        )
-    while _held(store) and time.monotonic() < end and not stop.wait(store.lease_seconds / 30):
+        typer.echo(f"watching the leases of {held} trials for {seconds:.0f} s", err=True)
+    for _ in range(_LOOKS + 2):
+        if not _held(store) or stop.wait(seconds / _LOOKS):
+            break
         count += store.reap()
     return count
 

@@ -20,14 +20,19 @@ from ecd_tune.errors import NonFiniteLossError, TaskError
 from ecd_tune.objective.checkpoint import Audience
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.kept import Kept
-from ecd_tune.objective.loop_steps import take_loss, trained_tensors
+from ecd_tune.objective.loop_steps import (
+    Trained,
+    check_plan,
+    read_number,
+    take_loss,
+    trained_tensors,
+)
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
 from ecd_tune.objective.single import MakeOptimizer, Plan
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
 from ecd_tune.objective.tracks import Tracks
 from ecd_tune.objective.training import TRAIN_LOSS
 from ecd_tune.records import METRIC, Cause, Outcome, RunCost, RunRequest, Stage, Status
-from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import seed_everything
 from ecd_tune.tasks.own.run import Driver
 
@@ -78,7 +83,7 @@ def evaluate_loop(
         TaskError: The study asks for what only a task that describes a model can do, or the
             task does not do what a loop must.
     """
-    _check_plan(plan)
+    check_plan(plan)
     watch = Watch(stop, snapshots, time.perf_counter())
     resume = True
     while True:
@@ -95,19 +100,6 @@ def evaluate_loop(
         finally:
             loop.kept.close()
         return loop.outcome()
-
-
-def _check_plan(plan: Plan) -> None:
-    if plan.training.identity() != TrainingSpec().identity():
-        raise TaskError(
-            "[training]: is for tasks that describe a model (run.model); this one keeps its own "
-            "loop, which has its schedule, clipping and precision in it"
-        )
-    if plan.protocol != "clean":
-        raise TaskError(
-            f"protocol = {plan.protocol!r}: a task that keeps its own loop reports validation "
-            "values; use protocol 'clean'"
-        )
 
 
 class _StartAfreshError(BaseException):
@@ -168,7 +160,7 @@ class Loop:
             TaskError: Nothing that can be trained is given, or the optimizer is not for loops.
         """
         trained = trained_tensors(parameters)
-        made = self._make(_Parameters(trained), self._request.seed, **self._request.params)
+        made = self._make(Trained(trained), self._request.seed, **self._request.params)
         if hasattr(made, "eval"):
             raise TaskError(
                 f"{type(made).__name__}: exchanges the weights for their average around each "
@@ -207,8 +199,8 @@ class Loop:
                 "`for epoch in run.epochs():`"
             )
         number, tie = (
-            _number("report", value),
-            math.inf if loss is None else _number("report", loss),
+            read_number("report", value),
+            math.inf if loss is None else read_number("report", loss),
         )
         if not math.isfinite(number):
             what = f"validation {self._metric}"
@@ -231,7 +223,7 @@ class Loop:
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
-            self._tested = _number("test", function())
+            self._tested = read_number("test", function())
 
     # What happens in between.
 
@@ -327,6 +319,11 @@ class Loop:
         Raises:
             TaskError: Nothing was reported, or a confirmation has not judged on the test data.
         """
+        if not self._optimizers:
+            raise TaskError(
+                "the task made no optimizer: call run.optimizer(model.parameters()), and train in "
+                "`for epoch in run.epochs():`"
+            )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
         cost = RunCost(self._watch.seconds, device)
         if self._best is None:
@@ -355,19 +352,3 @@ class Loop:
                 "or use confirm=0"
             )
         return self._tested
-
-
-class _Parameters:
-    """As much of a problem as an optimizer is made for."""
-
-    def __init__(self, parameters: list[Tensor]) -> None:
-        self.parameters = parameters
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise TaskError(
-            f"run.{name}: needs a number; got {type(value).__name__} ({error})"
-        ) from None

@@ -1,4 +1,4 @@
-"""The optimizer that a loop of one's own is given."""
+"""What goes into a loop of one's own and comes out of it: its plan, its optimizer, its numbers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,63 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
+from ecd_tune.objective.single import Plan
+from ecd_tune.spec import TrainingSpec
 
-__all__ = ["take_loss", "trained_tensors"]
+__all__ = ["Trained", "check_plan", "read_number", "take_loss", "trained_tensors"]
+
+
+def check_plan(plan: Plan) -> None:
+    """Check that a study asks for nothing that only a task that describes a model can do.
+
+    Args:
+        plan: How runs go.
+
+    Raises:
+        TaskError: It does.
+    """
+    if plan.training.identity() != TrainingSpec().identity():
+        raise TaskError(
+            "[training]: is for tasks that describe a model (run.model); this one keeps its own "
+            "loop, which has its schedule, clipping and precision in it"
+        )
+    if plan.protocol != "clean":
+        raise TaskError(
+            f"protocol = {plan.protocol!r}: a task that keeps its own loop reports validation "
+            "values; use protocol 'clean'"
+        )
+
+
+class Trained:
+    """As much of a problem as an optimizer is made for.
+
+    Args:
+        parameters: What is trained.
+    """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+
+
+def read_number(name: str, value: Any) -> float:
+    """Read what a user gives as a number.
+
+    Args:
+        name: Of the method, for the message.
+        value: A number, or a tensor or array of one.
+
+    Returns:
+        The number.
+
+    Raises:
+        TaskError: It is none.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"run.{name}: needs a number; got {type(value).__name__} ({error})"
+        ) from None
 
 
 def trained_tensors(parameters: Iterable[Any]) -> list[Tensor]:

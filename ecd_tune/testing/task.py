@@ -26,6 +26,15 @@ from ecd_tune.tasks import BatchedTask, GroupedProblem, Problem, Task, different
 __all__ = ["BatchedTaskContract", "TaskContract", "assert_same", "evaluate_step"]
 
 _SEEDS = (0, 1, 2)
+_REPEATED = (
+    "closure(step) must give the same loss and gradient whenever that step is asked for; choose "
+    "examples, dropout and augmentation by a generator made from the seed and the step, not by one "
+    "that goes on from step to step"
+)
+_SEEDED = (
+    "build(seed, stage) must decide everything random by its seed, whatever the global generators "
+    "hold; make a generator of your own from it"
+)
 
 
 class TaskContract:
@@ -106,7 +115,7 @@ class TaskContract:
         with torch.no_grad():
             for parameter in first.parameters:
                 parameter.add_(1)
-        assert_same(second.parameters, before)
+        assert_same(second.parameters, before, "build must make the parameters of a problem anew")
 
     def test_seed_decides_everything(self) -> None:
         """The same seed gives the same numbers, with other global random state too."""
@@ -114,7 +123,7 @@ class TaskContract:
         for disturbance in (1, 2):
             torch.manual_seed(disturbance)
             traces.append(_trace(self.build(7)))
-        assert_same(*traces)
+        assert_same(traces[0], traces[1], _SEEDED)
 
     def test_other_seed_other_problem(self) -> None:
         """Different seeds differ, or are alike where the task says so."""
@@ -127,14 +136,14 @@ class TaskContract:
         first = evaluate_step(problem, 0)
         problem.closure(problem.steps_per_epoch)
         problem.evaluate("val")
-        assert_same(first, evaluate_step(problem, 0))
+        assert_same(first, evaluate_step(problem, 0), _REPEATED)
 
     def test_loss_is_a_detached_number(self) -> None:
         """The loss is 0-d, finite and outside of any graph."""
         loss = self.build().closure(0)
-        assert loss.dim() == 0
-        assert loss.isfinite()
-        assert not loss.requires_grad
+        assert loss.dim() == 0, f"closure(step) must return one number, got {tuple(loss.shape)}"
+        assert loss.isfinite(), f"the loss of the first step is {loss}"
+        assert not loss.requires_grad, "closure(step) must return loss.detach()"
 
     def test_gradient_matches_finite_difference(self) -> None:
         """The slope along the gradient is the gradient's norm."""
@@ -168,7 +177,7 @@ class TaskContract:
         problem.closure(0)
         before = _state(problem)
         problem.evaluate("val")
-        assert_same(_state(problem), before)
+        assert_same(_state(problem), before, "evaluate(split) must change nothing")
 
     def test_test_split_is_closed_to_the_search(self) -> None:
         """A task with data opens its test split in the confirmation only."""
@@ -240,8 +249,14 @@ def _trace(problem: Problem) -> list[Tensor]:
     return [*_state(problem), *(t for step in steps for t in evaluate_step(problem, step))]
 
 
-def assert_same(a: list[Tensor], b: list[Tensor]) -> None:
-    """Fail where tensors are not equal bit for bit."""
-    assert len(a) == len(b)
+def assert_same(a: list[Tensor], b: list[Tensor], wanted: str = "must be equal") -> None:
+    """Fail where tensors are not equal bit for bit.
+
+    Args:
+        a: Tensors.
+        b: As many.
+        wanted: Begins the message: what was expected, and how to do it.
+    """
+    assert len(a) == len(b), f"{wanted}: {len(a)} and {len(b)} tensors"
     for x, y in zip(a, b, strict=True):
-        assert torch.equal(x, y), f"{x} differs from {y}"
+        assert torch.equal(x, y), f"{wanted}: {x} differs from {y}"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ecd_tune.cli.dry import check_task
 from ecd_tune.cli.options import DEFAULT_STORAGE
 from ecd_tune.errors import TaskError
-from ecd_tune.references import importing
+from ecd_tune.references import importing, is_reference
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
 from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
@@ -47,7 +47,7 @@ def tune(
 
     Args:
         task: A function with ``@ecd_tune.task``, or its reference, ``"FILE.py:NAME"`` or
-            ``"package.module:NAME"``.
+            ``"package.module:NAME"``; with one worker also the name of a registered task.
         optimizers: Keys; or key to the optimizer's table of a study file, such as
             ``{"fast": {"optimizer": "ecdsep", "space": {…}}}``.
         trials: Finished trials of each optimizer's search.
@@ -86,7 +86,7 @@ def tune(
     given: dict[str, Any] = {
         "budget": {
             "trials": trials,
-            **({} if batch == 1 else {"batch": batch}),
+            "batch": batch,
             **({} if epochs is None else {"steps": epochs}),
         },
         "confirmation": {"runs": confirm},
@@ -113,6 +113,11 @@ def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) 
         return
     if workers < 1:
         raise TaskError(f"tune(workers={workers}): must be a whole number, >= 1")
+    if not is_reference(reference):
+        raise TaskError(
+            f"tune({reference!r}, workers={workers}): a registered task is tuned in this process "
+            "only; use workers=1, or ecd-tune run with a study file"
+        )
     if reference.startswith("__main__:"):
         raise TaskError(
             f"tune(workers={workers}): {reference.partition(':')[2]} is defined in a notebook or "

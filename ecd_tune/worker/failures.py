@@ -51,7 +51,8 @@ class FailureStreak:
                 raise RepeatedFailureError(
                     f"{self._count} trials in a row failed alike{first}, the last one with: "
                     f"{outcome.reason}. This worker stops; what it held is stored or queued again. "
-                    "Fix the cause and start it again; where it is no fault, raise [retries] "
+                    "Fix the cause, put failed trials back with `ecd-tune retry STUDY --failed`, "
+                    "and start it again; where it is no fault, raise [retries] "
                     f"stop_worker_after (now {self._limit}) in the study file"
                 )
 

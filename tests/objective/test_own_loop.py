@@ -178,6 +178,10 @@ class Loops:
             given.report(1.0)
 
     @staticmethod
+    def not_reported(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+
+    @staticmethod
     def loss_missing(given: Any) -> None:
         optimizer = given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
         for _ in given.epochs():
@@ -219,6 +223,8 @@ class Loops:
         (Loops.no_number, "run.report: needs a number; got Tensor"),
         (Loops.not_kept, r"2 trained parameters are not kept, of shape \(3, 1\)"),
         (Loops.without_optimizer, "make the optimizer first"),
+        (lambda given: given.keep(nn.Linear(1, 1)), "the task made no optimizer"),
+        (Loops.not_reported, r"ended without run\.report\(value\) in any epoch"),
         (Loops.loss_missing, r"optimizer.step\(loss=loss\); got NoneType"),
         (Loops.groups, "needs the tensors to train"),
         (Loops.both_forms, "either describes a model"),

@@ -177,3 +177,19 @@ def test_markers_of_a_line_have_their_style_once(zakharov):
     text = to_svg(drawn(draw_seeds, zakharov)["seeds"])
     uses = re.findall(r"<use [^>]*>", text)
     assert len([use for use in uses if "style" not in use]) >= 27
+
+
+def test_coordinates_are_rounded_and_numbers_that_are_read_are_not(zakharov):
+    row = dataclasses.replace(zakharov.curves[0], label="0.00123456 of it")
+    text = to_svg(drawn(draw_curves, dataclasses.replace(zakharov, curves=(row,)))["curves-metric"])
+    assert "0.00123456 of it" in text
+    assert not re.search(r"<path[^>]*\d\.\d{3}", text)
+
+
+def test_the_best_trial_is_among_the_coloured_ones(searched):
+    for name, best in zip(("ecdsep", "adam", "gdm"), searched.best, strict=True):
+        figure = next(f for f in draw_figures(searched) if f.name == f"slices-{name}")
+        coloured = figure.figure.axes[0].get_lines()[1]
+        param = next(p for p in searched.importance if p.optimizer == name)
+        assert best.values[param.name] in coloured.get_xdata()
+        assert f"{param.name} = {best.values[param.name]:.3g}" in figure.words

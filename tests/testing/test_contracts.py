@@ -28,3 +28,18 @@ def test_the_stores_contract_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_contract_says_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ecd_tune.registry import TASKS
+    from ecd_tune.tasks.digits import DigitsProblem
+
+    class Contract(contracts.TaskContract):
+        definition = TASKS.get("digits")
+
+    closure, seen = DigitsProblem.closure, iter(range(100))
+    monkeypatch.setattr(
+        DigitsProblem, "closure", lambda self, step: closure(self, step) + next(seen)
+    )
+    with pytest.raises(AssertionError, match="not by one that goes on from step to step"):
+        Contract().test_closure_can_be_repeated()

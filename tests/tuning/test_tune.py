@@ -147,6 +147,7 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
         ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): is no task; write @ecd_tune"),
         ({"storage": "sqlit://x", "check": True}, StorageUrlError, "'sqlit' is not supported"),
         ({"workers": 0}, TaskError, "must be a whole number, >= 1"),
+        ({"task": "digits", "workers": 2, "epochs": 1}, TaskError, "is tuned in this process only"),
         ({"task": "__main__:tensors", "workers": 2}, TaskError, "where no other process finds it"),
     ],
 )

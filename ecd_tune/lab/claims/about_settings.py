@@ -61,7 +61,9 @@ _SCALING = Section(
                 f"{_ROUNDS}; zeros at its end are not counted",
                 scaling.check_parameter_counts,
             ),
-            note="The two ResNet-18 differ by their heads, of 1000 and of 200 classes.",
+            note="The two ResNet-18 differ by their heads, of 1000 and of 200 classes; one number "
+            "stands for both, so that the count of Tiny ImageNet, 11.3M, is a matter of rounding. "
+            "That of WRN-28-10 is not.",
         ),
         Claim(
             "hyperparameters",

@@ -13,6 +13,7 @@ from ecd_tune.theory import Array
 __all__ = [
     "check_constant_energy",
     "check_motion",
+    "check_one_step",
     "check_volume",
     "kick_drift",
     "paper_flow",
@@ -102,19 +103,20 @@ def _case(s: int) -> str:
     return f"n=3 η={_ETA:g} s={s}"
 
 
-def kick_drift(state: State, s: int) -> State:
+def kick_drift(state: State, s: int, lr: float = _LR) -> State:
     """Make one step of (12).
 
     Args:
         state: Θ and Π, shape ``[2n]``.
         s: 0 or 1.
+        lr: Δt.
 
     Returns:
         The next Θ and Π.
     """
     theta, p = np.split(state, 2)
-    p = p - _LR * _ETA / _gap(theta) * _slope(theta)
-    return np.concatenate([theta + 2 * _LR * p / (s + p @ p), p])
+    p = p - lr * _ETA / _gap(theta) * _slope(theta)
+    return np.concatenate([theta + 2 * lr * p / (s + p @ p), p])
 
 
 def rescaled_kick_drift(state: State, s: int) -> State:
@@ -130,6 +132,25 @@ def rescaled_kick_drift(state: State, s: int) -> State:
     theta, p = np.split(state, 2)
     squared = np.exp(_LOG_ENERGY) / _gap(theta) ** _ETA - s
     return kick_drift(np.concatenate([theta, p * np.sqrt(squared / (p @ p))]), s)
+
+
+def check_one_step(step: Callable[[State, int, float], State] = kick_drift) -> list[Finding]:
+    """Fit the order in Δt of the energy error of one step of (12).
+
+    Args:
+        step: From Θ and Π, s and Δt.
+
+    Returns:
+        One finding for s = 0 and for s = 1: the exponent of |log H − log H of the start|.
+    """
+    sizes = (2e-5, 1e-5)
+    found = []
+    for s in (0, 1):
+        start = _log_energy(_POINT, s)
+        errors = [abs(_log_energy(step(_POINT, s, lr), s) - start) for lr in sizes]
+        order = float(np.log(errors[0] / errors[1]) / np.log(sizes[0] / sizes[1]))
+        found.append(close_finding(_case(s), "order of one step's error", 2.0, order, 0.05))
+    return found
 
 
 def check_volume(step: Step, determinant: float) -> list[Finding]:

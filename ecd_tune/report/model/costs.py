@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from ecd_tune.records import Stage, TrialRecord, Trials
-from ecd_tune.report.model.rows import Cost, CostRow
+from ecd_tune.report.model.circumstances import Cost, CostRow
 from ecd_tune.spec import StudySpec
 
 __all__ = ["sum_costs"]

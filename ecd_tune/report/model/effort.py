@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from statistics import median, median_high, median_low
 
 from ecd_tune.records import Direction, TrialRecord
-from ecd_tune.report.model.rows import Effort, EffortRow, ResultRow
+from ecd_tune.report.model.circumstances import Effort, EffortRow
+from ecd_tune.report.model.rows import ResultRow
 
 __all__ = ["measure_effort"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
-from ecd_tune.records import Direction, StudyKey, TrialRecord, TrialState
-from ecd_tune.report.model.rows import SearchedParam
+from ecd_tune.analysis.select import rank_trials
+from ecd_tune.records import Direction, StudyKey, TrialRecord
+from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.space import Choice, Dimension, Float, Int
 from ecd_tune.spec import StudySpec
 
@@ -35,25 +36,18 @@ def rank_hyperparameters(
             for name, dimension in optimizer.space.dimensions.items()
             if isinstance(dimension, (Float, Int, Choice))
         }
-        complete = [
-            r
-            for r in trials.get(spec.key(key), ())
-            if r.state is TrialState.COMPLETE and not r.lost and r.value is not None
-        ]
+        complete = rank_trials(trials.get(spec.key(key), ()), spec.task_def.direction)
         found = _importances(complete, searched, spec.task_def.direction)
         for name in sorted(searched, key=lambda n: -found.get(n, 0.0)):
             log = getattr(searched[name], "log", False)
-            good = _good(complete, name, spec.task_def.direction)
+            good = _good(complete, name)
             yield SearchedParam(key, name, log, found.get(name), good)
 
 
-def _good(
-    records: Sequence[TrialRecord], name: str, direction: Direction
-) -> tuple[float, float] | None:
-    ranked = sorted(records, key=lambda r: (direction.sign * (r.value or 0.0), r.number))
+def _good(ranked: Sequence[TrialRecord], name: str) -> tuple[float, float] | None:
     values = [r.params.get(name) for r in ranked[: len(ranked) // 10]]
     numbers = [float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if len(records) < _ENOUGH or len(numbers) < len(values):
+    if len(ranked) < _ENOUGH or len(numbers) < len(values):
         return None
     return min(numbers), max(numbers)
 
@@ -88,6 +82,8 @@ def _importances(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            # Fixed first trials leave out what they do not set: too few to be compared.
+            warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
             study = optuna.create_study(direction=direction.value)
             study.add_trials(usable)
             return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ecd_tune.records import Direction, Scalar, Stage, TrialRecord
 from ecd_tune.report.model.best import BestHyperparameters
+from ecd_tune.report.model.circumstances import Cost, Effort, SearchedParam, Setup
 from ecd_tune.report.model.theory import Theory
 
 if TYPE_CHECKING:  # these load scipy
@@ -18,16 +18,9 @@ __all__ = [
     "SIGNIFICANT",
     "Answer",
     "ComparisonRow",
-    "Cost",
-    "CostRow",
     "CurveRow",
-    "Effort",
-    "EffortRow",
     "ProgressRow",
     "ResultRow",
-    "SearchedParam",
-    "Setup",
-    "SpaceRow",
     "StudyReport",
 ]
 
@@ -200,153 +193,6 @@ class ProgressRow:
     def rate(self) -> float | None:
         """Finished trials per second of elapsed time."""
         return self.counts.finished / self.elapsed if self.elapsed else None
-
-
-@dataclass(frozen=True)
-class CostRow:
-    """What one optimizer's trials of one stage cost, or a sum over several.
-
-    Attributes:
-        optimizer: Key of the optimizer; None for all of them.
-        title: As reports print it.
-        stage: The stage; None for both.
-        trials: Trials that took time, attempts that were tried again included.
-        uncounted: Those of them whose energy is not known, and not in the sum.
-        hours: Sum of their wall times.
-        energy_kwh: Energy, in kWh; None where that of no trial is known.
-        carbon_kg: kg of CO₂ equivalent, before any offset; None as above.
-    """
-
-    optimizer: str | None
-    title: str
-    stage: Stage | None
-    trials: int
-    uncounted: int
-    hours: float
-    energy_kwh: float | None
-    carbon_kg: float | None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the study cost.
-
-    Attributes:
-        kg_per_kwh: Carbon intensity that the sums count with.
-        origin: Where it comes from, in words.
-        offset: Share of the carbon that the provider offsets.
-        sources: Number of trials by what their energy was read from.
-        recorded_kg: Sum of what the trials recorded when they ran, perhaps at another intensity.
-        rows: Each optimizer and stage, then each stage, then all.
-    """
-
-    kg_per_kwh: float
-    origin: str
-    offset: float
-    sources: Mapping[str, int]
-    recorded_kg: float | None
-    rows: tuple[CostRow, ...]
-
-
-@dataclass(frozen=True)
-class SpaceRow:
-    """One hyperparameter of one optimizer.
-
-    Attributes:
-        optimizer: Title of the optimizer.
-        name: Hyperparameter.
-        allowed: Its range, choices or fixed value, in words.
-        searched: False when fixed.
-        doc: One line about it.
-    """
-
-    optimizer: str
-    name: str
-    allowed: str
-    searched: bool
-    doc: str
-
-
-@dataclass(frozen=True)
-class EffortRow:
-    """What runs under one set of hyperparameters took to the target.
-
-    Attributes:
-        label: As tables print it.
-        optimizer: Key of the optimizer.
-        source: ``"best"`` or a reference's label.
-        runs: Confirmed runs.
-        reached: How many of them reached the target.
-        steps: Median of the steps, runs that did not reach it as infinity.
-        seconds: The same in seconds, a run's wall time shared out evenly over its steps.
-        memory_mib: Median of the peak memory of whole runs, in MiB; None where not recorded.
-    """
-
-    label: str
-    optimizer: str
-    source: str
-    runs: int
-    reached: int
-    steps: float
-    seconds: float
-    memory_mib: float | None
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Steps, seconds and memory to a target.
-
-    Attributes:
-        target: Value of the curve ``"metric"`` that the median run of every optimizer reaches.
-        rows: One for each set of hyperparameters with runs.
-    """
-
-    target: float
-    rows: tuple[EffortRow, ...]
-
-
-@dataclass(frozen=True)
-class SearchedParam:
-    """One searched hyperparameter of one optimizer.
-
-    Attributes:
-        optimizer: Key of the optimizer.
-        name: Hyperparameter.
-        log: Whether it was drawn in the logarithm.
-        importance: Its share of what sets the best tenth of the complete trials apart
-            (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
-        good: Smallest and largest value among the best tenth of the complete trials; None for
-            what is no number, and for fewer than twenty trials.
-    """
-
-    optimizer: str
-    name: str
-    log: bool
-    importance: float | None
-    good: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What was searched, and where.
-
-    Attributes:
-        spaces: Every hyperparameter of every optimizer.
-        facts: Budget, sampler, seeds, task options, durations: name to words.
-        fingerprints: Optimizer key to the fingerprint of its study.
-        environment: Host, processor, versions: name to words.
-        started: First start of any trial, UTC.
-        ended: Last end of any trial, UTC.
-        command: Command line that runs the study again.
-    """
-
-    spaces: tuple[SpaceRow, ...]
-    facts: Mapping[str, str]
-    fingerprints: Mapping[str, str]
-    environment: Mapping[str, str]
-    started: datetime | None
-    ended: datetime | None
-    command: str
 
 
 @dataclass(frozen=True)

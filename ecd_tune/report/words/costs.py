@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ecd_tune.records import Stage
-from ecd_tune.report.model.rows import Cost, CostRow
+from ecd_tune.report.model.circumstances import Cost, CostRow
 from ecd_tune.report.words.layout import Section, Table
 from ecd_tune.report.words.numbers import format_number
 

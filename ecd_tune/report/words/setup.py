@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ecd_tune.records import Stage, TrialRecord
-from ecd_tune.report.model.rows import Setup, SpaceRow
+from ecd_tune.report.model.circumstances import Setup, SpaceRow
 from ecd_tune.report.words.numbers import format_duration, format_scalar
 from ecd_tune.space import DERIVED, Fixed
 from ecd_tune.spec import StudySpec

@@ -16,6 +16,7 @@ from ecd_tune.lab.claims import (
     phase_space,
     scaling,
     scans,
+    synthetic,
     tables,
     turns,
 )
@@ -223,11 +224,41 @@ def test_bounces():
 
 def test_exponents():
     found = {f.case.partition(",")[0]: f for f in scaling.check_exponents(PRINTED)}
-    assert found["IN-1K"].verdict is R
+    assert [name for name, f in found.items() if f.verdict is R] == [
+        "IN-1K", "MNLI", "QQP", "SST-2",
+    ]  # fmt: skip
+    assert len(found) == 13
     cosine = (1 + 3.419**2) ** -0.5
     assert found["IN-1K"].measured == pytest.approx(2 / (1 + cosine), rel=1e-3)
-    assert found["CIFAR-100"].verdict is S
-    assert scaling.check_exponents(table_5(wrn_28_10={"nu": Number("1e-3")}))[4].verdict is R
+    large = change("CIFAR-100", "ECDSep", best={"lr": 0.4, "nu": 1e-3})
+    assert scaling.check_exponents(large)[0].verdict is R
+
+
+# ----------------------------------------------------------------------------- B.1
+
+
+def test_the_tuned_step_leaves_the_basin_and_a_small_one_does_not():
+    (tuned,) = synthetic.check_basin_left()
+    assert (tuned.measured, tuned.verdict) == (1.0, S)
+    (small,) = synthetic.check_basin_left(0.1)
+    assert (small.measured, small.verdict) == (0.0, R)
+
+
+def test_gdm_diverges_with_the_wider_range_and_not_with_the_other():
+    assert verdict(synthetic.check_rates_of_gdm()) is S
+    (narrow,) = synthetic.check_rates_of_gdm(1e-8, 1e-6)
+    assert narrow.verdict is R
+    assert narrow.measured > 0.9
+
+
+def test_one_step_of_first_order_errs_by_the_square():
+    assert verdict(phase_space.check_one_step()) is S
+
+    def drift_only(state, s, lr):
+        theta, p = np.split(state, 2)
+        return np.concatenate([theta + 2 * lr * p / (s + p @ p), p])
+
+    assert verdict(phase_space.check_one_step(drift_only)) is R
 
 
 # ----------------------------------------------------------------------------- CO₂

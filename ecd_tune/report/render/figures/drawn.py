@@ -56,7 +56,8 @@ class Drawn:
             self.figure.savefig(stream, format="svg", metadata=dict.fromkeys(_METADATA))
         text = re.sub(r"<metadata>.*?</metadata>", "", stream.getvalue(), flags=re.S)
         text = re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", text, flags=re.S)
-        text = _DIGITS.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+        # Coordinates to .01 pt; the texts between the tags stay as they are.
+        text = re.sub(r"<[^>]*>", lambda tag: _DIGITS.sub(_round, tag[0]), text)
         # Markers of one line have one style, which is said once.
         text = _USES.sub(_hoist, text)
         used = set(re.findall(r"#([\w.-]+)", text))
@@ -94,6 +95,10 @@ def inline_svg(drawn: Drawn) -> str:
     box = size.group(0) if size else ""
     text = re.sub(r"<svg[^>]*>", f'<svg {box} aria-hidden="true">', text, count=1)
     return re.sub(r"\n\s*", "\n", text)
+
+
+def _round(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _hoist(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ecd_tune.records import TrialRecord
-from ecd_tune.report.model.rows import SearchedParam
+from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.render.figures.style import BEHIND, SOFT, number_axis
 from ecd_tune.theory import Array
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecd_tune.analysis import best_trial
-from ecd_tune.records import TrialRecord, TrialState
-from ecd_tune.report.model.rows import SearchedParam, StudyReport
+from ecd_tune.analysis.select import rank_trials
+from ecd_tune.records import TrialRecord
+from ecd_tune.report.model.circumstances import SearchedParam
+from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.plane import draw_plane, fit_places
 from ecd_tune.report.render.figures.scale import choose_scale
@@ -35,21 +36,15 @@ def draw_slices(report: StudyReport) -> Iterator[Drawn]:
         The figures; none for optimizers with fewer than five complete trials.
     """
     for row in report.progress:
-        records = [
-            r
-            for r in report.trials
-            if r.key.optimizer == row.optimizer
-            and r.state is TrialState.COMPLETE
-            and not r.lost
-            and r.value is not None
-        ]
+        own = (r for r in report.trials if r.key.optimizer == row.optimizer)
+        records = rank_trials(own, report.direction)
         params = [
             p
             for p in report.importance
             if p.optimizer == row.optimizer and all(_is_number(r, p.name) for r in records)
         ]
         if len(records) >= _FEWEST and params:
-            yield _draw(report, row.title, _thin(report, records), params[:_PANELS])
+            yield _draw(report, row.title, _thin(records), params[:_PANELS])
 
 
 def _is_number(record: TrialRecord, name: str) -> bool:
@@ -57,12 +52,11 @@ def _is_number(record: TrialRecord, name: str) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _thin(report: StudyReport, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _thin(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials from the worst to the best, at most 150 of them, evenly by rank."""
-    ranked = sorted(records, key=lambda r: -report.direction.sign * (r.value or 0.0))
     if len(ranked) <= _POINTS:
-        return ranked
-    places = np.linspace(0, len(ranked) - 1, _POINTS).round().astype(int)
+        return [*reversed(ranked)]
+    places = np.linspace(len(ranked) - 1, 0, _POINTS).round().astype(int)
     return [ranked[i] for i in places]
 
 
@@ -100,16 +94,14 @@ def _draw(
         draw_plane(grid.flat[len(params)], records, params[:2], colour, best)
     for axes in list(grid.flat)[panels:]:
         axes.set_visible(False)
-    chosen = best_trial(records, report.direction)
+    chosen = records[-1]
     return Drawn(
         f"slices-{params[0].optimizer}",
         "best",
         f"{title}: trials against their hyperparameters, the best tenth in colour"
         + "; last, the two most important ones, with contours of the rank" * contour,
         f"The best trial of {title}: "
-        + ", ".join(
-            f"{p.name} = {float(chosen.params[p.name]):.3g}" for p in params if chosen is not None
-        ),
+        + ", ".join(f"{p.name} = {float(chosen.params[p.name]):.3g}" for p in params),
         figure,
         aside=True,
     )
