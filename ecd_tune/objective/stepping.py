@@ -13,6 +13,7 @@ from torch import Tensor
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
+from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.meter import RunMeter
 from ecd_tune.optim.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
@@ -105,7 +106,10 @@ class Stepper:
                 torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
             return loss
 
-        self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, means Tensor
+        if isinstance(self._optimizer, LossOptimizer):
+            self._optimizer.step(loss=closure())  # a closure costs it fifty times as much
+        else:
+            self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float
         self.batches.finish(number)
         self.number += 1
         if len(self._unseen) >= self._retry_policy:

@@ -17,7 +17,7 @@ from ecd_tune.spec import find_study, load_study
 from ecd_tune.store import Store
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [command.name for command in app.registered_commands if command.name]
 
 HELP_RATIO = 2.4
 """How much processor time --help may take, as a multiple of importing what it needs."""
