@@ -292,7 +292,7 @@ class Registry(Generic[Def]):
             package = entry.dist.name if entry.dist else entry.module
             raise PluginError(
                 f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
-                f"{type(error).__name__}: {error}; mend or uninstall that package"
+                f"{type(error).__name__}: {error}; fix or uninstall that package"
             ) from error
 
     def _entry_points(self) -> Any:

@@ -53,7 +53,7 @@ class StopFlag:
         """Sleep, but not past a signal.
 
         Args:
-            seconds: How long at the most.
+            seconds: Longest time.
 
         Returns:
             Whether a signal has come.

@@ -67,7 +67,8 @@ def get(
     if data_set.download is None:
         files = "; or ".join(", ".join(layout.files) for layout in data_set.layouts)
         raise TaskError(
-            f"{name} has to be got by hand, from {data_set.layouts[0].source}. "
+            f"{name} cannot be downloaded by this command; get it from "
+            f"{data_set.layouts[0].source}. "
             f"Put it into {place} as {files}"
         )
     typer.echo(f"terms: {data_set.licence}", err=True)

@@ -106,7 +106,7 @@ Out = Annotated[
 Smoke = Annotated[
     bool,
     typer.Option(
-        "--smoke", help="The study's short form, on a stand-in where its data are not to be had."
+        "--smoke", help="The study's short form, on a stand-in where its data are missing."
     ),
 ]
 

@@ -46,7 +46,7 @@ def run(
         bool, typer.Option(help="Try a few steps of a task of your own before the search.")
     ] = True,
 ) -> None:
-    """Run a study from its file to its report; run it again to go on where it stopped.
+    """Run a study from its file to its report; run the same command to resume.
 
     Creates the study or resumes it, searches and confirms with worker processes, and writes the
     report. Ctrl-C leaves everything in the database.

@@ -20,8 +20,8 @@ __all__ = ["status"]
 _RECENT_SECONDS = 60.0
 _MOST_ERRORS = 5
 _EVENTS = {
-    "lost": "trials of dead workers queued again",
-    "released": "trials given back by workers that stopped",
+    "lost": "trials of dead workers re-queued",
+    "released": "trials re-queued after workers were stopped",
     "fenced": "late results refused",
     "invalidated": "results taken out by hand",
     "exception": "kinds of errors in trials, as each worker met them",
@@ -67,7 +67,7 @@ def status(
             typer.echo(_describe_worker(worker))
     if events:
         told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
-        typer.echo(f"what happened: {told}")
+        typer.echo(f"events: {told}")
     for reason, event in [*errors.items()][-_MOST_ERRORS:]:
         typer.echo(f"error: {event.key.name} #{event.detail['number']}: {reason}")
 

@@ -102,7 +102,7 @@ class Meter:
         if not gpu:
             return processor, source
         uuid, name = self._name_gpu(gpu)
-        # Workers that share a GPU share its power, for want of a counter of each one's own.
+        # Workers that share a GPU share its power, because there is no counter for each.
         sharers = self._gpus.sharers(uuid)
         if self._tdp_watts is not None:
             return self._tdp_watts * wall / sharers, "TDP"

@@ -36,7 +36,7 @@ class Audience:
 class Slot(Protocol):
     """A place for the checkpoint of one run.
 
-    No method raises for want of space or of a connection: a run goes on without checkpoints.
+    No method raises where space or a connection is missing: a run goes on without checkpoints.
     """
 
     def load(self) -> bytes | None:

@@ -39,7 +39,7 @@ class DryRun:
         without_gradient: Tensors among them that the first step gives no gradient.
         step_seconds: Time of a step.
         run_seconds: Estimate of one search run; None of a loop, whose length nobody knows.
-        peak_bytes: Memory of the GPU at the most; None on the CPU.
+        peak_bytes: Memory of the GPU at most; None on the CPU.
     """
 
     loss: float

@@ -24,7 +24,7 @@ class EpochStore:
     """Weights by epoch, in a temporary folder of this process.
 
     Args:
-        max_gib: What may lie in it at the most, in GiB.
+        max_gib: What may lie in it at most, in GiB.
         count: Epochs that will be kept.
         copies: Epoch to the place beside the run's checkpoint that its file is copied to, where
             another attempt finds it; None for a run that has no checkpoints.

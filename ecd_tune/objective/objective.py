@@ -78,7 +78,7 @@ class Objective:
             stage: Search or confirmation.
 
         Raises:
-            TaskError: The task cannot be made, for example for want of data.
+            TaskError: The task cannot be made, for example because its data are missing.
         """
         self._runner(stage, None)
         if not self.batched:
@@ -116,7 +116,7 @@ class Objective:
 
         Raises:
             Interrupted: ``stop`` said so; what was done is in the checkpoints, or lost.
-            TaskError: The task cannot be made, for example for want of data.
+            TaskError: The task cannot be made, for example because its data are missing.
         """
         slots = checkpoints or [None] * len(requests)
         rows = [
@@ -287,7 +287,7 @@ class Objective:
             The task.
 
         Raises:
-            TaskError: It cannot be made, for example for want of data.
+            TaskError: It cannot be made, for example because its data are missing.
             EcdTuneError: The task itself says why.
         """
         if stage not in self._tasks:

@@ -51,7 +51,7 @@ def load_study(path: Path, smoke: bool = False) -> StudySpec:
 
     Args:
         path: A TOML file.
-        smoke: Load its smoke form: a short run, on a stand-in where the data are not to be had.
+        smoke: Load its smoke form: a short run, on a stand-in where the data are missing.
 
     Returns:
         The study.

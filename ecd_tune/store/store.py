@@ -150,7 +150,7 @@ class Store(StoreReader):
         Args:
             spec: The study.
             optimizer: Key of the optimizer.
-            count: How many at the most.
+            count: Largest number.
             worker: Who asks.
 
         Returns:
@@ -191,7 +191,7 @@ class Store(StoreReader):
 
         Args:
             key: The study.
-            count: How many at the most.
+            count: Largest number.
             worker: Who asks.
 
         Returns:

@@ -27,7 +27,7 @@ class Layout:
     Attributes:
         name: What a reader tells layouts apart by, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
-        source: Where they are to be had, in words.
+        source: Where they come from, in words.
         optional: More files of this layout, used where they exist.
     """
 

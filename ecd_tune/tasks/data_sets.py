@@ -39,7 +39,7 @@ class DataSet:
         layouts: How it may lie below the data root; any one of them is enough. A file of a
             layout may be a folder here.
         licence: What is known of the terms.
-        download: The file that ``ecd-tune data get`` fetches, or None: to be had by hand.
+        download: The file that ``ecd-tune data get`` fetches, or None: to be downloaded by hand.
     """
 
     name: str

@@ -72,7 +72,7 @@ class WorkerLog:
 
     Attributes:
         lines: How many lines.
-        silence: Seconds between two of them, at the most.
+        silence: Seconds between two of them, at most.
         away: Seconds for which the database did not answer, as the worker saw it.
     """
 

@@ -76,7 +76,7 @@ class Feed:
         """Return trials to run.
 
         Args:
-            count: How many at the most.
+            count: Largest number.
 
         Returns:
             Those that are ready. While none is running it waits for some, and none means that

@@ -223,7 +223,7 @@ def too_few(
     if not unmet:
         return None
     if not len(sample):
-        unmet = unmet[:1]  # the others lack for want of this one
+        unmet = unmet[:1]  # the others fail because of this one
     notes = [f"needs {need.least:g} {need.what}, has {need.have:.3g}" for need in unmet]
     growing = [need for need in unmet if need.grows]
     needed = None

@@ -45,7 +45,7 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
             "have the better chances."
         )
     else:
-        yield "The optimizers have searched unequally long, so their comparison is not fair yet."
+        yield "Optimizers have different numbers of trials: their comparison is not fair yet."
 
 
 def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:

@@ -55,7 +55,7 @@ class ReportBuffer:
         write: Usually :meth:`ecd_tune.store.Store.report`: stores points and returns how many
             it refused. It should try once only; what it could not store is kept for later.
         interval: Seconds between two writes.
-        limit: Points kept at the most; then the oldest are dropped.
+        limit: Points kept at most; then the oldest are dropped.
 
     Attributes:
         refused: Points that came after their lease was lost.

@@ -39,7 +39,7 @@ class Request:
     Attributes:
         spec: The study.
         optimizer: Key of the optimizer.
-        count: How many trials at the most.
+        count: Largest number of trials.
         worker: Who gets them.
         batch: Names this ask; the same when it is repeated.
     """
@@ -117,7 +117,7 @@ class Drawer:
         Args:
             ref: The study.
             request: What is asked for.
-            count: How many at the most.
+            count: Largest number.
 
         Returns:
             The leases.
@@ -142,7 +142,7 @@ class Drawer:
         Args:
             ref: The study.
             request: What is asked for.
-            count: How many at the most; what was drawn is fitted to what is wanted then.
+            count: Largest number; what was drawn is fitted to what is wanted then.
             salt: As for :func:`~ecd_tune.store.sampling.samplers.make_sampler`; with it, other
                 numbers than those that the history expects will do.
 

@@ -78,7 +78,7 @@ def claim_waiting(
     Args:
         connection: A write transaction; no lock of the study is needed.
         ref: The study.
-        count: How many at the most.
+        count: Largest number.
         grant: Who gets them; its worker's row is there.
 
     Returns:
