@@ -81,7 +81,7 @@ def plain_loop(
 
 
 def plain_digits(problem: Any) -> Round:
-    x, y = problem.parts["train"].x, problem._parts["train"].y
+    x, y = problem.parts["train"].x, problem.parts["train"].y
     weights = problem.parameters
 
     def loss_of(rows: Tensor) -> Tensor:
