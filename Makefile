@@ -17,11 +17,11 @@ demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print 
 	mkdir -p $(DEMO)
 	$(BIN)/ecd-tune run zakharov --workers 2 --storage sqlite:///$(DEMO)/ecd_tune.db --out $(DEMO)/report
 
-test: install lint ## ruff, mypy, import-linter, pytest without integrations and slow tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/integrations
+test: install lint ## ruff, mypy, import-linter, pytest without integrations, whole commands and slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
 
-test-integrations: install ## Real training libraries and distributed runs; CI runs them too
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/integrations
+test-integrations: install ## Real training libraries, distributed runs, whole commands; CI runs them too
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
