@@ -20,7 +20,7 @@ from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Stepper", "copy_into"]
 
-_PATIENCE = 16
+_LOOK_EVERY = 16
 """Steps on a GPU between two looks at the losses."""
 
 
@@ -64,7 +64,7 @@ class Stepper:
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
         self._advance = advance
-        self._retry_policy = 1 if problem.parameters[0].device.type == "cpu" else _PATIENCE
+        self._look_every = 1 if problem.parameters[0].device.type == "cpu" else _LOOK_EVERY
         self.number = 0
         self._losses: list[float] = []
         self._unseen: list[tuple[int, Tensor]] = []
@@ -98,7 +98,7 @@ class Stepper:
         def closure() -> Tensor:
             loss = self.batches.closure(number)
             # Before the optimizer can spread it: not all of them look at the loss.
-            if self._retry_policy == 1:
+            if self._look_every == 1:
                 _check(float(loss), number)
             if len(self._unseen) == first:  # some optimizers ask twice
                 self._unseen.append((number, loss.detach()))
@@ -112,7 +112,7 @@ class Stepper:
             self._optimizer.step(closure)  # type: ignore[arg-type]  # torch says float
         self.batches.finish(number)
         self.number += 1
-        if len(self._unseen) >= self._retry_policy:
+        if len(self._unseen) >= self._look_every:
             self._look()
 
     def take(self, loss: float) -> None:
@@ -131,6 +131,8 @@ class Stepper:
             torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
         if self._advance is not None:
             self._advance(loss)
+        elif isinstance(self._optimizer, LossOptimizer):
+            self._optimizer.step(loss=loss)
         else:
             self._optimizer.step(lambda: loss)
         self._losses.append(loss)

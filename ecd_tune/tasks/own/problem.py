@@ -33,8 +33,8 @@ class ModelProblem:
 
     def __init__(self, description: Description, seed: int) -> None:
         self.description, self._seed = description, seed
-        self._model, self._train = description.model, description.parts["train"]
-        self.parameters: list[Tensor] = [p for p in self._model.parameters() if p.requires_grad]
+        self.network, self._train = description.model, description.parts["train"]
+        self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
         self.metric: str | None = description.metric
         self.steps_per_epoch = -(-self._train.count // description.batch_size)
 
@@ -45,12 +45,12 @@ class ModelProblem:
             TaskError: The loss is no number that can be differentiated.
         """
         batch = self.batch(step)
-        self._model.train()
+        self.network.train()
         for parameter in self.parameters:
             parameter.grad = None
         seed_everything(self._seed, "step", step)
         with torch.enable_grad():
-            loss = self.description.loss(self._model, *batch)
+            loss = self.description.loss(self.network, *batch)
             _check_loss(self.description.loss, loss)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -59,9 +59,9 @@ class ModelProblem:
     def pass_forward(self, step: int) -> None:
         """Compute a step's loss once more as in training; moves running statistics again."""
         batch = self.batch(step)
-        self._model.train()
+        self.network.train()
         seed_everything(self._seed, "again", step)
-        self.description.loss(self._model, *batch)
+        self.description.loss(self.network, *batch)
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Mapping[str, float]:
@@ -75,14 +75,14 @@ class ModelProblem:
             raise TaskError(
                 f"the {split} split is closed to a search run; build the problem with Stage.CONFIRM"
             )
-        self._model.eval()
+        self.network.eval()
         seed_everything(self._seed, "evaluate", split)
         names = dict.fromkeys(("loss", self.description.metric))
         device = self.parameters[0].device
         sums = {name: torch.zeros((), dtype=_wide(device), device=device) for name in names}
         for batch, count in part.batches(self._seed):
             for name, function in self.judges():
-                sums[name] += total(name, function, function(self._model, *batch), count)
+                sums[name] += total(name, function, function(self.network, *batch), count)
         return {name: float(value) / part.count for name, value in sums.items()}
 
     def examples(self, step: int) -> int:
@@ -96,22 +96,22 @@ class ModelProblem:
 
         One pass over the training data, every batch with the same weight.
         """
-        layers = [m for m in self._model.modules() if isinstance(m, _BatchNorm)]
+        layers = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None
-        self._model.train()
+        self.network.train()
         for number in range(self.steps_per_epoch if layers else 0):
             batch, _ = self._train.batch(self._seed, 0, number)
             seed_everything(self._seed, "statistics", number)
-            self.description.loss(self._model, *batch)
+            self.description.loss(self.network, *batch)
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
 
     def state_dict(self) -> dict[str, Any]:
         """Return the buffers: what steps may change beside the parameters."""
-        return {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+        return {name: buffer.clone() for name, buffer in self.network.named_buffers()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ class ModelProblem:
         Raises:
             ValueError: They are those of another model.
         """
-        own = dict(self._model.named_buffers())
+        own = dict(self.network.named_buffers())
         shapes = [{k: tuple(v.shape) for k, v in held.items()} for held in (own, state)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"the buffers are {shapes[0]}, the saved ones {shapes[1]}")

@@ -14,7 +14,10 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import ecd_tune as et
 from ecd_tune.errors import TaskError
+from ecd_tune.objective.hardware import prepare_network
 from ecd_tune.records import Stage
+from ecd_tune.spec import TrainingSpec
+from ecd_tune.tasks import NetworkProblem
 from ecd_tune.testing.contracts import TaskContract
 from tests.tasks.own import own_tasks
 from tests.tasks.own.own_tasks import COUNT, WIDTH, numbers
@@ -199,3 +202,17 @@ def test_a_score_of_another_shape_names_its_function() -> None:
 def test_the_decorator_checks_what_it_is_given(given: dict[str, Any], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         et.task(**{"metric": "accuracy", "direction": "maximize", "epochs": 1, **given})
+
+
+@pytest.mark.parametrize("training", [{"memory_format": "channels_last"}, {"compile": True}])
+def test_the_training_table_reaches_the_model(
+    training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a network that can be compiled, or given images in another memory format."""
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+    problem = build(linear)
+    prepare_network(problem, TrainingSpec.model_validate(training))
+    assert isinstance(problem, NetworkProblem)
+    assert (compiled == [problem.network]) == ("compile" in training)
+    assert problem.closure(0).isfinite()
