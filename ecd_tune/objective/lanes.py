@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ecd_tune.objective.interrupt import Interrupted, Stop
@@ -187,10 +187,9 @@ class _Lanes:
                     rows.free(row)
             rows.step()
             lanes = [(row, lane) for row, lane in lanes if not lane.broken]
-        judged = {}
+        judged: Sequence[Mapping[str, float]] = []
         if any(lane.ends_judged for _, lane in lanes):
-            numbers_of = stack.evaluate(self._kind.split)
-            judged = {name: column.tolist() for name, column in numbers_of.items()}
+            judged = stack.evaluate(self._kind.split)
         self._seconds += (time.perf_counter() - began) / count
         for row, lane in lanes:
-            lane.end_epoch({name: column[row] for name, column in judged.items()} or None)
+            lane.end_epoch(judged[row] if judged else None)
