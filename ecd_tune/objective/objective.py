@@ -155,25 +155,28 @@ class Objective:
 
         Args:
             stage: Of all jobs.
-            jobs: Returns up to so many further jobs, at the end of an epoch. None while some are
+            jobs: Returns up to so many further jobs, between two steps. None while some are
                 running means that there are none yet; while none is, that this was all.
             width: Trials at once; halved whenever memory does not suffice.
             stop: Polled at each step; True makes this call raise.
 
         Raises:
-            Interrupted: ``stop`` said so; jobs that were not done are forgotten.
+            Interrupted: ``stop`` said so; what was done of other jobs is in their slots, or lost.
             TaskError: The task cannot be made.
         """
         run = self._runner(stage, stop)
 
         def alone(job: Job) -> Outcome:
-            return self._attempt(run, Row(job.request, None, job.audience))
+            return self._attempt(run, Row(job.request, job.slot, job.audience))
+
+        def snapshots(job: Job) -> Snapshots | None:
+            return self._snapshots(Row(job.request, job.slot, job.audience))
 
         def plan(request: RunRequest) -> Plan:
             return self._plan(Row(request, None, Audience()))
 
         optimizer = self._spec.optimizers[self._optimizer]
-        kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone)
+        kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone, snapshots)
         run_lanes(kind, jobs, width, stop)
 
     def _evaluate_stage(

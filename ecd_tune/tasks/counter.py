@@ -7,7 +7,6 @@ can be asked for by itself, and a key that ``torch.vmap`` maps gives each row it
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["CounterDropout", "counter_dropout", "has_dropout", "uniform"]
+__all__ = ["CounterDropout", "has_dropout", "uniform"]
 
 _GAMMA = 0x9E3779B97F4A7C15
 _SITE = 0xD1342543DE82EF95  # odd, as γ is: the dropouts of one forward pass have their own numbers
@@ -72,15 +71,6 @@ class CounterDropout(TorchFunctionMode):
         key = self._key + _signed(self._site * _SITE)
         kept = _sixteen_bits(key, x.shape) >= round(p * 2**16) - 2**15
         return x * (kept.to(x.dtype) / (1 - p))
-
-
-def counter_dropout(key: Tensor | None) -> AbstractContextManager[Any]:
-    """Return a context in which dropout draws from a key; None: as torch does.
-
-    Args:
-        key: See :class:`CounterDropout`.
-    """
-    return nullcontext() if key is None else CounterDropout(key)
 
 
 def has_dropout(network: nn.Module) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ecd_tune.tasks.base import Split
-from ecd_tune.tasks.counter import counter_dropout, has_dropout
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.counter import CounterDropout, has_dropout
+from ecd_tune.tasks.seeds import noise_from, stream
 
 __all__ = ["Batch", "FunctionalProblem", "Measured"]
 
@@ -128,8 +129,8 @@ class FunctionalProblem(ABC):
         batch = self.batch(step)
         self._last = (step, batch)
         self.begin_pass("step", step)
-        with torch.enable_grad():
-            loss = self.training_loss(self.network, self.key(step), *batch)
+        with torch.enable_grad(), self._drawing(step, "step"):
+            loss = self.loss(self.network, *batch)
             self.check_loss(loss)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -142,7 +143,7 @@ class FunctionalProblem(ABC):
             key: See :class:`~ecd_tune.tasks.counter.CounterDropout`; None: none is drawn.
             batch: As :meth:`batch` returns it.
         """
-        with counter_dropout(key):
+        with nullcontext() if key is None else CounterDropout(key):
             return self.loss(network, *batch)
 
     def key(self, step: int) -> Tensor | None:
@@ -159,11 +160,12 @@ class FunctionalProblem(ABC):
     @torch.no_grad()
     def pass_forward(self, step: int) -> None:
         """Run the network on a step's batch once more; moves running statistics again."""
-        last, key = self._last, self.key(step)
+        last = self._last
         self.network.train()
         batch = last[1] if last is not None and last[0] == step else self.batch(step)
         self.begin_pass("again", step)
-        self.training_loss(self.network, None if key is None else ~key, *batch)
+        with self._drawing(step, "again"):
+            self.loss(self.network, *batch)
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Mapping[str, float]:
@@ -219,6 +221,16 @@ class FunctionalProblem(ABC):
             raise ValueError(f"the buffers are {shapes[0]}, the saved ones {shapes[1]}")
         for name, buffer in own.items():
             buffer.copy_(state[name])
+
+    def _drawing(self, step: int, purpose: str) -> AbstractContextManager[Any]:
+        """Return the context in which the dropout of a pass is drawn."""
+        key = self.key(step)
+        if key is None:
+            return nullcontext()
+        if getattr(self.network, "_compiled_call_impl", None) is not None:
+            # A network that torch has compiled draws from the global generators alone.
+            return noise_from(stream(self.seed, "dropout", purpose, step), key.device)
+        return CounterDropout(key if purpose == "step" else ~key)
 
     def _draw_keys(self, epoch: int) -> Tensor:
         generator = stream(self.seed, "dropout", epoch)

@@ -17,8 +17,7 @@ from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
-from ecd_tune.tasks.glue.bert import noise_from
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.seeds import noise_from, stream
 from ecd_tune.tasks.stacked_networks import StacksNetworks
 from ecd_tune.tasks.text.characters import ALPHABET, read_text
 from ecd_tune.tasks.text.definitions import TEXT_DEFS

@@ -14,12 +14,12 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
-from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer, noise_from
+from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.problem import Classification
 from ecd_tune.tasks.glue.tables import Table
 from ecd_tune.tasks.glue.tokens import Encoded, encode
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.seeds import noise_from, stream
 from ecd_tune.testing.stacking import StackableTaskContract
 
 transformers = pytest.importorskip("transformers", reason="needs the extra glue")
@@ -297,3 +297,16 @@ def test_tokens_are_kept_and_options_checked():
     assert make("glue_wnli", subset=5).parts is make("glue_wnli", subset=5).parts
     with pytest.raises(TaskError, match="max_length = 4"):
         make("glue_wnli", max_length=4)
+
+
+def test_a_compiled_network_draws_its_dropout_by_seed_and_step(monkeypatch):
+    # What torch's compiler calls is not asked by a TorchFunctionMode: here without the compiler.
+    first, second = (toy().build(0, Stage.SEARCH) for _ in range(2))
+    plain = [float(first.closure(step)) for step in (0, 1)]
+    for problem in (first, second):
+        problem.network._compiled_call_impl = problem.network._call_impl
+    torch.manual_seed(5)
+    compiled = [float(first.closure(step)) for step in (0, 1)]
+    torch.manual_seed(6)
+    assert compiled == [float(second.closure(step)) for step in (0, 1)]
+    assert compiled != plain

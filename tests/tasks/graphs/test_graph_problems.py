@@ -12,7 +12,7 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.tasks import StatefulProblem
-from ecd_tune.tasks.counter import counter_dropout
+from ecd_tune.tasks.counter import CounterDropout
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.graphs.definitions import GRAPH_DEFS
 from ecd_tune.tasks.graphs.graph import connect
@@ -89,7 +89,7 @@ def test_dropout_sets_its_share_to_zero_and_keeps_the_mean():
         weight, bias, root, *last = sage.parameters()
         weight.zero_(), bias.fill_(1), root.zero_()
         last[0].zero_(), last[1].zero_(), last[2].fill_(1 / 4000)
-        with counter_dropout(torch.tensor(7)):
+        with CounterDropout(torch.tensor(7)):
             out = sage(torch.zeros(2, 1), mean)
     assert out.flatten().tolist() == pytest.approx([1, 1], abs=0.04)
     assert out[0] != out[1]
