@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,9 @@ class Lane:
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
         snapshots: Where the run is saved, or None.
+
+    Attributes:
+        saved_at: ``time.monotonic()`` when it was saved last, or begun.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Lane:
     ) -> None:
         self.job, self._training, self._stepper, self._judge = job, training, stepper, judge
         self._clock, self._began, self._finish = clock, clock(), finish
-        self._snapshots, self._kept = snapshots, 0
+        self._snapshots, self._kept, self.saved_at = snapshots, 0, time.monotonic()
         self._length = stepper.batches.steps_per_epoch
         self._ended: str | None = None
         self._failure: Outcome | None = None
@@ -148,7 +152,7 @@ class Lane:
         if self._snapshots is not None and self.live and self.number > self._kept:
             run = self._training.state_dict()
             self._snapshots.save({"seconds": self._clock() - self._began, "run": run})
-            self._kept = self.number
+            self._kept, self.saved_at = self.number, time.monotonic()
 
     def begin(self, numbers: Mapping[str, float] | None) -> None:
         """Begin; ``numbers`` are those of the state before training, on what judges."""

@@ -36,6 +36,9 @@ that are at one place of their epochs compute and are judged by one call."""
 _SAVING_SHARE = 0.05
 """Of the time, what checkpoints may take but for those before a stop."""
 
+_SAVING_LOOK_SECONDS = 1.0
+"""Between two looks for what is to be saved."""
+
 _Live = list[tuple[int, Lane]]
 
 
@@ -230,9 +233,9 @@ class _Lanes:
                 lane.save()
             raise Interrupted("stopped between two steps")
         began = time.monotonic()
-        due = next((lane for lane in lanes if lane.due), None)
+        due = min((lane for lane in lanes if lane.due), key=lambda own: own.saved_at, default=None)
         if due is None:
-            self._save_from = began + 1.0
+            self._save_from = began + _SAVING_LOOK_SECONDS
         else:
             due.save()
             ended = time.monotonic()

@@ -32,9 +32,9 @@ class _Refillable:
         count, blocks = self._updates[row], self._named(row)
         if not count:
             return [{} for _ in self.params]
-        step = {"step": count.float()} if self._counted else {}
         return [
-            step | {name: own[number][row].clone() for name, own in blocks.items()}
+            ({"step": count.float()} if self._counted else {})
+            | {name: own[number][row].clone() for name, own in blocks.items()}
             for number in range(len(self.params))
         ]
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.objective import Objective
+from ecd_tune.objective import Objective, Slot
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
@@ -230,7 +230,7 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             audience = partial(follow, self._reports, pruner)
-            train_together(objective, key.stage, feed, width, audience, self._ends)
+            train_together(objective, key.stage, feed, width, audience, self._ends, self._slot)
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
         def ended_well() -> bool:
@@ -243,8 +243,7 @@ class StudyWorker:
         requests = [lease.request for lease in leases]
         if objective.batched:
             return objective.evaluate(requests, stop=self._ends)
-        kept = self._checkpoints
-        slots = None if kept is None else [kept.slot(lease) for lease in leases]
+        slots = [self._slot(lease) for lease in leases]
         pruner = self._pruners.get(leases[0].key.optimizer)
         points: list[dict[int, float]] = [{} for _ in leases]
 
@@ -263,6 +262,9 @@ class StudyWorker:
             return objective.evaluate(
                 requests, stop=self._ends, checkpoints=slots, report=report, prune=prune, tick=tick
             )
+
+    def _slot(self, lease: Lease) -> Slot | None:
+        return None if self._checkpoints is None else self._checkpoints.slot(lease)
 
     def _ends(self) -> bool:
         return self._stop() or self._heartbeat.storage_replaced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ecd_tune.objective import Audience, Job, Objective
+from ecd_tune.objective import Audience, Job, Objective, Slot
 from ecd_tune.records import Lease, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
@@ -21,6 +21,7 @@ def train_together(
     width: int,
     audience: Callable[[Lease], Audience],
     stop: Callable[[], bool],
+    slot: Callable[[Lease], Slot | None] = lambda lease: None,
 ) -> None:
     """Train what a feed brings until it brings no more.
 
@@ -31,6 +32,7 @@ def train_together(
         width: Trials at once.
         audience: Returns who follows a trial.
         stop: Polled at each step.
+        slot: Returns where a trial is saved, or None.
 
     Raises:
         Interrupted: ``stop`` said so.
@@ -38,7 +40,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), audience(lease))
+            Job(lease.request, partial(feed.put, lease), audience(lease), slot(lease))
             for lease in feed.take(count)
         ]
 

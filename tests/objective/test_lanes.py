@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ecd_tune.objective import Audience, Interrupted, Job, Objective
+from ecd_tune.objective.checkpoint import Slot
 from ecd_tune.objective.speed import SPEED_METRICS
 from ecd_tune.objective.training import TRAIN_LOSS
 from ecd_tune.records import METRIC, Cause, Outcome, Params, RunRequest, Stage, Status
@@ -52,6 +53,7 @@ def run_together(
     width: int,
     audience: Callable[[int], Audience] = lambda number: Audience(),
     stop: Callable[[], bool] | None = None,
+    slots: Sequence[Slot] | None = None,
 ) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     waiting = list(enumerate(requests))
@@ -61,7 +63,7 @@ def run_together(
             assert number not in outcomes
             outcomes[number] = outcome
 
-        return Job(request, done, audience(number))
+        return Job(request, done, audience(number), None if slots is None else slots[number])
 
     def jobs(count: int) -> list[Job]:
         taken, waiting[:] = waiting[:count], waiting[count:]
