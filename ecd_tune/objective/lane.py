@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.checkpoint import Audience, Slot
-from ecd_tune.objective.judging import Judge
+from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.outcomes import cause_of, failure
 from ecd_tune.objective.row_optimizers import RowOptimizers
 from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots
@@ -33,14 +33,14 @@ class Job:
     Attributes:
         request: Hyperparameters, seed and stage.
         done: Told the outcome, once.
-        audience: Who follows the run; nobody is told of its steps.
-        slot: Where the run is kept, or None.
+        callbacks: Who follows the run; nobody is told of its steps.
+        handle: Where the run is kept, or None.
     """
 
     request: RunRequest
     done: Callable[[Outcome], None]
-    audience: Audience = field(default_factory=Audience)
-    slot: Slot | None = None
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    handle: CheckpointHandle | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Lane:
         job: What is run.
         training: Its epochs.
         stepper: Its steps.
-        judge: Judges it.
+        evaluator: Judges it.
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
         snapshots: Where the run is saved, or None.
@@ -83,12 +83,12 @@ class Lane:
         job: Job,
         training: Training,
         stepper: Stepper,
-        judge: Judge,
+        evaluator: Evaluator,
         clock: Clock,
         finish: Callable[[Outcome], Outcome],
         snapshots: Snapshots | None = None,
     ) -> None:
-        self.job, self._training, self._stepper, self._judge = job, training, stepper, judge
+        self.job, self._training, self._stepper, self._evaluator = job, training, stepper, evaluator
         self._clock, self._began, self._finish = clock, clock(), finish
         self._snapshots, self._kept, self.saved_at = snapshots, 0, time.monotonic()
         self._length = stepper.batches.steps_per_epoch
@@ -156,9 +156,9 @@ class Lane:
 
     def begin(self, numbers: Mapping[str, float] | None) -> None:
         """Begin; ``numbers`` are those of the state before training, on what judges."""
-        self._judge.tell(numbers)
+        self._evaluator.tell(numbers)
         self._guard(self._training.begin)
-        self._judge.tell(None)
+        self._evaluator.tell(None)
 
     def step(self, loss: float | Tensor) -> None:
         """Make a step whose gradient is there."""
@@ -171,9 +171,9 @@ class Lane:
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
         """Look at the epoch that has ended; ``numbers`` are those of the split that judges."""
-        self._judge.tell(numbers)
+        self._evaluator.tell(numbers)
         self._guard(self._training.end_step)
-        self._judge.tell(None)
+        self._evaluator.tell(None)
 
     def outcome(self) -> Outcome:
         """Return what came of it."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["CPU", "choose_device", "hand_over", "has_room_for"]
+__all__ = ["CPU", "choose_device", "to_device", "has_room_for"]
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if found else "cpu")
 
 
-def hand_over(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Move a tensor from the CPU to where it is needed, without waiting for a GPU.
 
     Args:

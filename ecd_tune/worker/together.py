@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ecd_tune.objective import Audience, Job, Objective, Slot
+from ecd_tune.objective import Callbacks, CheckpointHandle, Job, Objective
 from ecd_tune.records import Lease, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
@@ -19,9 +19,9 @@ def train_together(
     stage: Stage,
     feed: Feed,
     width: int,
-    audience: Callable[[Lease], Audience],
+    callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
-    slot: Callable[[Lease], Slot | None] = lambda lease: None,
+    slot: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
 ) -> None:
     """Train what a feed brings until it brings no more.
 
@@ -30,7 +30,7 @@ def train_together(
         stage: Of all trials.
         feed: Brings trials and takes their outcomes.
         width: Trials at once.
-        audience: Returns who follows a trial.
+        callbacks: Returns who follows a trial.
         stop: Polled at each step.
         slot: Returns where a trial is saved, or None.
 
@@ -40,7 +40,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), audience(lease), slot(lease))
+            Job(lease.request, partial(feed.put, lease), callbacks(lease), slot(lease))
             for lease in feed.take(count)
         ]
 
@@ -48,7 +48,7 @@ def train_together(
         objective.run_lanes(stage, jobs, width, stop)
 
 
-def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Audience:
+def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Callbacks:
     """Return who follows a trial.
 
     Args:
@@ -63,5 +63,5 @@ def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> A
         reports.report(lease, step, value)
 
     if pruner is None:
-        return Audience(report)
-    return Audience(report, lambda: pruner.decide(lease, points))
+        return Callbacks(report)
+    return Callbacks(report, lambda: pruner.decide(lease, points))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from ecd_tune.objective import Audience, Interrupted, Job, Objective, lanes, stepping
+from ecd_tune.objective import Callbacks, Interrupted, Job, Objective, lanes, stepping
 from ecd_tune.records import Outcome, RunRequest, Stage, Status
 from ecd_tune.tasks.digits_stack import StackedDigits
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 from tests.objective.test_lanes import PARAMS, assert_alike, make_spec, run_together
 
 
@@ -41,11 +41,11 @@ def same(first: Outcome, second: Outcome) -> None:
 def test_lanes_that_were_stopped_go_on_as_if_they_had_not(optimizer: str) -> None:
     objective, requests = Objective(make_spec(optimizer), optimizer), requests_of(optimizer)
     whole = run_together(objective, requests, len(requests))
-    slots = [MemorySlot() for _ in requests]
+    slots = [MemoryCheckpoint() for _ in requests]
     for at in (5, 12):  # within the first epoch of nine steps, and within the second
         with pytest.raises(Interrupted):
             run_together(objective, requests, len(requests), stop=Stops(at), slots=slots)
-        assert all(slot.saves for slot in slots)
+        assert all(handle.saves for handle in slots)
     state = torch.load(io.BytesIO(slots[0].data or b""), weights_only=True)
     assert state["state"]["run"]["stepper"]["number"] == 4 + 11
     resumed = run_together(objective, requests, len(requests), slots=slots)
@@ -60,13 +60,13 @@ def test_lanes_that_were_killed_go_on_from_what_was_saved(
     monkeypatch.setattr(lanes, "_SAVING_SHARE", 1.0)
     monkeypatch.setattr(lanes, "_SAVING_LOOK_SECONDS", 0.0)
     objective, requests = Objective(make_spec(optimizer), optimizer), requests_of(optimizer)
-    slots = [MemorySlot(range(1, 1000)) for _ in requests]
+    slots = [MemoryCheckpoint(range(1, 1000)) for _ in requests]
     run_together(objective, requests, len(requests), slots=slots)
-    kept = [slot.data for slot in slots]
+    kept = [handle.data for handle in slots]
     assert all(kept), "a lane was never saved"
     numbers = []
-    for slot, data in zip(slots, kept, strict=True):
-        slot.data = data
+    for handle, data in zip(slots, kept, strict=True):
+        handle.data = data
         state = torch.load(io.BytesIO(data or b""), weights_only=True)["state"]
         numbers.append(state["run"]["stepper"]["number"])
     assert len(set(numbers)) > 1  # so that lanes are at different places
@@ -78,14 +78,14 @@ def test_lanes_that_were_killed_go_on_from_what_was_saved(
 @pytest.mark.parametrize("optimizer", PARAMS)
 def test_a_lane_and_a_single_run_take_up_each_others_checkpoints(optimizer: str) -> None:
     objective, requests = Objective(make_spec(optimizer), optimizer), requests_of(optimizer)
-    slots = [MemorySlot() for _ in requests]
+    slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 8, stop=Stops(12), slots=slots)
     alone = objective.evaluate(requests, checkpoints=slots)
-    for slot, request in zip(slots, requests, strict=True):
-        slot.data = None
+    for handle, request in zip(slots, requests, strict=True):
+        handle.data = None
         with pytest.raises(Interrupted):
-            objective.evaluate([request], checkpoints=[slot], stop=Stops(14))
+            objective.evaluate([request], checkpoints=[handle], stop=Stops(14))
     together = run_together(objective, requests, 8, slots=slots)
     for first, second, request in zip(alone, together, requests, strict=True):
         expected = objective.evaluate([request])[0]
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_does_not_fit_costs_its_lane_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     objective, requests = Objective(make_spec("adam"), "adam"), requests_of("adam")
-    slots = [MemorySlot() for _ in requests]
+    slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 8, stop=Stops(12), slots=slots)
     held = torch.load(io.BytesIO(slots[1].data or b""), weights_only=True)
@@ -170,7 +170,7 @@ def test_losses_that_are_seen_late_change_no_outcome(
     )
     for module in (lanes, stepping):
         monkeypatch.setattr(module, "steps_between_looks", lambda device: 16)
-    slots = [MemorySlot() for _ in requests]
+    slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 3, stop=Stops(12), slots=slots)
     together = run_together(objective, requests, 3, slots=slots)
@@ -185,12 +185,12 @@ def test_losses_that_are_seen_late_change_no_outcome(
 
 def test_reports_of_a_resumed_lane_begin_with_its_earlier_epochs() -> None:
     objective, requests = Objective(make_spec("sgd"), "sgd"), requests_of("sgd", [0])[:2]
-    slots = [MemorySlot() for _ in requests]
+    slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 2, stop=Stops(22), slots=slots)
     told: list[dict[int, float]] = [{}, {}]
     outcomes = run_together(
-        objective, requests, 2, lambda number: Audience(told[number].__setitem__), slots=slots
+        objective, requests, 2, lambda number: Callbacks(told[number].__setitem__), slots=slots
     )
     for points, outcome in zip(told, outcomes, strict=True):
         assert tuple(points) == (0, 1, 2, 3)

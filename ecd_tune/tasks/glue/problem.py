@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, mse_loss, pad
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import CPU, hand_over
+from ecd_tune.tasks._device import CPU, to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
@@ -51,7 +51,7 @@ class GlueProblem(FunctionalProblem):
     def batch(self, step: int) -> Batch:
         """Return tokens, types and mask, ``[B, T]`` each, and labels ``[B]`` of a step."""
         rows, train = self._rows(step), self._parts["train"]
-        return (*self._tokens(train, rows), hand_over(train.labels[rows], self._task.device))
+        return (*self._tokens(train, rows), to_device(train.labels[rows], self._task.device))
 
     def stack_batches(self, problems: Sequence[FunctionalProblem], steps: Sequence[int]) -> Batch:
         """Return batches with padding to the longest of all of them."""
@@ -115,7 +115,7 @@ class GlueProblem(FunctionalProblem):
         return len(self._rows(step))
 
     def _tokens(self, part: Encoded, rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(hand_over(x, self._task.device) for x in part.batch(rows))
+        return tuple(to_device(x, self._task.device) for x in part.batch(rows))
 
     def _rows(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.steps_per_epoch)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._device import hand_over
+from ecd_tune.tasks._device import to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
-from ecd_tune.tasks.images._parts import Part, Pending
+from ecd_tune.tasks.images._parts import ImageSplit, Pending
 from ecd_tune.tasks.seeds import derive_seed, stream
 
 __all__ = ["ImageProblem", "Recipe"]
@@ -55,7 +55,7 @@ class ImageProblem(FunctionalProblem):
     metric: str | None = "accuracy"
 
     def __init__(
-        self, network: nn.Module, parts: Mapping[Split, Part], recipe: Recipe, seed: int
+        self, network: nn.Module, parts: Mapping[Split, ImageSplit], recipe: Recipe, seed: int
     ) -> None:
         self._parts, self._recipe, self._train = parts, recipe, parts["train"]
         steps = -(-len(self._train.labels) // recipe.batch_size)
@@ -135,11 +135,11 @@ class ImageProblem(FunctionalProblem):
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         # uint8 to the device, four times less than floats would be.
-        x = hand_over(pixels, self._mean.device).permute(0, 3, 1, 2).float()
+        x = to_device(pixels, self._mean.device).permute(0, 3, 1, 2).float()
         return x.div_(255).sub_(self._mean).div_(self._std).contiguous()
 
-    def _labels(self, part: Part, rows: Tensor) -> Tensor:
-        return hand_over(part.labels[rows], self._mean.device)
+    def _labels(self, part: ImageSplit, rows: Tensor) -> Tensor:
+        return to_device(part.labels[rows], self._mean.device)
 
     def _pixels(self, step: int) -> Tensor:
         window = range(step, step + 1 + self._train.ahead)

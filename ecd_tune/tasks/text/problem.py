@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
-from ecd_tune.tasks._device import CPU, choose_device, hand_over
+from ecd_tune.tasks._device import CPU, choose_device, to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
@@ -95,7 +95,7 @@ class CharacterProblem(FunctionalProblem):
         return self._task.batch_size
 
     def _hand_over(self, blocks: Tensor) -> Tensor:
-        return hand_over(blocks.long(), self._task.device)
+        return to_device(blocks.long(), self._task.device)
 
 
 def _losses(network: nn.Module, blocks: Tensor) -> Tensor:
