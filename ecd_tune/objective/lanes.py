@@ -186,7 +186,7 @@ class _Lanes:
     def _start(self, stack: StackedProblem, rows: Sequence[int]) -> None:
         """Judge the state before training of those that are new."""
         lanes = {row: lane for row in rows if (lane := self._lanes[row]) is not None}
-        judged = self._evaluator(stack, [row for row, lane in lanes.items() if not lane.begun])
+        judged = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
         for row, lane in lanes.items():
             lane.begin(judged.get(row))
 
@@ -258,7 +258,7 @@ class _Lanes:
                 rows.free(row)
         rows.step()
         last = [(row, lane) for row, lane in last if not lane.broken]
-        judged = self._evaluator(stack, [row for row, lane in last if lane.ends_judged])
+        judged = self._evaluate(stack, [row for row, lane in last if lane.ends_judged])
         self._seconds += (time.perf_counter() - began) / len(live)
         for row, lane in last:
             lane.end_epoch(judged.get(row))
@@ -297,7 +297,7 @@ class _Lanes:
         for (lane, number), loss in zip(made, losses, strict=True):
             lane.see(loss, number)
 
-    def _judge(self, stack: StackedProblem, rows: list[int]) -> dict[int, Mapping[str, float]]:
+    def _evaluate(self, stack: StackedProblem, rows: list[int]) -> dict[int, Mapping[str, float]]:
         """Return what the split that judges says of rows."""
         split = self._kind.split
         if not rows:

@@ -194,11 +194,13 @@ def test_a_stop_ends_all_lanes() -> None:
 def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     closure, widths = StackedDigits.closure, []
 
-    def scarce(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def scarce(
+        self: StackedDigits, steps: Sequence[int], rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
         widths.append(len(steps))
         if len(steps) > 2:
             raise torch.OutOfMemoryError("no room")
-        return closure(self, steps)
+        return closure(self, steps, rows)
 
     monkeypatch.setattr(StackedDigits, "closure", scarce)
     objective = Objective(make_spec("sgd"), "sgd")
@@ -211,7 +213,7 @@ def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.M
 
 
 def test_a_fault_in_the_common_part_lets_trials_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def broken(self: StackedDigits, *arguments: Any) -> torch.Tensor:
         raise ValueError("a fault of the stack")
 
     monkeypatch.setattr(StackedDigits, "closure", broken)

@@ -121,10 +121,12 @@ def test_memory_that_does_not_suffice_loses_no_trial(
 ) -> None:
     closure = StackedDigits.closure
 
-    def scarce(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def scarce(
+        self: StackedDigits, steps: Sequence[int], rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
         if len(steps) > 1:
             raise MemoryError("no room")
-        return closure(self, steps)
+        return closure(self, steps, rows)
 
     monkeypatch.setattr(StackedDigits, "closure", scarce)
     spec = make_spec()
