@@ -31,7 +31,7 @@ class Work:
         self.last: list[float] = []
         self._moved: list[torch.Tensor] | None = None
 
-    def saw(self, step: Any) -> None:
+    def on_step(self, step: Any) -> None:
         """Keep the loss, and ∇F·ΔΘ of this step and of the last one."""
         if self._moved is not None:
             self.last.append(float(step.algebra.dot(step.grads, self._moved)))

@@ -20,7 +20,7 @@ from ecd_tune.optim import dynamics
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import Constants, Phase, StepInfo, Survey
 from ecd_tune.optim.unit_rules import read_unit_rules
-from ecd_tune.optim.unit_step import UnitPoint, begin_unit, make_unit_step
+from ecd_tune.optim.unit_step import UnitStepInput, begin_unit, make_unit_step
 from ecd_tune.theory import Array
 
 __all__ = ["begin_chains", "column", "cut", "run_chains", "turn_cosines"]
@@ -134,7 +134,7 @@ class _UnitSpeed:
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
     ) -> _Did:
         lr = [self._lr] * len(theta)
-        point = UnitPoint(theta, loss, grads, lr, self._lr, None, self._n, self._t)
+        point = UnitStepInput(theta, loss, grads, lr, self._lr, None, self._n, self._t)
         made = make_unit_step(
             _ROWS, point, self._e, self._state, self._rules, noise, self._everywhere, starting=False
         )

@@ -19,7 +19,7 @@ from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.driver import (
     COUNTERS,
-    Point,
+    StepInput,
     begin_state,
     make_step,
     present_constants,
@@ -134,7 +134,7 @@ class BatchedECDSep(FusedBatch):
         noise = None
         if rules.chaotic or not self._all_started:
             noise = self._rows.draw(self._steps)
-        point = Point(
+        point = StepInput(
             theta=self.params,
             loss=loss.double(),
             grads=grads,

@@ -17,11 +17,11 @@ from ecd_tune.optim.fused.plan import FORMS, form_problem
 from ecd_tune.optim.fused.table import (
     FUSED_ROWS,
     BatchRunner,
-    Block,
     FusedRules,
+    ParamBlock,
+    ParamTable,
     Rows,
     Scalars,
-    Table,
 )
 from ecd_tune.optim.watched import WatchedBatch
 
@@ -108,7 +108,7 @@ class FusedBatch(WatchedBatch):
         self._plan.runner.step(loss.double(), fitting, active)
         self._normalised = False
         if int(self._plan.rows.filled[0]) == FUSED_ROWS:
-            self._tape.flush()
+            self._recorder.flush()
 
     def _form_reason(self) -> str | None:
         """Return why no step is made in fused form, or None."""
@@ -161,7 +161,7 @@ class FusedBatch(WatchedBatch):
             FusedRules.of(row, seed, unit_speed=self.unit_speed)
             for row, seed in zip(values, self._rows.seeds, strict=True)
         ]
-        rows = self._tape.open(device, len(values))
+        rows = self._recorder.open(device, len(values))
         rows.lrs.append((int(rows.filled[0]), self._sizes.top))
         build: Callable[..., BatchRunner] = importlib.import_module(FORMS[device.type]).BatchRunner
         moments = self._sizes.moments
@@ -169,14 +169,14 @@ class FusedBatch(WatchedBatch):
         rows.complete = runner.complete
         return _Plan(runner, places, rows)
 
-    def _tables(self, moments: Sequence[Tensor]) -> list[Table]:
+    def _tables(self, moments: Sequence[Tensor]) -> list[ParamTable]:
         begins, total = self._rows.begins, self._rows.total
         factors = [factor.tolist() for factor in self._sizes.by_share()]
         tables = []
         for b, row in enumerate(self._rows.values):
             refined = row["scale"] == MOMENTS
             blocks = [
-                Block(
+                ParamBlock(
                     p[b],
                     e[b],
                     {**row, "lr": float(self._sizes.top[b])},
@@ -186,7 +186,7 @@ class FusedBatch(WatchedBatch):
                 )
                 for j, (p, e) in enumerate(zip(self.params, self._e, strict=True))
             ]
-            tables.append(Table(blocks, (), total, (), ()))
+            tables.append(ParamTable(blocks, (), total, (), ()))
         return tables
 
 

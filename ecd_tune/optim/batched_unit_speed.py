@@ -17,7 +17,7 @@ from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
 from ecd_tune.optim.unit_step import (
     COUNTERS,
-    UnitPoint,
+    UnitStepInput,
     begin_unit,
     make_unit_step,
 )
@@ -63,7 +63,7 @@ class BatchedECDq1(FusedBatch):
         algebra, starting = Algebra(batched=True), not self._all_started
         self._sizes.see(grads, self._steps)
         noise = self._rows.draw(self._steps) if self._rules.chaotic or starting else None
-        point = UnitPoint(
+        point = UnitStepInput(
             theta=self.params,
             loss=loss.double(),
             grads=grads,

@@ -14,8 +14,8 @@ from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.driver import (
     COUNTERS,
-    Point,
     RunState,
+    StepInput,
     begin_state,
     make_step,
     present_constants,
@@ -185,7 +185,7 @@ class ECDSep(WatchedOptimizer):
         noise = None
         if rules.chaotic or not self._working.started:
             noise = self._draw(gathered, step)
-        point = Point(
+        point = StepInput(
             theta=gathered.places(),
             loss=loss,
             grads=gathered.grads,

@@ -18,8 +18,8 @@ from ecd_tune.optim.scale import found_scales
 from ecd_tune.optim.unit_rules import UnitRules, constants_for, read_unit_rules
 from ecd_tune.optim.unit_step import (
     COUNTERS,
-    UnitPoint,
     UnitState,
+    UnitStepInput,
     begin_unit,
     make_unit_step,
 )
@@ -133,7 +133,7 @@ class ECDq1(WatchedOptimizer):
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         starting = not self._working.started
         noise = self._draw(gathered, step) if rules.chaotic or starting else None
-        point = UnitPoint(
+        point = UnitStepInput(
             theta=gathered.places(),
             loss=loss,
             grads=gathered.grads,

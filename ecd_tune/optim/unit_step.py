@@ -31,7 +31,7 @@ from ecd_tune.optim.unit_rules import UnitRules, constants_for
 
 __all__ = [
     "COUNTERS",
-    "UnitPoint",
+    "UnitStepInput",
     "UnitState",
     "begin_unit",
     "make_unit_step",
@@ -59,7 +59,7 @@ class UnitState(NamedTuple):
     """First step whose loss was not finite, int64; -1: none."""
 
 
-class UnitPoint(NamedTuple):
+class UnitStepInput(NamedTuple):
     """What a step is made from."""
 
     theta: Blocks
@@ -95,7 +95,7 @@ def begin_unit(zero: Tensor) -> UnitState:
 
 def make_unit_step(
     algebra: Algebra,
-    point: UnitPoint,
+    point: UnitStepInput,
     e: list[Tensor],
     state: UnitState,
     rules: UnitRules,
@@ -165,7 +165,7 @@ def make_unit_step(
     )
 
 
-def _start(algebra: Algebra, point: UnitPoint, noise: Blocks) -> list[Tensor]:
+def _start(algebra: Algebra, point: UnitStepInput, noise: Blocks) -> list[Tensor]:
     """Return −g/|g| in the coordinates in which all blocks have one Δt, without weight decay.
 
     Where every Δt̂ is 0 it is that of plain g, and where g is 0 that of the noise.
@@ -176,7 +176,7 @@ def _start(algebra: Algebra, point: UnitPoint, noise: Blocks) -> list[Tensor]:
 
 def _advance(
     algebra: Algebra,
-    point: UnitPoint,
+    point: UnitStepInput,
     e: Blocks,
     state: UnitState,
     seen: Survey,

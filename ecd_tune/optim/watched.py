@@ -12,13 +12,13 @@ from torch import Tensor
 from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.course import CourseMeter
 from ecd_tune.optim.diagnostics import Diagnostics
-from ecd_tune.optim.driver import Made, Point
+from ecd_tune.optim.driver import Made, StepInput
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.fused.table import FusedRules, Rows
 from ecd_tune.optim.parameters import Gathered, block_size
 from ecd_tune.optim.remarks import Setting, report_course
-from ecd_tune.optim.tape import StepTape
-from ecd_tune.optim.unit_step import UnitPoint
+from ecd_tune.optim.step_recorder import StepRecorder
+from ecd_tune.optim.unit_step import UnitStepInput
 from ecd_tune.optim.watching import Step, Watcher
 from ecd_tune.optim.working import Working
 
@@ -48,7 +48,7 @@ class WatchedWorking(Working):
         """Drop what is made anew; watchers stay."""
         super().reset()
         self.diagnostics, self.course = Diagnostics(), CourseMeter()
-        self.tape = StepTape(self.diagnostics, self.course)
+        self.recorder = StepRecorder(self.diagnostics, self.course)
         self.compared = False
 
 
@@ -66,14 +66,14 @@ class WatchedOptimizer(LossOptimizer):
     def _show(
         self,
         gathered: Gathered,
-        point: Point | UnitPoint,
+        point: StepInput | UnitStepInput,
         made: Made[Any],
         noise: list[Tensor] | None,
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
         self._compare_losses(step.constants.eta, step.decays)
-        for watcher in (self._working.tape, *self._working.watchers):
-            watcher.saw(step)
+        for watcher in (self._working.recorder, *self._working.watchers):
+            watcher.on_step(step)
 
     def _watched(self) -> bool:
         return bool(self._working.watchers)
@@ -90,19 +90,19 @@ class WatchedOptimizer(LossOptimizer):
     def _rows(self, rules: FusedRules, decays: bool) -> Rows:
         eta = torch.tensor(rules.eta, dtype=torch.float64, device=self._home())
         self._compare_losses(eta, decays)
-        return self._working.tape.open(self._home())
+        return self._working.recorder.open(self._home())
 
     def _flush_rows(self) -> None:
-        self._working.tape.flush()
+        self._working.recorder.flush()
 
     def _restore(self) -> None:
-        self._working.tape.clear()
+        self._working.recorder.clear()
         for part in (self._working.diagnostics, self._working.course):
             part.load_state_dict(self._working.trajectory)
 
     def _flush(self) -> None:
         super()._flush()
-        self._working.tape.flush()
+        self._working.recorder.flush()
         zero = torch.zeros((), dtype=torch.float64, device=self._home())
         for part in (self._working.diagnostics, self._working.course):
             self._working.trajectory.update(part.state_dict(zero))
@@ -110,7 +110,7 @@ class WatchedOptimizer(LossOptimizer):
     def _remark(self, eta: Tensor, limited: Tensor) -> dict[str, Any]:
         """Return what the report says of the run as a whole; None stands for what is not known."""
         options = self.param_groups[0]
-        self._working.tape.flush()
+        self._working.recorder.flush()
         courses = self._working.course.read(eta, limited, options["integrator"])
         (found,) = report_course(courses, [Setting.of(options)])
         return {name: None if value != value else value for name, value in found.items()}
@@ -125,7 +125,7 @@ class WatchedOptimizer(LossOptimizer):
     ) -> dict[str, float]:
         """Return the sums as ``diagnostics`` does."""
         diagnostics, integrator = self._working.diagnostics, self.param_groups[0]["integrator"]
-        self._working.tape.flush()
+        self._working.recorder.flush()
         found = diagnostics.read(size, constants, integrator, F_min, unit_speed=unit_speed)
         if reset:
             diagnostics.reset()
@@ -138,21 +138,21 @@ class WatchedBatch:
     def __init__(self) -> None:
         self._watchers: tuple[Watcher, ...] = ()
         self._diagnostics, self._course = Diagnostics(), CourseMeter()
-        self._tape = StepTape(self._diagnostics, self._course)
+        self._recorder = StepRecorder(self._diagnostics, self._course)
 
     def watch(self, watcher: Watcher) -> None:
         """Show every further step to ``watcher``."""
         self._watchers = (*self._watchers, watcher)
 
     def _show(self, step: Step) -> None:
-        for watcher in (self._tape, *self._watchers):
-            watcher.saw(step)
+        for watcher in (self._recorder, *self._watchers):
+            watcher.on_step(step)
 
     def _remark(
         self, rows: Sequence[Mapping[str, Any]], eta: Tensor, limited: Tensor
     ) -> dict[str, Any]:
         """Return what the report says of the runs as wholes: tensors ``[B]``, and the remarks."""
-        self._tape.flush()
+        self._recorder.flush()
         courses = self._course.read(eta, limited, rows[0]["integrator"])
         found = report_course(courses, [Setting.of(row) for row in rows])
         columns = {name: [row[name] for row in found] for name in found[0]}
@@ -171,7 +171,7 @@ class WatchedBatch:
         unit_speed: bool,
     ) -> dict[str, Tensor]:
         """Return the sums as ``diagnostics`` does."""
-        self._tape.flush()
+        self._recorder.flush()
         found = self._diagnostics.read(size, constants, integrator, F_min, unit_speed=unit_speed)
         if reset:
             self._diagnostics.reset()

@@ -1,8 +1,8 @@
 """Who looks at the steps of ECDSep and ECDq1 while they are made, without making them wait.
 
 A :class:`Watcher` is shown each step. What it keeps are references to numbers that the step has
-computed anyway; a :class:`Tape` works on many of them at once, so that a step costs neither an
-operation nor a wait for the device.
+computed anyway; a :class:`StepBuffer` works on many of them at once, so that a step costs neither
+an operation nor a wait for the device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.blocks import Algebra, Blocks, Factors
-from ecd_tune.optim.driver import Made, Point
+from ecd_tune.optim.driver import Made, StepInput
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
-from ecd_tune.optim.unit_step import UnitPoint
+from ecd_tune.optim.unit_step import UnitStepInput
 
-__all__ = ["Step", "Tape", "Watched", "Watcher"]
+__all__ = ["Step", "StepBuffer", "Watched", "Watcher"]
 
 
 class Step(NamedTuple):
@@ -59,7 +59,7 @@ class Step(NamedTuple):
     def of(
         cls,
         algebra: Algebra,
-        point: Point | UnitPoint,
+        point: StepInput | UnitStepInput,
         made: Made[Any],
         noise: Blocks | None,
         integrator: str,
@@ -94,14 +94,14 @@ class Step(NamedTuple):
             log_energy=made.log_energy,
             constants=made.constants,
             integrator=integrator,
-            unit_speed=isinstance(point, UnitPoint),
+            unit_speed=isinstance(point, UnitStepInput),
         )
 
 
 class Watcher(Protocol):
     """Something that is shown each step."""
 
-    def saw(self, step: Step) -> None:
+    def on_step(self, step: Step) -> None:
         """Look at a step.
 
         Args:
@@ -117,7 +117,7 @@ class Watched(Protocol):
         """Show every further step to ``watcher``."""
 
 
-class Tape:
+class StepBuffer:
     """Keeps numbers of each step, and hands them on as columns.
 
     Args:

@@ -201,7 +201,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 def test_reasons_are_told() -> None:
     class Watcher:
-        def saw(self, step: Any) -> None:
+        def on_step(self, step: Any) -> None:
             pass
 
     rows = [{"eta": 2.0}, {"eta": 3.0}]

@@ -100,7 +100,7 @@ def test_the_work_is_that_of_the_gradients() -> None:
     rows, slopes = [], []
 
     class Keep:
-        def saw(self, step):
+        def on_step(self, step):
             info, seen = step.info, step.seen
             log_kick = torch.log(2.0 / seen.gap * seen.force_norm)
             one = torch.ones_like(seen.gap)

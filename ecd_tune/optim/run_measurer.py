@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from ecd_tune.measurements import BLOCKS, TAIL_SHARE, RunMeasurements
-from ecd_tune.optim.watching import Step, Tape
+from ecd_tune.optim.watching import Step, StepBuffer
 
-__all__ = ["RunMeter"]
+__all__ = ["RunMeasurer"]
 
 _PARTS = round(BLOCKS / TAIL_SHARE)
 """Equal stretches of the whole run."""
 _SUMS = ("made", "hazards", "loss", "inverse", "virial", "w", "log_gap", "turns", "cosine")
 
 
-class RunMeter:
+class RunMeasurer:
     """A :class:`~ecd_tune.optim.watching.Watcher` that measures.
 
     Each step costs three passes over the parameters more: Θ·∇F, |z| and |ΔΘ|.
@@ -38,13 +38,13 @@ class RunMeter:
         self._steps, self._rows = steps, rows
         self._seen = 0
         self._parts: list[int] = []
-        self._tape = Tape(self._work)
+        self._buffer = StepBuffer(self._work)
         self._sums: Tensor | None = None
         self._longest: Tensor | None = None
         self._loss_init: Tensor | None = None
         self._known: dict[str, Tensor] = {}
 
-    def saw(self, step: Step) -> None:
+    def on_step(self, step: Step) -> None:
         """Measure a step."""
         seen, info, constants = step.seen, step.info, step.constants
         total = seen.gap + constants.F0
@@ -55,7 +55,7 @@ class RunMeter:
         self._known |= {"log_energy": step.log_energy, "F0": constants.F0}
         self._parts.append(_PARTS * self._seen // self._steps)
         self._seen += 1
-        self._tape.add(
+        self._buffer.add(
             (
                 step.made,
                 step.held,
@@ -102,7 +102,7 @@ class RunMeter:
             One entry a run; None where it did not go to its end, is shorter than twenty steps,
             or has a twelfth of its tail in which no step was made.
         """
-        self._tape.flush()
+        self._buffer.flush()
         if self._sums is None or self._loss_init is None or self._longest is None:
             return [None] * self._rows
         sums = self._sums.reshape(_PARTS, len(_SUMS), -1).numpy(force=True)
@@ -158,7 +158,7 @@ class RunMeter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far, of a single run."""
-        self._tape.flush()
+        self._buffer.flush()
         once = {"sums": self._sums, "longest": self._longest, "loss_init": self._loss_init}
         kept = {name: value.clone() for name, value in once.items() if value is not None}
         known = {name: value.clone() for name, value in self._known.items()}
@@ -171,7 +171,7 @@ class RunMeter:
             state: What :meth:`state_dict` returned.
             home: Where the scalars of the steps lie.
         """
-        self._tape.clear()
+        self._buffer.clear()
         self._parts = []
         names = ("sums", "longest", "loss_init")
         found = {name: state[name].to(home, copy=True) for name in names if name in state}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-class MemorySlot:
-    """A whole :class:`ecd_tune.objective.checkpoint.Slot` in memory.
+class MemoryCheckpoint:
+    """A whole :class:`ecd_tune.objective.checkpoint.CheckpointHandle` in memory.
 
     Args:
         due: Before which steps it is time to save, the first being 1.
@@ -20,7 +20,7 @@ class MemorySlot:
     def __init__(self, due: Iterable[int] = ()) -> None:
         self.data: bytes | None = None
         self.saves, self._due, self._asked = 0, set(due), 0
-        self.parts: dict[str, MemorySlot] = {}
+        self.parts: dict[str, MemoryCheckpoint] = {}
 
     def load(self) -> bytes | None:
         """Return what was saved last, or None."""
@@ -35,9 +35,9 @@ class MemorySlot:
         self._asked += 1
         return self._asked in self._due
 
-    def part(self, name: str) -> MemorySlot:
+    def part(self, name: str) -> MemoryCheckpoint:
         """Return the place of a further piece."""
-        return self.parts.setdefault(name, MemorySlot())
+        return self.parts.setdefault(name, MemoryCheckpoint())
 
     def clear(self) -> None:
         """Remove what was saved here."""

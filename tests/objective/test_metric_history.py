@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.objective import Interrupted, Objective, tracks
+from ecd_tune.objective import Interrupted, Objective, metric_history
+from ecd_tune.objective.metric_history import MetricHistory, thinned
 from ecd_tune.objective.speed import SPEED_METRICS
-from ecd_tune.objective.tracks import Tracks, thinned
 from ecd_tune.records import METRIC, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import StudySpec, parse_study
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 
 GAPS = st.lists(st.integers(1, 5000), min_size=1, max_size=60)
 
@@ -41,7 +41,7 @@ def test_a_long_curve_is_bounded_and_even_in_the_logarithm(length: int) -> None:
 def test_what_stays_was_said_to_stay_and_the_last_point_is_there(
     start: int, gaps: list[int]
 ) -> None:
-    curve, steps, stay = Tracks(), steps_of(start, gaps), []
+    curve, steps, stay = MetricHistory(), steps_of(start, gaps), []
     for step in steps:
         if curve.add(step, {"a": float(step), "b": -1.0}):
             stay.append(step)
@@ -57,7 +57,7 @@ def test_an_interruption_anywhere_changes_no_point(
 ) -> None:
     steps = steps_of(start, gaps)
     at = data.draw(st.integers(0, len(steps)))
-    curve, again = Tracks(), Tracks()
+    curve, again = MetricHistory(), MetricHistory()
     for step in steps[:at]:
         curve.add(step, {"a": 0.5})
     again.load_state_dict(curve.state_dict())
@@ -72,7 +72,7 @@ EPOCHS, LENGTH = 24, 3
 @pytest.fixture
 def spec(monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     """A training run of 24 epochs whose curves are thinned from epoch 8 on."""
-    monkeypatch.setattr(tracks, "_FRACTION", 4)
+    monkeypatch.setattr(metric_history, "_FRACTION", 4)
     return parse_study(
         {
             "name": "long",
@@ -111,12 +111,12 @@ def test_the_curves_of_a_long_run_are_thin_and_its_points_are_reported_as_they_s
 def test_a_long_run_that_was_interrupted_is_as_if_it_was_not(spec: StudySpec) -> None:
     whole = run(spec)
     for stop in range(1, EPOCHS * LENGTH, 5):
-        slot, polls = MemorySlot(), iter(range(10**6))
+        handle, polls = MemoryCheckpoint(), iter(range(10**6))
         with pytest.raises(Interrupted):
-            run(spec, checkpoints=[slot], stop=lambda polls=polls, at=stop: next(polls) == at)
-        assert slot.data is not None
+            run(spec, checkpoints=[handle], stop=lambda polls=polls, at=stop: next(polls) == at)
+        assert handle.data is not None
         ticks = count()
-        again = run(spec, checkpoints=[slot], tick=lambda *_, ticks=ticks: next(ticks))
+        again = run(spec, checkpoints=[handle], on_step=lambda *_, ticks=ticks: next(ticks))
         assert next(ticks) == EPOCHS * LENGTH - stop, "it began anew"
         assert again == whole
     assert METRIC in whole.curves

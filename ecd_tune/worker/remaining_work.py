@@ -8,12 +8,12 @@ from ecd_tune.records import Stage, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, Store
 
-__all__ = ["Standing"]
+__all__ = ["RemainingWork"]
 
 _ORDER_SECONDS = 1.0
 
 
-class Standing:
+class RemainingWork:
     """Asks the store what is left to do.
 
     Args:

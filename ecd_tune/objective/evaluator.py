@@ -11,12 +11,12 @@ from ecd_tune.objective.outcomes import nonfinite
 from ecd_tune.records import Direction
 from ecd_tune.tasks import NormalisedProblem, Problem, Split
 
-__all__ = ["Judge"]
+__all__ = ["Evaluator"]
 
 _WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-class Judge:
+class Evaluator:
     """Judges a problem's present parameters.
 
     Args:
@@ -44,7 +44,7 @@ class Judge:
         self._batches, self._sign = batches, direction.sign
         self._told: Mapping[str, float] | None = None
 
-    def judge(self, place: str) -> dict[str, float]:
+    def evaluate(self, place: str) -> dict[str, float]:
         """Return all numbers of the split that drives the choices.
 
         Args:
@@ -70,8 +70,8 @@ class Judge:
         """Say whether numbers are better than others; than none they always are.
 
         Args:
-            new: Numbers of :meth:`judge`.
-            old: Numbers of :meth:`judge`, or None.
+            new: Numbers of :meth:`evaluate`.
+            old: Numbers of :meth:`evaluate`, or None.
 
         Returns:
             False where they are equal, the loss too, which decides where the metric does not.

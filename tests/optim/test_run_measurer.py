@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecd_tune.measurements import RunMeasurements
 from ecd_tune.optim import BatchedECDSep, ECDSep
-from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.run_measurer import RunMeasurer
 from ecd_tune.theory import bounce_cosine, effective_eta
 
 N = 12
@@ -35,11 +35,11 @@ def go(batch: Any, theta: Tensor, steps: int) -> None:
 
 
 def measure(rows: list[dict[str, Any]], steps: int) -> list[RunMeasurements]:
-    theta, meter = points(len(rows)), RunMeter(steps, len(rows))
+    theta, measurer = points(len(rows)), RunMeasurer(steps, len(rows))
     batch = BatchedECDSep([theta], list(range(len(rows))), rows)
-    batch.watch(meter)
+    batch.watch(measurer)
     go(batch, theta, steps)
-    found = meter.read()
+    found = measurer.read()
     assert None not in found
     return [row for row in found if row is not None]
 
@@ -56,12 +56,12 @@ def test_numbers_are_those_of_the_recorded_trajectory(steps: int, single: bool) 
     """Algorithm 1, whose drift goes along Π before the turn, so that angles can be seen."""
     for index, row in enumerate(ROWS):
         theta = torch.nn.Parameter(points(3)[index])
-        meter = RunMeter(steps)
+        measurer = RunMeasurer(steps)
         if single:
             optimizer: Any = ECDSep([theta], seed=index, **row)
         else:
             optimizer = BatchedECDSep([theta.detach()[None]], [index], [row])
-        optimizer.watch(meter)
+        optimizer.watch(measurer)
         seen = []
         for _ in range(steps):
             before = theta.detach().clone()
@@ -86,7 +86,7 @@ def test_numbers_are_those_of_the_recorded_trajectory(steps: int, single: bool) 
         tail = np.array([20 * t // steps >= 8 for t in range(steps)])
         block = np.array([20 * t // steps for t in range(steps)])
         means = [np.mean(1 / gap[block == b]) for b in range(8, 20)]
-        found = meter.read()[0]
+        found = measurer.read()[0]
         assert found is not None
         expected = RunMeasurements(
             n=N,
@@ -133,13 +133,13 @@ def test_angle_virial_and_step_are_those_of_the_theory(integrator: str) -> None:
 
 
 def test_a_step_size_that_the_run_finds_is_what_steps_are_measured_by() -> None:
-    p, meter = torch.nn.Parameter(points(1)[0]), RunMeter(200)
+    p, measurer = torch.nn.Parameter(points(1)[0]), RunMeasurer(200)
     optimizer = ECDSep([p], lr="auto", eta=2.0, nu="auto", s=1, delta_energy=1.0, seed=0)
-    optimizer.watch(meter)
+    optimizer.watch(measurer)
     for _ in range(200):
         loss, p.grad = bowl(p.detach())
         optimizer.step(loss=loss)
-    (found,) = meter.read()
+    (found,) = measurer.read()
     assert found is not None
     assert 0.5 < found.max_step_over_lr <= 1 + 1e-12
     assert optimizer.diagnostics()["step_over_bound"] == pytest.approx(found.max_step_over_lr)
@@ -149,12 +149,12 @@ def test_a_step_size_that_the_run_finds_is_what_steps_are_measured_by() -> None:
 def test_rounding_makes_no_step_longer_than_the_bound(dtype: torch.dtype) -> None:
     """At |Π| = 1 a step is exactly Δt, and half of all roundings would make it longer."""
     rows = 60
-    theta, meter = points(rows).to(dtype), RunMeter(20, rows)
+    theta, measurer = points(rows).to(dtype), RunMeasurer(20, rows)
     values = {"lr": 1e-6, "eta": 2.0, "nu": 0.1, "s": 1, "delta_energy": 1.0}
     batch = BatchedECDSep([theta], list(range(rows)), [values] * rows)
-    batch.watch(meter)
+    batch.watch(measurer)
     go(batch, theta, 20)
-    longest = np.array([row.max_step_over_lr for row in meter.read() if row is not None])
+    longest = np.array([row.max_step_over_lr for row in measurer.read() if row is not None])
     assert len(longest) == rows
     assert (longest <= 1).all()
     assert (longest > 1 - 1e-6).all()
@@ -162,24 +162,24 @@ def test_rounding_makes_no_step_longer_than_the_bound(dtype: torch.dtype) -> Non
 
 def test_a_run_that_is_short_or_cut_off_is_not_measured() -> None:
     for asked, made in ((100, 99), (19, 19)):
-        theta, meter = points(2), RunMeter(asked, 2)
+        theta, measurer = points(2), RunMeasurer(asked, 2)
         batch = BatchedECDSep([theta], [0, 1], ROWS[:2])
-        batch.watch(meter)
+        batch.watch(measurer)
         go(batch, theta, made)
-        assert meter.read() == [None, None]
-    assert RunMeter(100, 3).read() == [None] * 3
+        assert measurer.read() == [None, None]
+    assert RunMeasurer(100, 3).read() == [None] * 3
 
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_hazards_are_shared_out_and_a_tail_without_steps_is_not_measured(wait: bool) -> None:
     def run(held: range) -> RunMeasurements | None:
         p = torch.nn.Parameter(points(1)[0])
-        optimizer, meter = ECDSep([p], seed=0, wait=wait, **ROWS[0]), RunMeter(100)
-        optimizer.watch(meter)
+        optimizer, measurer = ECDSep([p], seed=0, wait=wait, **ROWS[0]), RunMeasurer(100)
+        optimizer.watch(measurer)
         for step in range(100):
             loss, p.grad = bowl(p.detach())
             optimizer.step(loss=loss if step not in held else 0 * loss)
-        return meter.read()[0]
+        return measurer.read()[0]
 
     found = run(range(50, 53))
     assert found is not None
@@ -188,18 +188,18 @@ def test_hazards_are_shared_out_and_a_tail_without_steps_is_not_measured(wait: b
 
 
 def test_a_saved_run_is_measured_as_a_whole() -> None:
-    def begin() -> tuple[torch.nn.Parameter, ECDSep, RunMeter]:
+    def begin() -> tuple[torch.nn.Parameter, ECDSep, RunMeasurer]:
         p = torch.nn.Parameter(points(1)[0])
-        optimizer, meter = ECDSep([p], seed=0, **ROWS[1]), RunMeter(100)
-        optimizer.watch(meter)
-        return p, optimizer, meter
+        optimizer, measurer = ECDSep([p], seed=0, **ROWS[1]), RunMeasurer(100)
+        optimizer.watch(measurer)
+        return p, optimizer, measurer
 
     def go_on(p: torch.nn.Parameter, optimizer: ECDSep, steps: int) -> None:
         for _ in range(steps):
             loss, p.grad = bowl(p.detach())
             optimizer.step(loss=loss)
 
-    p, optimizer, meter = begin()
+    p, optimizer, measurer = begin()
     go_on(p, optimizer, 100)
     q, first, half = begin()
     go_on(q, first, 57)
@@ -209,7 +209,7 @@ def test_a_saved_run_is_measured_as_a_whole() -> None:
     second.load_state_dict(first.state_dict())
     rest.load_state_dict(half.state_dict(), torch.device("cpu"))
     go_on(r, second, 43)
-    whole, parts = meter.read()[0], rest.read()[0]
+    whole, parts = measurer.read()[0], rest.read()[0]
     assert whole is not None
     assert parts is not None
     assert parts.to_metrics() == pytest.approx(whole.to_metrics(), rel=1e-12)

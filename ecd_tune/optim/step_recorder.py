@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.fused.table import FUSED_COLUMNS, FUSED_ROWS, Rows
-from ecd_tune.optim.watching import Step, Tape
+from ecd_tune.optim.watching import Step, StepBuffer
 
-__all__ = ["COLUMNS", "StepTape", "Sums"]
+__all__ = ["COLUMNS", "StepRecorder", "Sums"]
 
 COLUMNS = (
     "made", "held", "gap", "log_potential", "log_energy", "s", "log_p_before", "speed", "turned",
@@ -33,7 +33,7 @@ class Sums(Protocol):
         """
 
 
-class StepTape:
+class StepRecorder:
     """A :class:`~ecd_tune.optim.watching.Watcher` that shows all steps to sums.
 
     Args:
@@ -42,13 +42,13 @@ class StepTape:
 
     def __init__(self, *sums: Sums) -> None:
         self._sums = sums
-        self._tape = Tape(self._hand_on)
+        self._buffer = StepBuffer(self._hand_on)
         self._lrs: list[float | Tensor] = []
         self._one: Tensor | None = None
         self._no_turn: Tensor | None = None
         self._fused: Rows | None = None
 
-    def saw(self, step: Step) -> None:
+    def on_step(self, step: Step) -> None:
         """Keep what the step computed."""
         self._flush_fused()
         seen, info, constants = step.seen, step.info, step.constants
@@ -56,7 +56,7 @@ class StepTape:
             self._one = torch.ones_like(info.speed)
             self._no_turn = torch.full_like(info.speed, math.nan)
         self._lrs.append(step.top_lr)
-        self._tape.add(
+        self._buffer.add(
             (
                 step.made,
                 step.held,
@@ -85,7 +85,7 @@ class StepTape:
             device: Where the parameters are.
             trials: B of a batch.
         """
-        self._tape.flush()
+        self._buffer.flush()
         if self._fused is None or self._fused.block.device != device:
             self._flush_fused()
             shape = (*(() if trials is None else (trials,)), FUSED_ROWS, FUSED_COLUMNS)
@@ -96,12 +96,12 @@ class StepTape:
 
     def flush(self) -> None:
         """Hand on what is kept."""
-        self._tape.flush()
+        self._buffer.flush()
         self._flush_fused()
 
     def clear(self) -> None:
         """Forget what is kept."""
-        self._tape.clear()
+        self._buffer.clear()
         self._lrs = []
         if self._fused is not None:
             self._fused.filled.zero_()

@@ -8,13 +8,13 @@ from typing import Any
 
 from ecd_tune.records import Curve
 
-__all__ = ["Tracks", "thinned"]
+__all__ = ["MetricHistory", "thinned"]
 
 _FRACTION = 1024
 """A point that is closer to the one before it than its step over this is left out."""
 
 
-class Tracks:
+class MetricHistory:
     """Named curves, point by point; long ones are thinned as they grow.
 
     All points up to step 2047 stay. Beyond, one stays when it lies a 1024th of its step or more
