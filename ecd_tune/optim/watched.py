@@ -15,7 +15,8 @@ from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import Made, StepInput
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.fused.table import FusedRules, Rows
-from ecd_tune.optim.parameters import Gathered, block_size
+from ecd_tune.optim.layout import block_size
+from ecd_tune.optim.parameters import Gathered
 from ecd_tune.optim.remarks import Setting, report_course
 from ecd_tune.optim.step_recorder import StepRecorder
 from ecd_tune.optim.unit_step import UnitStepInput
