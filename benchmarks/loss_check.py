@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from ecd_tune.optim import ECDq1, ECDSep
-from ecd_tune.optim.loss_check import compare
+from ecd_tune.optim.monitoring.loss_check import compare
 
 STEPS = 256
 SCALES = (1.0, 0.5, 0.25, 4.0, -1.0)

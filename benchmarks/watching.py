@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from ecd_tune.optim import ECDSep
-from ecd_tune.optim.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 
 
 class Unwatched(ECDSep):

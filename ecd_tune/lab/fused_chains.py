@@ -21,9 +21,9 @@ from ecd_tune.optim.fused.table import (
     Rows,
     Scalars,
 )
-from ecd_tune.optim.noise import aligned
-from ecd_tune.optim.step_recorder import COLUMNS
-from ecd_tune.optim.unit_step import COUNTERS as UNIT_COUNTERS
+from ecd_tune.optim.monitoring.step_recorder import COLUMNS
+from ecd_tune.optim.params.noise import aligned
+from ecd_tune.optim.unit_speed.step import COUNTERS as UNIT_COUNTERS
 from ecd_tune.theory import Array
 
 __all__ = ["run_fused_chains", "turn_fused_cosines"]

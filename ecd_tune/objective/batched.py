@@ -18,8 +18,8 @@ from ecd_tune.objective.outcomes import (
     trajectory_outcome,
 )
 from ecd_tune.optim import BatchedOptimizer
-from ecd_tune.optim.run_measurer import RunMeasurer
-from ecd_tune.optim.watching import Watched
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.records import Outcome, Params, RunCost, RunRequest
 from ecd_tune.tasks import BatchedTask
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.optim.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Status
 
 __all__ = [

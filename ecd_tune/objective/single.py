@@ -26,7 +26,7 @@ from ecd_tune.objective.snapshots import CheckpointTimer, DamagedSnapshotError, 
 from ecd_tune.objective.speed import Clock
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
-from ecd_tune.optim.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import Problem, Task

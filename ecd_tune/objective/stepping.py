@@ -14,8 +14,8 @@ from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.run_measurer import RunMeasurer
-from ecd_tune.optim.watching import Watched
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Stepper", "copy_into"]

@@ -14,14 +14,6 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.adaptive import (
-    Auto,
-    apply_auto,
-    begin_auto,
-    learn,
-    steer,
-)
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -35,7 +27,15 @@ from ecd_tune.optim.dynamics import (
     start,
     survey,
 )
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.rules import Rules
+from ecd_tune.optim.self_tuning.adaptive import (
+    Auto,
+    apply_auto,
+    begin_auto,
+    learn,
+    steer,
+)
 
 __all__ = [
     "COUNTERS",

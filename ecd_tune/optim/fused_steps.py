@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.fused.plan import FusedPlan, OptimizerView, lasting_reason, make_plan
 from ecd_tune.optim.fused.table import FusedRules, Rows, StepOutcome
-from ecd_tune.optim.ranks import Ranks
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.params.ranks import Ranks
 from ecd_tune.optim.working import Working
 
 __all__ = ["LOOK_EVERY", "FusedSteps"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.params.noise import Noise
 
 if TYPE_CHECKING:
     from ecd_tune.optim.fused.plan import FusedPlan

@@ -11,8 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep
-from ecd_tune.optim.course import Course, CourseMeter
-from ecd_tune.optim.step_recorder import StepRecorder
+from ecd_tune.optim.monitoring.course import Course, CourseMeter
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 
 N = 24
 SCALE = torch.linspace(0.5, 2.0, N, dtype=torch.float64)

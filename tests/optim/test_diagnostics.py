@@ -12,8 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDSep
-from ecd_tune.optim.self_tuning import ECDSepF0
-from ecd_tune.optim.step_recorder import StepRecorder
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
+from ecd_tune.optim.self_tuning.ecdsep_f0 import ECDSepF0
 from ecd_tune.theory import Basin, bounce_angle
 
 N = 24

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, ECDSepF0
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
 from ecd_tune.optim.fused import cpu
 from ecd_tune.testing.fused import CASES
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim import ECDSep
-from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch, work
+from ecd_tune.optim.monitoring.loss_check import LEAST_STEPS, Kicks, mismatch, work
 
 MESSAGE = "where the gradients imply"
 

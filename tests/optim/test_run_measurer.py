@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecd_tune.measurements import RunMeasurements
 from ecd_tune.optim import BatchedECDSep, ECDSep
-from ecd_tune.optim.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.theory import bounce_cosine, effective_eta
 
 N = 12

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ecd_tune.measurements import RunMeasurements
 from ecd_tune.optim import ECDq1
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.run_measurer import RunMeasurer
-from ecd_tune.optim.step_recorder import StepRecorder
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 from ecd_tune.theory import Basin, bounce_angle, bounce_cosine, unit_speed_eta
 from tests.optim.test_diagnostics import F_MIN as FLOOR
 from tests.optim.test_diagnostics import N as SIZE

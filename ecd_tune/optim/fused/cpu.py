@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.fused.table import FusedRules, ParamBlock, ParamTable, Rows, Scalars
-from ecd_tune.optim.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
+from ecd_tune.optim.params.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
 
 try:
     _step: Any = importlib.import_module("ecd_tune.optim.fused._step")

@@ -21,7 +21,7 @@ from ecd_tune.optim.fused.table import (
     Scalars,
     StepOutcome,
 )
-from ecd_tune.optim.scale import BATCHES, factor_of, seen_of
+from ecd_tune.optim.params.scale import BATCHES, factor_of, seen_of
 
 __all__ = ["FORMS", "FusedPlan", "OptimizerView", "form_problem", "lasting_reason", "make_plan"]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.noise import BLOCK, aligned
+from ecd_tune.optim.params.noise import BLOCK, aligned
 
 __all__ = [
     "FUSED_COLUMNS",

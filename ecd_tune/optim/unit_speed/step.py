@@ -23,11 +23,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.driver import Made
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey, downhill, survey, turn
-from ecd_tune.optim.isokinetic import flow_exact, flow_first_order
-from ecd_tune.optim.unit_rules import UnitRules, constants_for
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.unit_speed.isokinetic import flow_exact, flow_first_order
+from ecd_tune.optim.unit_speed.rules import UnitRules, constants_for
 
 __all__ = [
     "COUNTERS",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.noise import Span
+from ecd_tune.optim.params.noise import Span
 
 __all__ = [
     "as_real",

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
-from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_rows import BatchRows, StepSizes
-from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.batched.ecdsep import BatchedOptimizer
+from ecd_tune.optim.batched.rows import BatchRows, StepSizes
+from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedAdam", "BatchedSGD", "make_adam", "make_adamw", "make_gdm", "make_sgd"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.measurements import BLOCKS, TAIL_SHARE, RunMeasurements
-from ecd_tune.optim.watching import Step, StepBuffer
+from ecd_tune.optim.monitoring.watching import Step, StepBuffer
 
 __all__ = ["RunMeasurer"]
 
@@ -25,7 +25,7 @@ _SUMS = ("made", "hazards", "loss", "inverse", "virial", "w", "log_gap", "turns"
 
 
 class RunMeasurer:
-    """A :class:`~ecd_tune.optim.watching.Watcher` that measures.
+    """A :class:`~ecd_tune.optim.monitoring.watching.Watcher` that measures.
 
     Each step costs three passes over the parameters more: Θ·∇F, |z| and |ΔΘ|.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.ecdsep import ECDSep
-from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.params.ranks import GroupChoice
 
 __all__ = ["ECDSepF0", "make"]
 

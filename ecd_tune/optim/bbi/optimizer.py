@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.bbi_step import (
+from ecd_tune.optim.bbi.step import (
     BBI_COUNTERS,
     BBIState,
     Clock,
@@ -18,8 +18,8 @@ from ecd_tune.optim.bbi_step import (
     begin_bbi,
     make_bbi_step,
 )
-from ecd_tune.optim.parameters import Gathered
-from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.params.gather import Gathered
+from ecd_tune.optim.params.ranks import GroupChoice
 from ecd_tune.optim.record import read_tuple, write_record
 
 __all__ = ["BBI", "make"]

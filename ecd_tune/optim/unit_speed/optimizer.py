@@ -11,19 +11,19 @@ from torch import Tensor
 
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.fused.table import FusedRules
-from ecd_tune.optim.parameters import Gathered
-from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.monitoring.watched import WatchedOptimizer, WatchedWorking, begin_sums
+from ecd_tune.optim.params.gather import Gathered
+from ecd_tune.optim.params.ranks import GroupChoice
+from ecd_tune.optim.params.scale import found_scales
 from ecd_tune.optim.record import read_tuple, write_record
-from ecd_tune.optim.scale import found_scales
-from ecd_tune.optim.unit_rules import UnitRules, constants_for, read_unit_rules
-from ecd_tune.optim.unit_step import (
+from ecd_tune.optim.unit_speed.rules import UnitRules, constants_for, read_unit_rules
+from ecd_tune.optim.unit_speed.step import (
     COUNTERS,
     UnitState,
     UnitStepInput,
     begin_unit,
     make_unit_step,
 )
-from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
 from ecd_tune.optim.working import Working
 
 __all__ = ["ECDq1", "auto", "make", "make_auto"]

@@ -9,26 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_fused import FusedBatch
-from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
-from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.batched.ecdsep import BatchedOptimizer
+from ecd_tune.optim.batched.fused import FusedBatch
+from ecd_tune.optim.batched.rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.definitions import MOMENTS
-from ecd_tune.optim.unit_rules import constants_for, read_unit_rules
-from ecd_tune.optim.unit_step import (
+from ecd_tune.optim.monitoring.watching import Step
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.unit_speed.rules import constants_for, read_unit_rules
+from ecd_tune.optim.unit_speed.step import (
     COUNTERS,
     UnitStepInput,
     begin_unit,
     make_unit_step,
 )
-from ecd_tune.optim.watching import Step
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedECDq1", "make_ecd_auto", "make_ecdq1"]
 
 
 class BatchedECDq1(FusedBatch):
-    """:class:`ecd_tune.optim.unit_speed.ECDq1` for B trials.
+    """:class:`ecd_tune.optim.unit_speed.optimizer.ECDq1` for B trials.
 
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.

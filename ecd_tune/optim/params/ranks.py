@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.noise import aligned
+from ecd_tune.optim.params.noise import aligned
 
 __all__ = ["GroupChoice", "Ranks", "ShardSum", "check_shards", "shard_groups"]
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ecd_tune.optim.course import Course
 from ecd_tune.optim.definitions import AUTO
+from ecd_tune.optim.monitoring.course import Course
 
 __all__ = ["FLAGS", "NUMBERS", "Setting", "judge", "report_course", "say"]
 

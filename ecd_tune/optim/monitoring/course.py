@@ -70,7 +70,7 @@ class Course(NamedTuple):
 
 
 class CourseMeter:
-    """Sums from the first step on; :class:`~ecd_tune.optim.step_recorder.Sums`."""
+    """Sums from the first step on; :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -142,7 +142,7 @@ class CourseMeter:
         )
 
     def take(self, columns: Mapping[str, Tensor]) -> None:
-        """Add steps; see :class:`~ecd_tune.optim.step_recorder.Sums`."""
+        """Add steps; see :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
         made, gap, speed = columns["made"], columns["gap"], columns["speed"]
         bounded = columns["s"] == 1
         force, step = (columns[key] * columns["pace"] for key in ("force_norm", "top_lr"))

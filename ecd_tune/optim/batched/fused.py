@@ -9,8 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched_rows import BatchRows, StepSizes
-from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.batched.rows import BatchRows, StepSizes
 from ecd_tune.optim.definitions import MOMENTS
 from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.fused.plan import FORMS, form_problem
@@ -23,7 +22,8 @@ from ecd_tune.optim.fused.table import (
     Rows,
     Scalars,
 )
-from ecd_tune.optim.watched import WatchedBatch
+from ecd_tune.optim.monitoring.watched import WatchedBatch
+from ecd_tune.optim.params.blocks import Algebra
 
 __all__ = ["FusedBatch"]
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.blocks import Algebra, Blocks, split_flat
 from ecd_tune.optim.definitions import MOMENTS, SHARE, check_hyperparameters
-from ecd_tune.optim.moments import learn, refine
-from ecd_tune.optim.noise import Noise, aligned
-from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, with_share
+from ecd_tune.optim.params.blocks import Algebra, Blocks, split_flat
+from ecd_tune.optim.params.moments import learn, refine
+from ecd_tune.optim.params.noise import Noise, aligned
+from ecd_tune.optim.params.scale import BATCHES, factor_of, no_shares, with_share
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchRows", "StepSizes", "masked_add"]

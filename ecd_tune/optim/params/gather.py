@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Factors, split_flat
 from ecd_tune.optim.definitions import MOMENTS, SHARE
 from ecd_tune.optim.dynamics import unit
-from ecd_tune.optim.layout import (
+from ecd_tune.optim.params.blocks import Algebra, Factors, split_flat
+from ecd_tune.optim.params.layout import (
     as_real,
     as_stored,
     block_size,
@@ -30,9 +30,9 @@ from ecd_tune.optim.layout import (
     own_part,
     unpadded,
 )
-from ecd_tune.optim.moments import learn, refine
-from ecd_tune.optim.ranks import Ranks, ShardSum, shard_groups
-from ecd_tune.optim.scale import BATCHES, factor_of, see_share, seen_of
+from ecd_tune.optim.params.moments import learn, refine
+from ecd_tune.optim.params.ranks import Ranks, ShardSum, shard_groups
+from ecd_tune.optim.params.scale import BATCHES, factor_of, see_share, seen_of
 
 __all__ = [
     "Gathered",
@@ -50,9 +50,9 @@ State = MutableMapping[Any, Any]
 - ``direction``: its part of the unit momentum;
 - ``log_norm``, float64, 0-d: log|Π| of the last step that it took part in if it was left out of a
   later one, else inf (NaN would not equal itself where FSDP compares it between processes);
-- ``share`` and ``batches``, float64, 0-d: see :mod:`ecd_tune.optim.scale`. (FSDP takes a tensor
-  with dimensions for a shard of the parameter.)
-- ``second_moment``, where ``scale`` is ``"moments"``: see :mod:`ecd_tune.optim.moments`.
+- ``share`` and ``batches``, float64, 0-d: see :mod:`ecd_tune.optim.params.scale`. (FSDP takes a
+  tensor with dimensions for a shard of the parameter.)
+- ``second_moment``, where ``scale`` is ``"moments"``: see :mod:`ecd_tune.optim.params.moments`.
 """
 
 

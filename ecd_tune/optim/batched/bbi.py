@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched import BatchedOptimizer
-from ecd_tune.optim.batched_rows import BatchRows, masked_add
-from ecd_tune.optim.bbi_step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
-from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.batched.ecdsep import BatchedOptimizer
+from ecd_tune.optim.batched.rows import BatchRows, masked_add
+from ecd_tune.optim.bbi.step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
+from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.records import Scalar
 
 __all__ = ["BatchedBBI", "make_bbi"]
 
 
 class BatchedBBI:
-    """:class:`ecd_tune.optim.bbi.BBI` for B trials.
+    """:class:`ecd_tune.optim.bbi.optimizer.BBI` for B trials.
 
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.

@@ -22,8 +22,8 @@ import math
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks
 from ecd_tune.optim.dynamics import unit
+from ecd_tune.optim.params.blocks import Algebra, Blocks
 
 __all__ = ["DAMPING", "FORGETTING", "FULL_POWER", "MEMORY", "WARM_UP", "learn", "refine"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.fused.table import FUSED_COLUMNS, FUSED_ROWS, Rows
-from ecd_tune.optim.watching import Step, StepBuffer
+from ecd_tune.optim.monitoring.watching import Step, StepBuffer
 
 __all__ = ["COLUMNS", "StepRecorder", "Sums"]
 
@@ -34,7 +34,7 @@ class Sums(Protocol):
 
 
 class StepRecorder:
-    """A :class:`~ecd_tune.optim.watching.Watcher` that shows all steps to sums.
+    """A :class:`~ecd_tune.optim.monitoring.watching.Watcher` that shows all steps to sums.
 
     Args:
         sums: Who sees them.

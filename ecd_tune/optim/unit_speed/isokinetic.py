@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks
 from ecd_tune.optim.dynamics import unit
+from ecd_tune.optim.params.blocks import Algebra, Blocks
 
 __all__ = ["flow_exact", "flow_first_order"]
 

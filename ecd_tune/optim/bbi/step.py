@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -33,6 +32,7 @@ from ecd_tune.optim.dynamics import (
     survey,
     unit,
 )
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 
 __all__ = [
     "BBI_COUNTERS",

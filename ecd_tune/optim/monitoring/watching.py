@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.driver import Made, StepInput
 from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
-from ecd_tune.optim.unit_step import UnitStepInput
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.unit_speed.step import UnitStepInput
 
 __all__ = ["Step", "StepBuffer", "Watched", "Watcher"]
 

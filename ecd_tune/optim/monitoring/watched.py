@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.course import CourseMeter
-from ecd_tune.optim.diagnostics import Diagnostics
 from ecd_tune.optim.driver import Made, StepInput
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.fused.table import FusedRules, Rows
-from ecd_tune.optim.layout import block_size
-from ecd_tune.optim.parameters import Gathered
-from ecd_tune.optim.remarks import Setting, report_course
-from ecd_tune.optim.step_recorder import StepRecorder
-from ecd_tune.optim.unit_step import UnitStepInput
-from ecd_tune.optim.watching import Step, Watcher
+from ecd_tune.optim.monitoring.course import CourseMeter
+from ecd_tune.optim.monitoring.diagnostics import Diagnostics
+from ecd_tune.optim.monitoring.remarks import Setting, report_course
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
+from ecd_tune.optim.monitoring.watching import Step, Watcher
+from ecd_tune.optim.params.gather import Gathered
+from ecd_tune.optim.params.layout import block_size
+from ecd_tune.optim.unit_speed.step import UnitStepInput
 from ecd_tune.optim.working import Working
 
 __all__ = ["WatchedBatch", "WatchedOptimizer", "WatchedWorking", "begin_sums"]
@@ -54,7 +54,7 @@ class WatchedWorking(Working):
 
 
 class WatchedOptimizer(LossOptimizer):
-    """Base of ECDSep and ECDq1; a :class:`~ecd_tune.optim.watching.Watched` optimizer."""
+    """Base of ECDSep and ECDq1; a :class:`~ecd_tune.optim.monitoring.watching.Watched`."""
 
     compares_losses: ClassVar[bool] = True
     """The work of the force tells whether a loss is the gradient's."""

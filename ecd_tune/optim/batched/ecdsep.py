@@ -13,10 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.adaptive import report_auto, set_aside_lr
-from ecd_tune.optim.batched_fused import FusedBatch
-from ecd_tune.optim.batched_rows import BatchRows, StepSizes, masked_add
-from ecd_tune.optim.blocks import Algebra
+from ecd_tune.optim.batched.fused import FusedBatch
+from ecd_tune.optim.batched.rows import BatchRows, StepSizes, masked_add
 from ecd_tune.optim.driver import (
     COUNTERS,
     StepInput,
@@ -24,8 +22,10 @@ from ecd_tune.optim.driver import (
     make_step,
     present_constants,
 )
+from ecd_tune.optim.monitoring.watching import Step
+from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.rules import read_rules
-from ecd_tune.optim.watching import Step
+from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
 from ecd_tune.records import Scalar
 
 __all__ = [

@@ -17,8 +17,8 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.definitions import AUTO, ORBIT_STEP
 from ecd_tune.optim.dynamics import Constants, Survey
-from ecd_tune.optim.orbit import Orbit, begin_orbit, follow, orbit_nu, orbit_step
-from ecd_tune.optim.plateau import Plateau, begin_plateau, watch
+from ecd_tune.optim.self_tuning.orbit import Orbit, begin_orbit, follow, orbit_nu, orbit_step
+from ecd_tune.optim.self_tuning.plateau import Plateau, begin_plateau, watch
 
 __all__ = [
     "Auto",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.dynamics import Constants, log_hamiltonian
-from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch
+from ecd_tune.optim.monitoring.loss_check import LEAST_STEPS, Kicks, mismatch
 from ecd_tune.theory import bounce_angle, effective_eta, unit_speed_eta
 
 __all__ = ["Diagnostics"]
@@ -23,7 +23,7 @@ _SUMS = (
 
 
 class Diagnostics:
-    """Sums over the steps since the last reset; :class:`~ecd_tune.optim.step_recorder.Sums`."""
+    """Since the last reset; :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
 
     def __init__(self) -> None:
         self._eta: Tensor | None = None
@@ -116,7 +116,7 @@ class Diagnostics:
         self._sums, self._fastest = state["sums"], state["fastest"]
 
     def take(self, columns: Mapping[str, Tensor]) -> None:
-        """Add steps; see :class:`~ecd_tune.optim.step_recorder.Sums`."""
+        """Add steps; see :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
         if self._eta is not None:
             self._compare(columns, self._eta)
         made, held, gap, speed = (columns[k] for k in ("made", "held", "gap", "speed"))
