@@ -230,7 +230,7 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
-            train_together(objective, key.stage, feed, width, callbacks, self._ends, self._slot)
+            train_together(objective, key.stage, feed, width, callbacks, self._ends, self._handle)
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
         def ended_well() -> bool:
@@ -243,7 +243,7 @@ class StudyWorker:
         requests = [lease.request for lease in leases]
         if objective.batched:
             return objective.evaluate(requests, stop=self._ends)
-        handles = [self._slot(lease) for lease in leases]
+        handles = [self._handle(lease) for lease in leases]
         pruner = self._pruners.get(leases[0].key.optimizer)
         points: list[dict[int, float]] = [{} for _ in leases]
 
@@ -268,7 +268,7 @@ class StudyWorker:
                 on_step=on_step,
             )
 
-    def _slot(self, lease: Lease) -> CheckpointHandle | None:
+    def _handle(self, lease: Lease) -> CheckpointHandle | None:
         return None if self._checkpoints is None else self._checkpoints.handle(lease)
 
     def _ends(self) -> bool:

@@ -21,7 +21,7 @@ def train_together(
     width: int,
     callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
-    slot: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
+    handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
 ) -> None:
     """Train what a feed brings until it brings no more.
 
@@ -32,7 +32,7 @@ def train_together(
         width: Trials at once.
         callbacks: Returns who follows a trial.
         stop: Polled at each step.
-        slot: Returns where a trial is saved, or None.
+        handle: Returns where a trial is saved, or None.
 
     Raises:
         Interrupted: ``stop`` said so.
@@ -40,7 +40,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), callbacks(lease), slot(lease))
+            Job(lease.request, partial(feed.put, lease), callbacks(lease), handle(lease))
             for lease in feed.take(count)
         ]
 

@@ -206,7 +206,7 @@ def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.M
     objective = Objective(make_spec("sgd"), "sgd")
     requests = [RunRequest(PARAMS["sgd"][0], seed) for seed in range(9)]
     together = run_together(objective, requests, 8)
-    assert sorted(set(widths)) == [2, 4, 8]
+    assert sorted(set(widths)) == [1, 2, 4, 8]  # of two lanes, one may be left
     monkeypatch.undo()
     for outcome, request in zip(together, requests, strict=True):
         assert_alike(outcome, objective.evaluate([request])[0])
