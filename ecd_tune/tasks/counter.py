@@ -93,7 +93,8 @@ def _sixteen_bits(key: Tensor, shape: torch.Size) -> Tensor:
         factor = _signed(_GAMMA << (bits * after))
         own = torch.arange(count, device=key.device) * factor
         position = position + own.view(count, *(1 for _ in range(after)))
-    return _mix(position).view(torch.int16)[..., :last]
+    found: Tensor = _mix(position).view(torch.int16)[..., :last]
+    return found
 
 
 def _mix(z: Tensor) -> Tensor:

@@ -89,6 +89,7 @@ class StudyWorker:
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         limit = spec.retries.stop_worker_after
         self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
+        self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[str] = set()
         self._work_left = RemainingWork(store, spec)
@@ -130,9 +131,8 @@ class StudyWorker:
         for optimizer in order:
             if not self._prepare(optimizer, Stage.SEARCH):
                 continue
-            leases = self._store.ask(
-                self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
-            )
+            count = self._width(optimizer, Stage.SEARCH)
+            leases = self._store.ask(self._spec, optimizer, count=count, worker=self._worker)
             if leases:
                 return leases
         for optimizer in order:
@@ -157,10 +157,7 @@ class StudyWorker:
             self._queued.add(optimizer)
         if not self._prepare(optimizer, Stage.CONFIRM):
             return []
-        if self._objectives[optimizer].batched:
-            count = _CONFIRM_BATCH
-        else:
-            count = self._width(optimizer, Stage.CONFIRM)
+        count = self._width(optimizer, Stage.CONFIRM)
         return self._store.claim(key, count=count, worker=self._worker)
 
     def _prepare(self, optimizer: str, stage: Stage) -> bool:
@@ -181,10 +178,15 @@ class StudyWorker:
         return True
 
     def _width(self, optimizer: str, stage: Stage) -> int:
-        """Return how many trials of an optimizer that learns are trained at once."""
-        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(stage):
+        """Return how many trials of an optimizer are run at once."""
+        objective, bound = self._objectives[optimizer], self._spec.budget.batch
+        if objective.batched:
+            return _CONFIRM_BATCH if stage is Stage.CONFIRM else bound
+        if bound == 1 or objective.why_alone(stage):
             return 1
-        return self._spec.budget.batch
+        if self._lanes is None:  # a matter of the network, and hardly of its optimizer
+            self._lanes = objective.width(stage, bound)
+        return self._lanes
 
     def _evaluate(self, leases: Sequence[Lease]) -> None:
         key = leases[0].key

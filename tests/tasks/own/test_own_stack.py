@@ -191,6 +191,7 @@ def test_tune_trains_trials_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         run_lanes(self, stage, jobs, width, stop)
 
     monkeypatch.setattr(Objective, "run_lanes", see)
+    monkeypatch.setattr(Objective, "width", lambda self, stage, bound: bound)
     url = f"sqlite:///{tmp_path}/trials.db"
     study = et.tune(
         normed, ["adamw"], trials=6, confirm=2, batch=3, storage=url, out=tmp_path, check=False
