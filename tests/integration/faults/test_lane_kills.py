@@ -8,14 +8,17 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from ecd_tune.objective import Objective
 from ecd_tune.records import RunRequest
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
+from ecd_tune.tasks.digits_stack import StackedDigits
 from ecd_tune.testing.faults import assert_whole
 from ecd_tune.worker import FolderCheckpoints, StudyWorker
 
@@ -40,8 +43,17 @@ def make_spec() -> StudySpec:
     )
 
 
-def work(url: str, folder: Path) -> None:
+def work(url: str, folder: Path, pause: float = 0.0) -> None:
+    """Work; with a pause in each step, so that there is time to be stopped."""
     Objective.width = lambda self, stage, bound: bound  # type: ignore[method-assign]
+    closure = StackedDigits.closure
+
+    def pausing(self: StackedDigits, *arguments: Any) -> Tensor:
+        time.sleep(pause)
+        return closure(self, *arguments)
+
+    if pause:
+        StackedDigits.closure = pausing  # type: ignore[method-assign, assignment]
     with Store.open(url) as store, StopFlag() as stop:
         checkpoints = FolderCheckpoints(folder, interval=0.0)
         StudyWorker(store, make_spec(), stop, checkpoints=checkpoints).run()
@@ -57,7 +69,7 @@ def test_lanes_go_on_where_they_were(
     spec, kept = make_spec(), tmp_path / "kept"
     with Store.open(url) as store:
         store.create(spec)
-        process = _PROCESSES.Process(target=work, args=(url, kept))
+        process = _PROCESSES.Process(target=work, args=(url, kept, 0.02))
         process.start()
         deadline = time.monotonic() + 120
         while True:
