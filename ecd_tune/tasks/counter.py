@@ -119,7 +119,8 @@ def _mix(z: Tensor) -> Tensor:
 
 def _shifted(z: Tensor, by: int) -> Tensor:
     # Torch's shift of int64 fills up with the sign.
-    return (z >> by) & (2 ** (64 - by) - 1)
+    shifted: Tensor = (z >> by) & (2 ** (64 - by) - 1)
+    return shifted
 
 
 def _signed(value: int) -> int:
