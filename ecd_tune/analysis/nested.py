@@ -45,11 +45,10 @@ def compare_searches(
         infinite or all of a side are equal, that of the rank-sum test by permutation. Without
         two searches a side there is neither p-value nor interval.
     """
-    sides = [[_level(runs, log) for runs in side if runs] for side in (first, second)]
-    by_seed = (_all_runs(first), _all_runs(second))
-    told = compare_paired(*by_seed, direction, log=log)
-    fewest = min(map(len, sides))
-    median, interval, p_value = _test(*sides) if fewest > 1 else (_gap(*sides), None, None)
+    one, other = ([_level(runs, log) for runs in side if runs] for side in (first, second))
+    told = compare_paired(_all_runs(first), _all_runs(second), direction, log=log)
+    fewest = min(len(one), len(other))
+    median, interval, p_value = _test(one, other) if fewest > 1 else (_gap(one, other), None, None)
     return replace(
         told,
         searches=fewest,
@@ -58,7 +57,7 @@ def compare_searches(
         sd=None,
         share_interval=None,
         p_value=p_value,
-        lead=_lead(*sides, direction),
+        lead=_lead(one, other, direction),
     )
 
 

@@ -115,8 +115,8 @@ def _compare_seeds(
 def _compare_searches(
     first: ResultRow, second: ResultRow, direction: Direction, log: bool
 ) -> PairedComparison:
-    sides = [[*runs_by_search(row).values()] for row in (first, second)]
-    return compare_searches(*sides, direction, log=log)
+    one, other = ([*runs_by_search(row).values()] for row in (first, second))
+    return compare_searches(one, other, direction, log=log)
 
 
 def _smallest_p(result: PairedComparison, repeats: int) -> float | None:
