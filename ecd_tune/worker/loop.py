@@ -11,9 +11,9 @@ from functools import partial
 from ecd_tune.cost import Meter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Objective
-from ecd_tune.records import Lease, Outcome, Stage, StudyKey
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
 from ecd_tune.signals import StopFlag
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, first_items, selection_items
@@ -90,7 +90,7 @@ class StudyWorker:
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         limit = spec.retries.stop_worker_after
-        self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
+        self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
         self._standing = Standing(store, spec)
@@ -262,11 +262,12 @@ class StudyWorker:
         return self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
-        def ended_well() -> bool:
-            progress = self._standing.progress(key.stage)[key.optimizer]
-            return progress.complete + progress.pruned > 0
+        def stored() -> list[TrialRecord]:
+            keys = self._study.searches(without_number(key.optimizer))
+            found = (self._spec.key(search, key.stage) for search in keys)
+            return [r for k in found for r in self._store.trials(k, curves=False)]
 
-        self._streaks[key.optimizer].add(outcomes, ended_well)
+        self._streaks[without_number(key.optimizer)].add(outcomes, stored)
 
     def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         requests = [lease.request for lease in leases]
