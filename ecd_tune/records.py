@@ -86,6 +86,8 @@ class Cause(StrEnum):
     NON_FINITE = "non_finite"
     """Not even the first loss was finite."""
     OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    """It took longer than a trial of its study may."""
     EXCEPTION = "exception"
     """Any other exception."""
     LOST = "lost"
@@ -102,7 +104,12 @@ _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
     Status.COMPLETE: (Cause.COMPLETE,),
     Status.DIVERGED: (Cause.DIVERGED,),
     Status.PRUNED: (Cause.PRUNED,),
-    Status.FAILED: (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.NON_FINITE),
+    Status.FAILED: (
+        Cause.EXCEPTION,
+        Cause.OUT_OF_MEMORY,
+        Cause.TIMEOUT,
+        Cause.NON_FINITE,
+    ),
 }
 """What an evaluation may have ended by; the first is the usual one."""
 

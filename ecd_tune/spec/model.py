@@ -155,6 +155,12 @@ class StudySpec(SpecModel):
             return self.confirmation.steps
         return self.budget.steps
 
+    def timeout(self, stage: Stage) -> float | None:
+        """Return the seconds that a run in a stage may take: more where it is longer."""
+        if self.budget.timeout is None:
+            return None
+        return self.budget.timeout * self.steps(stage) / self.budget.steps
+
     def trials(self, optimizer: str) -> int:
         """Return how many finished trials the search of one optimizer is to have."""
         if self.sampler.name == "grid":
@@ -257,9 +263,9 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, references, costs, retries, checkpoints, checks, device, room on disk, the selection,
-        the number of searches, of trials and of confirmation runs are left out: changing them goes
-        on with the same trials.
+        Texts, references, costs, retries, checkpoints, checks, device, room on disk, the time that
+        a trial may take, the selection, the number of searches, of trials and of confirmation runs
+        are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -275,7 +281,7 @@ class StudySpec(SpecModel):
                 "pruning": True,
                 "search": True,
                 "selection": True,
-                "budget": {"trials"},
+                "budget": {"trials", "timeout"},
                 "confirmation": {"runs", "references"},
             },
         )

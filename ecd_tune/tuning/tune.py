@@ -33,6 +33,7 @@ def tune(
     name: str | None = None,
     seed: int = 0,
     epochs: int | None = None,
+    timeout: float | None = None,
     space: Mapping[str, Mapping[str, Any]] | None = None,
     sampler: str | Mapping[str, Any] | None = None,
     protocol: Literal["clean", "paper"] = "clean",
@@ -71,6 +72,9 @@ def tune(
         name: Of the study; the task's name when not given.
         seed: Every random number follows from it.
         epochs: Length of a trial; the task's own when not given.
+        timeout: Seconds that a trial may take; one that takes longer fails, and the search goes
+            on. With ``workers=1`` code that does not come back to Python, such as a deadlock in a
+            library, cannot be ended.
         space: Optimizer to its search space, as in a study file; it replaces the default space,
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
@@ -97,6 +101,7 @@ def tune(
             "trials": trials,
             "batch": batch,
             **({} if epochs is None else {"steps": epochs}),
+            **({} if timeout is None else {"timeout": timeout}),
         },
         "confirmation": {"runs": confirm},
         **({} if searches == 1 else {"search": {"repeats": searches}}),

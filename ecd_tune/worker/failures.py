@@ -11,7 +11,7 @@ from ecd_tune.records import Cause, Outcome, TrialRecord, TrialState
 __all__ = ["FailureStreak"]
 
 # A loss that is not finite belongs to the hyperparameters, and is what a search is there to find.
-_COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY)
+_COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.TIMEOUT)
 
 
 _AT_START = 3
@@ -76,5 +76,9 @@ class FailureStreak:
 
 
 def _kind(ended: Outcome | TrialRecord) -> str | None:
+    if ended.cause not in _COUNTED:
+        return None
+    if ended.cause is Cause.TIMEOUT:
+        return str(ended.cause)  # where it was when its time was up is chance
     # Addresses, counts and sizes differ from trial to trial; what is left is the kind of failure.
-    return normalise_reason(ended.reason) if ended.cause in _COUNTED else None
+    return normalise_reason(ended.reason)

@@ -12,7 +12,7 @@ from ecd_tune.cost import EnergyMeter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
-from ecd_tune.signals import StopFlag
+from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
@@ -21,6 +21,7 @@ from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
@@ -66,6 +67,8 @@ class StudyWorker:
         checkpoints: Where runs that go step by step are saved and found again; None nowhere.
         on_step: Called before each step of a task that has epochs, with its lease, the steps
             done and all steps; for a progress bar.
+        leave: Ends this process with a status, where a run that has taken too long cannot be ended
+            otherwise; by default there is an error in the log.
     """
 
     def __init__(
@@ -76,10 +79,11 @@ class StudyWorker:
         on_told: Callable[[WorkerSummary], None] = lambda summary: None,
         checkpoints: Checkpoints | None = None,
         on_step: Callable[[Lease, int, int], None] | None = None,
+        leave: Callable[[int], object] | None = None,
     ) -> None:
         self._study, spec = spec, spec.by_search()
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
-        self._on_step = on_step
+        self._leave = leave
         store.set_stop_signal(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
@@ -89,6 +93,9 @@ class StudyWorker:
         self._meter = EnergyMeter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
+        self._runner = LeaseRunner(
+            spec, self._reports, checkpoints, self._ends, self._pruner, on_step, self._give_up
+        )
         limit = spec.retries.stop_worker_after
         self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
@@ -206,6 +213,8 @@ class StudyWorker:
 
     def _width(self, optimizer: str, stage: Stage) -> int:
         """Return how many trials of an optimizer that learns are trained at once."""
+        if self._spec.budget.timeout is not None:
+            return 1  # trained together, each waits for the others
         if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(
             self._spec.key(optimizer, stage).data_stage
         ):
@@ -224,7 +233,7 @@ class StudyWorker:
         with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
-                outcomes = self._meter.charge(self._run(objective, group), began)
+                outcomes = self._meter.charge(self._runner.run(objective, group), began)
                 self._tell(group, outcomes)
                 del left[: len(group)]
                 self._note_failures(leases[0].key, outcomes)
@@ -269,36 +278,6 @@ class StudyWorker:
 
         self._streaks[without_number(key.optimizer)].add(outcomes, stored)
 
-    def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
-        requests = [lease.request for lease in leases]
-        if objective.batched:
-            return objective.evaluate(requests, stop=self._ends)
-        kept = self._checkpoints
-        handles = None if kept is None else [kept.handle(lease) for lease in leases]
-        pruner = self._pruner(leases[0].key)
-        points: list[dict[int, float]] = [{} for _ in leases]
-
-        def report(row: int, step: int, value: float) -> None:
-            points[row][step] = value
-            self._reports.report(leases[row], step, value)
-
-        def prune(row: int) -> str | None:
-            return None if pruner is None else pruner.decide(leases[row], points[row])
-
-        def on_step(row: int, step: int, steps: int) -> None:
-            if self._on_step is not None:
-                self._on_step(leases[row], step, steps)
-
-        with self._reports.flushing():
-            return objective.evaluate(
-                requests,
-                stop=self._ends,
-                checkpoints=handles,
-                report=report,
-                prune=prune,
-                on_step=on_step,
-            )
-
     def _ends(self) -> bool:
         return self._stop() or self._heartbeat.storage_replaced
 
@@ -316,6 +295,18 @@ class StudyWorker:
             refused=self._summary.refused + len(taken) - sum(taken),
         )
         self._on_told(self._summary)
+
+    def _give_up(self, results: Sequence[tuple[Lease, Outcome]]) -> None:
+        """Leave a run that does not come back; called from another thread than it."""
+        if self._leave is None:
+            _log.error(
+                "a trial has taken too long and cannot be ended: it does not come back to Python; "
+                "`ecd-tune run` with workers=2 or more runs trials in processes that can be"
+            )
+            return
+        self._store.tell(results)
+        _log.error("a trial has taken too long and does not come back to Python: leaving it")
+        self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:
