@@ -16,7 +16,7 @@ from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items, first_items, selection_items
+from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
@@ -25,6 +25,7 @@ from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
+from ecd_tune.worker.warm_start import first_items
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -153,9 +154,10 @@ class StudyWorker:
 
     def _queue_first(self) -> None:
         for optimizer in self._spec.optimizers:
-            items = first_items(self._spec, optimizer)
-            if items and not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
-                self._store.queue(self._spec.key(optimizer), items)
+            if not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
+                items = first_items(self._store, self._spec, optimizer)
+                if items:
+                    self._store.queue(self._spec.key(optimizer), items)
 
     @property
     def _reruns(self) -> tuple[Stage, ...]:
