@@ -86,7 +86,9 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._leave = leave
         store.set_stop_signal(stop)
-        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
+        # One for all searches of an optimizer, since it holds the task's data.
+        own = {key: Objective(self._study, key) for key in self._study.optimizers}
+        self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
@@ -172,8 +174,10 @@ class StudyWorker:
     def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
         """Lease runs of a stage after the search, which whoever comes first queues."""
         before = self._reruns[: self._reruns.index(stage)]
+        # Queued first: a search that ends this moment has nothing waiting, nor running.
         if not self._work_left.searched(optimizer) or not all(
-            self._work_left.ended(optimizer, earlier) for earlier in before
+            (optimizer, earlier) in self._queued and self._work_left.ended(optimizer, earlier)
+            for earlier in before
         ):
             return []
         key = self._spec.key(optimizer, stage)
