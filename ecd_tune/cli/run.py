@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,10 @@ from ecd_tune.cli.options import (
     resolve_study,
     study_arguments,
 )
+from ecd_tune.cli.prechecks import check_data, check_folder
 from ecd_tune.cli.report import write_study_report
+from ecd_tune.cli.stopping import say_stopping
+from ecd_tune.errors import StorageUnavailableError, StudyNotFoundError
 from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
@@ -58,24 +62,30 @@ def run(
 
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
-    if check and is_reference(study):
-        check_task(spec, workers)
-    arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
+    check_folder(folder, "--out")
     started = time.monotonic()
-    with StopFlag() as stop:
-        views = run_workers(
-            spec,
-            arguments,
-            plan_placements(workers),
-            storage,
-            folder / "logs",
-            _MAX_RESTARTS,
-            stop,
-        )
-    if stop():
-        typer.echo("Interrupted; the same command goes on where it stopped.")
-        raise typer.Exit(stop.exit_status)
-    failed = explain_failures(views)
+    if _complete(storage, spec):
+        typer.echo(f"study {spec.name!r} is complete; nothing is left to run")
+        failed = False
+    else:
+        check_data(spec, study)
+        if check and is_reference(study):
+            check_task(spec, workers)
+        arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
+        with StopFlag(say=say_stopping) as stop:
+            views = run_workers(
+                spec,
+                arguments,
+                plan_placements(workers),
+                storage,
+                folder / "logs",
+                _MAX_RESTARTS,
+                stop,
+            )
+        if stop():
+            typer.echo("Interrupted; run the same command to resume.")
+            raise typer.Exit(stop.exit_status)
+        failed = explain_failures(views)
     if failed and not _any_finished(storage, spec):
         raise typer.Exit(_WORKER_FAILED)
     paths = write_study_report(spec, storage, folder, say=True)
@@ -86,6 +96,17 @@ def run(
         raise typer.Exit(_WORKER_FAILED)
     with Store.open(storage, create=False) as store:
         check_results(store, spec)
+
+
+def _complete(storage: str, spec: StudySpec) -> bool:
+    """Say whether workers would find nothing to do; then none is started."""
+    from ecd_tune.store import Store
+    from ecd_tune.worker.standing import study_complete
+
+    with suppress(StudyNotFoundError, StorageUnavailableError):
+        with Store.open(storage, create=False) as store:
+            return study_complete(store, spec)
+    return False
 
 
 def _any_finished(storage: str, spec: StudySpec) -> bool:

@@ -22,7 +22,9 @@ from ecd_tune.cli.options import (
     TrialsOption,
     resolve_study,
 )
+from ecd_tune.cli.prechecks import check_data
 from ecd_tune.cli.progress_bar import make_bar
+from ecd_tune.cli.stopping import say_stopping
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
 
@@ -72,6 +74,7 @@ def worker(
     once.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
+    check_data(spec, study)
     kept_where = _checkpoints(spec, checkpoints, checkpoint_limit)
     bar = make_bar(sys.stderr)
     if bar is None:
@@ -91,7 +94,7 @@ def worker(
         logging.info("%s: %d results stored", spec.name, summary.told)
 
     on_step = None if bar is None else bar.step
-    with bar or nullcontext(), StopFlag() as stop, Store.open(storage) as store:
+    with bar or nullcontext(), StopFlag(say=say_stopping) as stop, Store.open(storage) as store:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
         kept = open_checkpoints(kept_where)

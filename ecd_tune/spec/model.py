@@ -143,7 +143,12 @@ class StudySpec(SpecModel):
         return self.budget.steps
 
     def trials(self, optimizer: str) -> int:
-        """Return how many finished trials the search of one optimizer is to have."""
+        """Return how many finished trials the search of one optimizer is to have.
+
+        An optimizer of which nothing is searched has one: there is one point.
+        """
+        if not self.optimizers[optimizer].space.searched:
+            return 1
         if self.sampler.name == "grid":
             points = self.optimizers[optimizer].space.grid_size()
             return min(points, self.budget.trials or points)

@@ -11,7 +11,7 @@ from ecd_tune.records import Params, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
 
-__all__ = ["confirmation_items", "first_items"]
+__all__ = ["all_confirmed", "confirmation_items", "first_items"]
 
 
 def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
@@ -57,7 +57,7 @@ def confirmation_items(
     candidates = list(_candidates(spec, optimizer, search))
     return [
         QueueItem(
-            label=f"{source}:{_digest(params)}:{spec.confirm_seed(run)}",
+            label=_label(source, params, spec.confirm_seed(run)),
             params=params,
             seed=spec.confirm_seed(run),
             source=source,
@@ -65,6 +65,28 @@ def confirmation_items(
         for source, params in candidates
         for run in range(spec.confirmation.runs)
     ]
+
+
+def all_confirmed(
+    spec: StudySpec,
+    optimizer: str,
+    search: Sequence[TrialRecord],
+    confirmed: Sequence[TrialRecord],
+) -> bool:
+    """Say whether every confirmation run of one optimizer has ended.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the optimizer.
+        search: All its search trials.
+        confirmed: All its confirmation runs.
+    """
+    ended = {_label(run.source, run.params, run.seed) for run in confirmed if run.counts}
+    return {item.label for item in confirmation_items(spec, optimizer, search)} <= ended
+
+
+def _label(source: str, params: Params, seed: int) -> str:
+    return f"{source}:{_digest(params)}:{seed}"
 
 
 def _candidates(

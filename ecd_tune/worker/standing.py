@@ -7,8 +7,9 @@ import time
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, Store
+from ecd_tune.worker.confirmation import all_confirmed
 
-__all__ = ["Standing"]
+__all__ = ["Standing", "study_complete"]
 
 _ORDER_SECONDS = 1.0
 
@@ -71,3 +72,30 @@ class Standing:
         searches = all(self.searched(key) for key in self._spec.optimizers)
         confirms = self.progress(Stage.CONFIRM).values()
         return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
+
+
+def study_complete(store: Store, spec: StudySpec) -> bool:
+    """Say whether a study has nothing left to run, confirmation runs not queued yet included.
+
+    Args:
+        store: The shared store.
+        spec: The study.
+
+    Raises:
+        StudyNotFoundError: It is not stored there.
+        FingerprintMismatchError: It was made from a study file that says something else.
+    """
+    store.check(spec)
+    if not Standing(store, spec).complete():
+        return False
+    if not spec.confirmation.runs:
+        return True
+    return all(
+        all_confirmed(
+            spec,
+            optimizer,
+            store.trials(spec.key(optimizer), curves=False),
+            store.trials(spec.key(optimizer, Stage.CONFIRM), curves=False),
+        )
+        for optimizer in spec.optimizers
+    )
