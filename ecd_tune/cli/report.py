@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecd_tune.cli.current import digest_of
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Called,
@@ -92,7 +93,8 @@ def write_study_report(
         store.check(spec)
         trials = fetch_trials(store, spec)
         judged = judge_trials(store, spec, trials)
-    model = build_report(spec, trials, describe_environment(), judged)
+        digest = digest_of(store, spec)
+    model = build_report(spec, trials, describe_environment(), judged, digest)
     if say:
         from rich.console import Console
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ecd_tune.cli.current import digest_of, show_current
 from ecd_tune.cli.dry import check_task
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
@@ -64,8 +65,11 @@ def run(
     folder = out or Path("reports") / spec.name
     check_folder(folder, "--out")
     started = time.monotonic()
-    if _complete(storage, spec):
-        typer.echo(f"study {spec.name!r} is complete; nothing is left to run")
+    digest = _digest_of_complete(storage, spec)
+    if digest is not None:
+        typer.echo(f"study {spec.name!r} is complete; nothing is left to run\n")
+        if show_current(folder, digest):
+            return
         failed = False
     else:
         check_data(spec, study)
@@ -98,15 +102,17 @@ def run(
         check_results(store, spec)
 
 
-def _complete(storage: str, spec: StudySpec) -> bool:
-    """Say whether workers would find nothing to do; then none is started."""
+def _digest_of_complete(storage: str, spec: StudySpec) -> str | None:
+    """Return what the report of a complete study is made from; None where workers have work."""
     from ecd_tune.store import Store
     from ecd_tune.worker.standing import study_complete
 
-    with suppress(StudyNotFoundError, StorageUnavailableError):
-        with Store.open(storage, create=False) as store:
-            return study_complete(store, spec)
-    return False
+    with (
+        suppress(StudyNotFoundError, StorageUnavailableError),
+        Store.open(storage, create=False) as store,
+    ):
+        return digest_of(store, spec) if study_complete(store, spec) else None
+    return None
 
 
 def _any_finished(storage: str, spec: StudySpec) -> bool:

@@ -56,6 +56,7 @@ def build_report(
     trials: Trials,
     environment: Mapping[str, str] | None = None,
     judged: Sequence[Judged] = (),
+    made_from: str = "",
 ) -> StudyReport:
     """Build the report of a study, finished or not.
 
@@ -64,6 +65,7 @@ def build_report(
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
         judged: What the study's checks of the theory found.
+        made_from: Digest of study and trials, by which a report is known to be current.
 
     Returns:
         The report.
@@ -109,6 +111,7 @@ def build_report(
         reasons=group_reasons((*search, *confirm)),
         trials=search,
         confirmations=confirm,
+        made_from=made_from,
     )
 
 

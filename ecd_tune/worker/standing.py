@@ -41,6 +41,10 @@ class Standing:
             if progress.key in wanted
         }
 
+    def best(self, key: StudyKey) -> float | None:
+        """Return the best value that the store has of one study, or None."""
+        return self.progress(key.stage)[key.optimizer].best
+
     def sorted_by_need(self) -> list[str]:
         """Return the optimizers, the one with the fewest running trials first.
 

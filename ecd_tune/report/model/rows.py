@@ -228,6 +228,7 @@ class StudyReport:
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
         confirmations: All confirmation trials.
+        made_from: Digest of what it was made from; empty where nobody gave one.
     """
 
     name: str
@@ -258,6 +259,7 @@ class StudyReport:
     reasons: tuple[ReasonGroup, ...]
     trials: tuple[TrialRecord, ...]
     confirmations: tuple[TrialRecord, ...]
+    made_from: str = ""
 
     @property
     def mark(self) -> str:

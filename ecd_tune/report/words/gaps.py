@@ -23,7 +23,17 @@ def compose_warnings(
     Returns:
         Sentences; none for a complete study.
     """
-    return (*_search_warnings(progress), *_run_warnings(spec, results))
+    return (
+        *_nothing_searched(spec, progress),
+        *_search_warnings(progress),
+        *_run_warnings(spec, results),
+    )
+
+
+def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Iterator[str]:
+    fixed = [row.title for row in progress if not spec.optimizers[row.optimizer].space.searched]
+    if fixed:
+        yield f"Nothing was searched for {', '.join(fixed)}: all values are fixed, in one trial."
 
 
 def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
