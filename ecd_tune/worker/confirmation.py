@@ -85,7 +85,7 @@ def all_confirmed(
     return {item.label for item in confirmation_items(spec, optimizer, search)} <= ended
 
 
-def _label(source: str, params: Params, seed: int) -> str:
+def _label(source: str, params: Params, seed: int | None) -> str:
     return f"{source}:{_digest(params)}:{seed}"
 
 
