@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecd_tune.report.build import build_report
-    from ecd_tune.report.model.across import compare_studies
+    from ecd_tune.report.model.across.studies import compare_studies
     from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
     from ecd_tune.report.model.rows import StudyReport
     from ecd_tune.report.render.across import COMPARISON_FORMATS, write_comparison
@@ -49,7 +49,7 @@ __all__ = [
 
 _MODULES = {
     "build": ("build_report",),
-    "model.across": ("compare_studies",),
+    "model.across.studies": ("compare_studies",),
     "model.best": ("BestHyperparameters", "best_hyperparameters"),
     "model.rows": ("StudyReport",),
     "render.across": ("COMPARISON_FORMATS", "write_comparison"),
