@@ -75,7 +75,8 @@ def build_report(
     results = tuple(_results(spec, trials, best))
     log = spans_decades([value for row in results for value in row.confirmed.values])
     results = tuple(map(_without_mean_interval, results)) if log else results
-    comparisons = tuple(compare_results(results, task.direction, log))
+    margin = spec.confirmation.margin
+    comparisons = tuple(compare_results(results, task.direction, log, margin))
     progress = tuple(_progress(spec, trials, key) for key in spec.optimizers)
     oracle, protocol_text = describe_protocol(spec)
     search = tuple(r for key in spec.optimizers for r in trials.get(spec.key(key), ()))
@@ -94,6 +95,7 @@ def build_report(
         direction=task.direction,
         log=log,
         budget_unit=task.budget_unit,
+        margin=margin,
         answer=_answer(spec, results, comparisons, oracle),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),

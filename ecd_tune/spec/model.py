@@ -212,7 +212,7 @@ class StudySpec(SpecModel):
                 "training": True,
                 "pruning": True,
                 "budget": {"trials"},
-                "confirmation": {"runs", "references"},
+                "confirmation": {"runs", "references", "margin"},
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})

@@ -43,7 +43,10 @@ def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, fl
 
 
 def compare_results(
-    results: Sequence[ResultRow], direction: Direction, log: bool
+    results: Sequence[ResultRow],
+    direction: Direction,
+    log: bool,
+    margin: float | None = None,
 ) -> tuple[ComparisonRow, ...]:
     """Compare every optimizer with every other, and every best with its references.
 
@@ -51,6 +54,8 @@ def compare_results(
         results: All rows; optimizers without runs are left out.
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
+        margin: Difference that does not matter, a factor above 1 where ``log``; a factor that is
+            not says nothing.
 
     Returns:
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
@@ -63,21 +68,28 @@ def compare_results(
         for row in results
         if row.source != "best" and row.summary is not None and row.optimizer in bests
     ]
+    if log and margin is not None:
+        margin = math.log10(margin) if margin > 1 else None
     return (
-        *_family("optimizers", list(combinations(ranked, 2)), direction, log),
-        *_family("references", references, direction, log),
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log, margin),
+        *_family("references", references, direction, log, margin),
     )
 
 
 def _family(
-    name: str, pairs: Sequence[tuple[ResultRow, ResultRow]], direction: Direction, log: bool
+    name: str,
+    pairs: Sequence[tuple[ResultRow, ResultRow]],
+    direction: Direction,
+    log: bool,
+    margin: float | None,
 ) -> Iterator[ComparisonRow]:
     found = [
-        compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
+        compare_paired(_by_seed(first), _by_seed(second), direction, log=log, margin=margin)
         for first, second in pairs
     ]
     p_values = [result.p_value for result in found]
     adjusted = holm(p_values)
+    equivalence = holm([result.equivalence_p for result in found])
     for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
         at_best = holm([*p_values[:i], smallest_p(result.pairs), *p_values[i + 1 :]])[i]
         yield ComparisonRow(
@@ -92,6 +104,7 @@ def _family(
             p_adjusted=adjusted[i],
             detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
             possible=at_best is not None and at_best < SIGNIFICANT,
+            equivalence_p=equivalence[i],
         )
 
 

@@ -115,6 +115,8 @@ class ComparisonRow:
         detectable: Difference that would have been seen with a power of 80 %, in log10 where
             ``result`` is; None where it is not known.
         possible: False when so few pairs could not have told any difference.
+        equivalence_p: Holm-adjusted p-value that both are equivalent within the study's margin;
+            None where it states none.
     """
 
     family: str
@@ -128,6 +130,12 @@ class ComparisonRow:
     p_adjusted: float | None
     detectable: float | None
     possible: bool
+    equivalence_p: float | None = None
+
+    @property
+    def equivalent(self) -> bool:
+        """True when the difference is shown to lie within the study's margin."""
+        return self.equivalence_p is not None and self.equivalence_p < SIGNIFICANT
 
     @property
     def ahead(self) -> str | None:
@@ -211,6 +219,8 @@ class StudyReport:
         direction: Whether a smaller or a larger value is better.
         log: True when confirmed values span decades and are compared by ratio.
         budget_unit: Unit of a curve's steps.
+        margin: Difference, or where ``log`` factor, that does not matter; None where the study
+            states none.
         answer: The answer.
         warnings: What is incomplete or to be read with care.
         notes: What has to be known to read the results.
@@ -242,6 +252,7 @@ class StudyReport:
     direction: Direction
     log: bool
     budget_unit: str
+    margin: float | None
     answer: Answer
     warnings: tuple[str, ...]
     notes: tuple[str, ...]

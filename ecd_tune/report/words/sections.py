@@ -98,24 +98,26 @@ def _best_section(report: StudyReport) -> Section:
             value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
             good = found.good if found else None
             ends = (format_number(end, 3) for end in good) if good else ()
-            share = found.importance if found else None
+            shares = (found.importance, found.fanova) if found else (None, None)
             rows.append(
                 (
                     best.title,
                     param.name,
                     value,
                     " to ".join(ends) or "–",
-                    "–" if share is None else f"{100 * share:.0f} %",
+                    *("–" if share is None else f"{100 * share:.0f} %" for share in shares),
                     param.allowed,
                 )
             )
-    header = ("Optimizer", "Hyperparameter", "Best", "Best tenth", "Importance", "Searched")
+    names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     note = (
         "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
         "smallest and largest value among the best tenth of the trials, which says how far a value "
-        "may move. Importance: share of what sets these trials apart (PED-ANOVA)."
+        "may move. Importance by PED-ANOVA: share of what sets these trials apart; by fANOVA: of "
+        "the variance of the ranks of all complete trials, which tells what ruins a trial."
     )
-    table = Table("Best hyperparameters of the search", header, tuple(rows), note.replace("`", ""))
+    caption = "Best hyperparameters of the search"
+    table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))
     return Section("best", "Hyperparameters", tables=(table,))
 
 

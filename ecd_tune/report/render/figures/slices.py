@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from ecd_tune.analysis.select import rank_trials
+from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
@@ -44,20 +43,12 @@ def draw_slices(report: StudyReport) -> Iterator[Drawn]:
             if p.optimizer == row.optimizer and all(_is_number(r, p.name) for r in records)
         ]
         if len(records) >= _FEWEST and params:
-            yield _draw(report, row.title, _thin(records), params[:_PANELS])
+            yield _draw(report, row.title, thin_ranked(records, _POINTS), params[:_PANELS])
 
 
 def _is_number(record: TrialRecord, name: str) -> bool:
     value = record.params.get(name)
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _thin(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials from the worst to the best, at most 150 of them, evenly by rank."""
-    if len(ranked) <= _POINTS:
-        return [*reversed(ranked)]
-    places = np.linspace(len(ranked) - 1, 0, _POINTS).round().astype(int)
-    return [ranked[i] for i in places]
 
 
 def _draw(
