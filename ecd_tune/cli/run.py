@@ -92,7 +92,7 @@ def run(
         failed = explain_failures(views)
     if failed and not _any_finished(storage, spec):
         raise typer.Exit(_WORKER_FAILED)
-    paths = write_study_report(spec, storage, folder, say=True)
+    paths = write_study_report(spec, storage, folder, say=True, note=True)
     typer.echo(f"\nReport after {time.monotonic() - started:.0f} s:")
     for path in paths:
         typer.echo(f"  {path}")

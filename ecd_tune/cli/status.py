@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecd_tune.analysis import normalise_reason
+from ecd_tune.analysis.pace import Pace, describe_pace
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.cli.pace import Pace, describe_pace, show_repeatedly
 from ecd_tune.cli.studies import AsJson
 from ecd_tune.errors import StudyNotFoundError
 
@@ -54,7 +57,25 @@ def status(
             typer.echo(_show_now(store, study, as_json))
             return
         pace = Pace()
-        show_repeatedly(lambda: _show_now(store, study, as_json, pace), interval)
+        _show_repeatedly(lambda: _show_now(store, study, as_json, pace), interval)
+
+
+def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
+    """Print a text until Ctrl-C: in place on a terminal, else one after another."""
+    try:
+        if not sys.stdout.isatty():
+            while True:
+                typer.echo(look() + "\n")
+                time.sleep(interval)
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(auto_refresh=False, vertical_overflow="visible") as live:
+            while True:
+                live.update(Text(look(), no_wrap=True), refresh=True)
+                time.sleep(interval)
+    except KeyboardInterrupt:
+        return
 
 
 def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:

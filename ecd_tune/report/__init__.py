@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ecd_tune.report.render.json_file import SCHEMA_VERSION, render_json
     from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
+    from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
     from ecd_tune.report.render.terminal import render_summary
     from ecd_tune.report.words.numbers import format_number
 
@@ -27,6 +28,7 @@ __all__ = [
     "BEST_FORMATS",
     "COMPARISON_FORMATS",
     "DEFAULT_FORMATS",
+    "NOTE_BEGINS",
     "REPORT_FORMATS",
     "SCHEMA_VERSION",
     "BestHyperparameters",
@@ -41,6 +43,7 @@ __all__ = [
     "render_html",
     "render_json",
     "render_markdown",
+    "render_notes",
     "render_summary",
     "render_latex",
     "write_comparison",
@@ -60,6 +63,7 @@ _MODULES = {
     "render.latex": ("render_latex",),
     "render.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
+    "render.note": ("NOTE_BEGINS", "render_notes"),
     "render.terminal": ("render_summary",),
     "words.numbers": ("format_number",),
 }

@@ -320,7 +320,7 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("ECDSep", "nu") not in rows
     assert ("SGD", "momentum") not in rows
     (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
-    assert ("ECDSep", "nu", "0.05", "–", "–", "= nu_sqrt_n / √n") in table.rows
+    assert ("ECDSep", "nu", "0.05", "–", "–", "–", "= nu_sqrt_n / √n") in table.rows
 
 
 def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecd_tune.theory import Array
+
 __all__ = ["MOST_TIMES", "Profile", "profile_times"]
 
 MOST_TIMES = 4.0
@@ -61,7 +63,7 @@ def profile_times(slowdowns: Mapping[str, Sequence[float]]) -> dict[str, Profile
     return {key: _profile(np.array(found), times, draws) for key, found in slowdowns.items()}
 
 
-def _profile(found: np.ndarray, times: np.ndarray, draws: np.ndarray) -> Profile:
+def _profile(found: Array, times: Array, draws: Array) -> Profile:
     scores = _scores(found)
     if len(found) < _FEWEST:
         return Profile(float(scores.mean()))
@@ -78,6 +80,6 @@ def _profile(found: np.ndarray, times: np.ndarray, draws: np.ndarray) -> Profile
     )
 
 
-def _scores(found: np.ndarray) -> np.ndarray:
+def _scores(found: Array) -> Array:
     """Return the part of 1 … MOST_TIMES in which each task is done."""
-    return (MOST_TIMES - np.clip(found, 1.0, MOST_TIMES)) / (MOST_TIMES - 1.0)
+    return np.asarray((MOST_TIMES - np.clip(found, 1.0, MOST_TIMES)) / (MOST_TIMES - 1.0))

@@ -1,21 +1,27 @@
-"""How fast a study goes and how long it will take, and showing it again and again."""
+"""How fast a study goes, and how long it will take."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-import typer
-
-if TYPE_CHECKING:
-    from ecd_tune.store import Progress
-
-__all__ = ["Pace", "describe_pace", "format_time", "show_repeatedly"]
+__all__ = ["Counted", "Pace", "describe_pace", "format_time"]
 
 _WINDOW_SECONDS = 60.0
+
+
+class Counted(Protocol):
+    """What is counted of a study key; :class:`ecd_tune.store.Progress` is one."""
+
+    @property
+    def finished(self) -> int:
+        """Trials that count against the budget."""
+
+    @property
+    def remaining(self) -> int:
+        """Trials that are not finished yet."""
 
 
 class Pace:
@@ -29,7 +35,7 @@ class Pace:
         self._clock = clock
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
-    def add(self, name: str, progress: Sequence[Progress]) -> dict[str, float | None]:
+    def add(self, name: str, progress: Sequence[Counted]) -> dict[str, float | None]:
         """Take the newest counts of a study.
 
         Args:
@@ -85,26 +91,3 @@ def format_time(seconds: float) -> str:
 
 def _rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * 60:.1f}/min"
-
-
-def show_repeatedly(look: Callable[[], str], interval: float) -> None:
-    """Print a text again and again until Ctrl-C: in place on a terminal, else one after another.
-
-    Args:
-        look: Makes the text.
-        interval: Seconds between two looks.
-    """
-    try:
-        if not sys.stdout.isatty():
-            while True:
-                typer.echo(look() + "\n")
-                time.sleep(interval)
-        from rich.live import Live
-        from rich.text import Text
-
-        with Live(auto_refresh=False, vertical_overflow="visible") as live:
-            while True:
-                live.update(Text(look(), no_wrap=True), refresh=True)
-                time.sleep(interval)
-    except KeyboardInterrupt:
-        return
