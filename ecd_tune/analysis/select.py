@@ -60,7 +60,7 @@ def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
     Args:
         ranked: Trials, the best first.
-        most: How many at the most, at least two.
+        most: How many at most, at least two.
 
     Returns:
         From the worst to the best, both included.

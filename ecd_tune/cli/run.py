@@ -105,7 +105,7 @@ def run(
 def _digest_of_complete(storage: str, spec: StudySpec) -> str | None:
     """Return what the report of a complete study is made from; None where workers have work."""
     from ecd_tune.store import Store
-    from ecd_tune.worker.standing import study_complete
+    from ecd_tune.worker.remaining_work import study_complete
 
     with (
         suppress(StudyNotFoundError, StorageUnavailableError),

@@ -20,7 +20,7 @@ class TrialLog:
     Args:
         direction: Whether smaller or larger values are better.
         stored_best: Returns the best value that the database has of a search, or None; asked
-            every five seconds at the most, since other workers find better ones too.
+            every five seconds at most, since other workers find better ones too.
         searched: By optimizer, the hyperparameters that vary; the others are not logged.
     """
 

@@ -15,7 +15,7 @@ from ecd_tune.records import Outcome, Stage, Status
 from ecd_tune.spec import find_study, load_study, parse_study
 from ecd_tune.store import Store, Worker
 from ecd_tune.worker.confirmation import confirmation_items
-from ecd_tune.worker.standing import study_complete
+from ecd_tune.worker.remaining_work import study_complete
 
 STUDY = """
 name = "made"
