@@ -65,6 +65,8 @@ class PairedComparison:
         p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
         equivalence_p: Two one-sided tests that the difference lies within a margin; None without
             a margin or pairs.
+        searches: Searches of the side that has fewer, where searches and not seeds are compared
+            (:func:`ecd_tune.analysis.compare_searches`); 0 where seeds are.
     """
 
     pairs: int
@@ -78,6 +80,7 @@ class PairedComparison:
     sd: float | None
     share_interval: Interval | None
     p_value: float | None
+    searches: int = 0
     equivalence_p: float | None = None
 
 

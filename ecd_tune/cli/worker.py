@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import sys
 from contextlib import nullcontext
 from typing import Annotated
@@ -95,7 +96,9 @@ def worker(
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
         kept = open_checkpoints(kept_where)
-        summary = StudyWorker(store, spec, stop, checkpoints=kept, on_step=on_step).run()
+        summary = StudyWorker(
+            store, spec, stop, checkpoints=kept, on_step=on_step, leave=os._exit
+        ).run()
     end = "interrupted; its trials are re-queued" if summary.interrupted else "complete"
     late = f", {summary.refused} refused because they came too late" if summary.refused else ""
     logging.info("%s: %s; %d results stored%s", spec.name, end, summary.told, late)

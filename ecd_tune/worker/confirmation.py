@@ -1,17 +1,17 @@
-"""Which trials are queued: those that a search begins with, and the confirmation runs."""
+"""Which trials are queued: those that a search begins with, and what runs again after it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ecd_tune.analysis import best_trial
-from ecd_tune.records import Params, TrialRecord
+from ecd_tune.analysis import choose_trial, rank_trials
+from ecd_tune.records import Params, Stage, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
 
-__all__ = ["all_confirmed", "confirmation_items", "first_items"]
+__all__ = ["all_rerun", "confirmation_items", "first_items", "selection_items"]
 
 
 def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
@@ -29,7 +29,7 @@ def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
         QueueItem(
             label=f"first:{trial.label}",
             params=trial.params,
-            seed=spec.search_seed(number),
+            seed=spec.search_seed(number, optimizer),
             source=trial.label,
             space=own.space,
         )
@@ -37,8 +37,41 @@ def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
     ]
 
 
-def confirmation_items(
+def selection_items(
     spec: StudySpec, optimizer: str, search: Sequence[TrialRecord]
+) -> list[QueueItem]:
+    """List the runs that decide which of a complete search's best trials is chosen.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the search.
+        search: All its trials.
+
+    Returns:
+        One item a run, all under the same seeds, labelled as those of a confirmation; none where
+        there is nothing to choose from.
+    """
+    best = rank_trials(search, spec.task_def.direction)[: spec.selection.top]
+    if len(best) < 2:
+        return []
+    seeds = [spec.select_seed(run, optimizer) for run in range(spec.selection.runs)]
+    return [
+        QueueItem(
+            label=_label("select", trial.params, seed),
+            params=trial.params,
+            seed=seed,
+            source=f"trial {trial.number}",
+        )
+        for trial in best
+        for seed in seeds
+    ]
+
+
+def confirmation_items(
+    spec: StudySpec,
+    optimizer: str,
+    search: Sequence[TrialRecord],
+    selection: Sequence[TrialRecord] = (),
 ) -> list[QueueItem]:
     """List the confirmation runs of one optimizer whose search is complete.
 
@@ -48,41 +81,44 @@ def confirmation_items(
 
     Args:
         spec: The study.
-        optimizer: Key of the optimizer.
-        search: All its search trials.
+        optimizer: Key of the search.
+        search: All its trials.
+        selection: The runs of its selection.
 
     Returns:
         One item a run: first all runs of the best, then those of each reference.
     """
-    candidates = list(_candidates(spec, optimizer, search))
+    candidates = list(_candidates(spec, optimizer, search, selection))
     return [
         QueueItem(
-            label=_label(source, params, spec.confirm_seed(run)),
+            label=_label(source, params, seed),
             params=params,
-            seed=spec.confirm_seed(run),
+            seed=seed,
             source=source,
         )
         for source, params in candidates
-        for run in range(spec.confirmation.runs)
+        for seed in (spec.confirm_seed(run, optimizer) for run in range(spec.confirmation.runs))
     ]
 
 
-def all_confirmed(
-    spec: StudySpec,
-    optimizer: str,
-    search: Sequence[TrialRecord],
-    confirmed: Sequence[TrialRecord],
+def all_rerun(
+    spec: StudySpec, optimizer: str, found: Mapping[Stage, Sequence[TrialRecord]]
 ) -> bool:
-    """Say whether every confirmation run of one optimizer has ended.
+    """Say whether every run of the selection and the confirmation of a search has ended.
 
     Args:
-        spec: The study.
-        optimizer: Key of the optimizer.
-        search: All its search trials.
-        confirmed: All its confirmation runs.
+        spec: The study, by search.
+        optimizer: Key of the search.
+        found: Its trials, of all stages of the study.
     """
-    ended = {_label(run.source, run.params, run.seed) for run in confirmed if run.counts}
-    return {item.label for item in confirmation_items(spec, optimizer, search)} <= ended
+    search, selection = found[Stage.SEARCH], found.get(Stage.SELECT, ())
+    wanted = [item.label for item in confirmation_items(spec, optimizer, search, selection)]
+    if Stage.SELECT in found:
+        wanted += [item.label for item in selection_items(spec, optimizer, search)]
+    ended = {_label("select", run.params, run.seed) for run in selection if run.counts}
+    confirmed = found[Stage.CONFIRM]
+    ended |= {_label(run.source, run.params, run.seed) for run in confirmed if run.counts}
+    return ended.issuperset(wanted)
 
 
 def _label(source: str, params: Params, seed: int | None) -> str:
@@ -90,11 +126,15 @@ def _label(source: str, params: Params, seed: int | None) -> str:
 
 
 def _candidates(
-    spec: StudySpec, optimizer: str, search: Sequence[TrialRecord]
+    spec: StudySpec,
+    optimizer: str,
+    search: Sequence[TrialRecord],
+    selection: Sequence[TrialRecord],
 ) -> Iterator[tuple[str, Params]]:
-    best = best_trial(search, spec.task_def.direction)
+    top, runs = spec.selection.top, spec.selection.runs
+    best = choose_trial(search, selection, top, runs, spec.task_def.direction)
     if best is not None:
-        yield "best", best.params
+        yield "best", best.record.params
     if spec.confirmation.references:
         for reference in spec.optimizers[optimizer].references:
             yield reference.label, reference.params

@@ -1,14 +1,23 @@
-"""Compare the rows of a report with one another, seed by seed."""
+"""Compare the rows of a report with one another, seed by seed or search by search."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 
-from ecd_tune.analysis import compare_paired, holm, smallest_detectable, smallest_p
+from ecd_tune.analysis import (
+    PairedComparison,
+    compare_paired,
+    compare_searches,
+    holm,
+    smallest_detectable,
+    smallest_p,
+)
 from ecd_tune.records import Direction
 from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow
+from ecd_tune.report.model.searches import runs_by_search
 
 __all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
 
@@ -46,6 +55,7 @@ def compare_results(
     results: Sequence[ResultRow],
     direction: Direction,
     log: bool,
+    repeats: int = 1,
     margin: float | None = None,
 ) -> tuple[ComparisonRow, ...]:
     """Compare every optimizer with every other, and every best with its references.
@@ -54,8 +64,9 @@ def compare_results(
         results: All rows; optimizers without runs are left out.
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
+        repeats: Searches of each optimizer; where there are several, they are the unit.
         margin: Difference that does not matter, a factor above 1 where ``log``; a factor that is
-            not says nothing.
+            not says nothing, and so do several searches.
 
     Returns:
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
@@ -68,11 +79,10 @@ def compare_results(
         for row in results
         if row.source != "best" and row.summary is not None and row.optimizer in bests
     ]
-    if log and margin is not None:
-        margin = math.log10(margin) if margin > 1 else None
+    compare = _compare_searches if repeats > 1 else partial(_compare_seeds, margin=margin)
     return (
-        *_family("optimizers", list(combinations(ranked, 2)), direction, log, margin),
-        *_family("references", references, direction, log, margin),
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log, compare, repeats),
+        *_family("references", references, direction, log, compare, repeats),
     )
 
 
@@ -81,17 +91,15 @@ def _family(
     pairs: Sequence[tuple[ResultRow, ResultRow]],
     direction: Direction,
     log: bool,
-    margin: float | None,
+    compare: Callable[[ResultRow, ResultRow, Direction, bool], PairedComparison],
+    repeats: int,
 ) -> Iterator[ComparisonRow]:
-    found = [
-        compare_paired(_by_seed(first), _by_seed(second), direction, log=log, margin=margin)
-        for first, second in pairs
-    ]
+    found = [compare(first, second, direction, log) for first, second in pairs]
     p_values = [result.p_value for result in found]
     adjusted = holm(p_values)
     equivalence = holm([result.equivalence_p for result in found])
     for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
-        at_best = holm([*p_values[:i], smallest_p(result.pairs), *p_values[i + 1 :]])[i]
+        at_best = holm([*p_values[:i], _smallest_p(result, repeats), *p_values[i + 1 :]])[i]
         yield ComparisonRow(
             family=name,
             first=first.label,
@@ -106,6 +114,31 @@ def _family(
             possible=at_best is not None and at_best < SIGNIFICANT,
             equivalence_p=equivalence[i],
         )
+
+
+def _compare_seeds(
+    first: ResultRow,
+    second: ResultRow,
+    direction: Direction,
+    log: bool,
+    margin: float | None = None,
+) -> PairedComparison:
+    if log and margin is not None:
+        margin = math.log10(margin) if margin > 1 else None
+    return compare_paired(_by_seed(first), _by_seed(second), direction, log=log, margin=margin)
+
+
+def _compare_searches(
+    first: ResultRow, second: ResultRow, direction: Direction, log: bool
+) -> PairedComparison:
+    one, other = ([*runs_by_search(row).values()] for row in (first, second))
+    return compare_searches(one, other, direction, log=log)
+
+
+def _smallest_p(result: PairedComparison, repeats: int) -> float | None:
+    if repeats == 1:
+        return smallest_p(result.pairs)
+    return 0.0 if result.searches > 1 else None  # Student's t has no smallest one
 
 
 def _by_seed(row: ResultRow) -> dict[int, float]:

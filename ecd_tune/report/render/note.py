@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.markdown import escape_markdown
 from ecd_tune.report.words.numbers import format_scalar
+from ecd_tune.spec import without_number
 
 __all__ = ["NOTE_BEGINS", "render_notes"]
 
@@ -21,7 +22,7 @@ def render_notes(report: StudyReport) -> dict[str, str]:
         report: The model.
 
     Returns:
-        Optimizer key to Markdown.
+        Key of each search to Markdown.
     """
     return {row.optimizer: "\n".join(_lines(report, row.optimizer)) for row in report.progress}
 
@@ -30,7 +31,8 @@ def _lines(report: StudyReport, optimizer: str) -> Iterator[str]:
     yield from (NOTE_BEGINS, "", f"### {_escape(report.title)}", "")
     for sentence in (*report.answer.sentences, *report.warnings):
         yield from (_escape(sentence), "")
-    best = next((best for best in report.best if best.optimizer == optimizer), None)
+    key = without_number(optimizer)
+    best = next((best for best in report.best if best.optimizer == key), None)
     if best is not None:
         yield from (f"Best trial: {best.trial}", "")
         for line in best.lines:

@@ -26,14 +26,28 @@ def compose_warnings(
     return (
         *_nothing_searched(spec, progress),
         *_search_warnings(progress),
+        *_choices(spec, results),
         *_run_warnings(spec, results),
     )
 
 
 def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Iterator[str]:
-    fixed = [row.title for row in progress if not spec.optimizers[row.optimizer].space.searched]
+    optimizers = spec.by_search().optimizers
+    fixed = [row.title for row in progress if not optimizers[row.optimizer].space.searched]
     if fixed:
         yield f"Nothing was searched for {', '.join(fixed)}: all values are fixed, in one trial."
+
+
+def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
+    for row in results if spec.selection.top else ():
+        open_ones = [
+            own.number for own in row.searches if own.trial is not None and own.selected is None
+        ]
+        if open_ones:
+            yield (
+                f"The selection of {row.label} is incomplete: the best trial is still that of the "
+                "search alone."
+            )
 
 
 def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:

@@ -47,7 +47,7 @@ def retry_failed(connection: sa.Connection, ref: StudyRef) -> int:
 def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reason: str) -> None:
     """Take the result of a trial out; its value stays in an event.
 
-    The search makes another trial in its place; a confirmation run is queued again.
+    The search makes another trial in its place; another stage's run is queued again.
 
     Args:
         connection: A write transaction.
@@ -96,7 +96,7 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
         value=value,
     )
     add_events(connection, [event])
-    if ref.key.stage is Stage.CONFIRM:
+    if ref.key.stage is not Stage.SEARCH:
         _queue_copies(connection, ref, [row], "retried")
 
 

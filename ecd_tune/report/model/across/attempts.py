@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ecd_tune.records import TrialRecord, TrialState
 from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.spec import without_number
 
 __all__ = ["Attempts", "count_attempts", "expected_attempts"]
 
@@ -73,5 +74,5 @@ def _values(trials: Sequence[TrialRecord], key: str, sign: int) -> list[float]:
     return [
         sign * t.value if t.state is TrialState.COMPLETE and t.value is not None else math.inf
         for t in trials
-        if t.key.optimizer == key and t.counts
+        if without_number(t.key.optimizer) == key and t.counts
     ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecd_tune.theory import Array
 
@@ -63,7 +64,7 @@ def profile_times(slowdowns: Mapping[str, Sequence[float]]) -> dict[str, Profile
     return {key: _profile(np.array(found), times, draws) for key, found in slowdowns.items()}
 
 
-def _profile(found: Array, times: Array, draws: Array) -> Profile:
+def _profile(found: Array, times: Array, draws: NDArray[np.int64]) -> Profile:
     scores = _scores(found)
     if len(found) < _FEWEST:
         return Profile(float(scores.mean()))

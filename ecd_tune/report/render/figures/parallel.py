@@ -14,6 +14,7 @@ from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.style import BEHIND, INK, SOFT, colours, new_panel
 from ecd_tune.report.words.numbers import format_number, format_scalar
+from ecd_tune.spec import without_number
 
 __all__ = ["draw_parallel"]
 
@@ -31,16 +32,17 @@ def draw_parallel(report: StudyReport) -> Iterator[Drawn]:
     Yields:
         The figures; none for fewer than twenty complete trials.
     """
-    for row in report.progress:
-        own = (r for r in report.trials if r.key.optimizer == row.optimizer)
+    titles = {row.optimizer: row.title for row in report.results}
+    for key, title in titles.items():
+        own = (r for r in report.trials if without_number(r.key.optimizer) == key)
         records = rank_trials(own, report.direction)
         params = [
             p
             for p in report.importance
-            if p.optimizer == row.optimizer and all(p.name in r.params for r in records)
+            if p.optimizer == key and all(p.name in r.params for r in records)
         ]
         if len(records) >= _FEWEST_TRIALS and len(params) >= _FEWEST_PARAMS:
-            yield _draw(report, row.title, thin_ranked(records, _LINES), params)
+            yield _draw(report, title, thin_ranked(records, _LINES), params)
 
 
 def _draw(
