@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
     from ecd_tune.report.model.rows import StudyReport
     from ecd_tune.report.render.across import COMPARISON_FORMATS, write_comparison
-    from ecd_tune.report.render.best import BEST_FORMATS, best_table, render_best
-    from ecd_tune.report.render.csv_files import render_csv
+    from ecd_tune.report.render.data.best import BEST_FORMATS, best_table, render_best
+    from ecd_tune.report.render.data.csv_files import render_csv
+    from ecd_tune.report.render.data.json_file import SCHEMA_VERSION, render_json
     from ecd_tune.report.render.files import DEFAULT_FORMATS, REPORT_FORMATS, write_report
     from ecd_tune.report.render.html import render_html
-    from ecd_tune.report.render.json_file import SCHEMA_VERSION, render_json
     from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
     from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
@@ -56,12 +56,12 @@ _MODULES = {
     "model.best": ("BestHyperparameters", "best_hyperparameters"),
     "model.rows": ("StudyReport",),
     "render.across": ("COMPARISON_FORMATS", "write_comparison"),
-    "render.best": ("BEST_FORMATS", "best_table", "render_best"),
-    "render.csv_files": ("render_csv",),
+    "render.data.best": ("BEST_FORMATS", "best_table", "render_best"),
+    "render.data.csv_files": ("render_csv",),
     "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),
     "render.html": ("render_html",),
     "render.latex": ("render_latex",),
-    "render.json_file": ("SCHEMA_VERSION", "render_json"),
+    "render.data.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
     "render.note": ("NOTE_BEGINS", "render_notes"),
     "render.terminal": ("render_summary",),

@@ -47,11 +47,11 @@ from ecd_tune.report.model.searches import (
     runs_by_search,
 )
 from ecd_tune.report.model.theory import describe_theory
-from ecd_tune.report.words.answer import compose_answer, describe_protocol
-from ecd_tune.report.words.gaps import compose_warnings
-from ecd_tune.report.words.notes import compose_notes
-from ecd_tune.report.words.remarks import compose_remarks
-from ecd_tune.report.words.setup import describe_setup
+from ecd_tune.report.words.sentences.answer import compose_answer, describe_protocol
+from ecd_tune.report.words.sentences.gaps import compose_warnings
+from ecd_tune.report.words.sentences.notes import compose_notes
+from ecd_tune.report.words.sentences.remarks import compose_remarks
+from ecd_tune.report.words.tables.setup import describe_setup
 from ecd_tune.spec import StudySpec, number_of, without_number
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
 from ecd_tune.report.build import build_report
 from ecd_tune.report.model.best import edge_of
-from ecd_tune.report.render.best import write_toml, write_yaml
-from ecd_tune.report.render.constructor import render_constructor
+from ecd_tune.report.render.data.best import write_toml, write_yaml
+from ecd_tune.report.render.data.constructor import render_constructor
 from ecd_tune.report.words.sections import build_sections
 from ecd_tune.space import Choice, Fixed, Float, Int
 from ecd_tune.spec import parse_study
@@ -262,7 +262,7 @@ def test_oracle_values_say_so(studies):
 
 def test_best_loads_nothing_heavy():
     code = (
-        "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
+        "import sys; import ecd_tune.report.render.data.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
         "print({'torch', 'scipy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )

@@ -9,7 +9,7 @@ import pytest
 from ecd_tune.records import Direction, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
-from ecd_tune.report.words.comparison import format_effect
+from ecd_tune.report.words.tables.comparison import format_effect
 
 
 def test_rows_stand_in_the_studys_order_with_references_beside(zakharov):

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.report.model.across.studies import Across, Cell
+from ecd_tune.report.render.data.json_file import to_plain
 from ecd_tune.report.render.files import draw_files, write_files
 from ecd_tune.report.render.html import set_html
-from ecd_tune.report.render.json_file import to_plain
 from ecd_tune.report.render.latex import set_latex
 from ecd_tune.report.render.markdown import set_markdown
 from ecd_tune.report.words.across import across_page
 
 if TYPE_CHECKING:
-    from ecd_tune.report.render.figures.drawn import Drawn
+    from ecd_tune.report.render.figures.parts.drawn import Drawn
 
 __all__ = ["COMPARISON_FORMATS", "write_comparison"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
+from ecd_tune.report.render.figures.parts.drawn import Drawn
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.sections import build_page
 

@@ -11,18 +11,18 @@ from ecd_tune.analysis.curves import log_steps
 from ecd_tune.records import METRIC, Scalar
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.words.comparison import comparison_tables
-from ecd_tune.report.words.costs import cost_section
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import (
     format_duration,
     format_number,
     format_scalar,
 )
-from ecd_tune.report.words.results import result_table
-from ecd_tune.report.words.search_only import search_tables
-from ecd_tune.report.words.searches import searches_table
-from ecd_tune.report.words.theory import theory_section
+from ecd_tune.report.words.sentences.search_only import search_tables
+from ecd_tune.report.words.tables.comparison import comparison_tables
+from ecd_tune.report.words.tables.costs import cost_section
+from ecd_tune.report.words.tables.results import result_table
+from ecd_tune.report.words.tables.searches import searches_table
+from ecd_tune.report.words.tables.theory import theory_section
 
 __all__ = ["build_page", "build_sections"]
 

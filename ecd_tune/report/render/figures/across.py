@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from ecd_tune.report.model.across.studies import Across
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.style import (
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import (
     INK,
     PALETTE,
     drawing,

@@ -11,8 +11,8 @@ from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import Scalar, TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.style import BEHIND, INK, SOFT, colours, new_panel
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import BEHIND, INK, SOFT, colours, new_panel
 from ecd_tune.report.words.numbers import format_number, format_scalar
 from ecd_tune.spec import without_number
 
@@ -55,12 +55,13 @@ def _draw(
     axes.set_position((0.07, 0.17, 0.86, 0.72))
     columns = [_places(axes, at, param, records) for at, param in enumerate(params)]
     best = max(1, round(_TOP * len(records)))
-    at = range(len(params))
-    for number, heights in enumerate(zip(*columns, strict=True)):
-        good = number >= len(records) - best
-        colour = colours(report)[params[0].optimizer] if good else BEHIND
-        width, alpha = (1.1, 0.9) if good else (0.5, 0.35)
-        axes.plot(at, heights, "-", color=colour, lw=width, alpha=alpha, zorder=2 + good)
+    at, heights = [*range(len(params))], [*zip(*columns, strict=True)]
+    # In one path, with a gap after each trial: a page has room for a hundred of them then.
+    gap = (math.nan,)
+    rest = [height for line in heights[:-best] for height in (*line, *gap)]
+    axes.plot([*at, *gap] * (len(heights) - best), rest, "-", color=BEHIND, lw=0.5, alpha=0.4)
+    for line in heights[-best:]:
+        axes.plot(at, line, "-", color=colours(report)[params[0].optimizer], lw=1.1, zorder=3)
     axes.set_xlim(-0.05, len(params) - 0.95)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([])

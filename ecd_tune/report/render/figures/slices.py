@@ -11,10 +11,10 @@ from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.plane import draw_plane, fit_places
-from ecd_tune.report.render.figures.scale import choose_scale
-from ecd_tune.report.render.figures.style import BEHIND, colours
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.plane import draw_plane, fit_places
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import BEHIND, colours
 from ecd_tune.spec import without_number
 
 __all__ = ["draw_slices"]

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from ecd_tune.analysis import fewest_pairs
 from ecd_tune.records import Direction, Stage
 from ecd_tune.report.model.rows import ComparisonRow, ResultRow
-from ecd_tune.report.words.comparison import as_ratio, format_effect, format_margin
-from ecd_tune.report.words.notes import (
+from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.sentences.notes import (
     describe_final,
     describe_holding,
     describe_stop,
     state_median,
 )
-from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.tables.comparison import as_ratio, format_effect, format_margin
 from ecd_tune.spec import StudySpec
 
 __all__ = ["compose_answer", "describe_protocol"]
