@@ -10,7 +10,7 @@ from functools import partial
 
 from ecd_tune.cost import EnergyMeter
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.objective import Objective
+from ecd_tune.objective import CheckpointHandle, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
 from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
@@ -95,10 +95,11 @@ class StudyWorker:
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._runner = LeaseRunner(
-            spec, self._reports, checkpoints, self._ends, self._pruner, on_step, self._give_up
+            spec, self._reports, self._handle, self._ends, self._pruner, on_step, self._give_up
         )
         limit = spec.retries.stop_worker_after
         self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
+        self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
         self._work_left = RemainingWork(store, spec)
@@ -142,9 +143,8 @@ class StudyWorker:
         for optimizer in order:
             if not self._prepare(optimizer, Stage.SEARCH):
                 continue
-            leases = self._store.ask(
-                self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
-            )
+            count = self._width(optimizer, Stage.SEARCH)
+            leases = self._store.ask(self._spec, optimizer, count=count, worker=self._worker)
             if leases:
                 return leases
         for optimizer in order:
@@ -183,10 +183,7 @@ class StudyWorker:
             self._queued.add((optimizer, stage))
         if not self._prepare(optimizer, stage):
             return []
-        if self._objectives[optimizer].batched:
-            count = _CONFIRM_BATCH
-        else:
-            count = self._width(optimizer, stage)
+        count = self._width(optimizer, stage)
         return self._store.claim(key, count=count, worker=self._worker)
 
     def _items(self, optimizer: str, stage: Stage) -> list[QueueItem]:
@@ -215,14 +212,18 @@ class StudyWorker:
         return True
 
     def _width(self, optimizer: str, stage: Stage) -> int:
-        """Return how many trials of an optimizer that learns are trained at once."""
-        if self._spec.budget.timeout is not None:
-            return 1  # trained together, each waits for the others
-        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(
-            self._spec.key(optimizer, stage).data_stage
-        ):
+        """Return how many trials of an optimizer are run at once."""
+        objective, bound = self._objectives[optimizer], self._spec.budget.batch
+        if objective.batched:
+            return bound if stage is Stage.SEARCH else _CONFIRM_BATCH
+        if bound == 1 or self._spec.budget.timeout is not None:
+            return 1  # trained together, each would wait for the others
+        stage = self._spec.key(optimizer, stage).data_stage
+        if objective.why_alone(stage):
             return 1
-        return self._spec.budget.batch
+        if self._lanes is None:  # a matter of the network, and hardly of its optimizer
+            self._lanes = objective.width(stage, bound)
+        return self._lanes
 
     def _evaluate(self, leases: Sequence[Lease]) -> None:
         key = leases[0].key
@@ -268,7 +269,9 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
-            train_together(objective, key.data_stage, feed, width, callbacks, self._ends)
+            train_together(
+                objective, key.data_stage, feed, width, callbacks, self._ends, self._handle
+            )
 
     def _pruner(self, key: StudyKey) -> TrialPruner | None:
         return self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
@@ -280,6 +283,9 @@ class StudyWorker:
             return [r for k in found for r in self._store.trials(k, curves=False)]
 
         self._streaks[without_number(key.optimizer)].add(outcomes, stored)
+
+    def _handle(self, lease: Lease) -> CheckpointHandle | None:
+        return None if self._checkpoints is None else self._checkpoints.handle(lease)
 
     def _ends(self) -> bool:
         return self._stop() or self._heartbeat.storage_replaced

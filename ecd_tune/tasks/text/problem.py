@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
@@ -16,8 +16,9 @@ from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
-from ecd_tune.tasks.glue.bert import noise_from
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
+from ecd_tune.tasks.seeds import noise_from, stream
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 from ecd_tune.tasks.text.characters import ALPHABET, read_text
 from ecd_tune.tasks.text.definitions import TEXT_DEFS
 from ecd_tune.tasks.text.network import Transformer
@@ -30,7 +31,7 @@ _JUDGED = 1024
 _EVALUATE = 64
 
 
-class CharacterProblem:
+class CharacterProblem(FunctionalProblem):
     """A language model with its own initial weights and order of the text.
 
     Args:
@@ -42,27 +43,30 @@ class CharacterProblem:
     metric: str | None = "loss"
 
     def __init__(self, task: CharacterModel, parts: Mapping[Split, Tensor], seed: int) -> None:
-        self._task, self._parts, self._seed = task, parts, seed
+        self._task, self._parts = task, parts
         size = task.size
         with noise_from(stream(seed, "init")):
             network = Transformer(len(ALPHABET), size.width, size.layers, size.heads, size.block)
-        self.network = network.to(task.device)
-        self.parameters: list[Tensor] = list(self.network.parameters())
+        super().__init__(network.to(task.device), seed, task.epoch_steps)
         self.groups = group_parameters(self.parameters, [network.symbols.weight])
-        self.steps_per_epoch = task.epoch_steps
 
-    def closure(self, step: int) -> Tensor:
-        """Compute the mean cross-entropy of one batch, in nats per character, and its gradient."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        with torch.enable_grad():
-            loss = self._loss(self._batch(step)).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def batch(self, step: int) -> Batch:
+        """Return the blocks of a step, ``[B, T + 1]``."""
+        text, window = self._parts["train"], self._task.size.block + 1
+        places = stream(self.seed, "batch", step)
+        shape = (self._task.batch_size, 1)
+        first = torch.randint(len(text) - window + 1, shape, generator=places)
+        return (self._hand_over(text[first + torch.arange(window)]),)
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return ``loss``, nats per character, on the first blocks of one split.
+    def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Return the mean cross-entropy, in nats per character."""
+        return _losses(network, *batch).mean()
+
+    def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
+        """Go through the first blocks of a split.
+
+        Yields:
+            Blocks, and their number.
 
         Raises:
             TaskError: The test split, in a problem built for the search.
@@ -73,27 +77,32 @@ class CharacterProblem:
                 "Stage.CONFIRM"
             )
         window = self._task.size.block + 1
-        blocks = self._parts[split].unfold(0, window, window)[:_JUDGED]
-        losses = torch.cat([self._loss(batch) for batch in torch.split(blocks, _EVALUATE)])
-        return {"loss": float(losses.double().mean())}
+        for blocks in torch.split(
+            self._parts[split].unfold(0, window, window)[:_JUDGED], _EVALUATE
+        ):
+            yield (self._hand_over(blocks),), len(blocks)
+
+    def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
+        """Return the loss of each character."""
+        return (_losses(network, *batch),)
+
+    def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
+        """Return ``loss``, nats per character."""
+        return {"loss": float(torch.cat([losses for (losses,), _ in measured]).double().mean())}
 
     def examples(self, step: int) -> int:
         """Return the number of blocks in a step."""
         return self._task.batch_size
 
-    def _loss(self, blocks: Tensor) -> Tensor:
-        # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
-        blocks = to_device(blocks.long(), self._task.device)
-        logits = self.network(blocks[:, :-1])
-        target = blocks[:, 1:].flatten()
-        return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
+    def _hand_over(self, blocks: Tensor) -> Tensor:
+        return to_device(blocks.long(), self._task.device)
 
-    def _batch(self, step: int) -> Tensor:
-        text, window = self._parts["train"], self._task.size.block + 1
-        places = stream(self._seed, "batch", step)
-        shape = (self._task.batch_size, 1)
-        first = torch.randint(len(text) - window + 1, shape, generator=places)
-        return text[first + torch.arange(window)]
+
+def _losses(network: nn.Module, blocks: Tensor) -> Tensor:
+    # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
+    logits = network(blocks[:, :-1])
+    target = blocks[:, 1:].flatten()
+    return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ class Size:
 
 
 @dataclass(frozen=True, eq=False)
-class CharacterModel:
+class CharacterModel(StacksNetworks):
     """Text with the network for it.
 
     Attributes:

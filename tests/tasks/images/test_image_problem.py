@@ -104,9 +104,7 @@ def test_a_second_forward_pass_moves_the_running_statistics_and_nothing_else(mak
     # By hand: the batch of step 0 through the network after the step, in training mode.
     once.network.train()
     with torch.no_grad():
-        once.network(
-            once._prepare(once._train.begin(once._rows(0), once._generator("augment", 0))())
-        )
+        once.network(once.batch(0)[0])
     assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
     assert int(twice.state_dict()[counter(twice)]) == 2
     # A run that goes on after an interruption has no batch at hand: it is made anew.
@@ -121,7 +119,7 @@ def counter(problem):
 
 
 def test_statistics_of_another_network_are_refused():
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="the saved ones"):
         build().load_state_dict(build(widen=2).state_dict())
 
 
@@ -129,9 +127,10 @@ def test_statistics_of_another_network_are_refused():
 def test_augmentation_changes_with_the_epoch_and_can_be_switched_off(make):
     for augment in (True, False):
         problem = make(augment=augment)
-        first = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
-        again = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
-        later = problem._train.begin(torch.arange(4), problem._generator("augment", 1))()
+        steps = (0, 1, problem.steps_per_epoch)
+        first, again, later = (
+            problem._train.begin(torch.arange(4), problem._augmentation(step))() for step in steps
+        )
         assert first.dtype == torch.uint8
         assert torch.equal(first, again)
         assert torch.equal(first, later) != augment
