@@ -25,6 +25,7 @@ from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
+from ecd_tune.worker.trial_log import TrialLog
 from ecd_tune.worker.warm_start import first_items
 
 __all__ = ["StudyWorker", "WorkerSummary"]
@@ -105,6 +106,8 @@ class StudyWorker:
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
         self._work_left = RemainingWork(store, spec)
+        searched = {key: optimizer.space.searched for key, optimizer in spec.optimizers.items()}
+        self._trial_log = TrialLog(spec.task_def.direction, self._work_left.best, searched)
         self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
@@ -296,11 +299,13 @@ class StudyWorker:
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))
         taken = self._store.tell(results, self._reports.take(leases))
-        for lease, accepted in zip(leases, taken, strict=True):
-            if accepted and self._checkpoints is not None:
-                self._checkpoints.discard(lease)
+        for (lease, outcome), accepted in zip(results, taken, strict=True):
             if not accepted:
                 _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
+                continue
+            self._trial_log.add(lease, outcome)
+            if self._checkpoints is not None:
+                self._checkpoints.discard(lease)
         self._summary = replace(
             self._summary,
             told=self._summary.told + sum(taken),
