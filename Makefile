@@ -7,7 +7,7 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs site figures clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ docs: install ## Make the pages that are made from the code (about three minutes
 	$(BIN)/ecd-tune tasks --markdown > docs/tasks.md
 	$(BIN)/ecd-tune claims --markdown --results docs/results/theory > docs/claims.md
 
+site: install ## Build the documentation into site/, without network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo
 	$(BIN)/python docs/picture.py $(DEMO)/report/report.html docs/report.png
@@ -64,4 +67,4 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 clean: ## Remove .venv, the demo and caches
-	rm -rf $(VENV) $(DEMO) ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis

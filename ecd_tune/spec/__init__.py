@@ -3,7 +3,7 @@
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
-from ecd_tune.spec.find import examples_folder, find_study, shipped_studies
+from ecd_tune.spec.find import examples_folder, find_study, shipped_studies, studies_folder
 from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
@@ -51,5 +51,6 @@ __all__ = [
     "parse_place",
     "parse_study",
     "shipped_studies",
+    "studies_folder",
     "study_table",
 ]
