@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from tests.acceptance.commands import SHORT
 from tests.integrations.test_transformers import make_bert, make_sentences
 from tests.pages import PAGES, ROOT, Block, read_blocks
 
@@ -25,19 +26,6 @@ LOOPS = ROOT / "docs" / "training-loops.md"
 WHOLE = [page for page in PAGES if page != LOOPS]
 SHARED = "Your own loop"
 OPENING = "from ecd_tune.optim import ECDSep\n"
-SHORT = """
-import runpy, sys
-import ecd_tune
-from ecd_tune.tuning import tune
-
-def shorter(task, optimizers, **given):
-    return tune(task, optimizers, **given | dict(trials=2, confirm=1, epochs=1, workers=1))
-
-ecd_tune.tune = shorter
-sys.path.insert(0, "")
-sys.argv.pop(0)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 pytestmark = [
     # What the libraries warn of is the matter of their own tests, and what ours does is not.
     pytest.mark.filterwarnings("ignore"),
