@@ -156,6 +156,7 @@ def fit_to_loop(
         step(self, loss=loss) if needed else step(self)
         return loss
 
+    methods: dict[str, Callable[..., Any]]
     methods = {"add_loss": add_loss, "clear_loss": added.clear, "zero_grad": zero_grad}
     methods["step"] = MethodType(stepped, optimizer)
     for mode in ("eval", "train"):
