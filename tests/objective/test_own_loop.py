@@ -11,10 +11,10 @@ from torch import nn
 
 import ecd_tune as et
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.checkpoint import Callbacks
 from ecd_tune.objective.loop import evaluate_loop
 from ecd_tune.objective.loop_steps import Trained
-from ecd_tune.objective.single import Plan
+from ecd_tune.objective.single import RunPlan
 from ecd_tune.optim import ECDSep
 from ecd_tune.records import Cause, Direction, Outcome, RunRequest, Stage, Status
 from ecd_tune.spec import TrainingSpec
@@ -29,13 +29,13 @@ def make(problem: Any, seed: int, lr: float = 0.1) -> torch.optim.Optimizer:
 def run(
     function: Callable[[Any], object],
     stage: Stage = Stage.SEARCH,
-    audience: Audience | None = None,
-    plan: Plan | None = None,
+    callbacks: Callbacks | None = None,
+    plan: RunPlan | None = None,
 ) -> Outcome:
     """Run a function as a trial."""
     task = et.task(metric="score", direction="maximize", epochs=EPOCHS)(function).make()
-    plan = plan or Plan(EPOCHS, Direction.MAXIMIZE)
-    return evaluate_loop(task, make, RunRequest({}, 3, stage), plan, audience=audience)
+    plan = plan or RunPlan(EPOCHS, Direction.MAXIMIZE)
+    return evaluate_loop(task, make, RunRequest({}, 3, stage), plan, callbacks=callbacks)
 
 
 def values(*scores: float, losses: tuple[float, ...] = (), tested: list[float] | None = None):
@@ -107,11 +107,11 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 
 def test_a_pruner_ends_it_after_an_epoch() -> None:
     seen: list[tuple[int, float]] = []
-    audience = Audience(
+    callbacks = Callbacks(
         report=lambda epoch, value: seen.append((epoch, value)),
         prune=lambda: "behind" if len(seen) == 2 else None,
     )
-    outcome = run(values(0.1, 0.7, 0.3, 0.2), audience=audience)
+    outcome = run(values(0.1, 0.7, 0.3, 0.2), callbacks=callbacks)
     assert (outcome.status, outcome.reason) == (Status.PRUNED, "behind")
     assert seen == [(1, 0.1), (2, 0.7)]
 
@@ -266,20 +266,20 @@ def test_a_confirmation_has_to_test() -> None:
     ("plan", "message"),
     [
         (
-            Plan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0, eval_every=2)),
+            RunPlan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0, eval_every=2)),
             r"\[training\]: eval_every: needs a task that describes a model",
         ),
-        (Plan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
+        (RunPlan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
     ],
 )
-def test_what_a_loop_cannot_do_is_refused(plan: Plan, message: str) -> None:
+def test_what_a_loop_cannot_do_is_refused(plan: RunPlan, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         run(values(0.1), plan=plan)
 
 
 def test_the_gradient_of_a_step_is_clipped_where_the_study_says_so() -> None:
     tested: list[float] = []
-    plan = Plan(EPOCHS, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0))
+    plan = RunPlan(EPOCHS, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0))
     run(values(0.1, 0.2, 0.3, 0.4, tested=tested), Stage.CONFIRM, plan=plan)
     assert tested == pytest.approx([0.1 * EPOCHS])  # -10 became -1, times lr = 0.1
 
@@ -326,7 +326,7 @@ def test_the_loss_is_told_in_three_ways(make: Any) -> None:
     found = []
     for kind in ("loss", "closure", "add_loss"):
         task = et.task(metric="sum", direction="minimize", epochs=EPOCHS)(squares(kind)).make()
-        plan = Plan(EPOCHS, Direction.MINIMIZE)
+        plan = RunPlan(EPOCHS, Direction.MINIMIZE)
         outcome = evaluate_loop(task, make, RunRequest({}, 3, Stage.SEARCH), plan)
         found.append((outcome.curves["train_loss"].values, outcome.curve.values))
     assert found[0] == found[1] == found[2]
@@ -366,7 +366,7 @@ class TestAnAverageOfTheWeights:
                 given.report(self.epoch(model, optimizer, evaluates))
 
         task = et.task(metric="error", direction="minimize", epochs=EPOCHS)(loop).make()
-        plan = Plan(EPOCHS, Direction.MINIMIZE)
+        plan = RunPlan(EPOCHS, Direction.MINIMIZE)
         return evaluate_loop(task, self.make, RunRequest({}, 3, Stage.SEARCH), plan)
 
     def test_it_is_evaluated(self) -> None:
