@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import sys
 from contextlib import nullcontext
 from typing import Annotated
@@ -95,7 +96,7 @@ def worker(
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
         kept = open_checkpoints(kept_where)
-        summary = StudyWorker(store, spec, stop, say, kept, on_step).run()
+        summary = StudyWorker(store, spec, stop, say, kept, on_step, os._exit).run()
     end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
     logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
     # Python's last garbage collection walks through all of torch, for most of a second.
