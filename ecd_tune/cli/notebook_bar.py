@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ecd_tune.cli.display import Meter
+from ecd_tune.cli.display import RateEstimator
 from ecd_tune.launch import WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
@@ -27,8 +27,8 @@ class NotebookBar:
     def __init__(self, spec: StudySpec) -> None:
         from tqdm.auto import tqdm
 
-        self._spec, self._meter = spec, Meter(spec, time.monotonic())
-        self._bar: Any = tqdm(total=self._meter.total, desc=spec.name, unit="trial")
+        self._spec, self._rate = spec, RateEstimator(spec, time.monotonic())
+        self._bar: Any = tqdm(total=self._rate.total, desc=spec.name, unit="trial")
 
     def __enter__(self) -> NotebookBar:
         return self
@@ -43,7 +43,7 @@ class NotebookBar:
             progress: One entry a study key.
             workers: Not shown: a notebook works by itself.
         """
-        self._meter.update(progress, time.monotonic())
+        self._rate.update(progress, time.monotonic())
         best = {
             p.key.optimizer: f"{p.best:.4g}"
             for p in progress
@@ -52,5 +52,5 @@ class NotebookBar:
             and p.best is not None
         }
         self._bar.set_postfix(best, refresh=False)
-        self._bar.n = self._meter.done
+        self._bar.n = self._rate.done
         self._bar.refresh()
