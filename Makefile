@@ -43,7 +43,8 @@ lint: install ## Style, types and layers
 
 install: $(VENV)/.dev ## Make .venv with all that the tests need
 
-docs: install ## Make the pages that are made from the code (about three minutes)
+docs: install ## Make the pages and figures that are made from the code (about three minutes)
+	$(BIN)/python docs/figures.py docs/figures
 	$(BIN)/ecd-tune tasks --markdown > docs/tasks.md
 	$(BIN)/ecd-tune claims --markdown --results docs/results/theory > docs/claims.md
 
