@@ -3,7 +3,7 @@
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
-from ecd_tune.spec.find import examples_folder, find_study, shipped_studies
+from ecd_tune.spec.find import examples_folder, find_study, shipped_studies, studies_folder
 from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.load import load_study, parse_study, point_problems
 from ecd_tune.spec.model import StudySpec
@@ -63,6 +63,7 @@ __all__ = [
     "point_problems",
     "search_key",
     "shipped_studies",
+    "studies_folder",
     "study_table",
     "without_number",
 ]

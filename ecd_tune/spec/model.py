@@ -162,7 +162,12 @@ class StudySpec(SpecModel):
         return self.budget.timeout * self.steps(stage) / self.budget.steps
 
     def trials(self, optimizer: str) -> int:
-        """Return how many finished trials the search of one optimizer is to have."""
+        """Return how many finished trials the search of one optimizer is to have.
+
+        An optimizer of which nothing is searched has one: there is one point.
+        """
+        if not self.optimizers[optimizer].space.searched:
+            return 1
         if self.sampler.name == "grid":
             points = self.optimizers[optimizer].space.grid_size()
             return min(points, self.budget.trials or points)
@@ -283,7 +288,7 @@ class StudySpec(SpecModel):
                 "search": True,
                 "selection": True,
                 "budget": {"trials", "timeout"},
-                "confirmation": {"runs", "references"},
+                "confirmation": {"runs", "references", "margin"},
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
