@@ -118,7 +118,7 @@ def plain_bert(problem: Any) -> Round:
     part, network = problem._parts["train"], problem.network.train()
 
     def loss_of(rows: Tensor) -> Tensor:
-        ids, types, mask = part.batch(rows)
+        ids, types, mask = part.batch(rows, int(part.lengths[rows].max()))
         found = network(input_ids=ids, token_type_ids=types, attention_mask=mask)
         return cross_entropy(found.logits.float(), part.labels[rows])
 

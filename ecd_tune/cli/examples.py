@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, str] = {
     "doctor": "ecd-tune doctor --storage sqlite:///ecd_tune.db",
     "reap": "ecd-tune reap",
     "new-task": "ecd-tune new-task my_task.py",
+    "new-study": "ecd-tune new-study new.toml --task zakharov",
     "retry": "ecd-tune retry zakharov --failed",
     "invalidate": "ecd-tune invalidate zakharov/ecdsep 1 --reason 'wrong data'",
 }

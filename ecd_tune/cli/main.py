@@ -20,6 +20,7 @@ from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
 from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
+from ecd_tune.cli.new_study import new_study
 from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
@@ -68,6 +69,7 @@ for command in (
     retry,
     invalidate,
     new_task,
+    new_study,
 ):
     name = command.__name__.replace("_", "-")
     app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)

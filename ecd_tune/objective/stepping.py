@@ -128,7 +128,7 @@ class Stepper:
         elif isinstance(self._optimizer, LossOptimizer):
             self._optimizer.step(loss=loss)
         else:
-            self._optimizer.step(lambda: loss)  # type: ignore[arg-type]  # torch says float
+            self._optimizer.step(lambda: loss)  # type: ignore[arg-type, return-value]
         self.number += 1
 
     def see(self, loss: float, number: int) -> None:

@@ -216,7 +216,8 @@ class StudySpec(SpecModel):
             for optimizer, spec in self.optimizers.items()
             for key in self.searches(optimizer)
         }
-        return self.model_copy(update={"optimizers": expanded, "search": SearchSpec()})
+        once = self.search.model_copy(update={"repeats": 1})
+        return self.model_copy(update={"optimizers": expanded, "search": once})
 
     def search_seed(self, number: int, key: str = "") -> int:
         """Return the seed of a trial of a search, the same for every optimizer.
@@ -294,11 +295,12 @@ class StudySpec(SpecModel):
         own["training"] = meaning(own["training"])
         if not own["first"]:
             del own["first"]  # came later; studies from before it go on
-        pruning = self.pruning.identity()
+        pruning, search = self.pruning.identity(), self.search.identity()
         return {
             **data,
             "training": self.training.identity(),
             **({"pruning": pruning} if pruning else {}),
+            **({"search": search} if search else {}),
             "optimizer": own,
             "task": _task_identity(self),
         }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["CounterDropout", "has_dropout", "uniform"]
+__all__ = ["CounterDropout", "has_dropout", "integers", "uniform"]
 
 _GAMMA = 0x9E3779B97F4A7C15
 _SITE = 0xD1342543DE82EF95  # odd, as γ is: the dropouts of one forward pass have their own numbers
@@ -38,6 +38,20 @@ def uniform(key: Tensor, rows: Tensor, columns: int) -> Tensor:
     position = rows[:, None] * _COLUMNS + torch.arange(columns, device=rows.device)
     bits = _mix(position * _signed(_GAMMA) + key.reshape(-1, 1))
     return _shifted(bits, 64 - _BITS).float() * 2.0**-_BITS
+
+
+def integers(key: Tensor, rows: Tensor, high: int) -> Tensor:
+    """Return whole numbers from 0 to ``high - 1``.
+
+    Args:
+        key: int64; 0-d, or one for each position, ``[N]``.
+        rows: Positions, int64, ``[N]``.
+        high: Up to 2^40, so that no number is likelier than another by more than 2^-23.
+
+    Returns:
+        Shape ``[N]``, int64; number n depends on its key and ``rows[n]`` alone.
+    """
+    return _shifted(_mix(rows * _signed(_GAMMA) + key), 1) % high
 
 
 class CounterDropout(TorchFunctionMode):
@@ -105,7 +119,8 @@ def _mix(z: Tensor) -> Tensor:
 
 def _shifted(z: Tensor, by: int) -> Tensor:
     # Torch's shift of int64 fills up with the sign.
-    return (z >> by) & (2 ** (64 - by) - 1)
+    shifted: Tensor = (z >> by) & (2 ** (64 - by) - 1)
+    return shifted
 
 
 def _signed(value: int) -> int:

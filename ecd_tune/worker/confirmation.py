@@ -1,4 +1,4 @@
-"""Which trials are queued: those that a search begins with, and what runs again after it."""
+"""Which runs are queued when a search is complete: those of its selection, and the confirmation."""
 
 from __future__ import annotations
 
@@ -11,30 +11,7 @@ from ecd_tune.records import Params, Stage, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
 
-__all__ = ["all_rerun", "confirmation_items", "first_items", "selection_items"]
-
-
-def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
-    """List the trials that the search of one optimizer begins with.
-
-    Args:
-        spec: The study.
-        optimizer: Key of the optimizer.
-
-    Returns:
-        One item a trial, with the seeds of the first trials; not more than the search has trials.
-    """
-    own = spec.optimizers[optimizer]
-    return [
-        QueueItem(
-            label=f"first:{trial.label}",
-            params=trial.params,
-            seed=spec.search_seed(number, optimizer),
-            source=trial.label,
-            space=own.space,
-        )
-        for number, trial in enumerate(own.first[: spec.trials(optimizer)])
-    ]
+__all__ = ["all_rerun", "confirmation_items", "selection_items"]
 
 
 def selection_items(

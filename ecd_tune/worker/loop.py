@@ -16,7 +16,7 @@ from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items, first_items, selection_items
+from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
@@ -26,6 +26,7 @@ from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
 from ecd_tune.worker.trial_log import TrialLog
+from ecd_tune.worker.warm_start import first_items
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -86,7 +87,9 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._leave = leave
         store.set_stop_signal(stop)
-        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
+        # One for all searches of an optimizer, since it holds the task's data.
+        own = {key: Objective(self._study, key) for key in self._study.optimizers}
+        self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
@@ -156,9 +159,10 @@ class StudyWorker:
 
     def _queue_first(self) -> None:
         for optimizer in self._spec.optimizers:
-            items = first_items(self._spec, optimizer)
-            if items and not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
-                self._store.queue(self._spec.key(optimizer), items)
+            if not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
+                items = first_items(self._store, self._spec, optimizer)
+                if items:
+                    self._store.queue(self._spec.key(optimizer), items)
 
     @property
     def _reruns(self) -> tuple[Stage, ...]:
@@ -173,8 +177,10 @@ class StudyWorker:
     def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
         """Lease runs of a stage after the search, which whoever comes first queues."""
         before = self._reruns[: self._reruns.index(stage)]
+        # Queued first: a search that ends this moment has nothing waiting, nor running.
         if not self._work_left.searched(optimizer) or not all(
-            self._work_left.ended(optimizer, earlier) for earlier in before
+            (optimizer, earlier) in self._queued and self._work_left.ended(optimizer, earlier)
+            for earlier in before
         ):
             return []
         key = self._spec.key(optimizer, stage)

@@ -15,6 +15,7 @@ import pytest
 from ecd_tune.cli.main import app
 from ecd_tune.spec import find_study, load_study
 from ecd_tune.store import Store
+from tests.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [command.name for command in app.registered_commands if command.name]
@@ -23,11 +24,11 @@ HELP_RATIO = 2.4
 """How much processor time --help may take, as a multiple of importing what it needs."""
 
 
-def test_every_command_has_help_and_stands_in_the_readme(ecd_tune, ecd_tune_here) -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_every_command_has_help_and_stands_in_the_pages(ecd_tune, ecd_tune_here) -> None:
+    pages = "".join(page.read_text() for page in PAGES)
     listed = ecd_tune("--help").stdout
     for command in COMMANDS:
-        assert f"ecd-tune {command}" in readme, command
+        assert f"ecd-tune {command}" in pages, command
         assert command in listed
         shown = ecd_tune_here(command, "--help")
         assert shown.returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.func import vmap
 from torch.nn import functional as F
 
-from ecd_tune.tasks.counter import CounterDropout, _mix, has_dropout, uniform
+from ecd_tune.tasks.counter import CounterDropout, _mix, has_dropout, integers, uniform
 
 COUNT = 200_000
 KEYS = st.integers(-(2**63), 2**63 - 1)
@@ -60,6 +60,13 @@ def test_uniform_numbers_are_uniform_and_independent() -> None:
     assert np.abs((centred[1:] * centred[:-1]).mean(0)).max() < bound
     other = uniform(torch.tensor(4), torch.arange(COUNT), 3).double().numpy()
     assert np.abs(((other - 0.5) * math.sqrt(12) * centred).mean(0)).max() < bound
+
+
+def test_whole_numbers_are_uniform() -> None:
+    found = integers(torch.tensor(3), torch.arange(COUNT), 10)
+    counts = found.bincount(minlength=10)
+    assert (counts - COUNT / 10).square().sum() / (COUNT / 10) < 27.9  # chi², 9 degrees, p = .001
+    assert torch.equal(found[5:6], integers(torch.tensor(3), torch.tensor([5]), 10))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn.functional import cross_entropy, mse_loss, pad
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import CPU, to_device
+from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
@@ -46,12 +47,14 @@ class GlueProblem(FunctionalProblem):
         self.metric: str | None = task.metric
         words: Any = self.network.get_input_embeddings
         self.groups = group_parameters(self.parameters, [words().weight])
-        self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
+        self._there = {name: task.place(part) for name, part in parts.items()}
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
     def batch(self, step: int) -> Batch:
         """Return tokens, types and mask, ``[B, T]`` each, and labels ``[B]`` of a step."""
-        rows, train = self._rows(step), self._parts["train"]
-        return (*self._tokens(train, rows), to_device(train.labels[rows], self._task.device))
+        rows, longest = self._rows(step)
+        train = self._there["train"]
+        return (*train.batch(rows, longest), train.labels[rows])
 
     def stack_batches(self, problems: Sequence[FunctionalProblem], steps: Sequence[int]) -> Batch:
         """Return batches with padding to the longest of all of them."""
@@ -80,9 +83,9 @@ class GlueProblem(FunctionalProblem):
                 f"{self._task.name}: the {split} split is closed to a search run; build the "
                 "problem with Stage.CONFIRM"
             )
-        part = self._parts[split]
-        for rows in torch.split(_by_length(part), _EVALUATE):
-            yield self._tokens(part, rows), len(rows)
+        order = _by_length(self._parts[split])
+        for rows, longest in _batches(self._parts[split], order, _EVALUATE, self._task.device):
+            yield self._there[split].batch(rows, longest), len(rows)
 
     def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
         """Return the logits."""
@@ -112,18 +115,16 @@ class GlueProblem(FunctionalProblem):
 
     def examples(self, step: int) -> int:
         """Return the number of rows in a step."""
-        return len(self._rows(step))
+        return len(self._rows(step)[0])
 
-    def _tokens(self, part: Encoded, rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(to_device(x, self._task.device) for x in part.batch(rows))
-
-    def _rows(self, step: int) -> Tensor:
+    def _rows(self, step: int) -> tuple[Tensor, int]:
         epoch, batch = divmod(step, self.steps_per_epoch)
-        if self._batches[0] != epoch:
-            order = stream(self.seed, "order", epoch)
-            shuffled = torch.randperm(len(self._parts["train"]), generator=order)
-            self._batches = (epoch, torch.split(shuffled, self._task.batch_size))
-        return self._batches[1][batch]
+        return self._epoch(epoch)[batch]
+
+    def _draw_epoch(self, epoch: int) -> list[tuple[Tensor, int]]:
+        train, generator = self._parts["train"], stream(self.seed, "order", epoch)
+        order = torch.randperm(len(train), generator=generator)
+        return _batches(train, order, self._task.batch_size, self._task.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ class Classification(StacksNetworks):
         outputs: Classes, or 1 for a number.
         metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
-        device: Where the network lies; the data stays on the CPU.
+        device: Where the network lies, and the tokens.
         thinned: Whether ``train`` holds some of the training rows only, as the option
             ``subset`` asks.
         size: Of the network ``tiny``.
@@ -152,6 +153,18 @@ class Classification(StacksNetworks):
     device: torch.device = CPU
     thinned: bool = False
     size: TinySize = field(default_factory=TinySize)
+
+    @cached_property
+    def _placed(self) -> dict[int, Encoded]:
+        return {id(part): part.to(self.device) for part in self.parts.values()}
+
+    def place(self, part: Encoded) -> Encoded:
+        """Return a part on the network's device; those of the task are copied once.
+
+        Args:
+            part: One of ``parts``, or another.
+        """
+        return self._placed.get(id(part)) or part.to(self.device)
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
         """Make a network; only in the confirmation does it hold the test rows."""
@@ -169,6 +182,14 @@ class Classification(StacksNetworks):
         if not self.thinned:
             train = join(train, self.parts["val"])
         return GlueProblem(self, {"train": train, "test": self.parts["test"]}, seed)
+
+
+def _batches(
+    part: Encoded, order: Tensor, size: int, device: torch.device
+) -> list[tuple[Tensor, int]]:
+    """Cut an order into batches: rows on a device, and the tokens of the longest of them."""
+    lengths = [int(own.max()) for own in torch.split(part.lengths[order], size)]
+    return list(zip(torch.split(order.to(device), size), lengths, strict=True))
 
 
 def _by_length(part: Encoded) -> Tensor:

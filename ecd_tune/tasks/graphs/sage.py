@@ -7,6 +7,7 @@ A layer is W·mean(x of the neighbours) + b + R·x. Hidden layers go through bat
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class _Product(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         sides = dense.movedim(in_dims[0], 1)
         product: Tensor = _Product.apply(sides.flatten(1), matrix, way)  # type: ignore[no-untyped-call]
-        return product.unflatten(1, sides.shape[1:]), 1
+        return product.view(-1, *sides.shape[1:]), 1
 
 
 def _to_torch(matrix: Sparse) -> Tensor:
@@ -113,9 +114,10 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor | SparseMatrix, mean: SparseMatrix) -> Tensor:
         width_out, width_in = self.neighbour.shape
         if isinstance(x, Tensor) and width_in <= width_out:
-            return linear(mean @ x, self.neighbour, self.bias) + linear(x, self.root)
-        # The mean is linear: taken after the weights where that side is the narrower one.
-        return mean @ (x @ self.neighbour.T) + self.bias + x @ self.root.T
+            out = linear(mean @ x, self.neighbour, self.bias) + linear(x, self.root)
+        else:  # the mean is linear: taken after the weights where that side is the narrower one
+            out = mean @ (x @ self.neighbour.T) + self.bias + x @ self.root.T
+        return out if self.norm is None else self.norm(out)
 
 
 class Sage(nn.Module):
@@ -139,7 +141,8 @@ class Sage(nn.Module):
         super().__init__()
         last = len(widths) - 2
         self.layers = nn.ModuleList(
-            _Layer(*widths[i : i + 2], normalise and i < last, generator) for i in range(last + 1)
+            _Layer(fan_in, fan_out, normalise and number < last, generator)
+            for number, (fan_in, fan_out) in enumerate(pairwise(widths))
         )
         self.dropout = nn.Dropout(dropout)
 
@@ -153,9 +156,8 @@ class Sage(nn.Module):
         Returns:
             Shape ``[N, widths[-1]]``.
         """
-        for layer in self.layers[:-1]:  # type: ignore[union-attr]
-            hidden = layer(x, mean)
-            if layer.norm is not None:
-                hidden = layer.norm(hidden)
-            x = self.dropout(hidden.relu())
-        return self.layers[-1](x, mean)  # type: ignore[no-any-return]
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.dropout(layer(x, mean).relu())
+        outputs: Tensor = last(x, mean)
+        return outputs

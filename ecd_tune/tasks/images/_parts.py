@@ -64,7 +64,8 @@ class CachedPart:
     ) -> None:
         self._images, self._rows, self._padding = source.images, rows, padding
         size = len(rows) * math.prod(source.images.shape[1:])
-        self.device = device if has_room_for(size, device) else CPU
+        self._resident = has_room_for(size, device)
+        self.device = device if self._resident else CPU
         self.labels = torch.from_numpy(source.labels[rows]).to(self.device)
         self._there: Tensor | None = None
 
@@ -78,7 +79,7 @@ class CachedPart:
         return finish
 
     def _take(self, rows: Tensor) -> Tensor:
-        if self.device.type == "cpu":
+        if not self._resident:
             return torch.from_numpy(self._images[self._rows[rows.numpy()]])
         if self._there is None:
             self._there = torch.from_numpy(self._images[self._rows]).to(self.device)

@@ -82,8 +82,8 @@ class ImageProblem(FunctionalProblem):
         drawn = [key.expand(len(rows[0])) for key in keys if key is not None]
         pixels = self._train.begin(together, torch.cat(drawn) if drawn else None)()
         images, classes = self._prepare(pixels), self._labels(self._train, together)
-        shape = (len(rows), len(rows[0]))
-        return images.unflatten(0, shape), classes.unflatten(0, shape)
+        count = len(rows)
+        return images.view(count, -1, *images.shape[1:]), classes.view(count, -1)
 
     def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
         """Return the cross-entropy."""

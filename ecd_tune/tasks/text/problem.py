@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +12,14 @@ from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
-from ecd_tune.tasks._device import CPU, choose_device, to_device
+from ecd_tune.tasks._device import CPU, choose_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.counter import integers
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
-from ecd_tune.tasks.seeds import noise_from, stream
+from ecd_tune.tasks.seeds import derive_seed, noise_from, stream
 from ecd_tune.tasks.stacked_networks import StacksNetworks
 from ecd_tune.tasks.text.characters import ALPHABET, read_text
 from ecd_tune.tasks.text.definitions import TEXT_DEFS
@@ -49,14 +51,17 @@ class CharacterProblem(FunctionalProblem):
             network = Transformer(len(ALPHABET), size.width, size.layers, size.heads, size.block)
         super().__init__(network.to(task.device), seed, task.epoch_steps)
         self.groups = group_parameters(self.parameters, [network.symbols.weight])
+        self._window = size.block + 1
+        self._start = lru_cache(maxsize=2)(self._draw_start)
 
     def batch(self, step: int) -> Batch:
         """Return the blocks of a step, ``[B, T + 1]``."""
-        text, window = self._parts["train"], self._task.size.block + 1
-        places = stream(self.seed, "batch", step)
-        shape = (self._task.batch_size, 1)
-        first = torch.randint(len(text) - window + 1, shape, generator=places)
-        return (self._hand_over(text[first + torch.arange(window)]),)
+        text, size = self._parts["train"], self._task.batch_size
+        epoch, number = divmod(step, self.steps_per_epoch)
+        examples = torch.arange(number * size, (number + 1) * size, device=text.device)
+        places = torch.arange(self._window, device=text.device)
+        first = integers(self._start(epoch), examples, len(text) - self._window + 1)
+        return (text[first[:, None] + places].long(),)
 
     def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
         """Return the mean cross-entropy, in nats per character."""
@@ -76,11 +81,9 @@ class CharacterProblem(FunctionalProblem):
                 f"char_lm: the {split} split is closed to a search run; build the problem with "
                 "Stage.CONFIRM"
             )
-        window = self._task.size.block + 1
-        for blocks in torch.split(
-            self._parts[split].unfold(0, window, window)[:_JUDGED], _EVALUATE
-        ):
-            yield (self._hand_over(blocks),), len(blocks)
+        everything = self._parts[split].unfold(0, self._window, self._window)[:_JUDGED]
+        for blocks in torch.split(everything, _EVALUATE):
+            yield (blocks.long(),), len(blocks)
 
     def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
         """Return the loss of each character."""
@@ -94,8 +97,9 @@ class CharacterProblem(FunctionalProblem):
         """Return the number of blocks in a step."""
         return self._task.batch_size
 
-    def _hand_over(self, blocks: Tensor) -> Tensor:
-        return to_device(blocks.long(), self._task.device)
+    def _draw_start(self, epoch: int) -> Tensor:
+        """Return what the places of an epoch's blocks are drawn from."""
+        return torch.tensor(derive_seed(self.seed, "batch", epoch), device=self._task.device)
 
 
 def _losses(network: nn.Module, blocks: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ class CharacterModel(StacksNetworks):
         size: Of the network.
         batch_size: Blocks in one step.
         epoch_steps: Steps that make one epoch.
-        device: Where the network lies; the text stays on the CPU.
+        device: Where the network lies, and the text.
     """
 
     parts: Mapping[Split, Tensor]
@@ -169,10 +173,12 @@ def make(**options: Scalar) -> CharacterModel:
     size = Size(*(int(chosen[name]) for name in ("width", "layers", "heads", "block")))
     if size.width % size.heads:
         raise TaskError(f"char_lm: width = {size.width} must be a multiple of heads = {size.heads}")
+    device = choose_device(str(chosen["device"]))
+    texts = read_text(data_root(), int(chosen["split_seed"]))
     return CharacterModel(
-        parts=read_text(data_root(), int(chosen["split_seed"])),
+        parts={split: text.to(device) for split, text in texts.items()},
         size=size,
         batch_size=int(chosen["batch_size"]),
         epoch_steps=int(chosen["epoch_steps"]),
-        device=choose_device(str(chosen["device"])),
+        device=device,
     )
