@@ -133,6 +133,10 @@ def test_no_block_escapes(page: Path) -> None:
         assert block.title == Path(block.title).name
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 TITLES = list(sections())
 
 
