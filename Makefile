@@ -7,7 +7,8 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs site figures clean
+.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs site figures \
+	reports clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +55,9 @@ site: install ## Build the documentation into site/, without network
 figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo
 	$(BIN)/python docs/picture.py $(DEMO)/report/report.html docs/report.png
+
+reports: install ## Run the demo and digits, and write docs/results/reports (about five minutes)
+	PATH="$(abspath $(BIN)):$$PATH" sh docs/results/reports/make.sh
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

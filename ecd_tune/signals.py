@@ -25,11 +25,17 @@ class StopFlag:
 
     Args:
         leave: Called with the exit status at the second signal; tests replace it.
+        say: Called with the first signal, within its handler: to tell the user at once what
+            happens now.
     """
 
-    def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
+    def __init__(
+        self,
+        leave: Callable[[int], object] = os._exit,
+        say: Callable[[signal.Signals], object] = lambda number: None,
+    ) -> None:
         self._event = threading.Event()
-        self._leave = leave
+        self._leave, self._say = leave, say
         self._former: dict[signal.Signals, object] = {}
         self.signal: signal.Signals | None = None
 
@@ -91,3 +97,4 @@ class StopFlag:
             self._leave(128 + number)
         self.signal = signal.Signals(number)
         self._event.set()
+        self._say(self.signal)

@@ -19,6 +19,8 @@ from ecd_tune.cli.options import (
     resolve_study,
     study_arguments,
 )
+from ecd_tune.cli.prechecks import check_data, check_folder
+from ecd_tune.cli.stopping import say_stopping
 
 __all__ = ["launch"]
 
@@ -70,10 +72,12 @@ def launch(
     )
     arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     folder = logs or Path("logs") / spec.name
-    with StopFlag() as stop:
+    check_folder(folder, "--logs")
+    check_data(spec, study)
+    with StopFlag(say=say_stopping) as stop:
         views = run_workers(spec, arguments, placements, storage, folder, max_restarts, stop)
     if stop():
-        typer.echo("Interrupted; the same command goes on where it stopped.")
+        typer.echo("Interrupted; run the same command to resume.")
         raise typer.Exit(stop.exit_status)
     if explain_failures(views):
         raise typer.Exit(_WORKER_FAILED)

@@ -26,6 +26,7 @@ from ecd_tune.cli.reap import reap
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
+from ecd_tune.cli.stopping import ending_on_sigterm
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.worker import worker
@@ -100,7 +101,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     try:
-        app()
+        with ending_on_sigterm():
+            app()
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
         sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

@@ -29,6 +29,7 @@ def tune(
     confirm: int = 6,
     searches: int = 1,
     selection: int | Mapping[str, int] | None = None,
+    from_study: str | TunedStudy | None = None,
     storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
@@ -54,6 +55,8 @@ def tune(
         optimizers: Keys; or key to the optimizer's table of a study file, such as
             ``{"fast": {"optimizer": "ecdsep", "space": {…}}}``.
         trials: Finished trials of each optimizer's search.
+        from_study: A study in the same database, or its name: each search begins with the three
+            best trials that it found for the same optimizer, as far as they fit.
         workers: Processes. 1 works in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
         batch: Trials that each worker trains at once, where the task can: with data in tensors and
@@ -104,7 +107,7 @@ def tune(
             **({} if timeout is None else {"timeout": timeout}),
         },
         "confirmation": {"runs": confirm},
-        **({} if searches == 1 else {"search": {"repeats": searches}}),
+        **_search(searches, from_study),
         **({} if selection is None else {"selection": _selection(selection)}),
         "protocol": protocol,
         "seed": seed,
@@ -162,6 +165,15 @@ def _check_guard() -> None:
             f"tune is called while a worker imports {module!r}; put the call below "
             'if __name__ == "__main__":'
         )
+
+
+def _search(searches: int, from_study: str | TunedStudy | None) -> dict[str, Any]:
+    name = from_study.name if isinstance(from_study, TunedStudy) else from_study
+    table = {
+        **({} if searches == 1 else {"repeats": searches}),
+        **({} if name is None else {"from_study": name}),
+    }
+    return {"search": table} if table else {}
 
 
 def _selection(given: int | Mapping[str, int]) -> dict[str, int]:

@@ -132,6 +132,9 @@ class SearchedParam:
         log: Whether it was drawn in the logarithm.
         importance: Its share of what sets the best tenth of the complete trials apart
             (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
+        fanova: Share of the variance of the ranks of all complete trials that it explains
+            (fANOVA on a random forest), summing to 1 likewise: it tells what ruins a trial, where
+            ``importance`` tells what makes the best ones.
         good: Smallest and largest value among the best tenth of the complete trials; None for
             what is no number, and for fewer than twenty trials.
     """
@@ -140,6 +143,7 @@ class SearchedParam:
     name: str
     log: bool
     importance: float | None
+    fanova: float | None
     good: tuple[float, float] | None
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
-from ecd_tune.report.render.constructor import (
+from ecd_tune.report.render.data.constructor import (
     describe_call,
     render_constructor,
     render_import,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
-from ecd_tune.report.render.figures.style import BEHIND, SOFT, number_axis
+from ecd_tune.report.render.figures.parts.style import BEHIND, SOFT, number_axis
 from ecd_tune.theory import Array
 
 __all__ = ["draw_plane", "fit_places"]

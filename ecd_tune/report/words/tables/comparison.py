@@ -11,7 +11,7 @@ from ecd_tune.report.model.rows import ComparisonRow, StudyReport
 from ecd_tune.report.words.layout import Table
 from ecd_tune.report.words.numbers import format_number, format_p
 
-__all__ = ["as_ratio", "comparison_tables", "format_effect"]
+__all__ = ["as_ratio", "comparison_tables", "format_effect", "format_margin"]
 
 
 def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
@@ -97,7 +97,8 @@ def _effect_cell(row: ComparisonRow) -> str:
 
 def _test_cell(row: ComparisonRow) -> str:
     star = "*" if row.beyond_noise else ""
-    return f"p {format_p(row.p_adjusted)}{star}; {_detectable(row)}"
+    equal = f"; equivalent, p {format_p(row.equivalence_p)}" if row.equivalent else ""
+    return f"p {format_p(row.p_adjusted)}{star}; {_detectable(row)}{equal}"
 
 
 def _detectable(row: ComparisonRow) -> str:
@@ -128,14 +129,21 @@ def _note(report: StudyReport) -> str:
     )
     if _several(report):
         return kind + _SEARCHES_NOTE
+    within = format_margin(report.margin, report.log)
+    margin = (
+        f"Equivalent: shown to lie within the study's margin of {within} (two one-sided "
+        "signed-rank tests, corrected as above). "
+        if any(row.equivalence_p is not None for row in report.comparisons)
+        else ""
+    )
     return (
         f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
         "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds, "
         "corrected by Holm's method for all comparisons of a table; two sides are told apart where "
         "the corrected p is below 0.05. “Seen” is with a power of 80 %, at the spread of these "
         "runs and for normal differences; “could not be” means that with so few seeds no "
-        "difference can get below 0.05. What the chance of the searches adds is not in these "
-        "numbers: each optimizer was searched once."
+        f"difference can get below 0.05. {margin}What the chance of the searches adds is not in "
+        "these numbers: each optimizer was searched once."
     )
 
 
@@ -184,6 +192,16 @@ def _ends(interval: Interval | None, turned: bool) -> tuple[float, ...]:
     if interval is None:
         return ()
     return (-interval.high, -interval.low) if turned else (interval.low, interval.high)
+
+
+def format_margin(margin: float | None, log: bool) -> str:
+    """Write the margin within which optimizers count as equivalent.
+
+    Args:
+        margin: As in the study file.
+        log: Whether it is a factor.
+    """
+    return f"a factor of {format_number(margin, 3)}" if log else f"±{format_number(margin, 3)}"
 
 
 def as_ratio(exponent: float) -> float:

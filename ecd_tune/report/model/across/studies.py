@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,20 @@ from dataclasses import dataclass
 from scipy import stats
 
 from ecd_tune.records import Direction
+from ecd_tune.report.model.across.attempts import Attempts, count_attempts
+from ecd_tune.report.model.across.printed import (
+    PaperResults,
+    PrintedValue,
+    Scaling,
+    fit_scaling,
+)
+from ecd_tune.report.model.across.profiles import Profile, profile_times
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 
-__all__ = ["Across", "Cell", "TaskRow", "compare_studies"]
+__all__ = ["Across", "Cell", "TaskRow", "compare_studies", "critical_difference"]
 
 _LEVEL = 0.05
+_FEWEST_TO_LEAVE_OUT = 3
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,11 @@ class Cell:
             mean; None for others.
         seconds: Median time to the task's target, see ``effort`` in a study's report; infinite
             where it is not reached, None where it is not known.
+        mean: Mean of the confirmed runs, which is what the paper's tables have; None where one
+            of them has no value.
+        attempts: Search trials until one is as good as every optimizer gets; None where one of
+            them has no complete trial.
+        printed: What the paper prints for it; None where it does not.
     """
 
     median: float
@@ -37,6 +52,9 @@ class Cell:
     runs: int
     rank: float | None
     seconds: float | None
+    mean: float | None
+    attempts: Attempts | None = None
+    printed: PrintedValue | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,7 @@ class TaskRow:
         log: Whether values span decades.
         winner: Key of the optimizer that is ahead of every other, or None.
         cells: Optimizer key to its numbers; without those that have no confirmed run.
+        settings: What of its task differs from the paper's; empty for nothing.
     """
 
     study: str
@@ -64,6 +83,7 @@ class TaskRow:
     log: bool
     winner: str | None
     cells: Mapping[str, Cell]
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,9 @@ class Across:
             optimizers or two tasks.
         slowdowns: Key to each task's time to target over that of the fastest optimizer there;
             infinite where the target is not reached.
+        profiles: Key to performance profile of these.
+        without: Study to mean ranks over all other studies; none for fewer than three.
+        scaling: The paper's Table 5; None where no study is on one of its tasks.
     """
 
     titles: Mapping[str, str]
@@ -90,13 +113,17 @@ class Across:
     critical: float | None
     friedman_p: float | None
     slowdowns: Mapping[str, tuple[float, ...]]
+    profiles: Mapping[str, Profile]
+    without: Mapping[str, Mapping[str, float]]
+    scaling: Scaling | None
 
 
-def compare_studies(reports: Sequence[StudyReport]) -> Across:
+def compare_studies(reports: Sequence[StudyReport], paper: PaperResults | None = None) -> Across:
     """Put studies side by side.
 
     Args:
         reports: Their reports; optimizers are the same where their keys are.
+        paper: What the paper prints for them.
 
     Returns:
         The comparison.
@@ -104,10 +131,12 @@ def compare_studies(reports: Sequence[StudyReport]) -> Across:
     found = [_confirmed(report) for report in reports]
     titles = {key: row.title for rows in found for key, row in rows.items()}
     common = [key for key in titles if all(key in rows for rows in found)]
-    rows = tuple(_row(r, own, common) for r, own in zip(reports, found, strict=True))
+    paper = paper or PaperResults()
+    rows = tuple(_row(r, own, common, paper) for r, own in zip(reports, found, strict=True))
     ranks = {key: [row.cells[key].rank or 0.0 for row in rows] for key in common}
     means = {key: math.fsum(values) / len(values) for key, values in ranks.items()}
     enough = len(rows) > 1 and len(common) > 1
+    slowdowns = _slowdowns(rows, common)
     return Across(
         titles=titles,
         rows=rows,
@@ -115,7 +144,10 @@ def compare_studies(reports: Sequence[StudyReport]) -> Across:
         mean_ranks=means,
         critical=critical_difference(len(common), len(rows)) if enough else None,
         friedman_p=_friedman(list(ranks.values())) if enough and len(common) > 2 else None,
-        slowdowns=_slowdowns(rows, common),
+        slowdowns=slowdowns,
+        profiles=profile_times(slowdowns),
+        without=_without_each(rows, common),
+        scaling=fit_scaling(paper.scaling) if paper.scaling else None,
     )
 
 
@@ -123,12 +155,26 @@ def _confirmed(report: StudyReport) -> dict[str, ResultRow]:
     return {r.optimizer: r for r in report.results if r.source == "best" and r.summary}
 
 
-def _row(report: StudyReport, own: Mapping[str, ResultRow], common: Sequence[str]) -> TaskRow:
+def _row(
+    report: StudyReport,
+    own: Mapping[str, ResultRow],
+    common: Sequence[str],
+    paper: PaperResults,
+) -> TaskRow:
     signed = [report.direction.sign * _median(own[key]) for key in common]
     ranks = dict(zip(common, map(float, stats.rankdata(signed)), strict=True))
     effort = report.effort.rows if report.effort else ()
     seconds = {row.optimizer: row.seconds for row in effort if row.source == "best"}
-    cells = {key: _cell(row, ranks.get(key), seconds.get(key)) for key, row in own.items()}
+    attempts = count_attempts(report, tuple(own))
+    printed = paper.values.get(report.name, {})
+    cells = {
+        key: dataclasses.replace(
+            _cell(row, ranks.get(key), seconds.get(key)),
+            attempts=attempts.get(key),
+            printed=printed.get(key),
+        )
+        for key, row in own.items()
+    }
     return TaskRow(
         study=report.name,
         title=report.title,
@@ -139,6 +185,7 @@ def _row(report: StudyReport, own: Mapping[str, ResultRow], common: Sequence[str
         log=report.log,
         winner=report.answer.winner,
         cells=cells,
+        settings=paper.settings.get(report.name, ""),
     )
 
 
@@ -157,6 +204,7 @@ def _cell(row: ResultRow, rank: float | None, seconds: float | None) -> Cell:
         runs=row.summary.runs,
         rank=rank,
         seconds=seconds,
+        mean=row.summary.mean,
     )
 
 
@@ -191,3 +239,17 @@ def _slowdowns(rows: Sequence[TaskRow], common: Sequence[str]) -> dict[str, tupl
             for key, time in times.items():
                 found[key].append(math.inf if time is None else time / min(known))
     return {key: tuple(values) for key, values in found.items()}
+
+
+def _without_each(rows: Sequence[TaskRow], common: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the mean ranks that leaving one study out would give."""
+    if len(rows) < _FEWEST_TO_LEAVE_OUT or len(common) < 2:
+        return {}
+    return {
+        left.study: {
+            key: math.fsum(row.cells[key].rank or 0.0 for row in rows if row is not left)
+            / (len(rows) - 1)
+            for key in common
+        }
+        for left in rows
+    }

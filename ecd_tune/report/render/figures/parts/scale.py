@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ecd_tune.analysis import quantile
 from ecd_tune.records import Direction
-from ecd_tune.report.render.figures.style import number_axis
+from ecd_tune.report.render.figures.parts.style import number_axis
 
 __all__ = ["Scale", "choose_scale"]
 

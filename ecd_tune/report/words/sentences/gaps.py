@@ -23,7 +23,19 @@ def compose_warnings(
     Returns:
         Sentences; none for a complete study.
     """
-    return (*_search_warnings(progress), *_choices(spec, results), *_run_warnings(spec, results))
+    return (
+        *_nothing_searched(spec, progress),
+        *_search_warnings(progress),
+        *_choices(spec, results),
+        *_run_warnings(spec, results),
+    )
+
+
+def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Iterator[str]:
+    optimizers = spec.by_search().optimizers
+    fixed = [row.title for row in progress if not optimizers[row.optimizer].space.searched]
+    if fixed:
+        yield f"Nothing was searched for {', '.join(fixed)}: all values are fixed, in one trial."
 
 
 def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.rows import ResultRow, StudyReport
+from ecd_tune.spec import number_of
 
 __all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict", "to_plain"]
 
@@ -108,6 +109,7 @@ def _result(row: ResultRow) -> dict[str, Any]:
                 "seed": run.seed,
                 "value": to_plain(run.value),
                 "reached": to_plain(run.reached),
+                "search": number_of(run.record.key.optimizer),
                 "number": run.record.number,
             }
             for run in row.confirmed.runs

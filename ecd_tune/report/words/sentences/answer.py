@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from ecd_tune.analysis import fewest_pairs
 from ecd_tune.records import Direction, Stage
 from ecd_tune.report.model.rows import ComparisonRow, ResultRow
-from ecd_tune.report.words.comparison import as_ratio, format_effect
-from ecd_tune.report.words.notes import (
+from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.sentences.notes import (
     describe_final,
     describe_holding,
     describe_stop,
     state_median,
 )
-from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.tables.comparison import as_ratio, format_effect, format_margin
 from ecd_tune.spec import StudySpec
 
 __all__ = ["compose_answer", "describe_protocol"]
@@ -125,8 +125,16 @@ def _answer_from_runs(
         yield _against_next(best, ranked, pairs, direction, mark)
     elif behind := [row.label for row in ranked[1:] if _ahead(pairs, best, row)]:
         yield f"Behind {best.label} beyond noise: {', '.join(behind)}."
+    yield from _equivalent(spec, pairs, mark)
     yield from filter(None, (describe_final(row, direction, mark) for row in ranked))
     yield from _about_best(spec, best)
+
+
+def _equivalent(spec: StudySpec, pairs: Sequence[ComparisonRow], mark: str) -> Iterator[str]:
+    found = [f"{row.first} and {row.second}" for row in pairs if row.equivalent]
+    if found:
+        margin = format_margin(spec.confirmation.margin, pairs[0].result.log)
+        yield f"Equivalent within {margin}{mark}, as the study states it: {', '.join(found)}."
 
 
 def _about_best(spec: StudySpec, best: ResultRow) -> Iterator[str]:

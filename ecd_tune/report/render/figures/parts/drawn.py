@@ -10,7 +10,7 @@ from functools import cached_property
 import matplotlib
 from matplotlib.figure import Figure
 
-from ecd_tune.report.render.figures.style import BEHIND, GRID, INK, PALETTE, SOFT, drawing
+from ecd_tune.report.render.figures.parts.style import BEHIND, GRID, INK, PALETTE, SOFT, drawing
 
 __all__ = ["Drawn", "inline_svg", "to_pdf", "to_png", "to_svg"]
 

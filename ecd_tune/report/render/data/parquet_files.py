@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from ecd_tune.errors import ReportError
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.csv_files import render_csv
+from ecd_tune.report.render.data.csv_files import render_csv
 
 __all__ = ["render_parquet"]
 
