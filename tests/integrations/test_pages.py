@@ -100,12 +100,12 @@ def run_shell(before: str, block: Block, surroundings: dict[str, str]) -> None:
         env=surroundings,
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.timeout(3600)  # a minute of processor time, on a machine that may be busy
 @pytest.mark.parametrize("page", WHOLE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_runs(
     page: Path, names: dict[str, Any], shell: dict[str, str], monkeypatch: pytest.MonkeyPatch
