@@ -29,7 +29,6 @@ from ecd_tune.spec import StudySpec
 __all__ = ["run"]
 
 _WORKER_FAILED = 1
-_MAX_RESTARTS = 5
 
 
 def run(
@@ -52,7 +51,7 @@ def run(
     report. Ctrl-C leaves everything in the database.
     """
     from ecd_tune.cli.watch import check_results, explain_failures, run_workers
-    from ecd_tune.launch import plan_placements
+    from ecd_tune.launch import Launch, make_launcher
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
 
@@ -63,15 +62,8 @@ def run(
     arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
     started = time.monotonic()
     with StopFlag() as stop:
-        views = run_workers(
-            spec,
-            arguments,
-            plan_placements(workers),
-            storage,
-            folder / "logs",
-            _MAX_RESTARTS,
-            stop,
-        )
+        launch = Launch(spec.name, tuple(arguments), storage, folder / "logs", workers=workers)
+        views = run_workers(spec, make_launcher("local", launch), storage, stop)
     if stop():
         typer.echo("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(stop.exit_status)

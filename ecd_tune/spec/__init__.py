@@ -5,6 +5,7 @@ from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import examples_folder, find_study, shipped_studies
 from ecd_tune.spec.identity import differences, fingerprint_of
+from ecd_tune.spec.launch import LaunchSpec, parse_minutes
 from ecd_tune.spec.load import load_study, parse_study
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.own import OWN_OPTIMIZERS, own_study
@@ -33,6 +34,7 @@ __all__ = [
     "Confirmation",
     "CostSpec",
     "FirstTrial",
+    "LaunchSpec",
     "OptimizerSpec",
     "PruningSpec",
     "Reference",
@@ -48,6 +50,7 @@ __all__ = [
     "fingerprint_of",
     "load_study",
     "own_study",
+    "parse_minutes",
     "parse_place",
     "parse_study",
     "shipped_studies",
