@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,11 @@ from ecd_tune.cli.options import (
 from ecd_tune.cli.progress_bar import make_bar
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
+
+if TYPE_CHECKING:
+    from ecd_tune.cli.progress_bar import RunBar
+    from ecd_tune.signals import StopFlag
+    from ecd_tune.worker import WorkerSummary
 
 __all__ = ["worker"]
 
@@ -78,12 +83,34 @@ def worker(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     else:
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[bar.handler()])
+    from ecd_tune.signals import StopFlag
+
+    # Before torch is loaded, which takes seconds: process 1 of a container gets no signal that it
+    # does not handle.
+    with bar or nullcontext(), StopFlag() as stop:
+        if follow_stdin:
+            stop.follow(sys.stdin.fileno())
+        summary = _work(spec, storage, threads, kept_where, bar, stop)
+    end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
+    logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
+    # Python's last garbage collection walks through all of torch, for most of a second.
+    gc.freeze()
+    raise typer.Exit(stop.exit_status)
+
+
+def _work(
+    spec: StudySpec,
+    storage: str,
+    threads: int,
+    checkpoints: CheckpointSpec,
+    bar: RunBar | None,
+    stop: StopFlag,
+) -> WorkerSummary:
     # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
     import torch
 
-    from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
-    from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
+    from ecd_tune.worker import StudyWorker, open_checkpoints
 
     torch.set_num_threads(threads)
 
@@ -91,16 +118,8 @@ def worker(
         logging.info("%s: %d results stored", spec.name, summary.told)
 
     on_step = None if bar is None else bar.step
-    with bar or nullcontext(), StopFlag() as stop, Store.open(storage) as store:
-        if follow_stdin:
-            stop.follow(sys.stdin.fileno())
-        kept = open_checkpoints(kept_where)
-        summary = StudyWorker(store, spec, stop, say, kept, on_step).run()
-    end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
-    logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
-    # Python's last garbage collection walks through all of torch, for most of a second.
-    gc.freeze()
-    raise typer.Exit(stop.exit_status)
+    with Store.open(storage) as store:
+        return StudyWorker(store, spec, stop, say, open_checkpoints(checkpoints), on_step).run()
 
 
 def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:

@@ -46,7 +46,8 @@ class RayLauncher(Launcher):
         self._check()
         return "\n".join(
             f"actor of workers {group.first} to {group.first + group.workers - 1}: "
-            f"{group.workers} × {self.launch.command}  # num_gpus={group.gpus}, num_cpus={group.cores}"
+            f"{group.workers} × {self.launch.command}  "
+            f"# num_gpus={group.gpus}, num_cpus={group.cores}"
             for group in self.launch.groups()
         )
 
