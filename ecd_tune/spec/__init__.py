@@ -19,12 +19,14 @@ from ecd_tune.spec.parts import (
     SamplerSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.sampler import SAMPLER_OPTIONS
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Averaging, Schedule, TrainingSpec
 from ecd_tune.spec.write import study_table
 
 __all__ = [
     "OWN_OPTIMIZERS",
     "PLACES",
+    "SAMPLER_OPTIONS",
     "SEARCHABLE_SCHEDULE",
     "Averaging",
     "Budget",
