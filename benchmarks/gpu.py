@@ -105,7 +105,7 @@ def tensors(name: str, dtype: torch.dtype = torch.float32) -> list[torch.nn.Para
 def kernels(params: list[torch.nn.Parameter], kind: str, nu: float, **options: Any) -> Any:
     """Return a fused step that has begun, with the momentum somewhere on the sphere."""
     from ecd_tune.optim.fused.triton_step import TritonStep
-    from ecd_tune.optim.ranks import Ranks
+    from ecd_tune.optim.params.ranks import Ranks
 
     unit = kind == "ecdq1"
     sizes = [p.numel() for p in params]
@@ -383,7 +383,7 @@ def part_host(found: dict[str, Any]) -> None:
 def part_batches(found: dict[str, Any]) -> None:
     """Time one step of many digits models."""
     from ecd_tune.optim.fused.triton_step import TritonStep
-    from ecd_tune.optim.ranks import Ranks
+    from ecd_tune.optim.params.ranks import Ranks
 
     found["batches"] = {}
     shapes = SHAPES["digits MLP"]

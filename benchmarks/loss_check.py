@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from ecd_tune.optim import ECDq1, ECDSep
-from ecd_tune.optim.loss_check import compare
+from ecd_tune.optim.monitoring.loss_check import compare
 
 STEPS = 256
 SCALES = (1.0, 0.5, 0.25, 4.0, -1.0)
@@ -31,7 +31,7 @@ class Work:
         self.last: list[float] = []
         self._moved: list[torch.Tensor] | None = None
 
-    def saw(self, step: Any) -> None:
+    def on_step(self, step: Any) -> None:
         """Keep the loss, and ∇F·ΔΘ of this step and of the last one."""
         if self._moved is not None:
             self.last.append(float(step.algebra.dot(step.grads, self._moved)))

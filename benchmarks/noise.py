@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.params.noise import Noise
 
 SIZES = (2_410, 99_840, 3_000_000)
 TURNS = 15

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ecd_tune.optim import ECDq1, ECDSep
-from ecd_tune.optim.course import Course
-from ecd_tune.optim.remarks import FLAGS
+from ecd_tune.optim.monitoring.course import Course
+from ecd_tune.optim.monitoring.remarks import FLAGS
 from ecd_tune.records import Stage
 from ecd_tune.tasks import Task
 from ecd_tune.tasks.digits import make as make_digits

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, auto
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet
 
 # Losses are given without regard to the gradients.

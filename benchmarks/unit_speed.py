@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ecd_tune.optim import ECDq1
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 from ecd_tune.theory import Basin, bounce_cosine

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from ecd_tune.optim import ECDSep
-from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 
 
 class Unwatched(ECDSep):
@@ -84,7 +84,7 @@ def make(hidden: int, kind: type[ECDSep]) -> ECDSep:
 
 def measured(optimizer: ECDSep, steps: int) -> ECDSep:
     """Return the optimizer with a meter."""
-    optimizer.watch(RunMeter(steps))
+    optimizer.watch(RunMeasurer(steps))
     return optimizer
 
 

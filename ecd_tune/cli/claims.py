@@ -75,18 +75,18 @@ def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
 
 
 def _lines(sections: JudgedSections) -> Iterator[str]:
-    from ecd_tune.lab.claims import Standing, count_standings
+    from ecd_tune.lab.claims import Decision, count_decisions
 
     for section, claims_of_it in sections:
         yield section.title
         for judged in claims_of_it:
-            yield f"  {judged.standing}: {judged.claim.printed.text}"
+            yield f"  {judged.decision}: {judged.claim.printed.text}"
             yield f"      {judged.claim.id}; {judged.claim.where}"
             for statement, judgement in judged.pairs[1:]:
-                yield f"      {judged.relation}, {judgement.standing}: {statement.text}"
+                yield f"      {judged.relation}, {judgement.decision}: {statement.text}"
         yield ""
-    counts = count_standings(sections)
-    words = ", ".join(f"{counts[standing]} {standing}" for standing in Standing)
+    counts = count_decisions(sections)
+    words = ", ".join(f"{counts[decision]} {decision}" for decision in Decision)
     yield f"{sum(counts.values())} claims as printed: {words}"
 
 

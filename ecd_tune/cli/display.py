@@ -18,7 +18,7 @@ from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress
 
-__all__ = ["Display", "Meter", "make_display"]
+__all__ = ["Display", "RateEstimator", "make_display"]
 
 _PLAIN_SECONDS = 5.0
 
@@ -35,7 +35,7 @@ class Display(AbstractContextManager["Display"], Protocol):
         """
 
 
-class Meter:
+class RateEstimator:
     """Counts what is done and estimates the rate and the time left.
 
     Args:
@@ -94,7 +94,7 @@ def make_display(spec: StudySpec, terminal: bool) -> Display:
 
 class _Plain:
     def __init__(self, spec: StudySpec) -> None:
-        self._spec, self._meter = spec, Meter(spec, time.monotonic())
+        self._spec, self._meter = spec, RateEstimator(spec, time.monotonic())
         self._last = 0.0
         self._said: dict[int, tuple[str, int]] = {}
 
@@ -129,7 +129,7 @@ class _Plain:
 
 class _Live:
     def __init__(self, spec: StudySpec) -> None:
-        self._spec, self._meter = spec, Meter(spec, time.monotonic())
+        self._spec, self._meter = spec, RateEstimator(spec, time.monotonic())
         self._live = Live(console=Console(), refresh_per_second=4)
 
     def __enter__(self) -> _Live:

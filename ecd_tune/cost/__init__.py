@@ -1,6 +1,6 @@
 """What trials cost: hours, energy and carbon, without torch and without a network."""
 
 from ecd_tune.cost.intensity import Intensity, find_intensity, known_regions
-from ecd_tune.cost.meter import Meter, Start
+from ecd_tune.cost.meter import EnergyMeter, MeterReading
 
-__all__ = ["Intensity", "Meter", "Start", "find_intensity", "known_regions"]
+__all__ = ["Intensity", "EnergyMeter", "MeterReading", "find_intensity", "known_regions"]

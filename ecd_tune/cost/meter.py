@@ -16,13 +16,13 @@ from ecd_tune.cost.gpu import Gpus, name_gpu
 from ecd_tune.cost.processor import Processor, find_processor
 from ecd_tune.records import Outcome
 
-__all__ = ["Meter", "Start"]
+__all__ = ["EnergyMeter", "MeterReading"]
 
 _JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
-class Start:
+class MeterReading:
     """What the counters showed before a group of trials.
 
     Attributes:
@@ -36,7 +36,7 @@ class Start:
     gpus: Mapping[str, float]
 
 
-class Meter:
+class EnergyMeter:
     """Counts the energy and the carbon of the trials of one process.
 
     Args:
@@ -64,15 +64,15 @@ class Meter:
         self._gpus = gpus or Gpus.find()
         self._name_gpu, self._clock = name_gpu, clock
 
-    def start(self) -> Start:
+    def start(self) -> MeterReading:
         """Read the counters, just before a group of trials.
 
         Returns:
             What :meth:`charge` needs.
         """
-        return Start(self._clock(), self._processor.joules(), self._gpus.joules())
+        return MeterReading(self._clock(), self._processor.joules(), self._gpus.joules())
 
-    def charge(self, outcomes: Sequence[Outcome], start: Start) -> list[Outcome]:
+    def charge(self, outcomes: Sequence[Outcome], start: MeterReading) -> list[Outcome]:
         """Write energy and carbon into the outcomes of a group, which has just ended.
 
         Args:
@@ -97,7 +97,7 @@ class Meter:
         cost = replace(outcome.cost, energy_kwh=energy, energy_source=source, carbon_kg=carbon)
         return replace(outcome, cost=cost)
 
-    def _used(self, start: Start, wall: float, gpu: str) -> tuple[float, str]:
+    def _used(self, start: MeterReading, wall: float, gpu: str) -> tuple[float, str]:
         processor, source = self._processor.joules() - start.processor, self._processor.source
         if not gpu:
             return processor, source

@@ -1,9 +1,10 @@
 """Run chains with the optimizers' own step, for checks of the theory.
 
 Every step is :func:`~ecd_tune.optim.dynamics.survey` and
-:func:`~ecd_tune.optim.dynamics.advance`, or :func:`~ecd_tune.optim.unit_step.make_unit_step`: the
-code that trains networks, so that what breaks the integrator breaks the checks. Everything is
-float64 on the CPU; numpy arrays share their memory with the tensors.
+:func:`~ecd_tune.optim.dynamics.advance`, or
+:func:`~ecd_tune.optim.unit_speed.step.make_unit_step`: the code that
+trains networks, so that what breaks the integrator breaks the checks. Everything is float64 on the
+CPU; numpy arrays share their memory with the tensors.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.optim import dynamics
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import Constants, Phase, StepInfo, Survey
-from ecd_tune.optim.unit_rules import read_unit_rules
-from ecd_tune.optim.unit_step import UnitPoint, begin_unit, make_unit_step
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.unit_speed.rules import read_unit_rules
+from ecd_tune.optim.unit_speed.step import UnitStepInput, begin_unit, make_unit_step
 from ecd_tune.theory import Array
 
 __all__ = ["begin_chains", "column", "cut", "run_chains", "turn_cosines"]
@@ -134,7 +135,7 @@ class _UnitSpeed:
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
     ) -> _Did:
         lr = [self._lr] * len(theta)
-        point = UnitPoint(theta, loss, grads, lr, self._lr, None, self._n, self._t)
+        point = UnitStepInput(theta, loss, grads, lr, self._lr, None, self._n, self._t)
         made = make_unit_step(
             _ROWS, point, self._e, self._state, self._rules, noise, self._everywhere, starting=False
         )

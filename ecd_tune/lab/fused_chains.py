@@ -13,10 +13,17 @@ from ecd_tune.lab.chains import begin_chains, column, cut
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.optim.driver import COUNTERS
 from ecd_tune.optim.fused import cpu
-from ecd_tune.optim.fused.table import FUSED_COLUMNS, Block, FusedRules, Rows, Scalars, Table
-from ecd_tune.optim.noise import aligned
-from ecd_tune.optim.tape import COLUMNS
-from ecd_tune.optim.unit_step import COUNTERS as UNIT_COUNTERS
+from ecd_tune.optim.fused.table import (
+    FUSED_COLUMNS,
+    FusedRules,
+    ParamBlock,
+    ParamTable,
+    Rows,
+    Scalars,
+)
+from ecd_tune.optim.monitoring.step_recorder import COLUMNS
+from ecd_tune.optim.params.noise import aligned
+from ecd_tune.optim.unit_speed.step import COUNTERS as UNIT_COUNTERS
 from ecd_tune.theory import Array
 
 __all__ = ["run_fused_chains", "turn_fused_cosines"]
@@ -123,13 +130,13 @@ class _Chains:
         numbers = self._rows.block[:, 0].clone().unbind(1)
         return {name: x.numpy() for name, x in zip(COLUMNS, numbers, strict=False)}
 
-    def _table(self, row: int, lr: float) -> Table:
+    def _table(self, row: int, lr: float) -> ParamTable:
         blocks, total = [], 0
         for theta, momentum in zip(self.theta, self.momentum, strict=True):
             total = aligned(total, theta[row].numel())
-            blocks.append(Block(theta[row], momentum[row], {"lr": lr}, 1.0, total))
+            blocks.append(ParamBlock(theta[row], momentum[row], {"lr": lr}, 1.0, total))
             total += theta[row].numel()
-        return Table(blocks, (), total, (), ())
+        return ParamTable(blocks, (), total, (), ())
 
 
 def _scalars(setup: ChainSetup) -> Scalars:

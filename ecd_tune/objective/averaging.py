@@ -8,18 +8,18 @@ from typing import Any, Protocol
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.epoch_store import EpochStore
-from ecd_tune.objective.judging import Judge
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.means import Mean, Weights
-from ecd_tune.objective.snapshots import Watch
-from ecd_tune.objective.tracks import Tracks
+from ecd_tune.objective.metric_history import MetricHistory
+from ecd_tune.objective.snapshots import CheckpointTimer
 from ecd_tune.records import Curve
 from ecd_tune.spec import Averaging
 
-__all__ = ["Averager", "Choice", "PostHoc", "Swa"]
+__all__ = ["Averager", "ChosenMean", "PostHoc", "Swa"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenMean:
     """The mean that the judged split prefers.
 
     Attributes:
@@ -42,7 +42,7 @@ class Averager(Protocol):
         choice: The best mean so far, or None.
     """
 
-    choice: Choice | None
+    choice: ChosenMean | None
 
     @property
     def curve(self) -> Curve:
@@ -55,11 +55,11 @@ class Averager(Protocol):
             epoch: Its number, from 1.
         """
 
-    def finish(self, watch: Watch, step: int, state: Any) -> None:
+    def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
         """Choose, after the last epoch.
 
         Args:
-            watch: Looks up between two candidates.
+            timer: Looks up between two candidates.
             step: Number of the step that would come next.
             state: Returns the state to save.
         """
@@ -82,24 +82,26 @@ class Averager(Protocol):
 class _Choosing:
     """Judges means, one after the other, and remembers the best."""
 
-    def __init__(self, judge: Judge, settings: Averaging) -> None:
-        self._judge, self._renew = judge, settings.statistics != "average"
-        self.choice: Choice | None = None
+    def __init__(self, evaluator: Evaluator, settings: Averaging) -> None:
+        self._evaluator, self._renew = evaluator, settings.statistics != "average"
+        self.choice: ChosenMean | None = None
 
     def _try(self, mean: Weights, first: int, last: int, *, choose: bool = True) -> float | None:
         """Judge a mean, perhaps choose it, and take it out again; None where it has no value."""
-        problem = self._judge.problem
+        problem = self._evaluator.problem
         single = Weights.of(problem)
         try:
             mean.put(problem)
             if self._renew:
-                self._judge.renew()
-            judged = self._judge.judge(f"of the mean of epochs {first} to {last}")
-            if choose and self._judge.better(judged, self.choice.judged if self.choice else None):
-                tested = self._judge.split == "test"
+                self._evaluator.renew()
+            judged = self._evaluator.evaluate(f"of the mean of epochs {first} to {last}")
+            if choose and self._evaluator.better(
+                judged, self.choice.judged if self.choice else None
+            ):
+                tested = self._evaluator.split == "test"
                 kept = None if tested else Weights.of(problem)
-                self.choice = Choice(judged, first, last, kept)
-            return judged[self._judge.metric]
+                self.choice = ChosenMean(judged, first, last, kept)
+            return judged[self._evaluator.metric]
         except NonFiniteLossError:
             return None  # not a mean to choose; the run itself is sound
         finally:
@@ -115,7 +117,7 @@ class _Choosing:
         self.choice = None
         if held is not None:
             judged = {str(name): float(value) for name, value in held["judged"].items()}
-            self.choice = Choice(judged, int(held["first"]), int(held["last"]))
+            self.choice = ChosenMean(judged, int(held["first"]), int(held["last"]))
 
 
 class Swa(_Choosing):
@@ -125,33 +127,33 @@ class Swa(_Choosing):
     candidate; else those of the last epoch alone, so that only the start is chosen.
 
     Args:
-        judge: Judges them.
+        evaluator: Judges them.
         settings: Starts and statistics.
         epochs: Length of the run.
         every: Epochs between two judgements before the last epoch; None for no such.
     """
 
     def __init__(
-        self, judge: Judge, settings: Averaging, epochs: int, every: int | None = None
+        self, evaluator: Evaluator, settings: Averaging, epochs: int, every: int | None = None
     ) -> None:
-        super().__init__(judge, settings)
-        self._epochs, self._every, self._tested = epochs, every, judge.split == "test"
+        super().__init__(evaluator, settings)
+        self._epochs, self._every, self._tested = epochs, every, evaluator.split == "test"
         self._means = {start: Mean() for start in settings.starts(epochs)}
-        self._tracks = Tracks()
+        self._history = MetricHistory()
 
     @property
     def curve(self) -> Curve:
         """The metric of the chosen mean against its last epoch, where it was judged on the way."""
         if self._every is None or self.choice is None:
             return Curve()
-        return self._tracks.curves()[str(self.choice.first)]
+        return self._history.curves()[str(self.choice.first)]
 
     def end_epoch(self, epoch: int) -> None:
         """Add the epoch to the means that have begun."""
         begun = {start: mean for start, mean in self._means.items() if start <= epoch}
         if not begun:
             return
-        weights = Weights.of(self._judge.problem)
+        weights = Weights.of(self._evaluator.problem)
         for start, mean in begun.items():
             present = mean.include(weights)
             if self._is_due(epoch):
@@ -160,19 +162,19 @@ class Swa(_Choosing):
     def _judge_mean(self, mean: Weights, first: int, last: int, *, choose: bool) -> None:
         value = self._try(mean, first, last, choose=choose)
         if value is not None:
-            self._tracks.add(last, {str(first): value})
+            self._history.add(last, {str(first): value})
 
     def _is_due(self, epoch: int) -> bool:
         if epoch == self._epochs:
             return self._tested  # the others' turn is in finish(), where they may be left
         return self._every is not None and epoch % self._every == 0
 
-    def finish(self, watch: Watch, step: int, state: Any) -> None:
+    def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
         """Choose the start, where the means of earlier epochs are no candidates."""
         if self._tested:
             return
         for start, mean in self._means.items():
-            watch.check(step, state)
+            timer.check(step, state)
             if mean.weights is not None:
                 self._judge_mean(mean.weights, start, self._epochs, choose=True)
 
@@ -182,7 +184,7 @@ class Swa(_Choosing):
     def state_dict(self) -> dict[str, Any]:
         """Return means, curves and choice."""
         means = {start: mean.to_dict() for start, mean in self._means.items()}
-        tracks = self._tracks.state_dict()
+        tracks = self._history.state_dict()
         return {"means": means, "tracks": tracks, "choice": self._choice_state()}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
@@ -191,13 +193,13 @@ class Swa(_Choosing):
         Raises:
             ValueError: The means are not those that there should be.
         """
-        problem = self._judge.problem
+        problem = self._evaluator.problem
         means = {int(s): Mean.from_dict(held, problem) for s, held in state["means"].items()}
         counts = {start: mean.count for start, mean in means.items()}
         if counts != {start: max(0, epochs - start + 1) for start in self._means}:
             raise ValueError(f"means of {counts} epochs, after {epochs} epochs")
         self._means = means
-        self._tracks.load_state_dict(state["tracks"])
+        self._history.load_state_dict(state["tracks"])
         self._take_choice(state["choice"] if self._tested else None)
 
 
@@ -205,14 +207,16 @@ class PostHoc(_Choosing):
     """Means of the last k epochs, with every k, in one pass backwards over saved weights.
 
     Args:
-        judge: Judges them.
+        evaluator: Judges them.
         settings: First epoch and statistics.
         epochs: Length of the run.
         store: Where the weights of the epochs lie meanwhile.
     """
 
-    def __init__(self, judge: Judge, settings: Averaging, epochs: int, store: EpochStore) -> None:
-        super().__init__(judge, settings)
+    def __init__(
+        self, evaluator: Evaluator, settings: Averaging, epochs: int, store: EpochStore
+    ) -> None:
+        super().__init__(evaluator, settings)
         self._starts, self._store = settings.starts(epochs), store
 
     @property
@@ -223,15 +227,15 @@ class PostHoc(_Choosing):
     def end_epoch(self, epoch: int) -> None:
         """Keep the weights of an epoch that may take part."""
         if epoch >= self._starts[0]:
-            self._store.keep(epoch, Weights.of(self._judge.problem))
+            self._store.keep(epoch, Weights.of(self._evaluator.problem))
 
-    def finish(self, watch: Watch, step: int, state: Any) -> None:
+    def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
         """Average backwards from the last epoch, and judge each mean."""
         mean, last = Mean(), self._starts[-1]
         self.choice = None
         for start in reversed(self._starts):
-            watch.check(step, state)
-            present = mean.include(self._store.take(start, self._judge.problem))
+            timer.check(step, state)
+            present = mean.include(self._store.take(start, self._evaluator.problem))
             self._try(present, start, last)
 
     def close(self) -> None:

@@ -18,8 +18,8 @@ from ecd_tune.objective.outcomes import (
     trajectory_outcome,
 )
 from ecd_tune.optim import BatchedOptimizer
-from ecd_tune.optim.meter import RunMeter
-from ecd_tune.optim.watching import Watched
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.records import Outcome, Params, RunCost, RunRequest
 from ecd_tune.tasks import BatchedTask
 
@@ -70,11 +70,11 @@ def evaluate_batch(
         Interrupted: ``stop`` said so.
     """
     began = time.perf_counter()
-    meter = RunMeter(steps, len(requests)) if measure else None
-    trace = _descend(task, make, requests, steps, stop, meter)
+    measurer = RunMeasurer(steps, len(requests)) if measure else None
+    trace = _descend(task, make, requests, steps, stop, measurer)
     seconds = (time.perf_counter() - began) / len(requests)
     cost = RunCost(seconds, str(trace.losses.device))
-    measured = [{}] * len(requests) if meter is None else measured_metrics(meter)
+    measured = [{}] * len(requests) if measurer is None else measured_metrics(measurer)
     return [_row_outcome(trace, row, cost, measured[row]) for row in range(len(requests))]
 
 
@@ -84,13 +84,13 @@ def _descend(
     requests: Sequence[RunRequest],
     steps: int,
     stop: Stop | None,
-    meter: RunMeter | None,
+    measurer: RunMeasurer | None,
 ) -> _Trace:
     seeds = [request.seed for request in requests]
     theta = task.start(seeds)
     optimizer = make([theta], seeds, [request.params for request in requests])
-    if meter is not None and isinstance(optimizer, Watched):
-        optimizer.watch(meter)
+    if measurer is not None and isinstance(optimizer, Watched):
+        optimizer.watch(measurer)
     losses = theta.new_zeros((steps, len(seeds)), dtype=torch.float64)
     active = torch.ones(len(seeds), dtype=torch.bool, device=theta.device)
     lengths = torch.zeros_like(active, dtype=torch.int64)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Audience", "Prune", "Report", "Slot", "Tick"]
+__all__ = ["Callbacks", "Prune", "Report", "CheckpointHandle", "OnStep"]
 
 Prune = Callable[[int], str | None]
 """``prune(row)``: asked after each report of a request in the search; a reason ends its run."""
@@ -14,26 +14,26 @@ Prune = Callable[[int], str | None]
 Report = Callable[[int, int, float], None]
 """``report(row, step, value)``: the metric of one request after one epoch, as it comes."""
 
-Tick = Callable[[int, int, int], None]
-"""``tick(row, step, steps)``: so many steps of one request are done; at every step, so quick."""
+OnStep = Callable[[int, int, int], None]
+"""``on_step(row, step, steps)``: so many steps of one request are done; at every step, so quick."""
 
 
 @dataclass(frozen=True)
-class Audience:
+class Callbacks:
     """Who follows one run.
 
     Attributes:
         report: Called with epoch and metric after each epoch that is judged.
         prune: Asked after each report whether to end here: a reason, or None.
-        tick: Called with the number of steps done and of all before each step.
+        on_step: Called with the number of steps done and of all before each step.
     """
 
     report: Callable[[int, float], None] = lambda epoch, value: None
     prune: Callable[[], str | None] = lambda: None
-    tick: Callable[[int, int], None] = lambda step, steps: None
+    on_step: Callable[[int, int], None] = lambda step, steps: None
 
 
-class Slot(Protocol):
+class CheckpointHandle(Protocol):
     """A place for the checkpoint of one run.
 
     No method raises where space or a connection is missing: a run goes on without checkpoints.
@@ -55,7 +55,7 @@ class Slot(Protocol):
         """Say whether it is time to save: asked at every step, so it must be quick."""
         ...
 
-    def part(self, name: str) -> Slot:
+    def part(self, name: str) -> CheckpointHandle:
         """Return a place of its own for a further piece of the same run.
 
         Args:

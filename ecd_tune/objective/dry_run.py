@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.checkpoint import Callbacks
 from ecd_tune.objective.loop import EndedError, Loop
 from ecd_tune.objective.objective import Objective
 from ecd_tune.objective.protocols import Protocol, builder
 from ecd_tune.objective.resolving import Resolving
-from ecd_tune.objective.single import Plan
-from ecd_tune.objective.snapshots import Watch
+from ecd_tune.objective.single import RunPlan
+from ecd_tune.objective.snapshots import CheckpointTimer
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.records import Params, RunRequest, Stage
 from ecd_tune.registry import load_attribute
@@ -100,14 +100,14 @@ def _problem_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[flo
 
 def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float], DryRun]:
     request = RunRequest(_params(spec, optimizer), spec.search_seed(0))
-    plan = Plan(spec.steps(Stage.SEARCH), spec.task_def.direction)
+    plan = RunPlan(spec.steps(Stage.SEARCH), spec.task_def.direction)
     probe = _Probe(
         task.metric,
         _resolving(spec, optimizer).single,
         request,
         plan,
-        Watch(None, None, time.perf_counter()),
-        Audience(),
+        CheckpointTimer(None, None, time.perf_counter()),
+        Callbacks(),
         False,
     )
     try:

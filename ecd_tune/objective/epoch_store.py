@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Slot
+from ecd_tune.objective.checkpoint import CheckpointHandle
 from ecd_tune.objective.means import Weights
 from ecd_tune.tasks import Problem
 
@@ -31,10 +31,10 @@ class EpochStore:
     """
 
     def __init__(
-        self, max_gib: float, count: int, copies: Callable[[int], Slot] | None = None
+        self, max_gib: float, count: int, copies: Callable[[int], CheckpointHandle] | None = None
     ) -> None:
         self._max_gib, self._count, self._copies = max_gib, count, copies
-        self._copied: dict[int, Slot] = {}
+        self._copied: dict[int, CheckpointHandle] = {}
         self._temporary: Path | None = None
 
     def keep(self, epoch: int, weights: Weights) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.checkpoint import Audience
-from ecd_tune.objective.judging import Judge
+from ecd_tune.objective.checkpoint import Callbacks
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.outcomes import cause_of, failure
 from ecd_tune.objective.row_optimizers import RowOptimizers
 from ecd_tune.objective.speed import Clock
@@ -29,12 +29,12 @@ class Job:
     Attributes:
         request: Hyperparameters, seed and stage.
         done: Told the outcome, once.
-        audience: Who follows the run; nobody is told of its steps.
+        callbacks: Who follows the run; nobody is told of its steps.
     """
 
     request: RunRequest
     done: Callable[[Outcome], None]
-    audience: Audience = field(default_factory=Audience)
+    callbacks: Callbacks = field(default_factory=Callbacks)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Lane:
         job: What is run.
         training: Its epochs.
         stepper: Its steps.
-        judge: Judges it.
+        evaluator: Judges it.
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
     """
@@ -73,11 +73,11 @@ class Lane:
         job: Job,
         training: Training,
         stepper: Stepper,
-        judge: Judge,
+        evaluator: Evaluator,
         clock: Clock,
         finish: Callable[[Outcome], Outcome],
     ) -> None:
-        self.job, self._training, self._stepper, self._judge = job, training, stepper, judge
+        self.job, self._training, self._stepper, self._evaluator = job, training, stepper, evaluator
         self._clock, self._began, self._finish = clock, clock(), finish
         self._ended: str | None = None
         self._failure: Outcome | None = None
@@ -109,9 +109,9 @@ class Lane:
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
         """Look at the epoch that has ended; ``numbers`` are those of the split that judges."""
-        self._judge.tell(numbers)
+        self._evaluator.tell(numbers)
         self._guard(self._training.end_step)
-        self._judge.tell(None)
+        self._evaluator.tell(None)
 
     def outcome(self) -> Outcome:
         """Return what came of it."""

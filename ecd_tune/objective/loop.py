@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError, TaskError
-from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.checkpoint import Callbacks
 from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.kept import Kept
 from ecd_tune.objective.loop_steps import (
@@ -27,10 +27,10 @@ from ecd_tune.objective.loop_steps import (
     take_loss,
     trained_tensors,
 )
+from ecd_tune.objective.metric_history import MetricHistory
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
-from ecd_tune.objective.single import MakeOptimizer, Plan
-from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
-from ecd_tune.objective.tracks import Tracks
+from ecd_tune.objective.single import MakeOptimizer, RunPlan
+from ecd_tune.objective.snapshots import CheckpointTimer, DamagedSnapshotError, Snapshots
 from ecd_tune.objective.training import TRAIN_LOSS
 from ecd_tune.records import METRIC, Cause, Outcome, RunCost, RunRequest, Stage, Status
 from ecd_tune.tasks import seed_everything
@@ -59,10 +59,10 @@ def evaluate_loop(
     task: LoopTask,
     make: MakeOptimizer,
     request: RunRequest,
-    plan: Plan,
+    plan: RunPlan,
     stop: Stop | None = None,
     snapshots: Snapshots | None = None,
-    audience: Audience | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Outcome:
     """Run one trial, from the epoch in which it was interrupted where it was.
 
@@ -73,7 +73,7 @@ def evaluate_loop(
         plan: How long it is, and which metric is better.
         stop: Polled at each step of the optimizer.
         snapshots: Where the run is saved when due and before it leaves.
-        audience: Who follows the run.
+        callbacks: Who follows the run.
 
     Returns:
         The outcome.
@@ -84,10 +84,10 @@ def evaluate_loop(
             task does not do what a loop must.
     """
     check_plan(plan)
-    watch = Watch(stop, snapshots, time.perf_counter())
+    timer = CheckpointTimer(stop, snapshots, time.perf_counter())
     resume = True
     while True:
-        loop = Loop(task.metric, make, request, plan, watch, audience or Audience(), resume)
+        loop = Loop(task.metric, make, request, plan, timer, callbacks or Callbacks(), resume)
         try:
             task.drive(request.seed, request.stage, loop)
         except _StartAfreshError:
@@ -118,8 +118,8 @@ class Loop:
         make: Makes the optimizer.
         request: Hyperparameters, seed and stage.
         plan: How long the run is.
-        watch: Looks up at each step.
-        audience: Who follows the run.
+        timer: Looks up at each step.
+        callbacks: Who follows the run.
         resume: Go on where a saved run stood.
     """
 
@@ -128,15 +128,15 @@ class Loop:
         metric: str,
         make: MakeOptimizer,
         request: RunRequest,
-        plan: Plan,
-        watch: Watch,
-        audience: Audience,
+        plan: RunPlan,
+        timer: CheckpointTimer,
+        callbacks: Callbacks,
         resume: bool,
     ) -> None:
         self._metric, self._make, self._request, self._plan = metric, make, request, plan
-        self._watch, self._audience, self._resume = watch, audience, resume
+        self._timer, self._callbacks, self._resume = timer, callbacks, resume
         self.kept, self._optimizers = Kept(), list[torch.optim.Optimizer]()
-        self._tracks, self._unseen = Tracks(), list[Tensor]()
+        self._history, self._unseen = MetricHistory(), list[Tensor]()
         self._losses: list[float] = []
         self._epoch = 0  # the one that is under way, or the last
         self._looping = False
@@ -193,7 +193,7 @@ class Loop:
             NonFiniteLossError: It is NaN or infinite.
             TaskError: It is no number, or not the epoch's only one.
         """
-        if not self._looping or self._epoch in self._tracks.get(METRIC):
+        if not self._looping or self._epoch in self._history.get(METRIC):
             raise TaskError(
                 "run.report(value): is called once in each epoch, inside "
                 "`for epoch in run.epochs():`"
@@ -205,12 +205,12 @@ class Loop:
         if not math.isfinite(number):
             what = f"validation {self._metric}"
             raise NonFiniteLossError(nonfinite(what, number, f"after epoch {self._epoch}"))
-        self._tracks.add(self._epoch, {METRIC: number})
+        self._history.add(self._epoch, {METRIC: number})
         if self._better(number, tie):
             self._best = self._epoch, number, tie
             if self._request.stage is Stage.CONFIRM:
                 self._best_state = self.kept.copy()
-        self._audience.report(self._epoch, number)
+        self._callbacks.report(self._epoch, number)
 
     def test(self, function: Callable[[], Any]) -> None:
         """Judge the best epoch on the test split, in a confirmation.
@@ -236,8 +236,8 @@ class Loop:
         self._unseen.append(loss)
         if loss.device.type == "cpu" or len(self._unseen) >= _LOOK_STEPS:
             self._look()
-        self._audience.tick(self._epoch - 1, self._plan.steps)
-        self._watch.check(self._epoch - 1, lambda: self._held)
+        self._callbacks.on_step(self._epoch - 1, self._plan.steps)
+        self._timer.check(self._epoch - 1, lambda: self._held)
 
     def _begin(self) -> None:
         if not self._optimizers:
@@ -246,30 +246,30 @@ class Loop:
         if not self._resume:
             return
         try:
-            self._watch.resume(self._load)
+            self._timer.resume(self._load)
         except DamagedSnapshotError as error:
             raise _StartAfreshError from error
 
     def _start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        if self._watch.saves:
+        if self._timer.saves:
             self._held = self._state()
-        self._watch.check(epoch - 1, lambda: self._held)
+        self._timer.check(epoch - 1, lambda: self._held)
         seed_everything(self._request.seed, "epoch", epoch)
         if epoch == 1:
             self.kept.watch()
 
     def _end_epoch(self) -> None:
-        epoch, reported = self._epoch, self._tracks.get(METRIC)
+        epoch, reported = self._epoch, self._history.get(METRIC)
         if epoch not in reported:
             raise TaskError(f"epoch {epoch} ended without run.report(value)")
         self.kept.check_used()
         self._look()
         if self._losses:
-            self._tracks.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
+            self._history.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
             self._losses = []
         if epoch < self._plan.steps:
-            self.reason = self._audience.prune()
+            self.reason = self._callbacks.prune()
             self._pruned = self.reason is not None
         if self._pruned:
             raise EndedError
@@ -292,7 +292,7 @@ class Loop:
             "epoch": self._epoch - 1,
             "kept": self.kept.copy(),
             "optimizers": [Kept.copy_of(o) for o in self._optimizers],
-            "tracks": self._tracks.state_dict(),
+            "tracks": self._history.state_dict(),
             "best": self._best,
             "best_state": self._best_state,
         }
@@ -303,14 +303,14 @@ class Loop:
             raise ValueError("not as many optimizers as were saved")
         for optimizer, held in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
-        self._tracks.load_state_dict(state["tracks"])
+        self._history.load_state_dict(state["tracks"])
         self._best, self._best_state = state["best"], state["best_state"]
         self._epoch = int(state["epoch"])
-        judged = self._tracks.get(METRIC)
+        judged = self._history.get(METRIC)
         if list(judged) != list(range(1, self._epoch + 1)):
             raise ValueError(f"epochs {list(judged)} judged, of {self._epoch}")
         for epoch, value in judged.items():
-            self._audience.report(epoch, value)
+            self._callbacks.report(epoch, value)
         return self._epoch
 
     def outcome(self) -> Outcome:
@@ -325,7 +325,7 @@ class Loop:
                 "`for epoch in run.epochs():`"
             )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
-        cost = RunCost(self._watch.seconds, device)
+        cost = RunCost(self._timer.seconds, device)
         if self._best is None:
             if self.reason is None:
                 raise TaskError("the task ended without run.report(value) in any epoch")
@@ -337,13 +337,13 @@ class Loop:
         for optimizer in self._optimizers:
             report = getattr(optimizer, "report", None)
             metrics |= {} if report is None else optimizer_metrics(report())
-        if losses := self._tracks.get(TRAIN_LOSS):
+        if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
         if self._request.stage is Stage.CONFIRM and self.reason is None:
             metrics[f"test_{self._metric}"] = self._test_value()
         ended = Status.PRUNED if self._pruned else Status.DIVERGED
         status = Status.COMPLETE if self.reason is None else ended
-        return Outcome(status, value, metrics, self._tracks.curves(), self.reason, cost)
+        return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
     def _test_value(self) -> float:
         if self._tested is None:

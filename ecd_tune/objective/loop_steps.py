@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.single import Plan
+from ecd_tune.objective.single import RunPlan
 from ecd_tune.spec import TrainingSpec
 
 __all__ = ["Trained", "check_plan", "read_number", "take_loss", "trained_tensors"]
 
 
-def check_plan(plan: Plan) -> None:
+def check_plan(plan: RunPlan) -> None:
     """Check that a study asks for nothing that only a task that describes a model can do.
 
     Args:

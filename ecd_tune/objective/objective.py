@@ -16,7 +16,7 @@ import torch
 
 from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
-from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
+from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle, OnStep, Prune, Report
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.lane import Job
 from ecd_tune.objective.lanes import run_lanes
@@ -24,8 +24,8 @@ from ecd_tune.objective.loop import evaluate_loop
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.protocols import Protocol
 from ecd_tune.objective.resolving import Resolving
-from ecd_tune.objective.row import Row, make_audience
-from ecd_tune.objective.single import Plan, evaluate_single
+from ecd_tune.objective.row import Row, make_callbacks
+from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.together import lane_kind, why_alone
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
@@ -90,10 +90,10 @@ class Objective:
         requests: Sequence[RunRequest],
         *,
         stop: Stop | None = None,
-        checkpoints: Sequence[Slot | None] | None = None,
+        checkpoints: Sequence[CheckpointHandle | None] | None = None,
         report: Report | None = None,
         prune: Prune | None = None,
-        tick: Tick | None = None,
+        on_step: OnStep | None = None,
     ) -> list[Outcome]:
         """Run all requests.
 
@@ -108,7 +108,7 @@ class Objective:
             report: Called after each epoch with row, epoch and metric, of tasks that have
                 epochs. A continued run reports its earlier epochs again.
             prune: Asked after each new report of a search; a reason ends the run as PRUNED.
-            tick: Called before each step with row, steps done and all steps, of tasks that have
+            on_step: Called before each step with row, steps done and all steps, of tasks that have
                 epochs.
 
         Returns:
@@ -118,10 +118,10 @@ class Objective:
             Interrupted: ``stop`` said so; what was done is in the checkpoints, or lost.
             TaskError: The task cannot be made, for example because its data are missing.
         """
-        slots = checkpoints or [None] * len(requests)
+        handles = checkpoints or [None] * len(requests)
         rows = [
-            Row(request, slot, make_audience(number, request, report, prune, tick))
-            for number, (request, slot) in enumerate(zip(requests, slots, strict=True))
+            Row(request, handle, make_callbacks(number, request, report, prune, on_step))
+            for number, (request, handle) in enumerate(zip(requests, handles, strict=True))
         ]
         outcomes: dict[int, Outcome] = {}
         for stage in Stage:
@@ -167,10 +167,10 @@ class Objective:
         run = self._runner(stage, stop)
 
         def alone(job: Job) -> Outcome:
-            return self._attempt(run, Row(job.request, None, job.audience))
+            return self._attempt(run, Row(job.request, None, job.callbacks))
 
-        def plan(request: RunRequest) -> Plan:
-            return self._plan(Row(request, None, Audience()))
+        def plan(request: RunRequest) -> RunPlan:
+            return self._plan(Row(request, None, Callbacks()))
 
         optimizer = self._spec.optimizers[self._optimizer]
         kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone)
@@ -231,16 +231,16 @@ class Objective:
                     self._plan(row),
                     stop,
                     self._snapshots(row),
-                    row.audience,
+                    row.callbacks,
                 )
                 outcomes += resolving.mark([outcome])
             return outcomes
 
         return run
 
-    def _plan(self, row: Row) -> Plan:
+    def _plan(self, row: Row) -> RunPlan:
         request = row.request
-        return Plan(
+        return RunPlan(
             self._spec.steps(request.stage),
             self._task_def.direction,
             self._protocol,
@@ -249,16 +249,16 @@ class Objective:
             self._copies(row),
         )
 
-    def _copies(self, row: Row) -> Callable[[int], Slot] | None:
-        slot = row.slot
-        if slot is None:
+    def _copies(self, row: Row) -> Callable[[int], CheckpointHandle] | None:
+        handle = row.handle
+        if handle is None:
             return None
         # Named after the run: a file of another version's attempt is none of ours.
         run = hashlib.sha256(self._identity(row.request).encode()).hexdigest()[:32]
-        return lambda epoch: slot.part(f"{run}/weights/{epoch}")
+        return lambda epoch: handle.part(f"{run}/weights/{epoch}")
 
     def _snapshots(self, row: Row) -> Snapshots | None:
-        return None if row.slot is None else Snapshots(row.slot, self._identity(row.request))
+        return None if row.handle is None else Snapshots(row.handle, self._identity(row.request))
 
     def _identity(self, request: RunRequest) -> str:
         """Write down all that decides how a run goes, the software included."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Status
 
 __all__ = [
@@ -131,16 +131,16 @@ def thin_steps(count: int) -> tuple[int, ...]:
     return tuple(int(step) for step in np.unique(grid))
 
 
-def measured_metrics(meter: RunMeter) -> list[dict[str, float]]:
+def measured_metrics(measurer: RunMeasurer) -> list[dict[str, float]]:
     """Return what was measured, as metrics that are kept with a trial.
 
     Args:
-        meter: Of runs that have gone to their end.
+        measurer: Of runs that have gone to their end.
 
     Returns:
         One mapping a row of the batch; empty where nothing could be measured.
     """
-    return [{} if found is None else found.to_metrics() for found in meter.read()]
+    return [{} if found is None else found.to_metrics() for found in measurer.read()]
 
 
 def optimizer_metrics(report: Mapping[str, Any]) -> dict[str, float]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ecd_tune.objective.checkpoint import Audience, Prune, Report, Slot, Tick
+from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle, OnStep, Prune, Report
 from ecd_tune.records import RunRequest, Stage
 
-__all__ = ["Row", "make_audience"]
+__all__ = ["Row", "make_callbacks"]
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,22 @@ class Row:
 
     Attributes:
         request: The request.
-        slot: Where its run is kept, or None.
-        audience: Who follows the run.
+        handle: Where its run is kept, or None.
+        callbacks: Who follows the run.
     """
 
     request: RunRequest
-    slot: Slot | None
-    audience: Audience
+    handle: CheckpointHandle | None
+    callbacks: Callbacks
 
 
-def make_audience(
+def make_callbacks(
     row: int,
     request: RunRequest,
     report: Report | None,
     prune: Prune | None,
-    tick: Tick | None,
-) -> Audience:
+    on_step: OnStep | None,
+) -> Callbacks:
     """Return who follows one of the runs of a call.
 
     Args:
@@ -41,13 +41,13 @@ def make_audience(
         request: The request.
         report: Told of epochs, or None.
         prune: Asked whether to end it, or None.
-        tick: Told of steps, or None.
+        on_step: Told of steps, or None.
     """
     given: dict[str, Any] = {}
     if report is not None:
         given["report"] = partial(report, row)
     if prune is not None and request.stage is not Stage.CONFIRM:  # which goes to its end
         given["prune"] = partial(prune, row)
-    if tick is not None:
-        given["tick"] = partial(tick, row)
-    return Audience(**given)
+    if on_step is not None:
+        given["on_step"] = partial(on_step, row)
+    return Callbacks(**given)

@@ -14,24 +14,24 @@ import torch
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager, PostHoc, Swa
 from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.checkpoint import Audience, Slot
+from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle
 from ecd_tune.objective.epoch_store import EpochStore
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.hardware import prepare_network
 from ecd_tune.objective.interrupt import Stop
-from ecd_tune.objective.judging import Judge
 from ecd_tune.objective.outcomes import trajectory_outcome
 from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.schedules import make_pace
-from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots, Watch
+from ecd_tune.objective.snapshots import CheckpointTimer, DamagedSnapshotError, Snapshots
 from ecd_tune.objective.speed import Clock
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
-from ecd_tune.optim.meter import RunMeter
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import Problem, Task
 
-__all__ = ["MakeOptimizer", "Plan", "evaluate_single", "make_training"]
+__all__ = ["MakeOptimizer", "RunPlan", "evaluate_single", "make_training"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """How every run of one optimizer in one stage goes.
 
     Attributes:
@@ -57,17 +57,17 @@ class Plan:
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
-    copies: Callable[[int], Slot] | None = None
+    copies: Callable[[int], CheckpointHandle] | None = None
 
 
 def evaluate_single(
     task: Task,
     make: MakeOptimizer,
     request: RunRequest,
-    plan: Plan,
+    plan: RunPlan,
     stop: Stop | None = None,
     snapshots: Snapshots | None = None,
-    audience: Audience | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Outcome:
     """Run one trial, from its last snapshot on where there is one.
 
@@ -78,7 +78,7 @@ def evaluate_single(
         plan: How it goes.
         stop: Polled before each step.
         snapshots: Where the run is saved when due and before it leaves.
-        audience: Who follows the run, of problems that have a metric.
+        callbacks: Who follows the run, of problems that have a metric.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
@@ -86,35 +86,35 @@ def evaluate_single(
     Raises:
         Interrupted: ``stop`` said so.
     """
-    watch = Watch(stop, snapshots, time.perf_counter())
+    timer = CheckpointTimer(stop, snapshots, time.perf_counter())
 
     def begin() -> Training | _Descent:
         problem = builder(task, plan.protocol)(request.seed, request.stage)
         optimizer = make(problem, request.seed, **request.params)
         if problem.metric is None:
-            meter = RunMeter(plan.steps) if plan.measure else None
-            return _Descent(Stepper(problem, optimizer, meter=meter), plan.steps)
-        return make_training(problem, optimizer, problem.metric, plan, audience or Audience())[0]
+            measurer = RunMeasurer(plan.steps) if plan.measure else None
+            return _Descent(Stepper(problem, optimizer, measurer=measurer), plan.steps)
+        return make_training(problem, optimizer, problem.metric, plan, callbacks or Callbacks())[0]
 
     run = begin()
     try:
-        watch.resume(run.load_state_dict)
+        timer.resume(run.load_state_dict)
     except DamagedSnapshotError as error:
         _log.warning("checkpoint does not fit, starting afresh: %s", error)
         run = begin()
-    reason = run.proceed(watch)
-    return run.outcome(reason, request.stage, lambda: RunCost(watch.seconds, run.device))
+    reason = run.proceed(timer)
+    return run.outcome(reason, request.stage, lambda: RunCost(timer.seconds, run.device))
 
 
 def make_training(
     problem: Problem,
     optimizer: torch.optim.Optimizer,
     metric: str,
-    plan: Plan,
-    audience: Audience,
+    plan: RunPlan,
+    callbacks: Callbacks,
     clock: Clock = time.perf_counter,
     advance: Callable[[float], None] | None = None,
-) -> tuple[Training, Stepper, Judge]:
+) -> tuple[Training, Stepper, Evaluator]:
     """Put together what trains a problem that has a metric.
 
     Args:
@@ -122,7 +122,7 @@ def make_training(
         optimizer: Its optimizer.
         metric: What judges it.
         plan: How the run goes.
-        audience: Who follows it.
+        callbacks: Who follows it.
         clock: Of its work.
         advance: Makes its steps in place of the optimizer, as :class:`Stepper` has it.
 
@@ -135,25 +135,27 @@ def make_training(
     length = batches.steps_per_epoch
     steps = plan.steps * length
     pace = make_pace(settings.schedule, steps, length)
-    meter = RunMeter(steps) if plan.measure else None
+    measurer = RunMeasurer(steps) if plan.measure else None
     diagnose = settings.diagnostics
-    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, meter, advance)
-    judge = Judge(problem, batches, metric, plan.direction, judged_split(plan.protocol))
-    averager = _make_averager(judge, plan)
-    training = Training(stepper, judge, plan.steps, settings.eval_every, averager, audience, clock)
-    return training, stepper, judge
+    stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, measurer, advance)
+    evaluator = Evaluator(problem, batches, metric, plan.direction, judged_split(plan.protocol))
+    averager = _make_averager(evaluator, plan)
+    training = Training(
+        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock
+    )
+    return training, stepper, evaluator
 
 
-def _make_averager(judge: Judge, plan: Plan) -> Averager | None:
+def _make_averager(evaluator: Evaluator, plan: RunPlan) -> Averager | None:
     settings = plan.training.averaging
     if settings is None:
         return None
     if settings.kind == "swa":
-        tested = judge.split == "test"
+        tested = evaluator.split == "test"
         every = settings.every or (plan.training.eval_every if tested else None)
-        return Swa(judge, settings, plan.steps, every)
+        return Swa(evaluator, settings, plan.steps, every)
     store = EpochStore(settings.max_gib, len(settings.starts(plan.steps)), plan.copies)
-    return PostHoc(judge, settings, plan.steps, store)
+    return PostHoc(evaluator, settings, plan.steps, store)
 
 
 class _Descent:
@@ -166,11 +168,11 @@ class _Descent:
     def device(self) -> str:
         return self._stepper.device
 
-    def proceed(self, watch: Watch) -> str | None:
+    def proceed(self, timer: CheckpointTimer) -> str | None:
         """Evaluate all iterates, the start included; say why it ended early."""
         try:
             for number in range(self._stepper.number, self._steps):
-                watch.check(number, self.state_dict)
+                timer.check(number, self.state_dict)
                 self._stepper.step()
         except NonFiniteLossError as error:
             return str(error)

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from ecd_tune.objective.checkpoint import Slot
+from ecd_tune.objective.checkpoint import CheckpointHandle
 from ecd_tune.objective.interrupt import Interrupted, Stop
 
-__all__ = ["FORMAT", "Snapshots", "Watch"]
+__all__ = ["FORMAT", "Snapshots", "CheckpointTimer"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,21 +28,21 @@ State = dict[str, Any]
 
 
 class Snapshots:
-    """Keeps the state of one run in a slot.
+    """Keeps the state of one run behind a handle.
 
     Args:
-        slot: Where to.
+        handle: Where to.
         run: All that decides how the run goes, as text. A snapshot of any other is not taken.
     """
 
-    def __init__(self, slot: Slot, run: str) -> None:
-        self._slot, self._run = slot, run
+    def __init__(self, handle: CheckpointHandle, run: str) -> None:
+        self._handle, self._run = handle, run
         self._works = True
 
     @property
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self._works and self._slot.due()
+        return self._works and self._handle.due()
 
     def load(self) -> State | None:
         """Return the state that was saved last.
@@ -50,7 +50,7 @@ class Snapshots:
         Returns:
             None when there is none, or none that can be used; the log says why.
         """
-        data = self._slot.load()
+        data = self._handle.load()
         if data is None:
             return None
         try:
@@ -85,10 +85,10 @@ class Snapshots:
             self._works = False
             _log.warning("this run cannot be saved; it goes on without checkpoints", exc_info=True)
             return
-        self._slot.save(buffer.getvalue())
+        self._handle.save(buffer.getvalue())
 
 
-class Watch:
+class CheckpointTimer:
     """Looks up from a run before each step: is it time to leave, or to save?
 
     Args:

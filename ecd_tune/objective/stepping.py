@@ -14,8 +14,8 @@ from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.meter import RunMeter
-from ecd_tune.optim.watching import Watched
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Stepper", "copy_into"]
@@ -35,7 +35,7 @@ class Stepper:
         clip: Largest norm of the gradient, or None.
         batches: What a step sees; None: one batch of the problem.
         diagnose: Let the optimizer say how it goes, where it can.
-        meter: Measures the run for the checks of the theory, or None.
+        measurer: Measures the run for the checks of the theory, or None.
         advance: Makes a step of :meth:`take` in place of the optimizer's own, or None.
 
     Attributes:
@@ -52,14 +52,14 @@ class Stepper:
         clip: float | None = None,
         batches: Batches | None = None,
         diagnose: bool = False,
-        meter: RunMeter | None = None,
+        measurer: RunMeasurer | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip, self._diagnose = pace, clip, diagnose
-        self._meter = meter
-        if meter is not None and isinstance(optimizer, Watched):
-            optimizer.watch(meter)
+        self._measurer = measurer
+        if measurer is not None and isinstance(optimizer, Watched):
+            optimizer.watch(measurer)
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         # On a GPU a look at the loss would wait for all that was asked of it.
@@ -173,7 +173,7 @@ class Stepper:
 
     def measured(self) -> dict[str, float]:
         """Return the metrics of what was measured; of a run that has gone to its end."""
-        return {} if self._meter is None else measured_metrics(self._meter)[0]
+        return {} if self._measurer is None else measured_metrics(self._measurer)[0]
 
     def diagnostics(self) -> dict[str, float]:
         """Return what the optimizer says of the steps since the last time, what is defined of it.
@@ -199,7 +199,7 @@ class Stepper:
             "parameters": [parameter.detach() for parameter in problem.parameters],
             "optimizer": self._optimizer.state_dict(),
             "problem": problem.state_dict() if isinstance(problem, StatefulProblem) else None,
-            "meter": None if self._meter is None else self._meter.state_dict(),
+            "meter": None if self._measurer is None else self._measurer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -220,10 +220,10 @@ class Stepper:
             )
         if isinstance(problem, StatefulProblem):
             problem.load_state_dict(extra)
-        if (self._meter is None) != (state["meter"] is None):
+        if (self._measurer is None) != (state["meter"] is None):
             raise ValueError("the run is measured and the saved one was not, or reversed")
-        if self._meter is not None:
-            self._meter.load_state_dict(state["meter"], problem.parameters[0].device)
+        if self._measurer is not None:
+            self._measurer.load_state_dict(state["meter"], problem.parameters[0].device)
         self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
         self.number = int(state["number"])
 

@@ -10,7 +10,7 @@ from ecd_tune.objective.lane import Job, Lane, LaneKind
 from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row_optimizers import RowOptimizers
-from ecd_tune.objective.single import Plan, make_training
+from ecd_tune.objective.single import RunPlan, make_training
 from ecd_tune.objective.speed import Clock
 from ecd_tune.records import Outcome, RunRequest, Scalar
 from ecd_tune.registry import OptimizerDef, load_attribute
@@ -50,7 +50,7 @@ def lane_kind(
     task: Any,
     optimizer: OptimizerSpec,
     protocol: Protocol,
-    plan: Callable[[RunRequest], Plan],
+    plan: Callable[[RunRequest], RunPlan],
     alone: Callable[[Job], Outcome],
 ) -> LaneKind:
     """Return what the lanes of an optimizer are made of.
@@ -81,7 +81,7 @@ def lane_kind(
         resolving = Resolving(optimizer, partial(make, row, rows))
         made = resolving.single(problem, request.seed, **request.params)
         advance = rows.join(row, made)
-        parts = make_training(problem, made, metric, plan(request), job.audience, clock, advance)
+        parts = make_training(problem, made, metric, plan(request), job.callbacks, clock, advance)
         return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0])
 
     return LaneKind(

@@ -10,13 +10,13 @@ import numpy as np
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager
-from ecd_tune.objective.checkpoint import Audience
-from ecd_tune.objective.judging import Judge
+from ecd_tune.objective.checkpoint import Callbacks
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.means import Weights
-from ecd_tune.objective.snapshots import Watch
+from ecd_tune.objective.metric_history import MetricHistory, thinned
+from ecd_tune.objective.snapshots import CheckpointTimer
 from ecd_tune.objective.speed import Clock, Speed
 from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.tracks import Tracks, thinned
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]
@@ -33,29 +33,29 @@ class Training:
 
     Args:
         stepper: The problem with its optimizer.
-        judge: Judges it.
+        evaluator: Judges it.
         epochs: Length of the run.
         eval_every: Epochs between two judgements; the first and the last always are.
         averager: Judges means of weights too, or None.
-        audience: Who follows the run, or None.
+        callbacks: Called as the run goes on, or None.
         clock: Of the run's work.
     """
 
     def __init__(
         self,
         stepper: Stepper,
-        judge: Judge,
+        evaluator: Evaluator,
         epochs: int,
         eval_every: int = 1,
         averager: Averager | None = None,
-        audience: Audience | None = None,
+        callbacks: Callbacks | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
-        self._stepper, self._judge, self._length = stepper, judge, epochs
-        self._eval_every, self._audience = eval_every, audience or Audience()
+        self._stepper, self._evaluator, self._length = stepper, evaluator, epochs
+        self._eval_every, self._callbacks = eval_every, callbacks or Callbacks()
         self._averager, self._speed = averager, Speed(stepper, clock)
         self._total = epochs * stepper.batches.steps_per_epoch
-        self._tracks = Tracks()
+        self._history = MetricHistory()
         self._last: dict[str, float] = {}
         self._best: dict[str, float] | None = None
         self._best_epoch = -1
@@ -67,11 +67,11 @@ class Training:
         """Where the parameters lie."""
         return self._stepper.device
 
-    def proceed(self, watch: Watch) -> str | None:
+    def proceed(self, timer: CheckpointTimer) -> str | None:
         """Train to the end.
 
         Args:
-            watch: Looks up before each step; raises to leave.
+            timer: Looks up before each step; raises to leave.
 
         Returns:
             Why it ended early, or None.
@@ -81,12 +81,12 @@ class Training:
             self.begin()
             while not self.over:
                 number = self._stepper.number
-                self._audience.tick(number, total)
-                watch.check(number, self.state_dict)
+                self._callbacks.on_step(number, total)
+                timer.check(number, self.state_dict)
                 self._stepper.step()
                 self.end_step()
             if self._averager is not None and self._pruned is None:
-                self._averager.finish(watch, total, self.state_dict)
+                self._averager.finish(timer, total, self.state_dict)
         except NonFiniteLossError as error:
             return str(error)
         return self._pruned
@@ -107,7 +107,7 @@ class Training:
         Raises:
             NonFiniteLossError: A number is NaN or infinite.
         """
-        if not self._tracks.get(METRIC):
+        if not self._history.get(METRIC):
             self._judge_epoch(0)
         self._speed.begin()
 
@@ -151,13 +151,13 @@ class Training:
         metrics |= self._speed.metrics()
         if reason is None:
             metrics |= self._stepper.measured()
-        if losses := self._tracks.get(TRAIN_LOSS):
+        if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
         ended = Status.DIVERGED if self._pruned is None else Status.PRUNED
         return self._close(
             Outcome(
                 status=Status.COMPLETE if reason is None else ended,
-                value=metrics[f"{self._judge.split}_{self._judge.metric}"],
+                value=metrics[f"{self._evaluator.split}_{self._evaluator.metric}"],
                 metrics=metrics,
                 curves=self._curves(),
                 reason=reason,
@@ -167,14 +167,14 @@ class Training:
 
     def _curves(self) -> dict[str, Curve]:
         averaged = self._averager.curve if self._averager is not None else Curve()
-        return self._tracks.curves() | ({f"averaged_{METRIC}": averaged} if averaged.steps else {})
+        return self._history.curves() | ({f"averaged_{METRIC}": averaged} if averaged.steps else {})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state before the next step."""
         best, averager = self._best_weights, self._averager
         return {
             "stepper": self._stepper.state_dict(),
-            "tracks": self._tracks.state_dict(),
+            "tracks": self._history.state_dict(),
             "last": dict(self._last),
             "best": dict(self._best or {}),
             "best_epoch": self._best_epoch,
@@ -197,13 +197,13 @@ class Training:
             ValueError: The state does not fit this run, or does not fit together.
         """
         self._stepper.load_state_dict(state["stepper"])
-        self._tracks.load_state_dict(state["tracks"])
-        number, judged = self._stepper.number, self._tracks.get(METRIC)
+        self._history.load_state_dict(state["tracks"])
+        number, judged = self._stepper.number, self._history.get(METRIC)
         done = number // self._stepper.batches.steps_per_epoch
-        best, metric = int(state["best_epoch"]), self._judge.metric
+        best, metric = int(state["best_epoch"]), self._evaluator.metric
         if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
             raise ValueError(f"epochs {list(judged)} judged, at step {number}")
-        if list(self._tracks.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
+        if list(self._history.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
         if not 0 <= best <= done or self._best[metric] != judged.get(best, self._best[metric]):
@@ -215,12 +215,12 @@ class Training:
             self._averager.load_state_dict(state["averager"], done)
         self._best_epoch = best
         for epoch, value in judged.items():
-            self._audience.report(epoch, value)
+            self._callbacks.report(epoch, value)
         return number
 
     def _choose(self, stage: Stage) -> dict[str, float]:
         """Return the numbers of what was chosen, on the judged split and perhaps the test."""
-        split, metric = self._judge.split, self._judge.metric
+        split, metric = self._evaluator.split, self._evaluator.metric
         assert self._best is not None  # asked with a value only
         single = _named(split, self._best)
         if stage is Stage.CONFIRM and split != "test":
@@ -239,7 +239,7 @@ class Training:
         assert weights is not None  # kept with every choice that is still to be tested
         # Running statistics belong to the weights that they were gathered with: both are put.
         weights.put(self._stepper.problem)
-        return self._judge.test()
+        return self._evaluator.test()
 
     def _close(self, outcome: Outcome) -> Outcome:
         if self._averager is not None:
@@ -252,14 +252,14 @@ class Training:
     def _end_epoch(self, epoch: int) -> None:
         losses = self._stepper.losses
         loss = {TRAIN_LOSS: float(np.mean(losses))}
-        self._tracks.add(epoch, loss | self._stepper.diagnostics())
+        self._history.add(epoch, loss | self._stepper.diagnostics())
         losses.clear()
         self._speed.pause()
         reported = self._is_judged(epoch) and self._judge_epoch(epoch)
         if self._averager is not None:
             self._averager.end_epoch(epoch)
         if reported and epoch < self._length:
-            self._pruned = self._audience.prune()
+            self._pruned = self._callbacks.prune()
         self._speed.begin()
 
     def _judge_epoch(self, epoch: int) -> bool:
@@ -269,15 +269,15 @@ class Training:
             Whether it was reported: of a long run, only the points that its curve keeps.
         """
         with self._stepper.evaluating():
-            judged = self._judge.judge(f"after epoch {epoch}")
-            if self._best_epoch < 1 or self._judge.better(judged, self._best):
+            judged = self._evaluator.evaluate(f"after epoch {epoch}")
+            if self._best_epoch < 1 or self._evaluator.better(judged, self._best):
                 self._best, self._best_epoch = judged, epoch
                 self._best_weights = Weights.of(self._stepper.problem)
-        value = judged[self._judge.metric]
-        reported = self._tracks.add(epoch, {METRIC: value}) or epoch == self._length
+        value = judged[self._evaluator.metric]
+        reported = self._history.add(epoch, {METRIC: value}) or epoch == self._length
         self._last = judged
         if reported:
-            self._audience.report(epoch, value)
+            self._callbacks.report(epoch, value)
         return reported
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS
 
 if TYPE_CHECKING:
-    from ecd_tune.optim.batched import BatchedECDSep, BatchedOptimizer, RefillableOptimizer
-    from ecd_tune.optim.bbi import BBI
+    from ecd_tune.optim.batched.ecdsep import BatchedECDSep, BatchedOptimizer, RefillableOptimizer
+    from ecd_tune.optim.bbi.optimizer import BBI
     from ecd_tune.optim.ecdsep import ECDSep
-    from ecd_tune.optim.self_tuning import ECDSepF0
-    from ecd_tune.optim.unit_speed import ECDq1, auto
+    from ecd_tune.optim.self_tuning.ecdsep_f0 import ECDSepF0
+    from ecd_tune.optim.unit_speed.optimizer import ECDq1, auto
 
 __all__ = [
     "BBI",
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BBI": "bbi",
-    "BatchedECDSep": "batched",
-    "BatchedOptimizer": "batched",
-    "RefillableOptimizer": "batched",
+    "BBI": "bbi.optimizer",
+    "BatchedECDSep": "batched.ecdsep",
+    "BatchedOptimizer": "batched.ecdsep",
+    "RefillableOptimizer": "batched.ecdsep",
     "ECDSep": "ecdsep",
-    "ECDSepF0": "self_tuning",
-    "ECDq1": "unit_speed",
-    "auto": "unit_speed",
+    "ECDSepF0": "self_tuning.ecdsep_f0",
+    "ECDq1": "unit_speed.optimizer",
+    "auto": "unit_speed.optimizer",
 }
 
 

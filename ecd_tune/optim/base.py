@@ -18,15 +18,7 @@ from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim.definitions import MOMENTS, OPTIMIZER_DEFS, check_hyperparameters
 from ecd_tune.optim.first_release import convert_state_dict
 from ecd_tune.optim.fused_steps import LOOK_EVERY, FusedSteps
-from ecd_tune.optim.groups import (
-    TRAJECTORY,
-    check_params,
-    known_keys,
-    shared_values,
-    tensor_lr,
-)
-from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.parameters import (
+from ecd_tune.optim.params.gather import (
     Gathered,
     align,
     begin_parameters,
@@ -34,7 +26,15 @@ from ecd_tune.optim.parameters import (
     learn_scales,
     refine_scales,
 )
-from ecd_tune.optim.ranks import GroupChoice, Ranks, check_shards
+from ecd_tune.optim.params.groups import (
+    TRAJECTORY,
+    check_params,
+    known_keys,
+    shared_values,
+    tensor_lr,
+)
+from ecd_tune.optim.params.noise import Noise
+from ecd_tune.optim.params.ranks import GroupChoice, Ranks, check_shards
 from ecd_tune.optim.working import Working
 
 __all__ = ["LossOptimizer"]

@@ -1,7 +1,7 @@
 """Torch's SGD, Adam and AdamW under the registry's names of their hyperparameters.
 
 SGD has a ``scale`` of each tensor too, the same change of coordinates as ECDSep's
-(:mod:`ecd_tune.optim.scale`).
+(:mod:`ecd_tune.optim.params.scale`).
 
 The paper's GDM (eq. 13) is Π ← βΠ − ∇F, Θ ← Θ + αΠ. Torch's SGD keeps b = −Π and, without
 dampening, does b ← βb + ∇F, Θ ← Θ − αb: the same, so α is ``lr`` and β is ``momentum``, and α
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.definitions import SHARE, check_hyperparameters
-from ecd_tune.optim.scale import BATCHES, factor_of, found_scales, see_share, seen_of
+from ecd_tune.optim.params.scale import BATCHES, factor_of, found_scales, see_share, seen_of
 
 __all__ = ["ScaledSGD", "check_nesterov", "make_adam", "make_adamw", "make_gdm", "make_sgd"]
 

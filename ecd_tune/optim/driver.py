@@ -14,14 +14,6 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.adaptive import (
-    Auto,
-    apply_auto,
-    begin_auto,
-    learn,
-    steer,
-)
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -35,12 +27,20 @@ from ecd_tune.optim.dynamics import (
     start,
     survey,
 )
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.rules import Rules
+from ecd_tune.optim.self_tuning.adaptive import (
+    Auto,
+    apply_auto,
+    begin_auto,
+    learn,
+    steer,
+)
 
 __all__ = [
     "COUNTERS",
     "Made",
-    "Point",
+    "StepInput",
     "RunState",
     "begin_state",
     "make_step",
@@ -72,7 +72,7 @@ class RunState(NamedTuple):
     auto: Auto | None
 
 
-class Point(NamedTuple):
+class StepInput(NamedTuple):
     """What a step is made from."""
 
     theta: Blocks
@@ -148,7 +148,7 @@ def present_constants(rules: Rules, state: RunState) -> Constants:
 
 def make_step(
     algebra: Algebra,
-    point: Point,
+    point: StepInput,
     e: list[Tensor],
     state: RunState,
     rules: Rules,
@@ -226,7 +226,7 @@ def make_step(
 
 def _start(
     algebra: Algebra,
-    point: Point,
+    point: StepInput,
     e: list[Tensor],
     state: RunState,
     seen: Survey,
@@ -250,7 +250,7 @@ def _start(
 
 def _count(
     state: RunState,
-    point: Point,
+    point: StepInput,
     seen: Survey,
     info: StepInfo,
     live: Tensor,

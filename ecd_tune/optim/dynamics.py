@@ -10,7 +10,7 @@ One step is a sequence of phases, each a function here::
     sync         kick(½), rescale, turn, kick(½), drift     Π and Θ at equal times, order 2
 
 For one trajectory scalars are 0-d tensors; for a batch they have shape ``[B]`` and every
-formula is the same (see :mod:`ecd_tune.optim.blocks`).
+formula is the same (see :mod:`ecd_tune.optim.params.blocks`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.blocks import Algebra, Blocks, Factors
+from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 
 __all__ = [
     "Constants",

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.definitions import AUTO, check_hyperparameters
 from ecd_tune.optim.driver import (
     COUNTERS,
-    Point,
     RunState,
+    StepInput,
     begin_state,
     make_step,
     present_constants,
 )
 from ecd_tune.optim.fused.table import FusedRules
-from ecd_tune.optim.groups import tensor_lr
-from ecd_tune.optim.parameters import Gathered
-from ecd_tune.optim.ranks import GroupChoice
+from ecd_tune.optim.monitoring.watched import WatchedOptimizer, WatchedWorking, begin_sums
+from ecd_tune.optim.params.gather import Gathered
+from ecd_tune.optim.params.groups import tensor_lr
+from ecd_tune.optim.params.ranks import GroupChoice
+from ecd_tune.optim.params.scale import found_scales
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
-from ecd_tune.optim.scale import found_scales
-from ecd_tune.optim.watched import WatchedOptimizer, WatchedWorking, begin_sums
+from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
 from ecd_tune.optim.working import Working
 
 __all__ = ["ECDSep", "make"]
@@ -185,7 +185,7 @@ class ECDSep(WatchedOptimizer):
         noise = None
         if rules.chaotic or not self._working.started:
             noise = self._draw(gathered, step)
-        point = Point(
+        point = StepInput(
             theta=gathered.places(),
             loss=loss,
             grads=gathered.grads,

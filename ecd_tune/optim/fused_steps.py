@@ -11,18 +11,18 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import unit
-from ecd_tune.optim.fused.plan import Plan, Run, lasting_reason, make_plan
-from ecd_tune.optim.fused.table import FusedRules, Outcome, Rows
-from ecd_tune.optim.ranks import Ranks
+from ecd_tune.optim.fused.plan import FusedPlan, OptimizerView, lasting_reason, make_plan
+from ecd_tune.optim.fused.table import FusedRules, Rows, StepOutcome
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.params.ranks import Ranks
 from ecd_tune.optim.working import Working
 
 __all__ = ["LOOK_EVERY", "FusedSteps"]
 
 LOOK_EVERY = 16
 """Steps between two looks at losses that are not waited for."""
-_FULL = int(Outcome.FULL)
+_FULL = int(StepOutcome.FULL)
 
 
 class FusedSteps(torch.optim.Optimizer):
@@ -56,7 +56,7 @@ class FusedSteps(torch.optim.Optimizer):
             self._look_back(step)
         return True
 
-    def joint_plan(self) -> Plan | None:
+    def joint_plan(self) -> FusedPlan | None:
         """Return what makes steps like the last one where many runs may make theirs together."""
         plan = self._working.plan
         usable = plan is not None and self._working.quick and plan.address is not None
@@ -68,7 +68,7 @@ class FusedSteps(torch.optim.Optimizer):
         Args:
             full: It has filled the rows of Diagnostics.
         """
-        self._took(int(Outcome.FULL if full else Outcome.DONE))
+        self._took(int(StepOutcome.FULL if full else StepOutcome.DONE))
 
     def _took(self, outcome: int) -> bool:
         """Return whether a fused step was made, and count it."""
@@ -79,7 +79,7 @@ class FusedSteps(torch.optim.Optimizer):
             self._flush_rows()
         return True
 
-    def _present_plan(self) -> Plan | None:
+    def _present_plan(self) -> FusedPlan | None:
         """Return the plan of a fused step; None where the step is one of the reference form."""
         plan = self._working.plan
         if plan is not None and plan.fits(self.param_groups, self.state):
@@ -95,7 +95,7 @@ class FusedSteps(torch.optim.Optimizer):
             self._working.quick = local and self._looks() == plan.on_host
         return plan
 
-    def _fused_step(self, plan: Plan | None, loss: Tensor) -> bool:
+    def _fused_step(self, plan: FusedPlan | None, loss: Tensor) -> bool:
         """Make a step in fused form, and say if it is made."""
         if plan is None:
             return False
@@ -131,9 +131,9 @@ class FusedSteps(torch.optim.Optimizer):
         reason = self._form_reason()
         return {"form": "fused" if reason is None else "reference", "form_reason": reason}
 
-    def _for_plan(self) -> Run:
+    def _for_plan(self) -> OptimizerView:
         working = self._working
-        return Run(
+        return OptimizerView(
             groups=self.param_groups,
             state=self.state,
             trajectory=working.trajectory,

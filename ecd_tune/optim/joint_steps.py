@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.fused.cpu import step_several
-from ecd_tune.optim.fused.plan import Plan
+from ecd_tune.optim.fused.plan import FusedPlan
 
 __all__ = ["JointSteps", "Member"]
 
@@ -52,7 +52,7 @@ class Member:
 
     def __init__(self, joint: JointSteps, optimizer: LossOptimizer) -> None:
         self._joint, self._optimizer = joint, optimizer
-        self._plan: Plan | None = None
+        self._plan: FusedPlan | None = None
         self._address, self._room = 0, 0
 
     def step(self, loss: float) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ecd_tune.optim.adaptive import Auto
 from ecd_tune.optim.driver import RunState
-from ecd_tune.optim.orbit import Orbit
-from ecd_tune.optim.plateau import Plateau
+from ecd_tune.optim.self_tuning.adaptive import Auto
+from ecd_tune.optim.self_tuning.orbit import Orbit
+from ecd_tune.optim.self_tuning.plateau import Plateau
 
 __all__ = ["read_record", "read_tuple", "write_record"]
 

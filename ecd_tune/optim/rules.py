@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.adaptive import AutoFlags, read_flags, value_or_zero
 from ecd_tune.optim.definitions import AUTO
 from ecd_tune.optim.dynamics import Constants
+from ecd_tune.optim.self_tuning.adaptive import AutoFlags, read_flags, value_or_zero
 
 __all__ = ["Rules", "initial_energy", "read_rules"]
 
@@ -44,7 +44,7 @@ def read_rules(
 
     Args:
         name: Optimizer, for messages.
-        rows: One mapping a trial, after :func:`~ecd_tune.optim.adaptive.set_aside_lr`;
+        rows: One mapping a trial, after :func:`~ecd_tune.optim.self_tuning.adaptive.set_aside_lr`;
             ``integrator`` and what Algorithm 2 has beside it must be equal in all.
         device: Where scalars live.
         single: One trajectory, whose scalars are 0-d.

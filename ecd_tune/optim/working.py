@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.params.noise import Noise
 
 if TYPE_CHECKING:
-    from ecd_tune.optim.fused.plan import Plan
+    from ecd_tune.optim.fused.plan import FusedPlan
 
 __all__ = ["Working"]
 
@@ -34,6 +34,6 @@ class Working:
         self.factors: dict[Tensor, float] = {}
         self.layout: tuple[Any, list[int], int] | None = None
         self.started = False
-        self.plan: Plan | None = None
+        self.plan: FusedPlan | None = None
         self.quick = False
         self.normalised = True

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["CPU", "choose_device", "hand_over", "on_device"]
+__all__ = ["CPU", "choose_device", "to_device", "generator_on"]
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if found else "cpu")
 
 
-def hand_over(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Move a tensor from the CPU to where it is needed, without waiting for a GPU.
 
     Args:
@@ -55,7 +55,7 @@ def hand_over(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
+def generator_on(generator: torch.Generator, device: torch.device) -> torch.Generator:
     """Return a generator with the same seed on another device.
 
     Args:

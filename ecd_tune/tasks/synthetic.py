@@ -24,7 +24,7 @@ __all__ = [
     "FixedStart",
     "SyntheticProblem",
     "SyntheticTask",
-    "Start",
+    "StartRule",
     "UniformStart",
     "dtype_of",
     "make_ackley",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class Start(Protocol):
+class StartRule(Protocol):
     """The rule for start points."""
 
     def draw(self, seed: int) -> Tensor:
@@ -112,7 +112,7 @@ class SyntheticTask:
     """
 
     function: Function
-    starts: Start
+    starts: StartRule
     dtype: torch.dtype = torch.float64
 
     def build(self, seed: int, stage: Stage) -> SyntheticProblem:
@@ -145,7 +145,7 @@ def make_zakharov(**options: Scalar) -> SyntheticTask:
     chosen = check_options(TASK_DEFS["zakharov"], options)
     n, dtype = int(chosen["n"]), dtype_of(chosen)
     uniform = chosen["start"] == "uniform"
-    starts: Start = UniformStart(n, 1.5) if uniform else FixedStart((1.0,) * n)
+    starts: StartRule = UniformStart(n, 1.5) if uniform else FixedStart((1.0,) * n)
     return SyntheticTask(Zakharov(n, dtype), starts, dtype)
 
 
@@ -160,7 +160,7 @@ def make_ackley(**options: Scalar) -> SyntheticTask:
     """
     chosen = check_options(TASK_DEFS["ackley"], options)
     uniform = chosen["start"] == "uniform"
-    starts: Start = UniformStart(2, 3.0) if uniform else FixedStart((-4.0, 3.0))
+    starts: StartRule = UniformStart(2, 3.0) if uniform else FixedStart((-4.0, 3.0))
     return SyntheticTask(Ackley(float(chosen["slope"])), starts, dtype_of(chosen))
 
 

@@ -19,7 +19,7 @@ from ecd_tune.records import Scalar
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 from ecd_tune.tasks.functions import Function
 from ecd_tune.tasks.seeds import stream
-from ecd_tune.tasks.synthetic import FixedStart, Start, SyntheticTask, dtype_of
+from ecd_tune.tasks.synthetic import FixedStart, StartRule, SyntheticTask, dtype_of
 
 __all__ = [
     "NoisyLogistic",
@@ -204,5 +204,7 @@ def make_noisy_logistic(**options: Scalar) -> SyntheticTask:
 
 def _task(chosen: Mapping[str, Scalar], n: int, function: Function) -> SyntheticTask:
     normal = chosen["start"] == "normal"
-    starts: Start = NormalStart(n, float(chosen["spread"])) if normal else FixedStart((1.0,) * n)
+    starts: StartRule = (
+        NormalStart(n, float(chosen["spread"])) if normal else FixedStart((1.0,) * n)
+    )
     return SyntheticTask(function, starts, dtype_of(chosen))

@@ -12,7 +12,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
-from ecd_tune.store.sampling.history import Point
+from ecd_tune.store.sampling.history import StoredPoint
 from ecd_tune.store.studies import find_study
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
@@ -51,4 +51,4 @@ def fill_study(store: Store, spec: StudySpec, optimizer: str, count: int) -> Non
 def _draft(space: Space, point: Params, number: int) -> Draft:
     found = {name: optuna_tables.to_distribution(space.dimensions[name]) for name in point}
     distributions = {name: d for name, d in found.items() if d is not None}
-    return Draft(Point(point, distributions), "sampler", number)
+    return Draft(StoredPoint(point, distributions), "sampler", number)

@@ -45,7 +45,7 @@ class InterruptionContract:
     seed: ClassVar[int] = 0
 
     def run(
-        self, optimizer: str, stage: Stage, polls: list[int], slot: _Slot
+        self, optimizer: str, stage: Stage, polls: list[int], handle: _MemoryCheckpoint
     ) -> tuple[Outcome, int]:
         """Run one trial, interrupted so many polls after each start.
 
@@ -72,7 +72,7 @@ class InterruptionContract:
                 return asked == after
 
             try:
-                (found,) = objective.evaluate([request], stop=stop, checkpoints=[slot])
+                (found,) = objective.evaluate([request], stop=stop, checkpoints=[handle])
             except Interrupted:
                 continue
             metrics = {k: v for k, v in found.metrics.items() if k not in SPEED_METRICS}
@@ -81,20 +81,20 @@ class InterruptionContract:
 
     def check(self, optimizer: str, stage: Stage) -> None:
         """Compare a run that was interrupted at random steps with one that was left alone."""
-        whole, asked = self.run(optimizer, stage, [], _Slot())
+        whole, asked = self.run(optimizer, stage, [], _MemoryCheckpoint())
         assert whole.value is not None, f"{optimizer}: the run has no value: {whole.reason}"
         chosen = random.Random(f"{self.seed} {optimizer} {stage}")
         # A later attempt has fewer steps left, and may end before it is interrupted.
         polls = [chosen.randint(2, max(2, asked - 1)) for _ in range(_STOPS)]
-        slot = _Slot()
-        parts, _ = self.run(optimizer, stage, polls, slot)
+        handle = _MemoryCheckpoint()
+        parts, _ = self.run(optimizer, stage, polls, handle)
         assert parts == whole, (
             f"{optimizer}, {stage}: interrupted after {polls} steps and continued, the run "
             "differs: something that steps change is not saved. Of a model: keep it whole "
             "(run.model, run.keep); of a problem: return it from state_dict; random numbers: draw "
             "them from the global generators, or from one made of run.seed_of(epoch)"
         )
-        assert slot.saves, "nothing was saved: the state cannot be written, see the log"
+        assert handle.saves, "nothing was saved: the state cannot be written, see the log"
 
     def test_a_search_run_goes_on_bit_equal(self) -> None:
         """Interrupted anywhere and continued, a run gives the same numbers."""
@@ -106,7 +106,7 @@ class InterruptionContract:
         self.check(self.optimizers[0], Stage.CONFIRM)
 
 
-class _Slot:
+class _MemoryCheckpoint:
     """A place for one checkpoint in memory."""
 
     def __init__(self) -> None:
@@ -122,8 +122,8 @@ class _Slot:
     def due(self) -> bool:
         return False
 
-    def part(self, name: str) -> _Slot:
-        return _Slot()
+    def part(self, name: str) -> _MemoryCheckpoint:
+        return _MemoryCheckpoint()
 
     def clear(self) -> None:
         self._data = None

@@ -14,7 +14,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 
-from ecd_tune.objective import Slot
+from ecd_tune.objective import CheckpointHandle
 from ecd_tune.records import Lease
 
 __all__ = ["INTERVAL", "MAX_BYTES", "Checkpoints"]
@@ -41,7 +41,7 @@ class Checkpoints(ABC):
         self._said: set[str] = set()
         self._present: set[str] = set()
 
-    def slot(self, lease: Lease) -> Slot:
+    def handle(self, lease: Lease) -> CheckpointHandle:
         """Return the place for the checkpoint of a lease's run.
 
         Args:
@@ -151,7 +151,7 @@ class _KeyedSlot:
     def due(self) -> bool:
         return time.monotonic() - self._last >= self._checkpoints.interval
 
-    def part(self, name: str) -> Slot:
+    def part(self, name: str) -> CheckpointHandle:
         return _KeyedSlot(self._checkpoints, _digest([self._key, name]))
 
     def clear(self) -> None:

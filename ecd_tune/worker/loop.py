@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ecd_tune.cost import Meter
+from ecd_tune.cost import EnergyMeter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey
@@ -22,7 +22,7 @@ from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.pruning import TrialPruner
-from ecd_tune.worker.standing import Standing
+from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
 
 __all__ = ["StudyWorker", "WorkerSummary"]
@@ -84,14 +84,14 @@ class StudyWorker:
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
         self._worker = Worker.current()
-        self._meter = Meter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
+        self._meter = EnergyMeter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         limit = spec.retries.stop_worker_after
         self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[str] = set()
-        self._standing = Standing(store, spec)
+        self._work_left = RemainingWork(store, spec)
         self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
@@ -114,7 +114,7 @@ class StudyWorker:
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
-                elif self._standing.complete():
+                elif self._work_left.complete():
                     break
                 else:
                     self._stop.wait(_IDLE_SECONDS)
@@ -126,7 +126,7 @@ class StudyWorker:
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
-        order = self._standing.sorted_by_need()
+        order = self._work_left.sorted_by_need()
         for optimizer in order:
             if not self._prepare(optimizer, Stage.SEARCH):
                 continue
@@ -144,11 +144,11 @@ class StudyWorker:
     def _queue_first(self) -> None:
         for optimizer in self._spec.optimizers:
             items = first_items(self._spec, optimizer)
-            if items and not self._standing.progress(Stage.SEARCH)[optimizer].finished:
+            if items and not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
                 self._store.queue(self._spec.key(optimizer), items)
 
     def _confirm(self, optimizer: str) -> list[Lease]:
-        if not self._spec.confirmation.runs or not self._standing.searched(optimizer):
+        if not self._spec.confirmation.runs or not self._work_left.searched(optimizer):
             return []
         key = self._spec.key(optimizer, Stage.CONFIRM)
         if optimizer not in self._queued:
@@ -169,12 +169,12 @@ class StudyWorker:
         Returns:
             False when there is nothing to do: then nothing is loaded.
         """
-        if stage is Stage.SEARCH and self._standing.known_searched(optimizer):
+        if stage is Stage.SEARCH and self._work_left.known_searched(optimizer):
             return False
         if (optimizer, stage) not in self._ready:
-            if stage is Stage.SEARCH and self._standing.searched(optimizer):
+            if stage is Stage.SEARCH and self._work_left.searched(optimizer):
                 return False
-            if stage is Stage.CONFIRM and not self._standing.progress(stage)[optimizer].waiting:
+            if stage is Stage.CONFIRM and not self._work_left.progress(stage)[optimizer].waiting:
                 return False
             self._objectives[optimizer].prepare(stage)
             self._ready.add((optimizer, stage))
@@ -229,12 +229,12 @@ class StudyWorker:
             self._reports.flushing(),
         ):
             objective = self._objectives[key.optimizer]
-            audience = partial(follow, self._reports, pruner)
-            train_together(objective, key.stage, feed, width, audience, self._ends)
+            callbacks = partial(follow, self._reports, pruner)
+            train_together(objective, key.stage, feed, width, callbacks, self._ends)
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
         def ended_well() -> bool:
-            progress = self._standing.progress(key.stage)[key.optimizer]
+            progress = self._work_left.progress(key.stage)[key.optimizer]
             return progress.complete + progress.pruned > 0
 
         self._streaks[key.optimizer].add(outcomes, ended_well)
@@ -244,7 +244,7 @@ class StudyWorker:
         if objective.batched:
             return objective.evaluate(requests, stop=self._ends)
         kept = self._checkpoints
-        slots = None if kept is None else [kept.slot(lease) for lease in leases]
+        handles = None if kept is None else [kept.handle(lease) for lease in leases]
         pruner = self._pruners.get(leases[0].key.optimizer)
         points: list[dict[int, float]] = [{} for _ in leases]
 
@@ -255,13 +255,18 @@ class StudyWorker:
         def prune(row: int) -> str | None:
             return None if pruner is None else pruner.decide(leases[row], points[row])
 
-        def tick(row: int, step: int, steps: int) -> None:
+        def on_step(row: int, step: int, steps: int) -> None:
             if self._on_step is not None:
                 self._on_step(leases[row], step, steps)
 
         with self._reports.flushing():
             return objective.evaluate(
-                requests, stop=self._ends, checkpoints=slots, report=report, prune=prune, tick=tick
+                requests,
+                stop=self._ends,
+                checkpoints=handles,
+                report=report,
+                prune=prune,
+                on_step=on_step,
             )
 
     def _ends(self) -> bool:
@@ -284,7 +289,7 @@ class StudyWorker:
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:
-            lost = self._store.reap(self._standing.keys)
+            lost = self._store.reap(self._work_left.keys)
             if lost:
                 _log.info("%d trials of workers that are gone were queued again", lost)
             self._reap_due = time.monotonic() + _REAP_SECONDS

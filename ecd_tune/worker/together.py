@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ecd_tune.objective import Audience, Job, Objective
+from ecd_tune.objective import Callbacks, Job, Objective
 from ecd_tune.records import Lease, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
@@ -19,7 +19,7 @@ def train_together(
     stage: Stage,
     feed: Feed,
     width: int,
-    audience: Callable[[Lease], Audience],
+    callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
 ) -> None:
     """Train what a feed brings until it brings no more.
@@ -29,7 +29,7 @@ def train_together(
         stage: Of all trials.
         feed: Brings trials and takes their outcomes.
         width: Trials at once.
-        audience: Returns who follows a trial.
+        callbacks: Returns who follows a trial.
         stop: Polled at each step.
 
     Raises:
@@ -38,7 +38,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), audience(lease))
+            Job(lease.request, partial(feed.put, lease), callbacks(lease))
             for lease in feed.take(count)
         ]
 
@@ -46,7 +46,7 @@ def train_together(
         objective.run_lanes(stage, jobs, width, stop)
 
 
-def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Audience:
+def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Callbacks:
     """Return who follows a trial.
 
     Args:
@@ -61,5 +61,5 @@ def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> A
         reports.report(lease, step, value)
 
     if pruner is None:
-        return Audience(report)
-    return Audience(report, lambda: pruner.decide(lease, points))
+        return Callbacks(report)
+    return Callbacks(report, lambda: pruner.decide(lease, points))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ecd_tune.cli.display import Meter, make_display
+from ecd_tune.cli.display import RateEstimator, make_display
 from ecd_tune.launch import Placement, WorkerState, WorkerView
 from ecd_tune.records import Direction, Stage
 from ecd_tune.spec import StudySpec, parse_study
@@ -41,7 +41,7 @@ def progress(spec: StudySpec, search: int, confirm: int) -> list[Progress]:
 
 
 def test_meter_counts_references_and_leaves_other_optimizers_out(spec: StudySpec) -> None:
-    meter = Meter(spec, now=100.0)
+    meter = RateEstimator(spec, now=100.0)
     assert meter.total == 20 + 2 * 3
     meter.update(progress(spec, 6, 0), now=100.5)
     meter.update(progress(spec, 16, 0), now=105.0)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ecd_tune.cost import Meter
+from ecd_tune.cost import EnergyMeter
 from ecd_tune.cost.gpu import WATTS_PER_GPU, Gpus
 from ecd_tune.cost.processor import TdpProcessor
 from ecd_tune.records import Outcome, RunCost, Status
@@ -60,7 +60,7 @@ def outcome(seconds, device="cpu"):
 
 def make(clock, nvml=None, tdp_watts=None, kg_per_kwh=0.5, name="Tesla T4"):
     """A meter whose processor takes 10 W of wall time."""
-    return Meter(
+    return EnergyMeter(
         kg_per_kwh,
         tdp_watts,
         processor=TdpProcessor(10.0, 1, clock),
@@ -145,7 +145,9 @@ class TestGpu:
         found = Gpus(Nvml([0, 0], processes=4))
         monkeypatch.setattr(Gpus, "find", classmethod(lambda cls: found))
         clock = Clock()
-        meter = Meter(0.5, 250.0, name_gpu=lambda device: (f"GPU-{device[-1]}", ""), clock=clock)
+        meter = EnergyMeter(
+            0.5, 250.0, name_gpu=lambda device: (f"GPU-{device[-1]}", ""), clock=clock
+        )
         start = meter.start()
         clock.now = 2.0
         cost = meter.charge([outcome(2.0, "cuda:1")], start)[0].cost
@@ -184,7 +186,7 @@ class TestGpu:
 
 
 def test_a_real_meter_charges_no_more_than_its_cores():
-    meter = Meter(0.475, tdp_watts=100.0)
+    meter = EnergyMeter(0.475, tdp_watts=100.0)
     start, began = meter.start(), time.process_time()
     wall = time.perf_counter()
     while time.process_time() - began < 0.05:

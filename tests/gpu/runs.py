@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from ecd_tune.optim.adaptive import set_aside_lr
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.definitions import check_hyperparameters
-from ecd_tune.optim.driver import Point, begin_state, make_step
+from ecd_tune.optim.driver import StepInput, begin_state, make_step
 from ecd_tune.optim.fused.triton_step import TritonStep
 from ecd_tune.optim.fused.triton_tables import rule_constants
-from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.ranks import Ranks
+from ecd_tune.optim.monitoring.watching import Step
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.params.noise import Noise
+from ecd_tune.optim.params.ranks import Ranks
 from ecd_tune.optim.rules import read_rules
-from ecd_tune.optim.unit_speed import read_unit_rules
-from ecd_tune.optim.unit_step import UnitPoint, begin_unit, make_unit_step
-from ecd_tune.optim.watching import Step
+from ecd_tune.optim.self_tuning.adaptive import set_aside_lr
+from ecd_tune.optim.unit_speed.optimizer import read_unit_rules
+from ecd_tune.optim.unit_speed.step import UnitStepInput, begin_unit, make_unit_step
 
 CPU = torch.device("cpu")
 YES = torch.ones((), dtype=torch.bool)
@@ -83,13 +83,13 @@ class Reference:
         starting, algebra = not bool(self.state.started), Algebra()
         noise = z if self.rules.chaotic or starting else None
         if self.unit:
-            point = UnitPoint(
+            point = UnitStepInput(
                 theta, loss, grads, self.lr, max(self.lr), self.wd, self._size(), self.number
             )
             make = make_unit_step
         else:
             scales = None if all(s == 1 for s in self.scales) else self.scales
-            point = Point(
+            point = StepInput(
                 theta, loss, grads, self.lr, max(self.lr), scales, self.wd, self.decay,
                 self._size(), self.number,
             )  # fmt: skip

@@ -6,9 +6,9 @@ import pytest
 import torch
 from runs import Fused, Reference
 
-from ecd_tune.optim import batched_fused
-from ecd_tune.optim.batched import BatchedECDSep
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.batched import fused as batched_fused
+from ecd_tune.optim.batched.ecdsep import BatchedECDSep
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
 from ecd_tune.optim.fused import plan
 from ecd_tune.optim.fused.triton_step import TritonStep
 from ecd_tune.optim.fused.triton_tables import rule_constants

@@ -1,4 +1,4 @@
-"""The kernels' random numbers are those of ecd_tune.optim.noise."""
+"""The kernels' random numbers are those of ecd_tune.optim.params.noise."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import triton.language as tl
 from scipy import stats
 
 from ecd_tune.optim.fused.triton_noise import normals, threefry
-from ecd_tune.optim.noise import Noise
-from ecd_tune.optim.noise import threefry as reference
+from ecd_tune.optim.params.noise import Noise
+from ecd_tune.optim.params.noise import threefry as reference
 
 SEEDS = [0, 7, -5, 2**62 + 12345]
 FIRST = [0, 2**32 - 100, 2**45]

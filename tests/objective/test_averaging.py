@@ -15,13 +15,13 @@ from ecd_tune.errors import SpecError
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.objective.epoch_store import EpochStore
 from ecd_tune.objective.means import Mean, Weights, mix
-from ecd_tune.objective.single import Plan, evaluate_single
+from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.speed import SPEED_METRICS
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage, Status
 from ecd_tune.spec import Averaging, StudySpec, TrainingSpec, parse_study
 from ecd_tune.tasks.digits import DigitsProblem
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 
 Table = Mapping[str, Any]
 
@@ -90,7 +90,7 @@ def walk(
 ) -> tuple[Outcome, Walk]:
     task: Any = Walks(goal)
     training = TrainingSpec(averaging=Averaging.model_validate(averaging))
-    plan = Plan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"))
+    plan = RunPlan(epochs, Direction.MAXIMIZE, protocol, training.resolved(protocol == "paper"))
     outcome = evaluate_single(
         task,
         lambda problem, seed: torch.optim.SGD(problem.parameters, lr=1.0),
@@ -262,15 +262,15 @@ SETTINGS: dict[str, Table] = {
 }
 
 
-def held(slot: MemorySlot) -> list[int]:
-    """Return the epochs whose weights a slot holds."""
-    names = [name for name, part in slot.parts.items() if part.data is not None]
+def held(handle: MemoryCheckpoint) -> list[int]:
+    """Return the epochs whose weights a handle holds."""
+    names = [name for name, part in handle.parts.items() if part.data is not None]
     return [int(name.rpartition("/")[2]) for name in names]
 
 
 def run(
     spec: StudySpec,
-    slot: Any = None,
+    handle: Any = None,
     stop_at: int | None = None,
     stage: Stage = Stage.CONFIRM,
 ) -> Outcome:
@@ -278,7 +278,7 @@ def run(
     (outcome,) = Objective(spec, "ecdsep").evaluate(
         [RunRequest(PARAMS, 5, stage)],
         stop=None if stop_at is None else lambda: next(polls) == stop_at,
-        checkpoints=[slot],
+        checkpoints=[handle],
     )
     metrics = {k: v for k, v in outcome.metrics.items() if k not in SPEED_METRICS}
     return dataclasses.replace(outcome, cost=RunCost(), metrics=metrics)
@@ -306,42 +306,42 @@ def test_a_run_that_was_stopped_has_the_same_numbers(
     assert "averaged_from" in plain.metrics
     length = LENGTH if "accumulate" in SETTINGS[settings] else 9
     for stop_at in (1, 3 * length + 2, 4 * length, EPOCHS * length - 1):
-        slot = MemorySlot()
+        handle = MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(spec, slot, stop_at)
-        assert slot.data is not None
-        assert run(spec, slot) == plain
+            run(spec, handle, stop_at)
+        assert handle.data is not None
+        assert run(spec, handle) == plain
     assert list(temporary.iterdir()) == []
 
 
 def test_a_run_may_be_stopped_between_two_candidates() -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
+    spec, handle = study(**SETTINGS["post_hoc"]), MemoryCheckpoint()
     with pytest.raises(Interrupted):
-        run(spec, slot, EPOCHS * 9 + 1)
-    assert held(slot) == [4, 5, 6]
-    assert run(spec, slot) == run(spec)
+        run(spec, handle, EPOCHS * 9 + 1)
+    assert held(handle) == [4, 5, 6]
+    assert run(spec, handle) == run(spec)
 
 
 @pytest.mark.parametrize("stop_at", [4 * 9 + 2, EPOCHS * 9 - 1, EPOCHS * 9 + 1])
 def test_weights_are_found_beside_the_checkpoint(
     stop_at: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
+    spec, handle = study(**SETTINGS["post_hoc"]), MemoryCheckpoint()
     with pytest.raises(Interrupted):
-        run(spec, slot, stop_at)
+        run(spec, handle, stop_at)
     done = stop_at // 9
-    assert held(slot) == list(range(4, done + 1))
-    assert run(spec, slot) == run(spec)
+    assert held(handle) == list(range(4, done + 1))
+    assert run(spec, handle) == run(spec)
     assert "afresh" not in caplog.text
-    assert held(slot) == []
+    assert held(handle) == []
 
 
 def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixture) -> None:
-    spec, slot = study(**SETTINGS["post_hoc"]), MemorySlot()
+    spec, handle = study(**SETTINGS["post_hoc"]), MemoryCheckpoint()
     with pytest.raises(Interrupted):
-        run(spec, slot, 5 * 9 + 1)
-    next(part for name, part in slot.parts.items() if name.endswith("/4")).clear()
-    assert run(spec, slot) == run(spec)
+        run(spec, handle, 5 * 9 + 1)
+    next(part for name, part in handle.parts.items() if name.endswith("/4")).clear()
+    assert run(spec, handle) == run(spec)
     assert "epoch 4 are gone" in caplog.text
 
 
@@ -379,8 +379,10 @@ def test_what_cannot_be_averaged_is_refused(averaging: Table, message: str) -> N
 
 def test_a_snapshot_of_another_averaging_is_not_taken() -> None:
     one, other = study(**SETTINGS["swa"]), study(**SETTINGS["post_hoc"])
-    slot = MemorySlot()
+    handle = MemoryCheckpoint()
     with pytest.raises(Interrupted):
-        run(one, slot, 30)
-    held: Any = Snapshots(slot, Objective(other, "ecdsep")._identity(RunRequest(PARAMS, 5))).load()
+        run(one, handle, 30)
+    held: Any = Snapshots(
+        handle, Objective(other, "ecdsep")._identity(RunRequest(PARAMS, 5))
+    ).load()
     assert held is None

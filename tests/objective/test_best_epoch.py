@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.interrupt import Interrupted
-from ecd_tune.objective.judging import Judge
-from ecd_tune.objective.snapshots import Watch
+from ecd_tune.objective.snapshots import CheckpointTimer
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
 from ecd_tune.records import Direction, RunCost, Stage
@@ -47,13 +47,13 @@ class Drifting:
 def start() -> tuple[Drifting, Training]:
     problem = Drifting()
     stepper = Stepper(problem, torch.optim.SGD(problem.parameters, lr=1.0))
-    judge = Judge(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
-    return problem, Training(stepper, judge, 5)
+    evaluator = Evaluator(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
+    return problem, Training(stepper, evaluator, 5)
 
 
 def test_the_test_sees_parameters_and_state_of_the_best_epoch() -> None:
     problem, training = start()
-    training.proceed(Watch(None, None, 0.0))
+    training.proceed(CheckpointTimer(None, None, 0.0))
     outcome = training.outcome(None, Stage.CONFIRM, RunCost)
     assert outcome.metrics["best_epoch"] == 2
     assert problem.tested == [(2.0, 2.0)]
@@ -63,10 +63,10 @@ def test_the_best_state_survives_a_checkpoint() -> None:
     _, first = start()
     calls = iter([False] * 4 + [True])
     with pytest.raises(Interrupted):
-        first.proceed(Watch(lambda: next(calls), None, 0.0))
+        first.proceed(CheckpointTimer(lambda: next(calls), None, 0.0))
     problem, second = start()
     second.load_state_dict(first.state_dict())
-    second.proceed(Watch(None, None, 0.0))
+    second.proceed(CheckpointTimer(None, None, 0.0))
     second.outcome(None, Stage.CONFIRM, RunCost)
     assert problem.tested == [(2.0, 2.0)]
 
@@ -81,9 +81,9 @@ class Falling(Drifting):
 
 def train(problem: Drifting) -> dict[str, float]:
     stepper = Stepper(problem, torch.optim.SGD(problem.parameters, lr=1.0))
-    judge = Judge(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
-    training = Training(stepper, judge, 5)
-    reason = training.proceed(Watch(None, None, 0.0))
+    evaluator = Evaluator(problem, stepper.batches, "accuracy", Direction.MAXIMIZE)
+    training = Training(stepper, evaluator, 5)
+    reason = training.proceed(CheckpointTimer(None, None, 0.0))
     return dict(training.outcome(reason, Stage.SEARCH, RunCost).metrics)
 
 

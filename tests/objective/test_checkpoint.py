@@ -18,7 +18,7 @@ from ecd_tune.records import RunCost, RunRequest, Stage
 from ecd_tune.registry import OPTIMIZERS
 from ecd_tune.spec import parse_study
 from ecd_tune.tasks.digits import DigitsProblem
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 
 EPOCHS, LENGTH = 3, 9
 POINTS = {
@@ -61,14 +61,14 @@ def ackley(optimizer, steps=60):
     )
 
 
-def run(spec, optimizer, slot=None, stop_before=None, stage=Stage.SEARCH, report=None, **params):
+def run(spec, optimizer, handle=None, stop_before=None, stage=Stage.SEARCH, report=None, **params):
     """Evaluate one request, less cost and speed; ``stop_before`` names the step to leave before."""
     polls = iter(range(10**6))
     request = RunRequest(POINTS[optimizer] | params, 5, stage)
     (outcome,) = Objective(spec, optimizer).evaluate(
         [request],
         stop=None if stop_before is None else lambda: next(polls) == stop_before,
-        checkpoints=None if slot is None else [slot],
+        checkpoints=None if handle is None else [handle],
         report=report,
     )
     metrics = {k: v for k, v in outcome.metrics.items() if k not in SPEED_METRICS}
@@ -101,19 +101,23 @@ class TestContinuing:
     @pytest.mark.parametrize("optimizer", sorted(POINTS))
     @pytest.mark.parametrize("step", [1, LENGTH - 1, LENGTH, 2 * LENGTH + 4, 3 * LENGTH - 1])
     def test_a_stopped_run_goes_on_bit_by_bit(self, optimizer, step, steps):
-        spec, slot = digits(optimizer), MemorySlot()
+        spec, handle = digits(optimizer), MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(spec, optimizer, slot, stop_before=step)
-        assert slot.saves == 1
+            run(spec, optimizer, handle, stop_before=step)
+        assert handle.saves == 1
         assert steps == list(range(step))
         steps.clear()
-        continued = run(spec, optimizer, slot)
+        continued = run(spec, optimizer, handle)
         assert steps == list(range(step, EPOCHS * LENGTH))
         assert continued == run(spec, optimizer)
 
     @pytest.mark.parametrize("optimizer", ["ecdsep", "adam"])
     def test_a_killed_run_goes_on_from_where_it_was_last_saved(self, optimizer, monkeypatch):
-        spec, slot, closure = digits(optimizer), MemorySlot(due={4, 13}), DigitsProblem.closure
+        spec, handle, closure = (
+            digits(optimizer),
+            MemoryCheckpoint(due={4, 13}),
+            DigitsProblem.closure,
+        )
 
         def killed(self, step):
             if step == 20:
@@ -123,29 +127,29 @@ class TestContinuing:
         with monkeypatch.context() as patch:
             patch.setattr(DigitsProblem, "closure", killed)
             with pytest.raises(SystemExit):
-                run(spec, optimizer, slot)
-        assert slot.saves == 2
+                run(spec, optimizer, handle)
+        assert handle.saves == 2
         seen = []
         monkeypatch.setattr(
             DigitsProblem, "closure", lambda self, step: seen.append(step) or closure(self, step)
         )
-        continued = run(spec, optimizer, slot)
+        continued = run(spec, optimizer, handle)
         assert seen == list(range(13, EPOCHS * LENGTH))
         assert continued == run(spec, optimizer)
 
     def test_a_run_may_be_stopped_again_and_again(self):
-        spec, slot = digits("ecdsep"), MemorySlot()
+        spec, handle = digits("ecdsep"), MemoryCheckpoint()
         for _ in range(5):
             with pytest.raises(Interrupted):
-                run(spec, "ecdsep", slot, stop_before=4)
-        assert run(spec, "ecdsep", slot) == run(spec, "ecdsep")
+                run(spec, "ecdsep", handle, stop_before=4)
+        assert run(spec, "ecdsep", handle) == run(spec, "ecdsep")
 
     def test_a_confirmation_tests_the_best_epoch_from_before_the_stop(self):
         # The best epoch is the fifth, before the stop.
-        spec, slot = digits("adam", epochs=6), MemorySlot()
+        spec, handle = digits("adam", epochs=6), MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(spec, "adam", slot, stop_before=5 * LENGTH + 3, stage=Stage.CONFIRM, lr=0.1)
-        continued = run(spec, "adam", slot, stage=Stage.CONFIRM, lr=0.1)
+            run(spec, "adam", handle, stop_before=5 * LENGTH + 3, stage=Stage.CONFIRM, lr=0.1)
+        continued = run(spec, "adam", handle, stage=Stage.CONFIRM, lr=0.1)
         assert continued == run(spec, "adam", stage=Stage.CONFIRM, lr=0.1)
         assert continued.metrics["best_epoch"] <= 5
         assert "test_accuracy" in continued.metrics
@@ -157,33 +161,33 @@ class TestContinuing:
             return closure(self, step) * (torch.inf if step == 22 else 1.0)
 
         monkeypatch.setattr(DigitsProblem, "closure", diverging)
-        spec, slot = digits("sgd"), MemorySlot()
+        spec, handle = digits("sgd"), MemoryCheckpoint()
         plain = run(spec, "sgd")
         assert plain.reason == "loss became non-finite (inf) at iteration 22"
         with pytest.raises(Interrupted):
-            run(spec, "sgd", slot, stop_before=20)
-        assert run(spec, "sgd", slot) == plain
+            run(spec, "sgd", handle, stop_before=20)
+        assert run(spec, "sgd", handle) == plain
 
     def test_iterations_go_on_too(self, monkeypatch):
         # Without its batched form, so that the synthetic task runs step by step.
         single = dataclasses.replace(OPTIMIZER_DEFS["ecdsep_f0"], batched=None)
         monkeypatch.setitem(OPTIMIZER_DEFS, "ecdsep_f0", single)
         assert not Objective(ackley("ecdsep_f0"), "ecdsep_f0").batched
-        spec, slot = ackley("ecdsep_f0"), MemorySlot()
+        spec, handle = ackley("ecdsep_f0"), MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(spec, "ecdsep_f0", slot, stop_before=17)
-        continued = run(spec, "ecdsep_f0", slot)
+            run(spec, "ecdsep_f0", handle, stop_before=17)
+        continued = run(spec, "ecdsep_f0", handle)
         assert continued == run(spec, "ecdsep_f0")
         assert continued.curve.steps == tuple(range(60))
 
     def test_the_work_before_the_stop_is_counted(self):
-        spec, slot, request = digits("sgd"), MemorySlot(), RunRequest(POINTS["sgd"], 5)
+        spec, handle, request = digits("sgd"), MemoryCheckpoint(), RunRequest(POINTS["sgd"], 5)
         with pytest.raises(Interrupted):
-            run(spec, "sgd", slot, stop_before=20)
-        held = torch.load(io.BytesIO(slot.data), weights_only=True)
+            run(spec, "sgd", handle, stop_before=20)
+        held = torch.load(io.BytesIO(handle.data), weights_only=True)
         held["state"]["seconds"] = 1000.0
-        slot.data = _bytes(held)
-        (outcome,) = Objective(spec, "sgd").evaluate([request], checkpoints=[slot])
+        handle.data = _bytes(held)
+        (outcome,) = Objective(spec, "sgd").evaluate([request], checkpoints=[handle])
         assert 1000 < outcome.cost.seconds < 1060
 
     def test_a_problem_may_have_state_of_its_own(self, monkeypatch):
@@ -202,10 +206,10 @@ class TestContinuing:
         plain = run(spec, "sgd")
 
         def stop_and_go():
-            slot = MemorySlot()
+            handle = MemoryCheckpoint()
             with pytest.raises(Interrupted):
-                run(spec, "sgd", slot, stop_before=13)
-            return run(spec, "sgd", slot)
+                run(spec, "sgd", handle, stop_before=13)
+            return run(spec, "sgd", handle)
 
         assert stop_and_go() != plain  # the mean was lost
         monkeypatch.setattr(
@@ -225,15 +229,15 @@ class TestContinuing:
 
 class TestSaving:
     def test_nothing_is_saved_before_the_first_step_nor_twice_at_the_same(self):
-        spec, slot = digits("sgd"), MemorySlot()
+        spec, handle = digits("sgd"), MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(spec, "sgd", slot, stop_before=0)
-        assert slot.saves == 0
+            run(spec, "sgd", handle, stop_before=0)
+        assert handle.saves == 0
         with pytest.raises(Interrupted):
-            run(spec, "sgd", slot, stop_before=3)
+            run(spec, "sgd", handle, stop_before=3)
         with pytest.raises(Interrupted):
-            run(spec, "sgd", slot, stop_before=0)
-        assert slot.saves == 1
+            run(spec, "sgd", handle, stop_before=0)
+        assert handle.saves == 1
 
     def test_a_stop_waits_for_one_step_at_the_most(self, steps):
         with pytest.raises(Interrupted):
@@ -244,20 +248,20 @@ class TestSaving:
         monkeypatch.setattr(
             torch.optim.SGD, "state_dict", lambda self: {"hook": lambda: None, "groups": []}
         )
-        spec, slot = digits("sgd"), MemorySlot(due=range(100))
+        spec, handle = digits("sgd"), MemoryCheckpoint(due=range(100))
         with caplog.at_level(logging.WARNING):
-            assert run(spec, "sgd", slot) == run(spec, "sgd")
-        assert slot.saves == 0
+            assert run(spec, "sgd", handle) == run(spec, "sgd")
+        assert handle.saves == 0
         assert sum("cannot be saved" in r.message for r in caplog.records) == 1
 
     def test_a_batch_of_rows_is_not_saved(self):
-        spec, slots = ackley("ecdsep"), [MemorySlot(due=range(100)) for _ in range(2)]
+        spec, slots = ackley("ecdsep"), [MemoryCheckpoint(due=range(100)) for _ in range(2)]
         requests = [RunRequest(POINTS["ecdsep"], seed) for seed in range(2)]
         Objective(spec, "ecdsep").evaluate(requests, checkpoints=slots)
-        assert [slot.saves for slot in slots] == [0, 0]
+        assert [handle.saves for handle in slots] == [0, 0]
 
     def test_each_row_has_its_own_slot(self):
-        spec, slots = digits("adam"), [None, MemorySlot(due={9})]
+        spec, slots = digits("adam"), [None, MemoryCheckpoint(due={9})]
         requests = [RunRequest(POINTS["adam"], seed) for seed in range(2)]
         outcomes = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
         again = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
@@ -279,17 +283,17 @@ def _bytes(held):
 class TestDistrust:
     @pytest.fixture
     def saved(self):
-        slot = MemorySlot()
+        handle = MemoryCheckpoint()
         with pytest.raises(Interrupted):
-            run(digits("adam"), "adam", slot, stop_before=12)
-        return slot.data
+            run(digits("adam"), "adam", handle, stop_before=12)
+        return handle.data
 
     def starts_afresh(self, data, steps, caplog, spec=None, **params):
-        slot, spec = MemorySlot(), spec or digits("adam")
-        slot.data = data
+        handle, spec = MemoryCheckpoint(), spec or digits("adam")
+        handle.data = data
         steps.clear()
         with caplog.at_level(logging.WARNING):
-            outcome = run(spec, "adam", slot, **params)
+            outcome = run(spec, "adam", handle, **params)
         assert steps[0] == 0
         assert outcome == run(spec, "adam", **params)
         assert "afresh" in caplog.text
@@ -362,11 +366,11 @@ class TestReports:
         assert told == [(0, epoch, value) for epoch, value in enumerate(outcome.curve.values)]
 
     def test_a_continued_run_tells_its_earlier_epochs_again(self):
-        spec, slot, told = digits("adam"), MemorySlot(), []
+        spec, handle, told = digits("adam"), MemoryCheckpoint(), []
         with pytest.raises(Interrupted):
-            run(spec, "adam", slot, stop_before=2 * LENGTH, report=lambda *p: told.append(p))
+            run(spec, "adam", handle, stop_before=2 * LENGTH, report=lambda *p: told.append(p))
         before, told = told, []
-        outcome = run(spec, "adam", slot, report=lambda *p: told.append(p))
+        outcome = run(spec, "adam", handle, report=lambda *p: told.append(p))
         assert len(before) == 3
         assert told[:3] == before
         assert [value for _, _, value in told] == list(outcome.curve.values)

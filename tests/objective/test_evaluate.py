@@ -9,7 +9,7 @@ import torch
 from ecd_tune.errors import TaskError, UnknownNameError
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.objective.batched import evaluate_batch
-from ecd_tune.objective.single import Plan, evaluate_single
+from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.records import Direction, RunRequest, Stage, Status
 from ecd_tune.registry import OPTIMIZERS, load_attribute
 from ecd_tune.spec import find_study, load_study, parse_study
@@ -243,7 +243,7 @@ class TestBatches:
         params = {**POINTS[optimizer], "lr": POINTS[optimizer]["lr"] * lr_factor}
         request = RunRequest(params, 3)
         (batched,) = evaluate_batch(task, load_attribute(definition.batched), [request], 12)
-        plan = Plan(12, Direction.MINIMIZE)
+        plan = RunPlan(12, Direction.MINIMIZE)
         make = load_attribute(definition.factory)
         single = evaluate_single(
             task, lambda problem, seed, **own: make(problem.parameters, seed, **own), request, plan

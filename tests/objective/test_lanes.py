@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ecd_tune.objective import Audience, Interrupted, Job, Objective
+from ecd_tune.objective import Callbacks, Interrupted, Job, Objective
 from ecd_tune.objective.speed import SPEED_METRICS
 from ecd_tune.objective.training import TRAIN_LOSS
 from ecd_tune.records import METRIC, Cause, Outcome, Params, RunRequest, Stage, Status
@@ -50,7 +50,7 @@ def run_together(
     objective: Objective,
     requests: Sequence[RunRequest],
     width: int,
-    audience: Callable[[int], Audience] = lambda number: Audience(),
+    callbacks: Callable[[int], Callbacks] = lambda number: Callbacks(),
     stop: Callable[[], bool] | None = None,
 ) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
@@ -61,7 +61,7 @@ def run_together(
             assert number not in outcomes
             outcomes[number] = outcome
 
-        return Job(request, done, audience(number))
+        return Job(request, done, callbacks(number))
 
     def jobs(count: int) -> list[Job]:
         taken, waiting[:] = waiting[:count], waiting[count:]
@@ -161,14 +161,14 @@ def test_epochs_are_reported_and_a_lane_is_pruned_alone() -> None:
     objective = Objective(make_spec("sgd"), "sgd")
     reported: dict[int, dict[int, float]] = {number: {} for number in range(4)}
 
-    def audience(number: int) -> Audience:
+    def callbacks(number: int) -> Callbacks:
         def prune() -> str | None:
             return "behind" if number % 2 and 1 in reported[number] else None
 
-        return Audience(reported[number].__setitem__, prune)
+        return Callbacks(reported[number].__setitem__, prune)
 
     requests = [RunRequest(PARAMS["sgd"][0], seed) for seed in range(4)]
-    together = run_together(objective, requests, 2, audience)
+    together = run_together(objective, requests, 2, callbacks)
     assert [outcome.cause for outcome in together] == [Cause.COMPLETE, Cause.PRUNED] * 2
     assert together[1].reason == "behind"
     assert list(reported[0]) == [0, 1, 2, 3]

@@ -15,7 +15,7 @@ from ecd_tune.records import Outcome, Params, RunRequest, Stage, Status
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.tasks.functions import Zakharov
 from ecd_tune.theory import bounce_cosine
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 
 POINT: dict[str, Any] = {"lr": 0.01, "eta": 2.0, "nu": 0.3, "s": 1, "delta_energy": 1.0}
 STEPS = 60
@@ -109,12 +109,12 @@ def test_a_run_that_diverges_is_not_measured(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_that_was_interrupted_is_measured_as_a_whole() -> None:
     spec, point = digits(), {**POINT, "lr": 0.3}
     (whole,) = evaluate(spec, "ecdsep", point)
-    slot, polls = MemorySlot(), iter(range(100))
+    handle, polls = MemoryCheckpoint(), iter(range(100))
     with pytest.raises(Interrupted):
-        evaluate(spec, "ecdsep", point, stop=lambda: next(polls) == 14, checkpoints=[slot])
-    assert slot.data is not None
-    (continued,) = evaluate(spec, "ecdsep", point, checkpoints=[slot])
+        evaluate(spec, "ecdsep", point, stop=lambda: next(polls) == 14, checkpoints=[handle])
+    assert handle.data is not None
+    (continued,) = evaluate(spec, "ecdsep", point, checkpoints=[handle])
     assert measured(continued) == measured(whole)
     # Half a measurement is none: a saved run that was not measured begins afresh.
-    (unmeasured,) = evaluate(digits(checks=()), "ecdsep", point, checkpoints=[slot])
+    (unmeasured,) = evaluate(digits(checks=()), "ecdsep", point, checkpoints=[handle])
     assert unmeasured.value == whole.value

@@ -11,9 +11,9 @@ from torch import nn
 
 import ecd_tune as et
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Audience
+from ecd_tune.objective.checkpoint import Callbacks
 from ecd_tune.objective.loop import evaluate_loop
-from ecd_tune.objective.single import Plan
+from ecd_tune.objective.single import RunPlan
 from ecd_tune.records import Cause, Direction, Outcome, RunRequest, Stage, Status
 from ecd_tune.spec import TrainingSpec
 
@@ -27,13 +27,13 @@ def make(problem: Any, seed: int, lr: float = 0.1) -> torch.optim.Optimizer:
 def run(
     function: Callable[[Any], object],
     stage: Stage = Stage.SEARCH,
-    audience: Audience | None = None,
-    plan: Plan | None = None,
+    callbacks: Callbacks | None = None,
+    plan: RunPlan | None = None,
 ) -> Outcome:
     """Run a function as a trial."""
     task = et.task(metric="score", direction="maximize", epochs=EPOCHS)(function).make()
-    plan = plan or Plan(EPOCHS, Direction.MAXIMIZE)
-    return evaluate_loop(task, make, RunRequest({}, 3, stage), plan, audience=audience)
+    plan = plan or RunPlan(EPOCHS, Direction.MAXIMIZE)
+    return evaluate_loop(task, make, RunRequest({}, 3, stage), plan, callbacks=callbacks)
 
 
 def values(*scores: float, losses: tuple[float, ...] = (), tested: list[float] | None = None):
@@ -105,11 +105,11 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 
 def test_a_pruner_ends_it_after_an_epoch() -> None:
     seen: list[tuple[int, float]] = []
-    audience = Audience(
+    callbacks = Callbacks(
         report=lambda epoch, value: seen.append((epoch, value)),
         prune=lambda: "behind" if len(seen) == 2 else None,
     )
-    outcome = run(values(0.1, 0.7, 0.3, 0.2), audience=audience)
+    outcome = run(values(0.1, 0.7, 0.3, 0.2), callbacks=callbacks)
     assert (outcome.status, outcome.reason) == (Status.PRUNED, "behind")
     assert seen == [(1, 0.1), (2, 0.7)]
 
@@ -263,10 +263,10 @@ def test_a_confirmation_has_to_test() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0)), r"\[training\]: is for"),
-        (Plan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
+        (RunPlan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0)), r"\[training\]: is for"),
+        (RunPlan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
     ],
 )
-def test_what_a_loop_cannot_do_is_refused(plan: Plan, message: str) -> None:
+def test_what_a_loop_cannot_do_is_refused(plan: RunPlan, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         run(values(0.1), plan=plan)

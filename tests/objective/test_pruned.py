@@ -9,7 +9,7 @@ import pytest
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.records import RunRequest, Stage, Status
 from ecd_tune.spec import parse_study
-from tests.objective.slots import MemorySlot
+from tests.objective.memory_checkpoint import MemoryCheckpoint
 
 PARAMS = {"lr": 0.1, "momentum": 0.9}
 SPEC = parse_study(
@@ -62,9 +62,9 @@ def test_a_confirmation_is_never_pruned() -> None:
 
 
 def test_epochs_before_an_interruption_are_not_asked_about_again() -> None:
-    slot, polls = MemorySlot(), iter(range(100))
+    handle, polls = MemoryCheckpoint(), iter(range(100))
     with pytest.raises(Interrupted):
-        run(99, checkpoints=[slot], stop=lambda: next(polls) == 2 * 9 + 3)
-    outcome, asked = run(99, checkpoints=[slot])
+        run(99, checkpoints=[handle], stop=lambda: next(polls) == 2 * 9 + 3)
+    outcome, asked = run(99, checkpoints=[handle])
     assert outcome.status is Status.COMPLETE
     assert asked == [3]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecd_tune.optim.batched import BatchedECDSep
+from ecd_tune.optim.batched.ecdsep import BatchedECDSep
 from ecd_tune.optim.ecdsep import ECDSep
 
 ROW = st.fixed_dictionaries(

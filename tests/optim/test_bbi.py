@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.optim.bbi import BBI
+from ecd_tune.optim.bbi.optimizer import BBI
 from tests.oracles.algorithm1 import bbi
 from tests.oracles.landscapes import LANDSCAPES
 

@@ -11,8 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep
-from ecd_tune.optim.course import Course, CourseMeter
-from ecd_tune.optim.tape import StepTape
+from ecd_tune.optim.monitoring.course import Course, CourseMeter
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 
 N = 24
 SCALE = torch.linspace(0.5, 2.0, N, dtype=torch.float64)
@@ -235,7 +235,7 @@ def test_nothing_passes_over_the_parameters_for_it(monkeypatch: pytest.MonkeyPat
         return counted.count
 
     watched = passes()
-    monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
+    monkeypatch.setattr(StepRecorder, "on_step", lambda self, step: None)
     assert watched == passes() > 0
 
 

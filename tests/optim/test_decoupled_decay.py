@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import (
     Constants,
     advance,
@@ -20,6 +19,7 @@ from ecd_tune.optim.dynamics import (
     survey,
 )
 from ecd_tune.optim.ecdsep import ECDSep
+from ecd_tune.optim.params.blocks import Algebra
 
 CURVATURE = torch.linspace(0.3, 2.0, 6, dtype=torch.float64)
 CENTRE = torch.full((6,), 0.5, dtype=torch.float64)

@@ -12,8 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDSep
-from ecd_tune.optim.self_tuning import ECDSepF0
-from ecd_tune.optim.tape import StepTape
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
+from ecd_tune.optim.self_tuning.ecdsep_f0 import ECDSepF0
 from ecd_tune.theory import Basin, bounce_angle
 
 N = 24
@@ -202,6 +202,6 @@ def test_nothing_passes_over_the_parameters_for_it(
         return counted.counts
 
     watched = passes()
-    monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
+    monkeypatch.setattr(StepRecorder, "on_step", lambda self, step: None)
     assert watched == passes()
     assert any("norm" in name for name in watched)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import hyp1f1, loggamma
 
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
@@ -26,6 +25,7 @@ from ecd_tune.optim.dynamics import (
     survey,
     turn,
 )
+from ecd_tune.optim.params.blocks import Algebra
 
 ONE, MANY = Algebra(), Algebra(batched=True)
 F64 = torch.float64

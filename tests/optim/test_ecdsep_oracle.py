@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecd_tune.optim.ecdsep import ECDSep
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.params.noise import Noise
 from tests.oracles.algorithm1 import ecdsep
 from tests.oracles.landscapes import LANDSCAPES
 

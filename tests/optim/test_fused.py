@@ -16,7 +16,7 @@ from scipy import stats
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim import BBI, ECDq1, ECDSep
 from ecd_tune.optim.fused import cpu
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.params.noise import Noise
 from ecd_tune.testing.fused import FusedContract, Pair, bowls
 from ecd_tune.theory import bounce_angle
 

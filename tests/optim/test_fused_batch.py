@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, ECDSepF0
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
 from ecd_tune.optim.fused import cpu
 from ecd_tune.testing.fused import CASES
 
@@ -201,7 +201,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 def test_reasons_are_told() -> None:
     class Watcher:
-        def saw(self, step: Any) -> None:
+        def on_step(self, step: Any) -> None:
             pass
 
     rows = [{"eta": 2.0}, {"eta": 3.0}]

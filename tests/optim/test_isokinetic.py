@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecd_tune.optim.blocks import Algebra
-from ecd_tune.optim.isokinetic import flow_exact, flow_first_order
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.unit_speed.isokinetic import flow_exact, flow_first_order
 
 FLOWS = ("exact", "first_order")
 SINGLE = Algebra()

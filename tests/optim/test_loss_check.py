@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim import ECDSep
-from ecd_tune.optim.loss_check import LEAST_STEPS, Kicks, mismatch, work
+from ecd_tune.optim.monitoring.loss_check import LEAST_STEPS, Kicks, mismatch, work
 
 MESSAGE = "where the gradients imply"
 
@@ -100,7 +100,7 @@ def test_the_work_is_that_of_the_gradients() -> None:
     rows, slopes = [], []
 
     class Keep:
-        def saw(self, step):
+        def on_step(self, step):
             info, seen = step.info, step.seen
             log_kick = torch.log(2.0 / seen.gap * seen.force_norm)
             one = torch.ones_like(seen.gap)

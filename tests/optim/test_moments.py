@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, auto
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.blocks import Algebra
-from ecd_tune.optim.moments import learn, refine
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.params.moments import learn, refine
 
 CURVATURES = torch.logspace(-3, 1, 12).double()
 STEPS = 40

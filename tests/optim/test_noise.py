@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ecd_tune.optim.noise import BLOCK, Noise, aligned, threefry
+from ecd_tune.optim.params.noise import BLOCK, Noise, aligned, threefry
 
 ONES = 0xFFFFFFFF
 PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)

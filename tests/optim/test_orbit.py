@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.optim.blocks import Algebra
 from ecd_tune.optim.dynamics import Constants, Survey, survey
-from ecd_tune.optim.orbit import begin_orbit, follow, orbit_nu, orbit_step
+from ecd_tune.optim.params.blocks import Algebra
+from ecd_tune.optim.self_tuning.orbit import begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.theory import Basin
 from ecd_tune.theory.nu_star import orbit_nu as theory_nu
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecd_tune.optim.dynamics import Survey
-from ecd_tune.optim.plateau import begin_plateau, watch
+from ecd_tune.optim.self_tuning.plateau import begin_plateau, watch
 
 
 def number(value: float) -> torch.Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from ecd_tune.optim import ECDq1, ECDSep
-from ecd_tune.optim.course import Course
-from ecd_tune.optim.remarks import FLAGS, Setting, judge, say
+from ecd_tune.optim.monitoring.course import Course
+from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, judge, say
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 

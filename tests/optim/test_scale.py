@@ -12,9 +12,9 @@ from torch import Tensor
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep, ECDSepF0
 from ecd_tune.optim.baselines import ScaledSGD, make_gdm, make_sgd
-from ecd_tune.optim.batched_baselines import BatchedSGD
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.scale import BATCHES, factor_of, no_shares, share_of, with_share
+from ecd_tune.optim.batched.baselines import BatchedSGD
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
+from ecd_tune.optim.params.scale import BATCHES, factor_of, no_shares, share_of, with_share
 
 A, B = torch.tensor([1.0, -0.5, 0.3]).double(), torch.tensor([[0.7, 0.2], [0.1, -1.0]]).double()
 FACTORS = (30.0, 0.5)

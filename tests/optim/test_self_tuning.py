@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.self_tuning import ECDSepF0
+from ecd_tune.optim.self_tuning.ecdsep_f0 import ECDSepF0
 
 
 def build(**options):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ecd_tune.errors import HyperparameterError
-from ecd_tune.optim.batched import BatchedECDSep
+from ecd_tune.optim.batched.ecdsep import BatchedECDSep
 from ecd_tune.optim.ecdsep import ECDSep
 from ecd_tune.theory import Basin
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ecd_tune.optim import ECDq1
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.noise import Noise
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
+from ecd_tune.optim.params.noise import Noise
 from ecd_tune.theory import Basin, bounce_cosine
 from tests.oracles.landscapes import LANDSCAPES
 from tests.oracles.unit_speed import ecd_q1

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ecd_tune.measurements import RunMeasurements
 from ecd_tune.optim import ECDq1
-from ecd_tune.optim.batched_unit_speed import BatchedECDq1
-from ecd_tune.optim.meter import RunMeter
-from ecd_tune.optim.tape import StepTape
+from ecd_tune.optim.batched.unit_speed import BatchedECDq1
+from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
+from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 from ecd_tune.theory import Basin, bounce_angle, bounce_cosine, unit_speed_eta
 from tests.optim.test_diagnostics import F_MIN as FLOOR
 from tests.optim.test_diagnostics import N as SIZE
@@ -116,14 +116,14 @@ def test_rows_of_a_batch_say_what_single_runs_say(integrator: str, flow: str) ->
         {"lr": 0.3, "eta": 5.0, "nu": 2.0, "F0": 1e4, **same},
     ]
     theta = start().detach().repeat(3, 1)
-    batch, meter = BatchedECDq1([theta], [4, 5, 6], rows), RunMeter(20, 3)
-    batch.watch(meter)
+    batch, measurer = BatchedECDq1([theta], [4, 5, 6], rows), RunMeasurer(20, 3)
+    batch.watch(measurer)
     for _ in range(20):
         loss, gradient = bowl(theta)
         batch.step(loss, [gradient], torch.ones(3, dtype=torch.bool))
-    together, measured = batch.diagnostics(F_min=FLOOR), meter.read()
+    together, measured = batch.diagnostics(F_min=FLOOR), measurer.read()
     for b, row in enumerate(rows):
-        p, own = start(), RunMeter(20)
+        p, own = start(), RunMeasurer(20)
         alone = ECDq1([p], seed=4 + b, **row)
         alone.watch(own)
         run(alone, p, 20)
@@ -174,7 +174,7 @@ def test_nothing_passes_over_the_parameters_for_it(
         return counted.counts
 
     watched = passes()
-    monkeypatch.setattr(StepTape, "saw", lambda self, step: None)
+    monkeypatch.setattr(StepRecorder, "on_step", lambda self, step: None)
     assert watched == passes()
 
 
@@ -184,8 +184,8 @@ def test_nothing_passes_over_the_parameters_for_it(
 def test_measurements_are_those_of_the_recorded_trajectory() -> None:
     p, steps, eta, wd, F0 = start(), 60, 4.0, 0.2, 0.3
     optimizer = ECDq1([p], lr=0.2, eta=eta, nu=0.7, F0=F0, weight_decay=wd, seed=1)
-    meter = RunMeter(steps)
-    optimizer.watch(meter)
+    measurer = RunMeasurer(steps)
+    optimizer.watch(measurer)
     seen = run(optimizer, p, steps)
     total = seen["loss"] + 0.5 * wd * seen["square"]
     gap = total - F0
@@ -217,7 +217,7 @@ def test_measurements_are_those_of_the_recorded_trajectory() -> None:
         tail_log_gap_3=logs[2],
         unit_speed=1,
     )
-    (found,) = meter.read()
+    (found,) = measurer.read()
     assert found is not None
     assert found.to_metrics() == pytest.approx(expected.to_metrics(), rel=1e-9)
     assert found.max_step_over_lr <= 1
@@ -230,12 +230,15 @@ def test_the_measured_virial_is_that_of_the_law(integrator: str) -> None:
     values = {"lr": 0.2, "eta": eta, "nu": nu, "integrator": integrator}
     theta: Tensor = 0.15 * torch.randn(rows, SIZE, generator=torch.Generator().manual_seed(1))
     theta = theta.double()
-    batch, meter = BatchedECDq1([theta], list(range(rows)), [values] * rows), RunMeter(800, rows)
-    batch.watch(meter)
+    batch, measurer = (
+        BatchedECDq1([theta], list(range(rows)), [values] * rows),
+        RunMeasurer(800, rows),
+    )
+    batch.watch(measurer)
     for _ in range(800):
         loss, gradient = bowl(theta)
         batch.step(loss, [gradient], torch.ones(rows, dtype=torch.bool))
-    found = [row for row in meter.read() if row is not None]
+    found = [row for row in measurer.read() if row is not None]
     assert len(found) == rows
     share = eta / float(unit_speed_eta(eta, SIZE, nu / math.sqrt(SIZE), integrator))
     assert np.mean([row.tail_virial for row in found]) == pytest.approx(share, rel=0.03)

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.optim import ECDSep
-from ecd_tune.optim.self_tuning import ECDSepF0
+from ecd_tune.optim.self_tuning.ecdsep_f0 import ECDSepF0
 
 READS = ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy", "nonzero")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from ecd_tune.optim.remarks import FLAGS
+from ecd_tune.optim.monitoring.remarks import FLAGS
 from ecd_tune.records import Curve, Stage
 from ecd_tune.report import build_report, render_html, render_json, render_markdown
 from ecd_tune.report.render.terminal import render_summary

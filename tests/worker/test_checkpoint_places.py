@@ -124,7 +124,7 @@ class TestOpening:
     def test_a_folder_of_artifacts(self, tmp_path):
         kept = open_checkpoints(CheckpointSpec(place=f"artifacts:{tmp_path}/a"))
         assert isinstance(kept, ArtifactCheckpoints)
-        kept.slot(make_lease()).save(b"data")
+        kept.handle(make_lease()).save(b"data")
         assert len(list((tmp_path / "a").iterdir())) == 1
         assert repr(kept) == f"checkpoints in artifacts:{tmp_path}/a"
 
@@ -173,11 +173,11 @@ class TestBuckets:
 
     def test_the_last_saved_is_loaded_by_any_worker_and_removed_after_success(self, bucket):
         first = bucket.open()
-        slot = first.slot(make_lease())
+        slot = first.handle(make_lease())
         assert slot.load() is None
         for data in (b"one", b"two", b"three"):
             slot.save(data)
-            assert bucket.open().slot(make_lease()).load() == data
+            assert bucket.open().handle(make_lease()).load() == data
         names = [name.partition("mine/a/b/")[2] for name in bucket.objects]
         assert sorted(name[-2:] for name in names) == [".0", ".1"]
         first.discard(make_lease())
@@ -186,25 +186,25 @@ class TestBuckets:
     def test_one_save_leaves_nothing_to_complain_about(self, bucket, caplog):
         kept = bucket.open()
         with caplog.at_level(logging.WARNING):
-            kept.slot(make_lease()).save(b"one")
+            kept.handle(make_lease()).save(b"one")
             kept.discard(make_lease())
         assert bucket.objects == {}
         assert caplog.text == ""
 
     def test_a_write_that_is_cut_short_leaves_the_former(self, bucket):
-        slot = bucket.open().slot(make_lease())
+        slot = bucket.open().handle(make_lease())
         slot.save(b"one")
         slot.save(b"two")
         newest = max(bucket.objects, key=lambda name: bucket.objects[name][8:16])
         bucket.objects[newest] = bucket.objects[newest][:-1]
-        assert bucket.open().slot(make_lease()).load() == b"one"
+        assert bucket.open().handle(make_lease()).load() == b"one"
 
     def test_a_limit_holds_for_reading_and_writing(self, bucket, caplog):
         limit = 10 / 2**30
-        bucket.open(max_gib=1.0).slot(make_lease()).save(b"x" * 11)
-        assert bucket.open(max_gib=limit).slot(make_lease()).load() is None
+        bucket.open(max_gib=1.0).handle(make_lease()).save(b"x" * 11)
+        assert bucket.open(max_gib=limit).handle(make_lease()).load() is None
         before = dict(bucket.objects)
-        bucket.open(max_gib=limit).slot(make_lease(2)).save(b"x" * 11)
+        bucket.open(max_gib=limit).handle(make_lease(2)).save(b"x" * 11)
         assert bucket.objects == before
         assert "larger than 10" in caplog.text
 

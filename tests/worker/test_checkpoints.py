@@ -55,68 +55,68 @@ def make(request, tmp_path):
 
 class TestPlaces:
     def test_the_last_saved_is_loaded_by_any_worker(self, make):
-        slot = make().slot(make_lease())
+        slot = make().handle(make_lease())
         assert slot.load() is None
         for data in (b"one", b"two", b"three"):
             slot.save(data)
-            assert make().slot(make_lease()).load() == data
+            assert make().handle(make_lease()).load() == data
 
     def test_the_next_attempt_has_the_same_place_and_no_other_run_has(self, make):
-        make().slot(make_lease()).save(b"mine")
+        make().handle(make_lease()).save(b"mine")
         again = make_lease(number=7, attempt=2)
-        assert make().slot(again).load() == b"mine"
+        assert make().handle(again).load() == b"mine"
         for other in (
             make_lease(seed=2),
             make_lease(lr=0.2),
             make_lease(stage=Stage.CONFIRM),
             make_lease(optimizer="sgd"),
         ):
-            assert make().slot(other).load() is None
+            assert make().handle(other).load() is None
 
     def test_a_damaged_one_is_said_and_the_run_begins_anew(self, make, caplog):
         """A flipped bit in any byte: of what was saved, its digest, its number or its mark."""
-        make().slot(make_lease()).save(b"a run at step 100")
+        make().handle(make_lease()).save(b"a run at step 100")
         (path,) = make.folder.iterdir()
         whole = path.read_bytes()
         for at in range(len(whole)):
             caplog.clear()
             path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
-            assert make().slot(make_lease()).load() is None
+            assert make().handle(make_lease()).load() is None
             assert caplog.text.count("it is damaged") == 1
-        make().slot(make_lease()).save(b"another try")
-        assert make().slot(make_lease()).load() == b"another try"
+        make().handle(make_lease()).save(b"another try")
+        assert make().handle(make_lease()).load() == b"another try"
 
     def test_a_stored_result_removes_it(self, make):
         kept = make()
-        kept.slot(make_lease()).save(b"data")
-        kept.slot(make_lease()).save(b"data")
+        kept.handle(make_lease()).save(b"data")
+        kept.handle(make_lease()).save(b"data")
         kept.discard(make_lease())
         assert list(make.folder.iterdir()) == []
         kept.discard(make_lease())
 
     def test_a_part_has_a_place_of_its_own_that_the_next_attempt_finds_and_clears(self, make):
-        slot = make().slot(make_lease())
+        slot = make().handle(make_lease())
         slot.save(b"whole")
         slot.part("a").save(b"one")
         slot.part("a").part("b").save(b"two")
-        again = make().slot(make_lease(attempt=2))
+        again = make().handle(make_lease(attempt=2))
         assert (again.load(), again.part("a").load()) == (b"whole", b"one")
         assert again.part("b").load() is None
         nested = again.part("a").part("b")
         assert nested.load() == b"two"
         nested.clear()
-        assert make().slot(make_lease()).part("a").part("b").load() is None
-        assert make().slot(make_lease()).load() == b"whole"
+        assert make().handle(make_lease()).part("a").part("b").load() is None
+        assert make().handle(make_lease()).load() == b"whole"
 
     def test_a_worker_that_only_loaded_it_removes_it_too(self, make):
-        make().slot(make_lease()).save(b"data")
+        make().handle(make_lease()).save(b"data")
         kept = make()
-        kept.slot(make_lease()).load()
+        kept.handle(make_lease()).load()
         kept.discard(make_lease())
         assert list(make.folder.iterdir()) == []
 
     def test_too_large_a_checkpoint_is_not_kept_and_said_once(self, make, caplog):
-        slot = make(max_bytes=10).slot(make_lease())
+        slot = make(max_bytes=10).handle(make_lease())
         slot.save(b"x" * 10)
         with caplog.at_level(logging.WARNING):
             slot.save(b"y" * 11)
@@ -124,21 +124,21 @@ class TestPlaces:
         assert slot.load() == b"x" * 10
         assert [r.message for r in caplog.records if "larger than 10" in r.message][1:] == []
         assert "larger than 10" in caplog.text
-        assert make(max_bytes=9).slot(make_lease()).load() is None
+        assert make(max_bytes=9).handle(make_lease()).load() is None
 
     def test_due_after_the_interval_and_again_after_saving(self, make, monkeypatch):
         now = [0.0]
         monkeypatch.setattr("ecd_tune.worker.checkpoints.time.monotonic", lambda: now[0])
-        slot = make(interval=0.05).slot(make_lease())
+        slot = make(interval=0.05).handle(make_lease())
         assert not slot.due()
         now[0] += 0.06
         assert slot.due()
         slot.save(b"data")
         assert not slot.due()
-        assert not make().slot(make_lease()).due()
+        assert not make().handle(make_lease()).due()
 
     def test_a_full_disk_is_logged_and_the_last_checkpoint_stands(self, make, caplog, monkeypatch):
-        slot = make().slot(make_lease())
+        slot = make().handle(make_lease())
         slot.save(b"good")
 
         def full(*_, **__):
@@ -151,12 +151,12 @@ class TestPlaces:
         assert "No space left" in caplog.text
         assert slot.load() == b"good"
         slot.save(b"better")
-        assert make().slot(make_lease()).load() == b"better"
+        assert make().handle(make_lease()).load() == b"better"
 
     def test_a_place_that_cannot_be_reached_ends_no_run(self, tmp_path, caplog):
         (tmp_path / "file").write_text("not a folder")
         kept = FolderCheckpoints(tmp_path / "file" / "below")
-        slot = kept.slot(make_lease())
+        slot = kept.handle(make_lease())
         with caplog.at_level(logging.WARNING):
             assert slot.load() is None
             slot.save(b"data")
@@ -166,7 +166,7 @@ class TestPlaces:
 
 class TestFolder:
     def test_a_kill_while_writing_leaves_the_former(self, tmp_path, monkeypatch):
-        slot = FolderCheckpoints(tmp_path).slot(make_lease())
+        slot = FolderCheckpoints(tmp_path).handle(make_lease())
         slot.save(b"former")
 
         def killed(descriptor):
@@ -180,7 +180,7 @@ class TestFolder:
         assert len(list(tmp_path.iterdir())) == 1
 
     def test_only_old_files_of_ours_are_tidied_away(self, tmp_path):
-        FolderCheckpoints(tmp_path).slot(make_lease()).save(b"data")
+        FolderCheckpoints(tmp_path).handle(make_lease()).save(b"data")
         (ours,) = tmp_path.iterdir()
         shutil.copy(ours, tmp_path / ("0" * 32 + ".checkpoint"))
         theirs = "3" * 32 + ".checkpoint"  # a name like ours, without our mark
@@ -192,18 +192,18 @@ class TestFolder:
             os.utime(path, (0, 0))
         fresh = tmp_path / ("2" * 32 + ".checkpoint")
         fresh.write_bytes(b"")
-        FolderCheckpoints(tmp_path).slot(make_lease()).save(b"data")
+        FolderCheckpoints(tmp_path).handle(make_lease()).save(b"data")
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {"mine.checkpoint", "a.part", "weights", theirs, ours.name, fresh.name}
         assert (tmp_path / "weights" / "mine").exists()
 
     def test_nobody_else_can_look_in(self, tmp_path):
-        FolderCheckpoints(tmp_path / "a" / "b").slot(make_lease()).save(b"data")
+        FolderCheckpoints(tmp_path / "a" / "b").handle(make_lease()).save(b"data")
         assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
 
     def test_the_folder_is_made_when_it_is_needed(self, tmp_path):
         kept = FolderCheckpoints(tmp_path / "a")
-        kept.slot(make_lease()).load()
+        kept.handle(make_lease()).load()
         kept.discard(make_lease())
         assert not (tmp_path / "a").exists()
 
@@ -219,15 +219,15 @@ class TestArtifacts:
     def test_a_kill_while_writing_leaves_the_former(self, tmp_path):
         # The local artifact store truncates a file and then fills it.
         store = FileSystemArtifactStore(tmp_path)
-        slot = ArtifactCheckpoints(store).slot(make_lease())
+        slot = ArtifactCheckpoints(store).handle(make_lease())
         for data in (b"one", b"two", b"three"):
             slot.save(data)
         newest = max(tmp_path.iterdir(), key=lambda path: path.read_bytes()[8:16])
         newest.write_bytes(newest.read_bytes()[:-2])
         again = ArtifactCheckpoints(store)
-        assert again.slot(make_lease()).load() == b"two"
-        again.slot(make_lease()).save(b"four")
-        assert ArtifactCheckpoints(store).slot(make_lease()).load() == b"four"
+        assert again.handle(make_lease()).load() == b"two"
+        again.handle(make_lease()).save(b"four")
+        assert ArtifactCheckpoints(store).handle(make_lease()).load() == b"four"
 
     def test_a_prefix_begins_every_name(self):
         class Table:
@@ -247,11 +247,11 @@ class TestArtifacts:
 
         table = Table()
         kept = ArtifactCheckpoints(table, prefix="a/b/", shown="a table")
-        kept.slot(make_lease()).save(b"one")
+        kept.handle(make_lease()).save(b"one")
         assert [name[:4] for name in table.content] == ["a/b/"]
-        assert ArtifactCheckpoints(table).slot(make_lease()).load() is None
+        assert ArtifactCheckpoints(table).handle(make_lease()).load() is None
         again = ArtifactCheckpoints(table, prefix="a/b/")
-        assert again.slot(make_lease()).load() == b"one"
+        assert again.handle(make_lease()).load() == b"one"
         again.discard(make_lease())
         assert table.content == {}
         assert repr(kept) == "checkpoints in a table"

@@ -9,7 +9,7 @@ from ecd_tune.analysis.checks.model import (
     Subject,
     Verdict,
 )
-from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
 
 __all__ = [
     "CHECKS",
@@ -19,7 +19,7 @@ __all__ = [
     "Finding",
     "Judged",
     "Relation",
-    "Run",
+    "CheckedRun",
     "Sample",
     "StudyTrials",
     "Subject",

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from ecd_tune.analysis.checks.fits import share
-from ecd_tune.analysis.checks.judging import Claim, Need, judge, too_few
+from ecd_tune.analysis.checks.judging import Need, Prediction, judge, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
-from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
 from ecd_tune.theory import Array
 
 __all__ = ["CHECKS", "pairs", "superiority"]
 
-_BETTER = Claim("chance that on is better than off", 0.5, 0.5, 1.0, ">")
+_BETTER = Prediction("chance that on is better than off", 0.5, 0.5, 1.0, ">")
 _LEAST = 10
 
 
@@ -37,11 +37,11 @@ def _check_conservation(data: StudyTrials) -> list[Finding]:
     return [lack or judge(_BETTER, sample, superiority(on, off), f"{len(on)} on, {len(off)} off")]
 
 
-def _conserves(run: Run) -> bool:
+def _conserves(run: CheckedRun) -> bool:
     return bool(run.params["conserve_energy"])
 
 
-def pairs(data: StudyTrials) -> list[tuple[Run, Run]]:
+def pairs(data: StudyTrials) -> list[tuple[CheckedRun, CheckedRun]]:
     """Return the trials that ended, on and off, that differ in nothing else.
 
     Args:
@@ -51,7 +51,7 @@ def pairs(data: StudyTrials) -> list[tuple[Run, Run]]:
         One pair for each setting of the rest: its first trial with the energy conserved, and its
         first without.
     """
-    groups: Mapping[object, dict[bool, Run]] = defaultdict(dict)
+    groups: Mapping[object, dict[bool, CheckedRun]] = defaultdict(dict)
     for run in data.ended():
         rest = frozenset((k, v) for k, v in run.params.items() if k != "conserve_energy")
         groups[rest].setdefault(_conserves(run), run)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecd_tune.analysis.checks.fits import share
-from ecd_tune.analysis.checks.judging import Claim, Need, judge, too_few
+from ecd_tune.analysis.checks.judging import Need, Prediction, judge, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.runs import Sample, StudyTrials
 from ecd_tune.records import Scalar
@@ -39,7 +39,7 @@ def _ordered(dimension: Dimension) -> bool:
 
 
 def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Dimension) -> Finding:
-    claim = Claim("share of best trials at one end", 0.5, 0.0, 0.5, "<")
+    claim = Prediction("share of best trials at one end", 0.5, 0.0, 0.5, "<")
     active = sample.keep(f"{name} not in use", lambda run: name in run.record.params)
     case = f"{name} in {dimension.describe()}"
     lack = too_few(claim, active, [Need("trials", len(active), _LEAST)], case)

@@ -14,7 +14,7 @@ import numpy as np
 from ecd_tune.analysis.checks.fits import Fit, fit
 from ecd_tune.analysis.checks.judging import Need, distinct, span
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.analysis.checks.runs import Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
 from ecd_tune.registry import Hyperparameter
 from ecd_tune.theory import Array
 
@@ -107,7 +107,7 @@ def each_landscape(
     return found or small[:1]
 
 
-def _landscape(run: Run) -> tuple[float, float]:
+def _landscape(run: CheckedRun) -> tuple[float, float]:
     return run.measured.F0, run.measured.weight_decay
 
 

@@ -17,7 +17,7 @@ from ecd_tune.analysis.checks.floor import (
     harmonic_fit,
     stationary_needs,
 )
-from ecd_tune.analysis.checks.judging import Claim, judge, near, too_few
+from ecd_tune.analysis.checks.judging import Prediction, judge, near, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
 from ecd_tune.analysis.checks.runs import ECD, Sample, StudyTrials
@@ -56,7 +56,7 @@ def plateau(data: StudyTrials, sample: Sample) -> tuple[Sample, Floor]:
 
 
 def _on_plateaus(
-    claim: Claim, measure: Callable[[StudyTrials, Sample], _Measured]
+    claim: Prediction, measure: Callable[[StudyTrials, Sample], _Measured]
 ) -> Callable[[StudyTrials], list[Finding]]:
     def lack(sample: Sample, case: str) -> Finding | None:
         needs = stationary_needs(sample)

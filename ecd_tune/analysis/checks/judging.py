@@ -20,7 +20,7 @@ from ecd_tune.analysis.checks.runs import Sample
 from ecd_tune.theory import Array
 
 __all__ = [
-    "Claim",
+    "Prediction",
     "Need",
     "distinct",
     "judge",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Claim:
+class Prediction:
     """What is predicted of a statistic.
 
     Attributes:
@@ -78,7 +78,7 @@ class Claim:
         )
 
 
-def near(statistic: str, target: float, tolerance: float) -> Claim:
+def near(statistic: str, target: float, tolerance: float) -> Prediction:
     """Claim a value.
 
     Args:
@@ -89,10 +89,10 @@ def near(statistic: str, target: float, tolerance: float) -> Claim:
     Returns:
         The claim.
     """
-    return Claim(statistic, target, target - tolerance, target + tolerance)
+    return Prediction(statistic, target, target - tolerance, target + tolerance)
 
 
-def negative(statistic: str) -> Claim:
+def negative(statistic: str) -> Prediction:
     """Claim that a statistic is negative.
 
     Args:
@@ -101,7 +101,7 @@ def negative(statistic: str) -> Claim:
     Returns:
         The claim.
     """
-    return Claim(statistic, 0.0, -math.inf, 0.0, "<")
+    return Prediction(statistic, 0.0, -math.inf, 0.0, "<")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def span(values: Array) -> float:
 
 
 def judge(
-    claim: Claim,
+    claim: Prediction,
     sample: Sample,
     estimate: Estimate,
     case: str,
@@ -182,7 +182,7 @@ def judge(
     return claim.finding(sample, case, verdict, estimate.value, ends, text, needed, advisory)
 
 
-def judge_bound(claim: Claim, sample: Sample, largest: float) -> Finding:
+def judge_bound(claim: Prediction, sample: Sample, largest: float) -> Finding:
     """Apply rule B to the steps of all runs.
 
     Args:
@@ -204,7 +204,7 @@ def judge_bound(claim: Claim, sample: Sample, largest: float) -> Finding:
 
 
 def too_few(
-    claim: Claim, sample: Sample, needs: Sequence[Need], case: str, *, advisory: str = ""
+    claim: Prediction, sample: Sample, needs: Sequence[Need], case: str, *, advisory: str = ""
 ) -> Finding | None:
     """Say what the smallest sample lacks.
 

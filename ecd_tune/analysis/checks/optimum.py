@@ -9,9 +9,9 @@ import numpy as np
 
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.floor import F_MIN
-from ecd_tune.analysis.checks.judging import Claim, Need, distinct, judge, span, too_few
+from ecd_tune.analysis.checks.judging import Need, Prediction, distinct, judge, span, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject, Verdict
-from ecd_tune.analysis.checks.runs import ECDSEP, Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrials
 from ecd_tune.errors import TheoryError
 from ecd_tune.records import Direction, Scalar
 from ecd_tune.registry import Hyperparameter
@@ -19,8 +19,8 @@ from ecd_tune.theory import Array, Basin
 
 __all__ = ["CHECKS"]
 
-_EXPONENT = Claim("exponent of the best ν in Δt", 0.5, 0.4, 0.75)
-_RATIO = Claim("median of best ν / ν*", 1.0, 0.5, 2.0)
+_EXPONENT = Prediction("exponent of the best ν in Δt", 0.5, 0.4, 0.75)
+_RATIO = Prediction("median of best ν / ν*", 1.0, 0.5, 2.0)
 _LEAST_VALUES, _LEAST_LEVELS, _LEAST_DECADES = 8, 5, 1.0
 _SHORT = "fewer than 8 values of ν at this Δt"
 _FLAT = "flat in ν, or best at an end of the range"
@@ -76,7 +76,7 @@ def _settings(sample: Sample) -> list[tuple[str, Sample]]:
     return [(_words(key or (), varied), part) for key, part in parts.items()]
 
 
-def _setting(run: Run) -> tuple[tuple[str, Scalar], ...]:
+def _setting(run: CheckedRun) -> tuple[tuple[str, Scalar], ...]:
     moving = ("lr", "nu", "nu_sqrt_n")
     return tuple(sorted((k, v) for k, v in run.params.items() if k not in moving))
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.judging import (
-    Claim,
     Need,
+    Prediction,
     distinct,
     judge,
     judge_bound,
@@ -19,12 +19,12 @@ from ecd_tune.analysis.checks.judging import (
 )
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
-from ecd_tune.analysis.checks.runs import ECDSEP, Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrials
 from ecd_tune.theory import Array
 
 __all__ = ["CHECKS", "rank_correlation"]
 
-_SHARE = Claim("largest tail mean of V/𝓔", 1.0, -math.inf, 1.0, "≤")
+_SHARE = Prediction("largest tail mean of V/𝓔", 1.0, -math.inf, 1.0, "≤")
 _REACH = negative("rank correlation of log reachable F−F0 with the value to be small")
 _LEAST = 20
 
@@ -56,7 +56,7 @@ def _judge_reach(data: StudyTrials, sample: Sample) -> Finding:
     return judge(_REACH, sample, rank_correlation(reach, sample.loss_score(data.direction)), "")
 
 
-def _log_reach(run: Run) -> float:
+def _log_reach(run: CheckedRun) -> float:
     """Return log of the largest F − F0 that the flow reaches: 𝓔^{1/η} (§3.5)."""
     return run.measured.log_energy / run.eta
 

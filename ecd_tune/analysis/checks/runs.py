@@ -17,7 +17,7 @@ from ecd_tune.space import RESOLVED
 from ecd_tune.spec import StudySpec
 from ecd_tune.theory import Array, bounce_cosine, effective_eta, unit_speed_eta
 
-__all__ = ["ECD", "ECDSEP", "MAX_DRIFT", "Run", "Sample", "StudyTrials"]
+__all__ = ["ECD", "ECDSEP", "MAX_DRIFT", "CheckedRun", "Sample", "StudyTrials"]
 
 ECD = ("lr", "eta", "nu")
 """The hyperparameters that make an optimizer ECDSep or, at unit speed, ECDq1."""
@@ -57,7 +57,7 @@ class StudyTrials:
     def ended(self) -> Sample:
         """Return the trials that ended by themselves, diverged and failed ones among them."""
         runs = tuple(
-            Run(record, self._params(record), self.spec.steps(Stage.SEARCH))
+            CheckedRun(record, self._params(record), self.spec.steps(Stage.SEARCH))
             for record in self.records
             if record.counts
         )
@@ -107,7 +107,7 @@ class StudyTrials:
 
 
 @dataclass(frozen=True)
-class Run:
+class CheckedRun:
     """One trial that ended by itself.
 
     Attributes:
@@ -190,13 +190,13 @@ class Sample:
         excluded: Number of the others, by why.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[CheckedRun, ...]
     excluded: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.runs)
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[CheckedRun]:
         return iter(self.runs)
 
     @property
@@ -204,7 +204,7 @@ class Sample:
         """Finished trials, taking part or not."""
         return len(self.runs) + sum(self.excluded.values())
 
-    def keep(self, otherwise: str, test: Callable[[Run], bool]) -> Sample:
+    def keep(self, otherwise: str, test: Callable[[CheckedRun], bool]) -> Sample:
         """Leave runs out.
 
         Args:
@@ -219,7 +219,7 @@ class Sample:
         excluded = Counter(self.excluded) + Counter({otherwise: gone})
         return Sample(kept, dict(excluded))
 
-    def split(self, key: Callable[[Run], Any], otherwise: str) -> dict[Any, Sample]:
+    def split(self, key: Callable[[CheckedRun], Any], otherwise: str) -> dict[Any, Sample]:
         """Split into samples of runs with the same key, the largest first.
 
         Args:
@@ -254,5 +254,5 @@ class Sample:
         return np.array([_look(run, name) for run in self.runs], dtype=np.float64)
 
 
-def _look(run: Run, name: str) -> float:
-    return float(getattr(run, name) if hasattr(Run, name) else getattr(run.measured, name))
+def _look(run: CheckedRun, name: str) -> float:
+    return float(getattr(run, name) if hasattr(CheckedRun, name) else getattr(run.measured, name))

@@ -10,7 +10,7 @@ import numpy as np
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.judging import Need, judge, negative, span, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
-from ecd_tune.analysis.checks.runs import ECDSEP, Run, Sample, StudyTrials
+from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrials
 
 __all__ = ["CHECKS", "best_of_tasks"]
 
@@ -18,7 +18,7 @@ _SLOPE = negative("slope of log best Δt on log n")
 _ADVISORY = "a heuristic of six tasks, reported only"
 
 
-def best_of_tasks(data: StudyTrials) -> list[tuple[Run, bool]]:
+def best_of_tasks(data: StudyTrials) -> list[tuple[CheckedRun, bool]]:
     """Return the best usable run of a study and of each that it is compared with.
 
     Args:

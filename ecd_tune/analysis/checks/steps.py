@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ecd_tune.analysis.checks.floor import advice
-from ecd_tune.analysis.checks.judging import Claim, Need, judge, judge_bound, near, too_few
+from ecd_tune.analysis.checks.judging import Need, Prediction, judge, judge_bound, near, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import (
     jackknife,
@@ -19,7 +19,7 @@ __all__ = ["CHECKS"]
 
 _VIRIAL = near("½⟨Θ·G⟩ over η/η_eff", 1.0, 0.05)
 _BOUNCE = near("mean cos α / λ(n, ν)", 1.0, 0.01)
-_BOUND = Claim("max |ΔΘ|/Δt", 1.0, -math.inf, 1.0, "≤")
+_BOUND = Prediction("max |ΔΘ|/Δt", 1.0, -math.inf, 1.0, "≤")
 
 
 def _check_virial(data: StudyTrials) -> list[Finding]:

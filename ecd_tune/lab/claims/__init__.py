@@ -8,8 +8,8 @@ from ecd_tune.lab.claims.catalogue import (
     needed_systems,
 )
 from ecd_tune.lab.claims.evidence import give, read_results
-from ecd_tune.lab.claims.model import Claim, Evidence, Given, Judgement, Section, Standing
-from ecd_tune.lab.claims.page import count_standings, render_page
+from ecd_tune.lab.claims.model import Claim, ClaimSection, Decision, Evidence, Given, Judgement
+from ecd_tune.lab.claims.page import count_decisions, render_page
 from ecd_tune.lab.claims.printed import Printed, read_printed
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "JudgedSections",
     "Judgement",
     "Printed",
-    "Section",
-    "Standing",
-    "count_standings",
+    "ClaimSection",
+    "Decision",
+    "count_decisions",
     "give",
     "judge_claims",
     "needed_systems",

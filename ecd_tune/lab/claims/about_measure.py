@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from ecd_tune.lab.claims import formulas, phase_space, scaling
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, by_numbers, by_study, by_systems, untested
 
 __all__ = ["SECTIONS"]
 
-_MEASURE = Section(
+_MEASURE = ClaimSection(
     "Measure",
     "What holds, and why: [law](theory.md#law), [Algorithm 1](theory.md#algorithm-1), "
     "[virial](theory.md#virial).",
@@ -166,7 +166,7 @@ _MEASURE = Section(
     ),
 )
 
-_ETA = Section(
+_ETA = ClaimSection(
     "η and the loss",
     "What holds, and why: [η and F0](theory.md#η-and-f0).",
     (
@@ -218,4 +218,4 @@ _ETA = Section(
     ),
 )
 
-SECTIONS: tuple[Section, ...] = (_MEASURE, _ETA)
+SECTIONS: tuple[ClaimSection, ...] = (_MEASURE, _ETA)

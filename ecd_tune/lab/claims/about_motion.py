@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from ecd_tune.lab.claims import formulas, phase_space, synthetic, turns
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, by_study, by_systems, untested
 
 __all__ = ["SECTIONS"]
 
-_SPEED = Section(
+_SPEED = ClaimSection(
     "Speed and energy",
     "What holds, and why: [speed](theory.md#speed), [energy error](theory.md#energy-error).",
     (
@@ -158,7 +158,7 @@ _SPEED = Section(
     ),
 )
 
-_TURNS = Section(
+_TURNS = ClaimSection(
     "Turns and ν*",
     "What holds, and why: [turns](theory.md#turns), [ν*](theory.md#ν).",
     (
@@ -256,7 +256,7 @@ _TURNS = Section(
     ),
 )
 
-_F0 = Section(
+_F0 = ClaimSection(
     "F0 and weight decay",
     "§3.4 and §A.2 describe options that the paper's experiments do not use.",
     (
@@ -281,4 +281,4 @@ _F0 = Section(
     ),
 )
 
-SECTIONS: tuple[Section, ...] = (_SPEED, _TURNS, _F0)
+SECTIONS: tuple[ClaimSection, ...] = (_SPEED, _TURNS, _F0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ecd_tune.lab.claims import carbon, scaling, scans
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_numbers, by_study
 
 __all__ = ["SECTIONS"]
@@ -13,7 +13,7 @@ __all__ = ["SECTIONS"]
 _ROUNDS = "the exact number rounds to the printed one"
 _BELOW = "95 % interval of the slope below 0"
 
-_SCANS = Section(
+_SCANS = ClaimSection(
     "Scans",
     "Whether the scans of §4 have as many combinations as stated, and the best values of the "
     "appendix are among them.",
@@ -47,7 +47,7 @@ _SCANS = Section(
     ),
 )
 
-_SCALING = Section(
+_SCALING = ClaimSection(
     "Table 5: hyperparameters and size",
     "Parameters are counted from the layers of the networks that the paper names; where it leaves "
     "something open (biases of convolutions, heads) as the authors' public code has them.",
@@ -125,7 +125,7 @@ _SCALING = Section(
     ),
 )
 
-_CARBON = Section(
+_CARBON = ClaimSection(
     "CO₂",
     "§6 and B.7. Hours and intensities are printed as approximate; intervals hold what rounds to "
     "them.",
@@ -164,4 +164,4 @@ _CARBON = Section(
     ),
 )
 
-SECTIONS: tuple[Section, ...] = (_SCANS, _SCALING, _CARBON)
+SECTIONS: tuple[ClaimSection, ...] = (_SCANS, _SCALING, _CARBON)

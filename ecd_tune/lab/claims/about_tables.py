@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ecd_tune.lab.claims import orders, synthetic, tables
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.printed import read_printed
 from ecd_tune.lab.claims.stating import by_formula, by_numbers, untested
 
@@ -31,7 +31,7 @@ def _means() -> tuple[Claim, ...]:
     )
 
 
-_TABLES = Section(
+_TABLES = ClaimSection(
     "Tables 1 to 4 against the lists of runs",
     "The appendix lists the runs that each entry is said to be the mean of. Refuted says that "
     "one entry or more is not that mean, rounded to two digits; it does not say which of the two "
@@ -90,7 +90,7 @@ _TABLES = Section(
     ),
 )
 
-_ORDERS = Section(
+_ORDERS = ClaimSection(
     "Which optimizer is ahead",
     "Printed differences against the noise of the listed runs. Inconclusive says that as few runs "
     "as these do not decide. The noise is that of seeds: it does not cover the choice of tasks, of "
@@ -223,4 +223,4 @@ _ORDERS = Section(
     ),
 )
 
-SECTIONS: tuple[Section, ...] = (_TABLES, _ORDERS)
+SECTIONS: tuple[ClaimSection, ...] = (_TABLES, _ORDERS)

@@ -6,7 +6,7 @@ from itertools import product
 
 from ecd_tune.analysis.checks.model import Finding, Verdict
 from ecd_tune.lab.claims.findings import rounding_finding
-from ecd_tune.lab.claims.printed import Block, Number, Printed
+from ecd_tune.lab.claims.printed import DeviceHours, Number, Printed
 
 __all__ = ["check_emissions", "check_sum"]
 
@@ -27,7 +27,7 @@ def check_emissions(printed: Printed) -> list[Finding]:
     return [_emissions(block) for block in printed.computing]
 
 
-def _emissions(block: Block) -> Finding:
+def _emissions(block: DeviceHours) -> Finding:
     watts = block.watts.value
     exact = _kilograms(block.hours.value, watts, block.kg_per_kwh.value)
     corners = [

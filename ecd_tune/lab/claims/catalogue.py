@@ -9,16 +9,16 @@ from typing import Any
 from ecd_tune.lab.claims import about_measure, about_motion, about_settings, about_tables
 from ecd_tune.lab.claims.model import (
     Claim,
+    ClaimSection,
+    Decision,
     Evidence,
     Judgement,
-    Section,
-    Standing,
     Statement,
 )
 
 __all__ = ["SECTIONS", "JudgedClaim", "JudgedSections", "judge_claims", "needed_systems"]
 
-SECTIONS: tuple[Section, ...] = (
+SECTIONS: tuple[ClaimSection, ...] = (
     *about_measure.SECTIONS,
     *about_motion.SECTIONS,
     *about_tables.SECTIONS,
@@ -40,9 +40,9 @@ class JudgedClaim:
     judgements: tuple[Judgement, ...]
 
     @property
-    def standing(self) -> Standing:
+    def decision(self) -> Decision:
         """What is known of the printed statement."""
-        return self.judgements[0].standing
+        return self.judgements[0].decision
 
     @property
     def pairs(self) -> tuple[tuple[Statement, Judgement], ...]:
@@ -52,7 +52,7 @@ class JudgedClaim:
     @property
     def relation(self) -> str:
         """How the second statement stands to the printed one: ``"instead"`` or ``"besides"``."""
-        return "instead" if self.standing is Standing.REFUTED else "besides"
+        return "instead" if self.decision is Decision.REFUTED else "besides"
 
     def to_json(self) -> dict[str, Any]:
         """Return the claim and its judgement in plain values."""
@@ -61,7 +61,7 @@ class JudgedClaim:
                 "text": statement.text,
                 "decided_by": [words for words, _ in statement.links],
                 "rule": statement.rule,
-                "verdict": judgement.standing,
+                "verdict": judgement.decision,
                 "remark": judgement.remark,
                 "origin": judgement.origin,
                 "findings": [finding.to_json() for finding in judgement.findings],
@@ -72,11 +72,11 @@ class JudgedClaim:
         return fields | dict(zip(("printed", self.relation), entries, strict=False))
 
 
-JudgedSections = Sequence[tuple[Section, Sequence[JudgedClaim]]]
+JudgedSections = Sequence[tuple[ClaimSection, Sequence[JudgedClaim]]]
 """Sections with their claims, judged."""
 
 
-def needed_systems(sections: Sequence[Section] = SECTIONS) -> list[str]:
+def needed_systems(sections: Sequence[ClaimSection] = SECTIONS) -> list[str]:
     """Return the checks of exact systems by which claims are judged.
 
     Args:
@@ -89,7 +89,7 @@ def needed_systems(sections: Sequence[Section] = SECTIONS) -> list[str]:
     return sorted({name for statement in statements for name in statement.systems})
 
 
-def judge_claims(evidence: Evidence, sections: Sequence[Section] = SECTIONS) -> JudgedSections:
+def judge_claims(evidence: Evidence, sections: Sequence[ClaimSection] = SECTIONS) -> JudgedSections:
     """Judge all claims.
 
     Args:

@@ -19,13 +19,13 @@ __all__ = [
     "Evidence",
     "Given",
     "Judgement",
-    "Section",
-    "Standing",
+    "ClaimSection",
+    "Decision",
     "Statement",
 ]
 
 
-class Standing(StrEnum):
+class Decision(StrEnum):
     """What is known of a statement: a check's verdict, or that there is none."""
 
     SUPPORTED = "supported"
@@ -81,13 +81,13 @@ class Judgement:
     """What is found of a statement.
 
     Attributes:
-        standing: The verdict, or why there is none.
+        decision: The verdict, or why there is none.
         findings: The numbers behind it.
         remark: Why there are none, or what to mind about them; may be empty.
         origin: Which results of checks they are; empty for a calculation.
     """
 
-    standing: Standing
+    decision: Decision
     findings: tuple[Finding, ...] = ()
     remark: str = ""
     origin: str = ""
@@ -137,7 +137,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Section:
+class ClaimSection:
     """Claims about one thing.
 
     Attributes:

@@ -9,25 +9,25 @@ from importlib.metadata import version
 
 from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.lab.claims.catalogue import JudgedClaim, JudgedSections
-from ecd_tune.lab.claims.model import Judgement, Section, Standing, Statement
+from ecd_tune.lab.claims.model import ClaimSection, Decision, Judgement, Statement
 
-__all__ = ["count_standings", "render_page"]
+__all__ = ["count_decisions", "render_page"]
 
 _PACKAGES = ("ecd_tune", "numpy", "scipy", "torch")
 _SHOWN = 3
 """Cases that a note names."""
 _MEANINGS = {
-    Standing.SUPPORTED: "the numbers are as claimed, by the rule that stands beside the claim.",
-    Standing.REFUTED: "they are not. It is the sentence as printed that is judged: what was built "
+    Decision.SUPPORTED: "the numbers are as claimed, by the rule that stands beside the claim.",
+    Decision.REFUTED: "they are not. It is the sentence as printed that is judged: what was built "
     "on it may hold all the same, for a factor drops out of many comparisons, and a table's entry "
     "may come from other runs than those listed.",
-    Standing.INCONCLUSIVE: "they do not decide; often there are too few runs.",
-    Standing.NO_RESULT: "a recorded study decides, and its result was not handed to the command.",
-    Standing.NOT_TESTED: "nothing here decides, for the reason given.",
+    Decision.INCONCLUSIVE: "they do not decide; often there are too few runs.",
+    Decision.NO_RESULT: "a recorded study decides, and its result was not handed to the command.",
+    Decision.NOT_TESTED: "nothing here decides, for the reason given.",
 }
 
 
-def count_standings(sections: JudgedSections) -> Counter[Standing]:
+def count_decisions(sections: JudgedSections) -> Counter[Decision]:
     """Count the verdicts of the claims as printed.
 
     Args:
@@ -36,7 +36,7 @@ def count_standings(sections: JudgedSections) -> Counter[Standing]:
     Returns:
         How many have each.
     """
-    return Counter(judged.standing for _, claims in sections for judged in claims)
+    return Counter(judged.decision for _, claims in sections for judged in claims)
 
 
 def render_page(sections: JudgedSections) -> str:
@@ -52,7 +52,7 @@ def render_page(sections: JudgedSections) -> str:
 
 
 def _page(sections: JudgedSections) -> Iterator[str]:
-    counts = count_standings(sections)
+    counts = count_decisions(sections)
     yield from ("# What the paper claims, one by one", "")
     yield (
         "De Luca, Gatti, Silverstein: *Improving Energy Conserving Descent for Machine Learning: "
@@ -75,8 +75,8 @@ def _page(sections: JudgedSections) -> Iterator[str]:
     total = sum(counts.values())
     yield f"Of {total} claims as printed:"
     yield ""
-    for standing, meaning in _MEANINGS.items():
-        yield f"- **{standing}** {counts[standing]}: {meaning}"
+    for decision, meaning in _MEANINGS.items():
+        yield f"- **{decision}** {counts[decision]}: {meaning}"
     for section, claims in sections:
         yield from _section(section, claims)
     yield from ("", "## Numbers")
@@ -98,7 +98,7 @@ def _origins(sections: JudgedSections) -> str:
 # ----------------------------------------------------------------------------- claims
 
 
-def _section(section: Section, claims: Sequence[JudgedClaim]) -> Iterator[str]:
+def _section(section: ClaimSection, claims: Sequence[JudgedClaim]) -> Iterator[str]:
     yield from ("", f"## {section.title}", "", section.about, "")
     yield "| claim | where | what is claimed | decided by | verdict |"
     yield "|---|---|---|---|---|"
@@ -110,7 +110,7 @@ def _section(section: Section, claims: Sequence[JudgedClaim]) -> Iterator[str]:
                 judged.relation if second else judged.claim.where,
                 statement.text,
                 _deciders(statement),
-                f"**{judgement.standing}**",
+                f"**{judgement.decision}**",
             )
     notes = [(judged, note) for judged in claims if (note := _note(judged))]
     if notes:
@@ -131,18 +131,18 @@ def _note(judged: JudgedClaim) -> str:
 
 def _account(judgement: Judgement) -> str:
     """Say why there is no verdict, or in which cases it is not ``supported``."""
-    if judgement.standing is Standing.SUPPORTED or not judgement.findings:
+    if judgement.decision is Decision.SUPPORTED or not judgement.findings:
         return _sentence(judgement)
     return f"{_cases(judgement)} {_sentence(judgement)}".rstrip()
 
 
 def _cases(judgement: Judgement) -> str:
     """Name the cases that have the verdict of the whole."""
-    cases = [f for f in judgement.findings if Standing(f.verdict) is judgement.standing]
+    cases = [f for f in judgement.findings if Decision(f.verdict) is judgement.decision]
     shown = "; ".join(map(_case, cases[:_SHOWN]))
     share = f"{len(cases)} of {len(judgement.findings)} cases"
     more = ", among them" if len(cases) > _SHOWN else ""
-    return f"{judgement.standing.capitalize()} in {share}{more}: {shown}."
+    return f"{judgement.decision.capitalize()} in {share}{more}: {shown}."
 
 
 def _case(finding: Finding) -> str:
@@ -160,7 +160,7 @@ def _sentence(judgement: Judgement) -> str:
 # ----------------------------------------------------------------------------- numbers
 
 
-def _numbers(section: Section, claims: Sequence[JudgedClaim]) -> Iterator[str]:
+def _numbers(section: ClaimSection, claims: Sequence[JudgedClaim]) -> Iterator[str]:
     found = [
         (f"`{judged.claim.id}`{f', {judged.relation}' * (number > 0)}", finding)
         for judged in claims

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 __all__ = [
-    "Block",
+    "DeviceHours",
     "Experiment",
     "Number",
     "Printed",
@@ -111,7 +111,7 @@ class ScalingRow:
 
 
 @dataclass(frozen=True)
-class Block:
+class DeviceHours:
     """Hours on one kind of device (B.7).
 
     Attributes:
@@ -155,7 +155,7 @@ class Printed:
     average_glue: Mapping[str, Number]
     scaling: tuple[ScalingRow, ...]
     large_bounce: Mapping[str, float]
-    computing: tuple[Block, ...]
+    computing: tuple[DeviceHours, ...]
     computing_total: Mapping[str, Number]
     reported: Mapping[str, Number]
 
@@ -191,7 +191,7 @@ def _parse(table: dict[str, Any]) -> Printed:
         average_glue=_numbers(table["average_glue"]),
         scaling=tuple(ScalingRow(**_numbers(entry)) for entry in table["scaling"]),
         large_bounce=table["large_bounce"],
-        computing=tuple(Block(**_numbers(entry)) for entry in table["computing"]),
+        computing=tuple(DeviceHours(**_numbers(entry)) for entry in table["computing"]),
         computing_total=_numbers(table["computing_total"]),
         reported=_numbers(table["reported"]),
     )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecd_tune.analysis.checks.model import Finding, Verdict, combine
-from ecd_tune.lab.claims.model import Evidence, Given, Judgement, Standing, Statement
+from ecd_tune.lab.claims.model import Decision, Evidence, Given, Judgement, Statement
 from ecd_tune.lab.claims.printed import Printed
 
 __all__ = ["by_formula", "by_numbers", "by_study", "by_systems", "untested"]
@@ -90,7 +90,7 @@ def untested(text: str, reason: str) -> Statement:
     Returns:
         The statement.
     """
-    return Statement(text, lambda _: Judgement(Standing.NOT_TESTED, remark=reason))
+    return Statement(text, lambda _: Judgement(Decision.NOT_TESTED, remark=reason))
 
 
 def _source(compute: Callable[..., Any]) -> str:
@@ -100,16 +100,16 @@ def _source(compute: Callable[..., Any]) -> str:
 
 def _decide(findings: Sequence[Finding]) -> Judgement:
     verdict = combine([finding.verdict for finding in findings])
-    return Judgement(Standing(verdict), tuple(findings))
+    return Judgement(Decision(verdict), tuple(findings))
 
 
 def _combine(found: dict[str, list[Given]]) -> Judgement:
     missing = [name for name, given in found.items() if not given]
     if missing:
-        return Judgement(Standing.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")
+        return Judgement(Decision.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")
     given = [entry for entries in found.values() for entry in entries]
     verdict = combine([entry.result.verdict for entry in given])
     findings = tuple(finding for entry in given for finding in entry.result.findings)
     origins = dict.fromkeys(entry.origin for entry in given)
     remarks = dict.fromkeys(entry.result.advisory for entry in given if entry.result.advisory)
-    return Judgement(Standing(verdict), findings, "; ".join(remarks), ", ".join(origins))
+    return Judgement(Decision(verdict), findings, "; ".join(remarks), ", ".join(origins))

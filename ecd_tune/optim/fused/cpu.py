@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import Block, FusedRules, Rows, Scalars, Table
-from ecd_tune.optim.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
+from ecd_tune.optim.fused.table import FusedRules, ParamBlock, ParamTable, Rows, Scalars
+from ecd_tune.optim.params.moments import DAMPING, FORGETTING, FULL_POWER, MEMORY, WARM_UP
 
 try:
     _step: Any = importlib.import_module("ecd_tune.optim.fused._step")
@@ -91,7 +91,7 @@ class Runner:
     """
 
     def __init__(
-        self, table: Table, rules: FusedRules, scalars: Scalars, rows: Rows | None
+        self, table: ParamTable, rules: FusedRules, scalars: Scalars, rows: Rows | None
     ) -> None:
         self._table = table
         blocks = table.blocks
@@ -141,7 +141,7 @@ class Runner:
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it, an ``Outcome`` as a plain number.
+            What came of it, an ``StepOutcome`` as a plain number.
         """
         threads = torch.get_num_threads() if self._large else 1
         outcome: int = _step.step(*self._arguments, grads, loss, threads)
@@ -165,7 +165,7 @@ class BatchRunner:
 
     def __init__(
         self,
-        tables: Sequence[Table],
+        tables: Sequence[ParamTable],
         rules: Sequence[FusedRules],
         scalars: Scalars,
         rows: Rows,
@@ -225,7 +225,7 @@ def step_several(addresses: Sequence[int], losses: Sequence[float]) -> None:
     _step.step_several(ctypes.addressof(runs), ctypes.addressof(values), count, threads)
 
 
-def _pieces(table: Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _pieces(table: ParamTable) -> np.ndarray[Any, np.dtype[np.int64]]:
     pieces = [
         (number, at)
         for number, b in enumerate(table.blocks)
@@ -234,7 +234,7 @@ def _pieces(table: Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(pieces, dtype=np.int64).reshape(-1, 2)
 
 
-def _block(b: Block) -> _Block:
+def _block(b: ParamBlock) -> _Block:
     return _Block(
         theta=b.param.data_ptr(),
         momentum=b.momentum.data_ptr(),
@@ -248,7 +248,11 @@ def _block(b: Block) -> _Block:
 
 
 def _run(
-    rules: FusedRules, table: Table, scalars: Scalars, rows: Rows | None, number: int | None = None
+    rules: FusedRules,
+    table: ParamTable,
+    scalars: Scalars,
+    rows: Rows | None,
+    number: int | None = None,
 ) -> _Run:
     def place(x: Tensor) -> int:
         return (x if number is None else x[number]).data_ptr()

@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.fused.table import FUSED_ROWS, FusedRules, Outcome, Rows, Scalars, Table
+from ecd_tune.optim.fused.table import (
+    FUSED_ROWS,
+    FusedRules,
+    ParamTable,
+    Rows,
+    Scalars,
+    StepOutcome,
+)
 
 try:
     _kernels: Any = importlib.import_module("ecd_tune.optim.fused.triton_step")
@@ -42,7 +49,7 @@ class Runner:
     """
 
     def __init__(
-        self, table: Table, rules: FusedRules, scalars: Scalars, rows: Rows | None
+        self, table: ParamTable, rules: FusedRules, scalars: Scalars, rows: Rows | None
     ) -> None:
         self._table, self._params = table, [b.param for b in table.blocks]
         self._steps = scalars.steps.numpy()
@@ -86,7 +93,7 @@ class Runner:
         """Take over the step sizes of the table."""
         self._made.set_rates(**self._rates())
 
-    def step(self, loss: Any, grads: Sequence[Tensor] | None = None) -> Outcome:
+    def step(self, loss: Any, grads: Sequence[Tensor] | None = None) -> StepOutcome:
         """Make one step.
 
         Args:
@@ -97,15 +104,15 @@ class Runner:
             What came of it.
         """
         if self._changed():
-            return Outcome.CHANGED
+            return StepOutcome.CHANGED
         found = [p.grad for p in self._params] if grads is None else grads
         addresses = []
         for grad, (dtype, stride) in zip(found, self._forms, strict=True):
             if grad is None:
-                return Outcome.CHANGED
+                return StepOutcome.CHANGED
             plain = type(grad) is Tensor and grad.layout is torch.strided and not grad.is_neg()
             if not plain or grad.dtype is not dtype or grad.stride() != stride:
-                return Outcome.ODD_GRADIENT
+                return StepOutcome.ODD_GRADIENT
             addresses.append(grad.data_ptr())
         if self._filled is not None and self._filled[0] == 0:
             self._made.begin_tape()
@@ -115,9 +122,9 @@ class Runner:
         torch.autograd.graph.increment_version(self._params)
         self._steps += 1
         if self._filled is None:
-            return Outcome.DONE
+            return StepOutcome.DONE
         self._filled += 1
-        return Outcome.FULL if self._filled[0] == FUSED_ROWS else Outcome.DONE
+        return StepOutcome.FULL if self._filled[0] == FUSED_ROWS else StepOutcome.DONE
 
     def _changed(self) -> bool:
         """Return whether something is not what it was when the table was made."""
@@ -152,7 +159,7 @@ class BatchRunner:
 
     def __init__(
         self,
-        tables: Sequence[Table],
+        tables: Sequence[ParamTable],
         rules: Sequence[FusedRules],
         scalars: Scalars,
         rows: Rows,

@@ -13,29 +13,29 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from ecd_tune.optim.definitions import MOMENTS, SHARE
 from ecd_tune.optim.fused.table import (
     FUSED_ROWS,
-    Block,
     FusedRules,
-    Outcome,
+    ParamBlock,
+    ParamTable,
     Rows,
     Runner,
     Scalars,
-    Table,
+    StepOutcome,
 )
-from ecd_tune.optim.scale import BATCHES, factor_of, seen_of
+from ecd_tune.optim.params.scale import BATCHES, factor_of, seen_of
 
-__all__ = ["FORMS", "Plan", "Run", "form_problem", "lasting_reason", "make_plan"]
+__all__ = ["FORMS", "FusedPlan", "OptimizerView", "form_problem", "lasting_reason", "make_plan"]
 
 FORMS = {"cpu": "ecd_tune.optim.fused.cpu", "cuda": "ecd_tune.optim.fused.gpu"}
 """Type of device to the module with ``Runner`` and ``problem``."""
 
-_ODD_GRADIENT = int(Outcome.ODD_GRADIENT)
+_ODD_GRADIENT = int(StepOutcome.ODD_GRADIENT)
 
 _SHARED = (SHARE, MOMENTS)
 """Scales that begin with the share rule."""
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-class Run(NamedTuple):
+class OptimizerView(NamedTuple):
     """What a plan needs of an optimizer."""
 
     groups: list[dict[str, Any]]
@@ -64,7 +64,7 @@ def form_problem(device: torch.device) -> str | None:
     return problem
 
 
-def lasting_reason(run: Run) -> str | None:
+def lasting_reason(run: OptimizerView) -> str | None:
     """Return why steps cannot be made in fused form, whatever the gradients are; or None.
 
     Args:
@@ -78,7 +78,7 @@ def lasting_reason(run: Run) -> str | None:
     )
 
 
-def _passing_reason(run: Run) -> str | None:
+def _passing_reason(run: OptimizerView) -> str | None:
     """Return why the next step cannot be made in fused form, though a later one may."""
     params = [p for group in run.groups for p in group["params"]]
     if not run.started:
@@ -98,7 +98,7 @@ def _passing_reason(run: Run) -> str | None:
     return None
 
 
-def _settled(run: Run, p: Tensor, scale: str) -> bool:
+def _settled(run: OptimizerView, p: Tensor, scale: str) -> bool:
     """Return whether the share of a parameter is fixed, and keep its factor if it is."""
     if scale == MOMENTS and "second_moment" not in run.state[p]:
         return False
@@ -107,7 +107,7 @@ def _settled(run: Run, p: Tensor, scale: str) -> bool:
     return p in run.factors
 
 
-def _of_params(run: Run) -> str | None:
+def _of_params(run: OptimizerView) -> str | None:
     params = [p for group in run.groups for p in group["params"]]
     devices = {p.device for p in params}
     if len(devices) != 1:
@@ -140,7 +140,7 @@ def _dense(p: Tensor) -> bool:
     return True
 
 
-class Plan:
+class FusedPlan:
     """Makes fused steps while nothing but values changes.
 
     Args:
@@ -154,7 +154,7 @@ class Plan:
         on_host: That is the CPU; losses are read there before a step.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: OptimizerView) -> None:
         assert isinstance(run.rules, FusedRules)
         device = next(p.device for group in run.groups for p in group["params"])
         self.device, self.on_host = device, device.type == "cpu"
@@ -240,7 +240,7 @@ class Plan:
         return tuple(copies)
 
 
-def make_plan(run: Run) -> Plan | None:
+def make_plan(run: OptimizerView) -> FusedPlan | None:
     """Return a plan; None where the next step is one of the reference form.
 
     Args:
@@ -249,7 +249,7 @@ def make_plan(run: Run) -> Plan | None:
     Returns:
         The plan.
     """
-    return Plan(run) if lasting_reason(run) is None and _passing_reason(run) is None else None
+    return FusedPlan(run) if lasting_reason(run) is None and _passing_reason(run) is None else None
 
 
 def _held_lr(group: Mapping[str, Any]) -> Any:
@@ -257,7 +257,7 @@ def _held_lr(group: Mapping[str, Any]) -> Any:
     return object() if isinstance(group["lr"], Tensor) else group["lr"]
 
 
-def _table(run: Run) -> Table:
+def _table(run: OptimizerView) -> ParamTable:
     sizes = [p.numel() for group in run.groups for p in group["params"]]
     begins, total = run.lay_out(sizes)
     blocks, absent = [], []
@@ -282,11 +282,11 @@ def _table(run: Run) -> Table:
             if scale == MOMENTS:
                 moment = own["second_moment"] = _as_param(own["second_moment"], p)
                 entries += (own, "second_moment", moment)
-            blocks.append(Block(p, own["direction"], group, factor, begin, moment))
+            blocks.append(ParamBlock(p, own["direction"], group, factor, begin, moment))
             entries += (own, "direction", own["direction"])
     for key, value in run.trajectory.items():
         entries += (run.trajectory, key, value)
-    return Table(blocks, absent, total, tuple(entries), tuple(lists))
+    return ParamTable(blocks, absent, total, tuple(entries), tuple(lists))
 
 
 def _as_param(momentum: Tensor, p: Tensor) -> Tensor:

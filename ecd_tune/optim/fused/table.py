@@ -11,19 +11,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.noise import BLOCK, aligned
+from ecd_tune.optim.params.noise import BLOCK, aligned
 
 __all__ = [
     "FUSED_COLUMNS",
     "FUSED_ROWS",
     "BatchRunner",
-    "Block",
+    "ParamBlock",
     "FusedRules",
-    "Outcome",
+    "StepOutcome",
     "Rows",
     "Runner",
     "Scalars",
-    "Table",
+    "ParamTable",
 ]
 
 
@@ -120,7 +120,7 @@ class FusedRules:
 
 
 @dataclass
-class Block:
+class ParamBlock:
     """One parameter that takes part.
 
     Attributes:
@@ -159,7 +159,7 @@ class Block:
 
 
 @dataclass
-class Table:
+class ParamTable:
     """The blocks of a step, and what must not change while it is used.
 
     Attributes:
@@ -170,7 +170,7 @@ class Table:
         lists: Lists with a tuple of their very items, flat.
     """
 
-    blocks: Sequence[Block]
+    blocks: Sequence[ParamBlock]
     absent: Sequence[Tensor]
     total: int
     entries: tuple[Any, ...]
@@ -266,7 +266,7 @@ class Rows:
         return (*block.unbind(-1), top)
 
 
-class Outcome(enum.IntEnum):
+class StepOutcome(enum.IntEnum):
     """What came of asking for a fused step."""
 
     DONE = 0
@@ -316,7 +316,7 @@ class Runner(Protocol):
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it, an :class:`Outcome` as a plain number.
+            What came of it, an :class:`StepOutcome` as a plain number.
         """
 
     def complete(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ecd_tune.optim import moments
 from ecd_tune.optim.fused.triton_kicks import expm1, larger
+from ecd_tune.optim.params import moments
 
 __all__ = ["factor", "gained", "learn_scalars", "learnt", "load_moment", "scaling_at"]
 

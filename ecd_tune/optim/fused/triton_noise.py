@@ -1,4 +1,4 @@
-"""The normal numbers of :mod:`ecd_tune.optim.noise`, made in registers by a Triton kernel.
+"""The normal numbers of :mod:`ecd_tune.optim.params.noise`, made in registers by a Triton kernel.
 
 Four numbers come from one counter, as there: number ``16 w + l`` of a block of 64 is word ``w`` of
 lane ``l``. A kernel that holds one counter a lane has in each of the four results runs of 16

@@ -31,7 +31,7 @@ CONSTANTS = (
 
 ``sign`` of the gradients is −1 to maximize; ``early``: V < ε2 lowers F0 too; ``size``: n of ECDq1;
 ``eps2`` and ``exact`` (the flow) are those of ECDq1; ``rounding`` and ``tiny`` those of the flows
-in :mod:`~ecd_tune.optim.isokinetic`.
+in :mod:`~ecd_tune.optim.unit_speed.isokinetic`.
 """
 TAPE = 17
 """Numbers of a step that ``Diagnostics`` sees, in its order; kept in a ring of rows."""

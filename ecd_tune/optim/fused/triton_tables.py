@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ecd_tune.optim.fused.triton_chunks import KINDS
 from ecd_tune.optim.fused.triton_scalars import CONSTANTS
-from ecd_tune.optim.noise import BLOCK, aligned
+from ecd_tune.optim.params.noise import BLOCK, aligned
 from ecd_tune.optim.rules import Rules
-from ecd_tune.optim.unit_rules import UnitRules
+from ecd_tune.optim.unit_speed.rules import UnitRules
 
 __all__ = ["chunk_table", "constant_table", "noise_stride", "rule_constants", "tensor_table"]
 

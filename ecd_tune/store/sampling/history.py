@@ -43,7 +43,7 @@ from ecd_tune.store.sampling.memory import BEST, BestTrials, MemoryStorage, froz
 from ecd_tune.store.sampling.samplers import SeededSampler
 from ecd_tune.store.studies import StudyRef
 
-__all__ = ["Point", "TrialHistory"]
+__all__ = ["StoredPoint", "TrialHistory"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
@@ -56,7 +56,7 @@ _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
 
 
 @dataclass(frozen=True)
-class Point:
+class StoredPoint:
     """Hyperparameters as they are stored.
 
     Attributes:
@@ -171,7 +171,7 @@ class TrialHistory:
         self._open, self._next = {}, number
         self._best = BestTrials(self._direction)
 
-    def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[Point]:
+    def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[StoredPoint]:
         """Let a sampler draw points; they stay in the view as running trials until the next sync.
 
         Args:
@@ -187,7 +187,9 @@ class TrialHistory:
             warnings.simplefilter("ignore", ExperimentalWarning)
             return [self._suggest(space, self._study.ask()) for _ in range(count)]
 
-    def complete(self, space: Space, number: int, fixed: Params, sampler: SeededSampler) -> Point:
+    def complete(
+        self, space: Space, number: int, fixed: Params, sampler: SeededSampler
+    ) -> StoredPoint:
         """Let a sampler draw what a queued trial leaves open.
 
         Args:
@@ -234,10 +236,10 @@ class TrialHistory:
         kept = {trial.number: trial for trial in shown}
         return [kept[number] for number in sorted(kept)]
 
-    def _suggest(self, space: Space, trial: Trial) -> Point:
+    def _suggest(self, space: Space, trial: Trial) -> StoredPoint:
         params = space.suggest(cast(Suggester, trial))
         frozen = self._storage.trials[trial.number]
-        return Point(
+        return StoredPoint(
             params={name: _plain(value) for name, value in params.items()},
             distributions=frozen.distributions,
             system_attrs=_stored_attrs(frozen.system_attrs),

@@ -13,12 +13,12 @@ import numpy as np
 from ecd_tune.records import Scalar
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables
-from ecd_tune.store.sampling.history import Point
+from ecd_tune.store.sampling.history import StoredPoint
 
 __all__ = ["draw_random"]
 
 
-def draw_random(space: Space, count: int, seed: int) -> list[Point]:
+def draw_random(space: Space, count: int, seed: int) -> list[StoredPoint]:
     """Draw points at random.
 
     Args:
@@ -37,7 +37,8 @@ def draw_random(space: Space, count: int, seed: int) -> list[Point]:
     }
     drawn = [space.suggest(suggester) for _ in range(count)]
     return [
-        Point(params, {name: known[name] for name in params if name in known}) for params in drawn
+        StoredPoint(params, {name: known[name] for name in params if name in known})
+        for params in drawn
     ]
 
 

@@ -15,7 +15,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.sampling.history import Point, TrialHistory
+from ecd_tune.store.sampling.history import StoredPoint, TrialHistory
 from ecd_tune.store.sampling.random_points import draw_random
 from ecd_tune.store.sampling.samplers import (
     history_bound,
@@ -180,7 +180,7 @@ class Drawer:
             register(connection, worker)
             self._registered[worker.id] = time.monotonic()
 
-    def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[Point]:
+    def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[StoredPoint]:
         spec, optimizer, history = request.spec, request.optimizer, self.history(ref)
         space = spec.optimizers[optimizer].space
         if is_blind(spec):
@@ -195,7 +195,7 @@ class Drawer:
         connection: sa.Connection,
         ref: StudyRef,
         request: Request,
-        points: Sequence[Point],
+        points: Sequence[StoredPoint],
         first: int,
     ) -> list[Lease]:
         """Insert drawn points, running from now on, and lease them."""

@@ -14,7 +14,7 @@ from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
-from ecd_tune.store.sampling.history import Point
+from ecd_tune.store.sampling.history import StoredPoint
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
@@ -97,7 +97,7 @@ def queue_grid(
     drafts = [
         _draft(
             QueueItem(label, point, seed_of(first + offset), "grid"),
-            Point(point, _space_distributions(space, point)),
+            StoredPoint(point, _space_distributions(space, point)),
         )
         for offset, (label, point) in enumerate(fresh)
     ]
@@ -164,7 +164,7 @@ def store_external_trial(
     connection: sa.Connection,
     study_id: int,
     trial_id: int,
-    point: Point,
+    point: StoredPoint,
     seed: int,
 ) -> None:
     """Give a trial that plain Optuna queued the rows of one that the store queued.
@@ -198,7 +198,7 @@ def fail_external_trial(
         reason: Why, in words.
     """
     trials, runs = optuna_tables.trials, tables.runs
-    store_external_trial(connection, study_id, trial_id, Point({}, {}), seed)
+    store_external_trial(connection, study_id, trial_id, StoredPoint({}, {}), seed)
     failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
     connection.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(failed))
     connection.execute(
@@ -210,22 +210,22 @@ def fail_external_trial(
     connection.execute(sa.insert(optuna_tables.trial_user_attributes).values(row))
 
 
-def _draft(item: QueueItem, point: Point) -> Draft:
+def _draft(item: QueueItem, point: StoredPoint) -> Draft:
     return Draft(point, item.source, item.seed, label=item.label)
 
 
-def _point(item: QueueItem) -> Point:
+def _point(item: QueueItem) -> StoredPoint:
     if item.space is None:
         return _single_point(item.params)
     dimensions = item.space.dimensions
     inside = {k: v for k, v in item.params.items() if k in dimensions and dimensions[k].contains(v)}
-    return Point(item.params, _space_distributions(item.space, inside))
+    return StoredPoint(item.params, _space_distributions(item.space, inside))
 
 
-def _single_point(params: Params) -> Point:
+def _single_point(params: Params) -> StoredPoint:
     """Return a point whose distributions hold one value each."""
     single = optuna_tables.single_distribution
-    return Point(params, {name: single(value) for name, value in params.items()})
+    return StoredPoint(params, {name: single(value) for name, value in params.items()})
 
 
 def _known_labels(connection: sa.Connection, study_id: int) -> set[str]:

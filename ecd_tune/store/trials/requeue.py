@@ -21,7 +21,7 @@ from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
-from ecd_tune.store.sampling.history import Point
+from ecd_tune.store.sampling.history import StoredPoint
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
@@ -198,7 +198,7 @@ def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
     attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]
     attrs.setdefault("failed_trial", row.number)
     return Draft(
-        Point(load(row.params), parse_params(trial)[1], attrs),
+        StoredPoint(load(row.params), parse_params(trial)[1], attrs),
         source=row.source,
         seed=row.seed,
         attempt=row.attempt + 1,

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import CPU, hand_over
+from ecd_tune.tasks._device import CPU, to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier, noise_from
@@ -55,7 +55,7 @@ class GlueProblem:
         self.network.train()
         noise = noise_from(stream(self._seed, "dropout", step), self._task.device)
         with torch.enable_grad(), noise:
-            labels = hand_over(train.labels[rows], self._task.device)
+            labels = to_device(train.labels[rows], self._task.device)
             loss = _loss(self._logits(train, rows), labels)
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -98,7 +98,7 @@ class GlueProblem:
         return outputs
 
     def _logits(self, part: Encoded, rows: Tensor) -> Tensor:
-        batch = {name: hand_over(x, self._task.device) for name, x in part.batch(rows).items()}
+        batch = {name: to_device(x, self._task.device) for name, x in part.batch(rows).items()}
         logits: Tensor = self.network(**batch).logits
         return logits.float()  # half precision is for inside the network
 

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from ecd_tune.tasks._strata import RowNumbers, take
-from ecd_tune.tasks.glue.tables import Table
+from ecd_tune.tasks.glue.tables import GlueTable
 
 __all__ = ["split_groups", "split_official", "split_single", "strata_of", "thin"]
 
@@ -24,7 +24,7 @@ _SHARE, _MOST = 0.1, 10_000
 _LARGE = 0.01
 
 
-def split_official(train: Table, test: Table, split_seed: int) -> Mapping[str, Table]:
+def split_official(train: GlueTable, test: GlueTable, split_seed: int) -> Mapping[str, GlueTable]:
     """Set a tenth of the training rows aside.
 
     Args:
@@ -40,7 +40,7 @@ def split_official(train: Table, test: Table, split_seed: int) -> Mapping[str, T
     return {"train": train.take(rest), "val": train.take(chosen), "test": test}
 
 
-def split_single(table: Table, split_seed: int) -> Mapping[str, Table]:
+def split_single(table: GlueTable, split_seed: int) -> Mapping[str, GlueTable]:
     """Split one file 80/10/10.
 
     Args:
@@ -91,7 +91,7 @@ def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, RowNumbe
     return {name: np.flatnonzero(part[cluster] == name) for name in ("train", "val", "test")}
 
 
-def thin(table: Table, subset: float, split_seed: int) -> Table:
+def thin(table: GlueTable, subset: float, split_seed: int) -> GlueTable:
     """Keep some rows.
 
     Args:
@@ -108,7 +108,7 @@ def thin(table: Table, subset: float, split_seed: int) -> Table:
     return table.take(take(strata_of(table), max(1, count), split_seed))
 
 
-def strata_of(table: Table) -> NDArray[np.int64]:
+def strata_of(table: GlueTable) -> NDArray[np.int64]:
     """Return the class of each row, or which fifth its number is in, shape ``[N]``."""
     if table.labels.dtype == np.int64:
         return table.labels

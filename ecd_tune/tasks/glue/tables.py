@@ -19,11 +19,11 @@ from ecd_tune.errors import TaskError
 from ecd_tune.tasks._strata import RowNumbers
 from ecd_tune.tasks.glue.layouts import GlueTask
 
-__all__ = ["Table", "read_official", "read_single", "read_table"]
+__all__ = ["GlueTable", "read_official", "read_single", "read_table"]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class GlueTable:
     """Some rows.
 
     Attributes:
@@ -42,14 +42,14 @@ class Table:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, rows: RowNumbers) -> Table:
+    def take(self, rows: RowNumbers) -> GlueTable:
         """Return some rows as a table of their own."""
         groups = None if self.groups is None else self.groups[rows]
         texts = tuple(self.texts[row] for row in rows)
-        return Table(texts, self.labels[rows], self.sources[rows], groups)
+        return GlueTable(texts, self.labels[rows], self.sources[rows], groups)
 
 
-def read_official(task: GlueTask, folder: Path) -> tuple[Table, Table]:
+def read_official(task: GlueTask, folder: Path) -> tuple[GlueTable, GlueTable]:
     """Read the files of the official download.
 
     Args:
@@ -64,7 +64,7 @@ def read_official(task: GlueTask, folder: Path) -> tuple[Table, Table]:
     train = read_table(task, folder / task.train, names, task.columns)
     tests = [read_table(task, path, names, task.columns) for path in dev]
     sources = [np.full(len(table), number) for number, table in enumerate(tests)]
-    test = Table(
+    test = GlueTable(
         tuple(text for table in tests for text in table.texts),
         np.concatenate([table.labels for table in tests]),
         np.concatenate(sources),
@@ -72,7 +72,7 @@ def read_official(task: GlueTask, folder: Path) -> tuple[Table, Table]:
     return train, test
 
 
-def read_single(task: GlueTask, folder: Path) -> Table:
+def read_single(task: GlueTask, folder: Path) -> GlueTable:
     """Read the file that stands in for the official ones.
 
     Args:
@@ -93,7 +93,7 @@ def read_table(
     names: tuple[str, ...],
     columns: tuple[str, ...] = (),
     groups: tuple[str, ...] = (),
-) -> Table:
+) -> GlueTable:
     """Read one file.
 
     Args:
@@ -101,7 +101,7 @@ def read_table(
         path: A ``.tsv`` or ``.jsonl`` file.
         names: Columns of the sentences, and of the label last.
         columns: Names of all columns of a file without a header.
-        groups: Columns for :attr:`Table.groups`.
+        groups: Columns for :attr:`GlueTable.groups`.
 
     Returns:
         Its rows, less those that break off before the label; the official QQP has a few.
@@ -118,7 +118,7 @@ def read_table(
     texts = tuple(frame[list(names[:-1])].itertuples(index=False, name=None))
     labels = _read_labels(task, frame[names[-1]], path)
     keys = frame[list(groups)].to_numpy(dtype=np.int64) if groups else None
-    return Table(texts, labels, np.zeros(len(frame), dtype=np.int64), keys)
+    return GlueTable(texts, labels, np.zeros(len(frame), dtype=np.int64), keys)
 
 
 def _read_frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.layouts import GLUE, layouts_of
 from ecd_tune.tasks.glue.problem import Classification
 from ecd_tune.tasks.glue.splits import split_official, split_single, thin
-from ecd_tune.tasks.glue.tables import Table, read_official, read_single
+from ecd_tune.tasks.glue.tables import GlueTable, read_official, read_single
 from ecd_tune.tasks.glue.tokens import Encoded, encode
 
 __all__ = [
@@ -37,7 +37,7 @@ _LENGTHS = (8, 512)
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-def load_tables(name: str, split_seed: int = 0) -> Mapping[str, Table]:
+def load_tables(name: str, split_seed: int = 0) -> Mapping[str, GlueTable]:
     """Read and split a task's rows.
 
     Args:

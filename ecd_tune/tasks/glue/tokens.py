@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.tasks.glue.tables import Table
+from ecd_tune.tasks.glue.tables import GlueTable
 
 __all__ = ["Encoded", "encode", "join"]
 
@@ -23,7 +23,7 @@ class Encoded:
         types: 1 for tokens of the second sentence, int8.
         starts: Where each row begins, and the end of the last, shape ``[N + 1]``.
         labels: Class, int64, or number, float32; shape ``[N]``.
-        sources: As in :class:`~ecd_tune.tasks.glue.tables.Table`.
+        sources: As in :class:`~ecd_tune.tasks.glue.tables.GlueTable`.
     """
 
     ids: Tensor
@@ -60,7 +60,7 @@ class Encoded:
         }
 
 
-def encode(tokenizer: Any, table: Table) -> Encoded:
+def encode(tokenizer: Any, table: GlueTable) -> Encoded:
     """Tokenise rows.
 
     Args:

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import on_device
+from ecd_tune.tasks._device import generator_on
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
@@ -65,7 +65,7 @@ class GraphProblem:
             parameter.grad = None
         part = self._parts["train"]
         with torch.enable_grad():
-            noise = on_device(stream(self._seed, "dropout", step), self._task.device)
+            noise = generator_on(stream(self._seed, "dropout", step), self._task.device)
             outputs = self._forward(noise)
             loss = _loss(outputs[part.nodes], part.labels)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -101,7 +101,7 @@ class GraphProblem:
 
         For parameters that no step has led to: averaged ones, or earlier ones put back.
         """
-        noise = on_device(stream(self._seed, "statistics"), self._task.device)
+        noise = generator_on(stream(self._seed, "statistics"), self._task.device)
         self._network(self._task.features, self._task.mean, noise, momentum=1.0)
 
     def state_dict(self) -> dict[str, Any]:

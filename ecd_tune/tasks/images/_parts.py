@@ -11,13 +11,13 @@ from torch import Tensor
 from ecd_tune.tasks.images._cache import Decoded
 from ecd_tune.tasks.images._split import RowNumbers
 
-__all__ = ["CachedPart", "Part", "Pending", "crop_and_flip"]
+__all__ = ["CachedPart", "ImageSplit", "Pending", "crop_and_flip"]
 
 Pending = Callable[[], Tensor]
 """A batch on its way; calling it waits for the pixels: uint8, ``[B, H, W, 3]``."""
 
 
-class Part(Protocol):
+class ImageSplit(Protocol):
     """Images of one split.
 
     Attributes:

@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._device import hand_over
+from ecd_tune.tasks._device import to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
-from ecd_tune.tasks.images._parts import Part, Pending
+from ecd_tune.tasks.images._parts import ImageSplit, Pending
 from ecd_tune.tasks.seeds import stream
 
 __all__ = ["ImageProblem", "Recipe"]
@@ -61,7 +61,7 @@ class ImageProblem:
     metric: str | None = "accuracy"
 
     def __init__(
-        self, network: nn.Module, parts: Mapping[Split, Part], recipe: Recipe, seed: int
+        self, network: nn.Module, parts: Mapping[Split, ImageSplit], recipe: Recipe, seed: int
     ) -> None:
         self.network = network.to(recipe.device)
         self.parameters = list(network.parameters())
@@ -86,7 +86,7 @@ class ImageProblem:
         x, y = self._prepare(self._pixels(step)), self._train.labels[self._rows(step)]
         self._last = (step, x)
         with torch.enable_grad():
-            loss = cross_entropy(self.network(x), hand_over(y, x.device))
+            loss = cross_entropy(self.network(x), to_device(y, x.device))
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -119,7 +119,7 @@ class ImageProblem:
         loss = torch.zeros((), dtype=torch.float64, device=self._mean.device)
         for rows, pixels in self._evaluation_batches(part):
             logits = self.network(self._prepare(pixels()))
-            y = hand_over(part.labels[rows], logits.device)
+            y = to_device(part.labels[rows], logits.device)
             hits += (logits.argmax(1) == y).sum()
             loss += cross_entropy(logits, y, reduction="sum")
         count = len(part.labels)
@@ -161,7 +161,7 @@ class ImageProblem:
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         # uint8 to the device, four times less than floats would be.
-        x = hand_over(pixels, self._mean.device).permute(0, 3, 1, 2).float()
+        x = to_device(pixels, self._mean.device).permute(0, 3, 1, 2).float()
         return x.div_(255).sub_(self._mean).div_(self._std).contiguous()
 
     def _pixels(self, step: int) -> Tensor:
@@ -186,7 +186,7 @@ class ImageProblem:
         )
         return torch.split(order, self._recipe.batch_size)
 
-    def _evaluation_batches(self, part: Part) -> Iterator[tuple[Tensor, Pending]]:
+    def _evaluation_batches(self, part: ImageSplit) -> Iterator[tuple[Tensor, Pending]]:
         batches = torch.split(torch.arange(len(part.labels)), _EVALUATION_BATCH)
         waiting: list[tuple[Tensor, Pending]] = []
         for rows in batches:

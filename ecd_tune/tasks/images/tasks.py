@@ -20,7 +20,7 @@ from ecd_tune.tasks.definitions import check_options
 from ecd_tune.tasks.images import _cifar, _tiny
 from ecd_tune.tasks.images._cache import Decoded, decoded
 from ecd_tune.tasks.images._folders import FolderPart, class_names, list_folder
-from ecd_tune.tasks.images._parts import CachedPart, Part
+from ecd_tune.tasks.images._parts import CachedPart, ImageSplit
 from ecd_tune.tasks.images._split import RowNumbers, carve, first_of_each_class
 from ecd_tune.tasks.images._weights import load_weights, read_torchvision, read_weights
 from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
@@ -53,9 +53,9 @@ class ImageTask:
 
     network: Callable[[], nn.Module]
     weights: Mapping[str, Tensor]
-    parts: Mapping[Split, Part]
-    published: Callable[[], Part]
-    test: Callable[[], Part]
+    parts: Mapping[Split, ImageSplit]
+    published: Callable[[], ImageSplit]
+    test: Callable[[], ImageSplit]
     recipe: Recipe
     origin: str
 
@@ -70,7 +70,7 @@ class ImageTask:
         """Make a classifier that trains on all training images, and holds the test split."""
         return self._assemble({"train": self.published(), "test": self.test()}, seed)
 
-    def _assemble(self, parts: Mapping[Split, Part], seed: int) -> ImageProblem:
+    def _assemble(self, parts: Mapping[Split, ImageSplit], seed: int) -> ImageProblem:
         network = build_model(self.network, stream(seed, "init"))
         if self.weights:
             load_weights(network, self.weights, self.origin)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.seeds import seed_everything, stream
 
-__all__ = ["DataSetPart", "Part", "Reading", "TensorPart", "make_part"]
+__all__ = ["DataSetPart", "ExampleSplit", "Reading", "TensorPart", "make_part"]
 
 Batch = tuple[Any, ...]
 
@@ -40,7 +40,7 @@ class Reading:
     device: torch.device
 
 
-class Part(Protocol):
+class ExampleSplit(Protocol):
     """The examples of one split."""
 
     @property
@@ -170,7 +170,7 @@ class _Seeded(Dataset[Any]):
         return self._dataset[index]
 
 
-def make_part(split: str, data: Any, reading: Reading) -> Part:
+def make_part(split: str, data: Any, reading: Reading) -> ExampleSplit:
     """Take what a user gives as the data of one split.
 
     Args:
@@ -198,7 +198,7 @@ def make_part(split: str, data: Any, reading: Reading) -> Part:
             f"run.data({split}=…): is an IterableDataset, of which no example can be read again; "
             "keep a loop of your own (run.keep, run.optimizer, run.epochs)"
         )
-    part: Part
+    part: ExampleSplit
     if isinstance(data, Dataset):
         part = DataSetPart(data, reading)
     else:

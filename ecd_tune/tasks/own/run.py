@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks.own.data import Part, Reading, make_part
+from ecd_tune.tasks.own.data import ExampleSplit, Reading, make_part
 from ecd_tune.tasks.seeds import derive_seed
 
 __all__ = ["Description", "Driver", "KeepsLoop", "Run"]
@@ -62,7 +62,7 @@ class Description:
     """
 
     model: nn.Module
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ExampleSplit]
     batch_size: int
     loss: Callable[..., Tensor]
     score: Callable[..., Any] | None

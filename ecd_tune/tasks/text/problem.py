@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
-from ecd_tune.tasks._device import CPU, choose_device, hand_over
+from ecd_tune.tasks._device import CPU, choose_device, to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.data import data_root
@@ -83,7 +83,7 @@ class CharacterProblem:
 
     def _loss(self, blocks: Tensor) -> Tensor:
         # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
-        blocks = hand_over(blocks.long(), self._task.device)
+        blocks = to_device(blocks.long(), self._task.device)
         logits = self.network(blocks[:, :-1])
         target = blocks[:, 1:].flatten()
         return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks import Run, Verdict, judge_study
+from ecd_tune.analysis.checks import CheckedRun, Verdict, judge_study
 from ecd_tune.errors import SpecError
 from ecd_tune.objective import Objective
 from ecd_tune.records import RunRequest, TrialRecord, TrialState
@@ -61,7 +61,7 @@ def test_the_laws_of_its_own_exponent_are_supported(records, check):
 
 
 def test_a_trial_knows_its_nu_and_its_exponent(records):
-    run = Run(records[0], records[0].params, STEPS)
+    run = CheckedRun(records[0], records[0].params, STEPS)
     root, eta = records[0].params["nu"], records[0].params["eta"]
     assert run.measured.unit_speed == 1
     assert run.nu == pytest.approx(root / math.sqrt(N))

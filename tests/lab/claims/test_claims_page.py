@@ -13,16 +13,16 @@ from ecd_tune.analysis.checks.model import CheckResult, Finding, Verdict
 from ecd_tune.lab import system_checks
 from ecd_tune.lab.claims import (
     SECTIONS,
+    Decision,
     Evidence,
-    Standing,
-    count_standings,
+    count_decisions,
     give,
     judge_claims,
     needed_systems,
     read_printed,
     render_page,
 )
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, untested
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -115,10 +115,10 @@ def test_all_rows_of_a_table_have_its_columns():
 
 def test_verdicts_on_the_page_are_counted():
     judged = judge_claims(Evidence(read_printed(), give(all_supported(), 5)))
-    counts = count_standings(judged)
+    counts = count_decisions(judged)
     assert sum(counts.values()) == len(CLAIMS)
-    for standing in Standing:
-        assert f"- **{standing}** {counts[standing]}:" in PAGE
+    for decision in Decision:
+        assert f"- **{decision}** {counts[decision]}:" in PAGE
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_verdicts_on_the_page_are_counted():
 )
 def test_numbers_in_print(value, text):
     found = Finding("n=1", "mean", 1.0, value, None, None, Verdict.INCONCLUSIVE, 1)
-    section = Section(
+    section = ClaimSection(
         "One", "", (Claim("a", "eq. 1", by_formula("It holds.", "", lambda: [found])),)
     )
     page = render_page(judge_claims(Evidence(read_printed()), [section]))
@@ -149,7 +149,7 @@ def test_notes_name_the_cases_that_decide():
     ]
     claim = Claim("a", "eq. 1", by_formula("It holds.", "", lambda: cases), note="A note.")
     other = Claim("b", "eq. 2", untested("A figure.", "no numbers"))
-    section = Section("One", "About it.", (claim, other))
+    section = ClaimSection("One", "About it.", (claim, other))
     page = render_page(judge_claims(Evidence(read_printed()), [section]))
     assert (
         "- `a`: Refuted in 4 of 5 cases, among them: n=1, mean: claimed ≤ 1, found 2.5; "

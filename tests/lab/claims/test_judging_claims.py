@@ -10,9 +10,9 @@ import pytest
 
 from ecd_tune.analysis.checks.model import CheckResult, Finding, Relation, Verdict
 from ecd_tune.errors import ReportError
-from ecd_tune.lab.claims import Evidence, Given, Standing, give, read_printed, read_results
+from ecd_tune.lab.claims import Decision, Evidence, Given, give, read_printed, read_results
 from ecd_tune.lab.claims.catalogue import judge_claims, needed_systems
-from ecd_tune.lab.claims.model import Claim, Section
+from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, by_numbers, by_study, by_systems, untested
 
 S, R, Q = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -33,18 +33,18 @@ def judge(statement, *given):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "standing"),
+    ("first", "second", "decision"),
     [
-        ([S, S], [S], Standing.SUPPORTED),
-        ([S, R], [S], Standing.REFUTED),
-        ([S], [R], Standing.REFUTED),
-        ([S, Q], [S], Standing.INCONCLUSIVE),
+        ([S, S], [S], Decision.SUPPORTED),
+        ([S, R], [S], Decision.REFUTED),
+        ([S], [R], Decision.REFUTED),
+        ([S, Q], [S], Decision.INCONCLUSIVE),
     ],
 )
-def test_all_checks_of_a_claim_must_hold(first, second, standing):
+def test_all_checks_of_a_claim_must_hold(first, second, decision):
     claim = by_systems("it holds", "C04", "C05")
     found = judge(claim, *give([result("C04", *first), result("C05", *second)], 3))
-    assert found.standing is standing
+    assert found.decision is decision
     assert len(found.findings) == len(first) + len(second)
     assert found.origin == "exact systems at seed 3"
     assert found.remark == ""
@@ -53,7 +53,7 @@ def test_all_checks_of_a_claim_must_hold(first, second, standing):
 def test_without_a_result_there_is_no_verdict():
     claim = by_systems("it holds", "C04", "C05")
     found = judge(claim, *give([result("C04", S)], 3))
-    assert found.standing is Standing.NO_RESULT
+    assert found.decision is Decision.NO_RESULT
     assert "C05" in found.remark
     assert found.findings == ()
 
@@ -61,11 +61,11 @@ def test_without_a_result_there_is_no_verdict():
 def test_a_check_of_a_study_counts_for_that_study_alone():
     (given,) = give([result("S1", R)], 3)
     claim = by_study("it falls", "S1", "eta-scaling")
-    assert judge(claim, given).standing is Standing.NO_RESULT
-    assert judge(claim, replace(given, study="other")).standing is Standing.NO_RESULT
-    assert judge(claim, replace(given, study="eta-scaling")).standing is Standing.REFUTED
+    assert judge(claim, given).decision is Decision.NO_RESULT
+    assert judge(claim, replace(given, study="other")).decision is Decision.NO_RESULT
+    assert judge(claim, replace(given, study="eta-scaling")).decision is Decision.REFUTED
     systems = by_systems("it falls", "S1")
-    assert judge(systems, replace(given, study="eta-scaling")).standing is Standing.NO_RESULT
+    assert judge(systems, replace(given, study="eta-scaling")).decision is Decision.NO_RESULT
 
 
 def test_negative_controls_and_advice_of_a_study():
@@ -73,24 +73,24 @@ def test_negative_controls_and_advice_of_a_study():
     advised = replace(right, findings=(replace(finding(S), advisory="minibatches"),))
     claim = by_study("it falls", "S1", "eta-scaling")
     given = [Given(entry, "eta-scaling", "study eta-scaling") for entry in (right, wrong, advised)]
-    assert judge(claim, given[1]).standing is Standing.NO_RESULT
+    assert judge(claim, given[1]).decision is Decision.NO_RESULT
     found = judge(claim, *given)
-    assert found.standing is Standing.SUPPORTED
+    assert found.decision is Decision.SUPPORTED
     assert (found.remark, found.origin) == ("minibatches", "study eta-scaling")
 
 
 def test_calculations_are_judged_by_what_they_find():
     seen = []
     numbers = by_numbers("mean", "rule", lambda printed: seen.append(printed) or [finding(R)])
-    assert judge(numbers).standing is Standing.REFUTED
+    assert judge(numbers).decision is Decision.REFUTED
     assert seen == [PRINTED]
-    assert judge(by_formula("ratio", "rule", lambda: [finding(S)])).standing is Standing.SUPPORTED
-    assert judge(by_formula("ratio", "rule", lambda: [])).standing is Standing.INCONCLUSIVE
+    assert judge(by_formula("ratio", "rule", lambda: [finding(S)])).decision is Decision.SUPPORTED
+    assert judge(by_formula("ratio", "rule", lambda: [])).decision is Decision.INCONCLUSIVE
 
 
 def test_what_is_not_tested_says_why():
     found = judge(untested("a figure", "No numbers are printed."))
-    assert (found.standing, found.remark) == (Standing.NOT_TESTED, "No numbers are printed.")
+    assert (found.decision, found.remark) == (Decision.NOT_TESTED, "No numbers are printed.")
 
 
 @pytest.mark.parametrize(("verdict", "word"), [(R, "instead"), (S, "besides"), (Q, "besides")])
@@ -100,7 +100,7 @@ def test_how_the_second_statement_stands_to_the_first(verdict, word):
         by_formula("as printed", "", lambda: [finding(verdict)]),
         by_systems("as derived", "C04"),
     )  # fmt: skip
-    section = Section("One", "", (claim,))
+    section = ClaimSection("One", "", (claim,))
     assert needed_systems([section]) == ["C04"]
     ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [section])
     assert judged.relation == word
@@ -112,7 +112,7 @@ def test_how_the_second_statement_stands_to_the_first(verdict, word):
 
 def test_numbers_that_json_lacks_become_words():
     claim = Claim("a", "eq. 1", by_formula("", "", lambda: [finding(Q, math.nan)]))
-    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [Section("One", "", (claim,))])
+    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [ClaimSection("One", "", (claim,))])
     (found,) = judged.to_json()["printed"]["findings"]
     assert found["measured"] == "nan"
 

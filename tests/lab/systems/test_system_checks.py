@@ -21,8 +21,9 @@ from ecd_tune.lab.systems.law import (
 from ecd_tune.lab.systems.mode import check_speed, measure_radius
 from ecd_tune.lab.systems.rotation import check_cosines
 from ecd_tune.lab.systems.virial import check_virial
-from ecd_tune.optim import dynamics, unit_step
+from ecd_tune.optim import dynamics
 from ecd_tune.optim.fused import cpu
+from ecd_tune.optim.unit_speed import step as unit_step
 from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
 QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")

@@ -16,7 +16,7 @@ from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.layouts import GLUE
 from ecd_tune.tasks.glue.metrics import score
 from ecd_tune.tasks.glue.splits import split_groups, split_official, strata_of, thin
-from ecd_tune.tasks.glue.tables import Table, read_official, read_single, read_table
+from ecd_tune.tasks.glue.tables import GlueTable, read_official, read_single, read_table
 from ecd_tune.tasks.glue.tasks import load_tables
 
 ROOT = data_root()
@@ -196,7 +196,7 @@ def test_json_keeps_text_as_it_is(tmp_path):
 
 def table_of(labels):
     texts = tuple((str(i),) for i in range(len(labels)))
-    return Table(texts, np.asarray(labels), np.zeros(len(labels), dtype=np.int64))
+    return GlueTable(texts, np.asarray(labels), np.zeros(len(labels), dtype=np.int64))
 
 
 def test_validation_is_10_000_rows_at_most():

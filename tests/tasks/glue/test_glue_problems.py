@@ -17,7 +17,7 @@ from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer, noise_from
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
 from ecd_tune.tasks.glue.problem import Classification
-from ecd_tune.tasks.glue.tables import Table
+from ecd_tune.tasks.glue.tables import GlueTable
 from ecd_tune.tasks.glue.tokens import Encoded, encode
 from ecd_tune.tasks.seeds import stream
 from ecd_tune.testing.task import TaskContract
@@ -183,7 +183,7 @@ def test_noise_is_of_the_seed_and_leaves_the_global_one_alone():
 
 @needs_data
 def test_tokens_are_berts():
-    table = Table((("Hello world",), ("hello", "world's Café")), np.zeros(2), np.zeros(2))
+    table = GlueTable((("Hello world",), ("hello", "world's Café")), np.zeros(2), np.zeros(2))
     encoded = encode(load_tokenizer("tiny", 64), table)
     batch = encoded.batch(torch.tensor([0, 1]))
     # The numbers that bert-base-uncased gives these words.
@@ -197,7 +197,7 @@ def test_tokens_are_berts():
 
 @needs_data
 def test_long_inputs_are_cut_and_batches_no_longer_than_needed():
-    table = Table((("word " * 90,), ("word",)), np.zeros(2), np.zeros(2))
+    table = GlueTable((("word " * 90,), ("word",)), np.zeros(2), np.zeros(2))
     encoded = encode(load_tokenizer("tiny", 10), table)
     assert encoded.lengths.tolist() == [10, 3]
     assert encoded.batch(torch.tensor([0]))["input_ids"][0, -1] == 102

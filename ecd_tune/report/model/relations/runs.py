@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecd_tune.analysis.checks.conservation import pairs
-from ecd_tune.analysis.checks.runs import Run, StudyTrials
+from ecd_tune.analysis.checks.runs import CheckedRun, StudyTrials
 from ecd_tune.analysis.checks.step_size import best_of_tasks
 from ecd_tune.errors import TheoryError
 from ecd_tune.report.model.relations.panels import Points, ScatterPanel
@@ -44,7 +44,7 @@ def _against_nu(drawn: Drawn) -> Iterator[ScatterPanel]:
         )
 
 
-def _relative(data: StudyTrials, run: Run) -> tuple[float, float]:
+def _relative(data: StudyTrials, run: CheckedRun) -> tuple[float, float]:
     """Return ν/ν* and the loss over its plateau."""
     seen, known = run.measured, data.options
     basin = Basin(

@@ -1,0 +1,101 @@
+"""Judge a network on one split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ecd_tune.errors import NonFiniteLossError
+from ecd_tune.objective.batches import Batches
+from ecd_tune.objective.outcomes import nonfinite
+from ecd_tune.records import Direction
+from ecd_tune.tasks import NormalisedProblem, Problem, Split
+
+__all__ = ["Evaluator"]
+
+_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+class Evaluator:
+    """Judges a problem's present parameters.
+
+    Args:
+        problem: The problem.
+        batches: Knows the precision in which the network runs.
+        metric: What counts, a key of ``evaluate(split)``.
+        direction: Which metric is better.
+        split: What judges: ``"val"``, or under the paper's protocol ``"test"``.
+
+    Attributes:
+        problem: The problem.
+        metric: What counts.
+        split: What judges.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        batches: Batches,
+        metric: str,
+        direction: Direction,
+        split: Split = "val",
+    ) -> None:
+        self.problem, self.metric, self.split = problem, metric, split
+        self._batches, self._sign = batches, direction.sign
+        self._told: Mapping[str, float] | None = None
+
+    def evaluate(self, place: str) -> dict[str, float]:
+        """Return all numbers of the split that drives the choices.
+
+        Args:
+            place: For the message, for example ``"after epoch 3"``.
+
+        Returns:
+            Metric to finite value.
+
+        Raises:
+            NonFiniteLossError: A number is NaN or infinite.
+        """
+        judged = self._evaluate(self.split) if self._told is None else dict(self._told)
+        for name, value in judged.items():
+            if not math.isfinite(value):
+                raise NonFiniteLossError(nonfinite(f"{_WORDS[self.split]} {name}", value, place))
+        return judged
+
+    def test(self) -> dict[str, float]:
+        """Return all numbers of the test split; for a confirmation, after all choices."""
+        return self._evaluate("test")
+
+    def better(self, new: Mapping[str, float], old: Mapping[str, float] | None) -> bool:
+        """Say whether numbers are better than others; than none they always are.
+
+        Args:
+            new: Numbers of :meth:`evaluate`.
+            old: Numbers of :meth:`evaluate`, or None.
+
+        Returns:
+            False where they are equal, the loss too, which decides where the metric does not.
+        """
+        return old is None or self._rank(new) < self._rank(old)
+
+    def _rank(self, judged: Mapping[str, float]) -> tuple[float, float]:
+        return self._sign * judged[self.metric], judged.get("loss", 0.0)
+
+    def renew(self) -> None:
+        """Make the running statistics fit the present parameters, where there are any."""
+        if isinstance(self.problem, NormalisedProblem):
+            with self._batches.precision():
+                self.problem.renew_statistics()
+
+    def tell(self, numbers: Mapping[str, float] | None) -> None:
+        """Say what the split that drives the choices would give for the present parameters.
+
+        Args:
+            numbers: As ``evaluate(split)`` returns them, found for many problems at once; None:
+                this problem is evaluated by itself again.
+        """
+        self._told = numbers
+
+    def _evaluate(self, split: Split) -> dict[str, float]:
+        with self._batches.precision():
+            return dict(self.problem.evaluate(split))

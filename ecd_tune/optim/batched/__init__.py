@@ -1,0 +1,1 @@
+"""Optimizers of B trials at once, one row each."""

@@ -1,0 +1,1 @@
+"""BBI, the energy-conserving optimizer before ECDSep."""

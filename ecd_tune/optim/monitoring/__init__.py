@@ -1,0 +1,1 @@
+"""What each step shows: diagnostics, measurements of a run, remarks on it."""

@@ -1,0 +1,1 @@
+"""Parameters and gradients as blocks of real numbers: layout, scales, noise, processes."""

@@ -1,0 +1,1 @@
+"""Values that a run finds for itself: Δt, ν and F0."""

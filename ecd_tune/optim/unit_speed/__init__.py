@@ -1,0 +1,1 @@
+"""ECDq1: energy-conserving descent at unit speed."""

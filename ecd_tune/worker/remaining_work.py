@@ -1,0 +1,73 @@
+"""How a study stands, as far as a worker must know it to find work."""
+
+from __future__ import annotations
+
+import time
+
+from ecd_tune.records import Stage, StudyKey
+from ecd_tune.spec import StudySpec
+from ecd_tune.store import Progress, Store
+
+__all__ = ["RemainingWork"]
+
+_ORDER_SECONDS = 1.0
+
+
+class RemainingWork:
+    """Asks the store what is left to do.
+
+    Args:
+        store: The shared store.
+        spec: The study.
+
+    Attributes:
+        keys: Of all optimizers and both stages.
+    """
+
+    def __init__(self, store: Store, spec: StudySpec) -> None:
+        self._store, self._spec = store, spec
+        self.keys = [spec.key(key, stage) for key in spec.optimizers for stage in Stage]
+        self._searched: set[str] = set()
+        self._order = list(spec.optimizers)
+        self._order_due = time.monotonic()
+
+    def progress(self, stage: Stage) -> dict[str, Progress]:
+        """Return the counts of one stage, by optimizer."""
+        wanted: dict[StudyKey, str] = {self._spec.key(k, stage): k for k in self._spec.optimizers}
+        return {
+            wanted[progress.key]: progress
+            for progress in self._store.progress(self._spec.name)
+            if progress.key in wanted
+        }
+
+    def sorted_by_need(self) -> list[str]:
+        """Return the optimizers, the one with the fewest running trials first.
+
+        A hint only, so that it may be a second old; with one worker the order of the file.
+        """
+        if len(self._order) > 1 and time.monotonic() >= self._order_due:
+            running = dict.fromkeys(self._spec.optimizers, 0)
+            for stage in Stage:
+                for optimizer, progress in self.progress(stage).items():
+                    running[optimizer] += progress.running
+            self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
+            self._order_due = time.monotonic() + _ORDER_SECONDS
+        return self._order
+
+    def known_searched(self, optimizer: str) -> bool:
+        """Say whether an optimizer's search was found complete before, without asking again."""
+        return optimizer in self._searched
+
+    def searched(self, optimizer: str) -> bool:
+        """Say whether an optimizer's search is complete."""
+        if optimizer not in self._searched:
+            finished = self.progress(Stage.SEARCH)[optimizer].finished
+            if finished >= self._spec.trials(optimizer):
+                self._searched.add(optimizer)
+        return optimizer in self._searched
+
+    def complete(self) -> bool:
+        """Say whether nothing is left to do, nor being done."""
+        searches = all(self.searched(key) for key in self._spec.optimizers)
+        confirms = self.progress(Stage.CONFIRM).values()
+        return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
