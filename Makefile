@@ -36,7 +36,7 @@ bench: install ## Speed beside its peers, the short form, into docs/results/benc
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --out docs/results/bench.md
 
 gpu: install ## The kernels on a CUDA device: their tests, and a step beside AdamW's (about 4 minutes)
-	PYTHONPATH=. $(BIN)/python benchmarks/gpu.py
+	$(BIN)/python -m benchmarks.gpu
 
 lint: install ## Style, types and layers
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """What one ask costs in a large study: ours with several histories, and plain Optuna.
 
-    python benchmarks/asking.py [--backends sqlite,postgresql] [--trials 10000] [--asks 20]
+    python -m benchmarks.asking [--backends sqlite,postgresql] [--trials 10000] [--asks 20]
                                 [--no-peer] [--json FILE]
 
 Six parameters, one trial at a time. The first ask is that of a store that was opened just before,
@@ -25,11 +25,11 @@ from typing import Any
 
 import optuna
 
+from benchmarks.storage import open_backend
 from ecd_tune.spec import SamplerSpec, StudySpec
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.bulk import fill_study
 from ecd_tune.testing.store import complete, make_spec
-from storage import open_backend
 
 RANGES = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},

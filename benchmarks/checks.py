@@ -1,6 +1,6 @@
 """The exact-system checks over many seeds: what they measure, and how often they are wrong.
 
-    nice -n 19 python benchmarks/checks.py [--seeds 20] [--first 1] [--processes 2]
+    nice -n 19 python -m benchmarks.checks [--seeds 20] [--first 1] [--processes 2]
         [--only C21,C22] [--json FILE] [--markdown FILE]
 
 A verdict is wrong when it is not the expected one, be it the opposite or inconclusive. After
@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from written import written_by
-
+from benchmarks.written import written_by
 from ecd_tune.analysis.checks import CheckResult, Verdict
 from ecd_tune.analysis.statistics import share_interval
 from ecd_tune.lab import run_systems, system_checks
@@ -67,7 +66,7 @@ def page(
     yield ""
     only = f"--only {arguments.only} " if arguments.only else ""
     yield from written_by(
-        f"python benchmarks/checks.py {only}--first {first} --seeds {arguments.seeds} "
+        f"python -m benchmarks.checks {only}--first {first} --seeds {arguments.seeds} "
         f"--processes {arguments.processes}"
     )
     yield ""

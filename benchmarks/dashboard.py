@@ -1,6 +1,6 @@
 """The dashboard's study call at 10 000 trials: ours, and plain optuna-dashboard.
 
-    python benchmarks/dashboard.py [--trials 10000] [--repeat 3] [--json FILE]
+    python -m benchmarks.dashboard [--trials 10000] [--repeat 3] [--json FILE]
 
 Every figure comes from a server process that has just begun to listen and has answered nothing
 but its list of studies; both are asked over loopback by the same client, which sends

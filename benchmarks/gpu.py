@@ -1,6 +1,6 @@
 """Check and time the fused step on a GPU: correctness, then one optimizer step beside AdamW's.
 
-Usage: PYTHONPATH=. python benchmarks/gpu.py [--json FILE] [--no-tests] [--no-sweep]
+Usage: python -m benchmarks.gpu [--json FILE] [--no-tests] [--no-sweep]
 
 Needs a CUDA device, torch, triton, numpy, scipy and pytest; takes about three minutes. All that is
 found goes to FILE, or to gpu.json in the folder that the variable OUT names. A part that fails

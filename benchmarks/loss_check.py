@@ -1,6 +1,6 @@
 """Count how often a loss is doubted, on digits: the right one, and wrong ones.
 
-Usage: python benchmarks/loss_check.py [ecdsep] [ecdq1]    (about two and four minutes)
+Usage: python -m benchmarks.loss_check [ecdsep] [ecdq1]    (about two and four minutes)
 
 ECDSep doubts by itself. Of ECDq1, which does not compare, ∇F·ΔΘ is taken from outside.
 """

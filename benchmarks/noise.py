@@ -1,6 +1,6 @@
 """Time the random numbers of ECDSep beside those of torch's generator, one thread.
 
-Usage: python benchmarks/noise.py
+Usage: python -m benchmarks.noise
 """
 
 from __future__ import annotations

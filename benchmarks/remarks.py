@@ -1,6 +1,6 @@
 """Measure what the remarks of ``report()`` are decided by, on settings that train and that fail.
 
-Usage: python benchmarks/remarks.py [digits] [sst2]    (one minute; sst2 needs the data and takes
+Usage: python -m benchmarks.remarks [digits] [sst2]    (one minute; sst2 needs the data and takes
 ten minutes more on one core)
 """
 

@@ -1,6 +1,6 @@
 """What one report of a curve costs the one who trains, on SQLite: ours and plain Optuna's.
 
-    python benchmarks/reports.py [--points 2000] [--json FILE]
+    python -m benchmarks.reports [--points 2000] [--json FILE]
 
 Between two reports lies a millisecond, in place of the training; ours writes every 50 ms here, a
 hundred times as often as a worker does, so that the calls meet the writing thread at all.

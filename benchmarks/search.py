@@ -1,6 +1,6 @@
 """The Zakharov search of ECDSep on SQLite: ours in batches, plain Optuna one by one.
 
-    python benchmarks/search.py [--trials 500] [--peer-trials 40] [--json FILE]
+    python -m benchmarks.search [--trials 500] [--peer-trials 40] [--json FILE]
 
 Plain Optuna runs fewer trials, since each takes long and its cost a trial only grows with their
 number; the table gives seconds per trial, and ours in full.

@@ -1,6 +1,6 @@
 """Run the smoke form of every shipped study as a user would, and write how long each takes.
 
-    python benchmarks/smoke.py [NAME ...] [--out docs/results/smoke.md]
+    python -m benchmarks.smoke [NAME ...] [--out docs/results/smoke.md]
 
 Needs the small data sets (``ECD_TUNE_DATA``). One study at a time, one worker, one thread.
 """
@@ -95,7 +95,7 @@ def head() -> Iterator[str]:
     yield "# Smoke runs"
     yield ""
     yield (
-        "Made by `python benchmarks/smoke.py --out docs/results/smoke.md`: each shipped study that "
+        "Made by `python -m benchmarks.smoke --out docs/results/smoke.md`: each shipped study that "
         f"has one as `{COMMAND.format('NAME')}`, one after the other, with one worker and one "
         "thread. A smoke run shows that a study runs the whole way, and no more; its report says "
         "so, and what stands in for what."

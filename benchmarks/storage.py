@@ -1,6 +1,6 @@
 """Trials per second through the shared database: ours against plain Optuna, side by side.
 
-    python benchmarks/storage.py [--batches 1,64,512] [--workers 1,2] [--seconds 5]
+    python -m benchmarks.storage [--batches 1,64,512] [--workers 1,2] [--seconds 5]
                                  [--backends sqlite,postgresql] [--json FILE]
 
 Each worker is a process that asks for trials with six parameters of a random sampler, reports one

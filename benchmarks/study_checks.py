@@ -1,6 +1,6 @@
 """The checks on studies, on simulated random searches: what they measure, how often they are right.
 
-    nice -n 19 python benchmarks/study_checks.py [--seeds 10] [--first 1] [--subsets 20]
+    nice -n 19 python -m benchmarks.study_checks [--seeds 10] [--first 1] [--subsets 20]
         [--markdown FILE]
 
 Every trial runs 4000 steps of the optimizers' own step on a quadratic bowl of n = 50, condition
@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from written import written_by
 
+from benchmarks.written import written_by
 from ecd_tune.analysis.checks import CHECKS, Finding, StudyTrials, Verdict
 from ecd_tune.lab.searches import Bowl, simulated_search, take
 
@@ -114,7 +114,7 @@ def page(
     yield "# Checks on studies, on simulated searches"
     yield ""
     yield from written_by(
-        f"python benchmarks/study_checks.py --first {arguments.first} --seeds {seeds} "
+        f"python -m benchmarks.study_checks --first {arguments.first} --seeds {seeds} "
         f"--subsets {arguments.subsets}"
     )
     yield ""

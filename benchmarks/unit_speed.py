@@ -1,6 +1,6 @@
 """Compare the flows and integrators of ECDq1: on digits, and against the stationary law.
 
-Usage: python benchmarks/unit_speed.py [digits] [law]    (both: about five minutes on one core)
+Usage: python -m benchmarks.unit_speed [digits] [law]    (both: about five minutes on one core)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What diagnostics and measurements cost a step of ECDSep: with, without, in turns.
 
-    python benchmarks/watching.py [--steps 64] [--rounds 60] [--hidden 32 256] [--json FILE]
+    python -m benchmarks.watching [--steps 64] [--rounds 60] [--hidden 32 256] [--json FILE]
 
 The network is that of digits, 64-hidden-10; the gradient is given, so that a step of the optimizer
 alone is timed, in seconds of the processor.

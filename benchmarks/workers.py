@@ -1,6 +1,6 @@
 """Trials per second of one and of two workers on digits, started by ``ecd-tune launch``.
 
-    python benchmarks/workers.py [--trials 120] [--workers 1,2] [--rounds 3] [--json FILE]
+    python -m benchmarks.workers [--trials 120] [--workers 1,2] [--rounds 3] [--json FILE]
 
 The rate is that of the steady part, from the second to the last finished tenth of the trials by
 the database's times, so that the start of the interpreter does not count. Rounds alternate, and

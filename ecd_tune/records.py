@@ -55,9 +55,11 @@ class Direction(StrEnum):
 
 
 class Stage(StrEnum):
-    """The two stages of a study: choose hyperparameters, then rerun the chosen ones afresh."""
+    """The stages of a study: search, run the best trials again, confirm the chosen one."""
 
     SEARCH = "search"
+    SELECT = "select"
+    """As the search, under other seeds; only where the study asks for it."""
     CONFIRM = "confirm"
 
 
@@ -84,6 +86,8 @@ class Cause(StrEnum):
     NON_FINITE = "non_finite"
     """Not even the first loss was finite."""
     OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    """It took longer than a trial of its study may."""
     EXCEPTION = "exception"
     """Any other exception."""
     LOST = "lost"
@@ -100,7 +104,12 @@ _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
     Status.COMPLETE: (Cause.COMPLETE,),
     Status.DIVERGED: (Cause.DIVERGED,),
     Status.PRUNED: (Cause.PRUNED,),
-    Status.FAILED: (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.NON_FINITE),
+    Status.FAILED: (
+        Cause.EXCEPTION,
+        Cause.OUT_OF_MEMORY,
+        Cause.TIMEOUT,
+        Cause.NON_FINITE,
+    ),
 }
 """What an evaluation may have ended by; the first is the usual one."""
 
@@ -126,8 +135,8 @@ class StudyKey:
 
     Attributes:
         study: Name of the study, as in its file.
-        optimizer: Key of the optimizer in that file.
-        stage: Search or confirmation.
+        optimizer: Key of the optimizer in that file; of its further searches with ``#2`` and so on.
+        stage: Search, selection or confirmation.
     """
 
     study: str
@@ -136,9 +145,14 @@ class StudyKey:
 
     @property
     def name(self) -> str:
-        """Optuna's study name: ``study/optimizer``, with ``/confirm`` for the confirmation."""
+        """Optuna's study name: ``study/optimizer``, then ``/select`` or ``/confirm``."""
         base = f"{self.study}/{self.optimizer}"
-        return base if self.stage is Stage.SEARCH else f"{base}/confirm"
+        return base if self.stage is Stage.SEARCH else f"{base}/{self.stage.value}"
+
+    @property
+    def data_stage(self) -> Stage:
+        """Which data its runs see: those of a selection are runs of the search once more."""
+        return Stage.SEARCH if self.stage is Stage.SELECT else self.stage
 
 
 @dataclass(frozen=True)

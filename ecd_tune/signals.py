@@ -8,7 +8,10 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-__all__ = ["StopFlag"]
+__all__ = ["HUNG_STATUS", "StopFlag"]
+
+HUNG_STATUS = 4
+"""Exit status of a worker that left a trial which could not be ended; the trial has a result."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTICES = (signal.SIGUSR1, signal.SIGUSR2)

@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecd_tune.analysis.chosen import ChosenTrial, choose_trial
     from ecd_tune.analysis.curves import Band, curve_band
+    from ecd_tune.analysis.nested import compare_searches
     from ecd_tune.analysis.paired import (
         PairedComparison,
         compare_paired,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Band",
+    "ChosenTrial",
     "Confirmed",
     "Counts",
     "Interval",
@@ -53,7 +56,9 @@ __all__ = [
     "Summary",
     "best_so_far",
     "best_trial",
+    "choose_trial",
     "compare_paired",
+    "compare_searches",
     "confirmed_runs",
     "count_trials",
     "curve_band",
@@ -75,7 +80,7 @@ __all__ = [
     "summarise",
 ]
 
-_MODULES = ("select", "reasons", "statistics", "curves", "paired")
+_MODULES = ("select", "chosen", "reasons", "statistics", "curves", "paired", "nested")
 """Where the names are; what loads scipy comes last."""
 
 

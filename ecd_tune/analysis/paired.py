@@ -62,6 +62,8 @@ class PairedComparison:
             finite.
         share_interval: Exact binomial interval of wins / pairs.
         p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
+        searches: Searches of the side that has fewer, where searches and not seeds are compared
+            (:func:`ecd_tune.analysis.compare_searches`); 0 where seeds are.
     """
 
     pairs: int
@@ -75,6 +77,7 @@ class PairedComparison:
     sd: float | None
     share_interval: Interval | None
     p_value: float | None
+    searches: int = 0
 
 
 def compare_paired(

@@ -18,6 +18,7 @@ __all__ = [
     "count_trials",
     "rank_trials",
     "same_params",
+    "tie_break",
 ]
 
 
@@ -49,13 +50,22 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
         The complete trials, the best first; ties as :func:`best_trial` tells them apart.
     """
     ranked = [
-        (direction.sign * v, _tie(r), r.number, r) for r in records if (v := _ranked(r)) is not None
+        (direction.sign * v, tie_break(r), r.number, r)
+        for r in records
+        if (v := _ranked(r)) is not None
     ]
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
 
 
-def _tie(record: TrialRecord) -> float:
-    """Return what tells trials of equal value apart: the loss on the split that judges."""
+def tie_break(record: TrialRecord) -> float:
+    """Return what tells trials of equal value apart: the loss on the split that judges.
+
+    Args:
+        record: A trial.
+
+    Returns:
+        Its loss; infinite where none is recorded.
+    """
     losses = (record.metrics.get(f"{split}_loss") for split in ("val", "test"))
     return next((loss for loss in losses if loss is not None), math.inf)
 

@@ -16,7 +16,9 @@ __all__ = ["invalidate", "retry"]
 def retry(
     study: Annotated[
         str,
-        typer.Argument(help="Name of a study in the database, or STUDY/OPTIMIZER, and /confirm."),
+        typer.Argument(
+            help="Name of a study in the database, or STUDY/OPTIMIZER, and /select or /confirm."
+        ),
     ],
     storage: Storage = DEFAULT_STORAGE,
     failed: Annotated[
@@ -46,22 +48,26 @@ def retry(
 
 
 def invalidate(
-    study: Annotated[str, typer.Argument(help="STUDY/OPTIMIZER or STUDY/OPTIMIZER/confirm.")],
+    study: Annotated[
+        str, typer.Argument(help="STUDY/OPTIMIZER, for a rerun with /select or /confirm after it.")
+    ],
     trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
     reason: Annotated[str, typer.Option(help="Why its result is wrong; it stays.")],
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the result of one trial out, with a reason that stays.
 
-    A search makes another trial in its place, a confirmation repeats the run.
+    A search makes another trial in its place, a selection or a confirmation repeats the run.
     """
     from ecd_tune.store import Store
 
     name, _, rest = study.partition("/")
     optimizer, _, stage = rest.partition("/")
-    if not optimizer or stage not in ("", Stage.CONFIRM.value):
-        raise SpecError(f"{study!r}: name STUDY/OPTIMIZER, or STUDY/OPTIMIZER/confirm")
-    key = StudyKey(name, optimizer, Stage.CONFIRM if stage else Stage.SEARCH)
+    if not optimizer or stage not in ("", Stage.SELECT.value, Stage.CONFIRM.value):
+        raise SpecError(
+            f"{study!r}: name STUDY/OPTIMIZER, and for a rerun /select or /confirm after it"
+        )
+    key = StudyKey(name, optimizer, Stage(stage) if stage else Stage.SEARCH)
     with Store.open(storage, create=False) as store:
         store.invalidate(key, trial, reason)
     typer.echo(f"{key.name} #{trial}: does not count any more")

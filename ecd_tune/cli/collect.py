@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecd_tune.errors import StudyNotFoundError
-from ecd_tune.records import Stage, StudyKey, TrialRecord
+from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.spec import CheckSpec, StudySpec, find_study, load_study
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 def fetch_trials(
     store: Store, spec: StudySpec, curves: bool = True
 ) -> dict[StudyKey, Sequence[TrialRecord]]:
-    """Read all trials of both stages of every optimizer of a study.
+    """Read all trials of all stages of every search of a study.
 
     Args:
         store: The open database.
@@ -34,13 +34,19 @@ def fetch_trials(
         curves: Read the curves too; they are the larger part.
 
     Returns:
-        Study key to its trials, by number.
+        Study key to its trials, by number. A selection or a further search that was asked for
+        after the study began, and has not begun itself, has none.
     """
-    return {
-        key: store.trials(key, curves=curves)
-        for optimizer in spec.optimizers
-        for key in (spec.key(optimizer), spec.key(optimizer, Stage.CONFIRM))
-    }
+    found: dict[StudyKey, Sequence[TrialRecord]] = {}
+    for optimizer in spec.optimizers:
+        first = spec.key(optimizer)
+        found[first] = store.trials(first, curves=curves)
+        for search in spec.searches(optimizer):
+            for key in (spec.key(search, stage) for stage in spec.stages):
+                if key not in found:
+                    with suppress(StudyNotFoundError):
+                        found[key] = store.trials(key, curves=curves)
+    return found
 
 
 def judge_trials(

@@ -21,6 +21,7 @@ from ecd_tune.store import Progress
 __all__ = ["Display", "RateEstimator", "make_display"]
 
 _PLAIN_SECONDS = 5.0
+_RERUNS = {Stage.SELECT: "selection", Stage.CONFIRM: "confirmation"}
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -49,16 +50,9 @@ class RateEstimator:
 
     @property
     def total(self) -> int:
-        """All trials and confirmation runs of the study."""
-        return sum(self.goal(key, stage) for key in self._spec.optimizers for stage in Stage)
-
-    def goal(self, optimizer: str, stage: Stage) -> int:
-        """Return how many trials one optimizer is to have in a stage."""
-        if stage is Stage.SEARCH:
-            return self._spec.trials(optimizer)
-        confirmation = self._spec.confirmation
-        references = len(self._spec.optimizers[optimizer].references) * confirmation.references
-        return confirmation.runs * (1 + references)
+        """All runs of the study, of all its stages."""
+        keys, stages = self._spec.optimizers, self._spec.stages
+        return sum(self._spec.runs(key, stage) for key in keys for stage in stages)
 
     def update(self, progress: Sequence[Progress], now: float) -> None:
         """Take the newest counts.
@@ -89,6 +83,7 @@ class RateEstimator:
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:
     """Choose the display: live for a terminal, plain lines for a file or a pipe."""
+    spec = spec.by_search()
     return _Live(spec) if terminal else _Plain(spec)
 
 
@@ -149,20 +144,18 @@ class _Live:
         table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
         best = f"best so far{_mark(self._spec)}"
         ended = "diverged" if self._spec.pruning.kind == "none" else "pruned, diverged"
-        for column in ("optimizer", "search", best, ended, "failed", "confirmation"):
+        reruns = [_RERUNS[stage] for stage in self._spec.stages[1:]]
+        for column in ("optimizer", "search", best, ended, "failed", *reruns):
             table.add_column(column, justify="left" if column == "optimizer" else "right")
         by_key = {p.key: p for p in progress}
         for key in self._spec.optimizers:
             search = by_key[self._spec.key(key)]
-            confirm = by_key[self._spec.key(key, Stage.CONFIRM)]
-            table.add_row(
-                key,
-                f"{search.finished}/{self._meter.goal(key, Stage.SEARCH)}",
-                _number(search.best),
-                str(search.pruned),
-                str(search.failed),
-                f"{confirm.finished}/{self._meter.goal(key, Stage.CONFIRM)}",
-            )
+            done = [
+                f"{by_key[self._spec.key(key, stage)].finished}/{self._spec.runs(key, stage)}"
+                for stage in self._spec.stages
+            ]
+            middle = (_number(search.best), str(search.pruned), str(search.failed))
+            table.add_row(key, done[0], *middle, *done[1:])
         parts: list[RenderableType] = [table, Text(f"  {self._meter.describe(workers)}")]
         if _worth_a_table(workers):
             parts.append(_worker_table(workers))

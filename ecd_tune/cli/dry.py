@@ -52,7 +52,10 @@ def _describe(spec: StudySpec, found: dict[str, DryRun], workers: int) -> str:
         text += f"; {first.peak_bytes / 2**30:.2g} GiB of GPU memory"
     if first.without_gradient:
         text += f"; {first.without_gradient} tensors have no gradient"
-    runs = {key: spec.trials(key) + spec.confirmation.runs for key in found}
+    runs = {
+        key: spec.search.repeats * sum(spec.runs(key, stage) for stage in spec.stages)
+        for key in found
+    }
     times = [run.run_seconds for run in found.values()]
     if None not in times:
         total = sum(runs[key] * (run.run_seconds or 0.0) for key, run in found.items())

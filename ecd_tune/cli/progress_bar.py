@@ -17,6 +17,7 @@ from ecd_tune.records import Lease, Stage
 __all__ = ["RunBar", "make_bar"]
 
 _INTERVAL = 0.1
+_STAGES = {Stage.SEARCH: "", Stage.SELECT: " selection", Stage.CONFIRM: " confirmation"}
 
 
 class RunBar(AbstractContextManager["RunBar"]):
@@ -57,7 +58,7 @@ class RunBar(AbstractContextManager["RunBar"]):
         """
         now = time.monotonic()
         if lease.trial_id != self._shown:
-            stage = " confirmation" if lease.key.stage is Stage.CONFIRM else ""
+            stage = _STAGES[lease.key.stage]
             name = f"{lease.key.optimizer}{stage} #{lease.number}"
             self._progress.reset(self._task, total=steps, description=name, visible=True)
             self._shown, self._due = lease.trial_id, now

@@ -11,6 +11,7 @@ import typer
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
 from ecd_tune.cli.studies import AsJson
 from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.records import Stage, StudyKey
 
 if TYPE_CHECKING:
     from ecd_tune.store import HeldTrial, WorkerRecord
@@ -78,7 +79,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     lines: list[tuple[str, ...]] = [("study", "finished", ended, *_COUNTS, "best")]
     for row in rows:
         search = row["stage"] == "search"
-        name = f"{row['study']}/{row['optimizer']}{'' if search else '/confirm'}"
+        name = StudyKey(row["study"], row["optimizer"], Stage(row["stage"])).name
         finished = row["complete"] + row["diverged"] + row["failed"]
         counts = [row[key] for key in ("diverged", *_COUNTS)]
         # The best of runs from other starts and seeds is luck, not a result.

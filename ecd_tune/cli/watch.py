@@ -95,7 +95,7 @@ class _Errors:
 
 
 def check_results(store: Store, spec: StudySpec) -> None:
-    """Check that every optimizer's search has a result.
+    """Check that every search has a result.
 
     On a task of one's own that is a complete trial. A study file's ranges may be so wide that all
     of a few trials diverge; there a value before the divergence is enough.
@@ -109,7 +109,7 @@ def check_results(store: Store, spec: StudySpec) -> None:
     """
     own = is_reference(spec.task.name)
     ended = {p.key: p.complete + (0 if own else p.pruned) for p in store.progress(spec.name)}
-    lacking = [key for key in spec.optimizers if not ended.get(spec.key(key))]
+    lacking = [key for key in spec.by_search().optimizers if not ended.get(spec.key(key))]
     if lacking:
         raise NoResultError(
             f"study {spec.name!r}: no trial of {', '.join(lacking)} came to its end with a value; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
@@ -119,7 +120,8 @@ def _work(
 
     on_step = None if bar is None else bar.step
     with Store.open(storage) as store:
-        return StudyWorker(store, spec, stop, say, open_checkpoints(checkpoints), on_step).run()
+        kept = open_checkpoints(checkpoints)
+        return StudyWorker(store, spec, stop, say, kept, on_step, os._exit).run()
 
 
 def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from ecd_tune.spec import SamplerSpec, StudySpec
 from ecd_tune.store.sampling.samplers import make_sampler
 from ecd_tune.theory import Array
 
-__all__ = ["LEAST_TRIALS", "Replay", "Surrogate", "fit_surrogate", "median_best", "replay_search"]
+__all__ = ["LEAST_TRIALS", "Replay", "Surrogate", "fit_surrogate", "replay_search"]
 
 LEAST_TRIALS = 30
 _TREES = 100
@@ -136,11 +135,13 @@ def replay_search(
     changed = spec.model_copy(update={"sampler": sampler, "seed": seed})
     study = optuna.create_study(sampler=make_sampler(changed, optimizer, 0).sampler)
     running: list[tuple[float, int, Any, float]] = []
-    best, ends, started = [], [], 0
+    best: list[float] = []
+    ends: list[float] = []
+    started = 0
     clock = 0.0
     while len(ends) < trials:
         while started < trials and len(running) < workers:
-            trial = study.ask()
+            trial: Any = study.ask()
             worth, seconds = surrogate.look_up(surrogate.space.suggest(trial))
             heapq.heappush(running, (clock + seconds, started, trial, worth))
             started += 1
@@ -149,11 +150,6 @@ def replay_search(
         best.append(min(worth, best[-1] if best else worth))
         ends.append(clock)
     return Replay(tuple(best), tuple(ends))
-
-
-def median_best(replays: Sequence[Replay]) -> float:
-    """Return the median over searches of the worth of the best point at their end."""
-    return statistics.median(replay.best[-1] for replay in replays)
 
 
 def _encode(space: Space, points: Sequence[Params]) -> Array:

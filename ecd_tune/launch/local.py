@@ -20,6 +20,7 @@ from types import TracebackType
 
 from ecd_tune.launch.base import Launch, Launcher, WorkerState, WorkerView, log_path
 from ecd_tune.launch.placement import Placement, find_gpus, plan_placements, usable_cores
+from ecd_tune.signals import HUNG_STATUS
 
 __all__ = ["LocalLauncher", "LocalWorkers", "describe_end"]
 
@@ -38,6 +39,7 @@ class _Slot:
         restarts: Starts after the first.
         reason: How the last process ended.
         due: When to start again, on the launcher's clock; None when not waiting.
+        counted: Whether that start counts as a restart.
     """
 
     placement: Placement
@@ -46,6 +48,7 @@ class _Slot:
     restarts: int = 0
     reason: str = ""
     due: float | None = None
+    counted: bool = True
     closed: bool = field(default=False)
 
     @property
@@ -192,7 +195,7 @@ class LocalWorkers:
         if slot.due is not None:
             if self._clock() >= slot.due:
                 slot.due = None
-                slot.restarts += 1
+                slot.restarts += slot.counted
                 slot.process = self._start(slot.placement, slot.log)
             return
         status = slot.process.poll()
@@ -200,8 +203,10 @@ class LocalWorkers:
             return
         slot.reason = describe_end(status)
         _close_pipe(slot.process)
-        if status not in _FINAL and slot.restarts < self._max_restarts:
-            slot.due = self._clock() + self._pause * 2**slot.restarts
+        # A worker that left a hanging trial is sound, and that trial is done with.
+        slot.counted = status != HUNG_STATUS
+        if status not in _FINAL and (slot.restarts < self._max_restarts or not slot.counted):
+            slot.due = self._clock() + (self._pause * 2**slot.restarts if slot.counted else 0.0)
 
 
 class LocalLauncher(Launcher):
@@ -270,6 +275,8 @@ def describe_end(status: int) -> str:
     """
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
+    if status == HUNG_STATUS:
+        return "left a trial that hung"
     return f"ended with status {status}" if status else "complete"
 
 

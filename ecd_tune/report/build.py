@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ecd_tune.analysis import (
+    ChosenTrial,
     Confirmed,
     Summary,
     best_so_far,
-    confirmed_runs,
     count_trials,
     group_reasons,
+    mean_interval,
+    quantile,
     spans_decades,
     summarise,
 )
@@ -35,7 +37,14 @@ from ecd_tune.report.model.rows import (
     ComparisonRow,
     ProgressRow,
     ResultRow,
+    SearchRow,
     StudyReport,
+)
+from ecd_tune.report.model.searches import (
+    chosen_trials,
+    collect_runs,
+    pool_searches,
+    runs_by_search,
 )
 from ecd_tune.report.model.theory import describe_theory
 from ecd_tune.report.words.answer import compose_answer, describe_protocol
@@ -43,7 +52,7 @@ from ecd_tune.report.words.gaps import compose_warnings
 from ecd_tune.report.words.notes import compose_notes
 from ecd_tune.report.words.remarks import compose_remarks
 from ecd_tune.report.words.setup import describe_setup
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import StudySpec, number_of, without_number
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import Judged
@@ -68,17 +77,20 @@ def build_report(
     Returns:
         The report.
     """
-    task = spec.task_def
+    task, pooled, searches = spec.task_def, pool_searches(spec, trials), spec.by_search()
     best = best_hyperparameters(spec, trials)
     results = tuple(_results(spec, trials, best))
     log = spans_decades([value for row in results for value in row.confirmed.values])
     results = tuple(map(_without_mean_interval, results)) if log else results
-    comparisons = tuple(compare_results(results, task.direction, log))
-    progress = tuple(_progress(spec, trials, key) for key in spec.optimizers)
+    comparisons = tuple(compare_results(results, task.direction, log, spec.search.repeats))
+    progress = tuple(_progress(searches, trials, key) for key in searches.optimizers)
     oracle, protocol_text = describe_protocol(spec)
-    search = tuple(r for key in spec.optimizers for r in trials.get(spec.key(key), ()))
+    search = tuple(r for key in spec.optimizers for r in pooled.get(spec.key(key), ()))
     confirm = tuple(
-        r for key in spec.optimizers for r in trials.get(spec.key(key, Stage.CONFIRM), ())
+        r
+        for key in spec.optimizers
+        for stage in (Stage.SELECT, Stage.CONFIRM)
+        for r in pooled.get(spec.key(key, stage), ())
     )
     return StudyReport(
         name=spec.name,
@@ -95,16 +107,16 @@ def build_report(
         answer=_answer(spec, results, comparisons, oracle),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),
-        remarks=compose_remarks(spec, trials, best, results),
+        remarks=compose_remarks(spec, pooled, best, results),
         results=results,
         comparisons=comparisons,
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
         effort=measure_effort(results, task.direction),
-        importance=tuple(rank_hyperparameters(spec, trials)),
+        importance=tuple(rank_hyperparameters(spec, pooled)),
         theory=describe_theory(spec, trials, judged),
-        cost=sum_costs(spec, trials),
+        cost=sum_costs(spec, pooled),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
         reasons=group_reasons((*search, *confirm)),
         trials=search,
@@ -141,46 +153,82 @@ def _results(
 ) -> Iterator[ResultRow]:
     found = {entry.optimizer: entry for entry in best}
     for key, optimizer in spec.optimizers.items():
-        records = trials.get(spec.key(key, Stage.CONFIRM), ())
-        entry = found.get(key)
-        params = entry.values if entry else None
-        yield _result(spec, key, records, "best", params, "", entry)
+        entry, chosen = found.get(key), chosen_trials(spec, trials, key)
+        own = {
+            search: chosen[search].record.params if search in chosen else None
+            for search in spec.searches(key)
+        }
+        row = _result(spec, trials, key, "best", own, "", entry)
+        yield dataclasses.replace(row, searches=tuple(_searches(row, own, chosen)))
         for reference in optimizer.references if spec.confirmation.references else ():
-            yield _result(
-                spec, key, records, reference.label, reference.params, reference.note, None
-            )
+            given = dict.fromkeys(own, reference.params)
+            row = _result(spec, trials, key, reference.label, given, reference.note, None)
+            yield dataclasses.replace(row, params=dict(reference.params))
 
 
 def _result(
     spec: StudySpec,
+    trials: Trials,
     key: str,
-    records: Sequence[TrialRecord],
     source: str,
-    params: Params | None,
+    params: Mapping[str, Params | None],
     note: str,
     entry: BestHyperparameters | None,
 ) -> ResultRow:
+    """Describe what one set of hyperparameters gave, or the best one of each search."""
     task, optimizer = spec.task_def, spec.optimizers[key]
-    runs = confirmed_runs(records, source, params, task.confirm_metric, task.direction)
+
+    def collect(metric: str) -> Confirmed:
+        return collect_runs(spec, trials, source, params, metric)
+
+    runs = collect(task.confirm_metric)
     worst = task.direction.sign * math.inf
     reached = [worst if run.reached is None else run.reached for run in runs.runs]
-    return ResultRow(
+    row = ResultRow(
         optimizer=key,
         title=optimizer.title or optimizer.definition.title,
         source=source,
         note=note,
-        params=dict(params or {}),
+        params=dict(entry.values) if entry else {},
         search_value=entry.value if entry else None,
         search_trial=entry.trial if entry else None,
+        searches=(),
         confirmed=runs,
-        planned=spec.confirmation.runs,
+        planned=spec.confirmation.runs * spec.search.repeats,
         summary=summarise(runs.values, task.direction) if runs.runs else None,
         reached=summarise(reached, task.direction) if tuple(reached) != runs.values else None,
-        final=_beside("final", records, source, params, task.direction),
-        single=_beside(f"single_{task.confirm_metric}", records, source, params, task.direction),
+        final=_beside("final", collect, task.direction),
+        single=_beside(f"single_{task.confirm_metric}", collect, task.direction),
         stopped=_count_runs(runs, "converged_steps"),
         held=_count_runs(runs, "held"),
     )
+    return _by_searches(row) if spec.search.repeats > 1 else row
+
+
+def _by_searches(row: ResultRow) -> ResultRow:
+    """Put intervals over searches in the place of those over runs, which are not independent."""
+    if row.summary is None:
+        return row
+    medians = [quantile([*runs.values()], 0.5) for runs in runs_by_search(row).values()]
+    interval = mean_interval(medians)
+    summary = dataclasses.replace(row.summary, median_interval=interval, mean_interval=None)
+    return dataclasses.replace(row, summary=summary)
+
+
+def _searches(
+    row: ResultRow, searches: Iterable[str], chosen: Mapping[str, ChosenTrial]
+) -> Iterator[SearchRow]:
+    runs = runs_by_search(row)
+    for key in searches:
+        own, found = runs.get(key, {}), chosen.get(key)
+        yield SearchRow(
+            number=number_of(key),
+            value=found.record.value if found else None,
+            trial=found.record.number if found else None,
+            selected=found.selected if found else None,
+            runs=len(own),
+            median=quantile([*own.values()], 0.5) if own else None,
+        )
 
 
 def _without_mean_interval(row: ResultRow) -> ResultRow:
@@ -191,18 +239,14 @@ def _without_mean_interval(row: ResultRow) -> ResultRow:
 
 
 def _beside(
-    metric: str,
-    records: Sequence[TrialRecord],
-    source: str,
-    params: Params | None,
-    direction: Direction,
+    metric: str, collect: Callable[[str], Confirmed], direction: Direction
 ) -> Summary | None:
     """Summarise a number that stands beside the confirmed one.
 
     Returns:
         None where no run has recorded it.
     """
-    runs = confirmed_runs(records, source, params, metric, direction)
+    runs = collect(metric)
     recorded = any(metric in run.record.metrics for run in runs.runs)
     return summarise(runs.values, direction) if recorded else None
 
@@ -216,7 +260,8 @@ def _progress(spec: StudySpec, trials: Trials, key: str) -> ProgressRow:
     numbers, best = best_so_far(records, spec.task_def.direction)
     optimizer = spec.optimizers[key]
     return ProgressRow(
-        optimizer=key,
+        optimizer=without_number(key),
+        search=number_of(key),
         title=optimizer.title or optimizer.definition.title,
         counts=count_trials(records),
         planned=spec.trials(key),

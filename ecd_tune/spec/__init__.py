@@ -20,6 +20,13 @@ from ecd_tune.spec.parts import (
 )
 from ecd_tune.spec.pruning import PruningSpec
 from ecd_tune.spec.sampler import SAMPLER_OPTIONS
+from ecd_tune.spec.searches import (
+    SearchSpec,
+    SelectionSpec,
+    number_of,
+    search_key,
+    without_number,
+)
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, Averaging, Schedule, TrainingSpec
 from ecd_tune.spec.write import study_table
 
@@ -43,6 +50,8 @@ __all__ = [
     "Retries",
     "SamplerSpec",
     "Schedule",
+    "SearchSpec",
+    "SelectionSpec",
     "StudySpec",
     "TrainingSpec",
     "differences",
@@ -51,10 +60,13 @@ __all__ = [
     "find_study_check",
     "fingerprint_of",
     "load_study",
+    "number_of",
     "own_study",
     "parse_minutes",
     "parse_place",
     "parse_study",
+    "search_key",
     "shipped_studies",
     "study_table",
+    "without_number",
 ]

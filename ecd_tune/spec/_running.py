@@ -1,11 +1,12 @@
-"""What ``[training]`` and ``[pruning]`` may say depends on task, protocol and length of a run."""
+"""What ``[training]``, ``[pruning]``, ``[search]`` and ``[selection]`` may say beside the rest."""
 
 from __future__ import annotations
 
 from ecd_tune.records import Stage
 from ecd_tune.spec.model import StudySpec
+from ecd_tune.spec.searches import MOST_TRIALS_OF_EACH
 
-__all__ = ["check_pruning", "check_training"]
+__all__ = ["check_pruning", "check_searches", "check_training"]
 
 
 def check_training(spec: StudySpec, optimizer: str) -> list[str]:
@@ -45,7 +46,7 @@ def _table(spec: StudySpec, optimizer: str, key: str) -> str:
 def _late_starts(spec: StudySpec, optimizer: str) -> list[str]:
     averaging = spec.training_for(optimizer).averaging
     assert averaging is not None  # the caller has looked
-    shortest = min(spec.steps(stage) for stage in Stage)
+    shortest = min(spec.steps(stage) for stage in spec.stages)
     given = averaging.start if isinstance(averaging.start, tuple) else (averaging.start or 1,)
     where = _table(spec, optimizer, "averaging")
     return [
@@ -84,3 +85,35 @@ def check_pruning(spec: StudySpec) -> list[str]:
             f"{spec.steps(Stage.SEARCH)} epochs"
         ]
     return []
+
+
+def check_searches(spec: StudySpec) -> list[str]:
+    """Check that there are seeds enough for several searches, or for a selection.
+
+    Args:
+        spec: The study.
+
+    Returns:
+        What is wrong, one sentence each.
+    """
+    problems = []
+    if spec.search.repeats > 1 and (spec.budget.trials or 0) > MOST_TRIALS_OF_EACH:
+        problems.append(
+            f"[search]: repeats = {spec.search.repeats}: each of several searches has at most "
+            f"{MOST_TRIALS_OF_EACH} trials, and [budget] gives {spec.budget.trials}"
+        )
+    several = spec.search.repeats > 1 or spec.selection.top
+    if several and spec.confirmation.runs > MOST_TRIALS_OF_EACH:
+        problems.append(
+            f"[confirmation]: runs = {spec.confirmation.runs}: at most {MOST_TRIALS_OF_EACH} with "
+            "several searches or a selection"
+        )
+    name, options = spec.sampler.name, spec.sampler.options
+    fixed = name == "grid" or (name == "qmc" and not options.get("scramble", False))
+    if fixed and spec.search.repeats > 1:
+        remedy = "scramble = true under [sampler]" if name == "qmc" else "another sampler"
+        problems.append(
+            f"[search]: repeats = {spec.search.repeats}: {name!r} has the same points every time; "
+            f"use {remedy}, or leave it out"
+        )
+    return problems

@@ -13,7 +13,7 @@ from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
 from ecd_tune.records import Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
-from ecd_tune.spec._running import check_pruning, check_training
+from ecd_tune.spec._running import check_pruning, check_searches, check_training
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
@@ -178,6 +178,7 @@ def _problems(spec: StudySpec) -> list[str]:
     elif spec.budget.trials is None:
         problems.append("[budget]: trials: is missing; only a grid does without it")
     problems += sampler_problems(spec.sampler)
+    problems += check_searches(spec)
     problems += _training_problems(spec)
     problems += check_pruning(spec)
     wrong = [

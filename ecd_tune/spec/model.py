@@ -31,11 +31,20 @@ from ecd_tune.spec.parts import (
     TaskSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.searches import (
+    MOST_SEARCHES,
+    SearchSpec,
+    SelectionSpec,
+    number_of,
+    search_key,
+)
 from ecd_tune.spec.training import TrainingSpec, meaning
 
 __all__ = ["StudySpec"]
 
 _SEED_STRIDE = 1_000_000
+_SEARCH_STRIDE = MOST_TRIALS // MOST_SEARCHES
+"""Seeds that each search of an optimizer has for its own, and likewise its confirmation."""
 
 
 class StudySpec(SpecModel):
@@ -50,6 +59,8 @@ class StudySpec(SpecModel):
         task: Task and options.
         budget: Trials and their length.
         sampler: How trials are chosen.
+        search: How often each optimizer is searched.
+        selection: How the best trial of a search is chosen.
         confirmation: How the best are confirmed.
         retries: How often a trial without a value is tried again.
         training: How learning tasks are trained.
@@ -70,6 +81,8 @@ class StudySpec(SpecModel):
     task: TaskSpec
     budget: Budget
     sampler: SamplerSpec = SamplerSpec()
+    search: SearchSpec = SearchSpec()
+    selection: SelectionSpec = SelectionSpec()
     confirmation: Confirmation = Confirmation()
     training: TrainingSpec = TrainingSpec()
     cost: CostSpec = CostSpec()
@@ -145,6 +158,12 @@ class StudySpec(SpecModel):
             return self.confirmation.steps
         return self.budget.steps
 
+    def timeout(self, stage: Stage) -> float | None:
+        """Return the seconds that a run in a stage may take: more where it is longer."""
+        if self.budget.timeout is None:
+            return None
+        return self.budget.timeout * self.steps(stage) / self.budget.steps
+
     def trials(self, optimizer: str) -> int:
         """Return how many finished trials the search of one optimizer is to have."""
         if self.sampler.name == "grid":
@@ -152,6 +171,17 @@ class StudySpec(SpecModel):
             return min(points, self.budget.trials or points)
         assert self.budget.trials is not None  # checked when the file is loaded
         return self.budget.trials
+
+    def runs(self, optimizer: str, stage: Stage) -> int:
+        """Return how many runs one search of an optimizer is to have in a stage."""
+        trials, runs = self.trials(optimizer), self.confirmation.runs
+        if stage is Stage.SEARCH:
+            return trials
+        if stage is Stage.SELECT:
+            again = min(self.selection.top, trials)
+            return again * self.selection.runs if again > 1 else 0
+        references = self.optimizers[optimizer].references if self.confirmation.references else ()
+        return runs * (1 + len(references))
 
     def training_for(self, optimizer: str, params: Params | None = None) -> TrainingSpec:
         """Return ``[training]`` with what one optimizer, and its searched values, change in it."""
@@ -163,13 +193,55 @@ class StudySpec(SpecModel):
         """Return the name under which one optimizer's trials are stored."""
         return StudyKey(self.name, optimizer, stage)
 
-    def search_seed(self, number: int) -> int:
-        """Return the seed of search trial ``number``, the same for every optimizer."""
-        return self.seed * _SEED_STRIDE + number
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that the study has."""
+        return tuple(s for s in Stage if s is not Stage.SELECT or self.selection.top)
 
-    def confirm_seed(self, run: int) -> int:
-        """Return the seed of confirmation run ``run``; never one that the search used."""
-        return self.seed * _SEED_STRIDE + MOST_TRIALS + run
+    def searches(self, optimizer: str) -> tuple[str, ...]:
+        """Return the keys of an optimizer's searches."""
+        return tuple(search_key(optimizer, n + 1) for n in range(self.search.repeats))
+
+    def by_search(self) -> Self:
+        """Return a copy in which each search of an optimizer is an optimizer of its own.
+
+        What runs trials and stores them knows no other; ``optimizers`` holds the searches' keys.
+        """
+        if self.search.repeats == 1:
+            return self
+        expanded = {
+            key: spec if key == optimizer else _name_search(spec, key)
+            for optimizer, spec in self.optimizers.items()
+            for key in self.searches(optimizer)
+        }
+        return self.model_copy(update={"optimizers": expanded, "search": SearchSpec()})
+
+    def search_seed(self, number: int, key: str = "") -> int:
+        """Return the seed of a trial of a search, the same for every optimizer.
+
+        Args:
+            number: Of the trial.
+            key: Of the search; the first where not given.
+        """
+        return self.seed * _SEED_STRIDE + _first_seed(key) + number
+
+    def confirm_seed(self, run: int, key: str = "") -> int:
+        """Return the seed of a confirmation run; never one that a search used.
+
+        Args:
+            run: From 0.
+            key: Of the search whose best is confirmed; the first where not given.
+        """
+        return self.seed * _SEED_STRIDE + MOST_TRIALS + _first_seed(key) + run
+
+    def select_seed(self, run: int, key: str = "") -> int:
+        """Return the seed of a selection run; never one of a search or a confirmation.
+
+        Args:
+            run: From 0.
+            key: Of the search; the first where not given.
+        """
+        return self.confirm_seed(_SEARCH_STRIDE - 1 - run, key)
 
     def with_overrides(
         self,
@@ -195,8 +267,8 @@ class StudySpec(SpecModel):
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
         Texts, references, costs, retries, checkpoints, launch, checks, device, room on disk, the
-        number of trials and of confirmation runs are left out: changing them goes on with the same
-        trials.
+        time that a trial may take, the selection, the number of searches, of trials and of
+        confirmation runs are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -211,7 +283,9 @@ class StudySpec(SpecModel):
                 "retries": True,
                 "training": True,
                 "pruning": True,
-                "budget": {"trials"},
+                "search": True,
+                "selection": True,
+                "budget": {"trials", "timeout"},
                 "confirmation": {"runs", "references"},
             },
         )
@@ -231,6 +305,16 @@ class StudySpec(SpecModel):
     def fingerprint(self, optimizer: str) -> str:
         """Return the SHA-256 (64 hex digits) of :meth:`identity`."""
         return fingerprint_of(self.identity(optimizer))
+
+
+def _first_seed(key: str) -> int:
+    # By its number alone, so that further searches leave the seeds of the first ones alone.
+    return (number_of(key) - 1) * _SEARCH_STRIDE
+
+
+def _name_search(spec: OptimizerSpec, key: str) -> OptimizerSpec:
+    title = spec.title or spec.definition.title
+    return spec.model_copy(update={"title": f"{title}, search {number_of(key)}"})
 
 
 def _task_identity(spec: StudySpec) -> Mapping[str, Any]:

@@ -18,6 +18,8 @@ OWN_OPTIMIZERS = ("ecdsep", "adamw")
 
 _TRIALS = 20
 _CONFIRM = 6
+_SELECT = 3
+"""Best trials of a search that run again; the clean protocol alone, as the paper did not."""
 
 
 def own_study(
@@ -47,6 +49,7 @@ def own_study(
         "task": {"name": reference},
         "budget": {"trials": _TRIALS, **({} if steps is None else {"steps": steps})},
         "confirmation": {"runs": _CONFIRM},
+        "selection": {"top": 0 if given.get("protocol") == "paper" else _SELECT},
     }
     tables = optimizers if isinstance(optimizers, Mapping) else {key: {} for key in optimizers}
     known = read_table(studies_folder() / "_own.toml")["optimizers"]

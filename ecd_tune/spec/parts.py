@@ -74,11 +74,14 @@ class Budget(SpecModel):
         steps: Length of one trial, in the task's unit (iterations or epochs).
         batch: Trials that one worker asks for and runs at once; more than one only helps where
             the task runs whole batches.
+        timeout: Seconds that a trial may take; one that takes longer fails. No limit when not
+            given.
     """
 
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     steps: int = Field(ge=1)
     batch: int = Field(default=1, ge=1, le=10_000)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class SamplerSpec(SpecModel):
@@ -122,6 +125,7 @@ class Retries(SpecModel):
     Attributes:
         lost: The worker was killed, or was not heard of in time.
         out_of_memory: The trial ran out of memory.
+        timeout: It took longer than ``[budget] timeout``.
         non_finite: Not even the first loss was finite.
         exception: Any other exception.
         stop_worker_after: Trials that end in a row with the same exception before the worker
@@ -130,6 +134,7 @@ class Retries(SpecModel):
 
     lost: int = Field(default=3, ge=0, le=1000)
     out_of_memory: int = Field(default=0, ge=0, le=1000)
+    timeout: int = Field(default=0, ge=0, le=1000)
     non_finite: int = Field(default=0, ge=0, le=1000)
     exception: int = Field(default=0, ge=0, le=1000)
     stop_worker_after: int = Field(default=10, ge=1)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
-    """Create one Optuna study per optimizer and stage where it is not there yet.
+    """Create one Optuna study per search of an optimizer and stage where it is not there yet.
 
     Args:
         connection: A write transaction.
@@ -39,18 +39,19 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
     Raises:
         FingerprintMismatchError: One is there, made from another study file.
     """
-    stored = _stored_studies(connection, spec.name)
-    for optimizer in spec.optimizers:
-        for stage in Stage:
+    stored, searches = _stored_studies(connection, spec.name), spec.by_search()
+    for optimizer in searches.optimizers:
+        for stage in spec.stages:
             key = spec.key(optimizer, stage)
             row = stored.get((optimizer, stage.value))
             if row is None:
-                study_id = _create(connection, spec, key)
+                study_id = _create(connection, searches, key)
             else:
-                check_fingerprint(spec, key, row.fingerprint, row.identity)
-                _update(connection, spec, key, row)
+                check_fingerprint(searches, key, row.fingerprint, row.identity)
+                _update(connection, searches, key, row)
                 study_id = row.study_id
-            if stage is Stage.SEARCH:
+            # What belongs to all searches of an optimizer is kept with the first.
+            if stage is Stage.SEARCH and optimizer in spec.optimizers:
                 keep_declared(connection, spec, key, study_id)
                 keep_table(connection, spec, study_id)
 

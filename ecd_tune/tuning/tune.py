@@ -27,10 +27,13 @@ def tune(
     workers: int = 1,
     batch: int = 1,
     confirm: int = 6,
+    searches: int = 1,
+    selection: int | Mapping[str, int] | None = None,
     storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
     epochs: int | None = None,
+    timeout: float | None = None,
     space: Mapping[str, Mapping[str, Any]] | None = None,
     sampler: str | Mapping[str, Any] | None = None,
     protocol: Literal["clean", "paper"] = "clean",
@@ -58,10 +61,20 @@ def tune(
             proposes without the results of so many.
         confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
             on the test data; 0 for none.
+        searches: Independent searches of each optimizer, each with all its trials and a
+            confirmation of its own. With several of them the comparison covers the chance of the
+            search; with one it covers that of the seeds alone.
+        selection: How many of the best trials of each search run again, under 3 other seeds, on
+            the validation data, before the one with the best mean is chosen; or the table
+            ``[selection]``. 3 when not given, and 0, the best trial of the search alone, under
+            ``protocol="paper"``.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
         name: Of the study; the task's name when not given.
         seed: Every random number follows from it.
         epochs: Length of a trial; the task's own when not given.
+        timeout: Seconds that a trial may take; one that takes longer fails, and the search goes
+            on. With ``workers=1`` code that does not come back to Python, such as a deadlock in a
+            library, cannot be ended.
         space: Optimizer to its search space, as in a study file; it replaces the default space,
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
@@ -88,8 +101,11 @@ def tune(
             "trials": trials,
             "batch": batch,
             **({} if epochs is None else {"steps": epochs}),
+            **({} if timeout is None else {"timeout": timeout}),
         },
         "confirmation": {"runs": confirm},
+        **({} if searches == 1 else {"search": {"repeats": searches}}),
+        **({} if selection is None else {"selection": _selection(selection)}),
         "protocol": protocol,
         "seed": seed,
         **({} if name is None else {"name": name}),
@@ -146,6 +162,10 @@ def _check_guard() -> None:
             f"tune is called while a worker imports {module!r}; put the call below "
             'if __name__ == "__main__":'
         )
+
+
+def _selection(given: int | Mapping[str, int]) -> dict[str, int]:
+    return dict(given) if isinstance(given, Mapping) else {"top": given}
 
 
 def _named(sampler: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which trials are queued: those that a search begins with, and the confirmation runs."""
+"""Which trials are queued: those that a search begins with, and what runs again after it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from ecd_tune.analysis import best_trial
+from ecd_tune.analysis import choose_trial, rank_trials
 from ecd_tune.records import Params, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
 
-__all__ = ["confirmation_items", "first_items"]
+__all__ = ["confirmation_items", "first_items", "selection_items"]
 
 
 def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
@@ -29,7 +29,7 @@ def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
         QueueItem(
             label=f"first:{trial.label}",
             params=trial.params,
-            seed=spec.search_seed(number),
+            seed=spec.search_seed(number, optimizer),
             source=trial.label,
             space=own.space,
         )
@@ -37,8 +37,41 @@ def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
     ]
 
 
-def confirmation_items(
+def selection_items(
     spec: StudySpec, optimizer: str, search: Sequence[TrialRecord]
+) -> list[QueueItem]:
+    """List the runs that decide which of a complete search's best trials is chosen.
+
+    Args:
+        spec: The study.
+        optimizer: Key of the search.
+        search: All its trials.
+
+    Returns:
+        One item a run, all under the same seeds, labelled as those of a confirmation; none where
+        there is nothing to choose from.
+    """
+    best = rank_trials(search, spec.task_def.direction)[: spec.selection.top]
+    if len(best) < 2:
+        return []
+    seeds = [spec.select_seed(run, optimizer) for run in range(spec.selection.runs)]
+    return [
+        QueueItem(
+            label=f"select:{_digest(trial.params)}:{seed}",
+            params=trial.params,
+            seed=seed,
+            source=f"trial {trial.number}",
+        )
+        for trial in best
+        for seed in seeds
+    ]
+
+
+def confirmation_items(
+    spec: StudySpec,
+    optimizer: str,
+    search: Sequence[TrialRecord],
+    selection: Sequence[TrialRecord] = (),
 ) -> list[QueueItem]:
     """List the confirmation runs of one optimizer whose search is complete.
 
@@ -48,31 +81,36 @@ def confirmation_items(
 
     Args:
         spec: The study.
-        optimizer: Key of the optimizer.
-        search: All its search trials.
+        optimizer: Key of the search.
+        search: All its trials.
+        selection: The runs of its selection.
 
     Returns:
         One item a run: first all runs of the best, then those of each reference.
     """
-    candidates = list(_candidates(spec, optimizer, search))
+    candidates = list(_candidates(spec, optimizer, search, selection))
     return [
         QueueItem(
-            label=f"{source}:{_digest(params)}:{spec.confirm_seed(run)}",
+            label=f"{source}:{_digest(params)}:{seed}",
             params=params,
-            seed=spec.confirm_seed(run),
+            seed=seed,
             source=source,
         )
         for source, params in candidates
-        for run in range(spec.confirmation.runs)
+        for seed in (spec.confirm_seed(run, optimizer) for run in range(spec.confirmation.runs))
     ]
 
 
 def _candidates(
-    spec: StudySpec, optimizer: str, search: Sequence[TrialRecord]
+    spec: StudySpec,
+    optimizer: str,
+    search: Sequence[TrialRecord],
+    selection: Sequence[TrialRecord],
 ) -> Iterator[tuple[str, Params]]:
-    best = best_trial(search, spec.task_def.direction)
+    top, runs = spec.selection.top, spec.selection.runs
+    best = choose_trial(search, selection, top, runs, spec.task_def.direction)
     if best is not None:
-        yield "best", best.params
+        yield "best", best.record.params
     if spec.confirmation.references:
         for reference in spec.optimizers[optimizer].references:
             yield reference.label, reference.params

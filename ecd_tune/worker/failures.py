@@ -1,4 +1,4 @@
-"""Notice when trials fail one after the other for the same reason."""
+"""Notice when trials fail alike: one after the other here, or the first of a study anywhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 
 from ecd_tune.analysis import normalise_reason
 from ecd_tune.errors import RepeatedFailureError
-from ecd_tune.records import Cause, Outcome
+from ecd_tune.records import Cause, Outcome, TrialRecord, TrialState
 
 __all__ = ["FailureStreak"]
 
 # A loss that is not finite belongs to the hyperparameters, and is what a search is there to find.
-_COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY)
+_COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.TIMEOUT)
 
 
 _AT_START = 3
-"""So many alike end a worker where no trial of that search has ended otherwise yet."""
+"""So many alike, on all workers together, end each of them where no trial has a value yet."""
 
 
 class FailureStreak:
@@ -29,13 +29,15 @@ class FailureStreak:
         self._limit = limit
         self._reason: str | None = None
         self._count = 0
+        self._ended_well = False
 
-    def add(self, outcomes: Sequence[Outcome], ended_well: Callable[[], bool]) -> None:
+    def add(self, outcomes: Sequence[Outcome], stored: Callable[[], Sequence[TrialRecord]]) -> None:
         """Take the next outcomes.
 
         Args:
             outcomes: In the order in which they ran.
-            ended_well: Says whether any trial of this search has a value; asked after a failure.
+            stored: Returns the trials of all searches of this optimizer, whoever ran them; asked
+                after a failure, as long as none of them has a value.
 
         Raises:
             RepeatedFailureError: The limit is reached, or three where nothing has a value.
@@ -44,19 +46,39 @@ class FailureStreak:
             reason = _kind(outcome)
             self._count = self._count + 1 if reason is not None and reason == self._reason else 1
             self._reason = reason
-            if reason is None or self._count < min(_AT_START, self._limit):
+            if reason is None:
                 continue
-            if self._count >= self._limit or not ended_well():
-                first = "" if self._count >= self._limit else ", and none has a value yet"
-                raise RepeatedFailureError(
-                    f"{self._count} trials in a row failed alike{first}, the last one with: "
-                    f"{outcome.reason}. This worker stops; what it held is stored or queued again. "
-                    "Fix the cause, put failed trials back with `ecd-tune retry STUDY --failed`, "
-                    "and start it again; where it is no fault, raise [retries] "
-                    f"stop_worker_after (now {self._limit}) in the study file"
+            if self._count >= self._limit:
+                raise self._error(f"{self._count} trials in a row failed alike", outcome)
+            alike = max(self._count, self._count_first(reason, stored))
+            if not self._ended_well and alike >= _AT_START:
+                raise self._error(
+                    f"the first {alike} trials failed alike, on all workers together, and none "
+                    "has a value yet",
+                    outcome,
                 )
 
+    def _count_first(self, reason: str, stored: Callable[[], Sequence[TrialRecord]]) -> int:
+        """Count the trials that failed alike on any worker, as long as none ended otherwise."""
+        if self._ended_well:
+            return 0
+        records = [record for record in stored() if record.counts]
+        self._ended_well = any(record.state is not TrialState.FAIL for record in records)
+        return sum(_kind(record) == reason for record in records)
 
-def _kind(outcome: Outcome) -> str | None:
+    def _error(self, what: str, last: Outcome) -> RepeatedFailureError:
+        return RepeatedFailureError(
+            f"{what}, the last one with: {last.reason}. This worker stops; what it held is stored "
+            "or queued again. Fix the cause, put failed trials back with `ecd-tune retry STUDY "
+            "--failed`, and start it again; where it is no fault, raise [retries] "
+            f"stop_worker_after (now {self._limit}) in the study file"
+        )
+
+
+def _kind(ended: Outcome | TrialRecord) -> str | None:
+    if ended.cause not in _COUNTED:
+        return None
+    if ended.cause is Cause.TIMEOUT:
+        return str(ended.cause)  # where it was when its time was up is chance
     # Addresses, counts and sizes differ from trial to trial; what is left is the kind of failure.
-    return normalise_reason(outcome.reason) if outcome.cause in _COUNTED else None
+    return normalise_reason(ended.reason)

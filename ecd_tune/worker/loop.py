@@ -11,16 +11,17 @@ from functools import partial
 from ecd_tune.cost import EnergyMeter
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.objective import Objective
-from ecd_tune.records import Lease, Outcome, Stage, StudyKey
-from ecd_tune.signals import StopFlag
-from ecd_tune.spec import StudySpec
-from ecd_tune.store import ReportBuffer, Store, Worker
+from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
+from ecd_tune.signals import HUNG_STATUS, StopFlag
+from ecd_tune.spec import StudySpec, without_number
+from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items, first_items
+from ecd_tune.worker.confirmation import confirmation_items, first_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
@@ -53,9 +54,10 @@ class WorkerSummary:
 class StudyWorker:
     """Works on one study until nothing is left to do, or a signal comes.
 
-    Search first; an optimizer whose search is complete is then confirmed. Of several optimizers
-    the one with the fewest running trials comes first, so that workers spread over them and
-    each optimizer's sampler sees as much as it can.
+    Search first; of a search that is complete the best trials are run again where the study asks
+    for it, and the best one is then confirmed. Of several searches the one with the fewest
+    running trials comes first, so that workers spread over them and each sampler sees as much as
+    it can.
 
     Args:
         store: The shared store; the study is created there when it is not.
@@ -65,6 +67,8 @@ class StudyWorker:
         checkpoints: Where runs that go step by step are saved and found again; None nowhere.
         on_step: Called before each step of a task that has epochs, with its lease, the steps
             done and all steps; for a progress bar.
+        leave: Ends this process with a status, where a run that has taken too long cannot be ended
+            otherwise; by default there is an error in the log.
     """
 
     def __init__(
@@ -75,9 +79,11 @@ class StudyWorker:
         on_told: Callable[[WorkerSummary], None] = lambda summary: None,
         checkpoints: Checkpoints | None = None,
         on_step: Callable[[Lease, int, int], None] | None = None,
+        leave: Callable[[int], object] | None = None,
     ) -> None:
+        self._study, spec = spec, spec.by_search()
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
-        self._on_step = on_step
+        self._leave = leave
         store.set_stop_signal(stop)
         self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
@@ -87,10 +93,13 @@ class StudyWorker:
         self._meter = EnergyMeter(spec.cost.intensity.kg_per_kwh, spec.cost.tdp_watts)
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
+        self._runner = LeaseRunner(
+            spec, self._reports, checkpoints, self._ends, self._pruner, on_step, self._give_up
+        )
         limit = spec.retries.stop_worker_after
-        self._streaks = {key: FailureStreak(limit) for key in spec.optimizers}
+        self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
         self._ready: set[tuple[str, Stage]] = set()
-        self._queued: set[str] = set()
+        self._queued: set[tuple[str, Stage]] = set()
         self._work_left = RemainingWork(store, spec)
         self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
@@ -107,14 +116,14 @@ class StudyWorker:
             RepeatedFailureError: Trials failed one after the other for the same reason.
             StorageUnavailableError: The database was away for too long, or its file replaced.
         """
-        self._store.create(self._spec)
+        self._store.create(self._study)
         self._queue_first()
         try:
             while not self._stop():
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
-                elif self._work_left.complete():
+                elif self._all_queued() and self._work_left.complete():
                     break
                 else:
                     self._stop.wait(_IDLE_SECONDS)
@@ -136,9 +145,10 @@ class StudyWorker:
             if leases:
                 return leases
         for optimizer in order:
-            leases = self._confirm(optimizer)
-            if leases:
-                return leases
+            for stage in self._reruns:
+                leases = self._rerun(optimizer, stage)
+                if leases:
+                    return leases
         return []
 
     def _queue_first(self) -> None:
@@ -147,21 +157,42 @@ class StudyWorker:
             if items and not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
                 self._store.queue(self._spec.key(optimizer), items)
 
-    def _confirm(self, optimizer: str) -> list[Lease]:
-        if not self._spec.confirmation.runs or not self._work_left.searched(optimizer):
+    @property
+    def _reruns(self) -> tuple[Stage, ...]:
+        stages = self._spec.stages[1:]
+        return stages if self._spec.confirmation.runs else stages[:-1]
+
+    def _all_queued(self) -> bool:
+        # Else another worker's last trial, ending this moment, would leave its reruns to it alone.
+        wanted = {(key, stage) for key in self._spec.optimizers for stage in self._reruns}
+        return wanted <= self._queued
+
+    def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
+        """Lease runs of a stage after the search, which whoever comes first queues."""
+        before = self._reruns[: self._reruns.index(stage)]
+        if not self._work_left.searched(optimizer) or not all(
+            self._work_left.ended(optimizer, earlier) for earlier in before
+        ):
             return []
-        key = self._spec.key(optimizer, Stage.CONFIRM)
-        if optimizer not in self._queued:
-            search = self._store.trials(self._spec.key(optimizer), curves=False)
-            self._store.queue(key, confirmation_items(self._spec, optimizer, search))
-            self._queued.add(optimizer)
-        if not self._prepare(optimizer, Stage.CONFIRM):
+        key = self._spec.key(optimizer, stage)
+        if (optimizer, stage) not in self._queued:
+            self._store.queue(key, self._items(optimizer, stage))
+            self._queued.add((optimizer, stage))
+        if not self._prepare(optimizer, stage):
             return []
         if self._objectives[optimizer].batched:
             count = _CONFIRM_BATCH
         else:
-            count = self._width(optimizer, Stage.CONFIRM)
+            count = self._width(optimizer, stage)
         return self._store.claim(key, count=count, worker=self._worker)
+
+    def _items(self, optimizer: str, stage: Stage) -> list[QueueItem]:
+        found = [
+            self._store.trials(self._spec.key(optimizer, earlier), curves=False)
+            for earlier in self._spec.stages[: self._spec.stages.index(stage)]
+        ]
+        make = confirmation_items if stage is Stage.CONFIRM else selection_items
+        return make(self._spec, optimizer, *found)
 
     def _prepare(self, optimizer: str, stage: Stage) -> bool:
         """Load what the trials need, before one is in hand that a signal would have to wait for.
@@ -174,15 +205,19 @@ class StudyWorker:
         if (optimizer, stage) not in self._ready:
             if stage is Stage.SEARCH and self._work_left.searched(optimizer):
                 return False
-            if stage is Stage.CONFIRM and not self._work_left.progress(stage)[optimizer].waiting:
+            if stage is not Stage.SEARCH and not self._work_left.progress(stage)[optimizer].waiting:
                 return False
-            self._objectives[optimizer].prepare(stage)
+            self._objectives[optimizer].prepare(self._spec.key(optimizer, stage).data_stage)
             self._ready.add((optimizer, stage))
         return True
 
     def _width(self, optimizer: str, stage: Stage) -> int:
         """Return how many trials of an optimizer that learns are trained at once."""
-        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(stage):
+        if self._spec.budget.timeout is not None:
+            return 1  # trained together, each waits for the others
+        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(
+            self._spec.key(optimizer, stage).data_stage
+        ):
             return 1
         return self._spec.budget.batch
 
@@ -198,7 +233,7 @@ class StudyWorker:
         with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
-                outcomes = self._meter.charge(self._run(objective, group), began)
+                outcomes = self._meter.charge(self._runner.run(objective, group), began)
                 self._tell(group, outcomes)
                 del left[: len(group)]
                 self._note_failures(leases[0].key, outcomes)
@@ -211,7 +246,7 @@ class StudyWorker:
 
         def ask(count: int) -> list[Lease]:
             self._reap()
-            if key.stage is Stage.CONFIRM:
+            if key.stage is not Stage.SEARCH:
                 return self._store.claim(key, count=count, worker=self._worker)
             return self._store.ask(self._spec, key.optimizer, count=count, worker=self._worker)
 
@@ -222,7 +257,7 @@ class StudyWorker:
             self._note_failures(key, outcomes)
 
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
-        pruner = self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
+        pruner = self._pruner(key)
         with (
             giving_back(self._store, lambda: feed.in_hand),
             self._heartbeat.holding(lambda: feed.in_hand),
@@ -230,44 +265,18 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
-            train_together(objective, key.stage, feed, width, callbacks, self._ends)
+            train_together(objective, key.data_stage, feed, width, callbacks, self._ends)
+
+    def _pruner(self, key: StudyKey) -> TrialPruner | None:
+        return self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
 
     def _note_failures(self, key: StudyKey, outcomes: Sequence[Outcome]) -> None:
-        def ended_well() -> bool:
-            progress = self._work_left.progress(key.stage)[key.optimizer]
-            return progress.complete + progress.pruned > 0
+        def stored() -> list[TrialRecord]:
+            keys = self._study.searches(without_number(key.optimizer))
+            found = (self._spec.key(search, key.stage) for search in keys)
+            return [r for k in found for r in self._store.trials(k, curves=False)]
 
-        self._streaks[key.optimizer].add(outcomes, ended_well)
-
-    def _run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
-        requests = [lease.request for lease in leases]
-        if objective.batched:
-            return objective.evaluate(requests, stop=self._ends)
-        kept = self._checkpoints
-        handles = None if kept is None else [kept.handle(lease) for lease in leases]
-        pruner = self._pruners.get(leases[0].key.optimizer)
-        points: list[dict[int, float]] = [{} for _ in leases]
-
-        def report(row: int, step: int, value: float) -> None:
-            points[row][step] = value
-            self._reports.report(leases[row], step, value)
-
-        def prune(row: int) -> str | None:
-            return None if pruner is None else pruner.decide(leases[row], points[row])
-
-        def on_step(row: int, step: int, steps: int) -> None:
-            if self._on_step is not None:
-                self._on_step(leases[row], step, steps)
-
-        with self._reports.flushing():
-            return objective.evaluate(
-                requests,
-                stop=self._ends,
-                checkpoints=handles,
-                report=report,
-                prune=prune,
-                on_step=on_step,
-            )
+        self._streaks[without_number(key.optimizer)].add(outcomes, stored)
 
     def _ends(self) -> bool:
         return self._stop() or self._heartbeat.storage_replaced
@@ -286,6 +295,18 @@ class StudyWorker:
             refused=self._summary.refused + len(taken) - sum(taken),
         )
         self._on_told(self._summary)
+
+    def _give_up(self, results: Sequence[tuple[Lease, Outcome]]) -> None:
+        """Leave a run that does not come back; called from another thread than it."""
+        if self._leave is None:
+            _log.error(
+                "a trial has taken too long and cannot be ended: it does not come back to Python; "
+                "`ecd-tune run` with workers=2 or more runs trials in processes that can be"
+            )
+            return
+        self._store.tell(results)
+        _log.error("a trial has taken too long and does not come back to Python: leaving it")
+        self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:
         if time.monotonic() >= self._reap_due:

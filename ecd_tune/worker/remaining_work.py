@@ -21,12 +21,12 @@ class RemainingWork:
         spec: The study.
 
     Attributes:
-        keys: Of all optimizers and both stages.
+        keys: Of all searches and stages.
     """
 
     def __init__(self, store: Store, spec: StudySpec) -> None:
         self._store, self._spec = store, spec
-        self.keys = [spec.key(key, stage) for key in spec.optimizers for stage in Stage]
+        self.keys = [spec.key(key, stage) for key in spec.optimizers for stage in spec.stages]
         self._searched: set[str] = set()
         self._order = list(spec.optimizers)
         self._order_due = time.monotonic()
@@ -47,7 +47,7 @@ class RemainingWork:
         """
         if len(self._order) > 1 and time.monotonic() >= self._order_due:
             running = dict.fromkeys(self._spec.optimizers, 0)
-            for stage in Stage:
+            for stage in self._spec.stages:
                 for optimizer, progress in self.progress(stage).items():
                     running[optimizer] += progress.running
             self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
@@ -66,8 +66,13 @@ class RemainingWork:
                 self._searched.add(optimizer)
         return optimizer in self._searched
 
+    def ended(self, optimizer: str, stage: Stage) -> bool:
+        """Say whether all that is queued of a stage after the search has ended."""
+        progress = self.progress(stage)[optimizer]
+        return progress.running == 0 and progress.waiting == 0
+
     def complete(self) -> bool:
         """Say whether nothing is left to do, nor being done."""
         searches = all(self.searched(key) for key in self._spec.optimizers)
-        confirms = self.progress(Stage.CONFIRM).values()
-        return searches and all(p.running == 0 and p.waiting == 0 for p in confirms)
+        reruns = [p for stage in self._spec.stages[1:] for p in self.progress(stage).values()]
+        return searches and all(p.running == 0 and p.waiting == 0 for p in reruns)

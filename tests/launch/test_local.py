@@ -15,6 +15,10 @@ if mode == "fail":
     print("it broke", flush=True); sys.exit(1)
 if mode == "mistake":
     sys.exit(2)
+if mode == "hung":
+    with open("hung", "a") as told:
+        told.write("x")
+    sys.exit(4 if os.path.getsize("hung") < 4 else 0)
 if mode == "where":
     print(sorted(os.sched_getaffinity(0)), os.environ["OMP_NUM_THREADS"],
           os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
@@ -149,3 +153,12 @@ def _alive(pid: int) -> bool:
         return False
     # A zombie that nobody has reaped yet has ended too.
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_a_worker_that_left_a_hanging_trial_is_started_again_without_end(tmp_path: Path) -> None:
+    with LocalWorkers(["hung"], [Placement()], "sqlite://", tmp_path, max_restarts=0) as pool:
+        wait_for(lambda: ended(pool))
+    (view,) = pool.views()
+    assert (view.state, view.restarts) == (WorkerState.ENDED, 0)
+    assert Path("hung").read_text() == "xxxx"

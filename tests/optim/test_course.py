@@ -42,7 +42,7 @@ def run(optimizer: Any, p: torch.nn.Parameter, steps: int, first: int = 0) -> np
 def course_of(optimizer: Any) -> Course:
     rules = optimizer._present_rules()
     limited = rules.constants.conserve if isinstance(optimizer, ECDq1) else rules.constants.bounded
-    optimizer._working.tape.flush()
+    optimizer._working.recorder.flush()
     meter: CourseMeter = optimizer._working.course
     (course,) = meter.read(rules.constants.eta, limited, optimizer.param_groups[0]["integrator"])
     return course

@@ -79,7 +79,7 @@ def test_offset_gives_gross_and_net(studies):
     assert report.cost.rows[-1].carbon_kg == pytest.approx(7.0)
     text = render_markdown(report)
     assert "Net of the offset" in text
-    assert "| All | both | 28 | 14 | 7 | 7 | 1.75 |" in text
+    assert "| All | all | 28 | 14 | 7 | 7 | 1.75 |" in text
     assert "of which 75 % are offset" in text
 
 

@@ -47,7 +47,7 @@ class TestShipped:
     @pytest.mark.parametrize("name", sorted(shipped_studies()))
     def test_task_options_are_allowed_in_both_stages(self, name):
         spec = load_study(find_study(name))
-        for stage in Stage:
+        for stage in spec.stages:
             for option, value in spec.task_options(stage).items():
                 assert spec.task_def.options[option].problem(value) is None
 

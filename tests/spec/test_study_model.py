@@ -1,9 +1,12 @@
 """Seeds, lengths, options and the fingerprint of a study."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecd_tune.errors import SpecError
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec, parse_study
 
@@ -61,6 +64,66 @@ def test_no_two_runs_share_a_seed(seed, other, data):
         assert a.confirm_seed(search) != b.confirm_seed(confirm)
 
 
+NUMBERS = st.integers(0, 19_999)
+
+
+@given(st.integers(0, 10**9), st.lists(NUMBERS, min_size=9, max_size=9), st.integers(3, 20))
+def test_no_two_searches_share_a_seed(seed, numbers, repeats):
+    spec = study(seed=seed, search={"repeats": repeats}, selection={"top": 3})
+    first, *others = spec.searches("ecdsep")
+    seeds = [
+        seed_of(number % 1000 if seed_of == spec.select_seed else number, key)
+        for key, group in zip((first, others[0], others[-1]), (0, 3, 6), strict=True)
+        for seed_of, number in zip(
+            (spec.search_seed, spec.select_seed, spec.confirm_seed), numbers[group:], strict=False
+        )
+    ]
+    assert len(set(seeds)) == 9
+    assert spec.search_seed(numbers[0]) == study(seed=seed).search_seed(numbers[0])
+    assert seed * 1_000_000 <= min(seeds) <= max(seeds) < (seed + 1) * 1_000_000
+
+
+def test_each_search_is_an_optimizer_of_its_own_with_the_same_identity():
+    spec = study(search={"repeats": 3})
+    parts = spec.by_search()
+    assert list(parts.optimizers) == ["ecdsep", "ecdsep#2", "ecdsep#3", "sgd", "sgd#2", "sgd#3"]
+    assert parts.by_search() is parts
+    assert parts.fingerprint("ecdsep#2") == study().fingerprint("ecdsep")
+    assert parts.key("ecdsep#2", Stage.CONFIRM).name == "small/ecdsep#2/confirm"
+    assert study().by_search() == study()
+
+
+def test_a_selection_is_a_stage_only_where_there_is_one():
+    assert study().stages == (Stage.SEARCH, Stage.CONFIRM)
+    spec = study(selection={"top": 4, "runs": 2})
+    assert spec.stages == (Stage.SEARCH, Stage.SELECT, Stage.CONFIRM)
+    assert spec.runs("ecdsep", Stage.SELECT) == 8
+    assert study(selection={"top": 1}).runs("ecdsep", Stage.SELECT) == 0
+    assert spec.steps(Stage.SELECT) == spec.steps(Stage.SEARCH)
+    assert spec.task_options(Stage.SELECT) == spec.task_options(Stage.SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search": {"repeats": 21}}, "[search]: repeats: 21: must be at most 20"),
+        ({"search": {"repeat": 2}}, "[search]: repeat: unknown key"),
+        ({"sampler": {"name": "qmc"}, "search": {"repeats": 2}}, "use scramble = true"),
+        (
+            {"search": {"repeats": 2}, "budget": {"trials": 20_001, "steps": 2}},
+            "each of several searches has at most 20000 trials",
+        ),
+        (
+            {"selection": {"top": 3}, "confirmation": {"runs": 20_001}},
+            "[confirmation]: runs = 20001: at most 20000",
+        ),
+    ],
+)
+def test_what_several_searches_cannot_be(changes, said):
+    with pytest.raises(SpecError, match=re.escape(said)):
+        study(**changes)
+
+
 def test_grid_runs_its_points_and_no_more():
     space = {"lr": [0.1, 0.2, 0.3], "eta": [1.0, 2.0]}
     optimizers = {"ecdsep": {"space": space}}
@@ -80,6 +143,8 @@ class TestFingerprint:
             (["budget", "trials"], 99),
             (["confirmation", "runs"], 99),
             (["confirmation", "references"], False),
+            (["search"], {"repeats": 3}),
+            (["selection"], {"top": 3}),
             (["optimizers", "ecdsep", "title"], "another"),
             (["optimizers", "ecdsep", "references"], [{"label": "x", "params": {"eta": 1.0}}]),
             (["optimizers", "adam"], {"space": {"lr": 0.1}}),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from ecd_tune.errors import RepeatedFailureError
 from ecd_tune.objective import Objective
-from ecd_tune.records import Cause, Outcome, Status
+from ecd_tune.records import Cause, Outcome, Status, StudyKey, TrialRecord, TrialState
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
@@ -23,20 +24,45 @@ def failed(reason: str, cause: Cause = Cause.EXCEPTION) -> Outcome:
     return Outcome(Status.FAILED, reason=reason, cause=cause)
 
 
-def yes() -> bool:
-    return True
+KEY = StudyKey("s", "adam")
 
 
-def no() -> bool:
-    return False
+def record(outcome: Outcome, number: int = 0) -> TrialRecord:
+    state = TrialState.COMPLETE if outcome.status is Status.COMPLETE else TrialState.FAIL
+    return TrialRecord(
+        KEY, number, state, outcome.value, {}, reason=outcome.reason, cause=outcome.cause
+    )
+
+
+def yes() -> list[TrialRecord]:
+    """One trial has a value."""
+    return [record(GOOD)]
+
+
+def no() -> list[TrialRecord]:
+    """This worker's own trials are the only ones."""
+    return []
 
 
 def test_three_are_enough_where_no_trial_has_a_value() -> None:
     same = failed("RuntimeError: lost")
     FailureStreak(10).add([same] * 9, yes)
     FailureStreak(10).add([same, same, failed("ValueError: other"), same, same], no)
-    with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.* none has a value yet"):
+    with pytest.raises(
+        RepeatedFailureError, match=r"first 3 trials failed alike.* none has a value"
+    ):
         FailureStreak(10).add([same] * 9, no)
+
+
+def test_the_first_failures_are_counted_on_all_workers_together() -> None:
+    same, other = failed("RuntimeError: device 1 lost"), failed("ValueError: other")
+    elsewhere = [record(same), record(other)]
+    FailureStreak(10).add([same], lambda: [*elsewhere, record(same)])
+    with pytest.raises(RepeatedFailureError, match=r"first 3 trials failed alike, on all workers"):
+        FailureStreak(10).add([same], lambda: [*elsewhere, record(same), record(same)])
+    lost = dataclasses.replace(record(same), lost=True)  # put back into the queue
+    FailureStreak(10).add([same], lambda: [lost, lost, lost, record(same)])
+    FailureStreak(10).add([same], lambda: [*[record(same)] * 5, record(GOOD)])
 
 
 def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
@@ -73,7 +99,7 @@ def failing(spec: StudySpec, monkeypatch: pytest.MonkeyPatch, url: str) -> list[
     with Store.open(url) as store:
         with pytest.raises(RepeatedFailureError, match="no driver"):
             StudyWorker(store, spec, StopFlag()).run()
-        assert [p.running for p in store.progress(spec.name)] == [0, 0]
+        assert not any(p.running for p in store.progress(spec.name))
         return [record.reason for record in store.trials(spec.key("ecdsep")) if record.counts]
 
 
@@ -91,3 +117,14 @@ def test_with_retries_the_same_trials_are_not_burned(
 ) -> None:
     spec = make_spec(trials=50, retries={"stop_worker_after": 4, "exception": 9})
     assert failing(spec, monkeypatch, f"sqlite:///{tmp_path / 'a.db'}") == []
+
+
+def test_another_worker_stops_at_its_first_failure_where_three_have_failed_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, url = make_spec(trials=50, search={"repeats": 2}), f"sqlite:///{tmp_path / 'a.db'}"
+    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 3
+    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 4
+    with Store.open(url) as store:
+        store.retry(spec.key("ecdsep"))
+    assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 3  # a fresh start

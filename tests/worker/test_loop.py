@@ -74,7 +74,7 @@ def test_one_worker_and_a_seed_give_the_same_study_bit_by_bit(
     for name in ("one.db", "two.db"):
         with Store.open(f"sqlite:///{tmp_path / name}") as store:
             StudyWorker(store, spec, StopFlag()).run()
-            keys = [spec.key(o, stage) for o in spec.optimizers for stage in Stage]
+            keys = [spec.key(o, stage) for o in spec.optimizers for stage in spec.stages]
             found.append(
                 [
                     (r.number, r.params, r.value, r.metrics, r.curve)
@@ -145,7 +145,7 @@ def test_every_trial_carries_its_energy_and_carbon(spec: StudySpec, store: Store
     priced = spec.model_copy(update={"cost": CostSpec(kg_per_kwh=2.0, tdp_watts=80.0)})
     StudyWorker(store, priced, StopFlag()).run()
     cores = os.cpu_count() or 1
-    for stage in Stage:
+    for stage in spec.stages:
         for record in store.trials(spec.key("ecdsep", stage)):
             cost = record.cost
             assert cost.energy_source == "TDP"

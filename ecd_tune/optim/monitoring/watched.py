@@ -18,7 +18,8 @@ from ecd_tune.optim.monitoring.diagnostics import Diagnostics
 from ecd_tune.optim.monitoring.remarks import Setting, report_course
 from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 from ecd_tune.optim.monitoring.watching import Step, Watcher
-from ecd_tune.optim.params.gather import Gathered, block_size
+from ecd_tune.optim.params.gather import Gathered
+from ecd_tune.optim.params.layout import block_size
 from ecd_tune.optim.unit_speed.step import UnitStepInput
 from ecd_tune.optim.working import Working
 

@@ -17,8 +17,20 @@ from torch import Tensor
 from ecd_tune.optim.definitions import MOMENTS, SHARE
 from ecd_tune.optim.dynamics import unit
 from ecd_tune.optim.params.blocks import Algebra, Factors, split_flat
+from ecd_tune.optim.params.layout import (
+    as_real,
+    as_stored,
+    block_size,
+    drawn_like,
+    drawn_span,
+    local_block,
+    local_gradient,
+    local_part,
+    momentum_dtype,
+    own_part,
+    unpadded,
+)
 from ecd_tune.optim.params.moments import learn, refine
-from ecd_tune.optim.params.noise import Span
 from ecd_tune.optim.params.ranks import Ranks, ShardSum, shard_groups
 from ecd_tune.optim.params.scale import BATCHES, factor_of, see_share, seen_of
 
@@ -27,7 +39,6 @@ __all__ = [
     "State",
     "align",
     "begin_parameters",
-    "block_size",
     "gather",
     "learn_scales",
     "refine_scales",
@@ -107,19 +118,20 @@ class Gathered:
             One block of numbers for each block.
         """
         spans = [
-            _span(p, begins[number]) for p, number in zip(self.params, self.numbers, strict=True)
+            drawn_span(p, begins[number])
+            for p, number in zip(self.params, self.numbers, strict=True)
         ]
         double = all(e.dtype == torch.float64 for e in self.directions)
         flat = numbers(step, total, spans, torch.float64 if double else torch.float32)
         pairs = zip(self.params, self.directions, strict=False)
-        drawn = split_flat(flat, [_drawn_like(p, e) for p, e in pairs])
-        blocks = [_own_part(p, block) for p, block in zip(self.params, drawn, strict=True)]
+        drawn = split_flat(flat, [drawn_like(p, e) for p, e in pairs])
+        blocks = [own_part(p, block) for p, block in zip(self.params, drawn, strict=True)]
         return blocks or [torch.zeros_like(e) for e in self.directions]
 
     def keep(self, state: State, e: Sequence[Tensor]) -> None:
         """Store the new directions."""
         for p, direction in zip(self.params, e, strict=False):
-            state[p]["direction"] = _as_kept(p, direction, state[p]["direction"])
+            state[p]["direction"] = as_stored(p, direction, state[p]["direction"])
 
     def move(self, amount: Sequence[Tensor]) -> None:
         """Add to the parameters in place, rounding once to their dtype."""
@@ -196,9 +208,9 @@ def gather(
             elif p.numel():
                 absent.append(p)
             sizes.append(block_size(p))
-    theta = [_block(p) for p in params]
-    directions = [_unpadded(p, _real(_local(state[p]["direction"]))) for p in params]
-    grads = [_gradient(p).to(e.dtype) for p, e in zip(params, directions, strict=True)]
+    theta = [local_block(p) for p in params]
+    directions = [unpadded(p, as_real(local_part(state[p]["direction"]))) for p in params]
+    grads = [local_gradient(p).to(e.dtype) for p, e in zip(params, directions, strict=True)]
     spread = [shard_groups(p, of_shards) for p in params]
     if of_shards is not None and not params:  # this process must still take part in the sums
         nothing = torch.zeros(0, device=_device(groups))
@@ -281,7 +293,7 @@ def learn_scales(
     )
     for p, v, share in zip(gathered.params, moments, gathered.shares, strict=False):
         if share:
-            state[p]["second_moment"] = _as_kept(p, v, state[p]["second_moment"])
+            state[p]["second_moment"] = as_stored(p, v, state[p]["second_moment"])
 
 
 def _moments(gathered: Gathered, state: State) -> list[Tensor]:
@@ -289,7 +301,7 @@ def _moments(gathered: Gathered, state: State) -> list[Tensor]:
     moments = [torch.zeros_like(e) for e in gathered.directions]
     for i, p in enumerate(gathered.params):
         if gathered.shares[i]:
-            moments[i] = _unpadded(p, _real(_local(state[p]["second_moment"])))
+            moments[i] = unpadded(p, as_real(local_part(state[p]["second_moment"])))
     return moments
 
 
@@ -339,51 +351,6 @@ def align(
     return top + torch.log(size)
 
 
-# ------------------------------------------------------------------ one parameter
-
-
-def block_size(p: Tensor) -> int:
-    """Return how many real numbers a parameter has: a DTensor over all its shards."""
-    return (p.numel() - _padding(p)) * (2 if p.is_complex() else 1)
-
-
-def _padding(p: Tensor) -> int:
-    """Return how many elements at the end of a shard of FSDP1 belong to no parameter."""
-    padding: int = getattr(p, "_shard_numel_padded", 0)
-    return padding
-
-
-def _local(x: Tensor) -> Tensor:
-    """Return what this process holds of it."""
-    sharded: Any = x
-    held: Tensor = sharded.to_local() if hasattr(x, "placements") else x
-    return held
-
-
-def _block(p: Tensor) -> Tensor:
-    return _unpadded(p, _real(_local(p.detach())))
-
-
-def _real(x: Tensor) -> Tensor:
-    x = torch.view_as_real(x) if x.is_complex() else x
-    return x.view(1) if x.dim() == 0 else x
-
-
-def _unpadded(p: Tensor, x: Tensor) -> Tensor:
-    padding = _padding(p)
-    return x[: len(x) - padding] if padding else x
-
-
-def _gradient(p: Tensor) -> Tensor:
-    grad: Any = p.grad
-    if hasattr(p, "placements") and getattr(grad, "placements", None) != p.placements:
-        grad = grad.redistribute(placements=p.placements)  # of a sum that is not made yet
-    grad = _local(grad)
-    if grad.layout != torch.strided:
-        grad = grad.to_dense()
-    return _unpadded(p, _real(grad.resolve_conj()))
-
-
 def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> float:
     """Take this batch into the share of a parameter, and return the factor of its step."""
     if p in factors:
@@ -399,81 +366,13 @@ def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> floa
 def _first_state(p: Tensor) -> dict[str, Tensor]:
     real = torch.view_as_real(p.detach()) if p.is_complex() else p.detach()
     return {
-        "direction": torch.zeros_like(real, dtype=_momentum_dtype(real.dtype)),
+        "direction": torch.zeros_like(real, dtype=momentum_dtype(real.dtype)),
         "log_norm": torch.full((), torch.inf, dtype=torch.float64, device=p.device),
         "share": torch.zeros((), dtype=torch.float64, device=p.device),
         "batches": torch.zeros((), dtype=torch.float64, device=p.device),
     }
 
 
-def _as_kept(p: Tensor, block: Tensor, before: Tensor) -> Tensor:
-    """Return a block in the form in which it is stored: shaped and sharded as ``before``."""
-    padding = _padding(p)
-    if padding:
-        return torch.nn.functional.pad(block, (0, padding))
-    if not hasattr(before, "placements"):
-        return block.view(before.shape)
-    from torch.distributed.tensor import DTensor
-
-    sharded: Any = before
-    kept: Tensor = DTensor.from_local(
-        block.view(_local(before).shape),
-        sharded.device_mesh,
-        sharded.placements,
-        run_check=False,
-        shape=before.shape,
-        stride=before.stride(),
-    )
-    return kept
-
-
-def _span(p: Tensor, begin: int) -> Span:
-    """Return which elements of the vector of all parameters are drawn for this block."""
-    if not _shards_rows(p):
-        return begin, block_size(p)
-    inner = block_size(p) // p.shape[0] if p.shape[0] else 0
-    return begin + _first_row(p) * inner, _block(p).numel()
-
-
-def _drawn_like(p: Tensor, e: Tensor) -> Tensor:
-    """Return something of the shape for which numbers are drawn, and of the block's dtype."""
-    if not hasattr(p, "placements") or _shards_rows(p):
-        return e
-    return e.new_empty(p.shape) if p.dim() else e
-
-
-def _own_part(p: Tensor, numbers: Tensor) -> Tensor:
-    """Return this process's part of numbers for the whole parameter."""
-    if not hasattr(p, "placements") or _shards_rows(p):
-        return numbers
-    from torch.distributed.tensor import distribute_tensor
-
-    sharded: Any = p
-    whole = distribute_tensor(numbers, sharded.device_mesh, sharded.placements, src_data_rank=None)
-    return _local(whole)
-
-
-def _shards_rows(p: Tensor) -> bool:
-    """Return whether a DTensor is cut along its first dimension only: local shards are spans."""
-    placements = getattr(p, "placements", ())
-    shards = [placement for placement in placements if not placement.is_replicate()]
-    return len(shards) == 1 and type(shards[0]).__name__ == "Shard" and shards[0].dim == 0
-
-
-def _first_row(p: Tensor) -> int:
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-
-    sharded: Any = p
-    _, offset = compute_local_shape_and_global_offset(
-        p.shape, sharded.device_mesh, sharded.placements
-    )
-    return int(offset[0])
-
-
 def _use_foreach(theta: list[Tensor], foreach: bool | None) -> bool:
     one_device = len({t.device for t in theta}) == 1
     return one_device and (len(theta) > 1 if foreach is None else foreach)
-
-
-def _momentum_dtype(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32

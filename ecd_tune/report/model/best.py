@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ecd_tune.analysis.select import best_trial
+from ecd_tune.analysis.chosen import ChosenTrial
 from ecd_tune.records import Scalar, StudyKey, TrialRecord
 from ecd_tune.registry import OPTIMIZERS
+from ecd_tune.report.model.searches import best_search, chosen_trials
 from ecd_tune.space import DERIVED, RESOLVED, Choice, Dimension, Fixed, Float
-from ecd_tune.spec import SEARCHABLE_SCHEDULE, OptimizerSpec, StudySpec
+from ecd_tune.spec import SEARCHABLE_SCHEDULE, OptimizerSpec, StudySpec, number_of
 
 __all__ = [
     "BestHyperparameters",
@@ -41,7 +42,7 @@ class BestParam:
 
 @dataclass(frozen=True)
 class BestHyperparameters:
-    """The best trial of one optimizer's search.
+    """The best trial of one optimizer, of all its searches.
 
     Attributes:
         study: Name of the study.
@@ -49,8 +50,10 @@ class BestHyperparameters:
         registry_name: Name of the registered optimizer.
         title: As reports print it.
         metric: What the value is, in words.
-        trial: Number of the trial.
-        value: Its value.
+        search: Number of the search that found it, from 1.
+        trial: Number of the trial in that search.
+        value: Its value in the search.
+        selected: Mean over the seeds of the selection, which it was chosen by; None without one.
         params: Its hyperparameters as searched, in the space's order.
         resolved: What searched quantities such as ν√n came to, and the values that stand for 0.
     """
@@ -60,8 +63,10 @@ class BestHyperparameters:
     registry_name: str
     title: str
     metric: str
+    search: int
     trial: int
     value: float
+    selected: float | None
     params: tuple[BestParam, ...]
     resolved: tuple[BestParam, ...] = ()
 
@@ -104,14 +109,16 @@ def best_hyperparameters(
     """
     found = []
     for key in spec.optimizers:
-        record = best_trial(trials.get(spec.key(key), ()), spec.task_def.direction)
-        if record is not None and record.value is not None:
-            found.append(_describe(spec, key, record, record.value))
+        chosen = chosen_trials(spec, trials, key)
+        search = best_search(spec, chosen)
+        if search is not None:
+            found.append(_describe(spec, key, search, chosen[search]))
     return tuple(found)
 
 
-def _describe(spec: StudySpec, key: str, record: TrialRecord, value: float) -> BestHyperparameters:
-    optimizer = spec.optimizers[key]
+def _describe(spec: StudySpec, key: str, search: str, chosen: ChosenTrial) -> BestHyperparameters:
+    optimizer, record = spec.optimizers[key], chosen.record
+    assert record.value is not None  # a chosen trial is complete
     dimensions, words = optimizer.space.dimensions, optimizer.space.describe()
     order = [*(n for n in dimensions if n in record.params), *sorted(record.params)]
     params = tuple(
@@ -124,8 +131,10 @@ def _describe(spec: StudySpec, key: str, record: TrialRecord, value: float) -> B
         registry_name=optimizer.optimizer,
         title=optimizer.title or optimizer.definition.title,
         metric=spec.metric + (" (oracle)" if spec.oracle else ""),
+        search=number_of(search),
         trial=record.number,
-        value=value,
+        value=record.value,
+        selected=chosen.selected,
         params=params,
         resolved=tuple(_resolved(optimizer, record)),
     )

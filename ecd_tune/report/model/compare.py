@@ -1,4 +1,4 @@
-"""Compare the rows of a report with one another, seed by seed."""
+"""Compare the rows of a report with one another, seed by seed or search by search."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from ecd_tune.analysis import compare_paired, holm, smallest_detectable, smallest_p
+from ecd_tune.analysis import (
+    PairedComparison,
+    compare_paired,
+    compare_searches,
+    holm,
+    smallest_detectable,
+    smallest_p,
+)
 from ecd_tune.records import Direction
 from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow
+from ecd_tune.report.model.searches import runs_by_search
 
 __all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
 
@@ -43,7 +51,7 @@ def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, fl
 
 
 def compare_results(
-    results: Sequence[ResultRow], direction: Direction, log: bool
+    results: Sequence[ResultRow], direction: Direction, log: bool, repeats: int = 1
 ) -> tuple[ComparisonRow, ...]:
     """Compare every optimizer with every other, and every best with its references.
 
@@ -51,6 +59,7 @@ def compare_results(
         results: All rows; optimizers without runs are left out.
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
+        repeats: Searches of each optimizer; where there are several, they are the unit.
 
     Returns:
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
@@ -64,22 +73,24 @@ def compare_results(
         if row.source != "best" and row.summary is not None and row.optimizer in bests
     ]
     return (
-        *_family("optimizers", list(combinations(ranked, 2)), direction, log),
-        *_family("references", references, direction, log),
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log, repeats),
+        *_family("references", references, direction, log, repeats),
     )
 
 
 def _family(
-    name: str, pairs: Sequence[tuple[ResultRow, ResultRow]], direction: Direction, log: bool
+    name: str,
+    pairs: Sequence[tuple[ResultRow, ResultRow]],
+    direction: Direction,
+    log: bool,
+    repeats: int,
 ) -> Iterator[ComparisonRow]:
-    found = [
-        compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
-        for first, second in pairs
-    ]
+    compare = _compare_searches if repeats > 1 else _compare_seeds
+    found = [compare(first, second, direction, log) for first, second in pairs]
     p_values = [result.p_value for result in found]
     adjusted = holm(p_values)
     for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
-        at_best = holm([*p_values[:i], smallest_p(result.pairs), *p_values[i + 1 :]])[i]
+        at_best = holm([*p_values[:i], _smallest_p(result, repeats), *p_values[i + 1 :]])[i]
         yield ComparisonRow(
             family=name,
             first=first.label,
@@ -93,6 +104,25 @@ def _family(
             detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
             possible=at_best is not None and at_best < SIGNIFICANT,
         )
+
+
+def _compare_seeds(
+    first: ResultRow, second: ResultRow, direction: Direction, log: bool
+) -> PairedComparison:
+    return compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
+
+
+def _compare_searches(
+    first: ResultRow, second: ResultRow, direction: Direction, log: bool
+) -> PairedComparison:
+    one, other = ([*runs_by_search(row).values()] for row in (first, second))
+    return compare_searches(one, other, direction, log=log)
+
+
+def _smallest_p(result: PairedComparison, repeats: int) -> float | None:
+    if repeats == 1:
+        return smallest_p(result.pairs)
+    return 0.0 if result.searches > 1 else None  # Student's t has no smallest one
 
 
 def _by_seed(row: ResultRow) -> dict[int, float]:

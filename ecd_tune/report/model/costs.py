@@ -27,7 +27,7 @@ def sum_costs(spec: StudySpec, trials: Trials) -> Cost:
     records = {
         (key, stage): [r for r in trials.get(spec.key(key, stage), ()) if r.cost.seconds > 0]
         for key in spec.optimizers
-        for stage in Stage
+        for stage in spec.stages
     }
     every = [record for part in records.values() for record in part]
     recorded = [r.cost.carbon_kg for r in every if r.cost.carbon_kg is not None]
@@ -47,7 +47,7 @@ def _rows(
     for (key, stage), part in records.items():
         optimizer = spec.optimizers[key]
         yield _row(key, optimizer.title or optimizer.definition.title, stage, part, kg_per_kwh)
-    for of_stage in Stage:
+    for of_stage in spec.stages:
         part = [r for (_, stage), found in records.items() if stage is of_stage for r in found]
         yield _row(None, "All", of_stage, part, kg_per_kwh)
     yield _row(None, "All", None, [r for part in records.values() for r in part], kg_per_kwh)

@@ -60,8 +60,12 @@ def collect_curves(
         stage = Stage.CONFIRM
         if not records and row.source == "best":
             stage = Stage.SEARCH
-            search = trials.get(spec.key(row.optimizer), ())
-            records = [record for record in search if record.number == row.search_trial]
+            records = [
+                record
+                for key, own in zip(spec.searches(row.optimizer), row.searches, strict=True)
+                for record in trials.get(spec.key(key), ())
+                if record.number == own.trial
+            ]
         for name in dict.fromkeys(name for record in records for name in record.curves):
             band = curve_band(records, name)
             if band is not None:

@@ -21,11 +21,33 @@ __all__ = [
     "CurveRow",
     "ProgressRow",
     "ResultRow",
+    "SearchRow",
     "StudyReport",
 ]
 
 SIGNIFICANT = 0.05
 """Adjusted p-value below which a difference is beyond noise."""
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """What one search of an optimizer came to.
+
+    Attributes:
+        number: Of the search, from 1.
+        value: Value of its best trial in the search; None where no trial is complete.
+        trial: Number of that trial.
+        selected: Mean over the seeds of the selection, which it was chosen by; None without one.
+        runs: Confirmation runs of its hyperparameters.
+        median: Their median, runs without a value counted as the worst; None without runs.
+    """
+
+    number: int
+    value: float | None
+    trial: int | None
+    selected: float | None
+    runs: int
+    median: float | None
 
 
 @dataclass(frozen=True)
@@ -37,11 +59,13 @@ class ResultRow:
         title: As reports print it.
         source: ``"best"``, or the label of a reference.
         note: Where a reference comes from.
-        params: The hyperparameters; empty when the search has no complete trial.
+        params: The hyperparameters, those of the best search where there are several; empty when
+            no trial of a search is complete.
         search_value: The search's best value; None for references.
-        search_trial: Number of that trial.
-        confirmed: Its confirmation runs.
-        planned: How many of them the study asks for.
+        search_trial: Number of that trial, in its search.
+        searches: What each search came to; none for references.
+        confirmed: The confirmation runs of all searches.
+        planned: How many of them the study asks for, for all searches together.
         summary: Distribution of the confirmed number, diverged and failed runs as the worst.
         reached: The same with what diverged runs reached before the end; None when no run
             diverged, or nothing was reached.
@@ -60,6 +84,7 @@ class ResultRow:
     params: Mapping[str, Scalar]
     search_value: float | None
     search_trial: int | None
+    searches: tuple[SearchRow, ...]
     confirmed: Confirmed
     planned: int
     summary: Summary | None
@@ -167,10 +192,11 @@ class CurveRow:
 
 @dataclass(frozen=True)
 class ProgressRow:
-    """The search of one optimizer.
+    """One search of an optimizer.
 
     Attributes:
         optimizer: Key of the optimizer.
+        search: Number of the search, from 1.
         title: As reports print it.
         counts: How its trials stand.
         planned: Trials that the budget asks for.
@@ -181,6 +207,7 @@ class ProgressRow:
     """
 
     optimizer: str
+    search: int
     title: str
     counts: Counts
     planned: int
@@ -219,7 +246,7 @@ class StudyReport:
         comparisons: Paired comparisons.
         best: Best hyperparameters of each optimizer that has any.
         curves: Curves of each quantity that runs recorded.
-        progress: The search of each optimizer.
+        progress: Each search of each optimizer.
         effort: Steps, seconds and memory to a target; None where no run has a curve.
         importance: Searched hyperparameters of each optimizer, the most important first.
         theory: What the study's checks of the theory found; None where it declares none.
@@ -227,7 +254,7 @@ class StudyReport:
         setup: What was searched.
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
-        confirmations: All confirmation trials.
+        confirmations: All confirmation trials, and those of the selection.
     """
 
     name: str

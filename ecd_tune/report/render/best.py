@@ -68,7 +68,8 @@ def best_table(bests: Sequence[BestHyperparameters]) -> Table:
     for header in ("Optimizer", "Hyperparameter", "Best", "Searched", "Note"):
         table.add_column(header, overflow="fold")
     for best in bests:
-        head = f"{best.title}\n{best.metric} = {format_number(best.value)}\ntrial {best.trial}"
+        trial = f"trial {best.trial}" + f" of search {best.search}" * (best.search > 1)
+        head = f"{best.title}\n{best.metric} = {format_number(best.value)}\n{trial}"
         for i, param in enumerate(best.lines):
             note = f"at the {param.edge} edge" if param.edge else ""
             first = head.splitlines()[i] if i < 3 else ""

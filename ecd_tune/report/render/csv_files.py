@@ -85,14 +85,14 @@ def _trials(report: StudyReport, records: Sequence[TrialRecord], confirmation: b
     fields = CONFIRMATION_FIELDS if confirmation else TRIAL_FIELDS
     header = (*fields, *(f"param.{n}" for n in params), *(f"metric.{n}" for n in metrics))
     current = {
-        (row.optimizer, run.record.number): run.value
+        (run.record.key, run.record.number): run.value
         for row in report.results
         for run in row.confirmed.runs
     }
     rows = []
     for record in records:
         values = {**record.to_dict(), "protocol": report.protocol, "oracle": report.oracle}
-        confirmed = current.get((record.key.optimizer, record.number))
+        confirmed = current.get((record.key, record.number))
         values |= {"current": confirmed is not None, "confirmed": confirmed}
         cells = [values[name] for name in fields]
         cells += [record.params.get(name) for name in params]

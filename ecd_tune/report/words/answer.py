@@ -148,8 +148,16 @@ def _claim(
         others = own[0].first
     return (
         f"{best.label} is ahead of {others} beyond noise on the task “{spec.task_def.title}” "
-        f"({_seeds(spec, own)}, {_p(largest)}{corrected}); each optimizer was searched once, and "
-        "what the chance of its search adds is not counted."
+        f"({_seeds(spec, own)}, {_p(largest)}{corrected}); {_covered(spec)}."
+    )
+
+
+def _covered(spec: StudySpec) -> str:
+    if spec.search.repeats > 1:
+        return "test and interval cover the chance of the searches as well as that of the seeds"
+    return (
+        "each optimizer was searched once, and what the chance of its search adds is not counted: "
+        "that takes several searches, [search] repeats"
     )
 
 
@@ -183,15 +191,24 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _seeds(spec: StudySpec, rows: Sequence[ComparisonRow]) -> str:
-    counts = sorted({row.result.pairs for row in rows})
-    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     start = spec.task_options(Stage.CONFIRM).get("start") == "uniform"
-    return f"{number} {'random start' if start else 'seed'}{'s' * (counts != [1])}"
+    runs = _number(sorted({row.result.pairs for row in rows}), "random start" if start else "seed")
+    if spec.search.repeats == 1:
+        return runs
+    searches = _number(sorted({row.result.searches for row in rows}), "search", "searches")
+    return f"{searches} of each, {runs} in all"
+
+
+def _number(counts: Sequence[int], one: str, several: str = "") -> str:
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{number} {one if counts == [1] else several or f'{one}s'}"
 
 
 def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
     """Say which difference would have been seen, or that none could have been."""
     if not any(row.possible for row in rows):
+        if rows[0].result.searches:
+            return "; it takes two confirmed searches of each to tell them apart"
         needed = fewest_pairs(comparisons)
         return f"; that is too few: no difference could be beyond noise below {needed}"
     if all(row.result.ties == row.result.pairs for row in rows):

@@ -1,4 +1,4 @@
-"""Comparisons seed by seed, as tables and in words."""
+"""Comparisons seed by seed or search by search, as tables and in words."""
 
 from __future__ import annotations
 
@@ -68,10 +68,18 @@ def _matrix(report: StudyReport, pairs: dict[tuple[str, str], ComparisonRow], no
         f"Every pair of optimizers, each under its own best hyperparameters{report.mark}",
         ("", *titles.values()),
         tuple(rows),
-        f"Above the diagonal: {unit}, the median over seeds and its 95 % interval. Below it: the "
+        f"Above the diagonal: {unit}, {_measure(report)} and its 95 % interval. Below it: the "
         "p-value, with a * where the two are told apart, and the difference that would have been "
         f"seen. {note}",
     )
+
+
+def _measure(report: StudyReport) -> str:
+    return "the mean over searches" if _several(report) else "the median over seeds"
+
+
+def _several(report: StudyReport) -> bool:
+    return any(row.result.searches for row in report.comparisons)
 
 
 def _effect_cell(row: ComparisonRow) -> str:
@@ -118,6 +126,8 @@ def _note(report: StudyReport) -> str:
         if report.log
         else ""
     )
+    if _several(report):
+        return kind + _SEARCHES_NOTE
     return (
         f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
         "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds, "
@@ -127,6 +137,16 @@ def _note(report: StudyReport) -> str:
         "difference can get below 0.05. What the chance of the searches adds is not in these "
         "numbers: each optimizer was searched once."
     )
+
+
+_SEARCHES_NOTE = (
+    "Each search counts once, by the median of its confirmation runs, so that test and interval "
+    "cover the chance of the searches and of the seeds. The test is Welch's t over searches; where "
+    "a search has no value in half of its runs, the rank-sum test by permutation. It is corrected "
+    "by Holm's method for all comparisons of a table; two sides are told apart where the corrected "
+    "p is below 0.05. It takes two searches a side. How often a side is better is counted seed by "
+    "seed, and is no test."
+)
 
 
 def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
@@ -144,11 +164,11 @@ def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
     if result.median is None:
         return "without common seeds"
     median = -result.median if swap else result.median
-    if math.isinf(median):
+    if not math.isfinite(median):
         side = "the other" if direction.sign * median < 0 else "it"
         return f"not comparable in the median, because {side} has no value there"
     if median == 0:
-        return "equal in the median"
+        return "equal in the mean over searches" if result.searches else "equal in the median"
     # Told in the direction of the median, so that an interval around "3 times smaller" has 3 in it.
     word, flip = ("smaller", True) if median < 0 else ("larger", False)
     ends = _ends(result.median_interval, swap != flip)
@@ -156,7 +176,8 @@ def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
     span = [format_number(as_ratio(end) if result.log else end, 3) for end in ends]
     unit = format_number(size, 3)
     text = f"{unit} times {word}" if result.log else f"{word} by {unit}"
-    return f"{text} in the median" + (f" (95 % interval {span[0]} to {span[1]})" if span else "")
+    over = "mean over searches" if result.searches else "median"
+    return f"{text} in the {over}" + (f" (95 % interval {span[0]} to {span[1]})" if span else "")
 
 
 def _ends(interval: Interval | None, turned: bool) -> tuple[float, ...]:

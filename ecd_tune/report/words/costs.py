@@ -40,6 +40,11 @@ def _tiny(cost: Cost) -> bool:
     return carbon is not None and carbon < 1e-3
 
 
+_STAGES = {
+    Stage.SEARCH: "search",
+    Stage.SELECT: "selection",
+    Stage.CONFIRM: "confirmation",
+}
 _NOTE = (
     "Hours are the wall times of trials, one's share where several ran as a batch. Not in them: "
     "loading of data, idle workers, and attempts that were interrupted and left no checkpoint. "
@@ -49,7 +54,7 @@ _NOTE = (
 
 def _cells(row: CostRow, offset: float) -> Iterator[str]:
     yield row.title
-    yield "both" if row.stage is None else "search" if row.stage is Stage.SEARCH else "confirmation"
+    yield "all" if row.stage is None else _STAGES[row.stage]
     yield str(row.trials)
     yield format_number(row.hours, 3)
     yield format_number(row.energy_kwh, 3)

@@ -23,7 +23,19 @@ def compose_warnings(
     Returns:
         Sentences; none for a complete study.
     """
-    return (*_search_warnings(progress), *_run_warnings(spec, results))
+    return (*_search_warnings(progress), *_choices(spec, results), *_run_warnings(spec, results))
+
+
+def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
+    for row in results if spec.selection.top else ():
+        open_ones = [
+            own.number for own in row.searches if own.trial is not None and own.selected is None
+        ]
+        if open_ones:
+            yield (
+                f"The selection of {row.label} is incomplete: the best trial is still that of the "
+                "search alone."
+            )
 
 
 def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:

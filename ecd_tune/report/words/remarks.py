@@ -10,7 +10,7 @@ from ecd_tune.records import Direction, TrialRecord, Trials, TrialState
 from ecd_tune.report.model.best import BestHyperparameters
 from ecd_tune.report.model.rows import ResultRow
 from ecd_tune.report.words.numbers import format_number
-from ecd_tune.spec import StudySpec
+from ecd_tune.spec import StudySpec, number_of
 
 __all__ = ["compose_remarks"]
 
@@ -46,7 +46,11 @@ def compose_remarks(
         told = [r for r in search if "hot" in r.metrics]
         confirmed = next(row for row in results if row.optimizer == key).confirmed
         entry = bests.get(key)
-        chosen = [r for r in told if entry and r.number == entry.trial]
+        chosen = [
+            r
+            for r in told
+            if entry and (number_of(r.key.optimizer), r.number) == (entry.search, entry.trial)
+        ]
         energy = "s" in optimizer.definition.hyperparameters
         title = optimizer.title or optimizer.definition.title
         sentences = (

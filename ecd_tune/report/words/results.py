@@ -87,7 +87,14 @@ def _notes(report: StudyReport) -> Iterator[str]:
         yield _FINAL.strip()
     if any(row.single is not None for row in report.results):
         yield _SINGLE.strip()
-    yield "The median's interval is exact, from order statistics, and needs six runs."
+    if any(len(row.searches) > 1 for row in report.results):
+        yield (
+            "Each optimizer was searched several times: the search best is the best of all "
+            "searches, the median is over the runs of all searches, each under its own best "
+            "hyperparameters, and its interval is Student's t over the medians of the searches."
+        )
+    else:
+        yield "The median's interval is exact, from order statistics, and needs six runs."
     for row in report.results:
         if row.summary is not None and row.summary.mean_interval:
             yield "The mean's interval is Student's t."

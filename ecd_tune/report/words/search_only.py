@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Table
 from ecd_tune.report.words.numbers import format_number
+from ecd_tune.spec import search_key
 
 __all__ = ["search_tables"]
 
@@ -29,7 +30,11 @@ def search_tables(report: StudyReport) -> Iterator[Table]:
         f"last_{judged}": f"Last epoch{report.mark}",
         "train_loss": "Training loss, last epoch",
     }
-    best = {(row.optimizer, row.search_trial): row.title for row in report.results}
+    best = {
+        (search_key(row.optimizer, own.number), own.trial): row.title
+        for row in report.results
+        for own in row.searches
+    }
     found = [
         (best[record.key.optimizer, record.number], record)
         for record in report.trials

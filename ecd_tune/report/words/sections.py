@@ -21,6 +21,7 @@ from ecd_tune.report.words.numbers import (
 )
 from ecd_tune.report.words.results import result_table
 from ecd_tune.report.words.search_only import search_tables
+from ecd_tune.report.words.searches import searches_table
 from ecd_tune.report.words.theory import theory_section
 
 __all__ = ["build_page", "build_sections"]
@@ -57,14 +58,19 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         The sections after title, summary, answer and warnings, which every renderer sets itself;
         none that is empty.
     """
+    several = any(len(row.searches) > 1 for row in report.results)
     sections = (
         Section(
             "results",
             "Results",
-            tables=(result_table(report), *search_tables(report)),
+            tables=(result_table(report), *searches_table(report), *search_tables(report)),
             closing=(*report.notes, report.protocol_text),
         ),
-        Section("comparison", "Comparison, seed by seed", tables=comparison_tables(report)),
+        Section(
+            "comparison",
+            f"Comparison, {'search by search' if several else 'seed by seed'}",
+            tables=comparison_tables(report),
+        ),
         _best_section(report),
         _curve_section(report),
         _progress_section(report),

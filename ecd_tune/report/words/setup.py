@@ -83,12 +83,20 @@ def _facts(
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
     yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
     yield "Seed", str(spec.seed)
-    yield "Search seeds", f"{spec.search_seed(0)} + trial number, the same for every optimizer"
+    keys = spec.searches("")
+    if len(keys) > 1:
+        yield "Searches", f"{len(keys)} of each optimizer, each with the whole budget"
+    seeds = [str(spec.search_seed(0, key)) for key in keys]
+    yield "Search seeds", f"{', '.join(seeds)} + trial number, the same for every optimizer"
+    if spec.selection.top:
+        again = f"the best {spec.selection.top} trials of each search"
+        yield "Selection", f"{again} under {spec.selection.runs} seeds each"
     if spec.confirmation.runs:
-        first, last = spec.confirm_seed(0), spec.confirm_seed(spec.confirmation.runs - 1)
-        steps = spec.steps(Stage.CONFIRM)
-        yield "Confirmation", f"{spec.confirmation.runs} runs of {steps} {unit} each"
-        yield "Confirmation seeds", f"{first} to {last}, the same for every optimizer"
+        runs, steps = spec.confirmation.runs, spec.steps(Stage.CONFIRM)
+        of_each = " of each search's best" if len(keys) > 1 else ""
+        yield "Confirmation", f"{runs} runs{of_each} of {steps} {unit} each"
+        spans = [f"{spec.confirm_seed(0, k)} to {spec.confirm_seed(runs - 1, k)}" for k in keys]
+        yield "Confirmation seeds", f"{', '.join(spans)}, the same for every optimizer"
     else:
         yield "Confirmation", "off"
     workers = {record.worker for record in records if record.worker}

@@ -7,7 +7,8 @@ Running trials are shown too, so that samplers keep away from points that somebo
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
 the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run. Then only
-these are read when a study is opened.
+these are read when a study is opened. Of trials that went beyond memory or time it sees those
+among the latest (:mod:`ecd_tune.store.sampling.constraints`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ from ecd_tune.store.db.stored import (
     fill_trials,
     parse_params,
     read_trials,
+)
+from ecd_tune.store.sampling.constraints import (
+    PREFIX,
+    knows_constraints,
+    show_violations,
+    violates,
 )
 from ecd_tune.store.sampling.memory import BEST, BestTrials, MemoryStorage, frozen_trial
 from ecd_tune.store.sampling.samplers import SeededSampler
@@ -90,6 +97,7 @@ class TrialHistory:
         )
         self._next = 0
         self._open: dict[int, int] = {}  # trial id to number, of trials that are not finished
+        self._violating: set[int] = set()  # numbers of trials beyond memory or time
 
     @property
     def next_number(self) -> int:
@@ -158,6 +166,8 @@ class TrialHistory:
     def _take(self, stored: StoredTrial) -> None:
         trial = _to_frozen(stored, OptunaState[stored.state])
         self._place(stored.id, trial)
+        if violates(trial):
+            self._violating.add(trial.number)
         if trial.state is OptunaState.COMPLETE:
             self._best.add(trial)
 
@@ -168,7 +178,7 @@ class TrialHistory:
             number: Number of the first trial that is not in the database.
         """
         self._storage.trials = [_UNSEEN] * number
-        self._open, self._next = {}, number
+        self._open, self._next, self._violating = {}, number, set()
         self._best = BestTrials(self._direction)
 
     def draw(self, space: Space, count: int, sampler: SeededSampler) -> list[StoredPoint]:
@@ -226,13 +236,19 @@ class TrialHistory:
 
     def _show_to(self, sampler: SeededSampler) -> None:
         self._study.sampler = sampler.sampler
-        self._storage.seen = None if sampler.history is None else self._recall(sampler.history)
+        seen = None if sampler.history is None else self._recall(sampler.history)
+        if self._violating and knows_constraints(sampler.sampler):
+            given = self._storage.trials if seen is None else seen
+            seen = show_violations(given, sampler.sampler, self._direction)
+        self._storage.seen = seen
 
     def _recall(self, history: int) -> list[FrozenTrial]:
         trials = self._storage.trials
         valued = (trial for trial in reversed(trials) if trial.state in _VALUED)
-        unfinished = (trials[number] for number in self._open.values())
-        shown = (*islice(valued, history), *self._best, *unfinished)
+        latest = [*islice(valued, history)]
+        first = latest[-1].number if len(latest) == history else 0
+        others = {*self._open.values(), *(n for n in self._violating if n >= first)}
+        shown = (*latest, *self._best, *(trials[number] for number in others))
         kept = {trial.number: trial for trial in shown}
         return [kept[number] for number in sorted(kept)]
 
@@ -283,11 +299,23 @@ def _read_shown(connection: sa.Connection, condition: sa.ColumnElement[bool]) ->
     shown = {trial.id: trial for trial in found if OptunaState[trial.state] in _SHOWN}
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS, TrialPart.VALUES)
     fill_trials(connection, shown, condition, parts)
+    _fill_violating(connection, found, condition)
     # Samplers look at the reports of pruned trials only.
     pruned = {i: trial for i, trial in shown.items() if trial.state == OptunaState.PRUNED.name}
     only = condition & (state == OptunaState.PRUNED)
     fill_trials(connection, pruned, only, (TrialPart.POINTS,))
     return found
+
+
+def _fill_violating(
+    connection: sa.Connection, found: Sequence[StoredTrial], condition: sa.ColumnElement[bool]
+) -> None:
+    """Read what a sampler may want to know of failed trials: those beyond memory or time."""
+    failed = {trial.id: trial for trial in found if trial.state == OptunaState.FAIL.name}
+    only = condition & (optuna_tables.trials.c.state == OptunaState.FAIL)
+    fill_trials(connection, failed, only, (TrialPart.SYSTEM_ATTRS,), [f"{PREFIX}%"])
+    violating = {i: trial for i, trial in failed.items() if trial.system_attrs}
+    fill_trials(connection, violating, only, (TrialPart.PARAMS,))
 
 
 def _to_frozen(stored: StoredTrial, state: OptunaState) -> FrozenTrial:

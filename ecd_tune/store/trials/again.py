@@ -13,6 +13,7 @@ from ecd_tune.records import Cause, Stage
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.sql import replace_rows
 from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.sampling.constraints import PREFIX
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import insert_trials
@@ -47,7 +48,7 @@ def retry_failed(connection: sa.Connection, ref: StudyRef) -> int:
 def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reason: str) -> None:
     """Take the result of a trial out; its value stays in an event.
 
-    The search makes another trial in its place; a confirmation run is queued again.
+    The search makes another trial in its place; another stage's run is queued again.
 
     Args:
         connection: A write transaction.
@@ -96,7 +97,7 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
         value=value,
     )
     add_events(connection, [event])
-    if ref.key.stage is Stage.CONFIRM:
+    if ref.key.stage is not Stage.SEARCH:
         _queue_copies(connection, ref, [row], "retried")
 
 
@@ -105,6 +106,10 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
         return
     runs, ids = tables.runs, [row.trial_id for row in rows]
     connection.execute(sa.update(runs).where(runs.c.trial_id.in_(ids)).values(lost=True))
+    # Whoever tries again thinks that it was no property of the hyperparameters.
+    attributes = optuna_tables.trial_system_attributes
+    violated = attributes.c.trial_id.in_(ids) & attributes.c.key.startswith(PREFIX)
+    connection.execute(sa.delete(attributes).where(violated))
     first = count_trials(connection, ref.id).next_number
     endings = [Ending(Cause(row.cause or Cause.EXCEPTION), row.reason or "failed") for row in rows]
     insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))

@@ -97,7 +97,13 @@ class Asker:
         spec, target = request.spec, self._drawer.target(ref, request)
         space = spec.optimizers[request.optimizer].space
         with self._database.write() as connection:
-            queue_grid(connection, ref, space, target, spec.search_seed)
+            queue_grid(
+                connection,
+                ref,
+                space,
+                target,
+                lambda number: spec.search_seed(number, request.optimizer),
+            )
 
     def _ask_waiting(self, ref: StudyRef, request: Request) -> list[Lease]:
         grant = Grant(request.worker, self._lease_seconds, request.batch)
@@ -156,7 +162,8 @@ class Asker:
         for row in rows:
             if blind:
                 history.skip_to(row.number)
-            fixed, seed = queued_values(connection, row.trial_id), spec.search_seed(row.number)
+            fixed = queued_values(connection, row.trial_id)
+            seed = spec.search_seed(row.number, optimizer)
             try:
                 sampler = make_sampler(spec, optimizer, row.number)
                 point = history.complete(space, row.number, fixed, sampler)

@@ -205,7 +205,8 @@ class Drawer:
         self.register(connection, worker)
         _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
         drafts = [
-            Draft(point, "sampler", spec.search_seed(at)) for at, point in enumerate(points, first)
+            Draft(point, "sampler", spec.search_seed(at, request.optimizer))
+            for at, point in enumerate(points, first)
         ]
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)

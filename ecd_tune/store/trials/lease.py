@@ -148,7 +148,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
         number=row.number,
         token=row.token,
         attempt=row.attempt,
-        request=RunRequest(load(row.params), row.seed, ref.key.stage),
+        request=RunRequest(load(row.params), row.seed, ref.key.data_stage),
         source=row.source,
     )
 

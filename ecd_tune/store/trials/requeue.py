@@ -21,6 +21,7 @@ from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.sampling.constraints import PREFIX
 from ecd_tune.store.sampling.history import StoredPoint
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
@@ -193,7 +194,11 @@ def copy_trials(
 
 
 def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
-    attrs = {key: optuna_tables.load_attr(text) for key, text in trial.system_attrs}
+    attrs = {
+        key: optuna_tables.load_attr(text)
+        for key, text in trial.system_attrs
+        if not key.startswith(PREFIX)  # the next attempt may have memory and time
+    }
     # Optuna's own names for a retried trial.
     attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]
     attrs.setdefault("failed_trial", row.number)

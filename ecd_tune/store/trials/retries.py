@@ -16,6 +16,7 @@ History = Mapping[str, int]
 _ENTRIES: Mapping[Cause, str] = {
     Cause.NON_FINITE: "non_finite",
     Cause.OUT_OF_MEMORY: "out_of_memory",
+    Cause.TIMEOUT: "timeout",
     Cause.EXCEPTION: "exception",
     Cause.LOST: "lost",
     Cause.KILLED: "lost",

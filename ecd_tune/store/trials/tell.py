@@ -13,6 +13,7 @@ from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
 from ecd_tune.store.db.sql import insert_rows, replace_rows, update_rows
 from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.sampling.constraints import VIOLATING, constraint_key
 from ecd_tune.store.studies import known_ids, lock_studies
 from ecd_tune.store.trials.curves import CurvePoint, insert_points
 from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
@@ -73,6 +74,7 @@ def _end(
     _store_outcomes(connection, own)
     _store_values(connection, own)
     _store_reasons(connection, own)
+    _store_violations(connection, own)
     _note_traces(connection, own)
     last = _last_points(own)
     insert_points(connection, [*(p for p in points if p.token in ended), *last])
@@ -128,6 +130,19 @@ def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None
         if outcome.reason is not None
     ]
     replace_rows(connection, optuna_tables.trial_user_attributes, ("trial_id", "key"), rows)
+
+
+def _store_violations(connection: sa.Connection, results: Sequence[Result]) -> None:
+    rows = [
+        {
+            "trial_id": lease.trial_id,
+            "key": constraint_key(outcome.cause),
+            "value_json": optuna_tables.dump_attr(1.0),
+        }
+        for lease, outcome in results
+        if outcome.cause in VIOLATING
+    ]
+    replace_rows(connection, optuna_tables.trial_system_attributes, ("trial_id", "key"), rows)
 
 
 def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:

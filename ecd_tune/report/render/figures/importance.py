@@ -24,7 +24,7 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
     Yields:
         One figure; none where there are too few trials.
     """
-    titles = {row.optimizer: row.title for row in report.progress}
+    titles = {row.optimizer: row.title for row in report.results}
     rows = [row for row in report.importance if row.importance is not None]
     if not rows:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.scale import choose_scale
 from ecd_tune.report.render.figures.style import colours, label_ends, new_panel, number_axis
+from ecd_tune.spec import without_number
 
 __all__ = ["draw_search"]
 
@@ -30,14 +32,14 @@ def draw_search(report: StudyReport) -> Iterator[Drawn]:
     Yields:
         Two figures; none before two trials of an optimizer have a value.
     """
-    trials = {
-        row.optimizer: [r for r in report.trials if r.key.optimizer == row.optimizer and r.counts]
-        for row in report.progress
-    }
+    trials: dict[str, list[TrialRecord]] = {}
+    for record in report.trials:
+        if record.counts:
+            trials.setdefault(without_number(record.key.optimizer), []).append(record)
     found = {key: part for key, part in trials.items() if sum(map(_complete, part)) > 1}
     if not found:
         return
-    titles = {row.optimizer: row.title for row in report.progress if row.optimizer in found}
+    titles = {row.optimizer: row.title for row in report.results if row.optimizer in found}
     yield _draw(report, found, titles, timed=False)
     if all(math.fsum(r.cost.seconds for r in part) > 0 for part in found.values()):
         yield _draw(report, found, titles, timed=True)
@@ -56,7 +58,9 @@ def _draw(
     bands = {}
     for key, part in trials.items():
         values = [r.value if _complete(r) else None for r in part]
-        counts = log_steps(range(1, len(part) + 1), _POINTS)
+        # Of several searches all trials are drawn from, but as many as one of them has.
+        longest = max(Counter(r.key.optimizer for r in part).values())
+        counts = log_steps(range(1, longest + 1), _POINTS)
         unit = math.fsum(r.cost.seconds for r in part) / len(part) if timed else 1.0
         quartiles = [best_after(values, counts, share, report.direction) for share in _QUARTILES]
         bands[key] = ([unit * count for count in counts], quartiles)

@@ -16,6 +16,7 @@ from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.plane import draw_plane, fit_places
 from ecd_tune.report.render.figures.scale import choose_scale
 from ecd_tune.report.render.figures.style import BEHIND, colours
+from ecd_tune.spec import without_number
 
 __all__ = ["draw_slices"]
 
@@ -35,16 +36,17 @@ def draw_slices(report: StudyReport) -> Iterator[Drawn]:
     Yields:
         The figures; none for optimizers with fewer than five complete trials.
     """
-    for row in report.progress:
-        own = (r for r in report.trials if r.key.optimizer == row.optimizer)
+    titles = {row.optimizer: row.title for row in report.results}
+    for key, title in titles.items():
+        own = (r for r in report.trials if without_number(r.key.optimizer) == key)
         records = rank_trials(own, report.direction)
         params = [
             p
             for p in report.importance
-            if p.optimizer == row.optimizer and all(_is_number(r, p.name) for r in records)
+            if p.optimizer == key and all(_is_number(r, p.name) for r in records)
         ]
         if len(records) >= _FEWEST and params:
-            yield _draw(report, row.title, _thin(records), params[:_PANELS])
+            yield _draw(report, title, _thin(records), params[:_PANELS])
 
 
 def _is_number(record: TrialRecord, name: str) -> bool:

@@ -1,0 +1,71 @@
+"""``[search]`` and ``[selection]``: several searches of an optimizer, and who of a search is best.
+
+Each search of an optimizer is an Optuna study of its own: the first has the optimizer's key, the
+others ``KEY#2``, ``KEY#3``, … No key of a study file holds a ``#``.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ecd_tune.spec._table import SpecModel
+
+__all__ = [
+    "MOST_SEARCHES",
+    "MOST_TRIALS_OF_EACH",
+    "SearchSpec",
+    "SelectionSpec",
+    "number_of",
+    "search_key",
+    "without_number",
+]
+
+MOST_SEARCHES = 20
+MOST_TRIALS_OF_EACH = 20_000
+"""Where there are several, so that each has seeds of its own."""
+
+
+class SearchSpec(SpecModel):
+    """``[search]``: how often each optimizer is searched.
+
+    Attributes:
+        repeats: Independent searches of each optimizer, each with the whole budget, seeds of its
+            own and a confirmation of its own.
+    """
+
+    repeats: int = Field(default=1, ge=1, le=MOST_SEARCHES)
+
+
+class SelectionSpec(SpecModel):
+    """``[selection]``: run the best trials of a search again before one is chosen.
+
+    Attributes:
+        top: How many trials of each search are run again; 0 chooses by the search alone.
+        runs: Seeds that each of them runs under; the mean over them decides.
+    """
+
+    top: int = Field(default=0, ge=0, le=100)
+    runs: int = Field(default=3, ge=1, le=1000)
+
+
+def search_key(optimizer: str, number: int) -> str:
+    """Return the key of one search.
+
+    Args:
+        optimizer: Key of the optimizer.
+        number: Of the search, from 1.
+
+    Returns:
+        The optimizer's own key for the first, ``KEY#2`` for the second.
+    """
+    return optimizer if number == 1 else f"{optimizer}#{number}"
+
+
+def number_of(key: str) -> int:
+    """Return the number of a search, from 1, by its key."""
+    return int(key.partition("#")[2] or 1)
+
+
+def without_number(key: str) -> str:
+    """Return the key of the optimizer that a search belongs to."""
+    return key.partition("#")[0]

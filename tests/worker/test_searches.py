@@ -1,0 +1,148 @@
+"""Several searches of an optimizer, and the selection, on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecd_tune.analysis import choose_trial, rank_trials
+from ecd_tune.cli.collect import fetch_trials
+from ecd_tune.objective import Objective
+from ecd_tune.records import Direction, Stage
+from ecd_tune.report import build_report, render_markdown
+from ecd_tune.signals import StopFlag
+from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.store import Store
+from ecd_tune.worker import StudyWorker
+
+TABLE: dict[str, Any] = {
+    "name": "small",
+    "task": {"name": "zakharov", "n": 3, "start": "uniform"},
+    "budget": {"trials": 5, "steps": 8, "batch": 5},
+    "confirmation": {"runs": 2},
+    "optimizers": {
+        "adam": {"space": {"lr": {"low": 1e-3, "high": 1, "log": True}}},
+        "sgd": {"space": {"lr": {"low": 1e-7, "high": 1e-4, "log": True}}},
+    },
+}
+
+
+def make(**changes: Any) -> StudySpec:
+    return parse_study({**TABLE, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
+        yield store
+
+
+def test_each_search_has_its_own_trials_seeds_and_confirmation(store: Store) -> None:
+    spec = make(search={"repeats": 3})
+    StudyWorker(store, spec, StopFlag()).run()
+    search = {key: store.trials(spec.key(key)) for key in spec.searches("adam")}
+    assert list(search) == ["adam", "adam#2", "adam#3"]
+    assert [len(trials) for trials in search.values()] == [5, 5, 5]
+    seeds = [r.seed for trials in search.values() for r in trials]
+    drawn = [r.params["lr"] for trials in search.values() for r in trials]
+    assert len(set(seeds)) == len(set(drawn)) == 15
+    for key, trials in search.items():
+        runs = store.trials(spec.key(key, Stage.CONFIRM))
+        best = rank_trials(trials, Direction.MINIMIZE)[0]
+        assert [r.params for r in runs] == [best.params] * 2
+        other = store.trials(spec.key(key.replace("adam", "sgd"), Stage.CONFIRM))
+        assert [r.seed for r in runs] == [r.seed for r in other]
+        assert not {r.seed for r in runs} & set(seeds)
+        seeds += [r.seed or 0 for r in runs]
+
+
+def test_more_searches_go_on_with_the_first(store: Store) -> None:
+    once = make()
+    StudyWorker(store, once, StopFlag()).run()
+    first = [(r.params, r.value, r.seed) for r in store.trials(once.key("adam"))]
+    twice = make(search={"repeats": 2})
+    summary = StudyWorker(store, twice, StopFlag()).run()
+    assert summary.told == 2 * (5 + 2)  # those of the second searches alone
+    assert [(r.params, r.value, r.seed) for r in store.trials(once.key("adam"))] == first
+
+
+def test_the_report_compares_searches(store: Store) -> None:
+    spec = make(search={"repeats": 3})
+    StudyWorker(store, spec, StopFlag()).run()
+    trials = fetch_trials(store, spec)
+    report = build_report(spec, trials)
+    adam = next(row for row in report.results if row.optimizer == "adam")
+    assert [own.number for own in adam.searches] == [1, 2, 3]
+    assert (adam.planned, len(adam.confirmed.runs)) == (6, 6)
+    pair = next(row for row in report.comparisons if row.family == "optimizers")
+    assert (pair.result.searches, pair.result.pairs) == (3, 6)
+    best = next(entry for entry in report.best if entry.optimizer == "adam")
+    everything = [r for key in spec.searches("adam") for r in trials[spec.key(key)]]
+    assert best.value == min(r.value for r in everything if r.value is not None)
+    assert trials[spec.key(spec.searches("adam")[best.search - 1])][best.trial].value == best.value
+    text = render_markdown(report)
+    assert "Search by search" in text
+    assert "(3 searches of each, 6 random starts in all" in text
+    assert "searched once" not in text
+    assert len(report.progress) == 6
+    assert len(report.confirmations) == 12
+
+
+def test_the_best_trials_run_again_and_their_mean_decides(store: Store) -> None:
+    spec = make(selection={"top": 3, "runs": 2})
+    StudyWorker(store, spec, StopFlag()).run()
+    search = store.trials(spec.key("adam"))
+    runs = store.trials(spec.key("adam", Stage.SELECT))
+    best = rank_trials(search, Direction.MINIMIZE)[:3]
+    assert [r.params for r in runs] == [t.params for t in best for _ in range(2)]
+    assert [r.source for r in runs[::2]] == [f"trial {t.number}" for t in best]
+    assert {r.seed for r in runs} == {spec.select_seed(0), spec.select_seed(1)}
+    chosen = choose_trial(search, runs, 3, 2, Direction.MINIMIZE)
+    assert chosen is not None
+    confirmed = store.trials(spec.key("adam", Stage.CONFIRM))
+    assert [r.params for r in confirmed] == [chosen.record.params] * 2
+    report = build_report(spec, fetch_trials(store, spec))
+    assert report.best[0].selected == chosen.selected
+    costs = [row for row in report.cost.rows if row.stage is Stage.SELECT and row.optimizer]
+    assert [row.trials for row in costs] == [6, 6]
+    text = render_markdown(report)
+    assert "Mean of its runs again" in text
+    assert "| selection | 6 |" in text
+
+
+def test_nothing_is_confirmed_before_the_selection_is_complete(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make(selection={"top": 2, "runs": 2})
+    flag, evaluate, stages = StopFlag(), Objective.evaluate, []
+
+    def interrupted(self: Objective, requests: Any, **rest: Any) -> Any:
+        seeds = {request.seed for request in requests}
+        if seeds & {spec.select_seed(run) for run in range(2)}:
+            flag._event.set()
+        return evaluate(self, requests, **rest)
+
+    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    StudyWorker(store, spec, flag).run()
+    stages = [p.key.stage for p in store.progress("small") if p.waiting or p.finished]
+    assert Stage.SELECT in stages
+    assert Stage.CONFIRM not in stages
+    report = build_report(spec, fetch_trials(store, spec))
+    assert any("selection of Adam is incomplete" in text for text in report.warnings)
+
+    monkeypatch.undo()
+    StudyWorker(store, spec, StopFlag()).run()
+    runs = store.trials(spec.key("adam", Stage.SELECT))
+    assert sum(r.counts for r in runs) == 4
+    assert sum(r.lost for r in runs) == 4  # what was in hand, queued again once each
+    assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
+
+
+def test_a_selection_of_one_trial_is_none(store: Store) -> None:
+    spec = make(selection={"top": 1})
+    StudyWorker(store, spec, StopFlag()).run()
+    assert store.trials(spec.key("adam", Stage.SELECT)) == []
+    assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
