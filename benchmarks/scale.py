@@ -39,7 +39,6 @@ from ecd_tune.testing.store import complete, make_spec
 from ecd_tune.worker.heartbeat import Heartbeat
 
 PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["ecd_tune.testing.faults"])
 SERVERS = 60
 LEASE_SECONDS = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -143,7 +142,7 @@ def measure(workers: int, seconds: float, rounds: int, groups: int) -> dict[str,
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer(settings, on_disk=True))
         direct = server.create_database()
-        pooler = stack.enter_context(PgBouncer(direct, SERVERS, workers + 50))
+        pooler = stack.enter_context(PgBouncer(direct, SERVERS, 2 * workers + 100))
         with Store.open(direct) as store:
             store.create(spec)
         connections: list[int] = []

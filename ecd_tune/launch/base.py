@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -153,13 +153,14 @@ class Launcher(ABC):
     Attributes:
         attached: Whether the workers end with the process that submitted them. Where they do not,
             a launcher that is made from the same launch later finds them again.
-        launch: What is to be started.
+        launch: What is to be started, its folder of logs absolute.
     """
 
     attached: ClassVar[bool]
 
     def __init__(self, launch: Launch) -> None:
-        self.launch = launch
+        # Other machines have other working folders.
+        self.launch = replace(launch, logs=launch.logs.absolute())
 
     @abstractmethod
     def describe(self) -> str:

@@ -73,7 +73,7 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(launch)
-        self._folder = launch.logs.absolute() / "slurm"
+        self._folder = self.launch.logs / "slurm"
 
     def describe(self) -> str:
         """Return the batch script of the array.
@@ -126,7 +126,7 @@ class SlurmLauncher(Launcher):
 
         executor = self._executor()
         # The URL stays out of what is pickled: it lies in its own file.
-        launch = replace(self.launch, storage="", logs=self.launch.logs.absolute())
+        launch = replace(self.launch, storage="")
         try:
             with executor.batch():
                 jobs = [

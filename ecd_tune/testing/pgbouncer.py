@@ -32,7 +32,7 @@ auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = {servers}
 max_client_conn = {clients}
-query_wait_timeout = 20
+query_wait_timeout = 120
 logfile = {folder}/log
 """
 

@@ -10,8 +10,10 @@ import pytest
 
 from ecd_tune.launch import Launch, Launcher, WorkerState, make_launcher
 from ecd_tune.records import TrialState
+from ecd_tune.store import Store
 from ecd_tune.testing.contracts import LauncherContract
-from ecd_tune.testing.launcher import launched, wait_until
+from ecd_tune.testing.launcher import launched, wait_until, write_digits_study
+from tests.acceptance.commands import run_in
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,3 +77,16 @@ def test_a_worker_without_a_place_waits_for_one(cluster, tmp_path: Path) -> None
     assert [view.state for view in launcher.status()] == [WorkerState.PENDING]
     launcher.cancel()
     assert [view.state for view in launcher.status()] == [WorkerState.ENDED]
+
+
+def test_the_command_works_on_the_cluster_that_the_environment_names(
+    cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    study = write_digits_study(tmp_path, trials=4, epochs=20)
+    url = f"sqlite:///{tmp_path}/store.db"
+    done = run_in(tmp_path)("launch", study, "--on", "ray", "--workers", 2, "--storage", url)
+    assert done.returncode == 0, done.stderr + done.stdout
+    with Store.open(url, create=False) as store:
+        assert store.progress("launched")[0].complete == 4
+    assert (tmp_path / "logs" / "launched" / "worker-1.log").exists()

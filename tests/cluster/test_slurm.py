@@ -15,6 +15,7 @@ from ecd_tune.launch import Launch, Launcher, WorkerState, make_launcher
 from ecd_tune.records import TrialState
 from ecd_tune.testing.contracts import LauncherContract
 from ecd_tune.testing.launcher import launched, wait_until
+from tests.acceptance.commands import run_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -94,3 +95,23 @@ class TestSlurmLauncher(LauncherContract):
             first, second = store.trials(spec.key("sgd"))
             assert first.lost
             assert (second.state, second.attempt) == (TrialState.COMPLETE, 2)
+
+    def test_the_command_submits_shows_and_cancels(self, plan, tmp_path: Path) -> None:
+        launch, study = plan(2, 10_000)
+        ecd_tune = run_in(tmp_path)
+        common = ("launch", study, "--on", "slurm", "--storage", launch.storage)
+        submitted = ecd_tune(*common, "--workers", 2)
+        assert submitted.returncode == 0, submitted.stderr
+        assert (
+            submitted.stdout.count("waits for resources") + submitted.stdout.count("running") == 2
+        )
+        assert "PostgreSQL is the safe choice" in submitted.stderr
+        wait_until(lambda: "running" in ecd_tune(*common, "--status").stdout, "a running worker")
+        logs = tmp_path / "logs" / "launched"
+        wait_until(lambda: (logs / "worker-0.log").exists(), "a log")
+        assert f"{Path('logs/launched/worker-0.log')}:" in ecd_tune(*common, "--tail").stdout
+        cancelled = ecd_tune(*common, "--cancel")
+        assert cancelled.returncode == 0, cancelled.stderr
+        wait_until(
+            lambda: ecd_tune(*common, "--status").stdout.count("ended: cancelled") == 2, "the end"
+        )
