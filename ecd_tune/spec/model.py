@@ -19,6 +19,7 @@ from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.identity import fingerprint_of
+from ecd_tune.spec.launch import LaunchSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
     Budget,
@@ -65,6 +66,7 @@ class StudySpec(SpecModel):
         training: How learning tasks are trained.
         cost: What energy and carbon are counted with.
         checkpoints: Where unfinished runs are kept.
+        launch: Where and how many workers are started.
         pruning: Which trials of the search end early.
         checks: What of the theory is to be checked on the trials.
         optimizers: Key to optimizer and space, in the order of the file.
@@ -85,6 +87,7 @@ class StudySpec(SpecModel):
     training: TrainingSpec = TrainingSpec()
     cost: CostSpec = CostSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
+    launch: LaunchSpec = LaunchSpec()
     pruning: PruningSpec = PruningSpec()
     checks: Checks = ()
     smoke: str = ""
@@ -162,7 +165,12 @@ class StudySpec(SpecModel):
         return self.budget.timeout * self.steps(stage) / self.budget.steps
 
     def trials(self, optimizer: str) -> int:
-        """Return how many finished trials the search of one optimizer is to have."""
+        """Return how many finished trials the search of one optimizer is to have.
+
+        An optimizer of which nothing is searched has one: there is one point.
+        """
+        if not self.optimizers[optimizer].space.searched:
+            return 1
         if self.sampler.name == "grid":
             points = self.optimizers[optimizer].space.grid_size()
             return min(points, self.budget.trials or points)
@@ -211,7 +219,8 @@ class StudySpec(SpecModel):
             for optimizer, spec in self.optimizers.items()
             for key in self.searches(optimizer)
         }
-        return self.model_copy(update={"optimizers": expanded, "search": SearchSpec()})
+        once = self.search.model_copy(update={"repeats": 1})
+        return self.model_copy(update={"optimizers": expanded, "search": once})
 
     def search_seed(self, number: int, key: str = "") -> int:
         """Return the seed of a trial of a search, the same for every optimizer.
@@ -263,9 +272,9 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, references, costs, retries, checkpoints, checks, device, room on disk, the time that
-        a trial may take, the selection, the number of searches, of trials and of confirmation runs
-        are left out: changing them goes on with the same trials.
+        Texts, references, costs, retries, checkpoints, launch, checks, device, room on disk, the
+        time that a trial may take, the selection, the number of searches, of trials and of
+        confirmation runs are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -276,24 +285,26 @@ class StudySpec(SpecModel):
                 "checkpoints": True,
                 "checks": True,
                 "cost": True,
+                "launch": True,
                 "retries": True,
                 "training": True,
                 "pruning": True,
                 "search": True,
                 "selection": True,
                 "budget": {"trials", "timeout"},
-                "confirmation": {"runs", "references"},
+                "confirmation": {"runs", "references", "margin"},
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
         if not own["first"]:
             del own["first"]  # came later; studies from before it go on
-        pruning = self.pruning.identity()
+        pruning, search = self.pruning.identity(), self.search.identity()
         return {
             **data,
             "training": self.training.identity(),
             **({"pruning": pruning} if pruning else {}),
+            **({"search": search} if search else {}),
             "optimizer": own,
             "task": _task_identity(self),
         }

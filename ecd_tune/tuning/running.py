@@ -13,19 +13,18 @@ from threading import current_thread, main_thread
 import numpy as np
 import torch
 
-from ecd_tune.cli.display import make_display
+from ecd_tune.cli.display import Display, make_display
+from ecd_tune.cli.notebook_bar import NotebookBar
 from ecd_tune.cli.options import study_arguments
 from ecd_tune.cli.watch import check_results, explain_failures, run_workers
 from ecd_tune.errors import LaunchError, StorageUrlError, StoreError
-from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
+from ecd_tune.launch import Launch, Placement, WorkerState, WorkerView, make_launcher
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
 
 __all__ = ["as_before", "is_new", "run_here", "run_processes"]
-
-_MAX_RESTARTS = 5
 
 
 def run_here(spec: StudySpec, storage: str) -> None:
@@ -42,7 +41,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
     stop = StopFlag()
     # Signals reach the main thread alone.
     signals = stop if current_thread() is main_thread() else nullcontext()
-    display = make_display(spec, _has_live_output())
+    display = _make_display(spec)
     view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
     with as_before(), signals, Store.open(storage) as store:
 
@@ -79,10 +78,8 @@ def run_processes(
     keys = ",".join(spec.optimizers)
     arguments = study_arguments(reference, None, None, keys, False, spec.name)
     with StopFlag() as stop:
-        placements = plan_placements(workers)
-        views = run_workers(
-            spec, arguments, placements, storage, folder / "logs", _MAX_RESTARTS, stop
-        )
+        launch = Launch(spec.name, tuple(arguments), storage, folder / "logs", workers=workers)
+        views = run_workers(spec, make_launcher("local", launch), storage, stop)
     if stop():
         raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
     if explain_failures(views):
@@ -127,7 +124,9 @@ def as_before() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _has_live_output() -> bool:
+def _make_display(spec: StudySpec) -> Display:
     from rich.console import Console
 
-    return sys.stdout.isatty() or Console().is_jupyter
+    if Console().is_jupyter:
+        return NotebookBar(spec)
+    return make_display(spec, sys.stdout.isatty())
