@@ -45,7 +45,8 @@ def tune(
 ) -> TunedStudy:
     """Search the hyperparameters of optimizers on a task, and confirm the best of each.
 
-    The same as ``ecd-tune run`` with an equivalent study file. Call it again to resume; workers on other machines join with
+    The same as ``ecd-tune run`` with an equivalent study file. Call it again to resume; workers on
+    other machines join with
     ``ecd-tune worker FILE.py:NAME --storage URL``.
 
     Args:
