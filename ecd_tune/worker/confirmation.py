@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ecd_tune.analysis import choose_trial, rank_trials
+from ecd_tune.analysis import best_trials, choose_trial
 from ecd_tune.records import Params, Stage, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
@@ -28,7 +28,7 @@ def selection_items(
         One item a run, all under the same seeds, labelled as those of a confirmation; none where
         there is nothing to choose from.
     """
-    best = rank_trials(search, spec.task_def.direction)[: spec.selection.top]
+    best = best_trials(search, spec.selection.top, spec.task_def.direction)
     if len(best) < 2:
         return []
     seeds = [spec.select_seed(run, optimizer) for run in range(spec.selection.runs)]

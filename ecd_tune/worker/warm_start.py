@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from ecd_tune.analysis import rank_trials
+from ecd_tune.analysis import best_trials, same_params
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Stage, TrialRecord
 from ecd_tune.spec import StudySpec, point_problems, without_number
@@ -36,7 +36,12 @@ def first_items(store: Store, spec: StudySpec, optimizer: str) -> list[QueueItem
         (f"first:from:{rank}", f"{record.key.name} #{record.number}", record.params)
         for rank, record in enumerate(_best_elsewhere(store, spec, optimizer))
     ]
-    found += [(f"first:{trial.label}", trial.label, trial.params) for trial in own.first]
+    given = [params for _, _, params in found]
+    found += [
+        (f"first:{trial.label}", trial.label, trial.params)
+        for trial in own.first
+        if not any(same_params(trial.params, params) for params in given)
+    ]
     return [
         QueueItem(
             label=label,
@@ -66,15 +71,16 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
         and without_number(progress.key.optimizer) == without_number(optimizer)
     ]
     records = [r for p in searches for r in store.trials(p.key, curves=False)]
-    ranked = rank_trials(records, searches[0].direction) if searches else []
-    best = list(_usable(spec, optimizer, ranked))[: spec.search.from_best]
+    usable = list(_usable(spec, optimizer, records))
+    most = spec.search.from_best
+    best = best_trials(usable, most, searches[0].direction) if searches else []
     if not best:
         _log.warning("study %s has no trial that %s could begin with", name, optimizer)
     return best
 
 
-def _usable(spec: StudySpec, optimizer: str, ranked: list[TrialRecord]) -> Iterator[TrialRecord]:
-    for record in ranked:
+def _usable(spec: StudySpec, optimizer: str, records: list[TrialRecord]) -> Iterator[TrialRecord]:
+    for record in records:
         problems = point_problems(spec.optimizers[optimizer], record.params)
         if problems:
             _log.info("%s #%d is passed over: %s", record.key.name, record.number, problems[0])

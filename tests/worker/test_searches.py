@@ -19,6 +19,7 @@ from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker
 from ecd_tune.worker.remaining_work import study_complete
+from ecd_tune.worker.warm_start import first_items
 
 TABLE: dict[str, Any] = {
     "name": "small",
@@ -168,6 +169,12 @@ class TestWarmStart:
         origins = [f"{r.key.name} #{r.number}" for r in best]
         assert [r.source for r in trials] == [*origins, "mine", "sampler", "sampler"]
         assert [r.seed for r in trials] == [spec.search_seed(n) for n in range(5)]
+        # What is fixed anyway is not run twice.
+        mine = [{"label": "mine", "params": dict(best[1].params)}]
+        adam = {**TABLE["optimizers"]["adam"], "first": mine}
+        same = make(name="same", optimizers={"adam": adam}, search={"from_study": "source"})
+        items = first_items(store, same, "adam")
+        assert [item.label for item in items] == ["first:from:0", "first:from:1", "first:from:2"]
         # An optimizer that the other study does not have begins as ever.
         assert {r.source for r in store.trials(spec.key("gdm"))} == {"sampler"}
 
