@@ -36,7 +36,7 @@ def servers(shared_url, tmp_path_factory) -> Iterator[Servers]:
     users = folder / "dashboard_users"
     users.write_text(f"# NAME HASH\n{NAME} {HASH}\n")
     port = free_port()
-    options = ("--behind-proxy", f"https://localhost:{port}")
+    options = ("--writable", "--behind-proxy", f"https://localhost:{port}")
     with (
         Dashboard(shared_url, folder, *options) as dashboard,
         Caddy(folder, users, dashboard.port, port) as caddy,

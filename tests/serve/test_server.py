@@ -31,7 +31,7 @@ SLOW = (
 
 @pytest.fixture(scope="module")
 def server(shared_url, tmp_path_factory):
-    with Dashboard(shared_url, tmp_path_factory.mktemp("server")) as server:
+    with Dashboard(shared_url, tmp_path_factory.mktemp("server"), "--writable") as server:
         yield server
 
 
