@@ -7,8 +7,8 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow faults bench gpu lint install docs site figures \
-	reports clean
+.PHONY: help demo test test-integrations test-slow cluster-test faults bench gpu lint install docs \
+	site figures reports clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,7 +25,10 @@ test-integrations: install ## Real training libraries, distributed runs, whole c
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/cluster
+
+cluster-test: install ## A real Slurm, a Ray cluster, PgBouncer and replicas (docs/scale.md; about 20 minutes)
+	$(BIN)/python -m pytest tests/cluster -m slow --timeout 1200
 
 faults: install ## Kills, restores, locks, outages and damaged files under real workers (about 40 minutes)
 	$(BIN)/python -m pytest tests/integration/faults -m slow --timeout 3600

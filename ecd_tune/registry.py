@@ -1,14 +1,15 @@
-"""Names of tasks, optimizers and checks, and what they declare without importing torch.
+"""Names of tasks, optimizers, checks and launchers, and what they declare without torch.
 
-A study file speaks of tasks, optimizers and checks by name. What has to be known to check such a
-file (hyperparameters, options, metric, direction) is declared here in plain values; the code
-behind a name is a ``"module:attribute"`` string that is imported when a trial runs, so that
-reading a study, a report or ``--help`` never imports torch.
+A study file speaks of them by name. What has to be known to check such a file (hyperparameters,
+options, metric, direction) is declared here in plain values; the code behind a name is a
+``"module:attribute"`` string that is imported when a trial runs, so that reading a study, a report
+or ``--help`` never imports torch.
 
 Packages add their own through the entry-point groups ``ecd_tune.tasks``,
-``ecd_tune.optimizers`` and ``ecd_tune.checks``; each entry point is a :class:`TaskDef`, an
-:class:`OptimizerDef` or a :class:`CheckDef`. A task needs no package: ``FILE.py:NAME`` and
-``package.module:NAME`` name one that :func:`ecd_tune.task` made.
+``ecd_tune.optimizers``, ``ecd_tune.checks`` and ``ecd_tune.launchers``; each entry point is a
+:class:`TaskDef`, an :class:`OptimizerDef`, a :class:`CheckDef` or a :class:`LauncherDef`. A task
+needs no package: ``FILE.py:NAME`` and ``package.module:NAME`` name one that
+:func:`ecd_tune.task` made.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from ecd_tune.references import is_reference, load_reference
 
 __all__ = [
     "CHECKS",
+    "LAUNCHERS",
     "OPTIMIZERS",
     "TASKS",
     "CheckDef",
     "Hyperparameter",
+    "LauncherDef",
     "OptimizerDef",
     "Option",
     "Registry",
@@ -203,6 +206,21 @@ class TaskDef:
     steps: int | None = None
 
 
+@dataclass(frozen=True)
+class LauncherDef:
+    """An engine that starts workers, by name.
+
+    Attributes:
+        name: Registry name, for example ``"slurm"``.
+        title: One line.
+        factory: ``"module:attr"`` of a :class:`ecd_tune.launch.Launcher`, a class.
+    """
+
+    name: str
+    title: str
+    factory: str
+
+
 class CheckDef(Protocol):
     """What a study file has to know of a check; :class:`ecd_tune.analysis.checks.Check` is one."""
 
@@ -330,4 +348,7 @@ OPTIMIZERS: Registry[OptimizerDef] = Registry(
 )
 CHECKS: Registry[CheckDef] = Registry(
     "check", "ecd_tune.checks", "ecd_tune.analysis.checks.built_in:BUILT_IN"
+)
+LAUNCHERS: Registry[LauncherDef] = Registry(
+    "launcher", "ecd_tune.launchers", "ecd_tune.launch.definitions:LAUNCHER_DEFS"
 )

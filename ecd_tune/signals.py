@@ -14,14 +14,17 @@ HUNG_STATUS = 4
 """Exit status of a worker that left a trial which could not be ended; the trial has a result."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
+"""Sent by batch systems ahead of a time limit, often to a whole job and by several parties."""
 
 
 class StopFlag:
-    """Turns SIGINT, SIGTERM and SIGHUP into a flag that the work polls.
+    """Turns SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 into a flag that the work polls.
 
     A context manager: the handlers are installed on entry and the former ones put back on exit.
     The second signal ends the process at once with the status ``128 + signal``; what it had
-    leased is queued again by the next worker that looks.
+    leased is queued again by the next worker that looks. SIGUSR1 and SIGUSR2 are notices of a
+    batch system: they set the flag and never end the process.
 
     Args:
         leave: Called with the exit status at the second signal; tests replace it.
@@ -40,7 +43,7 @@ class StopFlag:
         self.signal: signal.Signals | None = None
 
     def __enter__(self) -> StopFlag:
-        for number in _SIGNALS:
+        for number in (*_SIGNALS, *_NOTICES):
             self._former[number] = signal.signal(number, self._handle)
         return self
 
@@ -93,8 +96,10 @@ class StopFlag:
         self._event.set()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._event.is_set():
+        notice = number in _NOTICES
+        if self._event.is_set() and not notice:
             self._leave(128 + number)
-        self.signal = signal.Signals(number)
-        self._event.set()
-        self._say(self.signal)
+        if self.signal is None or not notice:
+            self.signal = signal.Signals(number)
+            self._event.set()
+            self._say(self.signal)

@@ -10,11 +10,11 @@ import pytest
 
 from ecd_tune import registry
 from ecd_tune.errors import PluginError, SpecError
-from ecd_tune.registry import CHECKS, OPTIMIZERS, TASKS, Registry
+from ecd_tune.registry import CHECKS, LAUNCHERS, OPTIMIZERS, TASKS, Registry
 from ecd_tune.spec import parse_study
 
 
-@pytest.fixture(params=[TASKS, OPTIMIZERS, CHECKS], ids=lambda kind: kind.kind)
+@pytest.fixture(params=[TASKS, OPTIMIZERS, CHECKS, LAUNCHERS], ids=lambda kind: kind.kind)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
     found: Registry[Any] = request.param
     broken = EntryPoint("broken", "no_such_package_at_all:THING", found.group)

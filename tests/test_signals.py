@@ -46,3 +46,19 @@ def test_end_of_a_followed_stream_counts_as_a_hangup() -> None:
         os.close(write)
         assert stop.wait(100)
     assert stop.exit_status == 128 + signal.SIGHUP
+
+
+def test_notices_of_a_batch_system_set_the_flag_and_never_leave() -> None:
+    left: list[int] = []
+    with StopFlag(leave=left.append) as stop:
+        for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(os.getpid(), number)
+        assert stop.exit_status == 128 + signal.SIGUSR2
+        assert left == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert left == [128 + signal.SIGTERM]
+    with StopFlag(leave=left.append) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop.exit_status == 128 + signal.SIGTERM
+        assert len(left) == 1

@@ -23,6 +23,8 @@ EXAMPLES: Mapping[str, str] = {
     "claims": "ecd-tune claims --no-run",
     "doctor": "ecd-tune doctor --storage sqlite:///ecd_tune.db",
     "reap": "ecd-tune reap",
+    "verify": "ecd-tune verify zakharov 1 --optimizer ecdsep",
+    "replay": "ecd-tune replay zakharov --optimizer ecdsep --sampler random,tpe --repeats 20",
     "new-task": "ecd-tune new-task my_task.py",
     "new-study": "ecd-tune new-study new.toml --task zakharov",
     "retry": "ecd-tune retry zakharov --failed",

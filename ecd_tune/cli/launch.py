@@ -1,9 +1,10 @@
-"""``ecd-tune launch``: many workers on one machine, each on its own GPUs and cores."""
+"""``ecd-tune launch``: many workers, on this machine or through an engine that places them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,11 @@ from ecd_tune.cli.options import (
 )
 from ecd_tune.cli.prechecks import check_data, check_folder
 from ecd_tune.cli.stopping import say_stopping
+from ecd_tune.errors import LaunchError
+from ecd_tune.spec import LaunchSpec, StudySpec, parse_minutes
+
+if TYPE_CHECKING:
+    from ecd_tune.launch import Launch, Launcher, WorkerView
 
 __all__ = ["launch"]
 
@@ -30,7 +36,19 @@ _WORKER_FAILED = 1
 def launch(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="local, slurm, ray, or the name that a package registered. "
+            "[default: as in the file, else local]",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers. [default: as in the file, else 1]", show_default=False),
+    ] = None,
     gpus_per_worker: Annotated[
         int | None, typer.Option(min=1, help="Whole GPUs for each worker. [default: none]")
     ] = None,
@@ -40,6 +58,18 @@ def launch(
     cores_per_worker: Annotated[
         int | None,
         typer.Option(min=1, help="Cores and threads for each worker. [default: one, not pinned]"),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Longest run of one batch job: minutes or D-HH:MM:SS; it is queued again until "
+            "the study is complete. [default: 60]",
+            show_default=False,
+        ),
+    ] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="Partition of Slurm.", show_default=False)
     ] = None,
     max_restarts: Annotated[
         int, typer.Option(min=0, help="How often a worker that died is started again.")
@@ -52,32 +82,147 @@ def launch(
     logs: Annotated[
         Path | None, typer.Option(help="Folder of the workers' logs. [default: logs/STUDY]")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be started: Slurm's script.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show the workers submitted before; start none.")
+    ] = False,
+    tail: Annotated[
+        bool, typer.Option("--tail", help="With the end of each worker's log; start none.")
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel the workers submitted before.")
+    ] = False,
 ) -> None:
-    """Start workers on this machine, restart those that die, and show them in one table.
+    """Start workers on this machine, as jobs of Slurm or as actors of Ray.
 
-    Ctrl-C ends all of them cleanly. The report is another command: `ecd-tune report`.
+    On this machine and on Ray the command shows all workers in one table until the study is
+    complete; Ctrl-C ends them cleanly. On Slurm it submits and returns; `--status`, `--tail` and
+    `--cancel` find the jobs again by the folder of their logs. One study may have workers on
+    several engines at once. The report is another command: `ecd-tune report`.
     """
-    from ecd_tune.cli.watch import explain_failures, run_workers
-    from ecd_tune.launch import find_gpus, plan_placements, usable_cores
-    from ecd_tune.signals import StopFlag
+    from ecd_tune.launch import make_launcher
 
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
-    placements = plan_placements(
-        workers,
-        find_gpus(),
-        usable_cores(),
+    settings = _settings(
+        spec.launch,
+        on=on,
+        workers=workers,
         gpus_per_worker=gpus_per_worker,
         workers_per_gpu=workers_per_gpu,
         cores_per_worker=cores_per_worker,
+        time=time,
+        partition=partition,
     )
     arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
-    folder = logs or Path("logs") / spec.name
-    check_folder(folder, "--logs")
-    check_data(spec, study)
+    wanted = _launch(spec, settings, arguments, storage, logs, max_restarts)
+    launcher = make_launcher(settings.on, wanted)
+    if dry_run:
+        typer.echo(launcher.describe())
+    elif status or tail or cancel:
+        _look_after(launcher, settings.on, tail, cancel)
+    elif launcher.attached:
+        check_folder(wanted.logs, "--logs")
+        check_data(spec, study)
+        _watch(spec, launcher, storage)
+    else:
+        _submit(spec, launcher, storage)
+
+
+def _settings(given: LaunchSpec, **changes: Any) -> LaunchSpec:
+    """Lay the command line over ``[launch]``."""
+    said = {key: value for key, value in changes.items() if value is not None}
+    if said.get("on", given.on) != given.on:
+        # What the file says of its own engine means nothing to another one.
+        given = given.model_copy(update={"time": None, "partition": None, "options": {}})
+    if "time" in said:
+        try:
+            parse_minutes(said["time"])
+        except ValueError as error:
+            raise LaunchError(f"--time {error}") from None
+    # Of the two rules for GPUs a new one replaces the file's.
+    if "gpus_per_worker" in said:
+        said.setdefault("workers_per_gpu", None)
+    elif "workers_per_gpu" in said:
+        said["gpus_per_worker"] = None
+    return given.model_copy(update=said)
+
+
+def _launch(
+    spec: StudySpec,
+    settings: LaunchSpec,
+    arguments: list[str],
+    storage: str,
+    logs: Path | None,
+    max_restarts: int,
+) -> Launch:
+    from ecd_tune.launch import Launch
+
+    return Launch(
+        study=spec.name,
+        arguments=tuple(arguments),
+        storage=storage,
+        logs=logs or Path("logs") / spec.name,
+        workers=settings.workers,
+        gpus_per_worker=settings.gpus_per_worker,
+        workers_per_gpu=settings.workers_per_gpu,
+        cores_per_worker=settings.cores_per_worker,
+        max_restarts=max_restarts,
+        minutes=parse_minutes(settings.time) if settings.time else None,
+        partition=settings.partition,
+        options=settings.options,
+    )
+
+
+def _watch(spec: StudySpec, launcher: Launcher, storage: str) -> None:
+    from ecd_tune.cli.watch import explain_failures, run_workers
+    from ecd_tune.signals import StopFlag
+
     with StopFlag(say=say_stopping) as stop:
-        views = run_workers(spec, arguments, placements, storage, folder, max_restarts, stop)
+        views = run_workers(spec, launcher, storage, stop)
     if stop():
         typer.echo("Interrupted; run the same command to resume.")
         raise typer.Exit(stop.exit_status)
     if explain_failures(views):
         raise typer.Exit(_WORKER_FAILED)
+
+
+def _submit(spec: StudySpec, launcher: Launcher, storage: str) -> None:
+    from ecd_tune.store import Store
+
+    if storage.startswith("sqlite"):
+        typer.echo(
+            "ecd-tune: the storage is an SQLite file: its folder must be shared by all machines, "
+            "and its locks must work there; PostgreSQL is the safe choice",
+            err=True,
+        )
+    with Store.open(storage) as store:
+        store.create(spec)
+    before = len(launcher.status())
+    launcher.submit()
+    _show(launcher.status()[before:])
+
+
+def _look_after(launcher: Launcher, engine: str, tail: bool, cancel: bool) -> None:
+    if launcher.attached:
+        raise LaunchError(
+            f"--on {engine}: its workers end with the command that started them; look at that "
+            "command's table, and end it with Ctrl-C"
+        )
+    if cancel:
+        launcher.cancel()
+    views = launcher.status()
+    _show(views)
+    if not views:
+        typer.echo(f"no workers were submitted from {launcher.launch.logs}")
+    for view, text in zip(views, launcher.logs() if tail else [], strict=False):
+        typer.echo(f"\n{view.log}:\n{text}")
+
+
+def _show(views: list[WorkerView]) -> None:
+    for view in views:
+        restarts = f", {view.restarts} restarts" if view.restarts else ""
+        reason = f": {view.reason}" if view.reason else ""
+        typer.echo(f"worker {view.index}  {view.where}  {view.state.value}{reason}{restarts}")
+    sys.stdout.flush()

@@ -23,12 +23,14 @@ from ecd_tune.cli.launch import launch
 from ecd_tune.cli.new_study import new_study
 from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
+from ecd_tune.cli.replay import replay
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
 from ecd_tune.cli.stopping import ending_on_sigterm
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
+from ecd_tune.cli.verify import verify
 from ecd_tune.cli.worker import worker
 from ecd_tune.errors import EcdTuneError, NoResultError, RepeatedFailureError
 
@@ -68,6 +70,8 @@ for command in (
     reap,
     retry,
     invalidate,
+    verify,
+    replay,
     new_task,
     new_study,
 ):

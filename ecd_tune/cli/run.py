@@ -34,7 +34,6 @@ from ecd_tune.spec import StudySpec
 __all__ = ["run"]
 
 _WORKER_FAILED = 1
-_MAX_RESTARTS = 5
 
 
 def run(
@@ -57,7 +56,7 @@ def run(
     report. Ctrl-C leaves everything in the database.
     """
     from ecd_tune.cli.watch import check_results, explain_failures, run_workers
-    from ecd_tune.launch import plan_placements
+    from ecd_tune.launch import Launch, make_launcher
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
 
@@ -77,15 +76,8 @@ def run(
             check_task(spec, workers)
         arguments = study_arguments(study, trials, seed, optimizers, smoke, name)
         with StopFlag(say=say_stopping) as stop:
-            views = run_workers(
-                spec,
-                arguments,
-                plan_placements(workers),
-                storage,
-                folder / "logs",
-                _MAX_RESTARTS,
-                stop,
-            )
+            launch = Launch(spec.name, tuple(arguments), storage, folder / "logs", workers=workers)
+            views = run_workers(spec, make_launcher("local", launch), storage, stop)
         if stop():
             typer.echo("Interrupted; run the same command to resume.")
             raise typer.Exit(stop.exit_status)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,7 +13,7 @@ from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
-    from ecd_tune.launch import LocalWorkers, Placement, WorkerView
+    from ecd_tune.launch import Launcher, WorkerView
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Event, Progress, Store
 
@@ -24,44 +23,37 @@ _POLL_SECONDS = 0.5
 
 
 def run_workers(
-    spec: StudySpec,
-    arguments: Sequence[str],
-    placements: Sequence[Placement],
-    storage: str,
-    logs: Path,
-    max_restarts: int,
-    stop: StopFlag,
+    spec: StudySpec, launcher: Launcher, storage: str, stop: StopFlag
 ) -> list[WorkerView]:
     """Create or resume a study and run workers on it until all have ended.
 
     Args:
         spec: The study.
-        arguments: The same study as arguments of ``ecd-tune worker``.
-        placements: One a worker.
+        launcher: Starts the workers; they end with this process.
         storage: Database URL.
-        logs: Folder of the workers' logs.
-        max_restarts: How often one worker is started again after it died.
         stop: Ends the workers.
 
     Returns:
         How the workers ended.
     """
-    from ecd_tune.launch import LocalWorkers
     from ecd_tune.store import Store
 
     with Store.open(storage) as store:
         store.create(spec)
-        with LocalWorkers(arguments, placements, storage, logs, max_restarts=max_restarts) as pool:
-            _watch(store, spec, pool, stop)
-        return pool.views()
+        try:
+            launcher.submit()
+            _watch(store, spec, launcher, stop)
+        finally:
+            launcher.cancel()
+        return launcher.status()
 
 
-def _watch(store: Store, spec: StudySpec, pool: LocalWorkers, stop: StopFlag) -> None:
+def _watch(store: Store, spec: StudySpec, launcher: Launcher, stop: StopFlag) -> None:
     from ecd_tune.cli.display import make_display
 
     told = _Errors(store, spec)
     with make_display(spec, sys.stdout.isatty()) as display:
-        while _alive(views := pool.tend()):
+        while _alive(views := launcher.status()):
             display.update(progress := store.progress(spec.name), views)
             told.tell(progress)
             if stop.wait(_POLL_SECONDS):
@@ -126,9 +118,7 @@ def check_results(store: Store, spec: StudySpec) -> None:
 
 
 def _alive(views: Sequence[WorkerView]) -> bool:
-    from ecd_tune.launch import WorkerState
-
-    return any(view.state in (WorkerState.RUNNING, WorkerState.WAITING) for view in views)
+    return any(view.state.alive for view in views)
 
 
 def explain_failures(views: Sequence[WorkerView]) -> bool:

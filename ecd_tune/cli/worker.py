@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,11 @@ from ecd_tune.cli.progress_bar import make_bar
 from ecd_tune.cli.stopping import say_stopping
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
+
+if TYPE_CHECKING:
+    from ecd_tune.cli.progress_bar import RunBar
+    from ecd_tune.signals import StopFlag
+    from ecd_tune.worker import WorkerSummary
 
 __all__ = ["worker"]
 
@@ -82,29 +87,44 @@ def worker(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     else:
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[bar.handler()])
-    # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
-    import torch
-
     from ecd_tune.signals import StopFlag
-    from ecd_tune.store import Store
-    from ecd_tune.worker import StudyWorker, open_checkpoints
 
-    torch.set_num_threads(threads)
-
-    on_step = None if bar is None else bar.step
-    with bar or nullcontext(), StopFlag(say=say_stopping) as stop, Store.open(storage) as store:
+    # Before torch is loaded, which takes seconds: process 1 of a container gets no signal that it
+    # does not handle.
+    with bar or nullcontext(), StopFlag(say=say_stopping) as stop:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
-        kept = open_checkpoints(kept_where)
-        summary = StudyWorker(
-            store, spec, stop, checkpoints=kept, on_step=on_step, leave=os._exit
-        ).run()
+        summary = _work(spec, storage, threads, kept_where, bar, stop)
     end = "interrupted; its trials are re-queued" if summary.interrupted else "complete"
     late = f", {summary.refused} refused because they came too late" if summary.refused else ""
     logging.info("%s: %s; %d results stored%s", spec.name, end, summary.told, late)
     # Python's last garbage collection walks through all of torch, for most of a second.
     gc.freeze()
     raise typer.Exit(stop.exit_status)
+
+
+def _work(
+    spec: StudySpec,
+    storage: str,
+    threads: int,
+    checkpoints: CheckpointSpec,
+    bar: RunBar | None,
+    stop: StopFlag,
+) -> WorkerSummary:
+    # Torch is loaded here and not sooner: a mistake in the arguments is answered at once.
+    import torch
+
+    from ecd_tune.store import Store
+    from ecd_tune.worker import StudyWorker, open_checkpoints
+
+    torch.set_num_threads(threads)
+
+    on_step = None if bar is None else bar.step
+    with Store.open(storage) as store:
+        kept = open_checkpoints(checkpoints)
+        return StudyWorker(
+            store, spec, stop, checkpoints=kept, on_step=on_step, leave=os._exit
+        ).run()
 
 
 def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:

@@ -13,57 +13,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 
-from ecd_tune.launch.placement import Placement
+from ecd_tune.launch.base import Launch, Launcher, WorkerState, WorkerView, log_path
+from ecd_tune.launch.placement import Placement, find_gpus, plan_placements, usable_cores
 from ecd_tune.signals import HUNG_STATUS
 
-__all__ = ["LocalWorkers", "WorkerState", "WorkerView"]
+__all__ = ["LocalLauncher", "LocalWorkers", "describe_end"]
 
-_TAIL_LINES = 15
 _FINAL = (0, 2, 3)
 """Exit statuses that a restart cannot mend: complete, a mistake of the user's, gave up."""
-
-
-class WorkerState(StrEnum):
-    """What a launcher knows of one of its workers."""
-
-    RUNNING = "running"
-    WAITING = "restarts soon"
-    ENDED = "ended"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class WorkerView:
-    """How one worker stands.
-
-    Attributes:
-        index: Which worker, from 0.
-        pid: Process id of the present or last process.
-        state: What is known.
-        restarts: How often it was started again.
-        reason: How its last process ended, in words; empty while the first runs.
-        placement: GPUs and cores.
-        log: Its log file.
-    """
-
-    index: int
-    pid: int
-    state: WorkerState
-    restarts: int
-    reason: str
-    placement: Placement
-    log: Path
-
-    @property
-    def tail(self) -> str:
-        """The last lines of the log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
 
 
 @dataclass
@@ -111,8 +73,10 @@ class LocalWorkers:
         placements: One a worker: its GPUs and cores.
         storage: Storage URL, handed over in ``ECD_TUNE_STORAGE``.
         logs: Folder of the log files ``worker-0.log`` …; made when missing.
+        first: Index of the first worker, where others are elsewhere.
         max_restarts: Starts of one worker after its first.
         pause: Seconds before the first restart.
+        folder: Working folder of the workers; the present one by default.
         clock: Seconds; tests replace it.
     """
 
@@ -123,22 +87,24 @@ class LocalWorkers:
         storage: str,
         logs: Path,
         *,
+        first: int = 0,
         max_restarts: int = 5,
         pause: float = 1.0,
+        folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._command = [
             sys.executable, "-m", "ecd_tune", "worker", "--follow-stdin", *arguments
         ]  # fmt: skip
         self._placements, self._storage, self._logs = placements, storage, logs
+        self._first, self._folder = first, folder
         self._max_restarts, self._pause, self._clock = max_restarts, pause, clock
         self._slots: list[_Slot] = []
 
     def __enter__(self) -> LocalWorkers:
         self._logs.mkdir(parents=True, exist_ok=True)
-        for index, placement in enumerate(self._placements):
-            log = self._logs / f"worker-{index}.log"
-            log.write_bytes(b"")
+        for index, placement in enumerate(self._placements, self._first):
+            log = log_path(self._logs, index)
             self._slots.append(_Slot(placement, log, self._start(placement, log)))
         return self
 
@@ -174,20 +140,22 @@ class LocalWorkers:
                 slot.placement,
                 slot.log,
             )
-            for index, slot in enumerate(self._slots)
+            for index, slot in enumerate(self._slots, self._first)
         ]
 
-    def stop(self, patience: float = 10.0) -> None:
+    def stop(self, patience: float = 10.0, request: signal.Signals = signal.SIGTERM) -> None:
         """Ask all workers to leave; after ``patience`` seconds make them.
 
         Args:
-            patience: Seconds to wait between SIGTERM and SIGKILL.
+            patience: Seconds to wait between the request and SIGKILL.
+            request: The signal that asks. A second SIGTERM ends a worker at once; SIGUSR2 may
+                follow what a batch system has sent already.
         """
         for slot in self._slots:
             slot.due = None
             if slot.process.poll() is None:
                 slot.closed = True
-                slot.process.send_signal(signal.SIGTERM)
+                slot.process.send_signal(request)
         deadline = time.monotonic() + patience
         for slot in self._slots:
             try:
@@ -214,6 +182,7 @@ class LocalWorkers:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=self._folder,
                 # Not in the terminal's group: Ctrl-C comes from us, once.
                 start_new_session=True,
             )
@@ -238,6 +207,61 @@ class LocalWorkers:
         slot.counted = status != HUNG_STATUS
         if status not in _FINAL and (slot.restarts < self._max_restarts or not slot.counted):
             slot.due = self._clock() + (self._pause * 2**slot.restarts if slot.counted else 0.0)
+
+
+class LocalLauncher(Launcher):
+    """Processes on this machine, each pinned to its GPUs and cores; they end with this one."""
+
+    attached = True
+
+    def __init__(self, launch: Launch) -> None:
+        super().__init__(launch)
+        self._pool: LocalWorkers | None = None
+        self._stack = ExitStack()
+
+    def describe(self) -> str:
+        """Return the command of each worker and where it runs."""
+        return "\n".join(
+            f"worker {index}: {self.launch.command}  # GPUs {','.join(place.gpus) or 'none'}, "
+            f"cores {','.join(map(str, place.cores)) or 'not pinned'}"
+            for index, place in enumerate(self._placements())
+        )
+
+    def submit(self) -> None:
+        """Start the processes.
+
+        Raises:
+            LaunchError: This machine has too few GPUs or cores.
+        """
+        launch = self.launch
+        pool = LocalWorkers(
+            launch.arguments,
+            self._placements(),
+            launch.storage,
+            launch.logs,
+            max_restarts=launch.max_restarts,
+        )
+        self._pool = self._stack.enter_context(pool)
+
+    def status(self) -> list[WorkerView]:
+        """Start again what has died and is due, and say how all workers stand."""
+        return self._pool.tend() if self._pool else []
+
+    def cancel(self) -> None:
+        """Stop all processes."""
+        self._stack.close()
+
+    def _placements(self) -> list[Placement]:
+        launch = self.launch
+        self.refuse(time=launch.minutes, partition=launch.partition, options=launch.options)
+        return plan_placements(
+            launch.workers,
+            find_gpus(),
+            usable_cores(),
+            gpus_per_worker=launch.gpus_per_worker,
+            workers_per_gpu=launch.workers_per_gpu,
+            cores_per_worker=launch.cores_per_worker,
+        )
 
 
 def describe_end(status: int) -> str:

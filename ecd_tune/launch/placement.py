@@ -14,7 +14,14 @@ from dataclasses import dataclass
 
 from ecd_tune.errors import LaunchError
 
-__all__ = ["Placement", "find_gpus", "parse_gpu_list", "plan_placements", "usable_cores"]
+__all__ = [
+    "Placement",
+    "check_gpu_rules",
+    "find_gpus",
+    "parse_gpu_list",
+    "plan_placements",
+    "usable_cores",
+]
 
 _UUID = re.compile(r"^(?P<indent>\s*).*\(UUID: (?P<uuid>(GPU|MIG)-[^)\s]+)\)")
 
@@ -67,11 +74,7 @@ def plan_placements(
     Raises:
         LaunchError: Both GPU rules are given, or the machine has too little.
     """
-    if gpus_per_worker is not None and workers_per_gpu is not None:
-        raise LaunchError(
-            "--gpus-per-worker and --workers-per-gpu exclude each other: give whole GPUs to a "
-            "worker, or several workers to a GPU"
-        )
+    check_gpu_rules(gpus_per_worker, workers_per_gpu)
     dealt_gpus = _deal_gpus(workers, gpus, gpus_per_worker, workers_per_gpu)
     size = cores_per_worker or 0
     if workers * size > len(cores):
@@ -83,6 +86,23 @@ def plan_placements(
         Placement(dealt, tuple(cores[index * size : (index + 1) * size]))
         for index, dealt in enumerate(dealt_gpus)
     ]
+
+
+def check_gpu_rules(gpus_per_worker: int | None, workers_per_gpu: int | None) -> None:
+    """Check that at most one rule says how workers and GPUs go together.
+
+    Args:
+        gpus_per_worker: Whole GPUs for each worker.
+        workers_per_gpu: Workers that share a GPU.
+
+    Raises:
+        LaunchError: Both are given.
+    """
+    if gpus_per_worker is not None and workers_per_gpu is not None:
+        raise LaunchError(
+            "--gpus-per-worker and --workers-per-gpu exclude each other: give whole GPUs to a "
+            "worker, or several workers to a GPU"
+        )
 
 
 def _deal_gpus(

@@ -5,6 +5,7 @@ from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.find import examples_folder, find_study, shipped_studies, studies_folder
 from ecd_tune.spec.identity import differences, fingerprint_of
+from ecd_tune.spec.launch import LaunchSpec, parse_minutes
 from ecd_tune.spec.load import load_study, parse_study, point_problems
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.own import OWN_OPTIMIZERS, own_study
@@ -18,6 +19,7 @@ from ecd_tune.spec.parts import (
     SamplerSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.sampler import SAMPLER_OPTIONS
 from ecd_tune.spec.searches import (
     SearchSpec,
     SelectionSpec,
@@ -31,6 +33,7 @@ from ecd_tune.spec.write import study_table
 __all__ = [
     "OWN_OPTIMIZERS",
     "PLACES",
+    "SAMPLER_OPTIONS",
     "SEARCHABLE_SCHEDULE",
     "Averaging",
     "Budget",
@@ -40,6 +43,7 @@ __all__ = [
     "Confirmation",
     "CostSpec",
     "FirstTrial",
+    "LaunchSpec",
     "OptimizerSpec",
     "PruningSpec",
     "Reference",
@@ -58,6 +62,7 @@ __all__ = [
     "load_study",
     "number_of",
     "own_study",
+    "parse_minutes",
     "parse_place",
     "parse_study",
     "point_problems",

@@ -19,6 +19,7 @@ from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
 from ecd_tune.spec.identity import fingerprint_of
+from ecd_tune.spec.launch import LaunchSpec
 from ecd_tune.spec.parts import (
     MOST_TRIALS,
     Budget,
@@ -65,6 +66,7 @@ class StudySpec(SpecModel):
         training: How learning tasks are trained.
         cost: What energy and carbon are counted with.
         checkpoints: Where unfinished runs are kept.
+        launch: Where and how many workers are started.
         pruning: Which trials of the search end early.
         checks: What of the theory is to be checked on the trials.
         optimizers: Key to optimizer and space, in the order of the file.
@@ -85,6 +87,7 @@ class StudySpec(SpecModel):
     training: TrainingSpec = TrainingSpec()
     cost: CostSpec = CostSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
+    launch: LaunchSpec = LaunchSpec()
     pruning: PruningSpec = PruningSpec()
     checks: Checks = ()
     smoke: str = ""
@@ -269,9 +272,9 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, references, costs, retries, checkpoints, checks, device, room on disk, the time that
-        a trial may take, the selection, the number of searches, of trials and of confirmation runs
-        are left out: changing them goes on with the same trials.
+        Texts, references, costs, retries, checkpoints, launch, checks, device, room on disk, the
+        time that a trial may take, the selection, the number of searches, of trials and of
+        confirmation runs are left out: changing them goes on with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -282,6 +285,7 @@ class StudySpec(SpecModel):
                 "checkpoints": True,
                 "checks": True,
                 "cost": True,
+                "launch": True,
                 "retries": True,
                 "training": True,
                 "pruning": True,

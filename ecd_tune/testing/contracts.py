@@ -1,4 +1,4 @@
-"""All contracts in one place: what a task, an optimizer or a database behind the store must keep.
+"""All contracts in one place: what a task, an optimizer, a launcher or a database must keep.
 
 ::
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecd_tune.testing.interruption import InterruptionContract
+    from ecd_tune.testing.launcher import LauncherContract
     from ecd_tune.testing.optimizer import BatchedOptimizerContract, OptimizerContract
     from ecd_tune.testing.store import StoreContract
     from ecd_tune.testing.task import BatchedTaskContract, TaskContract
@@ -22,6 +23,7 @@ __all__ = [
     "BatchedOptimizerContract",
     "BatchedTaskContract",
     "InterruptionContract",
+    "LauncherContract",
     "OptimizerContract",
     "StoreContract",
     "TaskContract",
@@ -31,6 +33,7 @@ _HOMES = {
     "BatchedOptimizerContract": "optimizer",
     "BatchedTaskContract": "task",
     "InterruptionContract": "interruption",
+    "LauncherContract": "launcher",
     "OptimizerContract": "optimizer",
     "StoreContract": "store",
     "TaskContract": "task",

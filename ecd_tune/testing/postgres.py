@@ -18,6 +18,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,15 +82,24 @@ class PostgresServer:
     Args:
         settings: Settings of ``postgresql.conf``, by name.
         on_disk: Keep the data on disk also where the system has a file system in memory.
+        follows: Another server, of which this one is a streaming replica; it has the same password.
+        place: Folder for the server's own; by default as ``on_disk`` says.
     """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK, *, on_disk: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] = QUICK,
+        *,
+        on_disk: bool = False,
+        follows: PostgresServer | None = None,
+        place: Path | None = None,
+    ) -> None:
         self._binaries, self._settings = find_binaries(), dict(settings)
-        self._user = _server_user()
-        self._password = secrets.token_hex(8)
+        self._user, self._follows = _server_user(), follows
+        self._password = secrets.token_hex(8) if follows is None else follows.password
         self._databases = 0
-        place = None if on_disk or not os.access(_MEMORY, os.W_OK) else _MEMORY
-        self._folder = Path(tempfile.mkdtemp(prefix="ecd_tune_postgres_", dir=place))
+        memory = None if on_disk or not os.access(_MEMORY, os.W_OK) else _MEMORY
+        self._folder = Path(tempfile.mkdtemp(prefix="ecd_tune_postgres_", dir=place or memory))
         self.port = 0
 
     @property
@@ -160,7 +170,27 @@ class PostgresServer:
         """
         self._run("pg_ctl", "-w", "-m", mode, "stop")
 
+    def cut_off(self) -> None:
+        """Stop following the other server, as when the network between them fails."""
+        address = self.url().replace("+psycopg", "")
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+            # What it was sent before is written; what comes later never arrives.
+            while connection.execute("SELECT 1 FROM pg_stat_wal_receiver").fetchone():
+                time.sleep(0.05)
+
+    def promote(self) -> None:
+        """Make a replica a server of its own."""
+        self._run("pg_ctl", "-w", "-t", str(_START_SECONDS), "promote")
+
     def _initialise(self) -> None:
+        if self._follows is not None:
+            if self._user is not None:
+                shutil.chown(self._folder, self._user)
+            address = self._follows.url().replace("+psycopg", "")
+            self._run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "-d", address)
+            return
         password = self._folder / "password"
         password.write_text(self._password)
         if self._user is not None:

@@ -18,15 +18,13 @@ from ecd_tune.cli.notebook_bar import NotebookBar
 from ecd_tune.cli.options import study_arguments
 from ecd_tune.cli.watch import check_results, explain_failures, run_workers
 from ecd_tune.errors import LaunchError, StorageUrlError, StoreError
-from ecd_tune.launch import Placement, WorkerState, WorkerView, plan_placements
+from ecd_tune.launch import Launch, Placement, WorkerState, WorkerView, make_launcher
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
 
 __all__ = ["as_before", "is_new", "run_here", "run_processes"]
-
-_MAX_RESTARTS = 5
 
 
 def run_here(spec: StudySpec, storage: str) -> None:
@@ -80,10 +78,8 @@ def run_processes(
     keys = ",".join(spec.optimizers)
     arguments = study_arguments(reference, None, None, keys, False, spec.name)
     with StopFlag() as stop:
-        placements = plan_placements(workers)
-        views = run_workers(
-            spec, arguments, placements, storage, folder / "logs", _MAX_RESTARTS, stop
-        )
+        launch = Launch(spec.name, tuple(arguments), storage, folder / "logs", workers=workers)
+        views = run_workers(spec, make_launcher("local", launch), storage, stop)
     if stop():
         raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
     if explain_failures(views):

@@ -45,9 +45,8 @@ def tune(
 ) -> TunedStudy:
     """Search the hyperparameters of optimizers on a task, and confirm the best of each.
 
-    The same as ``ecd-tune run`` with a study file that says the same. Calling it again goes on
-    where it stopped; workers on other machines join with
-    ``ecd-tune worker FILE.py:NAME --storage URL``.
+    The same as ``ecd-tune run`` with an equivalent study file. Call it again to resume; workers on
+    other machines join with ``ecd-tune worker FILE.py:NAME --storage URL``.
 
     Args:
         task: A function with ``@ecd_tune.task``, or its reference, ``"FILE.py:NAME"`` or
@@ -59,9 +58,9 @@ def tune(
             best trials that it found for the same optimizer, as far as they fit.
         workers: Processes. 1 works in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
-        batch: Trials that each worker trains at once, where the task can: with data in tensors and
-            without random numbers in its loss, such as dropout. A sampler that learns then
-            proposes without the results of so many.
+        batch: Maximum number of trials that each worker trains at once, if the task supports it:
+            with data in tensors, and a loss that draws no random numbers except those of
+            ``nn.Dropout``. The sampler then proposes a whole batch before it sees its results.
         confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
             on the test data; 0 for none.
         searches: Independent searches of each optimizer, each with all its trials and a
@@ -82,8 +81,8 @@ def tune(
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
         protocol: ``"clean"``, or ``"paper"``: all choices on the test data, as the paper did.
-        training: The table ``[training]``: schedule, averaging, precision and the like; for tasks
-            that describe a model.
+        training: The table ``[training]``: schedule, averaging, precision and the like, for tasks
+            that describe a model; tasks with their own loop accept ``clip`` and ``device``.
         pruning: The table ``[pruning]``.
         out: Folder for logs and reports; ``reports/NAME`` when not given.
         check: Try a few steps of every optimizer first, where nothing has been run yet.

@@ -20,7 +20,9 @@ SERVES = ("dashboard",)
 MORE_PROCESSES = ("launch", "worker")
 """What they do is left: the study is complete when they come."""
 FIRST = ("run", "validate")
-LATER = [name for name in EXAMPLES if name not in (*SERVES, *FIRST)]
+LONGER = ("replay",)
+"""Need more trials than these; tested elsewhere."""
+LATER = [name for name in EXAMPLES if name not in (*SERVES, *FIRST, *LONGER)]
 
 
 def call(line: str) -> str:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,11 +13,11 @@ from sqlalchemy.engine import make_url
 
 from ecd_tune.records import Outcome, Stage, Status
 from ecd_tune.store import CurvePoint, QueueItem, Store, Worker
+from ecd_tune.testing.pgbouncer import PgBouncer, find_pgbouncer
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer is installed")
+pytestmark = pytest.mark.skipif(find_pgbouncer() is None, reason="no pgbouncer is installed")
 
 SERVERS = 4  # three at once are needed while the tables are made
 CLIENTS = 8
@@ -32,54 +25,10 @@ SPEC = make_spec("tpe", trials=60, retries={"lost": 1, "exception": 1})
 
 
 @pytest.fixture(scope="module")
-def pooled(postgres: PostgresServer, tmp_path_factory) -> Iterator[str]:
+def pooled(postgres: PostgresServer) -> Iterator[str]:
     """Start a PgBouncer before a database of its own; yield the URL through it."""
-    url = make_url(postgres.create_database())
-    folder = tmp_path_factory.mktemp("pgbouncer")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    (folder / "users").write_text(f'"{url.username}" "{url.password}"\n')
-    (folder / "pgbouncer.ini").write_text(f"""
-[databases]
-* = host={url.host} port={url.port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = {folder / "users"}
-pool_mode = transaction
-default_pool_size = {SERVERS}
-query_wait_timeout = 20
-logfile = {folder / "log"}
-""")
-    options = {}
-    if os.geteuid() == 0:  # as which it refuses to run
-        user = pwd.getpwnam("nobody")
-        options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        for path in (folder, *folder.iterdir()):
-            os.chown(path, user.pw_uid, user.pw_gid)
-        for parent in folder.parents:
-            if parent != Path("/") and parent.stat().st_uid == 0:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    command = [str(PROGRAM), "-q", str(folder / "pgbouncer.ini")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **options) as process:
-        try:
-            wait_for(port, process, folder / "log")
-            yield url.set(port=port).render_as_string(hide_password=False)
-        finally:
-            process.terminate()
-
-
-def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"pgbouncer did not start: {log.read_text() if log.exists() else process.poll()}")
+    with PgBouncer(postgres.create_database(), SERVERS) as pgbouncer:
+        yield pgbouncer.url
 
 
 def use(store: Store, host: str) -> int:

@@ -100,12 +100,12 @@ def run_shell(before: str, block: Block, surroundings: dict[str, str]) -> None:
         env=surroundings,
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.timeout(3600)  # a minute of processor time, on a machine that may be busy
 @pytest.mark.parametrize("page", WHOLE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_runs(
     page: Path, names: dict[str, Any], shell: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -131,6 +131,10 @@ def test_no_block_escapes(page: Path) -> None:
         if block.language not in ("sh", "python"):
             assert not re.search(r"^\s*(ecd-tune|python|pip|make) ", block.text, re.MULTILINE)
         assert block.title == Path(block.title).name
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 TITLES = list(sections())

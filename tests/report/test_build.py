@@ -338,3 +338,15 @@ def test_fanova_stands_beside_ped_anova(studies):
         own = [row for row in report.importance if row.optimizer == key]
         assert math.fsum(row.fanova for row in own) == pytest.approx(1.0)
         assert math.fsum(row.importance for row in own) == pytest.approx(1.0)
+
+
+def test_how_far_a_value_may_move_is_told_in_the_scale_of_its_range(studies):
+    spec = studies.zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
+    report = build_report(spec, studies.zakharov_trials(spec), {})
+    rows = {(row.optimizer, row.name): row for row in report.importance}
+    low, high = rows["ecdsep", "lr"].good  # drawn in the logarithm from 1e-2 to 1e4
+    assert rows["ecdsep", "lr"].good_share == pytest.approx(math.log10(high / low) / 6)
+    low, high = rows["ecdsep", "eta"].good
+    assert rows["ecdsep", "eta"].good_share == pytest.approx((high - low) / 3)
+    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} % of the range)"
+    assert share in render_markdown(report)

@@ -137,6 +137,8 @@ class SearchedParam:
             ``importance`` tells what makes the best ones.
         good: Smallest and largest value among the best tenth of the complete trials; None for
             what is no number, and for fewer than twenty trials.
+        good_share: Share of the searched range that ``good`` spans, of its logarithm where it was
+            drawn so: the smaller, the more the result depends on it.
     """
 
     optimizer: str
@@ -145,6 +147,7 @@ class SearchedParam:
     importance: float | None
     fanova: float | None
     good: tuple[float, float] | None
+    good_share: float | None = None
 
 
 @dataclass(frozen=True)

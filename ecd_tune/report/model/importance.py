@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -48,7 +49,8 @@ def rank_hyperparameters(
         for name in sorted(searched, key=lambda n: -found.get(n, 0.0)):
             log = getattr(searched[name], "log", False)
             good = _good(complete, name)
-            yield SearchedParam(key, name, log, found.get(name), fanova.get(name), good)
+            share = _share(searched[name], good)
+            yield SearchedParam(key, name, log, found.get(name), fanova.get(name), good, share)
 
 
 def _good(ranked: Sequence[TrialRecord], name: str) -> tuple[float, float] | None:
@@ -57,6 +59,18 @@ def _good(ranked: Sequence[TrialRecord], name: str) -> tuple[float, float] | Non
     if len(ranked) < _ENOUGH or len(numbers) < len(values):
         return None
     return min(numbers), max(numbers)
+
+
+def _share(dimension: Dimension, good: tuple[float, float] | None) -> float | None:
+    """Return which share of a searched range the good values span."""
+    if good is None or not isinstance(dimension, (Float, Int)):
+        return None
+    ends = (float(dimension.low), float(dimension.high))
+    # What stands for zero, below a logarithmic range, counts as its low end.
+    inside = [min(max(value, ends[0]), ends[1]) for value in good]
+    if dimension.log:
+        ends, inside = (math.log(ends[0]), math.log(ends[1])), [math.log(v) for v in inside]
+    return (inside[1] - inside[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else None
 
 
 def _importances(

@@ -103,14 +103,16 @@ def _best_section(report: StudyReport) -> Section:
                 continue  # fixed: it stands with the search spaces
             value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
             good = found.good if found else None
-            ends = (format_number(end, 3) for end in good) if good else ()
+            ends = " to ".join(format_number(end, 3) for end in good or ())
+            share = found.good_share if found else None
+            wide = "" if share is None else f" ({100 * share:.0f} % of the range)"
             shares = (found.importance, found.fanova) if found else (None, None)
             rows.append(
                 (
                     best.title,
                     param.name,
                     value,
-                    " to ".join(ends) or "–",
+                    f"{ends}{wide}" or "–",
                     *("–" if share is None else f"{100 * share:.0f} %" for share in shares),
                     param.allowed,
                 )
@@ -118,9 +120,10 @@ def _best_section(report: StudyReport) -> Section:
     names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     note = (
         "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
-        "smallest and largest value among the best tenth of the trials, which says how far a value "
-        "may move. Importance by PED-ANOVA: share of what sets these trials apart; by fANOVA: of "
-        "the variance of the ranks of all complete trials, which tells what ruins a trial."
+        "smallest and largest value among the best tenth of the trials, and the share of the range "
+        "between them: how far a value may move. Importance by PED-ANOVA: share of what sets these "
+        "trials apart; by fANOVA: of the variance of the ranks of all complete trials, which tells "
+        "what ruins a trial."
     )
     caption = "Best hyperparameters of the search"
     table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))

@@ -52,6 +52,9 @@ _POSTGRES = {
     "prepare_threshold": None,
 }
 _HINTS = {
+    "too many clients already": (
+        "raise max_connections, or put PgBouncer before the server (docs/scale.md)"
+    ),
     "database or disk is full": "free some space; what waits is stored then",
     "attempt to write a readonly database": "make the file and its folder writable",
     "unable to open database file": (
@@ -241,9 +244,9 @@ class Database:
         text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
         if self.url.password:
             text = text.replace(str(self.url.password), "***")
+        text += next((f"; {hint}" for part, hint in _HINTS.items() if part in text), "")
         if self.is_sqlite:
-            hint = _HINTS.get(text)
-            return f"storage {self.shown}: {text}" + (f"; {hint}" if hint else "")
+            return f"storage {self.shown}: {text}"
         place = f"{self.url.host or 'localhost'}:{self.url.port or _PORT}"
         return f"storage {self.shown}: {place}: {text}"
 

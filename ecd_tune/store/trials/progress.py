@@ -149,12 +149,20 @@ def read_reasons(connection: sa.Connection, study: str) -> list[tuple[StudyKey, 
         Which Optuna study, the reason as stored, and its number of trials; interrupted attempts
         are left out.
     """
-    runs, studies = tables.runs, tables.studies
+    runs, studies, trials = tables.runs, tables.studies, optuna_tables.trials
     own = (studies.c.optimizer, studies.c.stage, runs.c.reason)
+    # From the small rows of trials to those of runs, which hold curves: few trials end badly.
     rows = connection.execute(
         sa.select(*own, sa.func.count())
-        .join(studies, studies.c.study_id == runs.c.study_id)
-        .where(studies.c.study == study, runs.c.reason.is_not(None), runs.c.lost.is_(False))
+        .select_from(studies)
+        .join(trials, trials.c.study_id == studies.c.study_id)
+        .join(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(
+            studies.c.study == study,
+            trials.c.state.in_((OptunaState.PRUNED, OptunaState.FAIL)),
+            runs.c.reason.is_not(None),
+            runs.c.lost.is_(False),
+        )
         .group_by(*own)
     )
     return [(StudyKey(study, row[0], Stage(row[1])), row[2], row[3]) for row in rows]

@@ -18,6 +18,7 @@ __all__ = [
     "OPTIMIZER",
     "RANGES",
     "complete",
+    "complete_value",
     "make_spec",
     "plain_optuna",
     "reap_expired",
@@ -63,7 +64,9 @@ def make_spec(
 
 def complete(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
     """Return a result for each lease: a smooth function of the parameters."""
-    return [(lease, Outcome(Status.COMPLETE, _value(lease.request.params))) for lease in leases]
+    return [
+        (lease, Outcome(Status.COMPLETE, complete_value(lease.request.params))) for lease in leases
+    ]
 
 
 def work(url: str, spec: StudySpec, count: int) -> int:
@@ -120,5 +123,6 @@ def plain_optuna(url: str, name: str = "contract/ecdsep") -> Iterator[optuna.Stu
         storage.engine.dispose()
 
 
-def _value(params: Mapping[str, Any]) -> float:
+def complete_value(params: Mapping[str, Any]) -> float:
+    """Return the value that :func:`complete` stores for these hyperparameters."""
     return float((math.log10(params["lr"]) + 2.0) ** 2 + (params["eta"] - 3.0) ** 2)

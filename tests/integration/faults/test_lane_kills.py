@@ -59,6 +59,7 @@ def work(url: str, folder: Path, pause: float = 0.0) -> None:
         StudyWorker(store, make_spec(), stop, checkpoints=checkpoints).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_lanes_go_on_where_they_were(
     url: str,

@@ -1,0 +1,93 @@
+"""Compare a run with its repetition, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ecd_tune.records import Curve, Outcome, TrialRecord
+
+__all__ = ["Comparison", "Difference", "compare_runs"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number that is not the same.
+
+    Attributes:
+        name: Of the number; of a curve with its step.
+        stored: As stored; None where it is missing.
+        again: As it came out this time; None where it is missing.
+    """
+
+    name: str
+    stored: float | None
+    again: float | None
+
+    @property
+    def relative(self) -> float:
+        """Distance over the larger magnitude; infinite where one is missing or not finite."""
+        if self.stored is None or self.again is None:
+            return math.inf
+        distance = abs(self.stored - self.again)
+        size = max(abs(self.stored), abs(self.again))
+        return distance / size if math.isfinite(distance) else math.inf
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside its repetition.
+
+    Attributes:
+        numbers: How many numbers were compared.
+        differences: Those that are not equal to the last bit.
+    """
+
+    numbers: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def largest(self) -> float:
+        """Largest relative difference; 0 where all are equal."""
+        return max((difference.relative for difference in self.differences), default=0.0)
+
+
+def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]) -> Comparison:
+    """Compare a stored trial with what came out of running it again.
+
+    Args:
+        record: The trial, with its curves; a thinned curve is compared at the steps it has.
+        outcome: The repetition.
+        ignored: Names of metrics that measure the machine and not the run.
+
+    Returns:
+        What was compared, and what differs.
+    """
+    pairs = list(_pairs(record, outcome, ignored))
+    different = [
+        Difference(name, stored, again) for name, stored, again in pairs if not _same(stored, again)
+    ]
+    return Comparison(len(pairs), tuple(different))
+
+
+def _pairs(
+    record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]
+) -> Iterator[tuple[str, float | None, float | None]]:
+    yield "value", record.value, outcome.value
+    for name in sorted({*record.metrics, *outcome.metrics} - set(ignored)):
+        yield name, record.metrics.get(name), outcome.metrics.get(name)
+    for name in sorted({*record.curves, *outcome.curves}):
+        again = _points(outcome.curves.get(name, Curve()))
+        for step, value in _points(record.curves.get(name, Curve())).items():
+            yield f"{name} at step {step}", value, again.get(step)
+
+
+def _points(curve: Curve) -> Mapping[int, float]:
+    return dict(zip(curve.steps, curve.values, strict=True))
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one == other or (math.isnan(one) and math.isnan(other))

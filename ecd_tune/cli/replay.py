@@ -1,0 +1,121 @@
+"""``ecd-tune replay``: a finished study as a model on which samplers are compared in seconds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import Annotated, Any
+
+import typer
+
+from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.errors import NoResultError, SpecError
+from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
+
+__all__ = ["replay"]
+
+_DRAWN = [name for name in SAMPLER_OPTIONS if name != "grid"]  # a grid draws nothing
+
+
+def replay(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    sampler: Annotated[
+        str, typer.Option(metavar="A,B", help=f"Samplers: {', '.join(_DRAWN)}.")
+    ] = "random,tpe",
+    repeats: Annotated[int, typer.Option(min=1, help="Searches of each sampler.")] = 100,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only this one. [default: all]")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials of a search. [default: as the study has]"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    smoke: Smoke = False,
+    name: Called = None,
+) -> None:
+    """Compare samplers on a model of a finished study, without running a trial.
+
+    A random forest learns from the stored trials what a point is worth: the share of them that
+    are better, 0 for the best. Each sampler then searches that model; a simulated clock lets a
+    trial take as long as the nearest stored one did. `agreement` is the rank correlation of the
+    model with trials that it has not seen: below about 0.5 the comparison says little.
+    """
+    import optuna
+
+    from ecd_tune.lab.replay import fit_surrogate, replay_search
+    from ecd_tune.store import Store
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
+    names = _names(sampler)
+    if optimizer and optimizer not in spec.optimizers:
+        raise SpecError(f"--optimizer {optimizer}: {spec.name!r} has {', '.join(spec.optimizers)}")
+    if optimizer:
+        spec = spec.with_overrides(optimizers=(optimizer,))
+    found: list[dict[str, Any]] = []
+    with Store.open(storage, create=False) as store:
+        store.check(spec)
+        records = {key: store.trials(spec.key(key), curves=False) for key in spec.optimizers}
+    for key, trials_of_key in records.items():
+        try:
+            model = fit_surrogate(spec, key, trials_of_key)
+        except NoResultError as error:
+            if len(records) == 1:
+                raise
+            typer.echo(f"ecd-tune: left out: {error}", err=True)
+            continue
+        budget = trials or spec.trials(key)
+        for one in names:
+            searches = [
+                replay_search(spec, key, model, SamplerSpec(name=one), seed, budget, workers)
+                for seed in range(repeats)
+            ]
+            ends = sorted(search.best[-1] for search in searches)
+            found.append(
+                {
+                    "optimizer": key,
+                    "sampler": one,
+                    "median": statistics.median(ends),
+                    "worst": ends[-1],
+                    "halfway": statistics.median(s.best[(budget - 1) // 2] for s in searches),
+                    "seconds": statistics.median(s.seconds[-1] for s in searches),
+                    "agreement": model.agreement,
+                    "trials": budget,
+                    "repeats": repeats,
+                    "workers": workers,
+                }
+            )
+    if not found:
+        raise NoResultError(f"study {spec.name!r}: no optimizer has trials to learn from")
+    typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
+
+
+def _names(text: str) -> list[Any]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names or [text]:
+        if name not in _DRAWN:
+            raise SpecError(f"--sampler {name!r}: must be of {', '.join(_DRAWN)}")
+    return names
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    head = "| optimizer | sampler | median | halfway | worst | simulated s | agreement |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row['optimizer']} | {row['sampler']} | {row['median']:.4f} | {row['halfway']:.4f} | "
+        f"{row['worst']:.4f} | {row['seconds']:.1f} | {row['agreement']:.2f} |"
+        for row in rows
+    ]
+    first = rows[0]
+    return "\n".join(
+        [
+            f"share of the study's trials that are better than the best one found, "
+            f"{first['repeats']} searches of {first['trials']} trials, "
+            f"{first['workers']} worker{'s' * (first['workers'] != 1)}",
+            "",
+            *lines,
+        ]
+    )

@@ -1,0 +1,129 @@
+"""``ecd-tune verify``: run one stored trial again and compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    Called,
+    Smoke,
+    Storage,
+    StudyName,
+    resolve_study,
+)
+from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.records import Stage
+from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ecd_tune.analysis.same_run import Comparison
+    from ecd_tune.records import TrialRecord
+    from ecd_tune.store import Store
+
+__all__ = ["verify"]
+
+_DIFFERENT = 1
+_SHOWN = 20
+
+
+def verify(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
+    storage: Storage = DEFAULT_STORAGE,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Whose trial. [default: the study's only one]"),
+    ] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="A run of the confirmation, not of the search.")
+    ] = False,
+    rtol: Annotated[
+        float,
+        typer.Option(min=0.0, help="Relative difference that still counts as the same."),
+    ] = 1e-5,
+    smoke: Smoke = False,
+    name: Called = None,
+) -> None:
+    """Run one stored trial again, with its hyperparameters and seed, and compare every number.
+
+    On the same versions and the same kind of machine a run repeats to the last bit, or to
+    rounding where it was trained together with others. The database is not changed. Exit status
+    1: something differs by more than `--rtol`.
+    """
+    from ecd_tune.store import Store
+
+    spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
+    spec = spec.with_overrides(optimizers=(_choose(spec, optimizer),))
+    key = spec.key(next(iter(spec.optimizers)), Stage.CONFIRM if confirm else Stage.SEARCH)
+    with Store.open(storage, create=False) as store:
+        store.check(spec)
+        found = {record.number: record for record in store.trials(key)}
+        record = found.get(trial)
+        if record is None or not record.state.finished or record.cause is None:
+            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result to compare")
+        comparison = _run_again(spec, record)
+        typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
+        for difference in comparison.differences[:_SHOWN]:
+            typer.echo(
+                f"  {difference.name}: stored {difference.stored!r}, again {difference.again!r}"
+            )
+        if len(comparison.differences) > _SHOWN:
+            typer.echo(f"  and {len(comparison.differences) - _SHOWN} more")
+        _say_versions(store, record)
+    if comparison.largest > rtol:
+        raise typer.Exit(_DIFFERENT)
+
+
+def _choose(spec: StudySpec, optimizer: str | None) -> str:
+    known = ", ".join(spec.optimizers)
+    if optimizer is None and len(spec.optimizers) == 1:
+        return next(iter(spec.optimizers))
+    if optimizer not in spec.optimizers:
+        raise SpecError(f"--optimizer {optimizer or '(missing)'}: {spec.name!r} has {known}")
+    return optimizer
+
+
+def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
+    import torch
+
+    from ecd_tune.analysis.same_run import compare_runs
+    from ecd_tune.objective import Objective
+    from ecd_tune.objective.speed import SPEED_METRICS
+    from ecd_tune.records import RunRequest
+
+    torch.set_num_threads(1)
+    assert record.seed is not None  # every trial of ours has one
+    request = RunRequest(record.params, record.seed, record.key.stage)
+    objective = Objective(spec, record.key.optimizer)
+    objective.prepare(record.key.stage)
+    (outcome,) = objective.evaluate([request])
+    return compare_runs(record, outcome, SPEED_METRICS)
+
+
+def _say(comparison: Comparison, rtol: float) -> str:
+    numbers, different = comparison.numbers, len(comparison.differences)
+    if not different:
+        return f"all {numbers} numbers are identical"
+    kind = "within" if comparison.largest <= rtol else "beyond"
+    return (
+        f"{different} of {numbers} numbers differ, by up to {comparison.largest:.2g} relatively, "
+        f"{kind} --rtol {rtol:g}"
+    )
+
+
+def _say_versions(store: Store, record: TrialRecord) -> None:
+    from ecd_tune.store import Worker
+
+    here = Worker.current()
+    for worker in store.workers():
+        if worker.name == record.worker:
+            typer.echo(f"  then: {_describe(worker.versions)} on {worker.device}")
+    typer.echo(f"  now:  {_describe(here.versions)} on {here.device}")
+
+
+def _describe(versions: object) -> str:
+    assert isinstance(versions, dict)
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,26 @@
+"""Make the launcher of an engine by its name."""
+
+from __future__ import annotations
+
+from ecd_tune.launch.base import Launch, Launcher
+from ecd_tune.registry import LAUNCHERS, load_attribute
+
+__all__ = ["make_launcher"]
+
+
+def make_launcher(name: str, launch: Launch) -> Launcher:
+    """Make a launcher; nothing is started yet.
+
+    Args:
+        name: Name of the engine.
+        launch: What is to be started.
+
+    Returns:
+        The launcher.
+
+    Raises:
+        UnknownNameError: Nobody registered that name.
+        PluginError: The package that registered it fails when it is imported.
+    """
+    launcher: Launcher = load_attribute(LAUNCHERS.get(name).factory)(launch)
+    return launcher
