@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 
-from ecd_tune.records import Cause, Lease, Outcome, Status, TrialState
+from ecd_tune.records import Cause, Lease, Outcome, Status
 from ecd_tune.spec import SamplerSpec, StudySpec
 from ecd_tune.store import Store, Worker
-from ecd_tune.testing.store import make_spec, plain_optuna
+from ecd_tune.testing.store import make_spec
 
 SPACE = {"lr": {"low": 0.0, "high": 1.0}, "eta": {"low": 1.0, "high": 2.0}}
 
@@ -95,28 +94,3 @@ def test_a_worker_that_joins_draws_the_same(tmp_path: Path) -> None:
             store.tell([(lease, outcome(lease, OVER))])
             drawn.append(float(lease.request.params["lr"]))
     assert drawn == whole
-
-
-def test_plain_optuna_sees_the_constraint(store: Store, tmp_path: Path) -> None:
-    spec = make("random", trials=10)
-    drawn = run(store, spec)
-    with plain_optuna(f"sqlite:///{tmp_path}/a.db") as study:
-        found = {t.number: t.constraints for t in study.trials}
-        states = {t.number: t.state for t in study.trials}
-    for number, lr in enumerate(drawn):
-        assert found[number] == ({"out_of_memory": 1.0} if lr > 0.5 else {})
-        good, bad = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL
-        assert states[number] == (bad if lr > 0.5 else good)
-
-
-def test_another_attempt_begins_without_it(store: Store, tmp_path: Path) -> None:
-    spec = make("random", trials=10)
-    drawn = run(store, spec)
-    failed = sum(lr > 0.5 for lr in drawn)
-    assert store.retry(spec.key("ecdsep")) == failed
-    for lease in store.ask(spec, "ecdsep", count=10, worker=Worker.current()):
-        store.tell([(lease, Outcome(Status.COMPLETE, 1.0))])
-    with plain_optuna(f"sqlite:///{tmp_path}/a.db") as study:
-        assert not any(trial.constraints for trial in study.trials)
-    ended = [r.state for r in store.trials(spec.key("ecdsep")) if r.counts]
-    assert ended == [TrialState.COMPLETE] * 10

@@ -18,7 +18,7 @@ from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker
-from ecd_tune.worker.remaining_work import study_complete
+from ecd_tune.worker.remaining_work import RemainingWork, study_complete
 from ecd_tune.worker.warm_start import first_items
 
 TABLE: dict[str, Any] = {
@@ -142,6 +142,27 @@ def test_nothing_is_confirmed_before_the_selection_is_complete(
     assert sum(r.counts for r in runs) == 4
     assert sum(r.lost for r in runs) == 4  # what was in hand, queued again once each
     assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
+
+
+def test_a_search_that_ends_this_moment_is_selected_from_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks of this worker another one tells the last trial of the search."""
+    StudyWorker(store, make(confirmation={"runs": 0}), StopFlag()).run()
+    looks = iter([False, False])  # before it asks for a trial, and for a run of the selection
+
+    def searched(self: RemainingWork, optimizer: str) -> bool:
+        return optimizer != "adam" or next(looks, True)
+
+    monkeypatch.setattr(RemainingWork, "searched", searched)
+    spec = make(selection={"top": 3, "runs": 2})
+    StudyWorker(store, spec, StopFlag()).run()
+    search, runs, confirmed = (store.trials(spec.key("adam", stage)) for stage in spec.stages)
+    chosen = choose_trial(search, runs, 3, 2, Direction.MINIMIZE)
+    assert chosen is not None
+    assert [r.params for r in confirmed] == [chosen.record.params] * 2
+    assert confirmed[0].started is not None
+    assert all(r.completed and r.completed <= confirmed[0].started for r in runs)
 
 
 def test_a_selection_of_one_trial_is_none(store: Store) -> None:

@@ -100,3 +100,22 @@ class RetryingContract(StoreFixtures):
         store.tell([(lease, Outcome(Status.COMPLETE, 3.0))])
         assert self.search(store, spec).best == 3.0
         assert [r.value for r in store.trials(spec.key(OPTIMIZER))] == [None, None, 3.0]
+
+    def test_beyond_memory_is_a_constraint_until_somebody_tries_again(
+        self, store: Store, url: str
+    ) -> None:
+        """Plain Optuna sees it, a sampler draws with it, and the next attempt begins without."""
+        spec = make_spec(sampler="tpe", trials=4)
+        store.create(spec)
+        full, good = self.ask(store, spec, 2)
+        memory = Outcome(Status.FAILED, reason="9 GiB", cause=Cause.OUT_OF_MEMORY)
+        assert store.tell([(full, memory), *complete([good])]) == [True, True]
+        with plain_optuna(url) as study:
+            assert [trial.constraints for trial in study.trials] == [{"out_of_memory": 1.0}, {}]
+        assert store.tell(complete(self.ask(store, spec, 5))) == [True, True]
+        assert store.retry(spec.key(OPTIMIZER)) == 1
+        (again,) = self.ask(store, spec, 5)
+        assert again.request == full.request
+        assert store.tell(complete([again])) == [True]
+        with plain_optuna(url) as study:
+            assert not any(trial.constraints for trial in study.trials)
