@@ -7,7 +7,8 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow cluster-test faults bench gpu lint install docs figures clean
+.PHONY: help demo test test-integrations test-slow cluster-test faults bench gpu lint install docs \
+	site figures reports clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,13 +47,20 @@ lint: install ## Style, types and layers
 
 install: $(VENV)/.dev ## Make .venv with all that the tests need
 
-docs: install ## Make the pages that are made from the code (about three minutes)
+docs: install ## Make the pages and figures that are made from the code (about three minutes)
+	$(BIN)/python docs/figures.py docs/figures
 	$(BIN)/ecd-tune tasks --markdown > docs/tasks.md
 	$(BIN)/ecd-tune claims --markdown --results docs/results/theory > docs/claims.md
+
+site: install ## Build the documentation into site/, without network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo
 	$(BIN)/python docs/picture.py $(DEMO)/report/report.html docs/report.png
+
+reports: install ## Run the demo and digits, and write docs/results/reports (about five minutes)
+	PATH="$(abspath $(BIN)):$$PATH" sh docs/results/reports/make.sh
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
@@ -67,4 +75,4 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 clean: ## Remove .venv, the demo and caches
-	rm -rf $(VENV) $(DEMO) ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site ecd_tune/optim/fused/*.so reports .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,7 +26,7 @@ import tomli_w
 
 from benchmarks.asking import RANGES
 from benchmarks.written import written_by
-from ecd_tune.report.render.figures.style import PALETTE, drawing, label_ends, new_panel
+from ecd_tune.report.render.figures.parts.style import PALETTE, drawing, label_ends, new_panel
 from ecd_tune.spec import load_study
 from ecd_tune.store import Store, Worker
 from ecd_tune.testing.bulk import fill_study

@@ -118,7 +118,9 @@ def plain_bert(problem: Any) -> Round:
     part, network = problem._parts["train"], problem.network.train()
 
     def loss_of(rows: Tensor) -> Tensor:
-        return cross_entropy(network(**part.batch(rows)).logits.float(), part.labels[rows])
+        ids, types, mask = part.batch(rows, int(part.lengths[rows].max()))
+        found = network(input_ids=ids, token_type_ids=types, attention_mask=mask)
+        return cross_entropy(found.logits.float(), part.labels[rows])
 
     return plain_loop(loss_of, problem.parameters, rows_of(len(part), problem._task.batch_size))
 

@@ -8,6 +8,11 @@ one process and through the objective: no database. Trials are random points of 
 space. Times are of the processor (of this process, all threads), medians over the rounds; read the
 ratios. Each figure is of one core: a worker has one thread.
 
+    python -m benchmarks.vectorised --networks resnet20 bert cora char_lm [--widths 4 16]
+
+times a step's forward and backward pass of other networks instead, stacked and one by one in turns,
+and says how many trials a worker would train at once, of the largest width at most.
+
     python -m benchmarks.vectorised --study TRIALS [--workers 2] [--batch N] [--sampler tpe]
 
 runs the whole shipped study instead, TRIALS for each optimizer and the confirmations, through
@@ -26,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,11 +39,20 @@ from typing import Any
 import torch
 
 from ecd_tune.objective import Job, Objective
+from ecd_tune.objective.widths import choose_width
 from ecd_tune.records import Outcome, RunRequest, Stage
+from ecd_tune.registry import TASKS, load_attribute
 from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.spec.find import find_study
 from ecd_tune.store.sampling.random_points import draw_random
 
+NETWORKS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "digits": ("digits", {}),
+    "resnet20": ("cifar10", {"source": "jpeg", "model": "resnet20", "subset": 100}),
+    "bert": ("glue_sst2", {"model": "tiny", "subset": 640, "batch_size": 8}),
+    "cora": ("cora", {"hidden": 64}),
+    "char_lm": ("char_lm", {}),
+}
 SEEDS = 4  # runs of one seed share initial weights and order; a search has one
 
 
@@ -93,6 +107,48 @@ def measure(optimizer: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def measure_network(name: str, widths: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Return the processor's milliseconds for each trial's step, alone and stacked."""
+    registered, options = NETWORKS[name]
+    task = load_attribute(TASKS.get(registered).factory)(**options)
+
+    def build(seed: int) -> Any:
+        return task.build(seed, Stage.SEARCH)
+
+    alone: list[float] = []
+    together: dict[int, list[float]] = {width: [] for width in widths}
+    single, stacks = build(0), {width: task.stack([*map(build, range(width))]) for width in widths}
+    for number in range(rounds + 1):
+        alone.append(_milliseconds(lambda number=number: single.closure(number), 1))
+        for width, stack in stacks.items():
+            act = lambda stack=stack, n=[number] * width: stack.closure(n)  # noqa: E731
+            together[width].append(_milliseconds(act, width))
+    return {
+        "network": name,
+        "alone_ms": statistics.median(alone[1:]),  # the first ones allocate
+        "together_ms": {width: statistics.median(own[1:]) for width, own in together.items()},
+        "chosen": choose_width(build, task.stack, max(widths), time.process_time),
+    }
+
+
+def _milliseconds(act: Any, count: int) -> float:
+    began = time.process_time()
+    act()
+    return 1e3 * (time.process_time() - began) / count
+
+
+def show_networks(rows: Sequence[dict[str, Any]], widths: Sequence[int]) -> None:
+    heads = " | ".join(f"{width} stacked: ms, ratio" for width in widths)
+    print(f"| network | alone, ms a step | {heads} | trials at once |")
+    print("|---" * (3 + len(widths)) + "|")
+    for row in rows:
+        cells = " | ".join(
+            f"{row['together_ms'][width]:.2f}, {row['alone_ms'] / row['together_ms'][width]:.2f}"
+            for width in widths
+        )
+        print(f"| {row['network']} | {row['alone_ms']:.2f} | {cells} | {row['chosen']} |")
+
+
 def show(rows: Sequence[dict[str, Any]], widths: Sequence[int]) -> None:
     heads = [f"{width} lanes: ms, ratio" for width in widths]
     print(f"| optimizer | one by one, ms a trial | {' | '.join(heads)} |")
@@ -141,6 +197,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--alone", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS)
     parser.add_argument("--study", type=int)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
@@ -149,7 +206,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found: Any
-    if arguments.study:
+    if arguments.networks:
+        widths, rounds = arguments.widths, arguments.rounds
+        found = [measure_network(name, widths, rounds) for name in arguments.networks]
+        show_networks(found, widths)
+    elif arguments.study:
         found = run_study(arguments)
         print(
             f"{arguments.study} trials of each of 4 optimizers by {arguments.sampler}, and 40 "

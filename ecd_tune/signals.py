@@ -28,11 +28,17 @@ class StopFlag:
 
     Args:
         leave: Called with the exit status at the second signal; tests replace it.
+        say: Called with the first signal, within its handler: to tell the user at once what
+            happens now.
     """
 
-    def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
+    def __init__(
+        self,
+        leave: Callable[[int], object] = os._exit,
+        say: Callable[[signal.Signals], object] = lambda number: None,
+    ) -> None:
         self._event = threading.Event()
-        self._leave = leave
+        self._leave, self._say = leave, say
         self._former: dict[signal.Signals, object] = {}
         self.signal: signal.Signals | None = None
 
@@ -90,10 +96,10 @@ class StopFlag:
         self._event.set()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number in _NOTICES:
-            self.signal = self.signal or signal.Signals(number)
-        elif self._event.is_set():
+        notice = number in _NOTICES
+        if self._event.is_set() and not notice:
             self._leave(128 + number)
-        else:
+        if self.signal is None or not notice:
             self.signal = signal.Signals(number)
-        self._event.set()
+            self._event.set()
+            self._say(self.signal)

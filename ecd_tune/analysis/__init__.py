@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.chosen import ChosenTrial, choose_trial
+    from ecd_tune.analysis.chosen import ChosenTrial, best_trials, choose_trial
     from ecd_tune.analysis.curves import Band, curve_band
     from ecd_tune.analysis.nested import compare_searches
     from ecd_tune.analysis.paired import (
@@ -56,6 +56,7 @@ __all__ = [
     "Summary",
     "best_so_far",
     "best_trial",
+    "best_trials",
     "choose_trial",
     "compare_paired",
     "compare_searches",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ecd_tune.analysis.select import rank_trials, same_params, tie_break
 from ecd_tune.records import Direction, TrialRecord, TrialState
 
-__all__ = ["ChosenTrial", "choose_trial"]
+__all__ = ["ChosenTrial", "best_trials", "choose_trial"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,23 @@ class ChosenTrial:
 
     record: TrialRecord
     selected: float | None = None
+
+
+def best_trials(search: Sequence[TrialRecord], top: int, direction: Direction) -> list[TrialRecord]:
+    """Return the best complete trials of a search, no two with the same hyperparameters.
+
+    Args:
+        search: Trials of the search.
+        top: How many at most.
+        direction: Whether a smaller or a larger value is better.
+    """
+    found: list[TrialRecord] = []
+    for trial in rank_trials(search, direction):
+        if len(found) == top:
+            break
+        if not any(same_params(trial.params, other.params) for other in found):
+            found.append(trial)
+    return found
 
 
 def choose_trial(
@@ -51,8 +68,7 @@ def choose_trial(
         mean loss, then the one that the search ranks first. The search's first one as long as the
         selection is not complete, and where it is the only one. None where no trial is complete.
     """
-    ranked = rank_trials(search, direction)
-    candidates = ranked[:top]
+    ranked, candidates = rank_trials(search, direction), best_trials(search, top, direction)
     own = [_runs_of(candidate, selection) for candidate in candidates]
     if len(candidates) < 2 or any(len(found) < runs for found in own):
         return ChosenTrial(ranked[0]) if ranked else None

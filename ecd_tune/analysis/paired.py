@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PairedComparison",
     "compare_paired",
+    "equivalence_p",
     "fewest_pairs",
     "holm",
     "signed_rank_p",
@@ -62,6 +63,8 @@ class PairedComparison:
             finite.
         share_interval: Exact binomial interval of wins / pairs.
         p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
+        equivalence_p: Two one-sided tests that the difference lies within a margin; None without
+            a margin or pairs.
         searches: Searches of the side that has fewer, where searches and not seeds are compared
             (:func:`ecd_tune.analysis.compare_searches`); 0 where seeds are.
     """
@@ -78,6 +81,7 @@ class PairedComparison:
     share_interval: Interval | None
     p_value: float | None
     searches: int = 0
+    equivalence_p: float | None = None
 
 
 def compare_paired(
@@ -86,6 +90,7 @@ def compare_paired(
     direction: Direction,
     *,
     log: bool = False,
+    margin: float | None = None,
 ) -> PairedComparison:
     """Compare two sides over the seeds that both ran.
 
@@ -94,6 +99,7 @@ def compare_paired(
         second: As ``first``.
         direction: Whether a smaller or a larger value is better.
         log: Take differences of log10; all values must be >= 0.
+        margin: Size of a difference that does not matter, of log10 where ``log``.
 
     Returns:
         The comparison; its differences are first minus second.
@@ -115,6 +121,7 @@ def compare_paired(
         sd=standard_deviation(differences) if finite else None,
         share_interval=share_interval(wins, len(seeds)),
         p_value=signed_rank_p(differences) if seeds else None,
+        equivalence_p=equivalence_p(differences, margin) if seeds and margin else None,
     )
 
 
@@ -145,18 +152,48 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     ranks = _signed_ranks(differences)
     if ranks.size == 0:
         return 1.0
-    distance, ranks = abs(int(ranks.sum())), np.abs(ranks)
+    return min(1.0, 2 * _tail(np.abs(ranks), abs(int(ranks.sum()))))
+
+
+def equivalence_p(differences: Sequence[float], margin: float) -> float:
+    """Return the p-value of two one-sided signed-rank tests (TOST, Schuirmann 1987).
+
+    Below the level, the differences are shown to centre above -margin and below margin: the two
+    sides are equivalent for whoever minds no smaller difference.
+
+    Args:
+        differences: Paired differences, infinities allowed.
+        margin: Above 0, in their unit.
+
+    Returns:
+        The larger p-value of the two tests.
+    """
+    up, down = ([margin + sign * d for d in differences] for sign in (1, -1))
+    return max(map(_above_zero_p, (up, down)))
+
+
+def _above_zero_p(differences: Sequence[float]) -> float:
+    """Return the one-sided p-value of the signed-rank test that differences centre above 0."""
+    ranks = _signed_ranks(differences)
+    return _tail(np.abs(ranks), int(ranks.sum())) if ranks.size else 1.0
+
+
+def _tail(ranks: NDArray[np.int64], least: int) -> float:
+    """Return the chance that ranks with random signs sum up to ``least`` or more.
+
+    It is counted over all sign patterns for up to 1000 ranks; for more, the normal approximation
+    holds to many digits.
+    """
     total = int(ranks.sum())
     if ranks.size > _COUNTED:
-        return float(2 * stats.norm.sf(distance / math.sqrt(float((ranks**2).sum()))))
-    chance = np.zeros(total + 1)
+        return float(stats.norm.sf(least / math.sqrt(float((ranks**2).sum()))))
+    chance = np.zeros(total + 1)  # of the sum of those with a plus
     chance[0] = 1.0
     for rank in ranks:
         moved = np.zeros_like(chance)
         moved[rank:] = chance[: total + 1 - rank]
         chance = 0.5 * (chance + moved)
-    extreme = np.abs(2 * np.arange(total + 1) - total) >= distance
-    return min(1.0, float(chance[extreme].sum()))
+    return float(chance[2 * np.arange(total + 1) - total >= least].sum())
 
 
 def _signed_ranks(differences: Sequence[float]) -> NDArray[np.int64]:

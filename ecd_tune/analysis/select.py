@@ -18,6 +18,7 @@ __all__ = [
     "count_trials",
     "rank_trials",
     "same_params",
+    "thin_ranked",
     "tie_break",
 ]
 
@@ -55,6 +56,22 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
         if (v := _ranked(r)) is not None
     ]
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+
+
+def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+    """Choose trials to be drawn, evenly by rank.
+
+    Args:
+        ranked: Trials, the best first.
+        most: How many at most, at least two.
+
+    Returns:
+        From the worst to the best, both included.
+    """
+    if len(ranked) <= most:
+        return [*reversed(ranked)]
+    step = (len(ranked) - 1) / (most - 1)
+    return [ranked[round(place * step)] for place in reversed(range(most))]
 
 
 def tie_break(record: TrialRecord) -> float:

@@ -1,15 +1,12 @@
-"""Fetch one file over HTTP: checked, and at its place only when it is whole."""
+"""Fetch one file over HTTP with pooch: checked, and at its place only when it is whole."""
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable
-from http.client import HTTPException
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.data_sets import Download
@@ -20,7 +17,32 @@ Progress = Callable[[int, int | None], None]
 """Told how many bytes have come, and how many there will be where the server says so."""
 
 _CHUNK = 1 << 18
-_PATIENCE = 60  # seconds without a byte
+_TIMEOUT = 60  # seconds without a byte
+
+
+@dataclass
+class _Bar:
+    """What pooch takes for a progress bar, for a function.
+
+    Attributes:
+        show: The function.
+        total: Set by pooch; 0 where the server does not say.
+        count: Bytes so far.
+    """
+
+    show: Progress
+    total: int = 0
+    count: int = 0
+
+    def update(self, count: int) -> None:
+        self.count = min(self.count + count, self.total or self.count + count)
+        self.show(self.count, self.total or None)
+
+    def reset(self) -> None:
+        self.count = 0
+
+    def close(self) -> None:
+        pass
 
 
 def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str]:
@@ -38,18 +60,27 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
         TaskError: No connection, or it broke off; another digest; or the file cannot be
             written. Nothing is left behind then.
     """
-    target = root / download.file
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")  # the command says what it does
+    target = root / (download.unpack or download.file)
+    known = download.digest or None
+    downloader = pooch.HTTPDownloader(
+        progressbar=_Bar(progress), chunk_size=_CHUNK, timeout=_TIMEOUT
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # On the file system of the target, so that the last step is one rename.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
-            part = Path(folder) / target.name
-            sha256 = _receive(download, part, progress)
+            part = pooch.retrieve(download.url, known, "part", folder, downloader=downloader)
+            sha256 = pooch.file_hash(part)
             if download.unpack:
-                target = root / download.unpack
-                part = _unpack(part, Path(folder) / "unpacked")
-                target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
-    except (OSError, HTTPException, BadZipFile) as error:
+                pooch.Unzip(extract_dir="unpacked")(part, "download", None)
+                part = _only_folder(Path(folder) / "unpacked", download.url)
+            Path(part).replace(target)
+    except (OSError, ValueError, BadZipFile) as error:
+        if isinstance(error, TaskError):
+            raise
         raise TaskError(
             f"{download.url} could not be stored as {target}: {error}; try again, or fetch it by "
             "hand and put it there"
@@ -57,39 +88,8 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
     return target, sha256
 
 
-def _receive(download: Download, part: Path, progress: Progress) -> str:
-    kind, _, expected = (download.digest or "sha256:").partition(":")
-    sha256, checked = hashlib.sha256(), hashlib.new(kind)
-    with urlopen(download.url, timeout=_PATIENCE) as answer, part.open("wb") as file:
-        total = _length(answer)
-        count = 0
-        while piece := answer.read(_CHUNK):
-            file.write(piece)
-            sha256.update(piece)
-            checked.update(piece)
-            count += len(piece)
-            progress(count, total)
-    # A connection that breaks off looks like the end of the file to read(n).
-    if total is not None and count != total:
-        raise TaskError(f"{download.url} broke off after {count} of {total} bytes; try again")
-    # The digest in torchvision's file names is the beginning of the whole one.
-    if not checked.hexdigest().startswith(expected):
-        raise TaskError(
-            f"{download.url} has {kind} {checked.hexdigest()}, and not {expected}; it was not "
-            "kept: try again, and do not use it should this go on"
-        )
-    return sha256.hexdigest()
-
-
-def _unpack(archive: Path, folder: Path) -> Path:
-    with ZipFile(archive) as opened:
-        opened.extractall(folder)  # leaves no path out of the folder
-    inside = list(folder.iterdir())
+def _only_folder(unpacked: Path, url: str) -> Path:
+    inside = list(unpacked.iterdir())
     if len(inside) != 1 or not inside[0].is_dir():
-        raise TaskError(f"{archive.name} holds {len(inside)} entries and not one folder")
+        raise TaskError(f"{url} holds {len(inside)} entries and not one folder")
     return inside[0]
-
-
-def _length(answer: Any) -> int | None:
-    length = answer.headers.get("Content-Length")
-    return None if length is None else int(length)

@@ -26,7 +26,10 @@ def compare(
     out: Out = None,
     smoke: Smoke = False,
 ) -> None:
-    """Compare optimizers over several studies: medians, mean ranks, time to target."""
+    """Compare optimizers over several studies: medians, ranks, time to target, ease of tuning.
+
+    Beside the means of studies on the paper's tasks stands what the paper prints.
+    """
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in _FORMATS]
     if unknown or not formats:
@@ -34,6 +37,7 @@ def compare(
     specs = [resolve_study(name, smoke=smoke) for name in dict.fromkeys(studies)]
 
     from ecd_tune.cli.collect import fetch_trials
+    from ecd_tune.cli.printed_results import find_printed
     from ecd_tune.report import build_report, compare_studies, write_comparison
     from ecd_tune.store import Store
 
@@ -42,6 +46,7 @@ def compare(
         for spec in specs:
             store.check(spec)
             found.append((spec, fetch_trials(store, spec)))
-    across = compare_studies([build_report(spec, trials) for spec, trials in found])
+    reports = [(spec, build_report(spec, trials)) for spec, trials in found]
+    across = compare_studies([report for _, report in reports], find_printed(reports))
     for path in write_comparison(across, out or Path("reports") / "comparison", formats):
         typer.echo(str(path))

@@ -11,14 +11,9 @@ import typer
 from ecd_tune.errors import TaskError, UnknownNameError
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.data_sets import DataSet
-from ecd_tune.tasks.glue.data_sets import GLUE_DATA
-from ecd_tune.tasks.graphs.data_sets import GRAPH_DATA
-from ecd_tune.tasks.images.definitions import IMAGE_DATA
+from ecd_tune.tasks.needed_data import DATA_SETS
 
-__all__ = ["DATA_SETS", "data"]
-
-DATA_SETS: dict[str, DataSet] = {**IMAGE_DATA, **GRAPH_DATA, **GLUE_DATA}
-"""All data sets by name."""
+__all__ = ["data"]
 
 data = typer.Typer(
     help="List the tasks' data sets: what is here, what is missing, where to get it.",
@@ -64,7 +59,7 @@ def get(
     if layout := data_set.found(place):
         typer.echo(f"{name} is here already: {', '.join(layout.files)} in {place}")
         return
-    if data_set.download is None:
+    if not data_set.downloads:
         files = "; or ".join(", ".join(layout.files) for layout in data_set.layouts)
         raise TaskError(
             f"{name} cannot be downloaded by this command; get it from "
@@ -72,10 +67,11 @@ def get(
             f"Put it into {place} as {files}"
         )
     typer.echo(f"terms: {data_set.licence}", err=True)
-    with _progress_bar(data_set.download.file) as progress:
-        file, sha256 = fetch(data_set.download, place, progress)
-    checked = "checked" if data_set.download.digest else "its authors publish no checksum"
-    typer.echo(f"{file}: {checked}; SHA-256 {sha256}")
+    for download in data_set.downloads:
+        with _progress_bar(download.file) as progress:
+            file, sha256 = fetch(download, place, progress)
+        checked = "checked" if download.digest else "its authors publish no checksum"
+        typer.echo(f"{file}: {checked}; SHA-256 {sha256}")
 
 
 def _look_up(name: str) -> DataSet:
@@ -99,7 +95,7 @@ def _entry(data_set: DataSet, root: Path | None) -> dict[str, Any]:
         "present": layout is not None,
         "files": list((layout or data_set.layouts[0]).files),
         "source": (layout or data_set.layouts[0]).source,
-        "download": data_set.download is not None,
+        "download": bool(data_set.downloads),
         "licence": data_set.licence,
     }
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ecd_tune.analysis.pace import format_time
 from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
@@ -21,7 +22,7 @@ from ecd_tune.store import Progress
 __all__ = ["Display", "RateEstimator", "make_display"]
 
 _PLAIN_SECONDS = 5.0
-_RERUNS = {Stage.SELECT: "selection", Stage.CONFIRM: "confirmation"}
+_RERUNS = {Stage.SELECT: "select", Stage.CONFIRM: "confirm"}
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -75,7 +76,7 @@ class RateEstimator:
     def describe(self, workers: Sequence[WorkerView]) -> str:
         """Say in one line how far the run is."""
         left = (self.total - self.done) / self.rate if self.rate and workers else None
-        about = "" if left is None else f", about {left:.0f} s left"
+        about = "" if left is None else f", about {format_time(left)} left"
         running = sum(view.state is WorkerState.RUNNING for view in workers)
         by = f", {running} worker{'s' * (running != 1)}" if workers else ""
         return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}{by}"
@@ -141,12 +142,15 @@ class _Live:
     def _render(
         self, progress: Sequence[Progress], workers: Sequence[WorkerView]
     ) -> RenderableType:
-        table = Table(box=box.SIMPLE_HEAD, title=self._spec.title or self._spec.name)
-        best = f"best so far{_mark(self._spec)}"
-        ended = "diverged" if self._spec.pruning.kind == "none" else "pruned, diverged"
+        title = self._spec.title or self._spec.name
+        table = Table(box=box.SIMPLE_HEAD, title=title, collapse_padding=True, pad_edge=False)
+        best = f"best{_mark(self._spec)}"
+        ended = "diverged" if self._spec.pruning.kind == "none" else "pruned or diverged"
         reruns = [_RERUNS[stage] for stage in self._spec.stages[1:]]
-        for column in ("optimizer", "search", best, ended, "failed", *reruns):
-            table.add_column(column, justify="left" if column == "optimizer" else "right")
+        # In a narrow terminal headers and names may break, numbers never.
+        table.add_column("optimizer", overflow="fold")
+        for column in ("search", best, ended, "failed", *reruns):
+            table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
         by_key = {p.key: p for p in progress}
         for key in self._spec.optimizers:
             search = by_key[self._spec.key(key)]

@@ -93,8 +93,8 @@ def _storage(url: str) -> str:
 
 
 def _data() -> str:
-    from ecd_tune.cli.data import DATA_SETS
     from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+    from ecd_tune.tasks.needed_data import DATA_SETS
 
     root = data_root()
     if root is None:

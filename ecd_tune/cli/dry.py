@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import ecd_tune
+from ecd_tune.analysis.pace import format_time
 from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import place_of
 from ecd_tune.spec import StudySpec
@@ -59,11 +60,5 @@ def _describe(spec: StudySpec, found: dict[str, DryRun], workers: int) -> str:
     times = [run.run_seconds for run in found.values()]
     if None not in times:
         total = sum(runs[key] * (run.run_seconds or 0.0) for key, run in found.items())
-        text += f"; {sum(runs.values())} runs take about {_duration(total / workers)}"
+        text += f"; {sum(runs.values())} runs take about {format_time(total / workers)}"
     return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -26,6 +26,7 @@ EXAMPLES: Mapping[str, str] = {
     "verify": "ecd-tune verify zakharov 1 --optimizer ecdsep",
     "replay": "ecd-tune replay zakharov --optimizer ecdsep --sampler random,tpe --repeats 20",
     "new-task": "ecd-tune new-task my_task.py",
+    "new-study": "ecd-tune new-study new.toml --task zakharov",
     "retry": "ecd-tune retry zakharov --failed",
     "invalidate": "ecd-tune invalidate zakharov/ecdsep 1 --reason 'wrong data'",
 }

@@ -20,6 +20,8 @@ from ecd_tune.cli.options import (
     resolve_study,
     study_arguments,
 )
+from ecd_tune.cli.prechecks import check_data, check_folder
+from ecd_tune.cli.stopping import say_stopping
 from ecd_tune.errors import LaunchError
 from ecd_tune.spec import LaunchSpec, StudySpec, parse_minutes
 
@@ -121,6 +123,8 @@ def launch(
     elif status or tail or cancel:
         _look_after(launcher, settings.on, tail, cancel)
     elif launcher.attached:
+        check_folder(wanted.logs, "--logs")
+        check_data(spec, study)
         _watch(spec, launcher, storage)
     else:
         _submit(spec, launcher, storage)
@@ -175,10 +179,10 @@ def _watch(spec: StudySpec, launcher: Launcher, storage: str) -> None:
     from ecd_tune.cli.watch import explain_failures, run_workers
     from ecd_tune.signals import StopFlag
 
-    with StopFlag() as stop:
+    with StopFlag(say=say_stopping) as stop:
         views = run_workers(spec, launcher, storage, stop)
     if stop():
-        typer.echo("Interrupted; the same command goes on where it stopped.")
+        typer.echo("Interrupted; run the same command to resume.")
         raise typer.Exit(stop.exit_status)
     if explain_failures(views):
         raise typer.Exit(_WORKER_FAILED)

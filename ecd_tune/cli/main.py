@@ -20,12 +20,14 @@ from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
 from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
 from ecd_tune.cli.launch import launch
+from ecd_tune.cli.new_study import new_study
 from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.replay import replay
 from ecd_tune.cli.report import report
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
+from ecd_tune.cli.stopping import ending_on_sigterm
 from ecd_tune.cli.studies import show, studies, validate
 from ecd_tune.cli.tasks import tasks
 from ecd_tune.cli.verify import verify
@@ -71,6 +73,7 @@ for command in (
     verify,
     replay,
     new_task,
+    new_study,
 ):
     name = command.__name__.replace("_", "-")
     app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)
@@ -102,7 +105,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     try:
-        app()
+        with ending_on_sigterm():
+            app()
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
         sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ecd_tune.cli._new_file import write_new
 from ecd_tune.errors import SpecError
 from ecd_tune.spec import examples_folder
 
@@ -22,11 +23,5 @@ def new_task(
         raise SpecError(f"{file}: needs a name that Python can import, such as my_task.py")
     name = "loop" if loop else "cnn"
     text = (examples_folder() / f"{name}.py").read_text(encoding="utf-8")
-    try:
-        with file.open("x", encoding="utf-8") as written:
-            written.write(text)
-    except FileExistsError:
-        raise SpecError(f"{file}: is there already; choose another name") from None
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be written: {error.strerror}") from None
+    write_new(file, text)
     typer.echo(f"{file}: run it with python {file}, or with ecd-tune run {file}:{name}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecd_tune.cli.current import digest_of
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Called,
@@ -25,6 +26,7 @@ from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import Judged
+    from ecd_tune.report import StudyReport
     from ecd_tune.report.model.relations.panels import ScatterPanel
 
 __all__ = ["FORMATS", "report", "write_study_report"]
@@ -46,6 +48,10 @@ def report(
     seed: Seed = None,
     smoke: Smoke = False,
     full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    note: Annotated[
+        bool,
+        typer.Option("--note", help="Save the answer as notes that Optuna's dashboard shows."),
+    ] = False,
     name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not: pages, tables, figures, data."""
@@ -55,7 +61,7 @@ def report(
         raise SpecError(f"--format {format}: allowed: {', '.join(_ALL)}, comma-separated")
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
-    for path in write_study_report(spec, storage, folder, formats, full=full):
+    for path in write_study_report(spec, storage, folder, formats, full=full, note=note):
         typer.echo(str(path))
 
 
@@ -66,6 +72,7 @@ def write_study_report(
     formats: tuple[str, ...] = FORMATS,
     say: bool = False,
     full: bool = False,
+    note: bool = False,
 ) -> list[Path]:
     """Read a study from the database and write its report.
 
@@ -76,6 +83,7 @@ def write_study_report(
         formats: Which files.
         say: Print the summary to the terminal too.
         full: Put every trial into report.json.
+        note: Save the answer as notes in the database.
 
     Returns:
         The files written.
@@ -92,13 +100,25 @@ def write_study_report(
         store.check(spec)
         trials = fetch_trials(store, spec)
         judged = judge_trials(store, spec, trials)
-    model = build_report(spec, trials, describe_environment(), judged)
+        digest = digest_of(store, spec)
+    model = build_report(spec, trials, describe_environment(), judged, digest)
     if say:
         from rich.console import Console
 
         Console().print(render_summary(model))
+    if note:
+        _save_notes(spec, storage, model)
     drawn = {"md", "html", "svg", "pdf", "png"} & set(formats)
     return write_report(model, out, formats, _relations(judged) if drawn else (), full)
+
+
+def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
+    from ecd_tune.report import NOTE_BEGINS, render_notes
+    from ecd_tune.serve.notes import push_notes
+
+    notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
+    for name in push_notes(storage, notes, NOTE_BEGINS):
+        typer.echo(f"{name}: somebody's own note was kept", err=True)
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecd_tune.analysis import normalise_reason
+from ecd_tune.analysis.pace import Pace, describe_pace
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
 from ecd_tune.cli.studies import AsJson
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Stage, StudyKey
 
 if TYPE_CHECKING:
-    from ecd_tune.store import HeldTrial, WorkerRecord
+    from ecd_tune.store import HeldTrial, Store, WorkerRecord
 
 __all__ = ["status"]
 
 _RECENT_SECONDS = 60.0
 _MOST_ERRORS = 5
+_MOST_REASONS = 8
 _EVENTS = {
     "lost": "trials of dead workers re-queued",
     "released": "trials re-queued after workers were stopped",
@@ -36,41 +42,91 @@ def status(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show it again and again, with rate and time left."),
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.2, metavar="SECONDS", help="How often --watch looks.")
+    ] = 2.0,
 ) -> None:
     """Show trials by state, best values, who works on what, and what went wrong."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
-        known, shown = store.studies(), store.url
-        if study is not None and study not in known:
-            raise StudyNotFoundError(
-                f"no study {study!r} in {shown}; there are: {', '.join(known) or 'none'}"
-            )
-        names = [study] if study else known
-        rows = [
-            _row(progress, "pruning" in store.identity(progress.key))
-            for name in names
-            for progress in store.progress(name)
-        ]
-        workers = [_worker_row(record) for record in store.workers()]
-        happened = [event for name in names for event in store.events(name)]
+        if not watch:
+            typer.echo(_show_now(store, study, as_json))
+            return
+        pace = Pace()
+        _show_repeatedly(lambda: _show_now(store, study, as_json, pace), interval)
+
+
+def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
+    """Print a text until Ctrl-C: in place on a terminal, else one after another."""
+    try:
+        if not sys.stdout.isatty():
+            while True:
+                typer.echo(look() + "\n")
+                time.sleep(interval)
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(auto_refresh=False, vertical_overflow="visible") as live:
+            while True:
+                live.update(Text(look(), no_wrap=True), refresh=True)
+                time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:
+    known = store.studies()
+    if study is not None and study not in known:
+        raise StudyNotFoundError(
+            f"no study {study!r} in {store.url}; there are: {', '.join(known) or 'none'}"
+        )
+    names = [study] if study else known
+    progress = {name: store.progress(name) for name in names}
+    rows = [
+        _row(entry, "pruning" in store.identity(entry.key))
+        for entries in progress.values()
+        for entry in entries
+    ]
+    workers = [_worker_row(record) for record in store.workers()]
+    happened = [event for name in names for event in store.events(name)]
     events = Counter(event.kind for event in happened)
-    errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
+    reasons = [entry for name in names for entry in _reasons(store, name)]
+    paces = {} if pace is None else {name: pace.add(name, p) for name, p in progress.items()}
     if as_json:
-        typer.echo(json.dumps({"trials": rows, "workers": workers, "events": events}, indent=2))
-        return
+        data = {"trials": rows, "workers": workers, "events": events, "reasons": reasons}
+        return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
-        typer.echo(f"{shown}: no studies yet; start one with `ecd-tune run STUDY`")
-        return
-    typer.echo(_table(rows))
+        return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
+    lines = [_table(rows), *(describe_pace(name, found) for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
-            typer.echo(_describe_worker(worker))
+            lines.append(_describe_worker(worker))
     if events:
         told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
-        typer.echo(f"events: {told}")
+        lines.append(f"events: {told}")
+    errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
     for reason, event in [*errors.items()][-_MOST_ERRORS:]:
-        typer.echo(f"error: {event.key.name} #{event.detail['number']}: {reason}")
+        lines.append(f"error: {event.key.name} #{event.detail['number']}: {reason}")
+    lines += [f"{r['count']} of {r['study']}: {r['reason']}" for r in reasons[:_MOST_REASONS]]
+    if len(reasons) > _MOST_REASONS:
+        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json has all")
+    return "\n".join(lines)
+
+
+def _reasons(store: Store, name: str) -> list[dict[str, Any]]:
+    """Return why trials diverged, failed or were pruned, the most frequent reason first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for key, reason, count in store.reasons(name):
+        counts[key.name, normalise_reason(reason)] += count
+    return [
+        {"study": study, "reason": reason, "count": count}
+        for (study, reason), count in counts.most_common()
+    ]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -88,6 +88,16 @@ def show(study: StudyName) -> None:
     typer.echo(f"protocol      {spec.protocol}, seed {spec.seed}")
     typer.echo(f"sampler       {spec.sampler.name} {_pairs(spec.sampler.options)}".rstrip())
     typer.echo(f"one trial     {spec.budget.steps} {task.budget_unit}")
+    if spec.budget.timeout is not None:
+        typer.echo(f"              ends after {spec.budget.timeout:g} s")
+    if spec.search.repeats > 1:
+        typer.echo(f"searches      {spec.search.repeats} of each optimizer")
+    if spec.search.from_study is not None:
+        first = f"the best {spec.search.from_best} of study {spec.search.from_study}"
+        typer.echo(f"first trials  {first}")
+    if spec.selection.top:
+        again = f"the best {spec.selection.top} trials under {spec.selection.runs} seeds"
+        typer.echo(f"selection     {again}")
     if spec.confirmation.runs:
         changes = _pairs(spec.confirmation.task)
         typer.echo(

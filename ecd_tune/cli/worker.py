@@ -23,7 +23,9 @@ from ecd_tune.cli.options import (
     TrialsOption,
     resolve_study,
 )
+from ecd_tune.cli.prechecks import check_data
 from ecd_tune.cli.progress_bar import make_bar
+from ecd_tune.cli.stopping import say_stopping
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import PLACES, CheckpointSpec, StudySpec, parse_place
 
@@ -78,6 +80,7 @@ def worker(
     once.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
+    check_data(spec, study)
     kept_where = _checkpoints(spec, checkpoints, checkpoint_limit)
     bar = make_bar(sys.stderr)
     if bar is None:
@@ -88,12 +91,13 @@ def worker(
 
     # Before torch is loaded, which takes seconds: process 1 of a container gets no signal that it
     # does not handle.
-    with bar or nullcontext(), StopFlag() as stop:
+    with bar or nullcontext(), StopFlag(say=say_stopping) as stop:
         if follow_stdin:
             stop.follow(sys.stdin.fileno())
         summary = _work(spec, storage, threads, kept_where, bar, stop)
-    end = "interrupted; its trials are queued again" if summary.interrupted else "complete"
-    logging.info("%s: %s; %d results, %d too late", spec.name, end, summary.told, summary.refused)
+    end = "interrupted; its trials are re-queued" if summary.interrupted else "complete"
+    late = f", {summary.refused} refused because they came too late" if summary.refused else ""
+    logging.info("%s: %s; %d results stored%s", spec.name, end, summary.told, late)
     # Python's last garbage collection walks through all of torch, for most of a second.
     gc.freeze()
     raise typer.Exit(stop.exit_status)
@@ -115,13 +119,12 @@ def _work(
 
     torch.set_num_threads(threads)
 
-    def say(summary: WorkerSummary) -> None:
-        logging.info("%s: %d results stored", spec.name, summary.told)
-
     on_step = None if bar is None else bar.step
     with Store.open(storage) as store:
         kept = open_checkpoints(checkpoints)
-        return StudyWorker(store, spec, stop, say, kept, on_step, os._exit).run()
+        return StudyWorker(
+            store, spec, stop, checkpoints=kept, on_step=on_step, leave=os._exit
+        ).run()
 
 
 def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:

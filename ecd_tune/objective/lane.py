@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.checkpoint import Callbacks
+from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle
 from ecd_tune.objective.evaluator import Evaluator
 from ecd_tune.objective.outcomes import cause_of, failure
 from ecd_tune.objective.row_optimizers import RowOptimizers
+from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots
 from ecd_tune.objective.speed import Clock
 from ecd_tune.objective.stepping import Stepper
 from ecd_tune.objective.training import Training
@@ -30,11 +34,13 @@ class Job:
         request: Hyperparameters, seed and stage.
         done: Told the outcome, once.
         callbacks: Who follows the run; nobody is told of its steps.
+        handle: Where the run is kept, or None.
     """
 
     request: RunRequest
     done: Callable[[Outcome], None]
     callbacks: Callbacks = field(default_factory=Callbacks)
+    handle: CheckpointHandle | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,10 @@ class Lane:
         evaluator: Judges it.
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
+        snapshots: Where the run is saved, or None.
+
+    Attributes:
+        saved_at: ``time.monotonic()`` when it was saved last, or begun.
     """
 
     def __init__(
@@ -76,17 +86,24 @@ class Lane:
         evaluator: Evaluator,
         clock: Clock,
         finish: Callable[[Outcome], Outcome],
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.job, self._training, self._stepper, self._evaluator = job, training, stepper, evaluator
         self._clock, self._began, self._finish = clock, clock(), finish
+        self._snapshots, self._kept, self.saved_at = snapshots, 0, time.monotonic()
+        self._length = stepper.batches.steps_per_epoch
         self._ended: str | None = None
         self._failure: Outcome | None = None
-        self._guard(training.begin)
 
     @property
     def number(self) -> int:
         """Number of the next step."""
         return self._stepper.number
+
+    @property
+    def place(self) -> int:
+        """Number of the next step in its epoch."""
+        return self._stepper.number % self._length
 
     @property
     def broken(self) -> bool:
@@ -99,13 +116,63 @@ class Lane:
         return not self.broken and not self._training.over
 
     @property
+    def begun(self) -> bool:
+        """Whether the state before training is judged."""
+        return self._training.begun
+
+    @property
     def ends_judged(self) -> bool:
         """Whether the epoch that the last step has ended is judged."""
         return self._training.ends_judged
 
-    def step(self, loss: float) -> None:
-        """Make a step whose gradient is there."""
-        self._guard(lambda: self._stepper.take(loss))
+    def resume(self) -> None:
+        """Go on from what was saved, if anything was.
+
+        Raises:
+            DamagedSnapshotError: It does not fit, and may have been taken up in part.
+        """
+        state = None if self._snapshots is None else self._snapshots.load()
+        if state is None:
+            return
+        try:
+            seconds = float(state["seconds"])
+            self._kept = self._training.load_state_dict(state["run"])
+        except Exception as error:
+            raise DamagedSnapshotError(f"{type(error).__name__}: {error}") from error
+        self._began -= seconds
+        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return self._snapshots is not None and self.number > self._kept and self._snapshots.due
+
+    def save(self) -> None:
+        """Save the state before the next step, unless that is done."""
+        if self._snapshots is not None and self.live and self.number > self._kept:
+            run = self._training.state_dict()
+            self._snapshots.save({"seconds": self._clock() - self._began, "run": run})
+            self._kept, self.saved_at = self.number, time.monotonic()
+
+    def begin(self, numbers: Mapping[str, float] | None) -> None:
+        """Begin; ``numbers`` are those of the state before training, on what judges."""
+        self._evaluator.tell(numbers)
+        self._guard(self._training.begin)
+        self._evaluator.tell(None)
+
+    def step(self, loss: float | Tensor) -> None:
+        """Make a step whose gradient is there; a loss on a GPU is yet to be seen."""
+        try:
+            if isinstance(loss, float):  # before the optimizer can spread one that is not finite
+                self._stepper.see(loss, self._stepper.number)
+            self._stepper.take(loss)
+        except Exception as error:
+            self._end(error)
+
+    def see(self, loss: float, number: int) -> None:
+        """Look at the loss of a step; one that was made after the end is passed over."""
+        if not self.broken:
+            self._guard(lambda: self._stepper.see(loss, number))
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
         """Look at the epoch that has ended; ``numbers`` are those of the split that judges."""
@@ -130,11 +197,15 @@ class Lane:
     def _guard(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except NonFiniteLossError as error:
-            self._ended = str(error)
         except Exception as error:
-            if cause_of(error) is Cause.OUT_OF_MEMORY:
-                raise  # it is of all lanes together
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        if isinstance(error, NonFiniteLossError):
+            self._ended = str(error)
+        elif cause_of(error) is Cause.OUT_OF_MEMORY:
+            raise error  # it is of all lanes together
+        else:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:

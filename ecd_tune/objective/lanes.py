@@ -2,27 +2,44 @@
 
 The network's work is done for all lanes at once by a
 :class:`~ecd_tune.tasks.StackedProblem`. All else of a lane is what a single run has:
-optimizer, schedule, epochs, choice of the best one, pruning. A lane that is free is given the next
-trial at the end of the epoch under way, so that all lanes are at one place of their epochs.
+optimizer, schedule, epochs, choice of the best one, pruning, checkpoints. Lanes may be at different
+places of their epochs; those at the last step of one, where a batch may be shorter, compute apart.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
+import torch
+from torch import Tensor
 
 from ecd_tune.objective.interrupt import Interrupted, Stop
 from ecd_tune.objective.lane import Job, Lane, LaneKind
 from ecd_tune.objective.outcomes import cause_of, failure
 from ecd_tune.objective.row_optimizers import RowOptimizers
+from ecd_tune.objective.snapshots import DamagedSnapshotError
+from ecd_tune.objective.stepping import steps_between_looks
 from ecd_tune.records import Cause, Outcome, RunCost
 from ecd_tune.tasks import Problem, StackedProblem
 
 __all__ = ["run_lanes"]
 
 _log = logging.getLogger(__name__)
+
+_WAIT_STEPS = 64
+"""A lane that is free waits for the end of an epoch of others that is no more steps away: lanes
+that are at one place of their epochs compute and are judged by one call."""
+
+_SAVING_SHARE = 0.05
+"""Of the time, what checkpoints may take but for those before a stop."""
+
+_SAVING_LOOK_SECONDS = 1.0
+"""Between two looks for what is to be saved."""
+
+_Live = list[tuple[int, Lane]]
 
 
 def run_lanes(
@@ -38,7 +55,7 @@ def run_lanes(
         stop: Polled at each step; True makes this call raise.
 
     Raises:
-        Interrupted: ``stop`` said so; jobs that were not done are forgotten.
+        Interrupted: ``stop`` said so; what was done of other jobs is in their slots, or lost.
     """
     lanes = _Lanes(kind, jobs, stop)
     while True:
@@ -82,6 +99,8 @@ class _Lanes:
         self._under_way: dict[int, Job] = {}
         self._lanes: list[Lane | None] = []
         self._seconds = 0.0
+        self._unseen: list[tuple[list[tuple[Lane, int]], Tensor]] = []
+        self._save_from = time.monotonic()
 
     def run(self, width: int) -> None:
         """Run jobs until there are none.
@@ -98,7 +117,7 @@ class _Lanes:
                 self._run_stack(jobs, [p for p in problems.values() if p is not None])
         except _BrokenStackError:
             self._waiting = [*self._under_way.values(), *self._waiting]
-            self._under_way, self._lanes = {}, []
+            self._under_way, self._lanes, self._unseen = {}, [], []
             raise
 
     def run_alone(self) -> None:
@@ -113,10 +132,12 @@ class _Lanes:
             rows = RowOptimizers(stack)
             self._lanes = [None] * len(jobs)
             for row, (job, problem) in enumerate(zip(jobs, problems, strict=True)):
-                self._begin(row, job, problem, rows)
+                self._begin(row, job, problem, stack, rows)
+            self._start(stack, range(len(jobs)))
         while self._refill(stack, rows):
+            self._look_up()
             with _computing():
-                self._run_epoch(stack, rows)
+                self._step(stack, rows)
 
     def _take(self, count: int) -> list[Job]:
         own, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -139,9 +160,20 @@ class _Lanes:
             self._refuse(job, error)
             return None
 
-    def _begin(self, row: int, job: Job, problem: Problem, rows: RowOptimizers) -> None:
+    def _begin(
+        self, row: int, job: Job, problem: Problem, stack: StackedProblem, rows: RowOptimizers
+    ) -> None:
+        """Put a trial, from where it was saved last, into a row that has its problem."""
         try:
-            self._lanes[row] = self._kind.begin(job, problem, row, rows, self._clock)
+            lane = self._kind.begin(job, problem, row, rows, self._clock)
+            try:
+                lane.resume()
+            except DamagedSnapshotError as error:
+                _log.warning("checkpoint does not fit, starting afresh: %s", error)
+                problem = self._kind.build(job.request)
+                stack.replace(row, problem)
+                lane = self._kind.begin(job, problem, row, rows, self._clock)
+            self._lanes[row] = lane
         except Exception as error:
             self._refuse(job, error)
 
@@ -150,6 +182,13 @@ class _Lanes:
             raise error
         _log.info("trial failed", exc_info=error)
         self._done(job, failure(error, RunCost()))
+
+    def _start(self, stack: StackedProblem, rows: Sequence[int]) -> None:
+        """Judge the state before training of those that are new."""
+        lanes = {row: lane for row in rows if (lane := self._lanes[row]) is not None}
+        judged = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
+        for row, lane in lanes.items():
+            lane.begin(judged.get(row))
 
     def _refill(self, stack: StackedProblem, rows: RowOptimizers) -> bool:
         """End lanes and begin others in their place; say whether any is running."""
@@ -160,7 +199,9 @@ class _Lanes:
                     self._lanes[row] = None
                     rows.free(row)
             free = [row for row, lane in enumerate(self._lanes) if lane is None]
-            jobs = self._take(len(free)) if free else []
+            if not free or not self._may_begin(stack):
+                return True
+            jobs = self._take(len(free))
             if not jobs:
                 return len(free) < len(self._lanes)
             with _computing():
@@ -168,29 +209,96 @@ class _Lanes:
                     problem = self._build(job)
                     if problem is not None:
                         stack.replace(row, problem)
-                        self._begin(row, job, problem, rows)
+                        self._begin(row, job, problem, stack, rows)
+                self._start(stack, free)
 
-    def _run_epoch(self, stack: StackedProblem, rows: RowOptimizers) -> None:
-        began = time.perf_counter()
-        lanes = [(row, lane) for row, lane in enumerate(self._lanes) if lane is not None]
-        count = len(lanes)
-        for place in range(stack.problems[0].steps_per_epoch):
-            if self._stop is not None and self._stop():
-                raise Interrupted("stopped between two steps")
-            numbers = [place] * len(self._lanes)
-            for row, lane in lanes:
+    def _may_begin(self, stack: StackedProblem) -> bool:
+        places = {lane.place for lane in self._lanes if lane is not None}
+        length = stack.problems[0].steps_per_epoch
+        return not places or 0 in places or length - max(places) > _WAIT_STEPS
+
+    def _look_up(self) -> None:
+        """Save what is due, and leave when asked.
+
+        Raises:
+            Interrupted: ``stop`` said so; all lanes are saved.
+        """
+        stopped = self._stop is not None and self._stop()
+        if not stopped and time.monotonic() < self._save_from:
+            return
+        self._see()
+        lanes = [lane for lane in self._lanes if lane is not None]
+        if stopped:
+            for lane in lanes:
+                lane.save()
+            raise Interrupted("stopped between two steps")
+        began = time.monotonic()
+        due = min((lane for lane in lanes if lane.due), key=lambda own: own.saved_at, default=None)
+        if due is None:
+            self._save_from = began + _SAVING_LOOK_SECONDS
+        else:
+            due.save()
+            ended = time.monotonic()
+            self._save_from = ended + (ended - began) * (1 / _SAVING_SHARE - 1)
+
+    def _step(self, stack: StackedProblem, rows: RowOptimizers) -> None:
+        """Make a step of all lanes, and judge those whose epoch it ends."""
+        began, length = time.perf_counter(), stack.problems[0].steps_per_epoch
+        live = [(row, lane) for row, lane in enumerate(self._lanes) if lane is not None]
+        last, others = [], []
+        for row, lane in live:
+            (last if lane.place == length - 1 else others).append((row, lane))
+        for group in (others, last):
+            if group:
+                self._compute(stack, group, whole=len(group) == len(live))
+        every = steps_between_looks(stack.parameters[0].device)
+        if last or len(self._unseen) >= every:
+            self._see()
+        for row, lane in live:
+            if lane.broken:
+                rows.free(row)
+        rows.step()
+        last = [(row, lane) for row, lane in last if not lane.broken]
+        judged = self._evaluate(stack, [row for row, lane in last if lane.ends_judged])
+        self._seconds += (time.perf_counter() - began) / len(live)
+        for row, lane in last:
+            lane.end_epoch(judged.get(row))
+
+    def _compute(self, stack: StackedProblem, group: _Live, whole: bool) -> None:
+        """Compute the gradients of lanes, and let each ask for its step."""
+        if whole and 2 * len(group) > len(self._lanes):  # rows that are free cost less than copies
+            numbers = [group[0][1].number] * len(self._lanes)
+            for row, lane in group:
                 numbers[row] = lane.number
-            losses = stack.closure(numbers).tolist()
-            for row, lane in lanes:
-                lane.step(losses[row])
-                if lane.broken:
-                    rows.free(row)
-            rows.step()
-            lanes = [(row, lane) for row, lane in lanes if not lane.broken]
-        judged = {}
-        if any(lane.ends_judged for _, lane in lanes):
-            numbers_of = stack.evaluate(self._kind.split)
-            judged = {name: column.tolist() for name, column in numbers_of.items()}
-        self._seconds += (time.perf_counter() - began) / count
-        for row, lane in lanes:
-            lane.end_epoch({name: column[row] for name, column in judged.items()} or None)
+            losses = stack.closure(numbers)
+            if len(group) < len(self._lanes):
+                losses = losses[[row for row, _ in group]]
+        else:
+            losses = stack.closure([lane.number for _, lane in group], [row for row, _ in group])
+        if steps_between_looks(losses.device) == 1:
+            for (_, lane), loss in zip(group, losses.tolist(), strict=True):
+                lane.step(loss)
+            return
+        self._unseen.append(([(lane, lane.number) for _, lane in group], losses))
+        for (_, lane), loss in zip(group, losses.unbind(), strict=True):
+            lane.step(loss)
+
+    def _see(self) -> None:
+        """Look at the losses of all steps since the last time."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        made = [each for own, _ in unseen for each in own]
+        losses = torch.cat([losses for _, losses in unseen]).tolist()
+        for (lane, number), loss in zip(made, losses, strict=True):
+            lane.see(loss, number)
+
+    def _evaluate(self, stack: StackedProblem, rows: list[int]) -> dict[int, Mapping[str, float]]:
+        """Return what the split that judges says of rows."""
+        split = self._kind.split
+        if not rows:
+            return {}
+        if 2 * len(rows) > len(self._lanes):
+            everything = stack.evaluate(split)
+            return {row: everything[row] for row in rows}
+        return dict(zip(rows, stack.evaluate(split, rows), strict=True))

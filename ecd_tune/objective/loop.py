@@ -22,9 +22,10 @@ from ecd_tune.objective.interrupt import Stop
 from ecd_tune.objective.kept import Kept
 from ecd_tune.objective.loop_steps import (
     Trained,
+    check_averaged,
     check_plan,
+    fit_to_loop,
     read_number,
-    take_loss,
     trained_tensors,
 )
 from ecd_tune.objective.metric_history import MetricHistory
@@ -157,16 +158,11 @@ class Loop:
         """Make the trial's optimizer, whose step takes the loss whichever it is.
 
         Raises:
-            TaskError: Nothing that can be trained is given, or the optimizer is not for loops.
+            TaskError: Nothing that can be trained is given.
         """
         trained = trained_tensors(parameters)
         made = self._make(Trained(trained), self._request.seed, **self._request.params)
-        if hasattr(made, "eval"):
-            raise TaskError(
-                f"{type(made).__name__}: exchanges the weights for their average around each "
-                "judgement, which a loop of your own does not know of; describe the model instead"
-            )
-        take_loss(made, self.before_step)
+        fit_to_loop(made, self.before_step, self._plan.training.clip)
         self._optimizers.append(made)
         return made
 
@@ -191,13 +187,16 @@ class Loop:
 
         Raises:
             NonFiniteLossError: It is NaN or infinite.
-            TaskError: It is no number, or not the epoch's only one.
+            TaskError: It is no number, not the epoch's only one, or not of averaged weights
+                where the optimizer keeps some.
         """
         if not self._looping or self._epoch in self._history.get(METRIC):
             raise TaskError(
                 "run.report(value): is called once in each epoch, inside "
                 "`for epoch in run.epochs():`"
             )
+        for optimizer in self._optimizers:
+            check_averaged(optimizer)
         number, tie = (
             read_number("report", value),
             math.inf if loss is None else read_number("report", loss),

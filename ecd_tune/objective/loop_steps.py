@@ -14,7 +14,14 @@ from ecd_tune.errors import TaskError
 from ecd_tune.objective.single import RunPlan
 from ecd_tune.spec import TrainingSpec
 
-__all__ = ["Trained", "check_plan", "read_number", "take_loss", "trained_tensors"]
+__all__ = [
+    "Trained",
+    "check_averaged",
+    "check_plan",
+    "fit_to_loop",
+    "read_number",
+    "trained_tensors",
+]
 
 
 def check_plan(plan: RunPlan) -> None:
@@ -26,10 +33,13 @@ def check_plan(plan: RunPlan) -> None:
     Raises:
         TaskError: It does.
     """
-    if plan.training.identity() != TrainingSpec().identity():
+    default = TrainingSpec().identity()
+    asked = [key for key, v in plan.training.identity().items() if v != default.get(key)]
+    if foreign := [key for key in asked if key != "clip"]:
         raise TaskError(
-            "[training]: is for tasks that describe a model (run.model); this one keeps its own "
-            "loop, which has its schedule, clipping and precision in it"
+            f"[training]: {', '.join(foreign)}: needs a task that describes a model (run.model); "
+            "a task that keeps its own loop does this in the loop, for example with a scheduler "
+            "of torch under run.keep or with torch.autocast; only clip and device apply to it"
         )
     if plan.protocol != "clean":
         raise TaskError(
@@ -94,31 +104,84 @@ def trained_tensors(parameters: Iterable[Any]) -> list[Tensor]:
     return trained
 
 
-def take_loss(
-    optimizer: torch.optim.Optimizer, before: Callable[[Tensor], None]
+def fit_to_loop(
+    optimizer: torch.optim.Optimizer, before: Callable[[Tensor], None], clip: float | None
 ) -> torch.optim.Optimizer:
-    """Make an optimizer's ``step`` take ``loss=`` and nothing else, whichever it is.
+    """Give an optimizer the methods by which every optimizer serves the same loop.
+
+    ``step(loss=loss)``, ``step(closure)`` and ``add_loss(loss)`` before ``step()`` tell the loss,
+    as for ECDSep; training libraries use the last two. ``eval()`` and ``train()`` do nothing
+    where an optimizer keeps no average of the weights.
 
     Args:
         optimizer: Changed in place.
         before: Called with the detached loss before each step.
+        clip: Largest norm of the gradient of a step, or None.
 
     Returns:
         The same optimizer.
     """
-    step: Callable[..., Any] = type(optimizer).step
+    kind = type(optimizer)
+    step: Callable[..., Any] = kind.step
     needed = "loss" in signature(step).parameters
+    added: list[Tensor] = []
+
+    def add_loss(loss: Any) -> None:
+        added.append(torch.as_tensor(loss).detach())
+
+    def zero_grad(set_to_none: bool = True) -> None:
+        added.clear()
+        kind.zero_grad(optimizer, set_to_none)
 
     # Named self, and bound: torch's schedulers wrap the function below the method.
     def stepped(self: torch.optim.Optimizer, closure: Any = None, *, loss: Any = None) -> Any:
-        if closure is not None or not isinstance(loss, Tensor) or loss.numel() != 1:
+        if closure is not None:
+            with torch.enable_grad():
+                returned = closure()
+            loss = returned if loss is None else loss
+        if added:
+            loss = torch.stack([part.reshape(()) for part in added]).sum()
+            added.clear()
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
             found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise TaskError(
-                f"optimizer.step: give the loss of this step alone, a tensor of one number, "
-                f"optimizer.step(loss=loss); got {'a closure' if closure is not None else found}"
+                "optimizer.step: needs the loss of this step, a tensor of one number: "
+                f"optimizer.step(loss=loss); got {found}"
             )
         before(loss.detach().reshape(()))
-        return step(self, loss=loss) if needed else step(self)
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(
+                [p for group in self.param_groups for p in group["params"]], clip
+            )
+        step(self, loss=loss) if needed else step(self)
+        return loss
 
-    optimizer.step = MethodType(stepped, optimizer)  # type: ignore[method-assign]
+    methods: dict[str, Callable[..., Any]]
+    methods = {"add_loss": add_loss, "clear_loss": added.clear, "zero_grad": zero_grad}
+    methods["step"] = MethodType(stepped, optimizer)
+    for mode in ("eval", "train"):
+        if not hasattr(optimizer, mode):
+            methods[mode] = _do_nothing
+    vars(optimizer).update(methods)
     return optimizer
+
+
+def check_averaged(optimizer: torch.optim.Optimizer) -> None:
+    """Check that an optimizer which keeps an average has put it into the weights.
+
+    Args:
+        optimizer: Of a loop, when the loop reports.
+
+    Raises:
+        TaskError: The weights are those that are trained.
+    """
+    if any(group.get("train_mode", False) for group in optimizer.param_groups):
+        raise TaskError(
+            f"{type(optimizer).__name__} evaluates an average of the weights: call "
+            "optimizer.eval() before the evaluation and optimizer.train() before the training of "
+            "each epoch; both do nothing for the other optimizers"
+        )
+
+
+def _do_nothing() -> None:
+    pass

@@ -22,12 +22,13 @@ from ecd_tune.objective.lane import Job
 from ecd_tune.objective.lanes import run_lanes
 from ecd_tune.objective.loop import evaluate_loop
 from ecd_tune.objective.outcomes import failure
-from ecd_tune.objective.protocols import Protocol
+from ecd_tune.objective.protocols import Protocol, builder
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row import Row, make_callbacks
 from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.together import lane_kind, why_alone
+from ecd_tune.objective.widths import choose_width
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
 from ecd_tune.references import is_reference, place_of
 from ecd_tune.registry import load_attribute
@@ -142,6 +143,25 @@ class Objective:
         """
         return why_alone(self.task(stage), self._definition, self._training)
 
+    def width(self, stage: Stage, bound: int) -> int:
+        """Return how many trials of a task that learns are best trained at once here.
+
+        Args:
+            stage: Search or confirmation.
+            bound: Largest number.
+
+        Returns:
+            1 where they run one by one; else measured, see
+            :func:`~ecd_tune.objective.widths.choose_width`.
+
+        Raises:
+            TaskError: The task cannot be made.
+        """
+        if bound == 1 or self.why_alone(stage) is not None:
+            return 1
+        task, build = self.task(stage), builder(self.task(stage), self._protocol)
+        return choose_width(lambda seed: build(seed, stage), task.stack, bound)
+
     def run_lanes(
         self,
         stage: Stage,
@@ -155,25 +175,28 @@ class Objective:
 
         Args:
             stage: Of all jobs.
-            jobs: Returns up to so many further jobs, at the end of an epoch. None while some are
+            jobs: Returns up to so many further jobs, between two steps. None while some are
                 running means that there are none yet; while none is, that this was all.
             width: Trials at once; halved whenever memory does not suffice.
             stop: Polled at each step; True makes this call raise.
 
         Raises:
-            Interrupted: ``stop`` said so; jobs that were not done are forgotten.
+            Interrupted: ``stop`` said so; what was done of other jobs is in their handles, or lost.
             TaskError: The task cannot be made.
         """
         run = self._runner(stage, stop)
 
         def alone(job: Job) -> Outcome:
-            return self._attempt(run, Row(job.request, None, job.callbacks))
+            return self._attempt(run, Row(job.request, job.handle, job.callbacks))
+
+        def snapshots(job: Job) -> Snapshots | None:
+            return self._snapshots(Row(job.request, job.handle, job.callbacks))
 
         def plan(request: RunRequest) -> RunPlan:
             return self._plan(Row(request, None, Callbacks()))
 
         optimizer = self._spec.optimizers[self._optimizer]
-        kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone)
+        kind = lane_kind(self.task(stage), optimizer, self._protocol, plan, alone, snapshots)
         run_lanes(kind, jobs, width, stop)
 
     def _evaluate_stage(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from ecd_tune.objective.batched import MakeBatched
 from ecd_tune.optim import RefillableOptimizer
@@ -20,17 +21,50 @@ __all__ = ["RowOptimizer", "RowOptimizers"]
 class RowOptimizer:
     """Stands for a row of a batched optimizer where an optimizer of one run is expected.
 
+    What it saves is what that optimizer would, so that a run can go on in either form.
+
+    Args:
+        row: Which.
+        batched: The batched optimizer; a trial has begun in the row.
+        single: The optimizer of one run with the same hyperparameters.
+        mark: Called with the row when a step is asked for.
+
     Attributes:
         param_groups: One group with the ``lr`` that the next step has.
     """
 
-    def __init__(self, row: int, lr: float, mark: Callable[[int], None]) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
-        self._row, self._mark = row, mark
+    def __init__(
+        self,
+        row: int,
+        batched: RefillableOptimizer,
+        single: torch.optim.Optimizer,
+        mark: Callable[[int], None],
+    ) -> None:
+        self.param_groups = single.param_groups
+        self._row, self._batched, self._single, self._mark = row, batched, single, mark
 
     def step(self, closure: Callable[[], float]) -> None:
         """Ask for a step, which :meth:`RowOptimizers.step` makes; the loss does not matter."""
         self._mark(self._row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimizer of one run."""
+        states = enumerate(self._batched.row_state(self._row))
+        return self._single.state_dict() | {"state": {n: own for n, own in states if own}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state of the optimizer of one run.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        self._single.load_state_dict(state)
+        self.param_groups = self._single.param_groups
+        found = self._single.state
+        states = [found.get(p, {}) for group in self.param_groups for p in group["params"]]
+        if any(states):
+            self._batched.load_row_state(self._row, states)
+        found.clear()
 
 
 class RowOptimizers:
@@ -52,13 +86,18 @@ class RowOptimizers:
         self._free = set(range(len(stack.problems)))
 
     def offer(
-        self, make: MakeBatched, row: int, values: Mapping[str, Scalar]
+        self,
+        make: MakeBatched,
+        row: int,
+        single: torch.optim.Optimizer,
+        values: Mapping[str, Scalar],
     ) -> torch.optim.Optimizer | None:
         """Return an optimizer of a row that moves with the others, or None.
 
         Args:
             make: Makes a batched optimizer; always the same.
             row: Whose.
+            single: What is used in its place where there is none.
             values: Its hyperparameters.
 
         Raises:
@@ -73,7 +112,8 @@ class RowOptimizers:
             self._batched = made if isinstance(made, RefillableOptimizer) else None
         if self._batched is None:
             return None
-        own = RowOptimizer(row, self._batched.begin_row(row, values), self._mark)
+        self._batched.begin_row(row, values)
+        own = RowOptimizer(row, self._batched, single, self._mark)
         self._rows[row], self._lrs = own, []  # all are to be set again
         return cast(torch.optim.Optimizer, own)
 
@@ -81,7 +121,9 @@ class RowOptimizers:
         """Say that nobody needs a row until it is given to another trial."""
         self._free.add(row)
 
-    def join(self, row: int, optimizer: torch.optim.Optimizer) -> Callable[[float], None] | None:
+    def join(
+        self, row: int, optimizer: torch.optim.Optimizer
+    ) -> Callable[[float | Tensor], None] | None:
         """Return what makes the steps of a row's optimizer with those of others.
 
         Args:

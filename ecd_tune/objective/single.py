@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.averaging import Averager, PostHoc, Swa
@@ -113,7 +114,7 @@ def make_training(
     plan: RunPlan,
     callbacks: Callbacks,
     clock: Clock = time.perf_counter,
-    advance: Callable[[float], None] | None = None,
+    advance: Callable[[float | Tensor], None] | None = None,
 ) -> tuple[Training, Stepper, Evaluator]:
     """Put together what trains a problem that has a metric.
 

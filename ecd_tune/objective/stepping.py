@@ -18,10 +18,9 @@ from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
 
-__all__ = ["Stepper", "copy_into"]
+__all__ = ["Stepper", "copy_into", "steps_between_looks"]
 
 _LOOK_EVERY = 16
-"""Steps on a GPU between two looks at the losses."""
 
 
 class Stepper:
@@ -53,7 +52,7 @@ class Stepper:
         batches: Batches | None = None,
         diagnose: bool = False,
         measurer: RunMeasurer | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Callable[[float | Tensor], None] | None = None,
     ) -> None:
         self.problem, self._optimizer = problem, optimizer
         self._pace, self._clip, self._diagnose = pace, clip, diagnose
@@ -62,9 +61,8 @@ class Stepper:
             optimizer.watch(measurer)
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
-        # On a GPU a look at the loss would wait for all that was asked of it.
         self._advance = advance
-        self._look_every = 1 if problem.parameters[0].device.type == "cpu" else _LOOK_EVERY
+        self._look_every = steps_between_looks(problem.parameters[0].device)
         self.number = 0
         self._losses: list[float] = []
         self._unseen: list[tuple[int, Tensor]] = []
@@ -115,18 +113,14 @@ class Stepper:
         if len(self._unseen) >= self._look_every:
             self._look()
 
-    def take(self, loss: float) -> None:
+    def take(self, loss: float | Tensor) -> None:
         """Make one step from a loss whose gradient the parameters hold already.
 
         Args:
-            loss: The loss, on the CPU.
-
-        Raises:
-            NonFiniteLossError: It is NaN or infinite; nothing was changed.
+            loss: The loss, which :meth:`see` has seen, or will see within
+                :func:`steps_between_looks` steps.
         """
-        number = self.number
-        _check(loss, number)
-        self._set_lr(number)
+        self._set_lr(self.number)
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self.problem.parameters, self._clip)
         if self._advance is not None:
@@ -134,9 +128,21 @@ class Stepper:
         elif isinstance(self._optimizer, LossOptimizer):
             self._optimizer.step(loss=loss)
         else:
-            self._optimizer.step(lambda: loss)
-        self._losses.append(loss)
+            self._optimizer.step(lambda: loss)  # type: ignore[arg-type, return-value]
         self.number += 1
+
+    def see(self, loss: float, number: int) -> None:
+        """Look at the loss of a step of :meth:`take`.
+
+        Args:
+            loss: The loss.
+            number: Number of the step; the one after that seen last.
+
+        Raises:
+            NonFiniteLossError: It is NaN or infinite.
+        """
+        _check(loss, number)
+        self._losses.append(loss)
 
     def _look(self) -> None:
         if not self._unseen:
@@ -226,6 +232,15 @@ class Stepper:
             self._measurer.load_state_dict(state["meter"], problem.parameters[0].device)
         self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
         self.number = int(state["number"])
+
+
+def steps_between_looks(device: torch.device) -> int:
+    """Return how many steps are made between two looks at their losses.
+
+    Args:
+        device: Where they are computed. A look waits for all that was asked of a GPU.
+    """
+    return 1 if device.type == "cpu" else _LOOK_EVERY
 
 
 def _check(value: float, number: int) -> None:

@@ -11,6 +11,7 @@ from ecd_tune.objective.protocols import Protocol, builder, judged_split
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row_optimizers import RowOptimizers
 from ecd_tune.objective.single import RunPlan, make_training
+from ecd_tune.objective.snapshots import Snapshots
 from ecd_tune.objective.speed import Clock
 from ecd_tune.records import Outcome, RunRequest, Scalar
 from ecd_tune.registry import OptimizerDef, load_attribute
@@ -52,6 +53,7 @@ def lane_kind(
     protocol: Protocol,
     plan: Callable[[RunRequest], RunPlan],
     alone: Callable[[Job], Outcome],
+    snapshots: Callable[[Job], Snapshots | None],
 ) -> LaneKind:
     """Return what the lanes of an optimizer are made of.
 
@@ -61,6 +63,7 @@ def lane_kind(
         protocol: Of the study.
         plan: How the run of a request goes.
         alone: Runs a job by itself.
+        snapshots: Returns where a job is saved, or None.
 
     Returns:
         What :func:`~ecd_tune.objective.lanes.run_lanes` takes.
@@ -71,9 +74,9 @@ def lane_kind(
     batched = load_attribute(definition.batched or "")
 
     def make(row: int, rows: RowOptimizers, params: Any, seed: int, **values: Scalar) -> Any:
+        own = single(params, seed, **values)
         grouped = isinstance(params[0], dict)
-        together = None if grouped else rows.offer(batched, row, values)
-        return single(params, seed, **values) if together is None else together
+        return own if grouped else rows.offer(batched, row, own, values) or own
 
     def begin(job: Job, problem: Problem, row: int, rows: RowOptimizers, clock: Clock) -> Lane:
         request, metric = job.request, problem.metric
@@ -82,7 +85,8 @@ def lane_kind(
         made = resolving.single(problem, request.seed, **request.params)
         advance = rows.join(row, made)
         parts = make_training(problem, made, metric, plan(request), job.callbacks, clock, advance)
-        return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0])
+        kept = snapshots(job)
+        return Lane(job, *parts, clock, lambda outcome: resolving.mark([outcome])[0], kept)
 
     return LaneKind(
         task.stack,

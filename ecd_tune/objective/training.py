@@ -101,13 +101,18 @@ class Training:
         """Why somebody ended the run, or None."""
         return self._pruned
 
+    @property
+    def begun(self) -> bool:
+        """Whether the state before training is judged."""
+        return bool(self._history.get(METRIC))
+
     def begin(self) -> None:
         """Judge the state before training, unless that is done.
 
         Raises:
             NonFiniteLossError: A number is NaN or infinite.
         """
-        if not self._history.get(METRIC):
+        if not self.begun:
             self._judge_epoch(0)
         self._speed.begin()
 

@@ -438,6 +438,7 @@ class LossOptimizer(FusedSteps):
         # torch.distributed.checkpoint loads in place: no two entries may share their memory.
         for key, value in self._working.trajectory.items():
             self._working.trajectory[key] = value.clone()
+        self._drop_plan()  # which writes where the former ones lie
         return super().state_dict()
 
     def _flush(self) -> None:

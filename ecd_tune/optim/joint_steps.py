@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.fused.cpu import step_several
 from ecd_tune.optim.fused.plan import FusedPlan
@@ -55,14 +57,14 @@ class Member:
         self._plan: FusedPlan | None = None
         self._address, self._room = 0, 0
 
-    def step(self, loss: float) -> None:
+    def step(self, loss: float | Tensor) -> None:
         """Make a step, at once or with the others.
 
         Args:
-            loss: A finite loss; the parameters have its gradient.
+            loss: A finite loss, or one on a GPU; the parameters have its gradient.
         """
         plan = self._plan
-        if plan is not None and self._optimizer.joint_plan() is plan:
+        if plan is not None and isinstance(loss, float) and self._optimizer.joint_plan() is plan:
             plan.take_lr()
             self._joint.add(self, self._address, loss)
             return

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecd_tune.report.build import build_report
-    from ecd_tune.report.model.across import compare_studies
+    from ecd_tune.report.model.across.studies import compare_studies
     from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
     from ecd_tune.report.model.rows import StudyReport
     from ecd_tune.report.render.across import COMPARISON_FORMATS, write_comparison
-    from ecd_tune.report.render.best import BEST_FORMATS, best_table, render_best
-    from ecd_tune.report.render.csv_files import render_csv
+    from ecd_tune.report.render.data.best import BEST_FORMATS, best_table, render_best
+    from ecd_tune.report.render.data.csv_files import render_csv
+    from ecd_tune.report.render.data.json_file import SCHEMA_VERSION, render_json
     from ecd_tune.report.render.files import DEFAULT_FORMATS, REPORT_FORMATS, write_report
     from ecd_tune.report.render.html import render_html
-    from ecd_tune.report.render.json_file import SCHEMA_VERSION, render_json
     from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
+    from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
     from ecd_tune.report.render.terminal import render_summary
     from ecd_tune.report.words.numbers import format_number
 
@@ -27,6 +28,7 @@ __all__ = [
     "BEST_FORMATS",
     "COMPARISON_FORMATS",
     "DEFAULT_FORMATS",
+    "NOTE_BEGINS",
     "REPORT_FORMATS",
     "SCHEMA_VERSION",
     "BestHyperparameters",
@@ -41,6 +43,7 @@ __all__ = [
     "render_html",
     "render_json",
     "render_markdown",
+    "render_notes",
     "render_summary",
     "render_latex",
     "write_comparison",
@@ -49,17 +52,18 @@ __all__ = [
 
 _MODULES = {
     "build": ("build_report",),
-    "model.across": ("compare_studies",),
+    "model.across.studies": ("compare_studies",),
     "model.best": ("BestHyperparameters", "best_hyperparameters"),
     "model.rows": ("StudyReport",),
     "render.across": ("COMPARISON_FORMATS", "write_comparison"),
-    "render.best": ("BEST_FORMATS", "best_table", "render_best"),
-    "render.csv_files": ("render_csv",),
+    "render.data.best": ("BEST_FORMATS", "best_table", "render_best"),
+    "render.data.csv_files": ("render_csv",),
     "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),
     "render.html": ("render_html",),
     "render.latex": ("render_latex",),
-    "render.json_file": ("SCHEMA_VERSION", "render_json"),
+    "render.data.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
+    "render.note": ("NOTE_BEGINS", "render_notes"),
     "render.terminal": ("render_summary",),
     "words.numbers": ("format_number",),
 }

@@ -47,11 +47,11 @@ from ecd_tune.report.model.searches import (
     runs_by_search,
 )
 from ecd_tune.report.model.theory import describe_theory
-from ecd_tune.report.words.answer import compose_answer, describe_protocol
-from ecd_tune.report.words.gaps import compose_warnings
-from ecd_tune.report.words.notes import compose_notes
-from ecd_tune.report.words.remarks import compose_remarks
-from ecd_tune.report.words.setup import describe_setup
+from ecd_tune.report.words.sentences.answer import compose_answer, describe_protocol
+from ecd_tune.report.words.sentences.gaps import compose_warnings
+from ecd_tune.report.words.sentences.notes import compose_notes
+from ecd_tune.report.words.sentences.remarks import compose_remarks
+from ecd_tune.report.words.tables.setup import describe_setup
 from ecd_tune.spec import StudySpec, number_of, without_number
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def build_report(
     trials: Trials,
     environment: Mapping[str, str] | None = None,
     judged: Sequence[Judged] = (),
+    made_from: str = "",
 ) -> StudyReport:
     """Build the report of a study, finished or not.
 
@@ -73,6 +74,7 @@ def build_report(
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
         judged: What the study's checks of the theory found.
+        made_from: Digest of study and trials, by which a report is known to be current.
 
     Returns:
         The report.
@@ -82,7 +84,8 @@ def build_report(
     results = tuple(_results(spec, trials, best))
     log = spans_decades([value for row in results for value in row.confirmed.values])
     results = tuple(map(_without_mean_interval, results)) if log else results
-    comparisons = tuple(compare_results(results, task.direction, log, spec.search.repeats))
+    repeats, margin = spec.search.repeats, spec.confirmation.margin
+    comparisons = tuple(compare_results(results, task.direction, log, repeats, margin))
     progress = tuple(_progress(searches, trials, key) for key in searches.optimizers)
     oracle, protocol_text = describe_protocol(spec)
     search = tuple(r for key in spec.optimizers for r in pooled.get(spec.key(key), ()))
@@ -104,6 +107,7 @@ def build_report(
         direction=task.direction,
         log=log,
         budget_unit=task.budget_unit,
+        margin=margin,
         answer=_answer(spec, results, comparisons, oracle),
         warnings=compose_warnings(spec, results, progress),
         notes=compose_notes(spec, results, oracle),
@@ -121,6 +125,7 @@ def build_report(
         reasons=group_reasons((*search, *confirm)),
         trials=search,
         confirmations=confirm,
+        made_from=made_from,
     )
 
 

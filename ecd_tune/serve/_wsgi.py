@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ Environ = dict[str, Any]
 HeaderList = list[tuple[str, str]]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
+_JSON = {"Content-Type": "application/json"}
 
 
 def is_safe(environ: Environ) -> bool:
@@ -21,11 +22,15 @@ def is_safe(environ: Environ) -> bool:
 
 
 def answer(
-    environ: Environ, start_response: StartResponse, status: HTTPStatus, body: bytes
+    environ: Environ,
+    start_response: StartResponse,
+    status: HTTPStatus,
+    body: bytes,
+    headers: Mapping[str, str] = _JSON,
 ) -> list[bytes]:
-    """Answer a request with a whole body of JSON; the body is left out for HEAD."""
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    start_response(f"{status.value} {status.phrase}", headers)
+    """Answer a request with a whole body, of JSON by default; it is left out for HEAD."""
+    pairs = [*headers.items(), ("Content-Length", str(len(body)))]
+    start_response(f"{status.value} {status.phrase}", pairs)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 

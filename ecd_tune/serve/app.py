@@ -3,7 +3,8 @@
 ::
 
     Guard        Host, origin of writes, headers for the browser
-    ReadOnly     refuses writes                         (with --read-only)
+    ReadOnly     refuses writes                         (unless --writable)
+    FleetPage    our own page, /fleet, and reports
     StudyCall    the one call that is large
     optuna-dashboard
 """
@@ -11,12 +12,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna_dashboard
 
 from ecd_tune.errors import DashboardError
 from ecd_tune.serve._wsgi import App
 from ecd_tune.serve.fast_reads import FastStorage
+from ecd_tune.serve.fleet import FleetPage
 from ecd_tune.serve.guard import Guard, is_loopback, parse_host
 from ecd_tune.serve.read_only import ReadOnly
 from ecd_tune.serve.study_call import StudyCall
@@ -32,6 +35,7 @@ class Settings:
         host: Address to listen on; IPv6 with or without brackets.
         port: Port to listen on.
         read_only: Refuse every write.
+        reports: Folder with the reports that the page of studies and workers links to.
         proxy: What users type to reach the proxy that asks them for a password, ``https://HOST``
             or ``https://HOST:PORT``; empty where there is none.
 
@@ -44,6 +48,7 @@ class Settings:
     port: int = 8080
     read_only: bool = False
     proxy: str = ""
+    reports: Path = Path("reports")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", self.host.removeprefix("[").removesuffix("]"))
@@ -73,6 +78,7 @@ class Settings:
 def build_app(storage: FastStorage, settings: Settings) -> App:
     """Put the layers together around the dashboard of a database."""
     app: App = StudyCall(optuna_dashboard.wsgi(storage), storage)
+    app = FleetPage(app, storage, settings.reports)
     if settings.read_only:
         app = ReadOnly(app)
     return Guard(app, settings.proxy)

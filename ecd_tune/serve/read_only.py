@@ -1,4 +1,4 @@
-"""Refuse every write, and say so on the page."""
+"""Refuse every write, and say so on the page, with a link to our own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["ReadOnly"]
 _LABEL = (
     b'<div id="ecd-tune-read-only" style="position:fixed;right:0;bottom:0;z-index:2000;'
     b"padding:.25rem .75rem;font:13px system-ui,sans-serif;background:#064787;color:#fff;"
-    b'border-top-left-radius:6px">read-only</div>'
+    b'border-top-left-radius:6px"><a href="/fleet" style="color:inherit">studies and workers</a>'
+    b" &middot; read-only</div>"
 )
 
 
@@ -30,7 +31,7 @@ class ReadOnly:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
         if not is_safe(environ):
-            reason = "this dashboard is read-only (--read-only): nothing can be changed here"
+            reason = "this dashboard is read-only; start it with --writable to change studies"
             return refuse(environ, start_response, HTTPStatus.FORBIDDEN, reason)
         path = environ.get("PATH_INFO", "")
         if path == "/dashboard" or path.startswith("/dashboard/"):

@@ -3,10 +3,10 @@
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
-from ecd_tune.spec.find import examples_folder, find_study, shipped_studies
+from ecd_tune.spec.find import examples_folder, find_study, shipped_studies, studies_folder
 from ecd_tune.spec.identity import differences, fingerprint_of
 from ecd_tune.spec.launch import LaunchSpec, parse_minutes
-from ecd_tune.spec.load import load_study, parse_study
+from ecd_tune.spec.load import load_study, parse_study, point_problems
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.own import OWN_OPTIMIZERS, own_study
 from ecd_tune.spec.parts import (
@@ -65,8 +65,10 @@ __all__ = [
     "parse_minutes",
     "parse_place",
     "parse_study",
+    "point_problems",
     "search_key",
     "shipped_studies",
+    "studies_folder",
     "study_table",
     "without_number",
 ]

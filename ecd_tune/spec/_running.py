@@ -88,7 +88,7 @@ def check_pruning(spec: StudySpec) -> list[str]:
 
 
 def check_searches(spec: StudySpec) -> list[str]:
-    """Check that there are seeds enough for several searches, or for a selection.
+    """Check where searches begin, and that there are seeds enough for several or a selection.
 
     Args:
         spec: The study.
@@ -97,6 +97,8 @@ def check_searches(spec: StudySpec) -> list[str]:
         What is wrong, one sentence each.
     """
     problems = []
+    if spec.search.from_study == spec.name:
+        problems.append(f"[search]: from_study = {spec.name!r}: is this study itself")
     if spec.search.repeats > 1 and (spec.budget.trials or 0) > MOST_TRIALS_OF_EACH:
         problems.append(
             f"[search]: repeats = {spec.search.repeats}: each of several searches has at most "

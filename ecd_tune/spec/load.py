@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
-from ecd_tune.records import Scalar
+from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_searches, check_training
@@ -22,7 +22,7 @@ from ecd_tune.spec.sampler import sampler_problems
 from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
 from ecd_tune.text import find_unprintable
 
-__all__ = ["load_study", "parse_study"]
+__all__ = ["load_study", "parse_study", "point_problems"]
 
 _PROSE = ("summary", "note")
 """Keys whose texts may have several lines."""
@@ -358,6 +358,20 @@ def _unfit(
             words = [v for v in given.get(read, ()) if read in own and v in own[read].words]
             problems += [f"{where}: {name}: follows from {read}, which {v!r} hides" for v in words]
     return problems
+
+
+def point_problems(optimizer: OptimizerSpec, params: Params) -> list[str]:
+    """Say why an optimizer does not take hyperparameters, which may lie outside its space.
+
+    Args:
+        optimizer: The optimizer.
+        params: Full hyperparameters, from another study.
+
+    Returns:
+        What is wrong, one sentence each.
+    """
+    point = FirstTrial(label="point", params=dict(params))
+    return _point_problems("", optimizer.definition, optimizer.searchable, point)
 
 
 def _point_problems(

@@ -165,7 +165,12 @@ class StudySpec(SpecModel):
         return self.budget.timeout * self.steps(stage) / self.budget.steps
 
     def trials(self, optimizer: str) -> int:
-        """Return how many finished trials the search of one optimizer is to have."""
+        """Return how many finished trials the search of one optimizer is to have.
+
+        An optimizer of which nothing is searched has one: there is one point.
+        """
+        if not self.optimizers[optimizer].space.searched:
+            return 1
         if self.sampler.name == "grid":
             points = self.optimizers[optimizer].space.grid_size()
             return min(points, self.budget.trials or points)
@@ -214,7 +219,8 @@ class StudySpec(SpecModel):
             for optimizer, spec in self.optimizers.items()
             for key in self.searches(optimizer)
         }
-        return self.model_copy(update={"optimizers": expanded, "search": SearchSpec()})
+        once = self.search.model_copy(update={"repeats": 1})
+        return self.model_copy(update={"optimizers": expanded, "search": once})
 
     def search_seed(self, number: int, key: str = "") -> int:
         """Return the seed of a trial of a search, the same for every optimizer.
@@ -286,18 +292,19 @@ class StudySpec(SpecModel):
                 "search": True,
                 "selection": True,
                 "budget": {"trials", "timeout"},
-                "confirmation": {"runs", "references"},
+                "confirmation": {"runs", "references", "margin"},
             },
         )
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
         if not own["first"]:
             del own["first"]  # came later; studies from before it go on
-        pruning = self.pruning.identity()
+        pruning, search = self.pruning.identity(), self.search.identity()
         return {
             **data,
             "training": self.training.identity(),
             **({"pruning": pruning} if pruning else {}),
+            **({"search": search} if search else {}),
             "optimizer": own,
             "task": _task_identity(self),
         }

@@ -108,12 +108,16 @@ class Confirmation(SpecModel):
         steps: Length of one run; the search's when not given.
         references: Run the study file's reference hyperparameters under the same seeds too.
         task: Task options that differ from the search's, for example a random start.
+        margin: Difference of the confirmed number that is too small to matter, within which
+            optimizers may be found equivalent; a factor above 1 where values span decades and are
+            compared by ratio. None: nothing is said of equivalence.
     """
 
     runs: int = Field(default=10, ge=0, le=MOST_TRIALS)
     steps: int | None = Field(default=None, ge=1)
     references: bool = True
     task: dict[str, Value] = Field(default_factory=dict)
+    margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class Retries(SpecModel):

@@ -6,9 +6,12 @@ others ``KEY#2``, ``KEY#3``, … No key of a study file holds a ``#``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from ecd_tune.spec._table import SpecModel
+from ecd_tune.spec.parts import Name
 
 __all__ = [
     "MOST_SEARCHES",
@@ -26,14 +29,25 @@ MOST_TRIALS_OF_EACH = 20_000
 
 
 class SearchSpec(SpecModel):
-    """``[search]``: how often each optimizer is searched.
+    """``[search]``: how often each optimizer is searched, and what its searches begin with.
 
     Attributes:
         repeats: Independent searches of each optimizer, each with the whole budget, seeds of its
             own and a confirmation of its own.
+        from_study: Name of a study in the same database; each search begins with the best trials
+            that it found for an optimizer of the same key.
+        from_best: How many of them.
     """
 
     repeats: int = Field(default=1, ge=1, le=MOST_SEARCHES)
+    from_study: Name | None = None
+    from_best: int = Field(default=3, ge=1, le=1000)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides how a search goes: nothing of the number of searches."""
+        if self.from_study is None:
+            return {}
+        return {"from_study": self.from_study, "from_best": self.from_best}
 
 
 class SelectionSpec(SpecModel):

@@ -29,7 +29,7 @@ from ecd_tune.store.db.stored import (
 from ecd_tune.store.declared import read_declared, read_tables
 from ecd_tune.store.events import Event, read_events
 from ecd_tune.store.studies import find_study, list_studies, to_ref
-from ecd_tune.store.trials.progress import Progress, read_progress
+from ecd_tune.store.trials.progress import Progress, read_progress, read_reasons
 from ecd_tune.store.workers import WorkerRecord, read_workers
 
 __all__ = ["StoreReader"]
@@ -160,6 +160,17 @@ class StoreReader:
             One entry per optimizer and stage; none for an unknown study.
         """
         return self._read(lambda connection: read_progress(connection, study))
+
+    def reasons(self, study: str) -> list[tuple[StudyKey, str, int]]:
+        """Count the reasons for which trials of a study diverged, failed or were pruned.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            Which Optuna study, the reason as stored, and its number of trials.
+        """
+        return self._read(lambda connection: read_reasons(connection, study))
 
     def workers(self) -> list[WorkerRecord]:
         """Return all workers, the one seen last first."""

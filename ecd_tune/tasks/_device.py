@@ -1,4 +1,4 @@
-"""Where the tensors of a task lie, and random numbers there."""
+"""Where the tensors of a task lie."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from torch import Tensor
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["CPU", "choose_device", "to_device", "generator_on"]
+__all__ = ["CPU", "choose_device", "to_device", "has_room_for"]
 
 CPU = torch.device("cpu")
+
+_DATA_SHARE = 0.25
+"""Of a GPU's free memory, what data may take that could also be copied batch by batch."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,27 +47,27 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Move a tensor from the CPU to where it is needed, without waiting for a GPU.
 
     Args:
-        tensor: On the CPU; not to be written to afterwards.
+        tensor: On the CPU, and not to be written to afterwards; or there already.
         device: Where to.
 
     Returns:
         The tensor there; itself where it is there already.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def generator_on(generator: torch.Generator, device: torch.device) -> torch.Generator:
-    """Return a generator with the same seed on another device.
+def has_room_for(size: int, device: torch.device) -> bool:
+    """Say whether data should lie on a device as a whole.
 
     Args:
-        generator: A new one, of which nothing has been drawn.
-        device: Where it is needed.
+        size: Of the data, in bytes.
+        device: Where the network lies.
 
     Returns:
-        ``generator`` itself on the CPU; the numbers on a GPU are others.
+        False on the CPU, where processes share what they map from files.
     """
-    if device.type == "cpu":
-        return generator
-    return torch.Generator(device).manual_seed(generator.initial_seed())
+    if device.type != "cuda":
+        return False
+    return size <= _DATA_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ecd_tune.records import Scalar
 from ecd_tune.tasks.data import Layout
 
 __all__ = ["DataSet", "Download"]
@@ -17,8 +19,7 @@ class Download:
     Attributes:
         url: Where from.
         file: Where to, below the data root. Most tasks read archives as they are.
-        digest: ``"md5:…"`` or ``"sha256:…"``, or the beginning of it; empty where the authors
-            publish none.
+        digest: ``"md5:…"`` or ``"sha256:…"``; empty where the authors publish none.
         unpack: For a zip archive that tasks read unpacked: the folder that what lies in the
             archive's one folder goes to. The archive is not kept then.
     """
@@ -39,14 +40,16 @@ class DataSet:
         layouts: How it may lie below the data root; any one of them is enough. A file of a
             layout may be a folder here.
         licence: What is known of the terms.
-        download: The file that ``ecd-tune data get`` fetches, or None: to be downloaded by hand.
+        downloads: The files that ``ecd-tune data get`` fetches; none: to be downloaded by hand.
+        only_if: Option of the task to the values with which it reads this set; none: always.
     """
 
     name: str
     tasks: tuple[str, ...]
     layouts: tuple[Layout, ...]
     licence: str
-    download: Download | None = None
+    downloads: tuple[Download, ...] = ()
+    only_if: Mapping[str, Collection[Scalar]] = field(default_factory=dict)
 
     def found(self, root: Path | None) -> Layout | None:
         """Return the first layout that is there in full, or None.
@@ -60,3 +63,12 @@ class DataSet:
             if all((root / file).exists() for file in layout.files):
                 return layout
         return None
+
+    def needed_by(self, task: str, options: Mapping[str, Scalar]) -> bool:
+        """Say whether a task reads this data set.
+
+        Args:
+            task: Registry name.
+            options: All options of the task, defaults included.
+        """
+        return task in self.tasks and all(options[k] in v for k, v in self.only_if.items())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.base import Split
-from ecd_tune.tasks.stacking import ParameterStack, common_place
+from ecd_tune.tasks.stacking import ParameterStack
 
 if TYPE_CHECKING:
     from ecd_tune.tasks.digits import DigitsProblem
@@ -47,45 +47,57 @@ class StackedDigits:
         self._epochs[row] = -1
 
     @torch.no_grad()
-    def closure(self, steps: Sequence[int]) -> Tensor:
-        """Compute the cross-entropy of one batch of each row, and its gradient."""
-        rows = self._rows(steps)
-        train, (trials, count) = self._parts["train"], rows.shape
+    def closure(self, steps: Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
+        """Compute the cross-entropy of one batch of rows, and its gradient."""
+        chosen = range(len(self.problems)) if rows is None else rows
+        examples = self._examples(steps, chosen)
+        train, (trials, count) = self._parts["train"], examples.shape
         images = self._room("x", trials * count, train.x.shape[1])
-        torch.index_select(train.x, 0, rows.flatten(), out=images)
-        classes = train.y[rows][:, None]
-        inputs = self._forward(images.view(trials, count, -1).transpose(1, 2))
+        torch.index_select(train.x, 0, examples.flatten(), out=images)
+        classes = train.y[examples][:, None]
+        index = None if rows is None else torch.tensor(rows)
+        parameters = self.parameters if index is None else [p[index] for p in self.parameters]
+        inputs = self._forward(parameters, images.view(trials, count, -1).transpose(1, 2))
         slope, losses = self._softmax(inputs.pop(), classes)
         slope.scatter_add_(1, classes, slope.new_full((1, 1, 1), -1.0).expand_as(classes))
-        self._backward(inputs, slope.div_(count))
+        if index is None:
+            self._backward(parameters, inputs, slope.div_(count), self.gradients)
+            return losses
+        found = [torch.empty_like(block) for block in parameters]
+        self._backward(parameters, inputs, slope.div_(count), found)
+        for block, new in zip(self.gradients, found, strict=True):
+            block.index_copy_(0, index, new)
         return losses
 
     @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, Tensor]:
-        """Return ``accuracy`` and ``loss`` of each row on one split.
+    def evaluate(
+        self, split: Split, rows: Sequence[int] | None = None
+    ) -> list[Mapping[str, float]]:
+        """Return ``accuracy`` and ``loss`` of rows on one split.
 
         Raises:
             TaskError: The classifiers do not hold the split.
         """
         if split not in self._parts:
             raise TaskError(f"digits: the {split} split is closed to a search run")
-        part, trials = self._parts[split], len(self.problems)
-        logits = self._forward(part.x.T.expand(trials, -1, -1))[-1]
+        part, trials = self._parts[split], len(self.problems if rows is None else rows)
+        parameters = self.parameters if rows is None else [p[list(rows)] for p in self.parameters]
+        logits = self._forward(parameters, part.x.T.expand(trials, -1, -1))[-1]
         # Of equal logits the first counts, as with argmax, which takes ten times as long here.
         classes = torch.arange(logits.shape[1], 0, -1, dtype=torch.uint8)[:, None]
         first = len(classes) - ((logits == logits.amax(1, keepdim=True)) * classes).amax(1)
-        hits = (first == part.y).double().mean(1)
-        _, losses = self._softmax(logits, part.y.expand(trials, 1, -1))
-        return {"accuracy": hits, "loss": losses}
+        hits = (first == part.y).double().mean(1).tolist()
+        losses = self._softmax(logits, part.y.expand(trials, 1, -1))[1].tolist()
+        return [{"accuracy": h, "loss": loss} for h, loss in zip(hits, losses, strict=True)]
 
-    def _forward(self, x: Tensor) -> list[Tensor]:
+    def _forward(self, parameters: list[Tensor], x: Tensor) -> list[Tensor]:
         """Return the input of each layer, and the logits ``[B, classes, examples]``."""
         values = [x]
-        for layer in range(0, len(self.parameters), 2):
-            weight, bias = self.parameters[layer : layer + 2]
+        for layer in range(0, len(parameters), 2):
+            weight, bias = parameters[layer : layer + 2]
             out = self._room(f"layer {layer}", len(weight), weight.shape[1], x.shape[2])
             values.append(torch.bmm(weight, values[-1], out=out).add_(bias[:, :, None]))
-            if layer + 2 < len(self.parameters):
+            if layer + 2 < len(parameters):
                 out.relu_()
         return values
 
@@ -99,12 +111,18 @@ class StackedDigits:
         logits.div_(column)
         return logits, column.log_().sub_(own).mean((1, 2))
 
-    def _backward(self, inputs: list[Tensor], slope: Tensor) -> None:
+    def _backward(
+        self,
+        parameters: list[Tensor],
+        inputs: list[Tensor],
+        slope: Tensor,
+        gradients: list[Tensor],
+    ) -> None:
         """Write the gradients, from the losses' derivative by the logits."""
-        for layer in range(len(self.parameters) - 2, -1, -2):
-            value, weight = inputs[layer // 2], self.parameters[layer]
-            torch.bmm(slope, value.transpose(1, 2), out=self.gradients[layer])
-            torch.sum(slope, 2, out=self.gradients[layer + 1])
+        for layer in range(len(parameters) - 2, -1, -2):
+            value, weight = inputs[layer // 2], parameters[layer]
+            torch.bmm(slope, value.transpose(1, 2), out=gradients[layer])
+            torch.sum(slope, 2, out=gradients[layer + 1])
             if layer:
                 out = self._room(f"slope {layer}", *value.shape)
                 torch.bmm(weight.transpose(1, 2), slope, out=out)
@@ -117,13 +135,18 @@ class StackedDigits:
             self._memory[name] = self.parameters[0].new_empty(size)
         return self._memory[name][:size].view(shape)
 
-    def _rows(self, steps: Sequence[int]) -> Tensor:
-        """Return the examples of each row's step, ``[B, n]``."""
-        place = common_place(steps, self._steps_per_epoch)
-        for row, step in enumerate(steps):
-            epoch = step // self._steps_per_epoch
+    def _examples(self, steps: Sequence[int], rows: Sequence[int]) -> Tensor:
+        """Return the examples of the steps of rows, ``[rows, n]``."""
+        found = []
+        for row, step in zip(rows, steps, strict=True):
+            epoch, place = divmod(step, self._steps_per_epoch)
             if self._epochs[row] != epoch:
                 self._orders[row] = self.problems[row].order(epoch)
                 self._epochs[row] = epoch
-        begin = place * self._batch_size
-        return self._orders[:, begin : begin + self._batch_size]
+            found.append(place * self._batch_size)
+        count = min(self._batch_size, self._orders.shape[1] - max(found))
+        if len(set(found)) == 1 and len(found) == len(self._orders):
+            return self._orders[:, found[0] : found[0] + count]
+        return torch.stack(
+            [self._orders[row, at : at + count] for row, at in zip(rows, found, strict=True)]
+        )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from zlib import crc32
 
 import numpy as np
 import torch
 
-__all__ = ["derive_seed", "seed_everything", "stream"]
+from ecd_tune.tasks._device import CPU
+
+__all__ = ["derive_seed", "noise_from", "seed_everything", "stream"]
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -53,3 +57,24 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
     torch.manual_seed(derived)
     np.random.seed(derived & 0xFFFFFFFF)
     random.seed(derived)
+
+
+@contextmanager
+def noise_from(generator: torch.Generator, device: torch.device = CPU) -> Iterator[None]:
+    """Let torch's global random numbers follow a seed for a while, and go on as before.
+
+    ``transformers`` draws initial weights from them, and a compiled network dropout.
+
+    Args:
+        generator: Its seed is taken.
+        device: A GPU whose numbers follow it too.
+
+    Yields:
+        Nothing.
+    """
+    seed, gpu = generator.initial_seed(), device.type == "cuda"
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.manual_seed(seed)
+        yield

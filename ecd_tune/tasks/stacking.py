@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ecd_tune.tasks.base import Problem, Split, Task
 
-__all__ = ["ParameterStack", "StackableTask", "StackedProblem", "common_place"]
+__all__ = ["ParameterStack", "StackableTask", "StackedProblem"]
 
 
 class StackedProblem(Protocol):
@@ -40,25 +40,31 @@ class StackedProblem(Protocol):
         """
         ...
 
-    def closure(self, steps: Sequence[int]) -> Tensor:
-        """Compute loss and gradient of one step of each row.
+    def closure(self, steps: Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
+        """Compute loss and gradient of one step of some rows.
 
         Args:
-            steps: Number of the step of each row; all at the same place of an epoch.
+            steps: Number of the step of each of them; all at the last step of an epoch, which may
+                be shorter than the others, or none.
+            rows: Which, in increasing order; None: all.
 
         Returns:
-            The losses, ``[B]``, detached; ``gradients`` hold the gradients.
+            The losses, one for each of these rows, detached; their rows of ``gradients`` hold the
+            gradients, and no other row has changed.
         """
         ...
 
-    def evaluate(self, split: Split) -> Mapping[str, Tensor]:
-        """Judge all rows as :meth:`Problem.evaluate` does.
+    def evaluate(
+        self, split: Split, rows: Sequence[int] | None = None
+    ) -> Sequence[Mapping[str, float]]:
+        """Judge rows as :meth:`Problem.evaluate` does.
 
         Args:
             split: A split that all of the problems hold.
+            rows: Which, in increasing order; None: all.
 
         Returns:
-            Metric to numbers, ``[B]``.
+            Metric to number for each of these rows.
         """
         ...
 
@@ -112,22 +118,3 @@ class ParameterStack:
         blocks = zip(self.parameters, self.gradients, strict=True)
         for p, (block, gradient) in zip(self.problems[row].parameters, blocks, strict=True):
             p.data, p.grad = block[row], gradient[row]
-
-
-def common_place(steps: Sequence[int], steps_per_epoch: int) -> int:
-    """Return at which step of an epoch all rows are.
-
-    Args:
-        steps: Number of the step of each row.
-        steps_per_epoch: Steps of one epoch.
-
-    Returns:
-        From 0 to ``steps_per_epoch - 1``.
-
-    Raises:
-        ValueError: They are not at the same one.
-    """
-    places = {step % steps_per_epoch for step in steps}
-    if len(places) != 1:
-        raise ValueError(f"rows of a stack must be at one place of an epoch, not at {places}")
-    return places.pop()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ecd_tune.objective import Interrupted, Objective
 from ecd_tune.objective.speed import SPEED_METRICS
@@ -33,14 +33,15 @@ class InterruptionContract:
     Attributes:
         task: Reference or name of the task.
         options: Of the task.
-        optimizers: Keys of optimizers to run it with.
+        optimizers: Keys of optimizers to run it with; or key to the optimizer's table of a study
+            file, where it has no default space.
         epochs: Length of a run.
         seed: Chooses where it is interrupted.
     """
 
     task: ClassVar[str]
     options: ClassVar[Mapping[str, Scalar]] = {}
-    optimizers: ClassVar[tuple[str, ...]] = ("ecdsep", "adamw")
+    optimizers: ClassVar[tuple[str, ...] | Mapping[str, Mapping[str, Any]]] = ("ecdsep", "adamw")
     epochs: ClassVar[int] = 2
     seed: ClassVar[int] = 0
 
@@ -56,8 +57,12 @@ class InterruptionContract:
         Raises:
             AssertionError: Never: the last attempt is left alone.
         """
+        tables = self.optimizers if isinstance(self.optimizers, Mapping) else {}
         table = own_study(
-            self.task, [optimizer], task={**self.options}, budget={"steps": self.epochs}
+            self.task,
+            {optimizer: tables.get(optimizer, {})},
+            task={**self.options},
+            budget={"steps": self.epochs},
         )
         spec = parse_study(table)
         first = spec.optimizers[optimizer].first
@@ -103,7 +108,7 @@ class InterruptionContract:
 
     def test_a_confirmation_run_goes_on_bit_equal(self) -> None:
         """So does one that judges on the test data."""
-        self.check(self.optimizers[0], Stage.CONFIRM)
+        self.check(next(iter(self.optimizers)), Stage.CONFIRM)
 
 
 class _MemoryCheckpoint:

@@ -13,7 +13,8 @@ from threading import current_thread, main_thread
 import numpy as np
 import torch
 
-from ecd_tune.cli.display import make_display
+from ecd_tune.cli.display import Display, make_display
+from ecd_tune.cli.notebook_bar import NotebookBar
 from ecd_tune.cli.options import study_arguments
 from ecd_tune.cli.watch import check_results, explain_failures, run_workers
 from ecd_tune.errors import LaunchError, StorageUrlError, StoreError
@@ -40,7 +41,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
     stop = StopFlag()
     # Signals reach the main thread alone.
     signals = stop if current_thread() is main_thread() else nullcontext()
-    display = make_display(spec, _has_live_output())
+    display = _make_display(spec)
     view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
     with as_before(), signals, Store.open(storage) as store:
 
@@ -123,7 +124,9 @@ def as_before() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _has_live_output() -> bool:
+def _make_display(spec: StudySpec) -> Display:
     from rich.console import Console
 
-    return sys.stdout.isatty() or Console().is_jupyter
+    if Console().is_jupyter:
+        return NotebookBar(spec)
+    return make_display(spec, sys.stdout.isatty())

@@ -23,14 +23,14 @@ __all__ = ["Best", "TunedStudy"]
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of one optimizer's search.
+    """The best trial of one optimizer.
 
     Attributes:
         optimizer: Key of the optimizer.
         value: The trial's value, the best of many tries; only a confirmation tells what it is
             worth.
         params: What the optimizer is called with.
-        trial: Number of the trial.
+        trial: Number of the trial, in its search.
         searched: Values as the space has them.
     """
 
@@ -80,7 +80,8 @@ class TunedStudy:
             optimizer: Its key; may be left out where the study has one.
 
         Returns:
-            The best complete trial of its search.
+            The best complete trial of its search, or the one that the selection chose; of several
+            searches the best.
 
         Raises:
             UnknownNameError: The study has no such optimizer, or several and none is named.

@@ -29,6 +29,7 @@ def tune(
     confirm: int = 6,
     searches: int = 1,
     selection: int | Mapping[str, int] | None = None,
+    from_study: str | TunedStudy | None = None,
     storage: str | None = None,
     name: str | None = None,
     seed: int = 0,
@@ -44,9 +45,8 @@ def tune(
 ) -> TunedStudy:
     """Search the hyperparameters of optimizers on a task, and confirm the best of each.
 
-    The same as ``ecd-tune run`` with a study file that says the same. Calling it again goes on
-    where it stopped; workers on other machines join with
-    ``ecd-tune worker FILE.py:NAME --storage URL``.
+    The same as ``ecd-tune run`` with an equivalent study file. Call it again to resume; workers on
+    other machines join with ``ecd-tune worker FILE.py:NAME --storage URL``.
 
     Args:
         task: A function with ``@ecd_tune.task``, or its reference, ``"FILE.py:NAME"`` or
@@ -54,11 +54,13 @@ def tune(
         optimizers: Keys; or key to the optimizer's table of a study file, such as
             ``{"fast": {"optimizer": "ecdsep", "space": {…}}}``.
         trials: Finished trials of each optimizer's search.
+        from_study: A study in the same database, or its name: each search begins with the three
+            best trials that it found for the same optimizer, as far as they fit.
         workers: Processes. 1 works in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
-        batch: Trials that each worker trains at once, where the task can: with data in tensors and
-            without random numbers in its loss, such as dropout. A sampler that learns then
-            proposes without the results of so many.
+        batch: Maximum number of trials that each worker trains at once, if the task supports it:
+            with data in tensors, and a loss that draws no random numbers except those of
+            ``nn.Dropout``. The sampler then proposes a whole batch before it sees its results.
         confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
             on the test data; 0 for none.
         searches: Independent searches of each optimizer, each with all its trials and a
@@ -79,8 +81,8 @@ def tune(
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
         protocol: ``"clean"``, or ``"paper"``: all choices on the test data, as the paper did.
-        training: The table ``[training]``: schedule, averaging, precision and the like; for tasks
-            that describe a model.
+        training: The table ``[training]``: schedule, averaging, precision and the like, for tasks
+            that describe a model; tasks with their own loop accept ``clip`` and ``device``.
         pruning: The table ``[pruning]``.
         out: Folder for logs and reports; ``reports/NAME`` when not given.
         check: Try a few steps of every optimizer first, where nothing has been run yet.
@@ -104,7 +106,7 @@ def tune(
             **({} if timeout is None else {"timeout": timeout}),
         },
         "confirmation": {"runs": confirm},
-        **({} if searches == 1 else {"search": {"repeats": searches}}),
+        **_search(searches, from_study),
         **({} if selection is None else {"selection": _selection(selection)}),
         "protocol": protocol,
         "seed": seed,
@@ -162,6 +164,15 @@ def _check_guard() -> None:
             f"tune is called while a worker imports {module!r}; put the call below "
             'if __name__ == "__main__":'
         )
+
+
+def _search(searches: int, from_study: str | TunedStudy | None) -> dict[str, Any]:
+    name = from_study.name if isinstance(from_study, TunedStudy) else from_study
+    table = {
+        **({} if searches == 1 else {"repeats": searches}),
+        **({} if name is None else {"from_study": name}),
+    }
+    return {"search": table} if table else {}
 
 
 def _selection(given: int | Mapping[str, int]) -> dict[str, int]:

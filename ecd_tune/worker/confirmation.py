@@ -1,40 +1,17 @@
-"""Which trials are queued: those that a search begins with, and what runs again after it."""
+"""Which runs are queued when a search is complete: those of its selection, and the confirmation."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ecd_tune.analysis import choose_trial, rank_trials
-from ecd_tune.records import Params, TrialRecord
+from ecd_tune.analysis import best_trials, choose_trial
+from ecd_tune.records import Params, Stage, TrialRecord
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import QueueItem
 
-__all__ = ["confirmation_items", "first_items", "selection_items"]
-
-
-def first_items(spec: StudySpec, optimizer: str) -> list[QueueItem]:
-    """List the trials that the search of one optimizer begins with.
-
-    Args:
-        spec: The study.
-        optimizer: Key of the optimizer.
-
-    Returns:
-        One item a trial, with the seeds of the first trials; not more than the search has trials.
-    """
-    own = spec.optimizers[optimizer]
-    return [
-        QueueItem(
-            label=f"first:{trial.label}",
-            params=trial.params,
-            seed=spec.search_seed(number, optimizer),
-            source=trial.label,
-            space=own.space,
-        )
-        for number, trial in enumerate(own.first[: spec.trials(optimizer)])
-    ]
+__all__ = ["all_rerun", "confirmation_items", "selection_items"]
 
 
 def selection_items(
@@ -51,13 +28,13 @@ def selection_items(
         One item a run, all under the same seeds, labelled as those of a confirmation; none where
         there is nothing to choose from.
     """
-    best = rank_trials(search, spec.task_def.direction)[: spec.selection.top]
+    best = best_trials(search, spec.selection.top, spec.task_def.direction)
     if len(best) < 2:
         return []
     seeds = [spec.select_seed(run, optimizer) for run in range(spec.selection.runs)]
     return [
         QueueItem(
-            label=f"select:{_digest(trial.params)}:{seed}",
+            label=_label("select", trial.params, seed),
             params=trial.params,
             seed=seed,
             source=f"trial {trial.number}",
@@ -91,7 +68,7 @@ def confirmation_items(
     candidates = list(_candidates(spec, optimizer, search, selection))
     return [
         QueueItem(
-            label=f"{source}:{_digest(params)}:{seed}",
+            label=_label(source, params, seed),
             params=params,
             seed=seed,
             source=source,
@@ -99,6 +76,30 @@ def confirmation_items(
         for source, params in candidates
         for seed in (spec.confirm_seed(run, optimizer) for run in range(spec.confirmation.runs))
     ]
+
+
+def all_rerun(
+    spec: StudySpec, optimizer: str, found: Mapping[Stage, Sequence[TrialRecord]]
+) -> bool:
+    """Say whether every run of the selection and the confirmation of a search has ended.
+
+    Args:
+        spec: The study, by search.
+        optimizer: Key of the search.
+        found: Its trials, of all stages of the study.
+    """
+    search, selection = found[Stage.SEARCH], found.get(Stage.SELECT, ())
+    wanted = [item.label for item in confirmation_items(spec, optimizer, search, selection)]
+    if Stage.SELECT in found:
+        wanted += [item.label for item in selection_items(spec, optimizer, search)]
+    ended = {_label("select", run.params, run.seed) for run in selection if run.counts}
+    confirmed = found[Stage.CONFIRM]
+    ended |= {_label(run.source, run.params, run.seed) for run in confirmed if run.counts}
+    return ended.issuperset(wanted)
+
+
+def _label(source: str, params: Params, seed: int | None) -> str:
+    return f"{source}:{_digest(params)}:{seed}"
 
 
 def _candidates(

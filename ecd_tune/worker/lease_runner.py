@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ecd_tune
-from ecd_tune.objective import Objective
+from ecd_tune.objective import CheckpointHandle, Objective
 from ecd_tune.records import Cause, Lease, Outcome, RunCost, Status, StudyKey
 from ecd_tune.references import is_reference, place_of
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import ReportBuffer
-from ecd_tune.worker.checkpoints import Checkpoints
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.time_limit import TimeLimit, TimeLimitError
 
@@ -27,7 +26,7 @@ class LeaseRunner:
     Args:
         spec: The study, search by search.
         reports: Takes the metric of each epoch.
-        checkpoints: Where runs that go step by step are saved and found again; None nowhere.
+        handle: Returns where a run that goes step by step is saved and found again; None nowhere.
         stop: Polled during evaluations.
         pruner: Returns who ends trials of an Optuna study early, or None.
         on_step: Told of the steps of a run, or None.
@@ -39,13 +38,13 @@ class LeaseRunner:
         self,
         spec: StudySpec,
         reports: ReportBuffer,
-        checkpoints: Checkpoints | None,
+        handle: Callable[[Lease], CheckpointHandle | None],
         stop: Callable[[], bool],
         pruner: Callable[[StudyKey], TrialPruner | None],
         on_step: Callable[[Lease, int, int], None] | None,
         give_up: Callable[[Sequence[Result]], None],
     ) -> None:
-        self._spec, self._reports, self._checkpoints = spec, reports, checkpoints
+        self._spec, self._reports, self._handle = spec, reports, handle
         self._stop, self._pruner, self._on_step = stop, pruner, on_step
         self._give_up = give_up
 
@@ -85,8 +84,6 @@ class LeaseRunner:
         requests = [lease.request for lease in leases]
         if objective.batched:
             return objective.evaluate(requests, stop=self._stop)
-        kept = self._checkpoints
-        handles = None if kept is None else [kept.handle(lease) for lease in leases]
         pruner = self._pruner(leases[0].key)
         points: list[dict[int, float]] = [{} for _ in leases]
 
@@ -105,7 +102,7 @@ class LeaseRunner:
         return objective.evaluate(
             requests,
             stop=self._stop,
-            checkpoints=handles,
+            checkpoints=[self._handle(lease) for lease in leases],
             report=report,
             prune=prune,
             on_step=on_step,

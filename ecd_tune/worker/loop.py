@@ -10,13 +10,13 @@ from functools import partial
 
 from ecd_tune.cost import EnergyMeter
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.objective import Objective
+from ecd_tune.objective import CheckpointHandle, Objective
 from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
 from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
 from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.confirmation import confirmation_items, first_items, selection_items
+from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.giving_back import giving_back
@@ -25,6 +25,8 @@ from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
+from ecd_tune.worker.trial_log import TrialLog
+from ecd_tune.worker.warm_start import first_items
 
 __all__ = ["StudyWorker", "WorkerSummary"]
 
@@ -85,7 +87,9 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._leave = leave
         store.set_stop_signal(stop)
-        self._objectives = {key: Objective(spec, key) for key in spec.optimizers}
+        # One for all searches of an optimizer, since it holds the task's data.
+        own = {key: Objective(self._study, key) for key in self._study.optimizers}
+        self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
         prunes = spec.pruning.kind != "none"
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
@@ -94,13 +98,16 @@ class StudyWorker:
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._runner = LeaseRunner(
-            spec, self._reports, checkpoints, self._ends, self._pruner, on_step, self._give_up
+            spec, self._reports, self._handle, self._ends, self._pruner, on_step, self._give_up
         )
         limit = spec.retries.stop_worker_after
         self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
+        self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
         self._work_left = RemainingWork(store, spec)
+        searched = {key: optimizer.space.searched for key, optimizer in spec.optimizers.items()}
+        self._trial_log = TrialLog(spec.task_def.direction, self._work_left.best, searched)
         self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
@@ -139,9 +146,8 @@ class StudyWorker:
         for optimizer in order:
             if not self._prepare(optimizer, Stage.SEARCH):
                 continue
-            leases = self._store.ask(
-                self._spec, optimizer, count=self._spec.budget.batch, worker=self._worker
-            )
+            count = self._width(optimizer, Stage.SEARCH)
+            leases = self._store.ask(self._spec, optimizer, count=count, worker=self._worker)
             if leases:
                 return leases
         for optimizer in order:
@@ -153,9 +159,10 @@ class StudyWorker:
 
     def _queue_first(self) -> None:
         for optimizer in self._spec.optimizers:
-            items = first_items(self._spec, optimizer)
-            if items and not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
-                self._store.queue(self._spec.key(optimizer), items)
+            if not self._work_left.progress(Stage.SEARCH)[optimizer].finished:
+                items = first_items(self._store, self._spec, optimizer)
+                if items:
+                    self._store.queue(self._spec.key(optimizer), items)
 
     @property
     def _reruns(self) -> tuple[Stage, ...]:
@@ -170,8 +177,10 @@ class StudyWorker:
     def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
         """Lease runs of a stage after the search, which whoever comes first queues."""
         before = self._reruns[: self._reruns.index(stage)]
+        # Queued first: a search that ends this moment has nothing waiting, nor running.
         if not self._work_left.searched(optimizer) or not all(
-            self._work_left.ended(optimizer, earlier) for earlier in before
+            (optimizer, earlier) in self._queued and self._work_left.ended(optimizer, earlier)
+            for earlier in before
         ):
             return []
         key = self._spec.key(optimizer, stage)
@@ -180,10 +189,7 @@ class StudyWorker:
             self._queued.add((optimizer, stage))
         if not self._prepare(optimizer, stage):
             return []
-        if self._objectives[optimizer].batched:
-            count = _CONFIRM_BATCH
-        else:
-            count = self._width(optimizer, stage)
+        count = self._width(optimizer, stage)
         return self._store.claim(key, count=count, worker=self._worker)
 
     def _items(self, optimizer: str, stage: Stage) -> list[QueueItem]:
@@ -212,14 +218,18 @@ class StudyWorker:
         return True
 
     def _width(self, optimizer: str, stage: Stage) -> int:
-        """Return how many trials of an optimizer that learns are trained at once."""
-        if self._spec.budget.timeout is not None:
-            return 1  # trained together, each waits for the others
-        if self._spec.budget.batch == 1 or self._objectives[optimizer].why_alone(
-            self._spec.key(optimizer, stage).data_stage
-        ):
+        """Return how many trials of an optimizer are run at once."""
+        objective, bound = self._objectives[optimizer], self._spec.budget.batch
+        if objective.batched:
+            return bound if stage is Stage.SEARCH else _CONFIRM_BATCH
+        if bound == 1 or self._spec.budget.timeout is not None:
+            return 1  # trained together, each would wait for the others
+        stage = self._spec.key(optimizer, stage).data_stage
+        if objective.why_alone(stage):
             return 1
-        return self._spec.budget.batch
+        if self._lanes is None:  # a matter of the network, and hardly of its optimizer
+            self._lanes = objective.width(stage, bound)
+        return self._lanes
 
     def _evaluate(self, leases: Sequence[Lease]) -> None:
         key = leases[0].key
@@ -265,7 +275,9 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
-            train_together(objective, key.data_stage, feed, width, callbacks, self._ends)
+            train_together(
+                objective, key.data_stage, feed, width, callbacks, self._ends, self._handle
+            )
 
     def _pruner(self, key: StudyKey) -> TrialPruner | None:
         return self._pruners.get(key.optimizer) if key.stage is Stage.SEARCH else None
@@ -278,17 +290,22 @@ class StudyWorker:
 
         self._streaks[without_number(key.optimizer)].add(outcomes, stored)
 
+    def _handle(self, lease: Lease) -> CheckpointHandle | None:
+        return None if self._checkpoints is None else self._checkpoints.handle(lease)
+
     def _ends(self) -> bool:
         return self._stop() or self._heartbeat.storage_replaced
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
         results = list(zip(leases, outcomes, strict=True))
         taken = self._store.tell(results, self._reports.take(leases))
-        for lease, accepted in zip(leases, taken, strict=True):
-            if accepted and self._checkpoints is not None:
-                self._checkpoints.discard(lease)
+        for (lease, outcome), accepted in zip(results, taken, strict=True):
             if not accepted:
                 _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
+                continue
+            self._trial_log.add(lease, outcome)
+            if self._checkpoints is not None:
+                self._checkpoints.discard(lease)
         self._summary = replace(
             self._summary,
             told=self._summary.told + sum(taken),

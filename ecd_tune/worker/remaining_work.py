@@ -7,8 +7,9 @@ import time
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress, Store
+from ecd_tune.worker.confirmation import all_rerun
 
-__all__ = ["RemainingWork"]
+__all__ = ["RemainingWork", "study_complete"]
 
 _ORDER_SECONDS = 1.0
 
@@ -39,6 +40,10 @@ class RemainingWork:
             for progress in self._store.progress(self._spec.name)
             if progress.key in wanted
         }
+
+    def best(self, key: StudyKey) -> float | None:
+        """Return the best value that the store has of one study, or None."""
+        return self.progress(key.stage)[key.optimizer].best
 
     def sorted_by_need(self) -> list[str]:
         """Return the optimizers, the one with the fewest running trials first.
@@ -76,3 +81,26 @@ class RemainingWork:
         searches = all(self.searched(key) for key in self._spec.optimizers)
         reruns = [p for stage in self._spec.stages[1:] for p in self.progress(stage).values()]
         return searches and all(p.running == 0 and p.waiting == 0 for p in reruns)
+
+
+def study_complete(store: Store, spec: StudySpec) -> bool:
+    """Say whether a study has nothing left to run, runs that are not queued yet included.
+
+    Args:
+        store: The shared store.
+        spec: The study.
+
+    Raises:
+        StudyNotFoundError: It, or a stage of it, is not stored there.
+        FingerprintMismatchError: It was made from a study file that says something else.
+    """
+    spec = spec.by_search()
+    store.check(spec)
+    return RemainingWork(store, spec).complete() and all(
+        all_rerun(
+            spec,
+            key,
+            {stage: store.trials(spec.key(key, stage), curves=False) for stage in spec.stages},
+        )
+        for key in spec.optimizers
+    )

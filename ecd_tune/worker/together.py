@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ecd_tune.objective import Callbacks, Job, Objective
+from ecd_tune.objective import Callbacks, CheckpointHandle, Job, Objective
 from ecd_tune.records import Lease, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
@@ -21,6 +21,7 @@ def train_together(
     width: int,
     callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
+    handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
 ) -> None:
     """Train what a feed brings until it brings no more.
 
@@ -31,6 +32,7 @@ def train_together(
         width: Trials at once.
         callbacks: Returns who follows a trial.
         stop: Polled at each step.
+        handle: Returns where a trial is saved, or None.
 
     Raises:
         Interrupted: ``stop`` said so.
@@ -38,7 +40,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), callbacks(lease))
+            Job(lease.request, partial(feed.put, lease), callbacks(lease), handle(lease))
             for lease in feed.take(count)
         ]
 

@@ -33,6 +33,21 @@ params = {{ lr = 0.4, eta = 1.0 }}
 lr = {{ low = 1e-3, high = 1.0, log = true }}
 """
 
+SHORT = """
+import runpy, sys
+import ecd_tune
+from ecd_tune.tuning import tune
+
+def shorter(task, optimizers, **given):
+    return tune(task, optimizers, **given | dict(trials=2, confirm=1, epochs=1, workers=1))
+
+ecd_tune.tune = shorter
+sys.path.insert(0, "")
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""A program that runs a script whose searches become short."""
+
 Result = subprocess.CompletedProcess[str]
 Run = Callable[..., Result]
 

@@ -15,6 +15,7 @@ import pytest
 from ecd_tune.cli.main import app
 from ecd_tune.spec import find_study, load_study
 from ecd_tune.store import Store
+from tests.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [command.name for command in app.registered_commands if command.name]
@@ -23,11 +24,11 @@ HELP_RATIO = 2.4
 """How much processor time --help may take, as a multiple of importing what it needs."""
 
 
-def test_every_command_has_help_and_stands_in_the_readme(ecd_tune, ecd_tune_here) -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_every_command_has_help_and_stands_in_the_pages(ecd_tune, ecd_tune_here) -> None:
+    pages = "".join(page.read_text() for page in PAGES)
     listed = ecd_tune("--help").stdout
     for command in COMMANDS:
-        assert f"ecd-tune {command}" in readme, command
+        assert f"ecd-tune {command}" in pages, command
         assert command in listed
         shown = ecd_tune_here(command, "--help")
         assert shown.returncode == 0
@@ -152,10 +153,25 @@ def test_a_database_password_is_shown_nowhere(ecd_tune) -> None:
 def test_a_run_whose_workers_all_fail_says_why_and_writes_no_report(
     ecd_tune, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path / "nothing"))
-    result = ecd_tune("run", "cora")
+    # The files are there, so that workers start, and hold no table.
+    folder = tmp_path / "data" / "glue" / "RTE"
+    folder.mkdir(parents=True)
+    for name in ("train.tsv", "dev.tsv"):
+        (folder / name).write_text("nothing of what should be here\n")
+    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path / "data"))
+    result = ecd_tune("run", "rte-wide")
     assert result.returncode == 1
     assert "worker 0 ended with status 2" in result.stderr
-    assert "cora: its data is not under" in result.stderr
+    assert "train.tsv" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list((tmp_path / "reports" / "cora").glob("report.*"))
+    assert not list((tmp_path / "reports" / "rte-wide").glob("report.*"))
+
+
+def test_missing_data_are_one_message_before_anything_starts(
+    ecd_tune_here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path / "nothing"))
+    result = ecd_tune_here("run", "cora")
+    assert result.returncode == 2
+    assert "cora: 8 files; `ecd-tune data get cora`" in result.stderr
+    assert result.stdout == ""

@@ -128,7 +128,7 @@ def test_ctrl_c_leaves_nothing_running_and_resumes(start_run, tmp_path: Path) ->
     os.kill(first.pid, signal.SIGINT)
     output, _ = first.communicate(timeout=DEADLINE)
     assert first.returncode == 128 + signal.SIGINT, output
-    assert "goes on where it stopped" in output
+    assert "run the same command to resume" in output
     assert worker_pids(tmp_path) == []
     rows = progress(tmp_path)
     assert sum(row.running for row in rows) == 0

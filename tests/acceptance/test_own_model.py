@@ -1,8 +1,7 @@
-"""A model of one's own, as a user tunes it: the examples, workers by reference, wrong inputs."""
+"""A model of one's own, as a user tunes it: scripts, workers by reference, wrong inputs."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,19 +10,6 @@ import pytest
 
 from tests.acceptance.commands import Run, run_in
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SHORT = """
-import runpy, sys
-import ecd_tune
-from ecd_tune.tuning import tune
-
-def shorter(task, optimizers, **given):
-    return tune(task, optimizers, **given | dict(trials=2, confirm=1, epochs=1, workers=1))
-
-ecd_tune.tune = shorter
-sys.path.insert(0, "")
-runpy.run_path(sys.argv[1], run_name="__main__")
-"""
 TASK = """
 import torch
 import ecd_tune as et
@@ -51,22 +37,6 @@ if __name__ == "__main__":
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(TASK)
     return tmp_path
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_examples_run(name: str, tmp_path: Path) -> None:
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-c", SHORT, name],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "optimizer = ECDSep(" in done.stdout
-    assert (tmp_path / "out" / "report.tex").is_file()
 
 
 def test_a_script_starts_workers_and_goes_on(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ecd_tune.analysis import choose_trial
+from ecd_tune.analysis import best_trials, choose_trial
 from ecd_tune.records import Direction, Stage, StudyKey, TrialRecord, TrialState
 
 SEARCH, SELECT = StudyKey("s", "adam"), StudyKey("s", "adam", Stage.SELECT)
@@ -64,6 +64,13 @@ def test_without_a_selection_or_a_choice_the_search_decides():
     assert choose_trial(SEARCHED, (), 0, 3, MAX).record.number == 0
     assert choose_trial(SEARCHED[:1], (), 3, 3, MAX).record.number == 0
     assert choose_trial([], (), 3, 3, MAX) is None
+
+
+def test_equal_hyperparameters_are_one_candidate():
+    twice = [trial(0, 0.9), trial(1, 0.8, params={"lr": 0}), trial(2, 0.7)]
+    assert [t.number for t in best_trials(twice, 2, MAX)] == [0, 2]
+    runs = [*again(0, [0.5]), *again(2, [0.6])]
+    assert choose_trial(twice, runs, 2, 1, MAX).record.number == 2
 
 
 def test_runs_of_other_hyperparameters_are_left_out():

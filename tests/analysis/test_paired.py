@@ -15,6 +15,7 @@ from ecd_tune.analysis import (
     smallest_detectable,
     smallest_p,
 )
+from ecd_tune.analysis.paired import equivalence_p
 from ecd_tune.records import Direction
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
@@ -169,3 +170,34 @@ def test_holm_keeps_order_and_never_lowers(p_values):
     assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
     order = np.argsort(p_values, kind="stable")
     assert all(adjusted[a] <= adjusted[b] for a, b in itertools.pairwise(order))
+
+
+@pytest.mark.parametrize("n", [5, 12, 40])
+def test_equivalence_is_two_one_sided_tests_of_scipys(n):
+    differences = np.random.default_rng(n).normal(0.1, 1, n)
+    for margin in (0.05, 0.5, 2.0):
+        above = stats.wilcoxon(differences + margin, alternative="greater", method="exact").pvalue
+        below = stats.wilcoxon(differences - margin, alternative="less", method="exact").pvalue
+        found = equivalence_p(list(differences), margin)
+        assert found == pytest.approx(max(above, below), rel=1e-9)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=12), st.integers(1, 12))
+def test_equivalence_is_symmetric_and_that_of_sign_patterns_at_both_extremes(differences, margin):
+    found = equivalence_p(differences, margin)
+    assert found == pytest.approx(equivalence_p([-d for d in differences], margin))
+    assert 0 < found <= 1
+    if min(differences) >= margin:
+        assert found == 1.0
+    if max(map(abs, differences)) < margin:
+        assert found == pytest.approx(2.0 ** -len(differences))
+
+
+def test_an_infinite_difference_is_beyond_every_margin():
+    assert equivalence_p([math.inf] * 8, 1e9) == 1.0
+    assert equivalence_p([0.0] * 8, 1e-9) == pytest.approx(2.0**-8)
+
+
+def test_no_margin_says_nothing():
+    assert compare_paired({1: 0.0}, {1: 0.1}, MIN).equivalence_p is None
+    assert compare_paired({1: 0.0}, {2: 0.1}, MIN, margin=1.0).equivalence_p is None

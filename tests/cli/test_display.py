@@ -5,7 +5,7 @@ import pytest
 from ecd_tune.cli.display import RateEstimator, make_display
 from ecd_tune.launch import Placement, WorkerState, WorkerView
 from ecd_tune.records import Direction, Stage
-from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.spec import StudySpec, find_study, load_study, parse_study
 from ecd_tune.store import Progress
 
 
@@ -82,3 +82,25 @@ def test_plain_display_says_once_that_a_worker_died(
         display.update(progress(spec, 6, 0), [dead])
     lines = capsys.readouterr().out.splitlines()
     assert lines.count("worker 0 killed by SIGKILL; restarts soon") == 1
+
+
+@pytest.mark.parametrize("study", ["zakharov", "cifar100-paper", "cora", "char-lm"])
+def test_no_number_is_cut_at_sixty_columns(
+    study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    spec = load_study(find_study(study))
+    shown = [
+        Progress(spec.key(key, stage), Direction.MINIMIZE, complete=500, pruned=123, best=-1.5e-40)
+        for key in spec.optimizers
+        for stage in Stage
+    ]
+    with make_display(spec, terminal=True) as display:
+        display.update(shown, [])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    for key in spec.optimizers:
+        (line,) = [line for line in lines if line.split()[:1] == [key]]
+        assert "-1.5e-40" in line
+        assert "623/" in line
+        assert "…" not in line

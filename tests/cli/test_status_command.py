@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
 
+from ecd_tune.analysis.pace import Pace
 from ecd_tune.cli.main import app
+from ecd_tune.records import Direction, Outcome, Status
 from ecd_tune.spec import PruningSpec
-from ecd_tune.store import Store, Worker
+from ecd_tune.store import Progress, Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 
 
@@ -65,3 +68,59 @@ def test_a_worker_without_a_trial_is_forgotten_after_a_minute(url):
     assert "worker" not in status(url)
     (row,) = json.loads(status(url, "--json"))["workers"]
     assert row["seen_seconds_ago"] >= 90
+
+
+def test_reasons_are_counted_without_their_numbers_and_lost_attempts(url):
+    spec = make_spec()
+    with Store.open(url) as store:
+        store.create(spec)
+        leases = store.ask(spec, "ecdsep", count=4, worker=Worker.current())
+        reasons = ("nan at step 3", "nan at step 17", "out of disk")
+        bad = [
+            (lease, Outcome(Status.FAILED, reason=r))
+            for lease, r in zip(leases, reasons, strict=False)
+        ]
+        store.tell(bad)
+        store.release(leases[3:])
+    rows = json.loads(status(url, "--json"))["reasons"]
+    assert [(row["reason"], row["count"]) for row in rows] == [
+        ("nan at step N", 2),
+        ("out of disk", 1),
+    ]
+    assert "2 of contract/ecdsep: nan at step N" in status(url)
+
+
+def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
+    spec = make_spec()
+    times = iter([100.0, 104.0])
+    monkeypatch.setattr("ecd_tune.cli.status.Pace", partial(Pace, lambda: next(times)))
+    with Store.open(url) as store:
+        store.create(spec)
+        waits = []
+
+        def wait(seconds):
+            waits.append(seconds)
+            if len(waits) == 2:
+                raise KeyboardInterrupt
+            store.tell(complete(store.ask(spec, "ecdsep", count=2, worker=Worker.current())))
+
+        monkeypatch.setattr("ecd_tune.cli.status.time.sleep", wait)
+        text = status(url, "--watch", "--interval", "3")
+    assert waits == [3.0, 3.0]
+    assert "contract: 0 finished, 6 remaining, none finished while watching" in text
+    assert "contract: 2 finished, 4 remaining, 30.0/min, about 8 s left" in text
+
+
+def test_the_rate_is_that_of_the_last_minute():
+    spec, times = make_spec(), iter([0.0, 50.0, 100.0, 150.0])
+    pace = Pace(lambda: next(times))
+    found = [
+        pace.add("a", [Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=n, target=1000)])
+        for n in (0, 100, 200, 500)
+    ]
+    assert found[0]["per_second"] is None
+    assert found[2]["per_second"] == 2.0
+    # From 50 s on: what is older than a minute is left out, up to the last look before it.
+    assert found[3] == {
+        "finished": 500, "remaining": 500, "per_second": 4.0, "seconds_left": 125.0
+    }  # fmt: skip

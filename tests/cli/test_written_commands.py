@@ -24,6 +24,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "storage").glob("*.md"),
         *(ROOT / "benchmarks").glob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
         *(ROOT / "ecd_tune").rglob("README.md"),
     ]
 )
@@ -118,8 +119,8 @@ def test_commands_in_running_text_exist(file):
         check_words(code.partition("ecd-tune")[2])
 
 
-def test_the_options_that_the_readme_lists_for_run_exist():
-    table = (ROOT / "README.md").read_text().partition("| option of `ecd-tune run` |")[2]
+def test_the_options_that_are_listed_for_run_exist():
+    table = (ROOT / "docs/first-steps.md").read_text().partition("| option of `ecd-tune run` |")[2]
     options = re.findall(r"^\| `(--[a-z-]+)", table.partition("\n\n")[0], re.MULTILINE)
     assert len(options) >= 6
     check_words("run " + " ".join(options))

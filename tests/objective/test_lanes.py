@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ecd_tune.objective import Callbacks, Interrupted, Job, Objective
+from ecd_tune.objective.checkpoint import CheckpointHandle
 from ecd_tune.objective.speed import SPEED_METRICS
 from ecd_tune.objective.training import TRAIN_LOSS
 from ecd_tune.records import METRIC, Cause, Outcome, Params, RunRequest, Stage, Status
@@ -52,6 +53,7 @@ def run_together(
     width: int,
     callbacks: Callable[[int], Callbacks] = lambda number: Callbacks(),
     stop: Callable[[], bool] | None = None,
+    slots: Sequence[CheckpointHandle] | None = None,
 ) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     waiting = list(enumerate(requests))
@@ -61,7 +63,7 @@ def run_together(
             assert number not in outcomes
             outcomes[number] = outcome
 
-        return Job(request, done, callbacks(number))
+        return Job(request, done, callbacks(number), None if slots is None else slots[number])
 
     def jobs(count: int) -> list[Job]:
         taken, waiting[:] = waiting[:count], waiting[count:]
@@ -192,24 +194,26 @@ def test_a_stop_ends_all_lanes() -> None:
 def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     closure, widths = StackedDigits.closure, []
 
-    def scarce(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def scarce(
+        self: StackedDigits, steps: Sequence[int], rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
         widths.append(len(steps))
         if len(steps) > 2:
             raise torch.OutOfMemoryError("no room")
-        return closure(self, steps)
+        return closure(self, steps, rows)
 
     monkeypatch.setattr(StackedDigits, "closure", scarce)
     objective = Objective(make_spec("sgd"), "sgd")
     requests = [RunRequest(PARAMS["sgd"][0], seed) for seed in range(9)]
     together = run_together(objective, requests, 8)
-    assert sorted(set(widths)) == [2, 4, 8]
+    assert sorted(set(widths)) == [1, 2, 4, 8]  # of two lanes, one may be left
     monkeypatch.undo()
     for outcome, request in zip(together, requests, strict=True):
         assert_alike(outcome, objective.evaluate([request])[0])
 
 
 def test_a_fault_in_the_common_part_lets_trials_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def broken(self: StackedDigits, *arguments: Any) -> torch.Tensor:
         raise ValueError("a fault of the stack")
 
     monkeypatch.setattr(StackedDigits, "closure", broken)

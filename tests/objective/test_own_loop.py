@@ -13,7 +13,9 @@ import ecd_tune as et
 from ecd_tune.errors import TaskError
 from ecd_tune.objective.checkpoint import Callbacks
 from ecd_tune.objective.loop import evaluate_loop
+from ecd_tune.objective.loop_steps import Trained
 from ecd_tune.objective.single import RunPlan
+from ecd_tune.optim import ECDSep
 from ecd_tune.records import Cause, Direction, Outcome, RunRequest, Stage, Status
 from ecd_tune.spec import TrainingSpec
 
@@ -263,10 +265,119 @@ def test_a_confirmation_has_to_test() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (RunPlan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0)), r"\[training\]: is for"),
+        (
+            RunPlan(1, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0, eval_every=2)),
+            r"\[training\]: eval_every: needs a task that describes a model",
+        ),
         (RunPlan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
     ],
 )
 def test_what_a_loop_cannot_do_is_refused(plan: RunPlan, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         run(values(0.1), plan=plan)
+
+
+def test_the_gradient_of_a_step_is_clipped_where_the_study_says_so() -> None:
+    tested: list[float] = []
+    plan = RunPlan(EPOCHS, Direction.MAXIMIZE, training=TrainingSpec(clip=1.0))
+    run(values(0.1, 0.2, 0.3, 0.4, tested=tested), Stage.CONFIRM, plan=plan)
+    assert tested == pytest.approx([0.1 * EPOCHS])  # -10 became -1, times lr = 0.1
+
+
+def squares(kind: str) -> Callable[[Any], object]:
+    """Return a loop that tells the loss in one of three ways."""
+
+    def loop(given: Any) -> None:
+        model = given.keep(nn.Linear(2, 1))
+        with torch.no_grad():
+            model.weight.fill_(0.5)
+        made = given.optimizer(model.parameters())
+
+        def closure() -> torch.Tensor:
+            made.zero_grad()
+            loss = model(torch.ones(1, 2)).square().sum()
+            loss.backward()
+            return loss
+
+        for _ in given.epochs():
+            if kind == "closure":
+                made.step(closure)
+            elif kind == "loss":
+                made.step(loss=closure())
+            else:
+                half = closure().detach() / 2
+                made.add_loss(half)
+                made.add_loss(half)
+                made.step()
+            given.report(float(model.weight.detach().sum()))
+
+    return loop
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda problem, seed: torch.optim.SGD(problem.parameters, lr=0.01),
+        lambda problem, seed: ECDSep(problem.parameters, lr=0.1, eta=2.0, seed=seed),
+    ],
+    ids=["sgd", "ecdsep"],
+)
+def test_the_loss_is_told_in_three_ways(make: Any) -> None:
+    found = []
+    for kind in ("loss", "closure", "add_loss"):
+        task = et.task(metric="sum", direction="minimize", epochs=EPOCHS)(squares(kind)).make()
+        plan = RunPlan(EPOCHS, Direction.MINIMIZE)
+        outcome = evaluate_loop(task, make, RunRequest({}, 3, Stage.SEARCH), plan)
+        found.append((outcome.curves["train_loss"].values, outcome.curve.values))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0][-1] < found[0][0][0]
+
+
+class TestAnAverageOfTheWeights:
+    """Schedule-Free, beside the same loop with the library's optimizer alone."""
+
+    x = torch.linspace(-1, 1, 12).view(6, 2)
+
+    def make(self, problem: Any, seed: int) -> torch.optim.Optimizer:
+        from pytorch_optimizer import ScheduleFreeAdamW
+
+        return ScheduleFreeAdamW(problem.parameters, lr=0.1)
+
+    def loss(self, model: nn.Module) -> torch.Tensor:
+        return (model(self.x) - self.x.sum(1, keepdim=True)).square().mean()
+
+    def epoch(self, model: nn.Module, optimizer: Any, evaluates: bool = True) -> float:
+        optimizer.train()
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = self.loss(model)
+            loss.backward()
+            optimizer.step(loss=loss)
+        if evaluates:
+            optimizer.eval()
+        return float(self.loss(model).detach())
+
+    def evaluate(self, evaluates: bool = True) -> Outcome:
+        def loop(given: Any) -> None:
+            torch.manual_seed(0)
+            model = given.keep(nn.Linear(2, 1))
+            optimizer = given.optimizer(model.parameters())
+            for _ in given.epochs():
+                given.report(self.epoch(model, optimizer, evaluates))
+
+        task = et.task(metric="error", direction="minimize", epochs=EPOCHS)(loop).make()
+        plan = RunPlan(EPOCHS, Direction.MINIMIZE)
+        return evaluate_loop(task, self.make, RunRequest({}, 3, Stage.SEARCH), plan)
+
+    def test_it_is_evaluated(self) -> None:
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1)
+        alone: Any = self.make(Trained(list(model.parameters())), 0)
+        step = alone.step
+        alone.step = lambda loss: step()
+        expected = [self.epoch(model, alone) for _ in range(EPOCHS)]
+        assert self.evaluate().curve.values == pytest.approx(expected, rel=1e-6)
+
+    def test_a_loop_that_evaluates_something_else_is_told_so(self) -> None:
+        with pytest.raises(TaskError, match=r"call optimizer\.eval\(\) before the evaluation"):
+            self.evaluate(evaluates=False)

@@ -7,15 +7,24 @@ import json
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
+from ecd_tune.cli.printed_results import find_printed
 from ecd_tune.errors import UnknownNameError
-from ecd_tune.records import Direction
+from ecd_tune.records import Direction, TrialState
 from ecd_tune.report import COMPARISON_FORMATS, build_report, compare_studies, write_comparison
-from ecd_tune.report.model.across import critical_difference
+from ecd_tune.report.model.across.attempts import count_attempts, expected_attempts
+from ecd_tune.report.model.across.printed import ScalingRow, fit_scaling
+from ecd_tune.report.model.across.profiles import MOST_TIMES, profile_times
+from ecd_tune.report.model.across.studies import critical_difference
 from ecd_tune.report.render.figures.across import draw_across
+from ecd_tune.report.render.markdown import set_markdown
 from ecd_tune.report.words.across import across_page
+from ecd_tune.spec import find_study, load_study
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,7 @@ def task(name, medians, seconds=(), **fields):
             optimizer=key,
             title=key.upper(),
             source="best",
-            summary=SimpleNamespace(median=m, median_interval=None, runs=5) if m else None,
+            summary=SimpleNamespace(median=m, median_interval=None, runs=5, mean=m) if m else None,
         )
         for key, m in zip(keys, medians, strict=True)
     ]
@@ -49,7 +58,7 @@ def task(name, medians, seconds=(), **fields):
         "name": name, "title": f"Task {name}", "confirm_metric": "accuracy",
         "direction": Direction.MAXIMIZE, "protocol": "clean", "oracle": False, "log": False,
         "answer": SimpleNamespace(winner=None), "results": rows,
-        "effort": SimpleNamespace(rows=effort) if effort else None,
+        "effort": SimpleNamespace(rows=effort) if effort else None, "trials": (), "best": (),
     }  # fmt: skip
     return SimpleNamespace(**told | fields)
 
@@ -101,8 +110,8 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
     assert across.slowdowns == {"a": (1.0, math.inf), "b": (4.0, 1.0)}
     (times,) = [s for s in across_page(across).sections if s.anchor == "times"]
     assert times.tables[0].rows == (
-        ("A", "2", "not reached", "1 of 2 tasks"),
-        ("B", "8", "3", "1 of 2 tasks"),
+        ("A", "2", "not reached", "1 of 2 tasks", "0.50"),
+        ("B", "8", "3", "1 of 2 tasks", "0.50"),
     )
     assert [drawn.name for drawn in draw_across(across)] == ["ranks", "profiles"]
 
@@ -156,3 +165,119 @@ def test_a_median_of_diverged_runs_is_called_so(two):
     rows = (dataclasses.replace(row, cells={**row.cells, "adamw": cell}), two.rows[1])
     page = across_page(dataclasses.replace(two, rows=rows))
     assert "diverged" in page.sections[0].tables[0].rows[0][-2]
+
+
+def test_leaving_a_task_out_gives_the_ranks_of_the_others():
+    tasks = [task("1", (0.9, 0.8)), task("2", (0.5, 0.6)), task("3", (0.9, 0.7))]
+    assert compare_studies(tasks[:2]).without == {}
+    across = compare_studies(tasks)
+    for left in range(3):
+        rest = compare_studies([t for i, t in enumerate(tasks) if i != left])
+        assert across.without[tasks[left].name] == pytest.approx(rest.mean_ranks)
+    (table,) = (t for s in across_page(across).sections for t in s.tables if "without" in t.caption)
+    assert [row[:2] for row in table.rows] == [("1", "A, B"), ("2", "A"), ("3", "A, B")]
+
+
+def test_the_score_is_the_area_below_the_profile():
+    # The fastest everywhere; twice as slow; never there.
+    found = profile_times({"a": (1.0, 1.0), "b": (2.0, 2.0), "c": (math.inf, 4.0)})
+    assert [found[key].score for key in "abc"] == pytest.approx([1.0, 2 / 3, 0.0])
+    assert found["a"].low is None  # two tasks cannot be drawn again
+    times = np.linspace(1, MOST_TIMES, 30001)
+    ratios = np.array([1.3, 2.6, 3.1, math.inf])
+    area = np.mean([(ratios <= t).mean() for t in times])
+    assert profile_times({"a": tuple(ratios)})["a"].score == pytest.approx(area, abs=1e-3)
+
+
+def test_the_interval_of_a_profile_is_that_of_tasks_drawn_again():
+    # Shares of tasks done in no time are binomial, and so are the ends of their intervals.
+    tasks, done = 20, 12
+    profile = profile_times({"a": (1.0,) * done + (math.inf,) * (tasks - done)})["a"]
+    low, high = stats.binom(tasks, done / tasks).ppf([0.025, 0.975]) / tasks
+    assert (profile.low, profile.high) == pytest.approx((low, high), abs=1 / tasks)
+    assert profile.lows[0] == pytest.approx(profile.low)
+    level = profile_times({"a": (2.0, 2.0, 2.0)})["a"]
+    assert (level.low, level.score, level.high) == pytest.approx((2 / 3,) * 3)
+
+
+@given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+def test_expected_attempts_is_the_mean_of_the_negative_hypergeometric(counts):
+    trials, reached = counts
+    none_before = [
+        math.comb(trials - k, reached) / math.comb(trials, reached) for k in range(trials + 1)
+    ]
+    assert expected_attempts(trials, reached) == pytest.approx(sum(none_before))
+
+
+def test_attempts_count_complete_trials_that_reach_what_all_reach():
+    def trial(key, value, state=TrialState.COMPLETE, counts=True):
+        key = SimpleNamespace(optimizer=key)
+        return SimpleNamespace(key=key, value=value, state=state, counts=counts)
+
+    trials = [trial("a", v) for v in (0.9, 0.8, 0.2)] + [trial("b", v) for v in (0.7, 0.6)]
+    trials += [trial("a", 0.99, TrialState.PRUNED), trial("b", 0.99, counts=False)]
+    report = task("1", (0.9, 0.8), trials=trials)
+    found = count_attempts(report, ("a", "b"))
+    assert [(t.target, t.reached, t.trials) for t in found.values()] == [(0.7, 2, 4), (0.7, 1, 2)]
+    assert [t.expected for t in found.values()] == pytest.approx([5 / 3, 3 / 2])
+    assert count_attempts(report, ("a", "c")) == {}
+    text = set_markdown(across_page(compare_studies([report])), ())
+    assert "1.7 (2 of 4)" in text
+
+
+def test_a_power_of_n_is_fitted_with_students_interval():
+    rows = [ScalingRow(str(n), n, lr=3 * n**-0.5, eta=2.0, nu=1e-5) for n in (10.0, 1e3, 1e6)]
+    fits = {fit.name: fit for fit in fit_scaling(rows).fits}
+    assert (fits["lr"].slope, fits["lr"].low, fits["lr"].high) == pytest.approx((-0.5,) * 3)
+    assert fits["eta"].slope == pytest.approx(0.0)
+    assert not any(fit.own for fit in fits.values())
+    noisy = [
+        dataclasses.replace(row, lr=row.lr * f) for row, f in zip(rows, (1, 2, 1), strict=True)
+    ]
+    fit = fit_scaling(noisy).fits[0]
+    line = stats.linregress(np.log([r.n for r in noisy]), np.log([r.lr for r in noisy]))
+    half = 12.706 * line.stderr  # Student's t for one degree of freedom
+    assert (fit.low, fit.high) == pytest.approx((line.slope - half, line.slope + half), rel=1e-4)
+    assert fit_scaling(rows[:2]).fits == ()
+
+
+def test_what_the_paper_prints_stands_beside_our_means_with_the_protocol():
+    spec = load_study(find_study("ogbn-arxiv-paper"))
+    report = task("ogbn-arxiv-paper", (0.7, 0.69), oracle=True, protocol="paper")
+    paper = find_printed([(spec, report)])
+    printed = paper.values["ogbn-arxiv-paper"]
+    # Table 3 and B.4; the list of SGD has another mean than its table.
+    assert printed["sgd"].value == pytest.approx(0.7181)
+    assert printed["sgd"].mean == pytest.approx(0.71591)
+    assert len(printed["ecdsep"].listed) == 10
+    assert paper.settings["ogbn-arxiv-paper"] == ""
+    for row in report.results:
+        row.optimizer = {"a": "ecdsep", "b": "sgd"}[row.optimizer]
+    (table,) = (
+        t for s in across_page(compare_studies([report], paper)).sections for t in s.tables
+        if t.caption == "Means beside the paper's"
+    )  # fmt: skip
+    assert table.rows[1][:6] == (
+        "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",
+    )  # fmt: skip
+
+
+def test_other_settings_are_named_and_smoke_forms_have_no_printed_value():
+    small = load_study(find_study("sst2-tiny"))
+    paper = find_printed([(small, task("sst2-tiny", (0.7,)))])
+    assert paper.values["sst2-tiny"]["ecdsep"].value == pytest.approx(0.9266)
+    assert "model = tiny" in paper.settings["sst2-tiny"]
+    assert paper.scaling == ()  # another network than Table 5's
+    smoke = load_study(find_study("ogbn-arxiv-paper"), smoke=True)
+    assert find_printed([(smoke, task(smoke.name, (0.7,)))]).values == {}
+
+
+def test_table_5_has_our_best_values_beside_the_papers():
+    spec = load_study(find_study("ogbn-arxiv-wide"))
+    best = SimpleNamespace(optimizer="ecdsep", values={"lr": 2.0, "eta": 5.0, "on": True})
+    paper = find_printed([(spec, task("ogbn-arxiv-wide", (0.7,), best=(best,)))])
+    (row,) = (row for row in paper.scaling if row.study)
+    assert (row.name, row.lr, row.eta, row.nu, row.n) == ("ogbn-arxiv", 2.8, 4.5, 1e-5, 2e5)
+    assert row.own == {"lr": 2.0, "eta": 5.0}
+    assert len(paper.scaling) == 6
+    assert find_printed([(load_study(find_study("digits")), task("digits", (0.9,)))]).scaling == ()

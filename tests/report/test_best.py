@@ -18,8 +18,8 @@ from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.report import BEST_FORMATS, best_hyperparameters, render_best
 from ecd_tune.report.build import build_report
 from ecd_tune.report.model.best import edge_of
-from ecd_tune.report.render.best import write_toml, write_yaml
-from ecd_tune.report.render.constructor import render_constructor
+from ecd_tune.report.render.data.best import write_toml, write_yaml
+from ecd_tune.report.render.data.constructor import render_constructor
 from ecd_tune.report.words.sections import build_sections
 from ecd_tune.space import Choice, Fixed, Float, Int
 from ecd_tune.spec import parse_study
@@ -262,7 +262,7 @@ def test_oracle_values_say_so(studies):
 
 def test_best_loads_nothing_heavy():
     code = (
-        "import sys; import ecd_tune.report.render.best, ecd_tune.report.render.terminal; "
+        "import sys; import ecd_tune.report.render.data.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
         "print({'torch', 'scipy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules))"
     )
@@ -320,7 +320,7 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("ECDSep", "nu") not in rows
     assert ("SGD", "momentum") not in rows
     (table,) = next(s for s in build_sections(report) if s.anchor == "best").tables
-    assert ("ECDSep", "nu", "0.05", "–", "–", "= nu_sqrt_n / √n") in table.rows
+    assert ("ECDSep", "nu", "0.05", "–", "–", "–", "= nu_sqrt_n / √n") in table.rows
 
 
 def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):

@@ -9,7 +9,7 @@ import pytest
 from ecd_tune.records import Direction, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
-from ecd_tune.report.words.comparison import format_effect
+from ecd_tune.report.words.tables.comparison import format_effect
 
 
 def test_rows_stand_in_the_studys_order_with_references_beside(zakharov):
@@ -313,3 +313,40 @@ def test_a_smoke_run_says_so_first(studies):
     assert report.answer.sentences[0].startswith("This is a smoke run")
     assert "Cora stands in for ogbn-arxiv" in report.answer.sentences[0]
     assert report.answer.sentences[1].startswith("ECDSep is ahead")
+
+
+def test_equivalence_is_claimed_only_within_a_margin_that_the_study_states(studies, digits):
+    assert not any("quivalent" in sentence for sentence in digits.answer.sentences)
+    assert all(row.equivalence_p is None for row in digits.comparisons)
+    wide = studies.digits_spec(confirmation={"runs": 8, "margin": 0.5})
+    report = build_report(wide, studies.digits_trials(wide), {})
+    pairs = [row for row in report.comparisons if row.family == "optimizers"]
+    assert all(row.equivalent for row in pairs)
+    # All of 8 seeds on either side of both ends, corrected for all pairs.
+    assert pairs[0].equivalence_p == pytest.approx(len(pairs) * 2.0**-8)
+    assert "Equivalent within ±0.5" in " ".join(report.answer.sentences)
+    assert "; equivalent, p" in render_markdown(report)
+    narrow = studies.digits_spec(confirmation={"runs": 8, "margin": 1e-9})
+    report = build_report(narrow, studies.digits_trials(narrow), {})
+    assert not any("quivalent within" in sentence for sentence in report.answer.sentences)
+
+
+def test_fanova_stands_beside_ped_anova(studies):
+    spec = studies.zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
+    report = build_report(spec, studies.zakharov_trials(spec), {})
+    for key in spec.optimizers:
+        own = [row for row in report.importance if row.optimizer == key]
+        assert math.fsum(row.fanova for row in own) == pytest.approx(1.0)
+        assert math.fsum(row.importance for row in own) == pytest.approx(1.0)
+
+
+def test_how_far_a_value_may_move_is_told_in_the_scale_of_its_range(studies):
+    spec = studies.zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
+    report = build_report(spec, studies.zakharov_trials(spec), {})
+    rows = {(row.optimizer, row.name): row for row in report.importance}
+    low, high = rows["ecdsep", "lr"].good  # drawn in the logarithm from 1e-2 to 1e4
+    assert rows["ecdsep", "lr"].good_share == pytest.approx(math.log10(high / low) / 6)
+    low, high = rows["ecdsep", "eta"].good
+    assert rows["ecdsep", "eta"].good_share == pytest.approx((high - low) / 3)
+    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} % of the range)"
+    assert share in render_markdown(report)

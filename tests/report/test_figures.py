@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from ecd_tune.analysis import Band
+from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import Direction
 from ecd_tune.report import build_report
 from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
 from ecd_tune.report.render.figures.curves import draw_curves
-from ecd_tune.report.render.figures.drawn import to_pdf, to_png, to_svg
 from ecd_tune.report.render.figures.everything import draw_figures
+from ecd_tune.report.render.figures.parallel import draw_parallel
+from ecd_tune.report.render.figures.parts.drawn import to_pdf, to_png, to_svg
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import BEHIND, drawing, label_ends, new_panel
 from ecd_tune.report.render.figures.relations import draw_relations
-from ecd_tune.report.render.figures.scale import choose_scale
 from ecd_tune.report.render.figures.seeds import draw_seeds
-from ecd_tune.report.render.figures.style import drawing, label_ends, new_panel
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
 
@@ -193,3 +195,42 @@ def test_the_best_trial_is_among_the_coloured_ones(searched):
         param = next(p for p in searched.importance if p.optimizer == name)
         assert best.values[param.name] in coloured.get_xdata()
         assert f"{param.name} = {best.values[param.name]:.3g}" in figure.words
+
+
+def test_each_trial_is_a_line_over_its_hyperparameters(studies):
+    space = {
+        "lr": {"low": 1e-2, "high": 1e4, "log": True},
+        "eta": {"low": 1.0, "high": 4.0},
+        "conserve_energy": [True, False],
+    }
+    lr = {"lr": {"low": 1e-8, "high": 1.0, "log": True}}
+    spaces = {"ecdsep": space, "adam": lr, "gdm": lr}
+    tables = {key: {"space": own} for key, own in spaces.items()}
+    tables["ecdsep"]["references"] = [{"label": "paper", "params": {"lr": 1.0, "eta": 1.0}}]
+    budget = {"trials": 40, "steps": 250, "batch": 4}
+    spec = studies.zakharov_spec(budget=budget, optimizers=tables, checks=[])
+    report = build_report(spec, studies.zakharov_trials(spec), {})
+    figure = drawn(draw_parallel, report)["parallel-ecdsep"]
+    rest, *good = lines(figure)
+    width = np.flatnonzero(np.isnan(rest.get_ydata()))[0] + 1
+    shown = [*rest.get_ydata().reshape(-1, width)[:, :-1], *(line.get_ydata() for line in good)]
+    ranked = rank_trials(
+        (r for r in report.trials if r.key.optimizer == "ecdsep"), report.direction
+    )
+    assert len(shown) == len(ranked) >= 20
+    order = [p.name for p in report.importance if p.optimizer == "ecdsep"]
+    assert [t.get_text() for t in figure.figure.axes[0].get_xticklabels()] == [
+        name.replace("_", "\n") for name in order
+    ]
+    best = shown[-1][order.index("lr")]  # the best one is drawn last
+    logs = [math.log10(r.params["lr"]) for r in ranked]
+    assert best == pytest.approx((logs[0] - min(logs)) / (max(logs) - min(logs)))
+    choice = {line[order.index("conserve_energy")] for line in shown}
+    assert choice <= {0.0, 1.0}
+    assert rest.get_color() == BEHIND
+    assert len(good) == round(0.1 * len(ranked))
+
+
+def test_thinning_keeps_both_ends_and_the_order():
+    assert thin_ranked([*range(1000)], 5) == [999, 749, 500, 250, 0]
+    assert thin_ranked([1, 2, 3], 5) == [3, 2, 1]

@@ -61,7 +61,7 @@ def test_the_winner_alone_stands_out(zakharov, studies):
 def test_numbers_are_aligned_right(zakharov):
     text = render_markdown(zakharov)
     assert "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" in text
-    assert "| --- | --- | ---: | ---: | ---: | --- |" in text
+    assert "| --- | --- | ---: | ---: | ---: | ---: | --- |" in text
 
 
 def test_curve_table_has_about_eight_steps_and_is_folded_away(zakharov):

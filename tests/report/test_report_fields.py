@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ecd_tune.report import render_csv
-from ecd_tune.report.render.csv_files import CONFIRMATION_FIELDS, TRIAL_FIELDS
-from ecd_tune.report.render.json_file import report_to_dict
+from ecd_tune.report.render.data.csv_files import CONFIRMATION_FIELDS, TRIAL_FIELDS
+from ecd_tune.report.render.data.json_file import report_to_dict
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
 NAMED = {"trials.curves", "confirmations.curves"}

@@ -26,7 +26,7 @@ from ecd_tune.report import (
     write_report,
 )
 from ecd_tune.report.render import files as write_module
-from ecd_tune.report.render import parquet_files
+from ecd_tune.report.render.data import parquet_files
 
 
 def rows(text):

@@ -8,7 +8,7 @@ from ecd_tune.analysis.checks import judge_study
 from ecd_tune.lab.searches import Bowl, exact_search, search_spec
 from ecd_tune.report import build_report, render_html, render_markdown, write_report
 from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
-from ecd_tune.report.render.json_file import report_to_dict
+from ecd_tune.report.render.data.json_file import report_to_dict
 from ecd_tune.report.words.sections import build_sections
 from ecd_tune.spec import CheckSpec
 

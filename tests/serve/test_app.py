@@ -91,7 +91,7 @@ def test_read_only_refuses_writes_and_says_so_on_the_page(url, study, open_stora
     assert [study.study_name for study in storage.get_all_studies()] == ["small/ecdsep"]
     for path in ("/dashboard", "/dashboard/", "/dashboard/studies/1"):
         page = client("GET", path)
-        assert b">read-only</div></body>" in page.body
+        assert b"read-only</div></body>" in page.body
         assert int(page.headers["content-length"]) == len(page.body)
         assert not {"etag", "last-modified"} & page.headers.keys()
         assert client("HEAD", path).body == b""

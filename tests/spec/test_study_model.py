@@ -84,6 +84,8 @@ def test_no_two_searches_share_a_seed(seed, numbers, repeats):
 
 
 def test_each_search_is_an_optimizer_of_its_own_with_the_same_identity():
+    other = study(search={"repeats": 3, "from_study": "other"}).by_search()
+    assert other.search.from_study == "other"
     spec = study(search={"repeats": 3})
     parts = spec.by_search()
     assert list(parts.optimizers) == ["ecdsep", "ecdsep#2", "ecdsep#3", "sgd", "sgd#2", "sgd#3"]
@@ -108,6 +110,8 @@ def test_a_selection_is_a_stage_only_where_there_is_one():
     [
         ({"search": {"repeats": 21}}, "[search]: repeats: 21: must be at most 20"),
         ({"search": {"repeat": 2}}, "[search]: repeat: unknown key"),
+        ({"search": {"from_study": "small"}}, "from_study = 'small': is this study itself"),
+        ({"search": {"from_study": "../x"}}, "[search]: from_study: '../x'"),
         ({"sampler": {"name": "qmc"}, "search": {"repeats": 2}}, "use scramble = true"),
         (
             {"search": {"repeats": 2}, "budget": {"trials": 20_001, "steps": 2}},
@@ -144,6 +148,7 @@ class TestFingerprint:
             (["confirmation", "runs"], 99),
             (["confirmation", "references"], False),
             (["search"], {"repeats": 3}),
+            (["search"], {"from_best": 7}),  # of no other study
             (["selection"], {"top": 3}),
             (["optimizers", "ecdsep", "title"], "another"),
             (["optimizers", "ecdsep", "references"], [{"label": "x", "params": {"eta": 1.0}}]),
@@ -162,6 +167,7 @@ class TestFingerprint:
         [
             (["seed"], 1),
             (["protocol"], "paper"),
+            (["search"], {"from_study": "other"}),
             (["task", "n"], 4),
             (["task", "dtype"], "float32"),
             (["budget", "steps"], 21),

@@ -10,6 +10,7 @@ import pytest
 
 from ecd_tune.analysis import choose_trial, rank_trials
 from ecd_tune.cli.collect import fetch_trials
+from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.objective import Objective
 from ecd_tune.records import Direction, Stage
 from ecd_tune.report import build_report, render_markdown
@@ -17,6 +18,8 @@ from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker
+from ecd_tune.worker.remaining_work import study_complete
+from ecd_tune.worker.warm_start import first_items
 
 TABLE: dict[str, Any] = {
     "name": "small",
@@ -146,3 +149,67 @@ def test_a_selection_of_one_trial_is_none(store: Store) -> None:
     StudyWorker(store, spec, StopFlag()).run()
     assert store.trials(spec.key("adam", Stage.SELECT)) == []
     assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
+
+
+class TestWarmStart:
+    def test_the_best_of_another_study_come_first_and_say_where_they_are_from(
+        self, store: Store
+    ) -> None:
+        source = make(name="source", search={"repeats": 2})
+        StudyWorker(store, source, StopFlag()).run()
+        found = [r for key in source.searches("adam") for r in store.trials(source.key(key))]
+        best = rank_trials(found, Direction.MINIMIZE)[:2]
+        adam = {**TABLE["optimizers"]["adam"], "first": [{"label": "mine", "params": {"lr": 0.5}}]}
+        optimizers = {"adam": adam, "gdm": {"space": {"lr": [0.1, 0.2]}}}
+        spec = make(optimizers=optimizers, search={"from_study": "source", "from_best": 2})
+        StudyWorker(store, spec, StopFlag()).run()
+        StudyWorker(store, spec, StopFlag()).run()
+        trials = store.trials(spec.key("adam"))
+        assert [r.params for r in trials[:3]] == [*(r.params for r in best), {"lr": 0.5}]
+        origins = [f"{r.key.name} #{r.number}" for r in best]
+        assert [r.source for r in trials] == [*origins, "mine", "sampler", "sampler"]
+        assert [r.seed for r in trials] == [spec.search_seed(n) for n in range(5)]
+        # What is fixed anyway is not run twice.
+        mine = [{"label": "mine", "params": dict(best[1].params)}]
+        adam = {**TABLE["optimizers"]["adam"], "first": mine}
+        same = make(name="same", optimizers={"adam": adam}, search={"from_study": "source"})
+        items = first_items(store, same, "adam")
+        assert [item.label for item in items] == ["first:from:0", "first:from:1", "first:from:2"]
+        # An optimizer that the other study does not have begins as ever.
+        assert {r.source for r in store.trials(spec.key("gdm"))} == {"sampler"}
+
+    def test_what_the_optimizer_does_not_take_is_passed_over(self, store: Store) -> None:
+        source = make(
+            name="source",
+            optimizers={"one": {"optimizer": "adam", "space": {"lr": 0.1, "beta1": 0.5}}},
+            budget={"trials": 1, "steps": 3},
+        )
+        StudyWorker(store, source, StopFlag()).run()
+        table = {"one": {"optimizer": "gdm", "space": {"lr": [1e-7, 1e-6]}}}
+        spec = make(optimizers=table, search={"from_study": "source"})
+        StudyWorker(store, spec, StopFlag()).run()
+        assert {r.source for r in store.trials(spec.key("one"))} == {"sampler"}
+
+    def test_a_study_that_is_not_there_is_named(self, store: Store) -> None:
+        spec = make(search={"from_study": "nowhere"})
+        with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*there are: small"):
+            StudyWorker(store, spec, StopFlag()).run()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"search": {"repeats": 2}}, {"selection": {"top": 2, "runs": 2}}],
+    ids=["one", "searches", "selection"],
+)
+def test_complete_means_that_every_stage_of_every_search_has_ended(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    spec = make(**changes)
+    store.create(spec)
+    assert not study_complete(store, spec)
+    StudyWorker(store, spec, StopFlag()).run()
+    assert study_complete(store, spec)
+    assert not study_complete(store, make(**changes, confirmation={"runs": 3}))
+    one_more = {"search": {"repeats": changes.get("search", {}).get("repeats", 1) + 1}}
+    with pytest.raises(StudyNotFoundError):  # `run` takes that as a study that is not complete
+        study_complete(store, make(**{**changes, **one_more}))

@@ -44,6 +44,12 @@ def make_spec(**tables: Any) -> StudySpec:
     )
 
 
+@pytest.fixture(autouse=True)
+def as_wide_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine is best at."""
+    monkeypatch.setattr(Objective, "width", lambda self, stage, bound: bound)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
@@ -121,10 +127,12 @@ def test_memory_that_does_not_suffice_loses_no_trial(
 ) -> None:
     closure = StackedDigits.closure
 
-    def scarce(self: StackedDigits, steps: Sequence[int]) -> torch.Tensor:
+    def scarce(
+        self: StackedDigits, steps: Sequence[int], rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
         if len(steps) > 1:
             raise MemoryError("no room")
-        return closure(self, steps)
+        return closure(self, steps, rows)
 
     monkeypatch.setattr(StackedDigits, "closure", scarce)
     spec = make_spec()
@@ -139,3 +147,26 @@ def test_a_trial_that_is_behind_is_pruned_and_another_takes_its_lane(store: Stor
     assert len(records) == TRIALS
     assert any(record.pruned for record in records)
     assert not any(record.pruned for record in store.trials(spec.key("sgd", Stage.CONFIRM)))
+
+
+def test_where_one_at_a_time_is_faster_one_is_leased_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    bounds: list[tuple[Stage, int]] = []
+    ask = Store.ask
+
+    def width(self: Objective, stage: Stage, bound: int) -> int:
+        bounds.append((stage, bound))
+        return 1
+
+    def see(self: Store, *arguments: Any, count: int, **options: Any) -> list[Lease]:
+        asked.append(count)
+        return ask(self, *arguments, count=count, **options)
+
+    monkeypatch.setattr(Objective, "width", width)
+    monkeypatch.setattr(Objective, "run_lanes", None)
+    monkeypatch.setattr(Store, "ask", see)
+    assert StudyWorker(store, make_spec(), StopFlag()).run().told == 2 * TRIALS + 2 * 3
+    assert set(asked) == {1}
+    assert bounds == [(Stage.SEARCH, 4)]  # measured once by a worker

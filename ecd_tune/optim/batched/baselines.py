@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,40 @@ class _Refillable:
     """What rows that are replaced have in common: columns are read again when they are needed."""
 
     _outdated = False
+    _counted = False  # whether the single optimizer keeps the number of its steps
+    params: list[Tensor]
+    _updates: Tensor
+
+    def row_state(self, row: int) -> list[dict[str, Tensor]]:
+        """Return a row's state; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
+        count, blocks = self._updates[row], self._named(row)
+        if not count:
+            return [{} for _ in self.params]
+        return [
+            ({"step": count.float()} if self._counted else {})
+            | {name: own[number][row].clone() for name, own in blocks.items()}
+            for number in range(len(self.params))
+        ]
+
+    def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
+        """Take a row's state up; see :class:`~ecd_tune.optim.RefillableOptimizer`.
+
+        Raises:
+            ValueError: It is not of such an optimizer.
+        """
+        blocks = self._named(row)
+        for number, saved in enumerate(state):
+            if saved.keys() != blocks.keys() | ({"step"} if self._counted else set()):
+                raise ValueError(f"a state of {sorted(saved)} is not of this optimizer")
+            for name, own in blocks.items():
+                if saved[name].shape != own[number][row].shape:
+                    raise ValueError(f"{name} has shape {tuple(saved[name].shape)}")
+                own[number][row].copy_(saved[name])
+            self._updates[row] = int(saved.get("step", 1))
+
+    def _named(self, row: int) -> dict[str, list[Tensor]]:
+        """Return the blocks of a row's state by torch's names."""
+        raise NotImplementedError
 
     def _refresh(self) -> None:
         if self._outdated:
@@ -73,6 +108,9 @@ class BatchedSGD(_Refillable):
         self._nesterov = rows.any("nesterov")
         decay = rows.any("weight_decay")
         self._weight_decay = rows.factors(rows.column("weight_decay")) if decay else None
+
+    def _named(self, row: int) -> dict[str, list[Tensor]]:
+        return {"momentum_buffer": self._buffers} if self._rows.values[row]["momentum"] else {}
 
     def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
         """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
@@ -129,6 +167,8 @@ class BatchedAdam(_Refillable):
         decoupled: Shrink the parameters instead of adding to the gradient (AdamW).
     """
 
+    _counted = True
+
     def __init__(
         self,
         theta: list[Tensor],
@@ -159,6 +199,10 @@ class BatchedAdam(_Refillable):
         factor = 1 - lr * decay if self._decoupled else decay
         self._weight_decay = rows.factors(factor) if rows.any("weight_decay") else None
         self._lr = lr
+
+    def _named(self, row: int) -> dict[str, list[Tensor]]:
+        largest = {"max_exp_avg_sq": self._largest} if self._rows.values[row]["amsgrad"] else {}
+        return {"exp_avg": self._mean, "exp_avg_sq": self._square} | largest
 
     def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
         """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""

@@ -87,6 +87,27 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
             lr: One a row.
         """
 
+    def row_state(self, row: int) -> list[dict[str, Tensor]]:
+        """Return what the single optimizer of a row's trial would have in ``state``.
+
+        Args:
+            row: Which.
+
+        Returns:
+            One dictionary a parameter, empty before the first step; copies.
+        """
+
+    def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
+        """Go on in a row where another run of its trial stood.
+
+        Args:
+            row: Which; a trial has begun in it.
+            state: As :meth:`row_state` returns it.
+
+        Raises:
+            ValueError: It is not of such an optimizer.
+        """
+
 
 class BatchedECDSep(FusedBatch):
     """:class:`ecd_tune.optim.ecdsep.ECDSep` for B trials.

@@ -132,15 +132,22 @@ class SearchedParam:
         log: Whether it was drawn in the logarithm.
         importance: Its share of what sets the best tenth of the complete trials apart
             (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
+        fanova: Share of the variance of the ranks of all complete trials that it explains
+            (fANOVA on a random forest), summing to 1 likewise: it tells what ruins a trial, where
+            ``importance`` tells what makes the best ones.
         good: Smallest and largest value among the best tenth of the complete trials; None for
             what is no number, and for fewer than twenty trials.
+        good_share: Share of the searched range that ``good`` spans, of its logarithm where it was
+            drawn so: the smaller, the more the result depends on it.
     """
 
     optimizer: str
     name: str
     log: bool
     importance: float | None
+    fanova: float | None
     good: tuple[float, float] | None
+    good_share: float | None = None
 
 
 @dataclass(frozen=True)

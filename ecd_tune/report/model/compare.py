@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 
 from ecd_tune.analysis import (
@@ -51,7 +52,11 @@ def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, fl
 
 
 def compare_results(
-    results: Sequence[ResultRow], direction: Direction, log: bool, repeats: int = 1
+    results: Sequence[ResultRow],
+    direction: Direction,
+    log: bool,
+    repeats: int = 1,
+    margin: float | None = None,
 ) -> tuple[ComparisonRow, ...]:
     """Compare every optimizer with every other, and every best with its references.
 
@@ -60,6 +65,8 @@ def compare_results(
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
         repeats: Searches of each optimizer; where there are several, they are the unit.
+        margin: Difference that does not matter, a factor above 1 where ``log``; a factor that is
+            not says nothing, and so do several searches.
 
     Returns:
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
@@ -72,9 +79,10 @@ def compare_results(
         for row in results
         if row.source != "best" and row.summary is not None and row.optimizer in bests
     ]
+    compare = _compare_searches if repeats > 1 else partial(_compare_seeds, margin=margin)
     return (
-        *_family("optimizers", list(combinations(ranked, 2)), direction, log, repeats),
-        *_family("references", references, direction, log, repeats),
+        *_family("optimizers", list(combinations(ranked, 2)), direction, log, compare, repeats),
+        *_family("references", references, direction, log, compare, repeats),
     )
 
 
@@ -83,12 +91,13 @@ def _family(
     pairs: Sequence[tuple[ResultRow, ResultRow]],
     direction: Direction,
     log: bool,
+    compare: Callable[[ResultRow, ResultRow, Direction, bool], PairedComparison],
     repeats: int,
 ) -> Iterator[ComparisonRow]:
-    compare = _compare_searches if repeats > 1 else _compare_seeds
     found = [compare(first, second, direction, log) for first, second in pairs]
     p_values = [result.p_value for result in found]
     adjusted = holm(p_values)
+    equivalence = holm([result.equivalence_p for result in found])
     for i, ((first, second), result) in enumerate(zip(pairs, found, strict=True)):
         at_best = holm([*p_values[:i], _smallest_p(result, repeats), *p_values[i + 1 :]])[i]
         yield ComparisonRow(
@@ -103,13 +112,20 @@ def _family(
             p_adjusted=adjusted[i],
             detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
             possible=at_best is not None and at_best < SIGNIFICANT,
+            equivalence_p=equivalence[i],
         )
 
 
 def _compare_seeds(
-    first: ResultRow, second: ResultRow, direction: Direction, log: bool
+    first: ResultRow,
+    second: ResultRow,
+    direction: Direction,
+    log: bool,
+    margin: float | None = None,
 ) -> PairedComparison:
-    return compare_paired(_by_seed(first), _by_seed(second), direction, log=log)
+    if log and margin is not None:
+        margin = math.log10(margin) if margin > 1 else None
+    return compare_paired(_by_seed(first), _by_seed(second), direction, log=log, margin=margin)
 
 
 def _compare_searches(

@@ -140,6 +140,8 @@ class ComparisonRow:
         detectable: Difference that would have been seen with a power of 80 %, in log10 where
             ``result`` is; None where it is not known.
         possible: False when so few pairs could not have told any difference.
+        equivalence_p: Holm-adjusted p-value that both are equivalent within the study's margin;
+            None where it states none.
     """
 
     family: str
@@ -153,6 +155,12 @@ class ComparisonRow:
     p_adjusted: float | None
     detectable: float | None
     possible: bool
+    equivalence_p: float | None = None
+
+    @property
+    def equivalent(self) -> bool:
+        """True when the difference is shown to lie within the study's margin."""
+        return self.equivalence_p is not None and self.equivalence_p < SIGNIFICANT
 
     @property
     def ahead(self) -> str | None:
@@ -238,6 +246,8 @@ class StudyReport:
         direction: Whether a smaller or a larger value is better.
         log: True when confirmed values span decades and are compared by ratio.
         budget_unit: Unit of a curve's steps.
+        margin: Difference, or where ``log`` factor, that does not matter; None where the study
+            states none.
         answer: The answer.
         warnings: What is incomplete or to be read with care.
         notes: What has to be known to read the results.
@@ -255,6 +265,7 @@ class StudyReport:
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
         confirmations: All confirmation trials, and those of the selection.
+        made_from: Digest of what it was made from; empty where nobody gave one.
     """
 
     name: str
@@ -268,6 +279,7 @@ class StudyReport:
     direction: Direction
     log: bool
     budget_unit: str
+    margin: float | None
     answer: Answer
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -285,6 +297,7 @@ class StudyReport:
     reasons: tuple[ReasonGroup, ...]
     trials: tuple[TrialRecord, ...]
     confirmations: tuple[TrialRecord, ...]
+    made_from: str = ""
 
     @property
     def mark(self) -> str:

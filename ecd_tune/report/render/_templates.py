@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 __all__ = ["environment"]
 
-_POWER = re.compile(r"-?[\d.]+e[-+]\d+")
+_WHOLE = re.compile(r"\[[-+×\d.e, ]{3,30}\]|-?[\d.]+e[-+]\d+")
 
 
 @cache
@@ -28,5 +28,5 @@ def environment() -> Environment:
 
 
 def _keep_numbers(text: str) -> Markup:
-    # Browsers break lines after a hyphen, and 5.7e-09 has one.
-    return Markup(_POWER.sub(r'<span class="number">\g<0></span>', str(escape(text))))
+    # Browsers break lines after a hyphen, and 5.7e-09 has one; intervals stay in one piece too.
+    return Markup(_WHOLE.sub(r'<span class="number">\g<0></span>', str(escape(text))))

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecd_tune.errors import UnknownNameError
-from ecd_tune.report.model.across import Across, Cell
+from ecd_tune.report.model.across.studies import Across, Cell
+from ecd_tune.report.render.data.json_file import to_plain
 from ecd_tune.report.render.files import draw_files, write_files
 from ecd_tune.report.render.html import set_html
-from ecd_tune.report.render.json_file import to_plain
 from ecd_tune.report.render.latex import set_latex
 from ecd_tune.report.render.markdown import set_markdown
 from ecd_tune.report.words.across import across_page
 
 if TYPE_CHECKING:
-    from ecd_tune.report.render.figures.drawn import Drawn
+    from ecd_tune.report.render.figures.parts.drawn import Drawn
 
 __all__ = ["COMPARISON_FORMATS", "write_comparison"]
 
@@ -76,12 +76,20 @@ def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[
 def _csv(across: Across) -> str:
     """Write one row a task and optimizer."""
     text = io.StringIO()
-    names = [field.name for field in dataclasses.fields(Cell)]
+    nested = ("attempts", "printed")
+    names = [field.name for field in dataclasses.fields(Cell) if field.name not in nested]
+    more = ("target", "reached", "trials", "expected_attempts", "printed", "printed_mean")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["study", "optimizer", "metric", "direction", "protocol", "oracle", *names])
+    told: tuple[str, ...] = ("study", "optimizer", "metric", "direction", "protocol", "oracle")
+    writer.writerow([*told, *names, *more])
     for row in across.rows:
         for key, cell in row.cells.items():
-            numbers = (getattr(cell, name) for name in names)
+            tried, printed = cell.attempts, cell.printed
+            numbers = [getattr(cell, name) for name in names]
+            numbers += (
+                [tried.target, tried.reached, tried.trials, tried.expected] if tried else [None] * 4
+            )
+            numbers += [printed.value, printed.mean] if printed else [None] * 2
             told = (row.metric, row.direction.value, row.protocol, str(row.oracle).lower())
             writer.writerow([row.study, key, *told, *("" if v is None else v for v in numbers)])
     return text.getvalue()

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from ecd_tune.errors import ReportError, UnknownNameError
 from ecd_tune.report.model.relations.panels import ScatterPanel
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.csv_files import render_csv
+from ecd_tune.report.render.data.csv_files import render_csv
+from ecd_tune.report.render.data.json_file import render_json
+from ecd_tune.report.render.data.parquet_files import render_parquet
 from ecd_tune.report.render.html import render_html
-from ecd_tune.report.render.json_file import render_json
 from ecd_tune.report.render.latex import render_latex
 from ecd_tune.report.render.markdown import render_markdown
-from ecd_tune.report.render.parquet_files import render_parquet
 
 if TYPE_CHECKING:
-    from ecd_tune.report.render.figures.drawn import Drawn
+    from ecd_tune.report.render.figures.parts.drawn import Drawn
 
 __all__ = ["DEFAULT_FORMATS", "REPORT_FORMATS", "draw_files", "write_files", "write_report"]
 
@@ -66,7 +66,7 @@ def draw_files(figures: Sequence[Drawn], form: str) -> _Files:
     Returns:
         ``figures/NAME.form`` to content.
     """
-    from ecd_tune.report.render.figures.drawn import to_pdf, to_png, to_svg
+    from ecd_tune.report.render.figures.parts.drawn import to_pdf, to_png, to_svg
 
     write: Mapping[str, Callable[[Drawn], str | bytes]]
     write = {"svg": to_svg, "pdf": to_pdf, "png": to_png}

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render._templates import environment
-from ecd_tune.report.render.figures.drawn import Drawn, inline_svg
+from ecd_tune.report.render.figures.parts.drawn import Drawn, inline_svg
 from ecd_tune.report.words.layout import Page
 from ecd_tune.report.words.sections import build_page
 

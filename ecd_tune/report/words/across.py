@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ecd_tune.report.model.across import Across, Cell, TaskRow
+from ecd_tune.report.model.across.attempts import Attempts
+from ecd_tune.report.model.across.printed import Scaling
+from ecd_tune.report.model.across.profiles import MOST_TIMES, Profile
+from ecd_tune.report.model.across.studies import Across, Cell, TaskRow
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import format_number, format_p, format_within
 
@@ -24,8 +27,11 @@ def across_page(across: Across) -> Page:
     names = ", ".join(row.study for row in across.rows)
     sections = (
         _results(across),
+        *([_printed(across)] if _has_printed(across) else []),
         *([_ranks(across)] if across.ranked else []),
         *([_times(across)] if any(across.slowdowns.values()) else []),
+        *([_attempts(across)] if _has_attempts(across) else []),
+        *([_scaling(across.scaling)] if across.scaling else []),
     )
     warnings = tuple(_warnings(across))
     return Page(f"Comparison of {names}", "", tuple(_answer(across)), warnings, sections)
@@ -123,7 +129,31 @@ def _ranks(across: Across) -> Section:
     if across.friedman_p is not None:
         note += f" Friedman's test that all are alike: p = {format_p(across.friedman_p)}."
     header = ("Optimizer", "Mean rank", *(row.study for row in across.rows))
-    return Section("ranks", "Ranks", tables=(Table("Ranks by task", header, rows, note),))
+    table = Table("Ranks by task", header, rows, note)
+    return Section("ranks", "Ranks", tables=(table, *_without(across)))
+
+
+def _without(across: Across) -> Iterator[Table]:
+    if not across.without:
+        return
+    rows = []
+    for study, means in across.without.items():
+        order = sorted(across.ranked, key=means.__getitem__)
+        first = [key for key in order if means[key] == means[order[0]]]
+        rows.append(
+            (
+                study,
+                ", ".join(across.titles[key] for key in first),
+                *(f"{means[key]:.2f}" for key in across.ranked),
+            )
+        )
+    titles = (across.titles[key] for key in across.ranked)
+    yield Table(
+        "Mean ranks without one task",
+        ("Left out", "First", *titles),
+        tuple(rows),
+        "Whether the order hangs on a single task: the mean ranks over all others.",
+    )
 
 
 def _times(across: Across) -> Section:
@@ -132,15 +162,135 @@ def _times(across: Across) -> Section:
             across.titles[key],
             *(format_number(row.cells[key].seconds, 3, "not reached") for row in across.rows),
             _within(across.slowdowns[key], 2.0),
+            _score(across.profiles[key]),
         )
         for key in across.ranked
     )
-    header = ("Optimizer", *(row.study for row in across.rows), "Within twice the fastest")
+    header = ("Optimizer", *(row.study for row in across.rows), "Within twice the fastest", "Score")
     note = (
         "Seconds of a confirmed run to the value that the median run of every optimizer of the "
-        "study reaches (`effort` in its report), on the machines where they ran."
-    ).replace("`", "")
+        "study reaches, on the machines where they ran. Score: area below the performance "
+        f"profile from 1 to {MOST_TIMES:g} times the fastest of a task, as AlgoPerf has it; "
+        "its 95 % interval is of 2000 sets of tasks drawn again, for three tasks or more."
+    )
     return Section("times", "Time to target", tables=(Table("Seconds", header, rows, note),))
+
+
+def _score(profile: Profile) -> str:
+    if profile.low is None or profile.high is None:
+        return f"{profile.score:.2f}"
+    return f"{profile.score:.2f} [{profile.low:.2f}, {profile.high:.2f}]"
+
+
+def _has_printed(across: Across) -> bool:
+    return any(cell.printed for row in across.rows for cell in row.cells.values())
+
+
+def _printed(across: Across) -> Section:
+    rows = []
+    for row in across.rows:
+        for key, cell in row.cells.items():
+            if cell.printed is not None:
+                rows.append(
+                    (
+                        f"{row.study} ({'oracle' if row.oracle else row.protocol})",
+                        across.titles[key],
+                        format_number(cell.mean, 4, "diverged"),
+                        format_number(cell.printed.value, 4),
+                        format_number(cell.printed.mean, 4),
+                        "–" if cell.mean is None else f"{cell.mean - cell.printed.mean:+.4f}",
+                        str(len(cell.printed.listed)),
+                        cell.printed.table,
+                    )
+                )
+    settings = [f"{row.study}: {row.settings}" for row in across.rows if row.settings]
+    differ = f" Settings that are not the paper's: {'; '.join(settings)}." if settings else ""
+    table = Table(
+        "Means beside the paper's",
+        ("Study", "Optimizer", "Ours", "Printed", "Mean of listed", "Difference", "Runs", "Where"),
+        tuple(rows),
+        "Every number of the paper is a maximum over epochs on the split that is reported: of ours "
+        "only those marked oracle are comparable. Mean of listed: of the runs in its appendix, "
+        f"which is not always what its table prints. Difference: ours less that.{differ}",
+    )
+    return Section("printed", "Beside the paper", tables=(table,))
+
+
+def _has_attempts(across: Across) -> bool:
+    return any(cell.attempts for row in across.rows for cell in row.cells.values())
+
+
+def _attempts(across: Across) -> Section:
+    keys = [k for k in across.titles if any(k in row.cells for row in across.rows)]
+    rows = []
+    for row in across.rows:
+        found = {key: row.cells[key].attempts for key in keys if key in row.cells}
+        known = [attempts for attempts in found.values() if attempts is not None]
+        if known:
+            shown = (_tried(found.get(key)) for key in keys)
+            rows.append((row.study, format_number(known[0].target, 4), *shown))
+    table = Table(
+        "Trials until one is good enough",
+        ("Study", "Target", *(across.titles[key] for key in keys)),
+        tuple(rows),
+        "Target: the value of the search that every optimizer of the study gets to. Mean number of "
+        "trials until the first that is as good, over all orders in which they could have run: "
+        "(N + 1) / (m + 1) for m such trials among N, which are in brackets. Fewer is easier to "
+        "tune, under these search spaces.",
+    )
+    return Section("attempts", "Ease of tuning", tables=(table,))
+
+
+def _tried(attempts: Attempts | None) -> str:
+    if attempts is None:
+        return "–"
+    return f"{attempts.expected:.1f} ({attempts.reached} of {attempts.trials})"
+
+
+_SYMBOLS = {"lr": "Δt", "eta": "η", "nu": "ν"}
+
+
+def _scaling(scaling: Scaling) -> Section:
+    rows = tuple(
+        (
+            row.name,
+            f"{row.n:.3g}",
+            *(f"{getattr(row, name):g}" for name in _SYMBOLS),
+            row.study or "–",
+            *(f"{row.own[name]:.3g}" if name in row.own else "–" for name in _SYMBOLS),
+        )
+        for row in scaling.rows
+    )
+    symbols = tuple(_SYMBOLS.values())
+    names = (*symbols, "Study", *(f"{symbol}, ours" for symbol in symbols))
+    fits = tuple(
+        (
+            _SYMBOLS[fit.name],
+            "ours" if fit.own else "the paper's",
+            f"{fit.slope:.2f} [{fit.low:.2f}, {fit.high:.2f}]",
+            str(fit.tasks),
+        )
+        for fit in scaling.fits
+    )
+    return Section(
+        "scaling",
+        "Hyperparameters and size (the paper's Table 5)",
+        tables=(
+            Table(
+                "ECDSep's best hyperparameters by number of parameters",
+                ("Experiment", "n", *names),
+                rows,
+                "n as printed. Ours: best of the search of a compared study on the same task.",
+            ),
+            Table(
+                "Power of n that fits",
+                ("Hyperparameter", "Values", "Exponent [95 % interval]", "Tasks"),
+                fits,
+                "Least squares on logarithms; Student's t with so few tasks is wide, and tasks "
+                "differ in more than n.",
+            ),
+        ),
+    )
 
 
 def _within(ratios: tuple[float, ...], factor: float) -> str:

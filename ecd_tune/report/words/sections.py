@@ -11,18 +11,18 @@ from ecd_tune.analysis.curves import log_steps
 from ecd_tune.records import METRIC, Scalar
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.words.comparison import comparison_tables
-from ecd_tune.report.words.costs import cost_section
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import (
     format_duration,
     format_number,
     format_scalar,
 )
-from ecd_tune.report.words.results import result_table
-from ecd_tune.report.words.search_only import search_tables
-from ecd_tune.report.words.searches import searches_table
-from ecd_tune.report.words.theory import theory_section
+from ecd_tune.report.words.sentences.search_only import search_tables
+from ecd_tune.report.words.tables.comparison import comparison_tables
+from ecd_tune.report.words.tables.costs import cost_section
+from ecd_tune.report.words.tables.results import result_table
+from ecd_tune.report.words.tables.searches import searches_table
+from ecd_tune.report.words.tables.theory import theory_section
 
 __all__ = ["build_page", "build_sections"]
 
@@ -103,25 +103,30 @@ def _best_section(report: StudyReport) -> Section:
                 continue  # fixed: it stands with the search spaces
             value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
             good = found.good if found else None
-            ends = (format_number(end, 3) for end in good) if good else ()
-            share = found.importance if found else None
+            ends = " to ".join(format_number(end, 3) for end in good or ())
+            share = found.good_share if found else None
+            wide = "" if share is None else f" ({100 * share:.0f} % of the range)"
+            shares = (found.importance, found.fanova) if found else (None, None)
             rows.append(
                 (
                     best.title,
                     param.name,
                     value,
-                    " to ".join(ends) or "–",
-                    "–" if share is None else f"{100 * share:.0f} %",
+                    f"{ends}{wide}" or "–",
+                    *("–" if share is None else f"{100 * share:.0f} %" for share in shares),
                     param.allowed,
                 )
             )
-    header = ("Optimizer", "Hyperparameter", "Best", "Best tenth", "Importance", "Searched")
+    names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     note = (
         "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
-        "smallest and largest value among the best tenth of the trials, which says how far a value "
-        "may move. Importance: share of what sets these trials apart (PED-ANOVA)."
+        "smallest and largest value among the best tenth of the trials, and the share of the range "
+        "between them: how far a value may move. Importance by PED-ANOVA: share of what sets these "
+        "trials apart; by fANOVA: of the variance of the ranks of all complete trials, which tells "
+        "what ruins a trial."
     )
-    table = Table("Best hyperparameters of the search", header, tuple(rows), note.replace("`", ""))
+    caption = "Best hyperparameters of the search"
+    table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))
     return Section("best", "Hyperparameters", tables=(table,))
 
 

@@ -12,7 +12,7 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.store.db import optuna_tables, tables
 
-__all__ = ["Progress", "read_progress"]
+__all__ = ["Progress", "read_progress", "read_reasons"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,33 @@ def _to_progress(
         best=low if direction is Direction.MINIMIZE else high,
         target=row.target,
     )
+
+
+def read_reasons(connection: sa.Connection, study: str) -> list[tuple[StudyKey, str, int]]:
+    """Count the reasons for which trials of one study diverged, failed or were pruned.
+
+    Args:
+        connection: A transaction.
+        study: Name of the study.
+
+    Returns:
+        Which Optuna study, the reason as stored, and its number of trials; interrupted attempts
+        are left out.
+    """
+    runs, studies, trials = tables.runs, tables.studies, optuna_tables.trials
+    own = (studies.c.optimizer, studies.c.stage, runs.c.reason)
+    # From the small rows of trials to those of runs, which hold curves: few trials end badly.
+    rows = connection.execute(
+        sa.select(*own, sa.func.count())
+        .select_from(studies)
+        .join(trials, trials.c.study_id == studies.c.study_id)
+        .join(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(
+            studies.c.study == study,
+            trials.c.state.in_((OptunaState.PRUNED, OptunaState.FAIL)),
+            runs.c.reason.is_not(None),
+            runs.c.lost.is_(False),
+        )
+        .group_by(*own)
+    )
+    return [(StudyKey(study, row[0], Stage(row[1])), row[2], row[3]) for row in rows]

@@ -7,8 +7,6 @@ none; only the vocabulary of bert-base-uncased, which it reads from the data roo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -16,10 +14,10 @@ from typing import Any
 import torch
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks.data import Layout, find_layout
+from ecd_tune.tasks.seeds import noise_from
 
-__all__ = ["TINY", "TinySize", "build_classifier", "load_tokenizer", "noise_from"]
+__all__ = ["TINY", "TinySize", "build_classifier", "load_tokenizer"]
 
 TINY = "tiny"
 """Name of the small network that is trained from scratch."""
@@ -104,27 +102,6 @@ def build_classifier(
         )
         network = library.BertForSequenceClassification(config)
         return network
-
-
-@contextmanager
-def noise_from(generator: torch.Generator, device: torch.device = CPU) -> Iterator[None]:
-    """Let torch's global random numbers follow a seed for a while, and go on as before.
-
-    ``transformers`` draws initial weights and dropout from them.
-
-    Args:
-        generator: Its seed is taken.
-        device: A GPU whose numbers follow it too.
-
-    Yields:
-        Nothing.
-    """
-    seed, gpu = generator.initial_seed(), device.type == "cuda"
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
-        torch.default_generator.manual_seed(seed)
-        if gpu:
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 def _load(name: str, model: str, **settings: Any) -> Any:

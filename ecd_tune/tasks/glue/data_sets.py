@@ -31,6 +31,7 @@ _VOCABULARY = DataSet(
         ),
     ),
     "Apache 2.0",
+    only_if={"model": ("tiny",)},
 )
 
 GLUE_DATA: dict[str, DataSet] = {

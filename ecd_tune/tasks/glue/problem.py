@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss, pad
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import CPU, to_device
+from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
-from ecd_tune.tasks.glue.bert import TinySize, build_classifier, noise_from
+from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
+from ecd_tune.tasks.glue.bert import TinySize, build_classifier
 from ecd_tune.tasks.glue.metrics import score
 from ecd_tune.tasks.glue.tokens import Encoded, join
 from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 
 __all__ = ["Classification", "GlueProblem"]
 
@@ -27,7 +30,7 @@ _EVALUATE = 32
 _SOURCES = ("matched", "mismatched")
 
 
-class GlueProblem:
+class GlueProblem(FunctionalProblem):
     """A classifier with its own initial weights, order of the data and dropout.
 
     Args:
@@ -37,35 +40,40 @@ class GlueProblem:
     """
 
     def __init__(self, task: Classification, parts: Mapping[Split, Encoded], seed: int) -> None:
-        self._task, self._parts, self._seed = task, parts, seed
-        self.metric: str | None = task.metric
+        self._task, self._parts = task, parts
         network = build_classifier(task.model, task.outputs, stream(seed, "init"), task.size)
-        self.network = network.to(task.device)
-        self.parameters: list[Tensor] = list(self.network.parameters())
+        steps = -(-len(parts["train"]) // task.batch_size)
+        super().__init__(network.to(task.device), seed, steps)
+        self.metric: str | None = task.metric
         words: Any = self.network.get_input_embeddings
         self.groups = group_parameters(self.parameters, [words().weight])
-        self.steps_per_epoch = -(-len(parts["train"]) // task.batch_size)
-        self._batches: tuple[int, tuple[Tensor, ...]] = (-1, ())
+        self._there = {name: task.place(part) for name, part in parts.items()}
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
-    def closure(self, step: int) -> Tensor:
-        """Compute the loss of one batch and its gradient."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        rows, train = self._rows(step), self._parts["train"]
-        self.network.train()
-        noise = noise_from(stream(self._seed, "dropout", step), self._task.device)
-        with torch.enable_grad(), noise:
-            labels = to_device(train.labels[rows], self._task.device)
-            loss = _loss(self._logits(train, rows), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def batch(self, step: int) -> Batch:
+        """Return tokens, types and mask, ``[B, T]`` each, and labels ``[B]`` of a step."""
+        rows, longest = self._rows(step)
+        train = self._there["train"]
+        return (*train.batch(rows, longest), train.labels[rows])
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return ``loss`` and the task's metric on one split.
+    def stack_batches(self, problems: Sequence[FunctionalProblem], steps: Sequence[int]) -> Batch:
+        """Return batches with padding to the longest of all of them."""
+        batches = [p.batch(step) for p, step in zip(problems, steps, strict=True)]
+        longest = max(tokens.shape[1] for tokens, *_ in batches)
+        *tokens, labels = zip(*batches, strict=True)
+        filled = [[pad(own, (0, longest - own.shape[1])) for own in column] for column in tokens]
+        return tuple(torch.stack(column) for column in (*filled, list(labels)))
 
-        Where MNLI has two test files, its metric is the mean over both, and both are there too,
-        as ``accuracy_matched`` and ``accuracy_mismatched``.
+    def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Return cross-entropy or mean squared error."""
+        *tokens, labels = batch
+        return _loss(_logits(network, *tokens), labels)
+
+    def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
+        """Go through a split, rows of like length together: less padding.
+
+        Yields:
+            Tokens, types and mask of a batch, and its number of rows.
 
         Raises:
             TaskError: The test split, in a problem built for the search.
@@ -75,7 +83,23 @@ class GlueProblem:
                 f"{self._task.name}: the {split} split is closed to a search run; build the "
                 "problem with Stage.CONFIRM"
             )
-        part, outputs = self._parts[split], self._outputs(self._parts[split])
+        order = _by_length(self._parts[split])
+        for rows, longest in _batches(self._parts[split], order, _EVALUATE, self._task.device):
+            yield self._there[split].batch(rows, longest), len(rows)
+
+    def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits."""
+        return (_logits(network, *batch),)
+
+    def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
+        """Return ``loss`` and the task's metric on one split.
+
+        Where MNLI has two test files, its metric is the mean over both, and both are there too,
+        as ``accuracy_matched`` and ``accuracy_mismatched``.
+        """
+        part = self._parts[split]
+        outputs = torch.empty(len(part), self._task.outputs)
+        outputs[_by_length(part)] = torch.cat([logits for (logits,), _ in measured]).cpu()
         metric, sources = self._task.metric, torch.unique(part.sources).tolist()
         scores = {
             f"{metric}_{_SOURCES[source]}": score(
@@ -89,34 +113,22 @@ class GlueProblem:
         found["loss"] = float(_loss(outputs, part.labels))
         return found | (scores if len(scores) > 1 else {})
 
-    def _outputs(self, part: Encoded) -> Tensor:
-        self.network.eval()
-        outputs = torch.empty(len(part), self._task.outputs)
-        # Rows of like length together: less padding.
-        for rows in torch.split(part.lengths.argsort(stable=True), _EVALUATE):
-            outputs[rows] = self._logits(part, rows).cpu()
-        return outputs
-
-    def _logits(self, part: Encoded, rows: Tensor) -> Tensor:
-        batch = {name: to_device(x, self._task.device) for name, x in part.batch(rows).items()}
-        logits: Tensor = self.network(**batch).logits
-        return logits.float()  # half precision is for inside the network
-
     def examples(self, step: int) -> int:
         """Return the number of rows in a step."""
-        return len(self._rows(step))
+        return len(self._rows(step)[0])
 
-    def _rows(self, step: int) -> Tensor:
+    def _rows(self, step: int) -> tuple[Tensor, int]:
         epoch, batch = divmod(step, self.steps_per_epoch)
-        if self._batches[0] != epoch:
-            order = stream(self._seed, "order", epoch)
-            shuffled = torch.randperm(len(self._parts["train"]), generator=order)
-            self._batches = (epoch, torch.split(shuffled, self._task.batch_size))
-        return self._batches[1][batch]
+        return self._epoch(epoch)[batch]
+
+    def _draw_epoch(self, epoch: int) -> list[tuple[Tensor, int]]:
+        train, generator = self._parts["train"], stream(self.seed, "order", epoch)
+        order = torch.randperm(len(train), generator=generator)
+        return _batches(train, order, self._task.batch_size, self._task.device)
 
 
 @dataclass(frozen=True, eq=False)
-class Classification:
+class Classification(StacksNetworks):
     """Tokenised data with the network for it.
 
     Attributes:
@@ -126,7 +138,7 @@ class Classification:
         outputs: Classes, or 1 for a number.
         metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
-        device: Where the network lies; the data stays on the CPU.
+        device: Where the network lies, and the tokens.
         thinned: Whether ``train`` holds some of the training rows only, as the option
             ``subset`` asks.
         size: Of the network ``tiny``.
@@ -141,6 +153,18 @@ class Classification:
     device: torch.device = CPU
     thinned: bool = False
     size: TinySize = field(default_factory=TinySize)
+
+    @cached_property
+    def _placed(self) -> dict[int, Encoded]:
+        return {id(part): part.to(self.device) for part in self.parts.values()}
+
+    def place(self, part: Encoded) -> Encoded:
+        """Return a part on the network's device; those of the task are copied once.
+
+        Args:
+            part: One of ``parts``, or another.
+        """
+        return self._placed.get(id(part)) or part.to(self.device)
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
         """Make a network; only in the confirmation does it hold the test rows."""
@@ -158,6 +182,27 @@ class Classification:
         if not self.thinned:
             train = join(train, self.parts["val"])
         return GlueProblem(self, {"train": train, "test": self.parts["test"]}, seed)
+
+
+def _batches(
+    part: Encoded, order: Tensor, size: int, device: torch.device
+) -> list[tuple[Tensor, int]]:
+    """Cut an order into batches: rows on a device, and the tokens of the longest of them."""
+    lengths = [int(own.max()) for own in torch.split(part.lengths[order], size)]
+    return list(zip(torch.split(order.to(device), size), lengths, strict=True))
+
+
+def _by_length(part: Encoded) -> Tensor:
+    return part.lengths.argsort(stable=True)
+
+
+def _logits(network: nn.Module, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
+    # The mask as what attention adds: for one of another shape the library looks at its values.
+    added = (1.0 - mask)[:, None, None, :] * torch.finfo(torch.float32).min
+    added = added.expand(-1, 1, mask.shape[1], -1)
+    found = network(input_ids=ids, token_type_ids=types, attention_mask=added)
+    logits: Tensor = found.logits
+    return logits.float()  # half precision is for inside the network
 
 
 def _loss(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -40,24 +40,28 @@ class Encoded:
         """Tokens of each row, shape ``[N]``."""
         return self.starts.diff()
 
-    def batch(self, rows: Tensor) -> dict[str, Tensor]:
+    def to(self, device: torch.device) -> Encoded:
+        """Return the same on a device."""
+        fields = (self.ids, self.types, self.starts, self.labels, self.sources)
+        return Encoded(*(tensor.to(device) for tensor in fields))
+
+    def batch(self, rows: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return rows as a network takes them, padded to the longest of them.
 
         Args:
-            rows: Their numbers, shape ``[B]``.
+            rows: Their numbers, shape ``[B]``, where the tokens are.
+            longest: Tokens of the longest of them, T.
 
         Returns:
-            ``input_ids``, ``token_type_ids`` and ``attention_mask``, shape ``[B, T]``, int64.
+            Numbers of the tokens, of their sentences, and 1 where there is one; shape ``[B, T]``,
+            int64.
         """
         lengths = self.lengths[rows]
-        place = torch.arange(int(lengths.max()))
+        place = torch.arange(longest, device=rows.device)
         mask = place < lengths.unsqueeze(1)
         index = torch.where(mask, self.starts[rows].unsqueeze(1) + place, 0)
-        return {
-            "input_ids": torch.where(mask, self.ids[index], 0).long(),  # [PAD] is 0
-            "token_type_ids": torch.where(mask, self.types[index], 0).long(),
-            "attention_mask": mask.long(),
-        }
+        ids, types = (torch.where(mask, own[index], 0).long() for own in (self.ids, self.types))
+        return ids, types, mask.long()  # [PAD] is 0
 
 
 def encode(tokenizer: Any, table: GlueTable) -> Encoded:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
-from ecd_tune.tasks._device import generator_on
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
 from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 
 __all__ = ["GraphProblem", "GraphTask", "NodePart", "mean_roc_auc"]
 
@@ -37,7 +37,7 @@ class NodePart:
     labels: Tensor
 
 
-class GraphProblem:
+class GraphProblem(FunctionalProblem):
     """A network with its own initial weights and dropout.
 
     Every node's features and edges are seen in training, the labels of the training nodes
@@ -49,31 +49,27 @@ class GraphProblem:
         seed: Decides initial weights and dropout.
     """
 
-    steps_per_epoch = 1
-
     def __init__(self, task: GraphTask, parts: Mapping[Split, NodePart], seed: int) -> None:
-        self._task, self._parts, self._seed = task, parts, seed
+        self._task, self._parts = task, parts
+        network = Sage(task.widths, task.normalise, task.dropout, stream(seed, "init"))
+        super().__init__(network.to(task.device), seed, steps_per_epoch=1)
         self.metric: str | None = task.metric
-        start = stream(seed, "init")
-        self._network = Sage(task.widths, task.normalise, task.dropout, start, task.device)
-        self.parameters = self._network.parameters
         self.groups = group_parameters(self.parameters)
 
-    def closure(self, step: int) -> Tensor:
-        """Compute the loss on the training nodes and its gradient."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        part = self._parts["train"]
-        with torch.enable_grad():
-            noise = generator_on(stream(self._seed, "dropout", step), self._task.device)
-            outputs = self._forward(noise)
-            loss = _loss(outputs[part.nodes], part.labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def batch(self, step: int) -> Batch:
+        """Return nothing: each step sees the whole graph."""
+        return ()
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return ``loss`` and ``accuracy`` or ``roc_auc`` on the nodes of one split.
+    def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Return the loss on the training nodes."""
+        part = self._parts["train"]
+        return _loss(self._outputs(network, part), part.labels)
+
+    def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
+        """Go through all nodes of a split at once.
+
+        Yields:
+            Nodes and their labels, and their number.
 
         Raises:
             TaskError: The test split, in a problem built for the search.
@@ -84,50 +80,34 @@ class GraphProblem:
                 "problem with Stage.CONFIRM"
             )
         part = self._parts[split]
-        outputs = self._forward(None)[part.nodes]
-        loss = float(_loss(outputs, part.labels))
-        if part.labels.dim() == 2:
-            return {"roc_auc": mean_roc_auc(part.labels, outputs), "loss": loss}
-        hits = (outputs.argmax(1) == part.labels).double().mean()
-        return {"accuracy": float(hits), "loss": loss}
+        yield (part.nodes, part.labels), len(part.nodes)
+
+    def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of nodes, and their loss."""
+        part = NodePart(*batch)
+        outputs = self._outputs(network, part)
+        return outputs, _loss(outputs, part.labels)
+
+    def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
+        """Return ``loss`` and ``accuracy`` or ``roc_auc`` on the nodes of one split."""
+        (((outputs, loss), _),) = measured
+        labels = self._parts[split].labels.to(outputs.device)
+        if labels.dim() == 2:
+            return {"roc_auc": mean_roc_auc(labels, outputs), "loss": float(loss)}
+        hits = (outputs.argmax(1) == labels).double().mean()
+        return {"accuracy": float(hits), "loss": float(loss)}
 
     def examples(self, step: int) -> int:
         """Return the number of training nodes, all of which each step sees."""
         return len(self._parts["train"].nodes)
 
-    @torch.no_grad()
-    def renew_statistics(self) -> None:
-        """Recompute the running statistics for the present parameters, by one training pass.
-
-        For parameters that no step has led to: averaged ones, or earlier ones put back.
-        """
-        noise = generator_on(stream(self._seed, "statistics"), self._task.device)
-        self._network(self._task.features, self._task.mean, noise, momentum=1.0)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the running statistics of the batch normalisation."""
-        return {"statistics": [tensor.clone() for tensor in self._network.statistics]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take running statistics up again.
-
-        Args:
-            state: What :meth:`state_dict` returned.
-
-        Raises:
-            ValueError: It is of a network of another shape.
-        """
-        for own, saved in zip(self._network.statistics, state["statistics"], strict=True):
-            if own.shape != saved.shape:
-                raise ValueError(f"statistics are {tuple(own.shape)}, saved {tuple(saved.shape)}")
-            own.copy_(saved)
-
-    def _forward(self, noise: torch.Generator | None) -> Tensor:
-        return self._network(self._task.features, self._task.mean, noise)
+    def _outputs(self, network: nn.Module, part: NodePart) -> Tensor:
+        outputs: Tensor = network(self._task.features, self._task.mean)
+        return outputs[part.nodes]
 
 
 @dataclass(frozen=True, eq=False)
-class GraphTask:
+class GraphTask(StacksNetworks):
     """A graph with the shape of the network for it.
 
     Attributes:

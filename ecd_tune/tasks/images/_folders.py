@@ -1,8 +1,7 @@
 """ImageNet in folders ``<part>/<class>/*.JPEG``: too large to keep decoded, so read as we go.
 
 Threads decode (Pillow lets go of the interpreter's lock meanwhile) while the network computes.
-What is cropped is drawn before, batch by batch, so that it follows from the seed and not from
-the order in which threads finish.
+What is cropped follows from seed, epoch and image, and not from the order in which threads finish.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
+from ecd_tune.tasks._device import CPU
+from ecd_tune.tasks.counter import uniform
 from ecd_tune.tasks.images._decode import Pixels, open_rgb
 from ecd_tune.tasks.images._parts import Pending
 
@@ -77,7 +78,7 @@ class FolderPart:
         threads: How many decode at a time; all parts of a process share them.
     """
 
-    ahead = _AHEAD
+    ahead, device = _AHEAD, CPU
 
     def __init__(
         self, folder: Path, files: Sequence[str], labels: Sequence[int], size: int, threads: int
@@ -85,14 +86,13 @@ class FolderPart:
         self._folder, self._files, self._size, self._threads = folder, files, size, threads
         self.labels = torch.tensor(labels, dtype=torch.int64)
 
-    def begin(self, rows: Tensor, generator: torch.Generator | None) -> Pending:
+    def begin(self, rows: Tensor, key: Tensor | None) -> Pending:
         """Hand a batch to the threads."""
         files = [self._folder / self._files[row] for row in rows.tolist()]
         # Per image: tries of an area and a ratio, then the place, and whether it is mirrored.
         draws: list[Pixels] | list[None] = [None] * len(files)
-        if generator is not None:
-            numbers = torch.rand(len(files), 2 * _TRIES + 3, generator=generator)
-            draws = list(numbers.double().numpy())
+        if key is not None:
+            draws = list(uniform(key, rows, 2 * _TRIES + 3).double().numpy())
         pool = _pool(self._threads)
         waiting = [
             pool.submit(_load, file, self._size, draw)

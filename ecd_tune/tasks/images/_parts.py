@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ecd_tune.tasks._device import CPU, has_room_for
+from ecd_tune.tasks.counter import uniform
 from ecd_tune.tasks.images._cache import Decoded
 from ecd_tune.tasks.images._split import RowNumbers
 
@@ -21,19 +24,22 @@ class ImageSplit(Protocol):
     """Images of one split.
 
     Attributes:
-        labels: Classes, int64, ``[N]``.
+        labels: Classes, int64, ``[N]``, on ``device``.
         ahead: How many batches beyond the present one should be on their way.
+        device: Where rows are given, and pixels and labels are to be had.
     """
 
     labels: Tensor
     ahead: int
+    device: torch.device
 
-    def begin(self, rows: Tensor, generator: torch.Generator | None) -> Pending:
+    def begin(self, rows: Tensor, key: Tensor | None) -> Pending:
         """Start on a batch.
 
         Args:
             rows: Rows of this part, int64, ``[B]``.
-            generator: Augments from it, and draws all its numbers at once; None: as in a test.
+            key: What augments them is drawn from it and the row, see
+                :func:`~ecd_tune.tasks.counter.uniform`; None: as in a test.
 
         Returns:
             The batch on its way.
@@ -47,41 +53,58 @@ class CachedPart:
     Args:
         source: The decoded images.
         rows: Which of them belong to the part.
+        device: Where the network lies; the images lie there too where there is room.
         padding: Black pixels on each side before the random crop; the paper has 4.
     """
 
     ahead = 0
 
-    def __init__(self, source: Decoded, rows: RowNumbers, padding: int = 4) -> None:
+    def __init__(
+        self, source: Decoded, rows: RowNumbers, device: torch.device = CPU, padding: int = 4
+    ) -> None:
         self._images, self._rows, self._padding = source.images, rows, padding
-        self.labels = torch.from_numpy(source.labels[rows])
+        size = len(rows) * math.prod(source.images.shape[1:])
+        self._resident = has_room_for(size, device)
+        self.device = device if self._resident else CPU
+        self.labels = torch.from_numpy(source.labels[rows]).to(self.device)
+        self._there: Tensor | None = None
 
-    def begin(self, rows: Tensor, generator: torch.Generator | None) -> Pending:
-        """Start on a batch; reading mapped pixels is so quick that it happens on demand."""
+    def begin(self, rows: Tensor, key: Tensor | None) -> Pending:
+        """Start on a batch; it is so quick that it happens on demand."""
 
         def finish() -> Tensor:
-            pixels = torch.from_numpy(self._images[self._rows[rows.numpy()]])
-            return pixels if generator is None else crop_and_flip(pixels, self._padding, generator)
+            pixels = self._take(rows)
+            return pixels if key is None else crop_and_flip(pixels, self._padding, key, rows)
 
         return finish
 
+    def _take(self, rows: Tensor) -> Tensor:
+        if not self._resident:
+            return torch.from_numpy(self._images[self._rows[rows.numpy()]])
+        if self._there is None:
+            self._there = torch.from_numpy(self._images[self._rows]).to(self.device)
+        return self._there[rows]
 
-def crop_and_flip(pixels: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+
+def crop_and_flip(pixels: Tensor, padding: int, key: Tensor, rows: Tensor) -> Tensor:
     """Pad with black, crop at random to the size before, and mirror half of the images.
 
     Args:
         pixels: uint8, ``[B, H, W, 3]``.
         padding: Pixels on each side; offsets are uniform on 0 … 2 padding.
-        generator: Draws the offsets of rows, those of columns, and the flips, in this order.
+        key: Row, column and mirroring of an image are drawn from it and its row.
+        rows: ``[B]``.
 
     Returns:
         New pixels of the same shape.
     """
     batch, height, width, _ = pixels.shape
-    top, left = torch.randint(2 * padding + 1, (2, batch), generator=generator)
-    mirrored = torch.rand(batch, generator=generator) < 0.5
-    columns = torch.arange(width).expand(batch, -1)
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns) + left[:, None]
-    rows = torch.arange(height) + top[:, None]
+    draws = uniform(key, rows, 3)
+    top, left = (draws[:, :2] * (2 * padding + 1)).long().unbind(1)
+    on = pixels.device
+    columns = torch.arange(width, device=on).expand(batch, -1)
+    columns = torch.where(draws[:, 2:] < 0.5, columns.flip(1), columns) + left[:, None]
+    lines = torch.arange(height, device=on) + top[:, None]
     padded = torch.nn.functional.pad(pixels, (0, 0, padding, padding, padding, padding))
-    return padded[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    each = torch.arange(batch, device=on)[:, None, None]
+    return padded[each, lines[:, :, None], columns[:, None, :]]

@@ -35,21 +35,26 @@ IMAGE_DATA: dict[str, DataSet] = {
             ("cifar10",),
             _official_cifar("cifar10", "cifar-10-batches-bin", "test_batch.bin", "cifar-10"),
             _TORONTO_TERMS,
-            Download(
-                f"{_TORONTO}/cifar-10-binary.tar.gz",
-                "cifar-10-binary.tar.gz",
-                "md5:c32a1d4ab5d03f1284b67883e8d87530",
+            (
+                Download(
+                    f"{_TORONTO}/cifar-10-binary.tar.gz",
+                    "cifar-10-binary.tar.gz",
+                    "md5:c32a1d4ab5d03f1284b67883e8d87530",
+                ),
             ),
+            only_if={"source": ("official",)},
         ),
         DataSet(
             "cifar100",
             ("cifar100",),
             _official_cifar("cifar100", "cifar-100-binary", "test.bin", "cifar-100"),
             _TORONTO_TERMS,
-            Download(
-                f"{_TORONTO}/cifar-100-binary.tar.gz",
-                "cifar-100-binary.tar.gz",
-                "md5:03b5dce01913d631647c71ecec9e9cb8",
+            (
+                Download(
+                    f"{_TORONTO}/cifar-100-binary.tar.gz",
+                    "cifar-100-binary.tar.gz",
+                    "md5:03b5dce01913d631647c71ecec9e9cb8",
+                ),
             ),
         ),
         DataSet(
@@ -63,6 +68,7 @@ IMAGE_DATA: dict[str, DataSet] = {
                 ),
             ),
             _STAND_IN_TERMS,
+            only_if={"source": ("jpeg",)},
         ),
         DataSet(
             "tiny-imagenet",
@@ -72,11 +78,14 @@ IMAGE_DATA: dict[str, DataSet] = {
                 Layout("official", ("tiny-imagenet-200/wnids.txt",), "http://cs231n.stanford.edu"),
             ),
             _IMAGENET_TERMS,
-            Download(
-                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-                "tiny-imagenet-200.zip",
-                "md5:90528d7ca1a48142e341f4ef8d21d0de",
+            (
+                Download(
+                    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                    "tiny-imagenet-200.zip",
+                    "md5:90528d7ca1a48142e341f4ef8d21d0de",
+                ),
             ),
+            only_if={"source": ("official",)},
         ),
         DataSet(
             "tiny-imagenet-subset",
@@ -90,6 +99,7 @@ IMAGE_DATA: dict[str, DataSet] = {
                 ),
             ),
             _STAND_IN_TERMS,
+            only_if={"source": ("subset",)},
         ),
         DataSet(
             "imagenet1k",
@@ -103,6 +113,7 @@ IMAGE_DATA: dict[str, DataSet] = {
                 ),
             ),
             _IMAGENET_TERMS,
+            only_if={"folder": ("imagenet",)},
         ),
         DataSet(
             "resnet18-imagenet",
@@ -115,11 +126,14 @@ IMAGE_DATA: dict[str, DataSet] = {
                 ),
             ),
             "BSD 3-clause for the code; the weights were trained on ImageNet",
-            Download(
-                "https://download.pytorch.org/models/resnet18-5c106cde.pth",
-                "weights/resnet18-5c106cde.pth",
-                "sha256:5c106cde",
+            (
+                Download(
+                    "https://download.pytorch.org/models/resnet18-5c106cde.pth",
+                    "weights/resnet18-5c106cde.pth",
+                    "sha256:5c106cde386e87d4033832f2996f5493238eda96ccf559d1d62760c4de0613f8",
+                ),
             ),
+            only_if={"weights": ("resnet18-5c106cde.pth",)},
         ),
         DataSet(
             "resnet-cifar10",
@@ -132,6 +146,7 @@ IMAGE_DATA: dict[str, DataSet] = {
                 ),
             ),
             "BSD 2-clause",
+            only_if={"weights": tuple(f"resnet{depth}-cifar10" for depth in (20, 32, 56))},
         ),
     )
 }

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim.swa_utils import update_bn
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks._device import to_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.images._parts import ImageSplit, Pending
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.seeds import derive_seed, stream
 
 __all__ = ["ImageProblem", "Recipe"]
 
@@ -43,19 +42,14 @@ class Recipe:
     device: str
 
 
-class ImageProblem:
+class ImageProblem(FunctionalProblem):
     """A classifier with its own weights, order of the data and augmentation.
-
-    What a step sees follows from the seed and the number of the step alone.
 
     Args:
         network: The network, with its initial values.
         parts: The data by split; a split that is missing cannot be evaluated.
         recipe: How pixels reach the network.
         seed: Decides order and augmentation.
-
-    Attributes:
-        network: The network.
     """
 
     metric: str | None = "accuracy"
@@ -63,46 +57,44 @@ class ImageProblem:
     def __init__(
         self, network: nn.Module, parts: Mapping[Split, ImageSplit], recipe: Recipe, seed: int
     ) -> None:
-        self.network = network.to(recipe.device)
-        self.parameters = list(network.parameters())
+        self._parts, self._recipe, self._train = parts, recipe, parts["train"]
+        steps = -(-len(self._train.labels) // recipe.batch_size)
+        super().__init__(network.to(recipe.device), seed, steps)
         self.groups = group_parameters(self.parameters)
-        self._parts, self._recipe, self._seed = parts, recipe, seed
-        self._train = parts["train"]
-        self.steps_per_epoch = -(-len(self._train.labels) // recipe.batch_size)
         self._mean, self._std = (
             torch.tensor(values, device=recipe.device).view(3, 1, 1)
             for values in (recipe.mean, recipe.std)
         )
-        self._order = lru_cache(maxsize=2)(self._shuffle)
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
         self._ahead: dict[int, Pending] = {}
-        self._last: tuple[int, Tensor] | None = None
 
-    def closure(self, step: int) -> Tensor:
-        """Compute the cross-entropy of one batch and its gradient; moves running statistics."""
-        self.network.train()
-        for parameter in self.parameters:
-            parameter.grad = None
-        self._last = None  # one batch at a time lies on the device
-        x, y = self._prepare(self._pixels(step)), self._train.labels[self._rows(step)]
-        self._last = (step, x)
-        with torch.enable_grad():
-            loss = cross_entropy(self.network(x), to_device(y, x.device))
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def batch(self, step: int) -> Batch:
+        """Return images ``[B, 3, H, W]``, normalised, and classes ``[B]`` of a step."""
+        pixels = self._pixels(step)
+        return self._prepare(pixels), self._labels(self._train, self._rows(step))
 
-    @torch.no_grad()
-    def pass_forward(self, step: int) -> None:
-        """Run the network on a step's batch once more; moves running statistics again."""
-        self.network.train()
-        last = self._last
-        kept = last[1] if last is not None and last[0] == step else None
-        self.network(self._prepare(self._pixels(step)) if kept is None else kept)
+    def stack_batches(self, problems: Sequence[FunctionalProblem], steps: Sequence[int]) -> Batch:
+        """Return the images of steps of several problems, ``[P, B, 3, H, W]``, and classes."""
+        own = list(zip(problems, steps, strict=True))
+        rows = [p._rows(step) for p, step in own if isinstance(p, ImageProblem)]
+        keys = [p._augmentation(step) for p, step in own if isinstance(p, ImageProblem)]
+        together = torch.cat(rows)
+        drawn = [key.expand(len(rows[0])) for key in keys if key is not None]
+        pixels = self._train.begin(together, torch.cat(drawn) if drawn else None)()
+        images, classes = self._prepare(pixels), self._labels(self._train, together)
+        count = len(rows)
+        return images.view(count, -1, *images.shape[1:]), classes.view(count, -1)
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return ``accuracy`` (in [0, 1]) and ``loss`` (mean cross-entropy) on one split.
+    def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Return the cross-entropy."""
+        x, y = batch
+        return cross_entropy(network(x), y)
 
-        Images are not augmented, and normalisation uses the running statistics.
+    def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
+        """Go through a split; its images are not augmented.
+
+        Yields:
+            Images and classes of a batch, and their number.
 
         Raises:
             TaskError: The test split, in a problem built for the search.
@@ -112,93 +104,63 @@ class ImageProblem:
                 f"images: the {split} split is closed to a search run; build the problem with "
                 "Stage.CONFIRM"
             )
-        self.network.eval()
         part = self._parts[split]
-        # On the device, so that no batch waits for the one before.
-        hits = torch.zeros((), dtype=torch.int64, device=self._mean.device)
-        loss = torch.zeros((), dtype=torch.float64, device=self._mean.device)
-        for rows, pixels in self._evaluation_batches(part):
-            logits = self.network(self._prepare(pixels()))
-            y = to_device(part.labels[rows], logits.device)
-            hits += (logits.argmax(1) == y).sum()
-            loss += cross_entropy(logits, y, reduction="sum")
-        count = len(part.labels)
-        return {"accuracy": int(hits) / count, "loss": float(loss) / count}
+        waiting: list[tuple[Tensor, Pending]] = []
+        rows = torch.arange(len(part.labels), device=part.device)
+        batches = iter(torch.split(rows, _EVALUATION_BATCH))
+        while True:
+            while len(waiting) <= part.ahead and (own := next(batches, None)) is not None:
+                waiting.append((own, part.begin(own, None)))
+            if not waiting:
+                return
+            own, pixels = waiting.pop(0)
+            yield (self._prepare(pixels()), self._labels(part, own)), len(own)
+
+    def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
+        """Return how many images are right, and the sum of the cross-entropy."""
+        x, y = batch
+        logits = network(x)
+        hits = (logits.argmax(1) == y).sum()
+        return hits, cross_entropy(logits, y, reduction="sum").double()
+
+    def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
+        """Return ``accuracy`` (in [0, 1]) and ``loss`` (mean cross-entropy)."""
+        count = len(self._parts[split].labels)
+        hits, losses = (torch.stack([own[n] for own, _ in measured]).sum() for n in (0, 1))
+        return {"accuracy": int(hits) / count, "loss": float(losses) / count}
 
     def examples(self, step: int) -> int:
         """Return the number of images in a step."""
         return len(self._rows(step))
-
-    def renew_statistics(self) -> None:
-        """Recompute the normalisations' running statistics for the present parameters.
-
-        One pass over the training data, augmented as in training, every batch with the same
-        weight (a cumulative average): what an averaged network needs before it is judged.
-        """
-        update_bn(self._statistics_batches(), self.network)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the running statistics: all that steps change beside the parameters."""
-        return {name: buffer.clone() for name, buffer in self.network.named_buffers()}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the running statistics up again.
-
-        Args:
-            state: What :meth:`state_dict` returned.
-
-        Raises:
-            ValueError: They are those of another network.
-        """
-        own = dict(self.network.named_buffers())
-        if {name: tuple(own[name].shape) for name in own} != {
-            name: tuple(saved.shape) for name, saved in state.items()
-        }:
-            raise ValueError("the saved running statistics are those of another network")
-        for name, buffer in own.items():
-            buffer.copy_(state[name])
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         # uint8 to the device, four times less than floats would be.
         x = to_device(pixels, self._mean.device).permute(0, 3, 1, 2).float()
         return x.div_(255).sub_(self._mean).div_(self._std).contiguous()
 
+    def _labels(self, part: ImageSplit, rows: Tensor) -> Tensor:
+        return to_device(part.labels[rows], self._mean.device)
+
     def _pixels(self, step: int) -> Tensor:
         window = range(step, step + 1 + self._train.ahead)
         self._ahead = {at: batch for at, batch in self._ahead.items() if at in window}
         for at in window:
             if at not in self._ahead:
-                self._ahead[at] = self._train.begin(self._rows(at), self._generator("augment", at))
+                self._ahead[at] = self._train.begin(self._rows(at), self._augmentation(at))
         return self._ahead.pop(step)()
-
-    def _generator(self, *purpose: str | int) -> torch.Generator | None:
-        return stream(self._seed, *purpose) if self._recipe.augment else None
 
     def _rows(self, step: int) -> Tensor:
         epoch, batch = divmod(step, self.steps_per_epoch)
-        return self._order(epoch)[batch]
+        return self._epoch(epoch)[0][batch]
 
-    def _shuffle(self, epoch: int) -> tuple[Tensor, ...]:
+    def _augmentation(self, step: int) -> Tensor | None:
+        key = self._epoch(step // self.steps_per_epoch)[1]
+        return key if self._recipe.augment else None
+
+    def _draw_epoch(self, epoch: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the batches of an epoch, and what augments its images is drawn from."""
         # From (seed, epoch) alone, so that any step can be asked for at any time.
-        order = torch.randperm(
-            len(self._train.labels), generator=stream(self._seed, "order", epoch)
-        )
-        return torch.split(order, self._recipe.batch_size)
-
-    def _evaluation_batches(self, part: ImageSplit) -> Iterator[tuple[Tensor, Pending]]:
-        batches = torch.split(torch.arange(len(part.labels)), _EVALUATION_BATCH)
-        waiting: list[tuple[Tensor, Pending]] = []
-        for rows in batches:
-            waiting.append((rows, part.begin(rows, None)))
-            if len(waiting) > part.ahead:
-                yield waiting.pop(0)
-        yield from waiting
-
-    def _statistics_batches(self) -> Iterator[Tensor]:
-        order = torch.randperm(
-            len(self._train.labels), generator=stream(self._seed, "statistics", "order")
-        )
-        for number, rows in enumerate(torch.split(order, self._recipe.batch_size)):
-            pixels = self._train.begin(rows, self._generator("statistics", number))
-            yield self._prepare(pixels())
+        place = self._train.device
+        order = torch.randperm(len(self._train.labels), generator=stream(self.seed, "order", epoch))
+        key = torch.tensor(derive_seed(self.seed, "augment", epoch))
+        return torch.split(order.to(place), self._recipe.batch_size), key.to(place)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
@@ -27,6 +28,7 @@ from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet, build_model
 from ecd_tune.tasks.images.problem import ImageProblem, Recipe
 from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 
 __all__ = ["ImageTask", "make_cifar10", "make_cifar100", "make_imagenet1k", "make_tiny_imagenet"]
 
@@ -38,7 +40,7 @@ _IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class ImageTask:
+class ImageTask(StacksNetworks):
     """Data, network and recipe.
 
     Attributes:
@@ -58,6 +60,12 @@ class ImageTask:
     test: Callable[[], ImageSplit]
     recipe: Recipe
     origin: str
+
+    def why_alone(self) -> str | None:
+        """Return why classifiers do not compute together, or None."""
+        if self.parts["train"].ahead:
+            return "its images are read from files for each step"
+        return None
 
     def build(self, seed: int, stage: Stage) -> ImageProblem:
         """Make a classifier; only in the confirmation does it hold the test split."""
@@ -212,18 +220,21 @@ def _assemble(
     kept = first_of_each_class(data.labels, per_class)
     train, val = carve(data.labels[kept], int(chosen["split_seed"]), fraction=fraction)
 
+    network, statistics = _network(name, chosen, classes)
+    recipe = _recipe(chosen, statistics)
+    part = partial(CachedPart, device=torch.device(recipe.device))
+
     def test() -> CachedPart:
         held = read_test()
-        return CachedPart(held, first_of_each_class(held.labels, per_class))
+        return part(held, first_of_each_class(held.labels, per_class))
 
-    network, statistics = _network(name, chosen, classes)
     return ImageTask(
         network,
         _weights(str(chosen["weights"])),
-        {"train": CachedPart(data, kept[train]), "val": CachedPart(data, kept[val])},
-        partial(CachedPart, data, kept),
+        {"train": part(data, kept[train]), "val": part(data, kept[val])},
+        partial(part, data, kept),
         test,
-        _recipe(chosen, statistics),
+        recipe,
         str(chosen["weights"]),
     )
 

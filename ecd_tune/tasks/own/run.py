@@ -248,6 +248,9 @@ class Run:
 
         Returns:
             A torch optimizer; call ``step(loss=loss)`` after ``backward()``, whichever it is.
+            ``step(closure)``, and ``add_loss(loss)`` before ``step()``, do as well. One that
+            averages the weights needs ``eval()`` before an evaluation and ``train()`` before
+            training; for all others these do nothing.
         """
         return self._drive("optimizer").optimizer(parameters)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import choose_device
 from ecd_tune.tasks.own.problem import ModelProblem
 from ecd_tune.tasks.own.run import Description, Driver, KeepsLoop, Run
-from ecd_tune.tasks.own.stack import StackedModels, why_not_stacked
+from ecd_tune.tasks.own.stack import why_not_stacked
 from ecd_tune.tasks.seeds import seed_everything
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 
 if TYPE_CHECKING:
     from ecd_tune.tasks.own.definition import OwnTask
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FunctionTask"]
 
 
-class FunctionTask:
+class FunctionTask(StacksNetworks):
     """A task of one's own.
 
     Args:
@@ -75,10 +75,6 @@ class FunctionTask:
             found = kept or why_not_stacked(lambda seed: self.build(seed, Stage.SEARCH))
             self._why_alone = (found,)
         return self._why_alone[0]
-
-    def stack(self, problems: Sequence[ModelProblem]) -> StackedModels:
-        """Let models compute together."""
-        return StackedModels(problems)
 
     def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
         """Run the loop of a task of the second form.

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
-from ecd_tune.tasks._device import CPU, choose_device, to_device
+from ecd_tune.tasks._device import CPU, choose_device
 from ecd_tune.tasks._groups import group_parameters
 from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.counter import integers
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
-from ecd_tune.tasks.glue.bert import noise_from
-from ecd_tune.tasks.seeds import stream
+from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
+from ecd_tune.tasks.seeds import derive_seed, noise_from, stream
+from ecd_tune.tasks.stacked_networks import StacksNetworks
 from ecd_tune.tasks.text.characters import ALPHABET, read_text
 from ecd_tune.tasks.text.definitions import TEXT_DEFS
 from ecd_tune.tasks.text.network import Transformer
@@ -30,7 +33,7 @@ _JUDGED = 1024
 _EVALUATE = 64
 
 
-class CharacterProblem:
+class CharacterProblem(FunctionalProblem):
     """A language model with its own initial weights and order of the text.
 
     Args:
@@ -42,27 +45,33 @@ class CharacterProblem:
     metric: str | None = "loss"
 
     def __init__(self, task: CharacterModel, parts: Mapping[Split, Tensor], seed: int) -> None:
-        self._task, self._parts, self._seed = task, parts, seed
+        self._task, self._parts = task, parts
         size = task.size
         with noise_from(stream(seed, "init")):
             network = Transformer(len(ALPHABET), size.width, size.layers, size.heads, size.block)
-        self.network = network.to(task.device)
-        self.parameters: list[Tensor] = list(self.network.parameters())
+        super().__init__(network.to(task.device), seed, task.epoch_steps)
         self.groups = group_parameters(self.parameters, [network.symbols.weight])
-        self.steps_per_epoch = task.epoch_steps
+        self._window = size.block + 1
+        self._start = lru_cache(maxsize=2)(self._draw_start)
 
-    def closure(self, step: int) -> Tensor:
-        """Compute the mean cross-entropy of one batch, in nats per character, and its gradient."""
-        for parameter in self.parameters:
-            parameter.grad = None
-        with torch.enable_grad():
-            loss = self._loss(self._batch(step)).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def batch(self, step: int) -> Batch:
+        """Return the blocks of a step, ``[B, T + 1]``."""
+        text, size = self._parts["train"], self._task.batch_size
+        epoch, number = divmod(step, self.steps_per_epoch)
+        examples = torch.arange(number * size, (number + 1) * size, device=text.device)
+        places = torch.arange(self._window, device=text.device)
+        first = integers(self._start(epoch), examples, len(text) - self._window + 1)
+        return (text[first[:, None] + places].long(),)
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return ``loss``, nats per character, on the first blocks of one split.
+    def loss(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Return the mean cross-entropy, in nats per character."""
+        return _losses(network, *batch).mean()
+
+    def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
+        """Go through the first blocks of a split.
+
+        Yields:
+            Blocks, and their number.
 
         Raises:
             TaskError: The test split, in a problem built for the search.
@@ -72,28 +81,32 @@ class CharacterProblem:
                 f"char_lm: the {split} split is closed to a search run; build the problem with "
                 "Stage.CONFIRM"
             )
-        window = self._task.size.block + 1
-        blocks = self._parts[split].unfold(0, window, window)[:_JUDGED]
-        losses = torch.cat([self._loss(batch) for batch in torch.split(blocks, _EVALUATE)])
-        return {"loss": float(losses.double().mean())}
+        everything = self._parts[split].unfold(0, self._window, self._window)[:_JUDGED]
+        for blocks in torch.split(everything, _EVALUATE):
+            yield (blocks.long(),), len(blocks)
+
+    def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:
+        """Return the loss of each character."""
+        return (_losses(network, *batch),)
+
+    def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
+        """Return ``loss``, nats per character."""
+        return {"loss": float(torch.cat([losses for (losses,), _ in measured]).double().mean())}
 
     def examples(self, step: int) -> int:
         """Return the number of blocks in a step."""
         return self._task.batch_size
 
-    def _loss(self, blocks: Tensor) -> Tensor:
-        # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
-        blocks = to_device(blocks.long(), self._task.device)
-        logits = self.network(blocks[:, :-1])
-        target = blocks[:, 1:].flatten()
-        return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
+    def _draw_start(self, epoch: int) -> Tensor:
+        """Return what the places of an epoch's blocks are drawn from."""
+        return torch.tensor(derive_seed(self.seed, "batch", epoch), device=self._task.device)
 
-    def _batch(self, step: int) -> Tensor:
-        text, window = self._parts["train"], self._task.size.block + 1
-        places = stream(self._seed, "batch", step)
-        shape = (self._task.batch_size, 1)
-        first = torch.randint(len(text) - window + 1, shape, generator=places)
-        return text[first + torch.arange(window)]
+
+def _losses(network: nn.Module, blocks: Tensor) -> Tensor:
+    # [B, T + 1] to [B T]: each character but the first is predicted from those before it.
+    logits = network(blocks[:, :-1])
+    target = blocks[:, 1:].flatten()
+    return cross_entropy(logits.flatten(0, 1).float(), target, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class Size:
 
 
 @dataclass(frozen=True, eq=False)
-class CharacterModel:
+class CharacterModel(StacksNetworks):
     """Text with the network for it.
 
     Attributes:
@@ -122,7 +135,7 @@ class CharacterModel:
         size: Of the network.
         batch_size: Blocks in one step.
         epoch_steps: Steps that make one epoch.
-        device: Where the network lies; the text stays on the CPU.
+        device: Where the network lies, and the text.
     """
 
     parts: Mapping[Split, Tensor]
@@ -160,10 +173,12 @@ def make(**options: Scalar) -> CharacterModel:
     size = Size(*(int(chosen[name]) for name in ("width", "layers", "heads", "block")))
     if size.width % size.heads:
         raise TaskError(f"char_lm: width = {size.width} must be a multiple of heads = {size.heads}")
+    device = choose_device(str(chosen["device"]))
+    texts = read_text(data_root(), int(chosen["split_seed"]))
     return CharacterModel(
-        parts=read_text(data_root(), int(chosen["split_seed"])),
+        parts={split: text.to(device) for split, text in texts.items()},
         size=size,
         batch_size=int(chosen["batch_size"]),
         epoch_steps=int(chosen["epoch_steps"]),
-        device=choose_device(str(chosen["device"])),
+        device=device,
     )

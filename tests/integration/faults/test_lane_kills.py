@@ -1,20 +1,28 @@
-"""A worker killed in the middle of many trials at once: nothing is lost, nothing runs twice."""
+"""A worker ended in the middle of many trials at once: nothing is lost, nothing is done twice."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import os
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
+from ecd_tune.objective import Objective
+from ecd_tune.records import RunRequest
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
+from ecd_tune.tasks.digits_stack import StackedDigits
 from ecd_tune.testing.faults import assert_whole
-from ecd_tune.worker import StudyWorker
+from ecd_tune.worker import FolderCheckpoints, StudyWorker
 
-TRIALS, WIDTH = 110, 48
+TRIALS, WIDTH, EPOCHS = 40, 16, 40
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
@@ -23,7 +31,7 @@ def make_spec() -> StudySpec:
         {
             "name": "lanes",
             "task": {"name": "digits", "hidden": 4, "batch_size": 512},
-            "budget": {"trials": TRIALS, "steps": 4, "batch": WIDTH},
+            "budget": {"trials": TRIALS, "steps": EPOCHS, "batch": WIDTH},
             "sampler": {"name": "random"},
             "confirmation": {"runs": 0},
             "optimizers": {
@@ -35,35 +43,59 @@ def make_spec() -> StudySpec:
     )
 
 
-def work(url: str) -> None:
-    with Store.open(url) as store:
-        StudyWorker(store, make_spec(), StopFlag()).run()
+def work(url: str, folder: Path, pause: float = 0.0) -> None:
+    """Work; with a pause in each step, so that there is time to be stopped."""
+    Objective.width = lambda self, stage, bound: bound  # type: ignore[method-assign]
+    closure = StackedDigits.closure
+
+    def pausing(self: StackedDigits, *arguments: Any) -> Tensor:
+        time.sleep(pause)
+        return closure(self, *arguments)
+
+    if pause:
+        StackedDigits.closure = pausing  # type: ignore[method-assign, assignment]
+    with Store.open(url) as store, StopFlag() as stop:
+        checkpoints = FolderCheckpoints(folder, interval=0.0)
+        StudyWorker(store, make_spec(), stop, checkpoints=checkpoints).run()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    return request.getfixturevalue("postgres_url")
-
-
-def test_a_kill_in_the_middle_of_a_wide_study(url):
-    spec = make_spec()
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_lanes_go_on_where_they_were(
+    url: str,
+    number: signal.Signals,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec, kept = make_spec(), tmp_path / "kept"
     with Store.open(url) as store:
         store.create(spec)
-        process = _PROCESSES.Process(target=work, args=(url,))
+        process = _PROCESSES.Process(target=work, args=(url, kept, 0.02))
         process.start()
         deadline = time.monotonic() + 120
         while True:
             search, _ = store.progress(spec.name)
-            if search.finished >= 10 and search.running > WIDTH // 4:
+            saved = len(list(kept.rglob("*"))) if kept.exists() else 0
+            if search.finished >= 3 and search.running > WIDTH // 4 and saved > 2:
                 break
-            assert process.is_alive(), "the worker ended before it could be killed"
+            assert process.is_alive(), "the worker ended before it could be stopped"
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        process.kill()
+        os.kill(process.pid or 0, number)
         process.join()
-        assert process.exitcode == -signal.SIGKILL
-        work(url)
+        assert process.exitcode == (-number if number == signal.SIGKILL else 0)
+        with caplog.at_level(logging.INFO, logger="ecd_tune.objective.lane"):
+            work(url, kept)
         records = assert_whole(store, spec)
     assert sum(record.lost for record in records) > WIDTH // 4
+    continued = [line for line in caplog.messages if "continued at step" in line]
+    assert len(continued) >= (1 if number == signal.SIGKILL else WIDTH // 4)
+    ended = {(r.seed, *r.params.values()): r for r in records if r.counts}
+    objective = Objective(spec, "ecdsep")
+    for lost in [record for record in records if record.lost][:6]:
+        record = ended[(lost.seed, *lost.params.values())]
+        (alone,) = objective.evaluate([RunRequest(record.params, record.seed)])
+        assert record.curve.steps == alone.curve.steps
+        assert record.curve.values == pytest.approx(alone.curve.values, abs=0.006)  # two images
+    left = [path for path in kept.rglob("*") if path.is_file() and path.suffix != ".part"]
+    assert not left, "checkpoints are left, other than one that was being written"

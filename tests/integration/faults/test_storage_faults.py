@@ -185,7 +185,7 @@ def test_workers_end_with_an_error_when_the_file_is_gone(
         with working(study, url, tmp_path, 2) as processes:
             # Both have opened it: one that starts later finds an empty place, or the other file.
             logs = log_paths(tmp_path, 2)
-            wait_until(lambda: all("results stored" in log.read_text() for log in logs))
+            wait_until(lambda: all("best so far" in log.read_text() for log in logs))
             change(path)
             assert [process.wait(PATIENCE) for process in processes] == [2, 2]
     words = "replaced|removed or moved" if change is replace else "removed or moved"

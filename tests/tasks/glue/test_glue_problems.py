@@ -14,13 +14,13 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
-from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer, noise_from
+from ecd_tune.tasks.glue.bert import TinySize, build_classifier, load_tokenizer
 from ecd_tune.tasks.glue.definitions import GLUE_DEFS
-from ecd_tune.tasks.glue.problem import Classification
+from ecd_tune.tasks.glue.problem import Classification, _batches
 from ecd_tune.tasks.glue.tables import GlueTable
 from ecd_tune.tasks.glue.tokens import Encoded, encode
-from ecd_tune.tasks.seeds import stream
-from ecd_tune.testing.task import TaskContract
+from ecd_tune.tasks.seeds import noise_from, stream
+from ecd_tune.testing.stacking import StackableTaskContract
 
 transformers = pytest.importorskip("transformers", reason="needs the extra glue")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra glue")
@@ -49,10 +49,11 @@ def toy(outputs=2, sources=(0, 0, 0, 0, 0, 0)):
 
 
 @needs_data
-class TestWnli(TaskContract):
+class TestWnli(StackableTaskContract):
     definition = GLUE_DEFS["glue_wnli"]
-    options: ClassVar = {"model": "tiny", "subset": 24, "max_length": 16}
+    options: ClassVar = {"model": "tiny", "subset": 24, "max_length": 16, "width": 32}
     difference, tolerance = 1e-4, 2e-2
+    padded = True
 
 
 def test_published_training_rows_are_those_that_validate_too():
@@ -66,7 +67,7 @@ def test_published_training_rows_are_those_that_validate_too():
     train = problem._parts["train"]
     assert (len(train), set(problem._parts)) == (12, {"train", "test"})
     assert train.labels.tolist() == [0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1]
-    both = train.batch(torch.tensor([1, 7]))["input_ids"]
+    both = train.batch(torch.tensor([1, 7]), 7)[0]
     assert torch.equal(both[0], both[1])  # the toy's rows are the same in all parts
     thinned = dataclasses.replace(task, thinned=True).build_published(3)
     assert len(thinned._parts["train"]) == 6
@@ -185,14 +186,14 @@ def test_noise_is_of_the_seed_and_leaves_the_global_one_alone():
 def test_tokens_are_berts():
     table = GlueTable((("Hello world",), ("hello", "world's Café")), np.zeros(2), np.zeros(2))
     encoded = encode(load_tokenizer("tiny", 64), table)
-    batch = encoded.batch(torch.tensor([0, 1]))
+    batch = encoded.batch(torch.tensor([0, 1]), 8)
     # The numbers that bert-base-uncased gives these words.
-    assert batch["input_ids"].tolist() == [
+    assert batch[0].tolist() == [
         [101, 7592, 2088, 102, 0, 0, 0, 0],
         [101, 7592, 102, 2088, 1005, 1055, 7668, 102],
     ]
-    assert batch["attention_mask"].sum(1).tolist() == [4, 8]
-    assert batch["token_type_ids"].tolist()[1] == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert batch[2].sum(1).tolist() == [4, 8]
+    assert batch[1].tolist()[1] == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
 @needs_data
@@ -200,8 +201,10 @@ def test_long_inputs_are_cut_and_batches_no_longer_than_needed():
     table = GlueTable((("word " * 90,), ("word",)), np.zeros(2), np.zeros(2))
     encoded = encode(load_tokenizer("tiny", 10), table)
     assert encoded.lengths.tolist() == [10, 3]
-    assert encoded.batch(torch.tensor([0]))["input_ids"][0, -1] == 102
-    assert encoded.batch(torch.tensor([1]))["input_ids"].shape == (1, 3)
+    assert encoded.batch(torch.tensor([0]), 10)[0][0, -1] == 102
+    rows = _batches(encoded, torch.tensor([1, 0]), 1, torch.device("cpu"))
+    assert [(own.tolist(), longest) for own, longest in rows] == [([1], 3), ([0], 10)]
+    assert encoded.batch(*rows[0])[0].shape == (1, 3)
 
 
 # ----------------------------------------------------------------------------- problem
@@ -210,23 +213,30 @@ def test_long_inputs_are_cut_and_batches_no_longer_than_needed():
 def test_padding_changes_no_output():
     problem = toy().build(0, Stage.SEARCH)
     network, part = problem.network.eval(), toy().parts["train"]
+    rows = [torch.arange(6), *(torch.tensor([row]) for row in range(6))]
     with torch.no_grad():
-        together = network(**part.batch(torch.arange(6))).logits
-        alone = torch.cat([network(**part.batch(torch.tensor([row]))).logits for row in range(6)])
+        together, *each = (
+            problem.measure(network, *part.batch(own, int(part.lengths[own].max())))[0]
+            for own in rows
+        )
+        alone = torch.cat(each)
+        ids, types, mask = part.batch(rows[0], 7)
+        plain = network(input_ids=ids, token_type_ids=types, attention_mask=mask).logits
+    torch.testing.assert_close(together, plain)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_every_epoch_sees_each_row_once_in_an_order_of_its_own():
     problem = toy().build(0, Stage.SEARCH)
     assert problem.steps_per_epoch == 3
-    epochs = [torch.cat([problem._rows(3 * e + b) for b in range(3)]).tolist() for e in range(3)]
+    epochs = [torch.cat([problem._rows(3 * e + b)[0] for b in range(3)]).tolist() for e in range(3)]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
 def test_dropout_follows_the_step():
     problem = toy().build(0, Stage.SEARCH)
-    problem._rows = lambda step: torch.tensor([0, 1])
+    problem._rows = lambda step: (torch.tensor([0, 1]), 5)
     first, second, again = (problem.closure(step) for step in (0, 1, 0))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
@@ -236,7 +246,9 @@ def test_a_number_is_fitted_by_squares():
     problem = toy(outputs=1).build(0, Stage.CONFIRM)
     found = problem.evaluate("test")
     truth = toy(outputs=1).parts["test"].labels
-    outputs = problem._outputs(toy(outputs=1).parts["test"])[:, 0].detach()
+    part = toy(outputs=1).parts["test"]
+    tokens = part.batch(torch.arange(6), 7)
+    outputs = problem.measure(problem.network.eval(), *tokens)[0][:, 0].detach()
     assert found["loss"] == pytest.approx(float((outputs - truth).square().mean()))
     assert set(found) == {"spearman", "loss"}
 
@@ -259,7 +271,7 @@ def test_training_learns():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 def test_a_gpu_runs_it_and_dropout_follows_the_step():
     problem = dataclasses.replace(toy(), device=torch.device("cuda")).build(0, Stage.SEARCH)
-    problem._rows = lambda step: torch.tensor([0, 1])
+    problem._rows = lambda step: (torch.tensor([0, 1]), 5)
     first, second, again = (problem.closure(step) for step in (0, 1, 0))
     assert first == pytest.approx(float(again), rel=1e-5)
     assert abs(float(first - second)) > 1e-4
@@ -290,3 +302,16 @@ def test_tokens_are_kept_and_options_checked():
     assert make("glue_wnli", subset=5).parts is make("glue_wnli", subset=5).parts
     with pytest.raises(TaskError, match="max_length = 4"):
         make("glue_wnli", max_length=4)
+
+
+def test_a_compiled_network_draws_its_dropout_by_seed_and_step(monkeypatch):
+    # What torch's compiler calls is not asked by a TorchFunctionMode: here without the compiler.
+    first, second = (toy().build(0, Stage.SEARCH) for _ in range(2))
+    plain = [float(first.closure(step)) for step in (0, 1)]
+    for problem in (first, second):
+        problem.network._compiled_call_impl = problem.network._call_impl
+    torch.manual_seed(5)
+    compiled = [float(first.closure(step)) for step in (0, 1)]
+    torch.manual_seed(6)
+    assert compiled == [float(second.closure(step)) for step in (0, 1)]
+    assert compiled != plain

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ecd_tune.tasks.counter import uniform
 from ecd_tune.tasks.images._folders import centre_crop, choose_box
 from ecd_tune.tasks.images._parts import crop_and_flip
 from tests.tasks.images.made import draw_pixels
@@ -15,10 +16,10 @@ from tests.tasks.images.made import draw_pixels
 
 def test_crop_and_flip_are_slices_of_the_padded_image():
     pixels = torch.from_numpy(draw_pixels(40, 10, 6, 0)[0])
-    result = crop_and_flip(pixels, 2, torch.Generator().manual_seed(4))
-    draws = torch.Generator().manual_seed(4)
-    offsets = torch.randint(5, (2, 40), generator=draws)
-    mirrored = torch.rand(40, generator=draws) < 0.5
+    key, rows = torch.tensor(4), torch.arange(100, 140)
+    result = crop_and_flip(pixels, 2, key, rows)
+    draws = uniform(key, rows, 3)
+    offsets, mirrored = (5 * draws[:, :2]).long().T, draws[:, 2] < 0.5
     assert 5 < mirrored.sum() < 35
     assert set(offsets.flatten().tolist()) == {0, 1, 2, 3, 4}
     for image, cropped, (top, left), mirror in zip(

@@ -10,6 +10,7 @@ from torch import nn
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks import StatefulProblem
+from ecd_tune.tasks.images import _parts
 from ecd_tune.tasks.images.tasks import make_cifar10, make_imagenet1k, make_tiny_imagenet
 from ecd_tune.testing.task import evaluate_step  # a step's loss and gradients, copied
 
@@ -104,9 +105,7 @@ def test_a_second_forward_pass_moves_the_running_statistics_and_nothing_else(mak
     # By hand: the batch of step 0 through the network after the step, in training mode.
     once.network.train()
     with torch.no_grad():
-        once.network(
-            once._prepare(once._train.begin(once._rows(0), once._generator("augment", 0))())
-        )
+        once.network(once.batch(0)[0])
     assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
     assert int(twice.state_dict()[counter(twice)]) == 2
     # A run that goes on after an interruption has no batch at hand: it is made anew.
@@ -121,7 +120,7 @@ def counter(problem):
 
 
 def test_statistics_of_another_network_are_refused():
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="the saved ones"):
         build().load_state_dict(build(widen=2).state_dict())
 
 
@@ -129,9 +128,10 @@ def test_statistics_of_another_network_are_refused():
 def test_augmentation_changes_with_the_epoch_and_can_be_switched_off(make):
     for augment in (True, False):
         problem = make(augment=augment)
-        first = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
-        again = problem._train.begin(torch.arange(4), problem._generator("augment", 0))()
-        later = problem._train.begin(torch.arange(4), problem._generator("augment", 1))()
+        steps = (0, 1, problem.steps_per_epoch)
+        first, again, later = (
+            problem._train.begin(torch.arange(4), problem._augmentation(step))() for step in steps
+        )
         assert first.dtype == torch.uint8
         assert torch.equal(first, again)
         assert torch.equal(first, later) != augment
@@ -217,3 +217,27 @@ def test_it_learns_the_colours_of_the_classes():
         optimizer.step(lambda step=step: problem.closure(step))
     problem.renew_statistics()
     assert problem.evaluate("test")["accuracy"] > 0.8
+
+
+def test_images_that_lie_on_the_device_give_the_same_batches(monkeypatch):
+    mapped = build()
+    monkeypatch.setattr(_parts, "has_room_for", lambda size, device: size == 110 * 32 * 32 * 3)
+    resident = build()
+    assert resident._train._resident
+    assert not resident._parts["val"]._resident
+    for step in (0, mapped.steps_per_epoch - 1, mapped.steps_per_epoch):
+        for own, expected in zip(resident.batch(step), mapped.batch(step), strict=True):
+            assert torch.equal(own, expected)
+    stacked = mapped.stack_batches([mapped, build(seed=1)], [0, 1])
+    for own, seed, step in ((0, 0, 0), (1, 1, 1)):
+        for found, expected in zip(stacked, build(seed=seed).batch(step), strict=True):
+            assert torch.equal(found[own], expected)
+
+
+def test_augmentation_of_an_image_follows_from_seed_epoch_and_image():
+    problem, rows = build(), torch.tensor([3, 50, 7])
+    key = problem._augmentation(0)
+    together = problem._train.begin(rows, key)()
+    alone = torch.cat([problem._train.begin(row[None], key)() for row in rows])
+    assert torch.equal(together, alone)
+    assert not torch.equal(together, problem._train.begin(rows, build(seed=1)._augmentation(0))())

@@ -94,6 +94,7 @@ def train(run, loader_workers: int = 0):
     schedule = run.keep(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9))
     for epoch in run.epochs():
         model.train()
+        optimizer.train()
         generator = torch.Generator().manual_seed(run.seed_of(epoch))
         loader = DataLoader(
             TensorDataset(*numbers()), 16, True, generator=generator, num_workers=loader_workers
@@ -104,6 +105,7 @@ def train(run, loader_workers: int = 0):
             loss.backward()
             optimizer.step(loss=loss)
         schedule.step()
+        optimizer.eval()
         run.report(accuracy(model, numbers(1)))
     run.test(lambda: accuracy(model, numbers(2)))
 

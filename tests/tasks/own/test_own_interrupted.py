@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pytest
 import torch
 from torch import nn
@@ -31,6 +33,12 @@ class TestDataSetReadByProcesses(InterruptionContract):
 class TestLoop(InterruptionContract):
     task = f"{HOME}:loop"
     optimizers = ("ecdsep", "ecdq1", "sgd", "adamw")
+    epochs = 3
+
+
+class TestLoopOfAnAverage(InterruptionContract):
+    task = f"{HOME}:loop"
+    optimizers = MappingProxyType({"schedule_free": {"space": {"lr": 0.01}}})
     epochs = 3
 
 

@@ -15,7 +15,7 @@ from ecd_tune.tasks.seeds import stream
 from ecd_tune.tasks.text.characters import ALPHABET, encode_text
 from ecd_tune.tasks.text.network import Transformer
 from ecd_tune.tasks.text.problem import CharacterModel, Size, make
-from ecd_tune.testing.task import TaskContract
+from ecd_tune.testing.stacking import StackableTaskContract
 
 ROOT = data_root()
 needs_data = pytest.mark.skipif(
@@ -33,13 +33,13 @@ def toy(**settings):
 
 
 @needs_data
-class TestCharacterLanguageModel(TaskContract):
+class TestCharacterLanguageModel(StackableTaskContract):
     definition = TASK_DEFS["char_lm"]
     options: ClassVar = {"width": 16, "layers": 1, "block": 16, "epoch_steps": 3}
     difference, tolerance = 1e-3, 1e-2
 
 
-class TestMadeText(TaskContract):
+class TestMadeText(StackableTaskContract):
     definition = TASK_DEFS["char_lm"]
     difference, tolerance = 1e-3, 1e-2
 
@@ -121,7 +121,7 @@ def test_a_prediction_depends_on_what_came_before_alone():
 
 def test_the_loss_is_nats_per_character_of_blocks_of_the_training_text():
     problem = toy().build(3, Stage.SEARCH)
-    batch = problem._batch(5)
+    batch = problem.batch(5)[0]
     assert batch.shape == (4, 9)
     train = decode(problem._parts["train"])
     assert all(decode(block) in train for block in batch)
@@ -134,13 +134,13 @@ def test_the_loss_is_nats_per_character_of_blocks_of_the_training_text():
 def test_blocks_begin_anywhere_and_differ_by_seed_and_step():
     task = toy(batch_size=400)
     problem = task.build(0, Stage.SEARCH)
-    first, count = problem._batch(0), len(task.parts["train"])
+    first, count = problem.batch(0)[0], len(task.parts["train"])
     period = count // 40
     begins = {decode(block) for block in first}
     assert len(begins) == period, "some places in the sentence never begin a block"
-    assert torch.equal(first, problem._batch(0))
-    assert not torch.equal(first, problem._batch(1))
-    assert not torch.equal(first, task.build(1, Stage.SEARCH)._batch(0))
+    assert torch.equal(first, problem.batch(0)[0])
+    assert not torch.equal(first, problem.batch(1)[0])
+    assert not torch.equal(first, task.build(1, Stage.SEARCH).batch(0)[0])
 
 
 def test_each_block_that_judges_counts_alike_and_the_first_1024_do():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ecd_tune.report.model.across import Across
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.style import (
+from ecd_tune.report.model.across.studies import Across
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import (
     INK,
     PALETTE,
     drawing,
@@ -92,6 +92,16 @@ def _draw_profiles(across: Across) -> Iterator[Drawn]:
         steps = sorted(r for r in found if math.isfinite(r))
         shares = [(i + 1) / len(found) for i in range(len(steps))]
         x, y = [1.0, *steps, high], [0.0, *shares, shares[-1] if shares else 0.0]
+        band = across.profiles[key]
+        axes.fill_between(
+            band.times,
+            band.lows,
+            band.highs,
+            step="post",
+            color=_colours(across)[key],
+            alpha=0.12,
+            lw=0,
+        )
         axes.step(x, y, where="post", color=_colours(across)[key], lw=1.5)
         ends.append((y[-1], across.titles[key], _colours(across)[key]))
     axes.set_xlim(1.0, high)
@@ -104,7 +114,7 @@ def _draw_profiles(across: Across) -> Iterator[Drawn]:
         "profiles",
         "times",
         "Performance profiles: on which share of the tasks an optimizer needs at most so many "
-        "times the seconds of the fastest one",
+        "times the seconds of the fastest one; bands: 95 % over tasks drawn again, from three on",
         ", ".join(
             f"{across.titles[key]} is fastest on {sum(r == 1 for r in found)} of {len(found)}"
             for key, found in known.items()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from ecd_tune.records import METRIC, Direction
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.scale import choose_scale
-from ecd_tune.report.render.figures.style import (
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import (
     colours,
     dashes,
     label_ends,

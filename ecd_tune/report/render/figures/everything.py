@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from ecd_tune.report.model.relations.panels import ScatterPanel
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.curves import draw_curves
-from ecd_tune.report.render.figures.drawn import Drawn
 from ecd_tune.report.render.figures.importance import draw_importance
+from ecd_tune.report.render.figures.parallel import draw_parallel
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import drawing
 from ecd_tune.report.render.figures.relations import draw_relations
 from ecd_tune.report.render.figures.search import draw_search
 from ecd_tune.report.render.figures.seeds import draw_seeds
 from ecd_tune.report.render.figures.slices import draw_slices
-from ecd_tune.report.render.figures.style import drawing
 
 __all__ = ["draw_figures"]
 
@@ -33,6 +34,7 @@ def draw_figures(report: StudyReport, relations: Sequence[ScatterPanel] = ()) ->
             *draw_seeds(report),
             *draw_importance(report),
             *draw_slices(report),
+            *draw_parallel(report),
             *draw_curves(report),
             *draw_search(report),
             *draw_relations(relations),

@@ -7,8 +7,15 @@ from collections.abc import Iterator, Sequence
 from matplotlib.figure import Figure
 
 from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.style import GRID, INK, PALETTE, SOFT, new_panel, number_axis
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import (
+    GRID,
+    INK,
+    PALETTE,
+    SOFT,
+    new_panel,
+    number_axis,
+)
 
 __all__ = ["draw_relations"]
 

@@ -12,9 +12,9 @@ from ecd_tune.analysis.curves import log_steps
 from ecd_tune.analysis.orderings import best_after
 from ecd_tune.records import TrialRecord, TrialState
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.scale import choose_scale
-from ecd_tune.report.render.figures.style import colours, label_ends, new_panel, number_axis
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import colours, label_ends, new_panel, number_axis
 from ecd_tune.spec import without_number
 
 __all__ = ["draw_search"]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 
 from ecd_tune.report.model.rows import ResultRow, StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.scale import choose_scale
-from ecd_tune.report.render.figures.style import INK, SOFT, colours, new_panel
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import INK, SOFT, colours, new_panel
 
 __all__ = ["draw_seeds"]
 

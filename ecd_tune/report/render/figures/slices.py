@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from ecd_tune.analysis.select import rank_trials
+from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
-from ecd_tune.report.render.figures.drawn import Drawn
-from ecd_tune.report.render.figures.plane import draw_plane, fit_places
-from ecd_tune.report.render.figures.scale import choose_scale
-from ecd_tune.report.render.figures.style import BEHIND, colours
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.plane import draw_plane, fit_places
+from ecd_tune.report.render.figures.parts.scale import choose_scale
+from ecd_tune.report.render.figures.parts.style import BEHIND, colours
 from ecd_tune.spec import without_number
 
 __all__ = ["draw_slices"]
@@ -46,20 +45,12 @@ def draw_slices(report: StudyReport) -> Iterator[Drawn]:
             if p.optimizer == key and all(_is_number(r, p.name) for r in records)
         ]
         if len(records) >= _FEWEST and params:
-            yield _draw(report, title, _thin(records), params[:_PANELS])
+            yield _draw(report, title, thin_ranked(records, _POINTS), params[:_PANELS])
 
 
 def _is_number(record: TrialRecord, name: str) -> bool:
     value = record.params.get(name)
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _thin(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials from the worst to the best, at most 150 of them, evenly by rank."""
-    if len(ranked) <= _POINTS:
-        return [*reversed(ranked)]
-    places = np.linspace(len(ranked) - 1, 0, _POINTS).round().astype(int)
-    return [ranked[i] for i in places]
 
 
 def _draw(

@@ -1,0 +1,93 @@
+"""How fast a study goes, and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+__all__ = ["Counted", "Pace", "describe_pace", "format_time"]
+
+_WINDOW_SECONDS = 60.0
+
+
+class Counted(Protocol):
+    """What is counted of a study key; :class:`ecd_tune.store.Progress` is one."""
+
+    @property
+    def finished(self) -> int:
+        """Trials that count against the budget."""
+
+    @property
+    def remaining(self) -> int:
+        """Trials that are not finished yet."""
+
+
+class Pace:
+    """Measures rates of studies over the last minute.
+
+    Args:
+        clock: Seconds; tests replace it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def add(self, name: str, progress: Sequence[Counted]) -> dict[str, float | None]:
+        """Take the newest counts of a study.
+
+        Args:
+            name: Of the study.
+            progress: One entry a study key.
+
+        Returns:
+            ``finished`` and ``remaining`` trials, ``per_second``, and ``seconds_left``, the last
+            two None where nothing has finished while it was watched. What a confirmation will
+            queue later is not in ``remaining``.
+        """
+        now, finished = self._clock(), sum(entry.finished for entry in progress)
+        seen = self._seen.setdefault(name, deque())
+        seen.append((now, finished))
+        while len(seen) > 2 and seen[1][0] <= now - _WINDOW_SECONDS:
+            seen.popleft()
+        since, before = seen[0]
+        rate = (finished - before) / (now - since) if finished > before else None
+        remaining = sum(entry.remaining for entry in progress)
+        return {
+            "finished": finished,
+            "remaining": remaining,
+            "per_second": rate,
+            "seconds_left": remaining / rate if rate else None,
+        }
+
+
+def describe_pace(name: str, pace: dict[str, float | None]) -> str:
+    """Say in one line how fast a study goes.
+
+    Args:
+        name: Of the study.
+        pace: What :meth:`Pace.add` returned.
+    """
+    parts = [f"{name}: {pace['finished']} finished, {pace['remaining']} remaining"]
+    if pace["per_second"] is not None and pace["seconds_left"] is not None:
+        parts.append(f"{_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left")
+    elif pace["remaining"]:
+        parts.append("none finished while watching")
+    return ", ".join(parts)
+
+
+def format_time(seconds: float) -> str:
+    """Write a duration as people say it, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
+
+    Args:
+        seconds: How long.
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * 60:.1f}/min"

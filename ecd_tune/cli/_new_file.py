@@ -1,0 +1,28 @@
+"""Write a file to begin with, and never over another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecd_tune.errors import SpecError
+
+__all__ = ["write_new"]
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a new file.
+
+    Args:
+        file: Its path.
+        text: What is in it.
+
+    Raises:
+        SpecError: It exists, or cannot be written.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except FileExistsError:
+        raise SpecError(f"{file}: exists already; choose another name") from None
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,1 @@
+"""Data of a report as files, and best hyperparameters in the forms of other tools."""

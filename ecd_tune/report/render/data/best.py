@@ -1,0 +1,209 @@
+"""The best hyperparameters of a study, as data, as code, and as settings of other tools.
+
+Nothing here loads scipy, pandas or torch: ``ecd-tune best`` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ecd_tune.errors import UnknownNameError
+from ecd_tune.records import StudyKey, TrialRecord
+from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
+from ecd_tune.report.render.data.constructor import (
+    describe_call,
+    render_constructor,
+    render_import,
+    render_literal,
+)
+from ecd_tune.report.words.numbers import format_number, format_scalar
+from ecd_tune.spec import StudySpec
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["BEST_FORMATS", "best_table", "render_best", "write_toml", "write_yaml"]
+
+
+def render_best(
+    spec: StudySpec, trials: Mapping[StudyKey, Sequence[TrialRecord]], format: str = "table"
+) -> str:
+    """Print the best hyperparameters.
+
+    Args:
+        spec: The study; restrict its optimizers to print fewer.
+        trials: Records by study key.
+        format: One of :data:`BEST_FORMATS`.
+
+    Returns:
+        Text without a newline at its end; where no search has a complete trial, a comment (or
+        for JSON an empty object) that says so.
+
+    Raises:
+        UnknownNameError: There is no such format.
+    """
+    if format not in _RENDERERS:
+        raise UnknownNameError("format", format, BEST_FORMATS)
+    return _RENDERERS[format](best_hyperparameters(spec, trials)).rstrip("\n")
+
+
+def best_table(bests: Sequence[BestHyperparameters]) -> Table:
+    """Lay the best hyperparameters out for a terminal.
+
+    Args:
+        bests: From :func:`best_hyperparameters`.
+
+    Returns:
+        A table, one line a hyperparameter.
+    """
+    from rich import box
+    from rich.table import Table
+
+    caption = f"{bests[0].study}: best trial of the search" if bests else _NONE
+    table = Table(title=caption, box=box.SIMPLE_HEAD)
+    for header in ("Optimizer", "Hyperparameter", "Best", "Searched", "Note"):
+        table.add_column(header, overflow="fold")
+    for best in bests:
+        trial = f"trial {best.trial}" + f" of search {best.search}" * (best.search > 1)
+        head = f"{best.title}\n{best.metric} = {format_number(best.value)}\n{trial}"
+        for i, param in enumerate(best.lines):
+            note = f"at the {param.edge} edge" if param.edge else ""
+            first = head.splitlines()[i] if i < 3 else ""
+            table.add_row(first, param.name, format_scalar(param.value), param.allowed, note)
+        for line in head.splitlines()[len(best.lines) :]:
+            table.add_row(line)
+        table.add_section()
+    return table
+
+
+_NONE = "no complete trial yet"
+
+
+def _render_table(bests: Sequence[BestHyperparameters]) -> str:
+    from rich.console import Console
+
+    if not bests:
+        return _NONE
+    text = io.StringIO()
+    Console(file=text, width=100, color_system=None).print(best_table(bests))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def _tables(bests: Sequence[BestHyperparameters]) -> dict[str, dict[str, Any]]:
+    return {best.optimizer: _table(best) for best in bests}
+
+
+def _table(best: BestHyperparameters) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "optimizer": best.registry_name,
+        "metric": best.metric,
+        "value": float(best.value),
+        "trial": best.trial,
+        "params": _plain(best.given),
+    }
+    if best.given != best.values:
+        table["searched"] = _plain(best.values)
+    return table
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    # numpy's floats are Python's too, but no writer of YAML knows them.
+    return {n: float(v) if isinstance(v, float) else v for n, v in params.items()}
+
+
+def write_toml(tables: Mapping[str, Any]) -> str:
+    """Write tables as TOML in ASCII, so that no terminal's encoding changes what is printed."""
+    import tomli_w
+
+    # Keys and strings are quoted where they are not ASCII, so that an escape is one there.
+    return re.sub(r"[^\x00-\x7e]", lambda c: f"\\U{ord(c[0]):08x}", tomli_w.dumps(tables))
+
+
+def write_yaml(tables: Mapping[str, Any]) -> str:
+    """Write tables as YAML in ASCII, in their order."""
+    import yaml
+
+    return str(yaml.safe_dump(dict(tables), sort_keys=False, allow_unicode=False, width=1000))
+
+
+def _head(best: BestHyperparameters) -> str:
+    value = format_number(best.value)
+    head = f"# {best.study}, {best.title}: trial {best.trial}, {best.metric} = {value}"
+    if best.schedule:
+        pairs = ", ".join(f"{k} = {format_scalar(v)}" for k, v in best.schedule.items())
+        head += f"\n# learning rate: {pairs}"
+    return head
+
+
+def _blocks(
+    bests: Sequence[BestHyperparameters], block: Callable[[BestHyperparameters], str], between: str
+) -> str:
+    if not bests:
+        return f"# {_NONE}"
+    return between.join(f"{_head(best)}\n{block(best).rstrip()}" for best in bests)
+
+
+def _keywords(best: BestHyperparameters) -> tuple[str, dict[str, Any]]:
+    path, keywords = describe_call(best.registry_name, best.given)
+    listed = {n: list(v) if isinstance(v, tuple) else v for n, v in keywords.items()}
+    return path, _plain(listed)
+
+
+def _grouped(best: BestHyperparameters) -> str:
+    """Say what no keyword of a constructor can: values of single groups of parameters."""
+    own = {name: value for name, value in best.given.items() if "." in name}
+    return "".join(f"# for a group of its own: {n} = {format_scalar(v)}\n" for n, v in own.items())
+
+
+def _hydra(best: BestHyperparameters) -> str:
+    path, keywords = _keywords(best)
+    config = {"_target_": path, "_partial_": True, **keywords}
+    return _grouped(best) + write_yaml({best.optimizer: config})
+
+
+def _lightning(best: BestHyperparameters) -> str:
+    path, keywords = _keywords(best)
+    return _grouped(best) + write_yaml({"optimizer": {"class_path": path, "init_args": keywords}})
+
+
+def _transformers(best: BestHyperparameters) -> str:
+    path, keywords = describe_call(best.registry_name, best.given)
+    load, function = render_import(path)
+    items = ", ".join(f'"{name}": {render_literal(value)}' for name, value in keywords.items())
+    attach = path.startswith("ecd_tune.optim.") and ".baselines" not in path
+    lines = [
+        *(["from ecd_tune.integrations import attach_trainer"] if attach else []),
+        load,
+        "from transformers import Trainer",
+        "",
+        "trainer = Trainer(",
+        "    model=model,",
+        "    args=args,",
+        "    train_dataset=train_dataset,",
+        f"    optimizer_cls_and_kwargs=({function}, {{{items}}}),",
+        ")",
+        *(["attach_trainer(trainer)"] if attach else []),
+    ]
+    return _grouped(best) + "\n".join(lines)
+
+
+def _python(best: BestHyperparameters) -> str:
+    return render_constructor(best.registry_name, best.given)
+
+
+_RENDERERS: dict[str, Callable[[Sequence[BestHyperparameters]], str]] = {
+    "table": _render_table,
+    "json": lambda bests: json.dumps(_tables(bests), indent=2, allow_nan=False),
+    "toml": lambda bests: write_toml(_tables(bests)) or f"# {_NONE}",
+    "yaml": lambda bests: write_yaml(_tables(bests)) if bests else f"# {_NONE}",
+    "python": lambda bests: _blocks(bests, _python, "\n\n\n"),
+    "hydra": lambda bests: _blocks(bests, _hydra, "\n"),
+    "lightning": lambda bests: _blocks(bests, _lightning, "\n---\n"),
+    "transformers": lambda bests: _blocks(bests, _transformers, "\n\n\n"),
+}
+BEST_FORMATS = tuple(_RENDERERS)
+"""What ``format`` may be."""

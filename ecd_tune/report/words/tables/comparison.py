@@ -1,0 +1,217 @@
+"""Comparisons seed by seed or search by search, as tables and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ecd_tune.analysis import Interval
+from ecd_tune.records import Direction
+from ecd_tune.report.model.rows import ComparisonRow, StudyReport
+from ecd_tune.report.words.layout import Table
+from ecd_tune.report.words.numbers import format_number, format_p
+
+__all__ = ["as_ratio", "comparison_tables", "format_effect", "format_margin"]
+
+
+def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
+    """Set all pairs of optimizers as a matrix, and ours against the published as a list.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The tables that have a row.
+    """
+    pairs = {
+        (c.first_optimizer, c.second_optimizer): c
+        for c in report.comparisons
+        if c.family == "optimizers" and c.result.pairs
+    }
+    references = [c for c in report.comparisons if c.family == "references" and c.result.pairs]
+    note = _note(report)
+    tables = []
+    if pairs:
+        tables.append(_matrix(report, pairs, note))
+    if references:
+        rows = tuple(tuple(_cells(row)) for row in references)
+        header = (
+            "First",
+            "Second",
+            f"First {'over' if report.log else 'minus'} second [95 % interval]{report.mark}",
+            "First better at",
+            "p (corrected)",
+            f"Would have been seen from{report.mark}",
+        )
+        caption = "Our best hyperparameters against the published ones"
+        tables.append(Table(caption, header, rows, "" if pairs else note))
+    return tuple(tables)
+
+
+def _matrix(report: StudyReport, pairs: dict[tuple[str, str], ComparisonRow], note: str) -> Table:
+    # By rank: each first one comes before its seconds.
+    titles = {c.first_optimizer: c.first for c in pairs.values()}
+    titles |= {c.second_optimizer: c.second for c in pairs.values()}
+    rows = []
+    for row, title in titles.items():
+        cells = [title]
+        for column in titles:
+            if found := pairs.get((row, column)):
+                cells.append(_effect_cell(found))
+            elif found := pairs.get((column, row)):
+                cells.append(_test_cell(found))
+            else:
+                cells.append("–")
+        rows.append(tuple(cells))
+    unit = "row over column" if report.log else "row minus column"
+    return Table(
+        f"Every pair of optimizers, each under its own best hyperparameters{report.mark}",
+        ("", *titles.values()),
+        tuple(rows),
+        f"Above the diagonal: {unit}, {_measure(report)} and its 95 % interval. Below it: the "
+        "p-value, with a * where the two are told apart, and the difference that would have been "
+        f"seen. {note}",
+    )
+
+
+def _measure(report: StudyReport) -> str:
+    return "the mean over searches" if _several(report) else "the median over seeds"
+
+
+def _several(report: StudyReport) -> bool:
+    return any(row.result.searches for row in report.comparisons)
+
+
+def _effect_cell(row: ComparisonRow) -> str:
+    result = row.result
+    if result.median is None or math.isinf(result.median):
+        return "no value"
+    ends = result.median_interval
+    numbers = [result.median, *((ends.low, ends.high) if ends else ())]
+    if result.log:
+        middle, *interval = (f"×{format_number(as_ratio(v), 3)}" for v in numbers)
+    else:
+        middle, *interval = (f"{'+' * (v > 0)}{format_number(v, 3)}" for v in numbers)
+    return middle + (f" [{interval[0]}, {interval[1]}]" if interval else "")
+
+
+def _test_cell(row: ComparisonRow) -> str:
+    star = "*" if row.beyond_noise else ""
+    equal = f"; equivalent, p {format_p(row.equivalence_p)}" if row.equivalent else ""
+    return f"p {format_p(row.p_adjusted)}{star}; {_detectable(row)}{equal}"
+
+
+def _detectable(row: ComparisonRow) -> str:
+    if not row.possible:
+        return "could not be"
+    if row.detectable is None:
+        return "–"
+    if row.result.log:
+        return f"from ×{format_number(as_ratio(row.detectable), 2)}"
+    return f"from {format_number(row.detectable, 2)}"
+
+
+def _cells(row: ComparisonRow) -> Iterator[str]:
+    yield row.first
+    yield row.second
+    yield _effect_cell(row)
+    yield f"{row.result.wins} of {row.result.pairs} seeds"
+    yield format_p(row.p_adjusted) + "*" * row.beyond_noise
+    yield _detectable(row)
+
+
+def _note(report: StudyReport) -> str:
+    kind = (
+        "Values span more than two decades, so pairs are compared by ratio (difference of "
+        "logarithms). "
+        if report.log
+        else ""
+    )
+    if _several(report):
+        return kind + _SEARCHES_NOTE
+    within = format_margin(report.margin, report.log)
+    margin = (
+        f"Equivalent: shown to lie within the study's margin of {within} (two one-sided "
+        "signed-rank tests, corrected as above). "
+        if any(row.equivalence_p is not None for row in report.comparisons)
+        else ""
+    )
+    return (
+        f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
+        "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds, "
+        "corrected by Holm's method for all comparisons of a table; two sides are told apart where "
+        "the corrected p is below 0.05. “Seen” is with a power of 80 %, at the spread of these "
+        "runs and for normal differences; “could not be” means that with so few seeds no "
+        f"difference can get below 0.05. {margin}What the chance of the searches adds is not in "
+        "these numbers: each optimizer was searched once."
+    )
+
+
+_SEARCHES_NOTE = (
+    "Each search counts once, by the median of its confirmation runs, so that test and interval "
+    "cover the chance of the searches and of the seeds. The test is Welch's t over searches; where "
+    "a search has no value in half of its runs, the rank-sum test by permutation. It is corrected "
+    "by Holm's method for all comparisons of a table; two sides are told apart where the corrected "
+    "p is below 0.05. It takes two searches a side. How often a side is better is counted seed by "
+    "seed, and is no test."
+)
+
+
+def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
+    """Put the median difference of a comparison in words.
+
+    Args:
+        row: The comparison.
+        swap: Tell it from the second side's point of view.
+        direction: Whether a smaller or a larger value is better.
+
+    Returns:
+        For example ``larger by 0.012 in the median (95 % interval 0.004 to 0.02)``.
+    """
+    result = row.result
+    if result.median is None:
+        return "without common seeds"
+    median = -result.median if swap else result.median
+    if not math.isfinite(median):
+        side = "the other" if direction.sign * median < 0 else "it"
+        return f"not comparable in the median, because {side} has no value there"
+    if median == 0:
+        return "equal in the mean over searches" if result.searches else "equal in the median"
+    # Told in the direction of the median, so that an interval around "3 times smaller" has 3 in it.
+    word, flip = ("smaller", True) if median < 0 else ("larger", False)
+    ends = _ends(result.median_interval, swap != flip)
+    size = as_ratio(abs(median)) if result.log else abs(median)
+    span = [format_number(as_ratio(end) if result.log else end, 3) for end in ends]
+    unit = format_number(size, 3)
+    text = f"{unit} times {word}" if result.log else f"{word} by {unit}"
+    over = "mean over searches" if result.searches else "median"
+    return f"{text} in the {over}" + (f" (95 % interval {span[0]} to {span[1]})" if span else "")
+
+
+def _ends(interval: Interval | None, turned: bool) -> tuple[float, ...]:
+    if interval is None:
+        return ()
+    return (-interval.high, -interval.low) if turned else (interval.low, interval.high)
+
+
+def format_margin(margin: float | None, log: bool) -> str:
+    """Write the margin within which optimizers count as equivalent.
+
+    Args:
+        margin: As in the study file.
+        log: Whether it is a factor.
+    """
+    return f"a factor of {format_number(margin, 3)}" if log else f"±{format_number(margin, 3)}"
+
+
+def as_ratio(exponent: float) -> float:
+    """Return 10 to this power.
+
+    Args:
+        exponent: A difference of logarithms.
+
+    Returns:
+        The ratio; infinite beyond the range of floats.
+    """
+    # 10 ** 400 overflows; no reader minds whether a ratio is 1e400 or infinite.
+    return 10.0**exponent if exponent < 308 else math.inf

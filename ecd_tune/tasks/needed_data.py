@@ -1,0 +1,38 @@
+"""Which data sets a task reads with its options, and which of them are missing; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ecd_tune.records import Scalar
+from ecd_tune.registry import TASKS
+from ecd_tune.tasks.data import data_root
+from ecd_tune.tasks.data_sets import DataSet
+from ecd_tune.tasks.glue.data_sets import GLUE_DATA
+from ecd_tune.tasks.graphs.data_sets import GRAPH_DATA
+from ecd_tune.tasks.images.definitions import IMAGE_DATA
+
+__all__ = ["DATA_SETS", "missing_data"]
+
+DATA_SETS: dict[str, DataSet] = {**IMAGE_DATA, **GRAPH_DATA, **GLUE_DATA}
+"""All data sets by name."""
+
+
+def missing_data(task: str, options: Mapping[str, Scalar]) -> list[DataSet]:
+    """Find the data sets that a task would not find.
+
+    Args:
+        task: Registry name.
+        options: Those that a study sets; the others have their defaults.
+
+    Returns:
+        Data sets that are not complete under the data root. What a task reads from elsewhere,
+        such as the cache of Hugging Face, is not looked for.
+    """
+    given = {name: option.default for name, option in TASKS.get(task).options.items()}
+    root = data_root()
+    return [
+        data_set
+        for data_set in DATA_SETS.values()
+        if data_set.needed_by(task, {**given, **options}) and data_set.found(root) is None
+    ]

@@ -1,0 +1,39 @@
+"""A signal in any phase of a command is answered with a line and its status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from ecd_tune.cli import main as command_line
+from ecd_tune.cli.stopping import ending_on_sigterm, say_stopping
+from ecd_tune.signals import StopFlag
+
+
+def test_sigterm_outside_the_work_ends_with_one_line(capfd) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left, ending_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert left.value.code == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "\necd-tune: ended by SIGTERM; nothing was left half written\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_within_the_work_the_flag_takes_it_and_says_what_happens(capfd) -> None:
+    with ending_on_sigterm(), StopFlag(say=say_stopping) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+    assert "SIGTERM: stopping; trials in hand are re-queued" in capfd.readouterr().err
+
+
+def test_every_command_is_covered(monkeypatch, capfd) -> None:
+    monkeypatch.setattr(sys, "argv", ["ecd-tune", "studies"])
+    killed = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr("ecd_tune.cli.studies.load_study", killed)
+    with pytest.raises(SystemExit) as left:
+        command_line.main()
+    assert left.value.code == 128 + signal.SIGTERM
+    assert "ended by SIGTERM" in capfd.readouterr().err

@@ -1,0 +1,160 @@
+"""Our own page: what it shows, what it escapes, and how it looks while a study runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import optuna
+import pytest
+from optuna_dashboard import get_note, save_note
+
+from ecd_tune.records import Outcome, Stage, Status
+from ecd_tune.serve import Settings, build_app
+from ecd_tune.serve.notes import push_notes
+from ecd_tune.store import QueueItem, Store, Worker
+from ecd_tune.testing.store import complete, make_spec
+from tests.serve.client import Client
+from tests.serve.processes import Dashboard
+
+OPTIMIZER = "ecdsep"
+REPORT = "<!doctype html><title>A report</title>"
+WORK = """
+import sys, time
+from ecd_tune.store import Store, Worker
+from ecd_tune.testing.store import complete, make_spec
+
+spec, me = make_spec(trials=100_000), Worker.current()
+with Store.open(sys.argv[1]) as store:
+    while True:
+        leases = store.ask(spec, "ecdsep", count=2, worker=me)
+        store.tell(complete(leases[:1]))
+        time.sleep(0.05)
+        store.tell(complete(leases[1:]))
+"""
+
+
+@pytest.fixture
+def spec():
+    return make_spec()
+
+
+@pytest.fixture
+def client(url, spec, open_storage, tmp_path):
+    """The page on a study with two results, a failure, a queued run and two trials in hand."""
+    worker = Worker.current()
+    with Store.open(url) as store:
+        store.create(spec)
+        leases = store.ask(spec, OPTIMIZER, count=5, worker=worker)
+        store.tell(complete(leases[:2]))
+        reason = "no <b>disk</b> at step 7"
+        store.tell([(leases[2], Outcome(Status.FAILED, reason=reason, trace="Traceback"))])
+        run = QueueItem(label="x", params={"lr": 0.4, "eta": 2.0}, seed=1, source="best")
+        store.queue(spec.key(OPTIMIZER, Stage.CONFIRM), [run])
+    report = tmp_path / "reports" / spec.name / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text(REPORT)
+    settings = Settings(read_only=True, reports=tmp_path / "reports")
+    return Client(build_app(open_storage(url), settings))
+
+
+def test_progress_workers_failures_and_events_are_shown(client, spec) -> None:
+    reply = client("GET", "/fleet")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    text = " ".join(reply.body.decode().split())
+    assert f"{spec.name}: 3 finished, 4 remaining" in text
+    assert 'data-name="finished">3/6' in text
+    assert 'data-name="running">2' in text
+    assert f"{Worker.current().name}</td>" in text
+    assert f"{spec.name}/{OPTIMIZER} #3, {spec.name}/{OPTIMIZER} #4" in text
+    assert "no &lt;b&gt;disk&lt;/b&gt; at step N" in text
+    assert "<td>exception</td>" in text
+    assert "<b>" not in text
+    assert '<a href="/dashboard/studies/1">' in text
+
+
+def test_it_has_no_script_and_is_kept_by_nobody(client) -> None:
+    reply = client("GET", "/fleet/")
+    assert reply.status == 200
+    assert b"<script" not in reply.body
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'")
+    assert reply.headers["cache-control"] == "no-store"
+    assert client("HEAD", "/fleet").body == b""
+    assert client("POST", "/fleet", origin="http://127.0.0.1:8080").status == 403
+
+
+def test_the_report_of_a_study_is_linked_and_served(client, spec, tmp_path) -> None:
+    path = f"/fleet/reports/{spec.name}"
+    assert f'href="{path}"' in client("GET", "/fleet").body.decode()
+    reply = client("GET", path)
+    assert (reply.status, reply.body.decode()) == (200, REPORT)
+    assert "script-src" not in reply.headers["content-security-policy"]
+    (tmp_path / "reports" / spec.name / "report.html").unlink()
+    assert client("GET", path).status == 404
+    assert "reports/" not in client("GET", "/fleet").body.decode()
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "secret", "../secret", "a/../../secret"])
+def test_nothing_else_is_served(client, name, tmp_path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "report.html").write_text("secret")
+    (tmp_path / "report.html").write_text("secret")
+    reply = client("GET", f"/fleet/reports/{name}")
+    assert reply.status == 404
+    assert b"secret</" not in reply.body
+
+
+def test_a_link_out_of_the_folder_is_not_followed(client, spec, tmp_path) -> None:
+    report = tmp_path / "reports" / spec.name / "report.html"
+    report.unlink()
+    (tmp_path / "elsewhere.html").write_text("secret")
+    report.symlink_to(tmp_path / "elsewhere.html")
+    assert client("GET", f"/fleet/reports/{spec.name}").status == 404
+
+
+def test_without_studies_it_says_how_to_start_one(url, open_storage) -> None:
+    Store.open(url).close()
+    reply = Client(build_app(open_storage(url), Settings()))("GET", "/fleet")
+    assert b"No studies yet" in reply.body
+    assert b"No worker has been seen" in reply.body
+
+
+def test_notes_are_replaced_and_those_of_people_kept(url, study) -> None:
+    assert push_notes(url, {study.study_name: "*ours*\nfirst"}, "*ours*") == []
+    assert push_notes(url, {study.study_name: "*ours*\nsecond " * 400}, "*ours*") == []
+    again = optuna.load_study(study_name=study.study_name, storage=url)
+    assert get_note(again) == "*ours*\nsecond " * 400
+    save_note(again, "I saw something")
+    assert push_notes(url, {study.study_name: "*ours*\nthird"}, "*ours*") == [study.study_name]
+    assert (
+        get_note(optuna.load_study(study_name=study.study_name, storage=url)) == "I saw something"
+    )
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, width) -> None:
+    running = make_spec(trials=100_000)
+    with Store.open(url) as store:
+        store.create(running)
+    worker = subprocess.Popen([sys.executable, "-c", WORK, url])
+    try:
+        with Dashboard(url, tmp_path) as server:
+            page = open_page()
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(f"http://127.0.0.1:{server.port}/fleet")
+            # The page asks again by itself, and the study goes on meanwhile.
+            expect = pytest.importorskip("playwright.sync_api").expect
+            expect.set_options(timeout=100_000)
+            expect(page.locator("[data-name=leases]").first).to_contain_text("contract/ecdsep #")
+            finished = page.locator("[data-name=finished]").first
+            expect(finished).not_to_have_text(finished.text_content())
+            expect(page.locator("#study-contract + p")).to_contain_text("left")
+            shoot(page, f"fleet-{width}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.errors == []
+            page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
+            expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")
+    finally:
+        worker.kill()
+        worker.wait()
