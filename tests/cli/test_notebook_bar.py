@@ -17,7 +17,9 @@ def test_it_shows_what_is_done_and_the_best_values(capsys: pytest.CaptureFixture
             "task": {"name": "ackley"},
             "budget": {"trials": 20, "steps": 5},
             "confirmation": {"runs": 3},
-            "optimizers": {"adam": {"space": {"lr": 0.1}}, "sgd": {"space": {"lr": 0.1}}},
+            "optimizers": {
+                key: {"space": {"lr": {"low": 0.1, "high": 1}}} for key in ("adam", "sgd")
+            },
         }
     )
     minimize = Direction.MINIMIZE
