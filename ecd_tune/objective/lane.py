@@ -161,8 +161,13 @@ class Lane:
         self._evaluator.tell(None)
 
     def step(self, loss: float | Tensor) -> None:
-        """Make a step whose gradient is there."""
-        self._guard(lambda: self._stepper.take(loss))
+        """Make a step whose gradient is there; a loss on a GPU is yet to be seen."""
+        try:
+            if isinstance(loss, float):  # before the optimizer can spread one that is not finite
+                self._stepper.see(loss, self._stepper.number)
+            self._stepper.take(loss)
+        except Exception as error:
+            self._end(error)
 
     def see(self, loss: float, number: int) -> None:
         """Look at the loss of a step; one that was made after the end is passed over."""
@@ -192,11 +197,15 @@ class Lane:
     def _guard(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except NonFiniteLossError as error:
-            self._ended = str(error)
         except Exception as error:
-            if cause_of(error) is Cause.OUT_OF_MEMORY:
-                raise  # it is of all lanes together
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        if isinstance(error, NonFiniteLossError):
+            self._ended = str(error)
+        elif cause_of(error) is Cause.OUT_OF_MEMORY:
+            raise error  # it is of all lanes together
+        else:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:

@@ -245,8 +245,9 @@ class _Lanes:
         """Make a step of all lanes, and judge those whose epoch it ends."""
         began, length = time.perf_counter(), stack.problems[0].steps_per_epoch
         live = [(row, lane) for row, lane in enumerate(self._lanes) if lane is not None]
-        last = [(row, lane) for row, lane in live if lane.place == length - 1]
-        others = [(row, lane) for row, lane in live if lane.place < length - 1]
+        last, others = [], []
+        for row, lane in live:
+            (last if lane.place == length - 1 else others).append((row, lane))
         for group in (others, last):
             if group:
                 self._compute(stack, group, whole=len(group) == len(live))
@@ -274,18 +275,13 @@ class _Lanes:
                 losses = losses[[row for row, _ in group]]
         else:
             losses = stack.closure([lane.number for _, lane in group], [row for row, _ in group])
-        made = [(lane, lane.number) for _, lane in group]
         if steps_between_looks(losses.device) == 1:
-            # Before the optimizer can spread one that is not finite.
-            for (lane, number), loss in zip(made, losses.tolist(), strict=True):
-                lane.see(loss, number)
-                if not lane.broken:
-                    lane.step(loss)
-            return
-        self._unseen.append((made, losses))
-        for (lane, _), loss in zip(made, losses.unbind(), strict=True):
-            if not lane.broken:
+            for (_, lane), loss in zip(group, losses.tolist(), strict=True):
                 lane.step(loss)
+            return
+        self._unseen.append(([(lane, lane.number) for _, lane in group], losses))
+        for (_, lane), loss in zip(group, losses.unbind(), strict=True):
+            lane.step(loss)
 
     def _see(self) -> None:
         """Look at the losses of all steps since the last time."""

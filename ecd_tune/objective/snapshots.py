@@ -21,7 +21,7 @@ __all__ = ["FORMAT", "Snapshots", "CheckpointTimer"]
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Version of what a snapshot holds; another one is not read."""
 
 State = dict[str, Any]

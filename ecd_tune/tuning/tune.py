@@ -46,8 +46,7 @@ def tune(
     """Search the hyperparameters of optimizers on a task, and confirm the best of each.
 
     The same as ``ecd-tune run`` with an equivalent study file. Call it again to resume; workers on
-    other machines join with
-    ``ecd-tune worker FILE.py:NAME --storage URL``.
+    other machines join with ``ecd-tune worker FILE.py:NAME --storage URL``.
 
     Args:
         task: A function with ``@ecd_tune.task``, or its reference, ``"FILE.py:NAME"`` or

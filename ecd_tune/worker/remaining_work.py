@@ -94,8 +94,8 @@ def study_complete(store: Store, spec: StudySpec) -> bool:
         StudyNotFoundError: It, or a stage of it, is not stored there.
         FingerprintMismatchError: It was made from a study file that says something else.
     """
-    store.check(spec)
     spec = spec.by_search()
+    store.check(spec)
     return RemainingWork(store, spec).complete() and all(
         all_rerun(
             spec,

@@ -36,8 +36,8 @@ def test_each_worker_is_shown_with_its_device_and_trial(url):
         store.tell(complete(store.ask(spec, "ecdsep", count=1, worker=idle)))
         store.ask(spec, "ecdsep", count=3, worker=busy)
     text = status(url)
-    assert f"worker {busy.name} on A GPU: contract/ecdsep #1 and 2 more, heartbeat 0 s" in text
-    assert f"worker {idle.name} on A GPU: no trial, heartbeat 0 s" in text
+    assert f"worker {busy.name} on A GPU: contract/ecdsep #1 and 2 more, heartbeat " in text
+    assert f"worker {idle.name} on A GPU: no trial, heartbeat " in text
     workers = {row["worker"]: row for row in json.loads(status(url, "--json"))["workers"]}
     assert workers[busy.name]["trials"] == [f"contract/ecdsep #{n}" for n in (1, 2, 3)]
     assert workers[busy.name]["running"] == 3

@@ -18,6 +18,7 @@ from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker
+from ecd_tune.worker.remaining_work import study_complete
 from ecd_tune.worker.warm_start import first_items
 
 TABLE: dict[str, Any] = {
@@ -193,3 +194,22 @@ class TestWarmStart:
         spec = make(search={"from_study": "nowhere"})
         with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*there are: small"):
             StudyWorker(store, spec, StopFlag()).run()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"search": {"repeats": 2}}, {"selection": {"top": 2, "runs": 2}}],
+    ids=["one", "searches", "selection"],
+)
+def test_complete_means_that_every_stage_of_every_search_has_ended(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    spec = make(**changes)
+    store.create(spec)
+    assert not study_complete(store, spec)
+    StudyWorker(store, spec, StopFlag()).run()
+    assert study_complete(store, spec)
+    assert not study_complete(store, make(**changes, confirmation={"runs": 3}))
+    one_more = {"search": {"repeats": changes.get("search", {}).get("repeats", 1) + 1}}
+    with pytest.raises(StudyNotFoundError):  # `run` takes that as a study that is not complete
+        study_complete(store, make(**{**changes, **one_more}))

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 __all__ = ["environment"]
 
-_WHOLE = re.compile(r"\[[^\[\]]{1,24}\]|-?[\d.]+e[-+]\d+")
+_WHOLE = re.compile(r"\[[-+×\d.e, ]{3,30}\]|-?[\d.]+e[-+]\d+")
 
 
 @cache

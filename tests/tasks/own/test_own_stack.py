@@ -196,5 +196,6 @@ def test_tune_trains_trials_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     study = et.tune(
         normed, ["adamw"], trials=6, confirm=2, batch=3, storage=url, out=tmp_path, check=False
     )
-    assert widths == [3, 3]  # the search and its confirmation
-    assert list(study.trials().stage) == ["search"] * 6 + ["confirm"] * 2
+    stages = list(study.trials().stage)
+    assert widths == [3] * len(set(stages))  # once in each stage
+    assert (stages.count("search"), stages.count("confirm")) == (6, 2)

@@ -1,0 +1,222 @@
+"""How far twenty trials with the default spaces come, on six tasks that chose none of them.
+
+    python -m benchmarks.defaults [--trials 200] [--seeds 2] [--tasks wine ...]
+                                  [--out docs/results/defaults.md]
+
+ECDSep is searched with 200 trials and AdamW with 20, both by TPE from their fixed first trials, so
+that the first 20 of the 200 are the search of 20. Nothing is given but the tasks: tables and
+generated data of scikit-learn, and its digits as images. A value is the validation metric of a
+trial; small splits make it coarse, and its best over 200 trials is the largest of many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn import datasets
+from torch import nn
+
+import ecd_tune as et
+from benchmarks.written import written_by
+
+FEW = 20
+CLOSE = 0.01
+"""What counts as level: 1 % of the value of 200 trials."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task.
+
+    Attributes:
+        title: What it is, in one line.
+        load: Returns inputs and targets.
+        model: Makes the network.
+        epochs: Length of a trial.
+        classes: Classification by accuracy; else regression by the mean squared error of
+            standardised targets, whose floor is not 0.
+    """
+
+    title: str
+    load: Callable[[], tuple[Any, Any]]
+    model: Callable[[], nn.Module]
+    epochs: int
+    classes: bool = True
+
+
+def table(load: Callable[..., Any]) -> Callable[[], tuple[Any, Any]]:
+    """Return a loader of one of scikit-learn's tables."""
+    return lambda: load(return_X_y=True)
+
+
+def images() -> tuple[Any, Any]:
+    """Return the digits as images."""
+    digits = datasets.load_digits()
+    return digits.images[:, None] / 16, digits.target
+
+
+def generated() -> tuple[Any, Any]:
+    """Return 1 500 noisy examples of four classes in 20 dimensions."""
+    return datasets.make_classification(
+        1500, 20, n_informative=8, n_classes=4, flip_y=0.05, random_state=0
+    )
+
+
+def friedman() -> tuple[Any, Any]:
+    """Return 1 200 noisy values of Friedman's first function of ten numbers."""
+    return datasets.make_friedman1(1200, noise=1.0, random_state=0)
+
+
+def mlp(*widths: int) -> Callable[[], nn.Module]:
+    """Return what makes a multilayer perceptron with ReLU."""
+
+    def make() -> nn.Module:
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    return make
+
+
+def cnn() -> nn.Module:
+    """Make a network of two convolutions with batch normalization."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(64, 10)),
+    )
+
+
+CASES = {
+    "cancer": Case("breast cancer, MLP 30-32-2", table(datasets.load_breast_cancer),
+                   mlp(30, 32, 2), 20),
+    "wine": Case("wine, MLP 13-32-3", table(datasets.load_wine), mlp(13, 32, 3), 40),
+    "diabetes": Case("diabetes, regression, MLP 10-32-1", table(datasets.load_diabetes),
+                     mlp(10, 32, 1), 20, classes=False),
+    "friedman": Case("Friedman's function, regression, MLP 10-64-64-1", friedman,
+                     mlp(10, 64, 64, 1), 20, classes=False),
+    "generated": Case("four generated classes, MLP 20-64-4", generated, mlp(20, 64, 4), 15),
+    "images": Case("digits as images, two convolutions with batch norm", images, cnn, 4),
+}  # fmt: skip
+
+
+def make_task(name: str) -> Any:
+    """Return a task of one's own, split 60 : 20 : 20 at random, with standardised inputs."""
+    case = CASES[name]
+    x, y = (np.asarray(values) for values in case.load())
+    order = np.random.default_rng(0).permutation(len(y))
+    parts = np.split(order, [int(0.6 * len(y)), int(0.8 * len(y))])
+    if x.ndim == 2:
+        x = (x - x[parts[0]].mean(0)) / x[parts[0]].std(0)
+    if not case.classes:
+        y = ((y - y[parts[0]].mean()) / y[parts[0]].std())[:, None]
+    x = x.astype(np.float32)
+    y = y.astype(np.int64 if case.classes else np.float32)
+    train, val, test = ((x[rows], y[rows]) for rows in parts)
+
+    def described(run: Any) -> None:
+        run.model(case.model())
+        run.data(train=train, val=val, test=test, batch_size=32)
+        if case.classes:
+            run.loss(lambda model, x, y: F.cross_entropy(model(x), y))
+            run.score(lambda model, x, y: (model(x).argmax(1) == y).float())
+        else:
+            run.loss(lambda model, x, y: F.mse_loss(model(x), y))
+            run.score(lambda model, x, y: (model(x) - y).square().mean(1))
+
+    described.__name__ = described.__qualname__ = name
+    # Found by its reference in this module.
+    described.__module__ = __name__
+    metric, direction = ("accuracy", "maximize") if case.classes else ("error", "minimize")
+    return et.task(metric=metric, direction=direction, epochs=case.epochs)(described)
+
+
+globals().update({name: make_task(name) for name in CASES})
+
+
+def search(name: str, optimizer: str, trials: int, seed: int, url: str) -> list[float]:
+    """Return the best value after each trial of one search."""
+    study = et.tune(
+        globals()[name],
+        optimizers=[optimizer],
+        trials=trials,
+        seed=seed,
+        confirm=0,
+        selection=0,
+        storage=url,
+        name=f"{name}-{optimizer}-{seed}",
+        check=False,
+    )
+    found = study.trials().sort_values("number").value.fillna(np.nan).to_numpy(float)
+    best = np.fmax if CASES[name].classes else np.fmin
+    return list(best.accumulate(found))
+
+
+def main() -> None:
+    """Run all searches and print the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--tasks", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for name in given.tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            url = f"sqlite:///{Path(folder) / 'defaults.db'}"
+            seeds = range(given.seeds)
+            ecdsep = [search(name, "ecdsep", given.trials, seed, url) for seed in seeds]
+            adamw = [search(name, "adamw", FEW, seed, url) for seed in seeds]
+        rows.append(row(name, ecdsep, adamw))
+        print(rows[-1], flush=True)
+    text = "\n".join(page(given, rows)) + "\n"
+    if given.out:
+        given.out.write_text(text)
+    print(text)
+
+
+def row(name: str, ecdsep: list[list[float]], adamw: list[list[float]]) -> str:
+    """Return a line of the table: means over seeds, and who is level."""
+    few, many = (statistics.fmean(curve[k] for curve in ecdsep) for k in (FEW - 1, -1))
+    other = statistics.fmean(curve[-1] for curve in adamw)
+    sign = 1 if CASES[name].classes else -1
+    short, behind = sign * (many - few) / abs(many), sign * (other - few) / abs(other)
+    cells = [CASES[name].title, f"{few:.4f}", f"{many:.4f}", f"{other:.4f}"]
+    cells += [f"{100 * value:+.1f} %{'' if value <= CLOSE else ' ✗'}" for value in (short, behind)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def page(given: argparse.Namespace, rows: list[str]) -> list[str]:
+    """Return the page's lines."""
+    command = f"python -m benchmarks.defaults --trials {given.trials} --seeds {given.seeds}"
+    return [
+        "# Default search spaces on six tasks",
+        "",
+        *written_by(command),
+        "",
+        f"Mean over {given.seeds} searches of the best validation value after {FEW} trials of "
+        f"ECDSep, after {given.trials}, and after {FEW} of AdamW; accuracy, or for regression the "
+        "mean squared error of standardised targets. “Short of” is how much worse, in percent of "
+        f"the other value; ✗ marks more than {100 * CLOSE:.0f} %. No test data are used.",
+        "",
+        f"| task | ECDSep, {FEW} | ECDSep, {given.trials} | AdamW, {FEW} | "
+        f"short of {given.trials} trials | short of AdamW |",
+        "|---|---:|---:|---:|---:|---:|",
+        *rows,
+    ]
+
+
+if __name__ == "__main__":
+    main()
