@@ -27,7 +27,8 @@ class NotebookBar:
     def __init__(self, spec: StudySpec) -> None:
         from tqdm.auto import tqdm
 
-        self._spec, self._rate = spec, RateEstimator(spec, time.monotonic())
+        self._spec = spec = spec.by_search()
+        self._rate = RateEstimator(spec, time.monotonic())
         self._bar: Any = tqdm(total=self._rate.total, desc=spec.name, unit="trial")
 
     def __enter__(self) -> NotebookBar:
