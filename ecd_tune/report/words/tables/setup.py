@@ -79,7 +79,7 @@ def _facts(
     sizes = {spec.trials(key) for key in spec.optimizers}
     trials = " or ".join(map(str, sorted(sizes)))
     yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
-    yield "Batch", f"{spec.budget.batch} trials at once"
+    yield "Batch", f"at most {spec.budget.batch} trials at once"
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
     yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
     yield "Seed", str(spec.seed)
