@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.hardware import prepare_network
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.batches import Batches
+from ecd_tune.objective.training.hardware import prepare_network
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import Stage
 from ecd_tune.registry import TASKS, load_attribute
 from ecd_tune.spec import TrainingSpec

@@ -39,7 +39,7 @@ from typing import Any
 import torch
 
 from ecd_tune.objective import Job, Objective
-from ecd_tune.objective.widths import choose_width
+from ecd_tune.objective.lanes.widths import choose_width
 from ecd_tune.records import Outcome, RunRequest, Stage
 from ecd_tune.registry import TASKS, load_attribute
 from ecd_tune.spec import StudySpec, load_study

@@ -91,7 +91,7 @@ def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
 
     from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective import Objective
-    from ecd_tune.objective.speed import SPEED_METRICS
+    from ecd_tune.objective.training.speed import SPEED_METRICS
     from ecd_tune.records import RunRequest
 
     torch.set_num_threads(1)

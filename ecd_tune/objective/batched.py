@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecd_tune.objective.interrupt import Stop, check_stop
+from ecd_tune.objective.checkpoints.interrupt import Stop, check_stop
 from ecd_tune.objective.outcomes import (
     measured_metrics,
     nonfinite,

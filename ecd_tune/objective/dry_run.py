@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Callbacks
-from ecd_tune.objective.loop import EndedError, Loop
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks
+from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.loops.loop import EndedError, Loop
 from ecd_tune.objective.objective import Objective
-from ecd_tune.objective.protocols import Protocol, builder
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import RunPlan
-from ecd_tune.objective.snapshots import CheckpointTimer
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.protocols import Protocol, builder
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import Params, RunRequest, Stage
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec

@@ -16,19 +16,25 @@ import torch
 
 from ecd_tune.errors import EcdTuneError, TaskError, UnknownNameError
 from ecd_tune.objective.batched import evaluate_batch
-from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle, OnStep, Prune, Report
-from ecd_tune.objective.interrupt import Interrupted, Stop
-from ecd_tune.objective.lane import Job
-from ecd_tune.objective.lanes import run_lanes
-from ecd_tune.objective.loop import evaluate_loop
+from ecd_tune.objective.checkpoints.checkpoint import (
+    Callbacks,
+    CheckpointHandle,
+    OnStep,
+    Prune,
+    Report,
+)
+from ecd_tune.objective.checkpoints.interrupt import Interrupted, Stop
+from ecd_tune.objective.checkpoints.snapshots import Snapshots
+from ecd_tune.objective.lanes.lane import Job
+from ecd_tune.objective.lanes.lanes import run_lanes
+from ecd_tune.objective.lanes.together import lane_kind, why_alone
+from ecd_tune.objective.lanes.widths import choose_width
+from ecd_tune.objective.loops.loop import evaluate_loop
 from ecd_tune.objective.outcomes import failure
-from ecd_tune.objective.protocols import Protocol, builder
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row import Row, make_callbacks
 from ecd_tune.objective.single import RunPlan, evaluate_single
-from ecd_tune.objective.snapshots import Snapshots
-from ecd_tune.objective.together import lane_kind, why_alone
-from ecd_tune.objective.widths import choose_width
+from ecd_tune.objective.training.protocols import Protocol, builder
 from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
 from ecd_tune.references import is_reference, place_of
 from ecd_tune.registry import load_attribute
@@ -152,7 +158,7 @@ class Objective:
 
         Returns:
             1 where they run one by one; else measured, see
-            :func:`~ecd_tune.objective.widths.choose_width`.
+            :func:`~ecd_tune.objective.lanes.widths.choose_width`.
 
         Raises:
             TaskError: The task cannot be made.

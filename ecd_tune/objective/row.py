@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle, OnStep, Prune, Report
+from ecd_tune.objective.checkpoints.checkpoint import (
+    Callbacks,
+    CheckpointHandle,
+    OnStep,
+    Prune,
+    Report,
+)
 from ecd_tune.records import RunRequest, Stage
 
 __all__ = ["Row", "make_callbacks"]

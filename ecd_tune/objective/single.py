@@ -13,20 +13,24 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.averaging import Averager, PostHoc, Swa
-from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle
-from ecd_tune.objective.epoch_store import EpochStore
-from ecd_tune.objective.evaluator import Evaluator
-from ecd_tune.objective.hardware import prepare_network
-from ecd_tune.objective.interrupt import Stop
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks, CheckpointHandle
+from ecd_tune.objective.checkpoints.interrupt import Stop
+from ecd_tune.objective.checkpoints.snapshots import (
+    CheckpointTimer,
+    DamagedSnapshotError,
+    Snapshots,
+)
 from ecd_tune.objective.outcomes import trajectory_outcome
-from ecd_tune.objective.protocols import Protocol, builder, judged_split
-from ecd_tune.objective.schedules import make_pace
-from ecd_tune.objective.snapshots import CheckpointTimer, DamagedSnapshotError, Snapshots
-from ecd_tune.objective.speed import Clock
-from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.training import Training
+from ecd_tune.objective.training.averaging import Averager, PostHoc, Swa
+from ecd_tune.objective.training.batches import Batches
+from ecd_tune.objective.training.epoch_store import EpochStore
+from ecd_tune.objective.training.epochs import Training
+from ecd_tune.objective.training.evaluator import Evaluator
+from ecd_tune.objective.training.hardware import prepare_network
+from ecd_tune.objective.training.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.training.schedules import make_pace
+from ecd_tune.objective.training.speed import Clock
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import Outcome, RunCost, RunRequest, Scalar, Stage
 from ecd_tune.spec import own_study, parse_study
 

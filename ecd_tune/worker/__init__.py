@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecd_tune.worker.artifact_checkpoints import ArtifactCheckpoints
-    from ecd_tune.worker.checkpoints import Checkpoints
-    from ecd_tune.worker.folder_checkpoints import FolderCheckpoints
+    from ecd_tune.worker.checkpoint_storage.artifact_checkpoints import ArtifactCheckpoints
+    from ecd_tune.worker.checkpoint_storage.base import Checkpoints
+    from ecd_tune.worker.checkpoint_storage.folder_checkpoints import FolderCheckpoints
+    from ecd_tune.worker.checkpoint_storage.places import open_checkpoints
     from ecd_tune.worker.heartbeat import Heartbeat
     from ecd_tune.worker.loop import StudyWorker, WorkerSummary
-    from ecd_tune.worker.places import open_checkpoints
 
 __all__ = [
     "ArtifactCheckpoints",
@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArtifactCheckpoints": "artifact_checkpoints",
-    "Checkpoints": "checkpoints",
-    "FolderCheckpoints": "folder_checkpoints",
+    "ArtifactCheckpoints": "checkpoint_storage.artifact_checkpoints",
+    "Checkpoints": "checkpoint_storage.base",
+    "FolderCheckpoints": "checkpoint_storage.folder_checkpoints",
     "Heartbeat": "heartbeat",
     "StudyWorker": "loop",
     "WorkerSummary": "loop",
-    "open_checkpoints": "places",
+    "open_checkpoints": "checkpoint_storage.places",
 }
 
 

@@ -15,7 +15,7 @@ from ecd_tune.records import Lease, Outcome, Stage, StudyKey, TrialRecord
 from ecd_tune.signals import HUNG_STATUS, StopFlag
 from ecd_tune.spec import StudySpec, without_number
 from ecd_tune.store import QueueItem, ReportBuffer, Store, Worker
-from ecd_tune.worker.checkpoints import Checkpoints
+from ecd_tune.worker.checkpoint_storage.base import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class MemoryCheckpoint:
-    """A whole :class:`ecd_tune.objective.checkpoint.CheckpointHandle` in memory.
+    """A whole :class:`ecd_tune.objective.checkpoints.checkpoint.CheckpointHandle` in memory.
 
     Args:
         due: Before which steps it is time to save, the first being 1.

@@ -13,11 +13,11 @@ import torch
 
 from ecd_tune.errors import SpecError
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.objective.epoch_store import EpochStore
-from ecd_tune.objective.means import Mean, Weights, mix
+from ecd_tune.objective.checkpoints.snapshots import Snapshots
 from ecd_tune.objective.single import RunPlan, evaluate_single
-from ecd_tune.objective.snapshots import Snapshots
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.training.epoch_store import EpochStore
+from ecd_tune.objective.training.means import Mean, Weights, mix
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage, Status
 from ecd_tune.spec import Averaging, StudySpec, TrainingSpec, parse_study
 from ecd_tune.tasks.digits import DigitsProblem

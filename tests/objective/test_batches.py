@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.batches import Batches
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.optim import ECDSep
 from ecd_tune.records import RunRequest, Stage, Status
 from ecd_tune.spec import parse_study

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from ecd_tune.objective.evaluator import Evaluator
-from ecd_tune.objective.interrupt import Interrupted
-from ecd_tune.objective.snapshots import CheckpointTimer
-from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.training import Training
+from ecd_tune.objective.checkpoints.interrupt import Interrupted
+from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.training.epochs import Training
+from ecd_tune.objective.training.evaluator import Evaluator
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import Direction, RunCost, Stage
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.objective.snapshots import FORMAT
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.checkpoints.snapshots import FORMAT
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS
 from ecd_tune.records import RunCost, RunRequest, Stage
 from ecd_tune.registry import OPTIMIZERS

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ecd_tune.errors import SpecError, TaskError
-from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.hardware import computing, prepare_network
+from ecd_tune.objective.training.batches import Batches
+from ecd_tune.objective.training.hardware import computing, prepare_network
 from ecd_tune.optim import ECDSep
 from ecd_tune.spec import TrainingSpec, parse_study
 from ecd_tune.tasks import NetworkProblem

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ecd_tune.objective import Callbacks, Interrupted, Job, Objective
-from ecd_tune.objective.checkpoint import CheckpointHandle
-from ecd_tune.objective.speed import SPEED_METRICS
-from ecd_tune.objective.training import TRAIN_LOSS
+from ecd_tune.objective.checkpoints.checkpoint import CheckpointHandle
+from ecd_tune.objective.training.epochs import TRAIN_LOSS
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import METRIC, Cause, Outcome, Params, RunRequest, Stage, Status
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.tasks.digits_stack import StackedDigits

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecd_tune.objective import Interrupted, Objective
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import Outcome, RunRequest, Stage
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.tasks.data import data_root

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.objective import Interrupted, Objective, metric_history
-from ecd_tune.objective.metric_history import MetricHistory, thinned
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective import Interrupted, Objective
+from ecd_tune.objective.training import metric_history
+from ecd_tune.objective.training.metric_history import MetricHistory, thinned
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import METRIC, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import StudySpec, parse_study
 from tests.objective.memory_checkpoint import MemoryCheckpoint

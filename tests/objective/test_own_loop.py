@@ -11,9 +11,9 @@ from torch import nn
 
 import ecd_tune as et
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import Callbacks
-from ecd_tune.objective.loop import evaluate_loop
-from ecd_tune.objective.loop_steps import Trained
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks
+from ecd_tune.objective.loops.loop import evaluate_loop
+from ecd_tune.objective.loops.loop_steps import Trained
 from ecd_tune.objective.single import RunPlan
 from ecd_tune.optim import ECDSep
 from ecd_tune.records import Cause, Direction, Outcome, RunRequest, Stage, Status

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.protocols import builder
+from ecd_tune.objective.training.protocols import builder
 from ecd_tune.records import RunRequest, Stage
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.tasks import PublishedTask

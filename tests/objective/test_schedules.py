@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.schedules import lr_factor
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.schedules import lr_factor
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import RunRequest, Status
 from ecd_tune.spec import Schedule, StudySpec, parse_study
 

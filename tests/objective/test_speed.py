@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from ecd_tune.objective.batches import Batches
-from ecd_tune.objective.speed import Speed
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.batches import Batches
+from ecd_tune.objective.training.speed import Speed
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 

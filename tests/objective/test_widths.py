@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.widths import choose_width
+from ecd_tune.objective.lanes.widths import choose_width
 from ecd_tune.records import Stage
 from tests.objective.test_lanes import make_spec
 

@@ -9,7 +9,7 @@ import torch
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.objective import Objective
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.optim.definitions import OPTIMIZER_DEFS
 from ecd_tune.optim.peers import make_muon, make_schedule_free
 from ecd_tune.records import RunRequest, Stage, Status

@@ -16,7 +16,7 @@ from ecd_tune.errors import CheckpointError, SpecError
 from ecd_tune.records import Lease, RunRequest, Stage, StudyKey
 from ecd_tune.spec import CheckpointPlace, CheckpointSpec, parse_place, parse_study
 from ecd_tune.worker import ArtifactCheckpoints, FolderCheckpoints, open_checkpoints
-from ecd_tune.worker.folder_checkpoints import default_folder
+from ecd_tune.worker.checkpoint_storage.folder_checkpoints import default_folder
 from tests.worker.buckets import AmazonHandler, Bucket, GoogleHandler, serving
 
 STUDY = {
@@ -212,7 +212,7 @@ class TestBuckets:
 def test_a_worker_starts_without_what_it_may_never_need() -> None:
     """The clients of all clouds that are installed, and scipy's distributions: two seconds."""
     code = (
-        "import sys, ecd_tune.worker.loop, ecd_tune.worker.places\n"
+        "import sys, ecd_tune.worker.loop, ecd_tune.worker.checkpoint_storage.places\n"
         "sys.exit(any(name in sys.modules for name in "
         "('scipy.stats', 'boto3', 'google.cloud.storage')))"
     )

@@ -18,7 +18,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import Lease, RunRequest, Stage, StudyKey, TrialState
 from ecd_tune.signals import StopFlag
 from ecd_tune.spec import load_study
@@ -29,7 +29,7 @@ from ecd_tune.worker import (
     FolderCheckpoints,
     StudyWorker,
 )
-from ecd_tune.worker.folder_checkpoints import default_folder
+from ecd_tune.worker.checkpoint_storage.folder_checkpoints import default_folder
 
 
 def make_lease(seed=1, number=0, attempt=1, stage=Stage.SEARCH, optimizer="adam", **params):
@@ -128,7 +128,9 @@ class TestPlaces:
 
     def test_due_after_the_interval_and_again_after_saving(self, make, monkeypatch):
         now = [0.0]
-        monkeypatch.setattr("ecd_tune.worker.checkpoints.time.monotonic", lambda: now[0])
+        monkeypatch.setattr(
+            "ecd_tune.worker.checkpoint_storage.base.time.monotonic", lambda: now[0]
+        )
         slot = make(interval=0.05).handle(make_lease())
         assert not slot.due()
         now[0] += 0.06
@@ -145,7 +147,7 @@ class TestPlaces:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-            patch.setattr("ecd_tune.worker.folder_checkpoints.os.fsync", full)
+            patch.setattr("ecd_tune.worker.checkpoint_storage.folder_checkpoints.os.fsync", full)
             patch.setattr(FileSystemArtifactStore, "write", full)
             slot.save(b"bad")
         assert "No space left" in caplog.text
@@ -173,7 +175,7 @@ class TestFolder:
             raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr("ecd_tune.worker.folder_checkpoints.os.fsync", killed)
+            patch.setattr("ecd_tune.worker.checkpoint_storage.folder_checkpoints.os.fsync", killed)
             with pytest.raises(SystemExit):
                 slot.save(b"half")
         assert slot.load() == b"former"

@@ -27,7 +27,7 @@ class KeepsLoop(BaseException):
 
 
 class Driver(Protocol):
-    """What stands behind the loop of a task; :mod:`ecd_tune.objective.loop` has it."""
+    """What stands behind the loop of a task; :mod:`ecd_tune.objective.loops.loop` has it."""
 
     def keep(self, thing: Any) -> None:
         """Save and restore something."""

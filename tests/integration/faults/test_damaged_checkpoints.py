@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ecd_tune.objective import Objective
-from ecd_tune.objective.speed import SPEED_METRICS
+from ecd_tune.objective.training.speed import SPEED_METRICS
 from ecd_tune.records import Outcome, RunRequest, TrialRecord
 from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.store import Store

@@ -84,7 +84,7 @@ def test_lanes_go_on_where_they_were(
         os.kill(process.pid or 0, number)
         process.join()
         assert process.exitcode == (-number if number == signal.SIGKILL else 0)
-        with caplog.at_level(logging.INFO, logger="ecd_tune.objective.lane"):
+        with caplog.at_level(logging.INFO, logger="ecd_tune.objective.lanes.lane"):
             work(url, kept)
         records = assert_whole(store, spec)
     assert sum(record.lost for record in records) > WIDTH // 4

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from ecd_tune.cli.main import app
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.serve.study_call import StudyCall
 from ecd_tune.signals import StopFlag

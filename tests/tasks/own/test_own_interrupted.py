@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ecd_tune.objective.kept import Kept
+from ecd_tune.objective.loops.kept import Kept
 from ecd_tune.tasks.own.problem import ModelProblem
 from ecd_tune.testing.contracts import InterruptionContract
 from tests.tasks.own import own_tasks

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import ecd_tune as et
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.hardware import prepare_network
+from ecd_tune.objective.training.hardware import prepare_network
 from ecd_tune.records import Stage
 from ecd_tune.spec import TrainingSpec
 from ecd_tune.tasks import NetworkProblem

@@ -17,10 +17,15 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError, TaskError
-from ecd_tune.objective.checkpoint import Callbacks
-from ecd_tune.objective.interrupt import Stop
-from ecd_tune.objective.kept import Kept
-from ecd_tune.objective.loop_steps import (
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks
+from ecd_tune.objective.checkpoints.interrupt import Stop
+from ecd_tune.objective.checkpoints.snapshots import (
+    CheckpointTimer,
+    DamagedSnapshotError,
+    Snapshots,
+)
+from ecd_tune.objective.loops.kept import Kept
+from ecd_tune.objective.loops.loop_steps import (
     Trained,
     check_averaged,
     check_plan,
@@ -28,11 +33,10 @@ from ecd_tune.objective.loop_steps import (
     read_number,
     trained_tensors,
 )
-from ecd_tune.objective.metric_history import MetricHistory
 from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
 from ecd_tune.objective.single import MakeOptimizer, RunPlan
-from ecd_tune.objective.snapshots import CheckpointTimer, DamagedSnapshotError, Snapshots
-from ecd_tune.objective.training import TRAIN_LOSS
+from ecd_tune.objective.training.epochs import TRAIN_LOSS
+from ecd_tune.objective.training.metric_history import MetricHistory
 from ecd_tune.records import METRIC, Cause, Outcome, RunCost, RunRequest, Stage, Status
 from ecd_tune.tasks import seed_everything
 from ecd_tune.tasks.own.run import Driver

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ecd_tune.objective.interrupt import Interrupted, Stop
-from ecd_tune.objective.lane import Job, Lane, LaneKind
+from ecd_tune.objective.checkpoints.interrupt import Interrupted, Stop
+from ecd_tune.objective.checkpoints.snapshots import DamagedSnapshotError
+from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
+from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.outcomes import cause_of, failure
-from ecd_tune.objective.row_optimizers import RowOptimizers
-from ecd_tune.objective.snapshots import DamagedSnapshotError
-from ecd_tune.objective.stepping import steps_between_looks
+from ecd_tune.objective.training.stepping import steps_between_looks
 from ecd_tune.records import Cause, Outcome, RunCost
 from ecd_tune.tasks import Problem, StackedProblem
 
@@ -245,9 +245,8 @@ class _Lanes:
         """Make a step of all lanes, and judge those whose epoch it ends."""
         began, length = time.perf_counter(), stack.problems[0].steps_per_epoch
         live = [(row, lane) for row, lane in enumerate(self._lanes) if lane is not None]
-        last, others = [], []
-        for row, lane in live:
-            (last if lane.place == length - 1 else others).append((row, lane))
+        last = [(row, lane) for row, lane in live if lane.place == length - 1]
+        others = [(row, lane) for row, lane in live if lane.place != length - 1]
         for group in (others, last):
             if group:
                 self._compute(stack, group, whole=len(group) == len(live))

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from ecd_tune.objective.checkpoint import CheckpointHandle
-from ecd_tune.objective.interrupt import Interrupted, Stop
+from ecd_tune.objective.checkpoints.checkpoint import CheckpointHandle
+from ecd_tune.objective.checkpoints.interrupt import Interrupted, Stop
 
 __all__ = ["FORMAT", "Snapshots", "CheckpointTimer"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.epoch_store import EpochStore
-from ecd_tune.objective.evaluator import Evaluator
-from ecd_tune.objective.means import Mean, Weights
-from ecd_tune.objective.metric_history import MetricHistory
-from ecd_tune.objective.snapshots import CheckpointTimer
+from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.training.epoch_store import EpochStore
+from ecd_tune.objective.training.evaluator import Evaluator
+from ecd_tune.objective.training.means import Mean, Weights
+from ecd_tune.objective.training.metric_history import MetricHistory
 from ecd_tune.records import Curve
 from ecd_tune.spec import Averaging
 

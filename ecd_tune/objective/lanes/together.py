@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ecd_tune.objective.lane import Job, Lane, LaneKind
-from ecd_tune.objective.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.checkpoints.snapshots import Snapshots
+from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
+from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.resolving import Resolving
-from ecd_tune.objective.row_optimizers import RowOptimizers
 from ecd_tune.objective.single import RunPlan, make_training
-from ecd_tune.objective.snapshots import Snapshots
-from ecd_tune.objective.speed import Clock
+from ecd_tune.objective.training.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.training.speed import Clock
 from ecd_tune.records import Outcome, RunRequest, Scalar
 from ecd_tune.registry import OptimizerDef, load_attribute
 from ecd_tune.spec import OptimizerSpec, TrainingSpec
@@ -66,7 +66,7 @@ def lane_kind(
         snapshots: Returns where a job is saved, or None.
 
     Returns:
-        What :func:`~ecd_tune.objective.lanes.run_lanes` takes.
+        What :func:`~ecd_tune.objective.lanes.lanes.run_lanes` takes.
     """
     build = builder(task, protocol)
     definition = optimizer.definition

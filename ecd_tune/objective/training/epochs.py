@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.averaging import Averager
-from ecd_tune.objective.checkpoint import Callbacks
-from ecd_tune.objective.evaluator import Evaluator
-from ecd_tune.objective.means import Weights
-from ecd_tune.objective.metric_history import MetricHistory, thinned
-from ecd_tune.objective.snapshots import CheckpointTimer
-from ecd_tune.objective.speed import Clock, Speed
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks
+from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.training.averaging import Averager
+from ecd_tune.objective.training.evaluator import Evaluator
+from ecd_tune.objective.training.means import Weights
+from ecd_tune.objective.training.metric_history import MetricHistory, thinned
+from ecd_tune.objective.training.speed import Clock, Speed
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import METRIC, Cause, Curve, Outcome, RunCost, Stage, Status
 
 __all__ = ["TRAIN_LOSS", "Training"]

@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
-from ecd_tune.worker.sealing import HEAD, MARK, seal, unseal
+from ecd_tune.worker.checkpoint_storage.base import INTERVAL, MAX_BYTES, Checkpoints
+from ecd_tune.worker.checkpoint_storage.sealing import HEAD, MARK, seal, unseal
 
 __all__ = ["FolderCheckpoints", "default_folder"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.checkpoint import CheckpointHandle
-from ecd_tune.objective.means import Weights
+from ecd_tune.objective.checkpoints.checkpoint import CheckpointHandle
+from ecd_tune.objective.training.means import Weights
 from ecd_tune.tasks import Problem
 
 __all__ = ["EpochStore"]

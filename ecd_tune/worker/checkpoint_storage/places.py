@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ecd_tune.errors import CheckpointError
 from ecd_tune.spec import CheckpointPlace, CheckpointSpec, parse_place
-from ecd_tune.worker.checkpoints import Checkpoints
-from ecd_tune.worker.folder_checkpoints import FolderCheckpoints, default_folder
+from ecd_tune.worker.checkpoint_storage.base import Checkpoints
+from ecd_tune.worker.checkpoint_storage.folder_checkpoints import FolderCheckpoints, default_folder
 
 if TYPE_CHECKING:
-    from ecd_tune.worker.artifact_checkpoints import Artifacts
+    from ecd_tune.worker.checkpoint_storage.artifact_checkpoints import Artifacts
 
 __all__ = ["open_checkpoints"]
 
@@ -42,7 +42,7 @@ def open_checkpoints(spec: CheckpointSpec = CheckpointSpec()) -> Checkpoints | N
     if place.kind == "folder":
         return FolderCheckpoints(Path(place.name), max_bytes, spec.every)
     # Optuna's artifact stores import the clients of all clouds that are installed.
-    from ecd_tune.worker.artifact_checkpoints import ArtifactCheckpoints
+    from ecd_tune.worker.checkpoint_storage.artifact_checkpoints import ArtifactCheckpoints
 
     store = _open_folder(place.name) if place.kind == "artifacts" else _open_bucket(place)
     shown = f"{place.kind}://{place.name}/{place.prefix}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.means import copy_state
+from ecd_tune.objective.training.means import copy_state
 
 __all__ = ["Kept"]
 

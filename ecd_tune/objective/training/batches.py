@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from torch import Tensor
 
 from ecd_tune.errors import TaskError
-from ecd_tune.objective.hardware import Precision, computing
+from ecd_tune.objective.training.hardware import Precision, computing
 from ecd_tune.tasks import CountedProblem, Problem, RepeatableProblem
 
 __all__ = ["Batches"]
@@ -22,7 +22,7 @@ class Batches:
             gradient are those of one large batch, to rounding; the last step of an epoch takes
             what is left. Normalisation over a batch and dropout still see small ones.
         precision: How the device computes; see
-            :func:`~ecd_tune.objective.hardware.computing`.
+            :func:`~ecd_tune.objective.training.hardware.computing`.
         again: Pass the batches of a step forward once more after it.
 
     Raises:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import nonfinite
+from ecd_tune.objective.training.batches import Batches
 from ecd_tune.records import Direction
 from ecd_tune.tasks import NormalisedProblem, Problem, Split
 

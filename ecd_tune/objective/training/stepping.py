@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.batches import Batches
 from ecd_tune.objective.outcomes import measured_metrics, nonfinite, optimizer_metrics
+from ecd_tune.objective.training.batches import Batches
 from ecd_tune.optim.base import LossOptimizer
 from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.optim.monitoring.watching import Watched

@@ -9,8 +9,8 @@ from typing import BinaryIO, Protocol
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from ecd_tune.worker.checkpoints import INTERVAL, MAX_BYTES, Checkpoints
-from ecd_tune.worker.sealing import HEAD, seal, unseal
+from ecd_tune.worker.checkpoint_storage.base import INTERVAL, MAX_BYTES, Checkpoints
+from ecd_tune.worker.checkpoint_storage.sealing import HEAD, seal, unseal
 
 __all__ = ["ArtifactCheckpoints", "Artifacts"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ecd_tune.objective.outcomes import cause_of
-from ecd_tune.objective.speed import Clock
+from ecd_tune.objective.training.speed import Clock
 from ecd_tune.records import Cause
 from ecd_tune.tasks import Problem, StackedProblem
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ecd_tune.errors import NonFiniteLossError
-from ecd_tune.objective.checkpoint import Callbacks, CheckpointHandle
-from ecd_tune.objective.evaluator import Evaluator
+from ecd_tune.objective.checkpoints.checkpoint import Callbacks, CheckpointHandle
+from ecd_tune.objective.checkpoints.snapshots import DamagedSnapshotError, Snapshots
+from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.outcomes import cause_of, failure
-from ecd_tune.objective.row_optimizers import RowOptimizers
-from ecd_tune.objective.snapshots import DamagedSnapshotError, Snapshots
-from ecd_tune.objective.speed import Clock
-from ecd_tune.objective.stepping import Stepper
-from ecd_tune.objective.training import Training
+from ecd_tune.objective.training.epochs import Training
+from ecd_tune.objective.training.evaluator import Evaluator
+from ecd_tune.objective.training.speed import Clock
+from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.records import Cause, Outcome, RunCost, RunRequest
 from ecd_tune.tasks import Problem, Split, StackedProblem
 

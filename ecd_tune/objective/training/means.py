@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
-from ecd_tune.objective.stepping import copy_into
+from ecd_tune.objective.training.stepping import copy_into
 from ecd_tune.tasks import Problem, StatefulProblem
 
 __all__ = ["Mean", "Weights", "copy_state", "mix"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from ecd_tune.objective.stepping import Stepper
+from ecd_tune.objective.training.stepping import Stepper
 
 __all__ = ["SPEED_METRICS", "Clock", "Speed"]
 

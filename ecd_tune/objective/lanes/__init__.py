@@ -1,0 +1,1 @@
+"""Trials that learn, many at once: one lane each."""

@@ -1,0 +1,1 @@
+"""Trials of tasks that keep their own training loop."""

@@ -1,0 +1,1 @@
+"""One trial that learns: steps, epochs, evaluation, averaged weights."""

@@ -1,0 +1,1 @@
+"""Where checkpoints of unfinished runs are kept."""
