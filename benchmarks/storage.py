@@ -213,7 +213,7 @@ def run_ours(url: str, batch: int) -> Iterator[Callable[[], None]]:
 
         def step() -> None:
             leases = store.ask(SPEC, "ecdsep", count=batch, worker=worker)
-            while not leases:  # somebody else took the numbers
+            while not leases:  # someone else took the numbers
                 leases = store.ask(SPEC, "ecdsep", count=batch, worker=worker)
             results = []
             for lease in leases:

@@ -24,7 +24,7 @@ from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 
 
 class Unwatched(ECDSep):
-    """ECDSep that shows its steps to nobody."""
+    """ECDSep that shows its steps to no one."""
 
     def _show(self, *args: object) -> None:
         pass

@@ -75,7 +75,7 @@ _LISTS = {
 
 
 class UnknownNameError(EcdTuneError, KeyError):
-    """A name was looked up that nobody registered.
+    """A name was looked up that no one registered.
 
     Args:
         kind: What was looked for, for example ``"optimizer"``.

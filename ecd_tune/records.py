@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 METRIC = "metric"
-"""Name of the curve that pruners see while the run goes on: the metric, or the loss."""
+"""Name of the curve that pruners see while the run continues: the metric, or the loss."""
 
 Scalar = float | int | bool | str
 Params = Mapping[str, Scalar]
@@ -97,7 +97,7 @@ class Cause(StrEnum):
     KILLED = "killed"
     """Its worker's process has ended."""
     INVALID = "invalid"
-    """Somebody took its result out, because it is wrong."""
+    """Someone took its result out, because it is wrong."""
 
 
 _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
@@ -244,7 +244,7 @@ class Outcome:
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
         if self.reason is not None:
-            # Often the text of somebody's exception: it must not stop whoever stores or prints it.
+            # Often the text of a user's exception: storing or printing it must not fail.
             object.__setattr__(self, "reason", printable(self.reason))
         object.__setattr__(self, "trace", printable(self.trace))
 

@@ -118,7 +118,7 @@ def place_of(error: BaseException, skip: Path) -> str:
 
     Args:
         error: The error.
-        skip: Folder of a package whose lines are not told where others are to be had.
+        skip: Folder of a package whose lines are not told where others are available.
 
     Returns:
         For example ``"my_file.py, line 12: loss = model(x)"``; empty without a traceback.

@@ -284,7 +284,7 @@ class Registry(Generic[Def]):
         """Look a definition up.
 
         Raises:
-            UnknownNameError: Nobody registered that name.
+            UnknownNameError: No one registered that name.
             PluginError: The package that registered it fails when it is imported.
         """
         builtin: Mapping[str, Def] = load_attribute(self._builtin)
@@ -324,7 +324,7 @@ class _Tasks(Registry[TaskDef]):
         """Look a definition up, or ask the task that a reference names for it.
 
         Raises:
-            UnknownNameError: Nobody registered that name.
+            UnknownNameError: No one registered that name.
             PluginError: The package that registered it fails when it is imported.
             TaskError: The reference names nothing, or no task.
         """

@@ -27,7 +27,7 @@ def retry(
 ) -> None:
     """Put failed trials back into the queue, with the same hyperparameters and seeds.
 
-    They do not count against the budget any more; run the study again to go on.
+    They do not count against the budget any more; run the study again to continue.
     """
     from ecd_tune.store import Store
 

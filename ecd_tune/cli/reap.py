@@ -20,7 +20,7 @@ _LOOKS = 30
 
 def reap(
     storage: Storage = DEFAULT_STORAGE,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Continue until Ctrl-C.")] = False,
     interval: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks with --watch.")
     ] = 5.0,

@@ -66,7 +66,7 @@ def worker(
             envvar="ECD_TUNE_CHECKPOINT_LIMIT",
             metavar="GIB",
             help="Largest size of one run's checkpoint; a larger one is not kept, and the run "
-            "goes on. [default: as in the file, else 2]",
+            "continues. [default: as in the file, else 2]",
             show_default=False,
             show_envvar=True,
         ),

@@ -2,7 +2,7 @@
 
 The counters are read once before and once after a group of trials, however many they are; a
 trial's share is the group's mean power × its own wall time. So a batch of a hundred trials of a
-millisecond costs two readings, and a run that went on from a checkpoint is charged for its
+millisecond costs two readings, and a run that continued from a checkpoint is charged for its
 earlier part too, at the power of the later one.
 """
 

@@ -38,7 +38,7 @@ class DryRun:
         parameters: Numbers that are trained.
         without_gradient: Tensors among them that the first step gives no gradient.
         step_seconds: Time of a step.
-        run_seconds: Estimate of one search run; None of a loop, whose length nobody knows.
+        run_seconds: Estimate of one search run; None of a loop, whose length no one knows.
         peak_bytes: Memory of the GPU at most; None on the CPU.
     """
 

@@ -415,7 +415,7 @@ class LossOptimizer(FusedSteps):
             group[TRAJECTORY] = trajectory
 
     def _adopt(self) -> None:
-        """Take over what the groups hold, where somebody has put it there or moved it."""
+        """Take over what the groups hold, where someone has put it there or moved it."""
         mine = self._working.trajectory
         home = self._home()
         moved = any(v.device != home for k, v in mine.items() if k not in _ON_HOST)

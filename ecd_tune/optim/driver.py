@@ -166,7 +166,7 @@ def make_step(
         state: Where the run stands.
         rules: Its rules.
         noise: z, standard normal; needed where any ν is not 0, and while ``starting``.
-        active: Where the run goes on, bool.
+        active: Where the run continues, bool.
         starting: The energy may not be set everywhere yet.
 
     Returns:

@@ -44,7 +44,7 @@ class JointSteps:
 class Member:
     """One run of many.
 
-    The gradients of its parameters must lie where they lay at the first step, and nobody else may
+    The gradients of its parameters must lie where they lay at the first step, and no one else may
     use the optimizer while a step is asked for and not made.
 
     Args:

@@ -274,7 +274,7 @@ class StudySpec(SpecModel):
 
         Texts, references, costs, retries, checkpoints, launch, checks, device, room on disk, the
         time that a trial may take, the selection, the number of searches, of trials and of
-        confirmation runs are left out: changing them goes on with the same trials.
+        confirmation runs are left out: changing them continues with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -298,7 +298,7 @@ class StudySpec(SpecModel):
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
         if not own["first"]:
-            del own["first"]  # came later; studies from before it go on
+            del own["first"]  # came later; studies from before it continue
         pruning, search = self.pruning.identity(), self.search.identity()
         return {
             **data,

@@ -43,7 +43,7 @@ def _serialize_space(space: Space) -> dict[str, Any]:
     }
     for fields in found.values():
         if fields.get("zero", ...) is None:
-            del fields["zero"]  # came later; studies from before it go on
+            del fields["zero"]  # came later; studies from before it continue
     return found
 
 

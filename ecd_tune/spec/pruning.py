@@ -31,7 +31,7 @@ class PruningSpec(SpecModel):
         interval: ``median``: epochs between two looks.
         least_trials: ``median``: values at an epoch that are needed to judge by their median.
         least_epochs: ``hyperband``: epochs that each trial gets at least.
-        reduction: ``hyperband``: one of so many trials goes on at each rung.
+        reduction: ``hyperband``: one of so many trials continues at each rung.
     """
 
     kind: Literal["none", "median", "hyperband"] = "none"

@@ -236,7 +236,7 @@ class Store(StoreReader):
 
         Returns:
             For each result whether it was taken. False: the lease had expired and the trial was
-            given to somebody else; the late result is refused and noted as an event.
+            given to someone else; the late result is refused and noted as an event.
         """
         if not results:
             return []

@@ -61,7 +61,7 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
 
 @contextmanager
 def noise_from(generator: torch.Generator, device: torch.device = CPU) -> Iterator[None]:
-    """Let torch's global random numbers follow a seed for a while, and go on as before.
+    """Let torch's global random numbers follow a seed for a while, and continue as before.
 
     ``transformers`` draws initial weights from them, and a compiled network dropout.
 

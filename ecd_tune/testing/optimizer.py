@@ -104,7 +104,7 @@ class OptimizerContract:
         assert torch.equal(first.position(), second.position())
 
     def test_resumed_from_file_is_bit_equal(self) -> None:
-        """Save, load with ``weights_only=True`` into a fresh optimizer, and go on."""
+        """Save, load with ``weights_only=True`` into a fresh optimizer, and continue."""
         unbroken, resumed = _Run(self), _Run(self)
         unbroken.go(15)
         file = io.BytesIO()

@@ -60,7 +60,7 @@ nu = 0.01
 """
 _START_SECONDS = 400.0
 _FINISH_SECONDS = 900.0
-_SPOKEN = ("the work goes on meanwhile", "trying again", "answers again after")
+_SPOKEN = ("work continues meanwhile", "trying again", "answers again after")
 _STAMP = "%Y-%m-%d %H:%M:%S,%f"
 LONGEST_SILENCE = 75.0
 """Seconds: a minute, the longest pause between two tries, and what a busy machine adds."""
@@ -211,7 +211,7 @@ def _wait_until_said(logs: Sequence[Path]) -> None:
 
 
 def _wait_for_result(store: Store, spec: StudySpec, before: int) -> float:
-    # Those in hand when the server stopped were finished meanwhile, but told to nobody.
+    # Those in hand when the server stopped were finished meanwhile, but told to no one.
     began = time.monotonic()
     while store.progress(spec.name)[0].finished <= before:
         assert time.monotonic() - began < _FINISH_SECONDS, "no result came after the outage"

@@ -147,7 +147,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database, whoever is still connected."""
+        """Remove a database, even while clients are connected."""
         self._execute("DROP DATABASE {} WITH (FORCE)", url.rpartition("/")[2])
 
     def start(self) -> None:
@@ -210,7 +210,7 @@ class PostgresServer:
 
     def _start_on_free_port(self) -> None:
         for attempt in range(_PORT_ATTEMPTS):
-            # Somebody else may take the port before the server does.
+            # Someone else may take the port before the server does.
             self.port = _free_port()
             try:
                 self.start()

@@ -112,7 +112,7 @@ class StackableTaskContract(TaskContract):
             assert stack.evaluate("val")[1] == other.evaluate("val")[1]
 
     def test_a_replaced_row_begins_anew(self) -> None:
-        """The new problem has the row to itself, and the others go on as they would."""
+        """The new problem has the row to itself, and the others continue as they would."""
         stack, kept = self.stack(*_SEEDS), self.stack(*_SEEDS)
         for each in (stack, kept):
             each.closure([0, 0, 0])

@@ -29,7 +29,7 @@ _SEEDS = (0, 1, 2)
 _REPEATED = (
     "closure(step) must give the same loss and gradient whenever that step is asked for; choose "
     "examples, dropout and augmentation by a generator made from the seed and the step, not by one "
-    "that goes on from step to step"
+    "that continues from step to step"
 )
 _SEEDED = (
     "build(seed, stage) must decide everything random by its seed, whatever the global generators "

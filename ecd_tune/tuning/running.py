@@ -54,7 +54,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
             StudyWorker(store, spec, stop, say, kept).run()
             display.update(store.progress(spec.name), [])
         if stop():
-            raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
+            raise KeyboardInterrupt("interrupted; call it again to resume")
         check_results(store, spec)
 
 
@@ -81,7 +81,7 @@ def run_processes(
         launch = Launch(spec.name, tuple(arguments), storage, folder / "logs", workers=workers)
         views = run_workers(spec, make_launcher("local", launch), storage, stop)
     if stop():
-        raise KeyboardInterrupt("interrupted; the same call goes on where it stopped")
+        raise KeyboardInterrupt("interrupted; call it again to resume")
     if explain_failures(views):
         raise LaunchError(f"workers of study {spec.name!r} failed; their logs say why, see above")
     with Store.open(storage, create=False) as store:

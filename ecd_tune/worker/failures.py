@@ -36,7 +36,7 @@ class FailureStreak:
 
         Args:
             outcomes: In the order in which they ran.
-            stored: Returns the trials of all searches of this optimizer, whoever ran them; asked
+            stored: Returns the trials of all searches of this optimizer, from any worker; asked
                 after a failure, as long as none of them has a value.
 
         Raises:

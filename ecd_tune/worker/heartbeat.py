@@ -37,7 +37,7 @@ class Heartbeat:
         """Keep ``leases`` alive for the length of a ``with`` block.
 
         A renewal waits for a database that is away, and one that fails is logged and tried
-        again at the next beat: the work goes on meanwhile, and whether the lease still stands
+        again at the next beat: work continues meanwhile, and whether the lease still stands
         is decided when the result is told.
 
         Args:

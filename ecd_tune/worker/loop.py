@@ -44,7 +44,7 @@ class WorkerSummary:
 
     Attributes:
         told: Results that the store took.
-        refused: Results that came too late: the lease had gone to somebody else.
+        refused: Results that came too late: the lease had gone to someone else.
         interrupted: True when a signal ended the work; its trials are queued again.
     """
 
@@ -114,7 +114,7 @@ class StudyWorker:
     def run(self) -> WorkerSummary:
         """Work until the study is complete or a signal comes.
 
-        While the database is away a trial in hand goes on, and its result waits.
+        While the database is away a trial in hand continues, and its result waits.
 
         Returns:
             What was done.
@@ -175,7 +175,7 @@ class StudyWorker:
         return wanted <= self._queued
 
     def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
-        """Lease runs of a stage after the search, which whoever comes first queues."""
+        """Lease runs of a stage after the search, which anyone who comes first queues."""
         before = self._reruns[: self._reruns.index(stage)]
         # Queued first: a search that ends this moment has nothing waiting, nor running.
         if not self._work_left.searched(optimizer) or not all(

@@ -53,7 +53,7 @@ def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> C
 
     Args:
         reports: Takes the metric of each epoch.
-        pruner: Decides whether it goes on, or None.
+        pruner: Decides whether it continues, or None.
         lease: The trial.
     """
     points: dict[int, float] = {}

@@ -32,7 +32,7 @@ def first_items(store: Store, spec: StudySpec, optimizer: str) -> list[QueueItem
     """
     own = spec.optimizers[optimizer]
     found = [
-        # By rank: two workers that see the other study go on queue no trial twice.
+        # By rank: two workers that see the other study continue queue no trial twice.
         (f"first:from:{rank}", f"{record.key.name} #{record.number}", record.params)
         for rank, record in enumerate(_best_elsewhere(store, spec, optimizer))
     ]

@@ -25,7 +25,7 @@ def reading(finished: Path) -> Run:
 
 @pytest.fixture
 def going_on(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study, to go on with."""
+    """A copy of the finished study, to continue with."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path
 

@@ -152,7 +152,7 @@ def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str)
 
 
 def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
-    """A newer worker migrates what it may, and the older ones go on or say what is wrong."""
+    """A newer worker migrates what it may, and the older ones continue or say what is wrong."""
     spec = make_spec(trials=40)
     with Store.open(postgres_url) as old:
         old.create(spec)

@@ -131,7 +131,7 @@ def tape_row(step):
 
 
 class Fused:
-    """What goes on with the kernels from where a reference stands."""
+    """What continues with the kernels from where a reference stands."""
 
     def __init__(self, run, device, constants=None, tape=0, **options):
         self.run, self.constants = run, constants or {}

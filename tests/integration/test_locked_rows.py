@@ -1,4 +1,4 @@
-"""Rows that somebody holds for longer than PostgreSQL's lock_timeout are waited for."""
+"""Rows that someone holds for longer than PostgreSQL's lock_timeout are waited for."""
 
 from __future__ import annotations
 

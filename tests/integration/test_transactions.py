@@ -152,7 +152,7 @@ def test_a_lost_connection_is_an_outage(postgres_url: str) -> None:
 
 
 def test_the_clock_is_that_of_the_database(store: Store) -> None:
-    """It goes on within a transaction, and is near this machine's on this machine."""
+    """It continues within a transaction, and is near this machine's on this machine."""
     with store._database.write() as connection:
         before, after = (connection.execute(sa.select(now())).scalar_one() for _ in range(2))
     assert before <= after

@@ -151,7 +151,7 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A zombie that nobody has reaped yet has ended too.
+    # A zombie that no one has reaped yet has ended too.
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 

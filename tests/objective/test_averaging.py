@@ -1,4 +1,4 @@
-"""Means of weights: their values, their statistics, what is chosen, and going on in the middle."""
+"""Means of weights: their values, their statistics, what is chosen, and how a run continues."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_rows_that_end_or_go_wrong_disturb_no_other() -> None:
 
 
 def test_a_row_that_begins_late_changes_no_bit_and_no_number_of_another() -> None:
-    """The reference form begins it, and the fused one goes on with the others in that step."""
+    """The reference form begins it, and the fused one continues with the others in that step."""
     rows = [{"lr": 0.05, "eta": 2.0, "nu": 0.1}] * 2
     theta = start(2)
     late, quiet = (build(ECDSep, [t.clone() for t in theta], rows, [0, 1]) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Algorithm 2: F0 above the minimum of the loss is lowered until the motion goes on."""
+"""Algorithm 2: F0 above the minimum of the loss is lowered until the motion continues."""
 
 from __future__ import annotations
 

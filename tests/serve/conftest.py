@@ -86,7 +86,7 @@ def open_page(browser):
 
 @pytest.fixture
 def shoot():
-    """Keep a picture where somebody wants to look at it."""
+    """Keep a picture where someone wants to look at it."""
     folder = os.environ.get("ECD_TUNE_SCREENSHOTS")
 
     def shoot(page, name: str) -> None:

@@ -143,7 +143,7 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
             page = open_page()
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(f"http://127.0.0.1:{server.port}/fleet")
-            # The page asks again by itself, and the study goes on meanwhile.
+            # The page asks again by itself, and the study continues meanwhile.
             expect = pytest.importorskip("playwright.sync_api").expect
             expect.set_options(timeout=100_000)
             expect(page.locator("[data-name=leases]").first).to_contain_text("contract/ecdsep #")

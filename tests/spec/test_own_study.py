@@ -96,7 +96,7 @@ def test_first_trials_belong_to_what_a_study_is() -> None:
     del plain["optimizers"]["adamw"]["first"]
     one, two = parse_study(table), parse_study(plain)
     assert one.fingerprint("adamw") != two.fingerprint("adamw")
-    assert "first" not in two.identity("adamw")["optimizer"]  # studies from before go on
+    assert "first" not in two.identity("adamw")["optimizer"]  # studies from before continue
 
 
 @pytest.mark.parametrize(

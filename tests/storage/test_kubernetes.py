@@ -123,7 +123,7 @@ def test_kustomize_builds_valid_documents(folder: str, tmp_path: Path) -> None:
     shutil.copytree(BASE.parent, tmp_path, dirs_exist_ok=True)
     base = tmp_path / "base"
     shutil.copy(base / "storage.env.example", base / "storage.env")
-    (base / "dashboard_users").write_text("# nobody\n")
+    (base / "dashboard_users").write_text("# no one\n")
     built = subprocess.run(
         ["kubectl", "kustomize", tmp_path / folder], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Move a study from SQLite to PostgreSQL and go on there."""
+"""Move a study from SQLite to PostgreSQL and continue there."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ class TestBuffer:
         with buffer.flushing():
             assert sink.entered.wait(HANG)
             for step in range(1, 100):
-                buffer.report(LEASE, step, 0.0)  # would wait for ever: nobody opens the sink
+                buffer.report(LEASE, step, 0.0)  # would wait for ever: no one opens the sink
             sink.open.set()
         assert [s for steps in sink.steps for s in steps] + [p.step for p in buffer.take()] == list(
             range(100)
@@ -232,13 +232,13 @@ class TestBuffer:
                 raise KeyError
 
         with pytest.raises(KeyError):
-            leave()  # would wait for ever: nobody opens the sink
+            leave()  # would wait for ever: no one opens the sink
         sink.open.set()
         assert buffer.take() == []
         for thread in threading.enumerate():
             if thread.name == "reports":
                 thread.join(HANG)
-                assert not thread.is_alive(), "it goes on writing"
+                assert not thread.is_alive(), "it continues writing"
 
     def test_refused_points_are_counted(self, store, url):
         (lease,) = ask(store)

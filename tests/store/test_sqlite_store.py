@@ -41,7 +41,7 @@ def test_rows_go_with_a_study_that_plain_optuna_deletes(url, tmp_path):
         for table in ("ecd_runs", "ecd_leases"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
         connection.close()
-        # The same store goes on with a new study under the same name.
+        # The same store continues with a new study under the same name.
         store.create(spec)
         leases = store.ask(spec, "ecdsep", count=9, worker=worker)
         assert [lease.number for lease in leases] == list(range(6))

@@ -41,7 +41,7 @@ def test_a_killed_process_is_dead_even_before_its_parent_has_looked(child):
         if worker.is_dead:
             break
         subprocess.run([sys.executable, "-c", ""], check=True)
-    assert child.returncode is None  # nobody waited for it: a zombie
+    assert child.returncode is None  # no one waited for it: a zombie
     assert worker.is_dead
 
 

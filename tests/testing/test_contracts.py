@@ -41,5 +41,5 @@ def test_a_contract_says_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         DigitsProblem, "closure", lambda self, step: closure(self, step) + next(seen)
     )
-    with pytest.raises(AssertionError, match="not by one that goes on from step to step"):
+    with pytest.raises(AssertionError, match="not by one that continues from step to step"):
         Contract().test_closure_can_be_repeated()

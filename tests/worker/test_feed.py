@@ -101,7 +101,7 @@ def test_what_is_held_is_known_at_any_time() -> None:
         assert [own.number for own in feed.in_hand] == [3, 2, 1]  # 1 is not stored yet
         told.set()
         feed.put(second, DONE)
-    assert [own.number for own in feed.in_hand] == [3]  # and nobody has run it
+    assert [own.number for own in feed.in_hand] == [3]  # and no one has run it
 
 
 @pytest.mark.parametrize("where", ["ask", "tell"])

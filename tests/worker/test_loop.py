@@ -112,7 +112,7 @@ def test_an_interrupted_trial_is_queued_again(
 
 
 def test_a_signal_with_the_last_tell_leaves_no_lease(spec: StudySpec, store: Store) -> None:
-    """The results are told, and nothing more is leased; the next worker goes on."""
+    """The results are told, and nothing more is leased; the next worker continues."""
     stop = StopFlag()
     blind = spec.model_copy(update={"sampler": SamplerSpec(name="random")})
     worker = StudyWorker(store, blind, stop, on_told=lambda summary: stop._event.set())

@@ -130,7 +130,7 @@ class TestMedian:
 
 class TestHyperband:
     def test_rungs_are_filled_by_trials_of_other_workers(self, store: Store) -> None:
-        # One bracket: reduction 30 > 27 epochs. At epoch 1 one of thirty goes on.
+        # One bracket: reduction 30 > 27 epochs. At epoch 1 one of thirty continues.
         scene = Scene(store, study(kind="hyperband", reduction=30))
         running = scene.ask()
         scene.report(running, line(0.9, 4))

@@ -118,7 +118,7 @@ def _choose(
         if check.name in (only or [check.name]):
             yield check, Declared.BEFORE if check in stored else Declared.AFTER
     for check in stored:
-        # One of another package that is not installed any more can be judged by nobody.
+        # One of another package that is not installed any more can be judged by no one.
         if (
             check not in now
             and check.name in CHECKS.names()

@@ -36,7 +36,7 @@ class Callbacks:
 class CheckpointHandle(Protocol):
     """A place for the checkpoint of one run.
 
-    No method raises where space or a connection is missing: a run goes on without checkpoints.
+    No method raises where space or a connection is missing: a run continues without checkpoints.
     """
 
     def load(self) -> bytes | None:

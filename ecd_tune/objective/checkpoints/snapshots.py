@@ -81,9 +81,11 @@ class Snapshots:
         try:
             torch.save({"format": FORMAT, "run": self._run, "state": state}, buffer)
         except Exception:
-            # An optimizer or a problem of somebody else's; the run itself is sound.
+            # An optimizer or a problem of another's; the run itself is sound.
             self._works = False
-            _log.warning("this run cannot be saved; it goes on without checkpoints", exc_info=True)
+            _log.warning(
+                "this run cannot be saved; it continues without checkpoints", exc_info=True
+            )
             return
         self._handle.save(buffer.getvalue())
 

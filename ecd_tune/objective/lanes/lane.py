@@ -33,7 +33,7 @@ class Job:
     Attributes:
         request: Hyperparameters, seed and stage.
         done: Told the outcome, once.
-        callbacks: Who follows the run; nobody is told of its steps.
+        callbacks: Who follows the run; no one is told of its steps.
         handle: Where the run is kept, or None.
     """
 
@@ -112,7 +112,7 @@ class Lane:
 
     @property
     def live(self) -> bool:
-        """Whether it is to go on."""
+        """Whether it is to continue."""
         return not self.broken and not self._training.over
 
     @property
@@ -126,7 +126,7 @@ class Lane:
         return self._training.ends_judged
 
     def resume(self) -> None:
-        """Go on from what was saved, if anything was.
+        """Continue from what was saved, if anything was.
 
         Raises:
             DamagedSnapshotError: It does not fit, and may have been taken up in part.

@@ -66,7 +66,7 @@ def run_lanes(
             error = broken.error
         if cause_of(error) is Cause.OUT_OF_MEMORY and width > 1:
             width //= 2
-            _log.warning("out of memory: %s; going on with %d trials at once", error, width)
+            _log.warning("out of memory: %s; continuing with %d trials at once", error, width)
         else:
             _log.info("%s; running trials one by one", error, exc_info=error)
             lanes.run_alone()

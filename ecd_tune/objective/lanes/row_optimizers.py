@@ -21,7 +21,7 @@ __all__ = ["RowOptimizer", "RowOptimizers"]
 class RowOptimizer:
     """Stands for a row of a batched optimizer where an optimizer of one run is expected.
 
-    What it saves is what that optimizer would, so that a run can go on in either form.
+    What it saves is what that optimizer would, so that a run can continue in either form.
 
     Args:
         row: Which.
@@ -118,7 +118,7 @@ class RowOptimizers:
         return cast(torch.optim.Optimizer, own)
 
     def free(self, row: int) -> None:
-        """Say that nobody needs a row until it is given to another trial."""
+        """Say that no one needs a row until it is given to another trial."""
         self._free.add(row)
 
     def join(

@@ -19,7 +19,7 @@ class Kept:
     """Things with a state, in the order in which they were given.
 
     It watches the modules that are called in the first epoch: one whose buffers change, such as a
-    batch normalisation, and that nobody keeps would be restored with its initial statistics.
+    batch normalisation, and that no one keeps would be restored with its initial statistics.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Kept:
             self._seen[id(module)] = module, buffers
 
     def check_used(self) -> None:
-        """Check that no module has changed its buffers that nobody keeps; ends the watch.
+        """Check that no module has changed its buffers that no one keeps; ends the watch.
 
         Raises:
             TaskError: One has.
@@ -77,7 +77,7 @@ class Kept:
             if number not in known and changed:
                 raise TaskError(
                     f"the buffers {', '.join(changed)} of a {type(module).__name__} change in "
-                    "training and nobody keeps them; write model = run.keep(model) for the module "
+                    "training and no one keeps them; write model = run.keep(model) for the module "
                     "that it belongs to"
                 )
         self._seen.clear()

@@ -112,7 +112,7 @@ class _StartAfreshError(BaseException):
 
 
 class EndedError(BaseException):
-    """The run is to end here; no Exception, so that no handler of somebody's keeps it."""
+    """The run is to end here; no Exception, so that no handler of someone's keeps it."""
 
 
 class Loop:
@@ -125,7 +125,7 @@ class Loop:
         plan: How long the run is.
         timer: Looks up at each step.
         callbacks: Who follows the run.
-        resume: Go on where a saved run stood.
+        resume: Continue where a saved run stood.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class Averager(Protocol):
         """Return all that the choice depends on."""
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
-        """Go on.
+        """Continue.
 
         Args:
             state: What :meth:`state_dict` returned.
@@ -188,7 +188,7 @@ class Swa(_Choosing):
         return {"means": means, "tracks": tracks, "choice": self._choice_state()}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
-        """Go on.
+        """Continue.
 
         Raises:
             ValueError: The means are not those that there should be.

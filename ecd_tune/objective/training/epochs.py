@@ -37,7 +37,7 @@ class Training:
         epochs: Length of the run.
         eval_every: Epochs between two judgements; the first and the last always are.
         averager: Judges means of weights too, or None.
-        callbacks: Called as the run goes on, or None.
+        callbacks: Called as the run continues, or None.
         clock: Of the run's work.
     """
 
@@ -98,7 +98,7 @@ class Training:
 
     @property
     def pruned(self) -> str | None:
-        """Why somebody ended the run, or None."""
+        """Why someone ended the run, or None."""
         return self._pruned
 
     @property
@@ -188,7 +188,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Go on where the saved run stood, and report its epochs again.
+        """Continue where the saved run stood, and report its epochs again.
 
         They were reported for another trial: a run that is continued is a new attempt.
 

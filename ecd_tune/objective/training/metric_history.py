@@ -65,7 +65,7 @@ class MetricHistory:
         return {name: dict(points) for name, points in self._points.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on.
+        """Continue.
 
         Args:
             state: What :meth:`state_dict` returned.

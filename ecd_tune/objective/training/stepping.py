@@ -74,7 +74,7 @@ class Stepper:
 
     @property
     def losses(self) -> list[float]:
-        """Losses of the steps so far; whoever drives the run may empty it.
+        """Losses of the steps so far; anyone who drives the run may empty it.
 
         Raises:
             NonFiniteLossError: One is NaN or infinite.
@@ -209,7 +209,7 @@ class Stepper:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the saved run stood.
+        """Continue where the saved run stood.
 
         Args:
             state: What :meth:`state_dict` returned.

@@ -98,7 +98,7 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
         """
 
     def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
-        """Go on in a row where another run of its trial stood.
+        """Continue in a row where another run of its trial stood.
 
         Args:
             row: Which; a trial has begun in it.

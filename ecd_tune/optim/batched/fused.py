@@ -89,7 +89,7 @@ class FusedBatch(WatchedBatch):
         """Make the first step of some trials, whose energy the reference form sets.
 
         Returns:
-            The other active ones: they go on as they would without those.
+            The other active ones: they continue as they would without those.
         """
         started = self._state.started.clone()
         starting = active & ~started
@@ -140,7 +140,7 @@ class FusedBatch(WatchedBatch):
             self._plan = None
 
     def _leave_plan(self) -> None:
-        """Let the reference form go on."""
+        """Let the reference form continue."""
         self._close_plan()
         if not self._normalised:
             algebra = Algebra(batched=True)

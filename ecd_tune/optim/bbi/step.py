@@ -191,7 +191,7 @@ def make_bbi_step(
         state: Where the run stands.
         rules: Constants, and when to bounce.
         draw: Called with whether it is for a bounce: uniform numbers, else normal ones.
-        active: Where the run goes on, bool.
+        active: Where the run continues, bool.
 
     Returns:
         Where the parameters move; what to add to them there, NaN elsewhere; the direction and

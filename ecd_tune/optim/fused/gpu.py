@@ -38,7 +38,7 @@ class Runner:
     """Makes the steps of one trajectory whose parameters are on a GPU.
 
     Nothing is waited for. A step may be captured in a CUDA graph: the number of the step and the
-    scalars are on the device, and each replay goes on from them. Replays are not counted in
+    scalars are on the device, and each replay continues from them. Replays are not counted in
     ``steps`` of the trajectory, nor do they fill the rows of Diagnostics.
 
     Args:

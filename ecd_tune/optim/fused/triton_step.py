@@ -2,7 +2,7 @@
 
 The momenta are kept unnormalised: a step leaves Π̂ + νz, and the next one divides by its norm.
 All that a step needs lies on the device, also the number of the step, so that a captured CUDA
-graph goes on with new noise when it is replayed. ``docs`` of the kernels are in
+graph continues with new noise when it is replayed. ``docs`` of the kernels are in
 :mod:`~ecd_tune.optim.fused.triton_kernels`; with ``TRITON_INTERPRET=1`` they run on the CPU.
 """
 
@@ -218,7 +218,7 @@ class TritonStep:
         Args:
             loss: F, or −F to maximize, on the device, of a floating dtype, 0-d or ``[B]``.
             grads: One gradient a parameter.
-            active: Where a run goes on, bool ``[B]``; None for everywhere.
+            active: Where a run continues, bool ``[B]``; None for everywhere.
         """
         fitting = [
             g if g.stride() == stride and g.dtype == dtype else _laid_out(g, like)
@@ -233,7 +233,7 @@ class TritonStep:
         Args:
             loss: As for :meth:`step`.
             addresses: Where the gradients are; they may be freed in the order of the stream.
-            active: Where a run goes on, uint8 ``[B]``; None for everywhere.
+            active: Where a run continues, uint8 ``[B]``; None for everywhere.
         """
         if self._device.type == "cuda" and torch.cuda.current_device() != self._device.index:
             with torch.cuda.device(self._device):

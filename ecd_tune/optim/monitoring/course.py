@@ -209,7 +209,7 @@ class CourseMeter:
         return {"course": sums, "course_start": start, "course_steps": steps}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with saved sums; where there are none, from here on.
+        """Continue with saved sums; where there are none, from here on.
 
         Args:
             state: What :meth:`state_dict` returned.

@@ -107,7 +107,7 @@ class Diagnostics:
         return {"sums": self._sums, "fastest": self._fastest}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with saved sums.
+        """Continue with saved sums.
 
         Args:
             state: What :meth:`state_dict` returned.

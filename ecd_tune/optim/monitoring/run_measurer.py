@@ -165,7 +165,7 @@ class RunMeasurer:
         return {**kept, "known": known, "seen": self._seen}
 
     def load_state_dict(self, state: Mapping[str, Any], home: torch.device) -> None:
-        """Go on.
+        """Continue.
 
         Args:
             state: What :meth:`state_dict` returned.

@@ -1,4 +1,4 @@
-"""What ECDSep and ECDq1 share: whoever watches their steps, and sums over them that are saved."""
+"""What ECDSep and ECDq1 share: watchers of their steps, and sums over steps that are saved."""
 
 from __future__ import annotations
 

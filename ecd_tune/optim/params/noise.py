@@ -140,7 +140,7 @@ class Noise:
             or not known
             or not 0 <= step - self._made[1] < self._made[2].shape[1]
         ):
-            # Many runs want the numbers of their first step alone, and go on in fused form.
+            # Many runs want the numbers of their first step alone, and continue in fused form.
             ahead = max(1, _AHEAD // max(of_step * len(self._key[0]), 1)) if known else 1
             self._made = (what, step, self._make(kind, step, ahead, stride, spans, dtype))
         _, first, made = self._made

@@ -265,7 +265,7 @@ class StudyReport:
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
         confirmations: All confirmation trials, and those of the selection.
-        made_from: Digest of what it was made from; empty where nobody gave one.
+        made_from: Digest of what it was made from; empty where no one gave one.
     """
 
     name: str

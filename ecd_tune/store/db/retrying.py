@@ -34,8 +34,8 @@ _STOPPED_SECONDS = 10.0
 # starting (57), input or output failed (58), transaction to be repeated (40), read-only (25006),
 # which is what a client meets that still talks to the old primary after a failover.
 _CLASSES = ("08", "40", "53", "57", "58")
-# A row or object that somebody holds for longer than a timeout, or a transaction that was idle or
-# went on for too long.
+# A row or object that someone holds for longer than a timeout, or a transaction that was idle or
+# continued for too long.
 _HELD = ("55P03", "55006", "25P03", "25P04")
 _READ_ONLY = "25006"
 _CANCELLED = "57014"
@@ -141,7 +141,7 @@ class RetryPolicy:
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since, self._said = now, now
-                _log.warning("%s; trying again, the work goes on meanwhile", error)
+                _log.warning("%s; trying again, work continues meanwhile", error)
             elif now - self._said >= _SAY_SECONDS:
                 self._said = now
                 _log.warning("%s; away for %.0f s, trying again", error, now - self._away_since)

@@ -61,7 +61,7 @@ def schema_state(url: str) -> SchemaState:
 
 
 def prepare_schema(database: Database, *, create: bool) -> None:
-    """Make sure that both schemas are there, whoever else does so at the same moment.
+    """Make sure that both schemas are there, even if another process does so at the same moment.
 
     Args:
         database: The database.

@@ -3,7 +3,7 @@
 Optuna's samplers read whole studies at every draw. A history gives them the database's trials from
 memory: at each :meth:`TrialHistory.sync` only those are read that are new or were not finished
 before.
-Running trials are shown too, so that samplers keep away from points that somebody works on.
+Running trials are shown too, so that samplers keep away from points that someone works on.
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
 the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run. Then only
@@ -172,7 +172,7 @@ class TrialHistory:
             self._best.add(trial)
 
     def skip_to(self, number: int) -> None:
-        """Forget all trials and go on at a number, for a sampler that looks at none.
+        """Forget all trials and continue at a number, for a sampler that looks at none.
 
         Args:
             number: Number of the first trial that is not in the database.
@@ -219,7 +219,7 @@ class TrialHistory:
         ]
         self._show_to(sampler)
         with warnings.catch_warnings():
-            # A queued value outside a range is what somebody asked for.
+            # A queued value outside a range is what someone asked for.
             warnings.simplefilter("ignore")
             return self._suggest(space, Trial(self._study, number))
 

@@ -1,4 +1,4 @@
-"""Optuna's samplers by name, seeded so that a study that is resumed goes on as if it never ended.
+"""Optuna's samplers by name, seeded so that a study that is resumed continues as if it never ended.
 
 A sampler is built anew for every batch, and its seed follows from the study's seed, the
 optimizer and the number of the batch's first trial: what a batch draws depends on the stored
@@ -43,7 +43,7 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
     "cmaes": optuna.samplers.CmaEsSampler,
 }
 # Falling back to independent draws is what these do at the start and for choices; their
-# warning about it at every draw tells nobody anything.
+# warning about it at every draw tells no one anything.
 _QUIET = {"qmc", "gp", "cmaes"}
 _HISTORY = {"tpe": 1000}
 """How many finished trials a sampler sees where the study file does not say; others see all."""

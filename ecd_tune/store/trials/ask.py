@@ -60,7 +60,7 @@ class Asker:
                 # What was undone may have left something here.
                 self._drawer.forget()
                 self._flowing.clear()
-                self._missed.clear()  # without a history nobody knows which numbers were expected
+                self._missed.clear()  # without a history no one knows which numbers were expected
                 raise
 
     def _ask_on(self, request: Request) -> list[Lease]:
@@ -144,7 +144,7 @@ class Asker:
             return
         self._missed.remove(ref.id)
         if not counts.waiting and counts.next_number != self._drawer.history(ref).next_number:
-            # Somebody else took these numbers, and has drawn the same points with the same
+            # Someone else took these numbers, and has drawn the same points with the same
             # seed. With others at work it would happen again: from now on this worker's id
             # goes into the seed, and no numbers need to be the expected ones.
             self._shared.add(ref.id)

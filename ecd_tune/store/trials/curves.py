@@ -1,7 +1,7 @@
 """Curves while they grow: points come in at once and are written in the background.
 
 The points become Optuna's intermediate values, so that its dashboard shows a trial that still
-runs. Whoever reports only appends to a list in memory; a thread writes what came together at
+runs. Anyone who reports only appends to a list in memory; a thread writes what came together at
 each interval, in one transaction. A trial that is shorter than the interval costs none: its
 points travel with its result.
 """
@@ -102,7 +102,7 @@ class ReportBuffer:
             yield
         except BaseException:
             done.set()
-            # Somebody waits for this process to leave; a write under way is fenced by its token.
+            # Someone waits for this process to leave; a write under way is fenced by its token.
             thread.join(_LEAVE_SECONDS)
             self._empty()
             raise
@@ -182,7 +182,7 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .where(leases.c.token.in_(tokens), trials.c.state == OptunaState.RUNNING)
         .order_by(leases.c.trial_id)
-        # Against whoever would take the lease away meanwhile, but not against its renewal.
+        # Against anyone who would take the lease away meanwhile, but not against its renewal.
         .with_for_update(read=True, key_share=True, of=leases)
     )
     standing = {(row.token, row.trial_id) for row in rows}

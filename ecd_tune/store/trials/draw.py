@@ -1,4 +1,4 @@
-"""Draw new trials with a sampler, and insert them where nobody else did meanwhile."""
+"""Draw new trials with a sampler, and insert them where no one else did meanwhile."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Drawer:
 
         Returns:
             The leases; none when it turned out that queued trials come first, that nothing is
-            wanted any more, that the study was deleted or that somebody else took the numbers.
+            wanted any more, that the study was deleted or that someone else took the numbers.
         """
         first = self.history(ref).next_number
         points = self._draw(ref, request, count, salt)

@@ -1,7 +1,7 @@
-"""Find the leases that nobody works on any more, without a clock that all machines share.
+"""Find the leases that no one works on any more, without a clock that all machines share.
 
 A worker renews its leases by the third of a lease's length, and each renewal changes the lease's
-row. Whoever takes trials back measures with its own monotonic clock how long it has seen the row
+row. Anyone who takes trials back measures with its own monotonic clock how long it has seen the row
 stand still. So a machine whose clock is wrong, or is set, neither loses its trials nor takes those
 of others.
 """
@@ -38,7 +38,7 @@ class LeaseWatch:
     def look(self, stamps: Mapping[int, float]) -> set[int]:
         """Look once more.
 
-        The time since the last look counts, but no more than about a third of a lease: whoever
+        The time since the last look counts, but no more than about a third of a lease: anyone who
         could not look for longer, since the database was away or locked or the machine asleep,
         says nothing of workers that could not renew meanwhile.
 
@@ -63,7 +63,7 @@ class LeaseWatch:
 def find_lost(
     connection: sa.Connection, study_ids: Iterable[int] | None, watch: LeaseWatch
 ) -> dict[int, Ending]:
-    """Find the leases that nobody works on any more.
+    """Find the leases that no one works on any more.
 
     Args:
         connection: A transaction.

@@ -114,7 +114,7 @@ def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribut
 def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
     """Make trials claimable that were queued through plain Optuna with all that they need.
 
-    Their seed is their number: nobody said another one.
+    Their seed is their number: no one said another one.
 
     Args:
         connection: A write transaction that holds the study's lock.

@@ -26,7 +26,7 @@ class ImageSplit(Protocol):
     Attributes:
         labels: Classes, int64, ``[N]``, on ``device``.
         ahead: How many batches beyond the present one should be on their way.
-        device: Where rows are given, and pixels and labels are to be had.
+        device: Where rows are given, and pixels and labels are available.
     """
 
     labels: Tensor

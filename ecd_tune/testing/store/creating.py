@@ -37,7 +37,7 @@ class CreatingContract(StoreFixtures):
         assert not store.trials(make_spec().key(OPTIMIZER))
 
     def test_a_longer_budget_is_the_same_study(self, store: Store) -> None:
-        """More trials go on where fewer ended."""
+        """More trials continue where fewer ended."""
         store.create(make_spec(trials=2))
         assert len(self.ask(store, make_spec(trials=2), 10)) == 2
         longer = make_spec(trials=5)

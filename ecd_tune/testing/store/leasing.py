@@ -71,7 +71,7 @@ class LeasingContract(StoreFixtures):
         ]
 
     def test_late_results_are_refused_and_noted(self, store: Store) -> None:
-        """The trial belongs to somebody else by then."""
+        """The trial belongs to someone else by then."""
         spec = make_spec()
         store.create(spec)
         (late, timely) = self.ask(store, spec, 2)

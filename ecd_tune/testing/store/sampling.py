@@ -60,7 +60,7 @@ class SamplingContract(StoreFixtures):
         assert runs[0] == runs[1]
 
     def test_a_grid_runs_every_point_once(self, store: Store, url: str) -> None:
-        """In order, whoever asks, and again the rest when the budget was shorter."""
+        """In order, for any worker, and again the rest when the budget was shorter."""
         space = {"lr": [0.1, 0.01, 0.001], "eta": [1.0, 2.0], "s": 1}
         spec = make_spec("grid", trials=4, space=space)
         store.create(spec)

@@ -3,7 +3,7 @@
 A checkpoint is named after what is run (study, hyperparameters, seed), not after the trial or
 the process: the copy of a lost trial has another number, and another worker may run it. It is
 removed when a result is stored and kept when the run is lost. Nothing here ends a trial: a place
-that is full, gone or closed is logged, and the run goes on without.
+that is full, gone or closed is logged, and the run continues without.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["INTERVAL", "MAX_BYTES", "Checkpoints"]
 _log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 2**30
-"""A larger checkpoint is not kept, unless somebody says so."""
+"""A larger checkpoint is not kept, unless someone says so."""
 
 INTERVAL = 60.0
-"""Seconds between two checkpoints of a run, unless somebody says otherwise."""
+"""Seconds between two checkpoints of a run, unless someone says otherwise."""
 
 
 class Checkpoints(ABC):
@@ -100,7 +100,7 @@ class Checkpoints(ABC):
         """
         if len(data) > self.max_bytes:
             self._say_once(
-                "checkpoints of %d bytes are larger than %d and not kept; the run goes on",
+                "checkpoints of %d bytes are larger than %d and not kept; the run continues",
                 len(data),
                 self.max_bytes,
             )

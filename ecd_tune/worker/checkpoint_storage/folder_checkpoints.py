@@ -22,7 +22,7 @@ _PRIVATE = 0o700
 class FolderCheckpoints(Checkpoints):
     """Checkpoints as files of a folder, which is made when the first one is saved.
 
-    Files of ours that nobody came back for are removed after 30 days.
+    Files of ours that no one came back for are removed after 30 days.
 
     Args:
         folder: The folder; where workers run on several machines, one that all of them see.

@@ -97,7 +97,7 @@ def test_a_backup_is_restored_under_workers(url: str, tmp_path: Path) -> None:
         assert {event.kind for event in store.events(spec.name)} >= {"lost", "fenced"}
 
 
-# Somebody holds what workers need.
+# Someone holds what workers need.
 
 
 def hold_rows(url: str, table: sa.Table, seconds: float) -> None:
@@ -130,7 +130,7 @@ def test_rows_that_are_locked_for_longer_than_the_timeout_are_waited_for(
 def test_a_file_that_is_locked_for_longer_than_a_lease_is_waited_for(
     seconds: float, tmp_path: Path
 ) -> None:
-    """Shorter and longer than SQLite itself waits; nobody could renew a lease meanwhile."""
+    """Shorter and longer than SQLite itself waits; no one could renew a lease meanwhile."""
     spec, url = make_spec(trials=240, retries={"lost": 0}), f"sqlite:///{tmp_path}/store.db"
     with Store.open(url) as store:
         store.create(spec)

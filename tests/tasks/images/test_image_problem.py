@@ -108,7 +108,7 @@ def test_a_second_forward_pass_moves_the_running_statistics_and_nothing_else(mak
         once.network(once.batch(0)[0])
     assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
     assert int(twice.state_dict()[counter(twice)]) == 2
-    # A run that goes on after an interruption has no batch at hand: it is made anew.
+    # A run that continues after an interruption has no batch at hand: it is made anew.
     descend(anew, [0])
     anew._last = None
     anew.pass_forward(0)

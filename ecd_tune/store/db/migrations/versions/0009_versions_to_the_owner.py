@@ -1,4 +1,4 @@
-"""Leave the rows that tell the versions of tables to their owner: without them nobody can work."""
+"""Leave the rows that tell the versions of tables to their owner: without them no one can work."""
 
 from __future__ import annotations
 
