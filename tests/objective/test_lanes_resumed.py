@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from ecd_tune.objective import Callbacks, Interrupted, Job, Objective, lanes, stepping
+from ecd_tune.objective import Callbacks, Interrupted, Job, Objective
+from ecd_tune.objective.lanes import lanes
+from ecd_tune.objective.training import stepping
 from ecd_tune.records import Outcome, RunRequest, Stage, Status
 from ecd_tune.tasks.digits_stack import StackedDigits
 from tests.objective.memory_checkpoint import MemoryCheckpoint
