@@ -10,8 +10,8 @@ import numpy as np
 from ecd_tune.lab.chains import run_chains
 from ecd_tune.lab.landscapes import isotropic
 from ecd_tune.lab.setups import place, x_of
-from ecd_tune.report.render.figures.drawn import Drawn, to_svg
-from ecd_tune.report.render.figures.style import DASHES, INK, PALETTE, drawing, new_panel, number_axis
+from ecd_tune.report.render.figures.parts.drawn import Drawn, to_svg
+from ecd_tune.report.render.figures.parts.style import DASHES, INK, PALETTE, drawing, new_panel, number_axis
 from ecd_tune.theory import Basin, bounce_cosine, effective_eta, paper_bounce_angle
 
 WORDS = "docs/theory.md describes it."

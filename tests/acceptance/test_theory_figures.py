@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ecd_tune.report.render.figures.drawn import to_svg
-from ecd_tune.report.render.figures.style import drawing
 
+from ecd_tune.report.render.figures.parts.drawn import to_svg
+from ecd_tune.report.render.figures.parts.style import drawing
 from tests.pages import ROOT
 
 FOLDER = ROOT / "docs" / "figures"
