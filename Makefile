@@ -22,7 +22,7 @@ test: install lint ## ruff, mypy, import-linter, pytest without integrations, wh
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
 
 test-integrations: install ## Real training libraries, distributed runs, whole commands; CI runs them too
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/integrations tests/acceptance
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --ignore tests/cluster
