@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,14 +67,14 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
         if not sys.stdout.isatty():
             while True:
                 typer.echo(look() + "\n")
-                time.sleep(interval)
+                sleep(interval)
         from rich.live import Live
         from rich.text import Text
 
         with Live(auto_refresh=False, vertical_overflow="visible") as live:
             while True:
                 live.update(Text(look(), no_wrap=True), refresh=True)
-                time.sleep(interval)
+                sleep(interval)
     except KeyboardInterrupt:
         return
 

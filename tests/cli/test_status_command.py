@@ -104,7 +104,7 @@ def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
                 raise KeyboardInterrupt
             store.tell(complete(store.ask(spec, "ecdsep", count=2, worker=Worker.current())))
 
-        monkeypatch.setattr("ecd_tune.cli.status.time.sleep", wait)
+        monkeypatch.setattr("ecd_tune.cli.status.sleep", wait)
         text = status(url, "--watch", "--interval", "3")
     assert waits == [3.0, 3.0]
     assert "contract: 0 finished, 6 remaining, none finished while watching" in text
