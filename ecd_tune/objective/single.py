@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,7 @@ from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.records import Direction, Outcome, RunCost, RunRequest, Stage
 from ecd_tune.spec import TrainingSpec
-from ecd_tune.tasks import Problem, Task
+from ecd_tune.tasks import ClosableProblem, Problem, Task
 
 __all__ = ["MakeOptimizer", "RunPlan", "evaluate_single", "make_training"]
 
@@ -95,20 +96,23 @@ def evaluate_single(
 
     def begin() -> Training | _Descent:
         problem = builder(task, plan.protocol)(request.seed, request.stage)
+        if isinstance(problem, ClosableProblem):
+            ending.callback(problem.close)
         optimizer = make(problem, request.seed, **request.params)
         if problem.metric is None:
             measurer = RunMeasurer(plan.steps) if plan.measure else None
             return _Descent(Stepper(problem, optimizer, measurer=measurer), plan.steps)
         return make_training(problem, optimizer, problem.metric, plan, callbacks or Callbacks())[0]
 
-    run = begin()
-    try:
-        timer.resume(run.load_state_dict)
-    except DamagedSnapshotError as error:
-        _log.warning("checkpoint does not fit, starting afresh: %s", error)
+    with ExitStack() as ending:
         run = begin()
-    reason = run.proceed(timer)
-    return run.outcome(reason, request.stage, lambda: RunCost(timer.seconds, run.device))
+        try:
+            timer.resume(run.load_state_dict)
+        except DamagedSnapshotError as error:
+            _log.warning("checkpoint does not fit, starting afresh: %s", error)
+            run = begin()
+        reason = run.proceed(timer)
+        return run.outcome(reason, request.stage, lambda: RunCost(timer.seconds, run.device))
 
 
 def make_training(

@@ -13,6 +13,7 @@ from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 if TYPE_CHECKING:
     from ecd_tune.tasks.base import (
         BatchedTask,
+        ClosableProblem,
         CountedProblem,
         GroupedProblem,
         NetworkProblem,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TASK_DEFS",
     "BatchedTask",
+    "ClosableProblem",
     "CountedProblem",
     "GroupedProblem",
     "NetworkProblem",
@@ -51,6 +53,7 @@ __all__ = [
 _HOMES = dict.fromkeys(
     (
         "BatchedTask",
+        "ClosableProblem",
         "CountedProblem",
         "GroupedProblem",
         "NetworkProblem",

@@ -18,6 +18,7 @@ from ecd_tune.records import Stage
 
 __all__ = [
     "BatchedTask",
+    "ClosableProblem",
     "CountedProblem",
     "GroupedProblem",
     "NetworkProblem",
@@ -95,6 +96,15 @@ class StatefulProblem(Problem, Protocol):
             state: What :meth:`state_dict` returned, read back with
                 ``torch.load(weights_only=True)``.
         """
+        ...
+
+
+@runtime_checkable
+class ClosableProblem(Problem, Protocol):
+    """A problem that holds processes or files; optional."""
+
+    def close(self) -> None:
+        """Let go of them; called at the end of a run, however it ends."""
         ...
 
 

@@ -138,6 +138,10 @@ class DataSetPart:
         for part, found in zip(rows, self._read(rows, seed, -1), strict=True):
             yield self._hand_over(found), len(part)
 
+    def close(self) -> None:
+        """End the processes that read ahead: the garbage collector would wait seconds for each."""
+        self._open = None
+
     def _read(self, rows: list[list[int]], seed: int, epoch: int) -> Iterator[Any]:
         loader: DataLoader[Any] = DataLoader(
             _Seeded(self._dataset, seed, epoch),

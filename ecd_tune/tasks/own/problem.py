@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.base import Split
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
+from ecd_tune.tasks.own.data import DataSetPart
 from ecd_tune.tasks.own.run import Description
 from ecd_tune.tasks.seeds import seed_everything
 
@@ -70,6 +71,12 @@ class ModelProblem(FunctionalProblem):
                 f"the {split} split is closed to a search run; build the problem with Stage.CONFIRM"
             )
         yield from part.batches(self.seed)
+
+    def close(self) -> None:
+        """End what reads ahead."""
+        for part in self.description.parts.values():
+            if isinstance(part, DataSetPart):
+                part.close()
 
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
         """Return what loss and score say, of each example or on average."""

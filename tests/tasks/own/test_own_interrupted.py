@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from types import MappingProxyType
 
 import pytest
@@ -46,6 +48,15 @@ class TestLoopWithProcesses(InterruptionContract):
     task = f"{HOME}:loop_workers"
     optimizers = ("adamw",)
     epochs = 3
+
+
+def test_no_process_reads_ahead_for_a_run_that_has_ended() -> None:
+    gc.disable()  # it would end them, later and slowly
+    try:
+        TestDataSetReadByProcesses().test_a_confirmation_run_goes_on_bit_equal()
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
 
 
 def test_a_problem_that_forgets_its_buffers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
