@@ -83,8 +83,9 @@ class CounterDropout(TorchFunctionMode):
             return x
         self._site += 1
         key = self._key + _signed(self._site * _SITE)
-        kept = _sixteen_bits(key, x.shape) >= round(p * 2**16) - 2**15
-        return x * (kept.to(x.dtype) / (1 - p))
+        kept = _sixteen_bits(key, x.shape or torch.Size([1])).reshape(x.shape).int()
+        factor = (kept >= round(p * 2**16) - 2**15).to(x.dtype) / (1 - p if p < 1 else 1)
+        return x.mul_(factor) if inplace else x * factor
 
 
 def has_dropout(network: nn.Module) -> bool:

@@ -116,6 +116,20 @@ def test_one_outlier_does_not_take_the_axis():
     assert (turned.low, turned.high) == pytest.approx((-scale.high, -scale.low))
 
 
+@pytest.mark.parametrize(
+    "values", [[1e-53, 1.0, 1e307], [5e-324, 1e99], [1e-249, 9e99], [0.0, 1e308], [1e200, 1e201]]
+)
+def test_values_at_the_ends_of_floating_point_have_an_axis(values):
+    with drawing():
+        figure, axes = new_panel("it", ["label"])
+        scale = choose_scale(values, "it", MIN)
+        scale.apply(axes)
+        axes.plot(scale.show(values))
+        figure.canvas.draw()  # any warning is an error
+    low, high = axes.get_ylim()
+    assert all(low <= value <= high for value in scale.show(values))
+
+
 def test_an_exact_zero_has_a_place_on_a_logarithmic_axis():
     scale = choose_scale([0.0, 1e-3, 1.0], "loss", MIN)
     assert scale.log

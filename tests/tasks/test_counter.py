@@ -84,6 +84,15 @@ def test_dropout_keeps_its_share_and_the_mean(shape: tuple[int, ...], p: float) 
     assert float(along.double().mean()) == pytest.approx(p * p, abs=2.5 / math.sqrt(COUNT))
 
 
+def test_dropout_of_everything_of_one_number_and_in_place() -> None:
+    with CounterDropout(torch.tensor(1)):
+        assert torch.equal(F.dropout(torch.ones(3, 5), 1.0), torch.zeros(3, 5))
+        assert float(F.dropout(torch.tensor(2.0), 0.5)) in (0.0, 4.0)
+        x = torch.ones(50)
+        assert F.dropout(x, 0.5, inplace=True) is x
+        assert 0 < int((x == 0).sum()) < 50
+
+
 def test_dropout_of_a_row_is_its_own_under_vmap_and_padding_changes_nothing() -> None:
     keys, x = torch.tensor([5, -9, 2**62]), torch.rand(3, 4, 6, 8)
 

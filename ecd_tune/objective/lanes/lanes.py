@@ -55,7 +55,8 @@ def run_lanes(
         stop: Polled at each step; True makes this call raise.
 
     Raises:
-        Interrupted: ``stop`` said so; what was done of other jobs is in their slots, or lost.
+        Interrupted: ``stop`` said so; what was done of other jobs is saved where they have a
+            handle, else lost.
     """
     lanes = _Lanes(kind, jobs, stop)
     while True:

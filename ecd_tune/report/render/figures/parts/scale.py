@@ -19,6 +19,9 @@ _RATIO = 5.0
 _FAR = 3.0
 """Times the range of the better nine tenths by which all may be wider before it is zoomed in."""
 _MARGIN = 0.05
+_LARGEST, _LEAST = 1e100, 1e-250
+"""From here on a value is shown as an infinite one, a run that has all but diverged, or as zero;
+what matplotlib computes with limits stays finite."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +61,21 @@ def choose_scale(values: Sequence[float], title: str, direction: Direction) -> S
     values where it would take up most of the axis.
 
     Args:
-        values: All that is to be shown; infinite ones are left out.
+        values: All that is to be shown; infinite ones, and those beyond 1e100, are left out.
         title: What they are.
         direction: Whether a smaller or a larger value is better.
 
     Returns:
         The scale.
     """
-    finite = [v for v in values if math.isfinite(v)] or [0.0]
+    finite = [v for v in values if abs(v) < _LARGEST] or [0.0]
     error = direction is Direction.MAXIMIZE and min(finite) >= 0 and max(finite) <= 1
     if error:
         finite, title, direction = [1 - v for v in finite], f"1 − {title}", Direction.MINIMIZE
-    positive = [v for v in finite if v > 0]
+    positive = [v for v in finite if v > _LEAST]
     if positive and min(finite) >= 0 and max(positive) > _RATIO * min(positive):
-        low = min(positive) / (1.5 if min(finite) == 0 else 1)
-        pad = (max(positive) / low) ** _MARGIN
+        low = min(positive) / (1.5 if min(finite) < min(positive) else 1)
+        pad = 10 ** (_MARGIN * (math.log10(max(positive)) - math.log10(low)))
         return Scale(title, error, True, low / pad, max(positive) * pad)
     low, high = _zoom(finite, direction)
     pad = _MARGIN * (high - low) if high > low else (abs(high) or 1.0) * _MARGIN

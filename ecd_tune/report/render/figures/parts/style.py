@@ -120,7 +120,7 @@ def number_axis(axes: Axes, which: str, log: bool, few: bool = False) -> None:
     if log:
         limits = axes.get_xlim() if which == "x" else axes.get_ylim()
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        span = abs(math.log10(limits[1] / limits[0]))
+        span = abs(math.log10(limits[1]) - math.log10(limits[0]))
         narrow, wide = (1.1, 1.1) if few else (1.6, 3.0)
         subs = (1, 2, 5) if span < narrow else (1, 3) if span < wide else (1,)
         most = 4 if few else 6 if which == "x" else 8
