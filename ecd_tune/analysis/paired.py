@@ -159,7 +159,7 @@ def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """Return the p-value of two one-sided signed-rank tests (TOST, Schuirmann 1987).
 
     Below the level, the differences are shown to centre above -margin and below margin: the two
-    sides are equivalent for anyone who minds no smaller difference.
+    sides are equivalent within any margin that is not smaller.
 
     Args:
         differences: Paired differences, infinities allowed.

@@ -118,7 +118,7 @@ def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
 
     notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
     for name in push_notes(storage, notes, NOTE_BEGINS):
-        typer.echo(f"{name}: someone's own note was kept", err=True)
+        typer.echo(f"{name}: the note there was written by a person and was kept", err=True)
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:

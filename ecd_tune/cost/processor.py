@@ -84,7 +84,7 @@ class RaplProcessor:
     """Measures: CPU time × (energy of the packages ÷ CPU time of all processes).
 
     The factor is renewed at most once a second, so that trials of a millisecond pay for no
-    reading of files; the idle power of the machine falls on anyone who computes.
+    reading of files; the machine's idle power falls on the processes that compute.
 
     Args:
         domains: Folders of the packages in ``/sys/class/powercap``.

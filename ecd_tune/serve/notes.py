@@ -21,7 +21,7 @@ def push_notes(url: str, notes: Mapping[str, str], first_line: str) -> list[str]
         first_line: What ours begin with.
 
     Returns:
-        Names of the studies whose note is someone's own and was kept.
+        Names of the studies whose note a person wrote; it was kept.
     """
     storage, kept = FastStorage(url), []
     try:

@@ -70,7 +70,7 @@ def _place_task(path: Path, table: dict[str, Any]) -> None:
 
 
 def _read_text(path: Path) -> str:
-    # Looked at before it is opened: a pipe waits for anyone who writes, and a device never ends.
+    # Looked at before it is opened: a pipe waits for a writer, and a device never ends.
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:

@@ -83,8 +83,10 @@ class CounterDropout(TorchFunctionMode):
             return x
         self._site += 1
         key = self._key + _signed(self._site * _SITE)
-        kept = _sixteen_bits(key, x.shape or torch.Size([1])).reshape(x.shape).int()
-        factor = (kept >= round(p * 2**16) - 2**15).to(x.dtype) / (1 - p if p < 1 else 1)
+        bits = _sixteen_bits(key, x.shape or torch.Size([1])).reshape(x.shape)
+        # 2^15 is no int16.
+        kept = bits >= min(round(p * 2**16) - 2**15, 2**15 - 1)
+        factor = kept.to(x.dtype) / (1 - p) if p < 1 else torch.zeros_like(x)
         return x.mul_(factor) if inplace else x * factor
 
 

@@ -175,7 +175,7 @@ class StudyWorker:
         return wanted <= self._queued
 
     def _rerun(self, optimizer: str, stage: Stage) -> list[Lease]:
-        """Lease runs of a stage after the search, which anyone who comes first queues."""
+        """Lease runs of a stage after the search; the first worker queues them."""
         before = self._reruns[: self._reruns.index(stage)]
         # Queued first: a search that ends this moment has nothing waiting, nor running.
         if not self._work_left.searched(optimizer) or not all(

@@ -1,6 +1,6 @@
 """End a run that takes too long, wherever it is, as far as Python can.
 
-Between two steps it is asked for the time. Within a step, or where a loop of someone's hangs, a
+Between two steps it is asked for the time. Within a step, or where a user's loop hangs, a
 timer's signal raises in the main thread: it ends Python code, sleeping and waiting. Code that does
 not come back to Python, such as a deadlock in a library, cannot be ended within the process; after
 some grace ``stuck`` is called from another thread, which can end the process.
@@ -22,7 +22,7 @@ _REPEAT_SECONDS = 1.0
 
 
 class TimeLimitError(BaseException):
-    """The run took too long; no Exception, so that no handler of someone's keeps it."""
+    """The run took too long; no Exception, so that no handler in a user's code keeps it."""
 
 
 class TimeLimit:

@@ -81,7 +81,7 @@ class Snapshots:
         try:
             torch.save({"format": FORMAT, "run": self._run, "state": state}, buffer)
         except Exception:
-            # An optimizer or a problem of another's; the run itself is sound.
+            # A user's optimizer or problem; the run itself is sound.
             self._works = False
             _log.warning(
                 "this run cannot be saved; it continues without checkpoints", exc_info=True

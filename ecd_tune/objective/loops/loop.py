@@ -112,7 +112,7 @@ class _StartAfreshError(BaseException):
 
 
 class EndedError(BaseException):
-    """The run is to end here; no Exception, so that no handler of someone's keeps it."""
+    """The run is to end here; no Exception: no handler in a user's code keeps it."""
 
 
 class Loop:

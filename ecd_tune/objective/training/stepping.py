@@ -74,7 +74,7 @@ class Stepper:
 
     @property
     def losses(self) -> list[float]:
-        """Losses of the steps so far; anyone who drives the run may empty it.
+        """Losses of the steps so far; the caller may empty it.
 
         Raises:
             NonFiniteLossError: One is NaN or infinite.

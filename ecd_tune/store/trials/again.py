@@ -106,7 +106,7 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
         return
     runs, ids = tables.runs, [row.trial_id for row in rows]
     connection.execute(sa.update(runs).where(runs.c.trial_id.in_(ids)).values(lost=True))
-    # Anyone who tries again thinks that it was no property of the hyperparameters.
+    # A retry means that it was no property of the hyperparameters.
     attributes = optuna_tables.trial_system_attributes
     violated = attributes.c.trial_id.in_(ids) & attributes.c.key.startswith(PREFIX)
     connection.execute(sa.delete(attributes).where(violated))

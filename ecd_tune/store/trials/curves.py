@@ -1,7 +1,7 @@
 """Curves while they grow: points come in at once and are written in the background.
 
 The points become Optuna's intermediate values, so that its dashboard shows a trial that still
-runs. Anyone who reports only appends to a list in memory; a thread writes what came together at
+runs. A report only appends to a list in memory; a thread writes what came together at
 each interval, in one transaction. A trial that is shorter than the interval costs none: its
 points travel with its result.
 """
@@ -182,7 +182,7 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
         .join(trials, trials.c.trial_id == leases.c.trial_id)
         .where(leases.c.token.in_(tokens), trials.c.state == OptunaState.RUNNING)
         .order_by(leases.c.trial_id)
-        # Against anyone who would take the lease away meanwhile, but not against its renewal.
+        # Against a process that would take the lease away meanwhile, but not against its renewal.
         .with_for_update(read=True, key_share=True, of=leases)
     )
     standing = {(row.token, row.trial_id) for row in rows}

@@ -1,7 +1,7 @@
 """Find the leases that no one works on any more, without a clock that all machines share.
 
 A worker renews its leases by the third of a lease's length, and each renewal changes the lease's
-row. Anyone who takes trials back measures with its own monotonic clock how long it has seen the row
+row. A process that takes trials back measures with its monotonic clock how long it has seen the row
 stand still. So a machine whose clock is wrong, or is set, neither loses its trials nor takes those
 of others.
 """
@@ -38,9 +38,9 @@ class LeaseWatch:
     def look(self, stamps: Mapping[int, float]) -> set[int]:
         """Look once more.
 
-        The time since the last look counts, but no more than about a third of a lease: anyone who
-        could not look for longer, since the database was away or locked or the machine asleep,
-        says nothing of workers that could not renew meanwhile.
+        The time since the last look counts, but no more than about a third of a lease: a process
+        that could not look for longer, because the database was away or locked or the machine
+        asleep, knows nothing of workers that could not renew in the meantime.
 
         Args:
             stamps: Token to what each renewal changes, of all leases that stand.

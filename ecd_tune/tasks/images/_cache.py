@@ -58,7 +58,7 @@ def decoded(
     """Return a part of a data set, decoded by the first process that asks.
 
     Args:
-        name: What it is, for anyone who looks into the folder.
+        name: What it is, for people who open the folder.
         source: File or folder that it is read from; another size or time makes another entry.
         options: What else decides the content.
         read: Decodes it; called in one process only.

@@ -22,7 +22,7 @@ _SEED_BITS = 31
 class KeepsLoop(BaseException):
     """A task that is only to be described has begun a loop of its own.
 
-    No Exception, so that no handler in someone's function takes it for a fault.
+    No Exception, so that no handler in a user's function takes it for a fault.
     """
 
 
