@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from optuna_dashboard import get_note, save_note
 from ecd_tune.records import Outcome, Stage, Status
 from ecd_tune.serve import Settings, build_app
 from ecd_tune.serve.notes import push_notes
+from ecd_tune.spec import SelectionSpec
 from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 from tests.serve.client import Client
@@ -72,6 +74,15 @@ def test_progress_workers_failures_and_events_are_shown(client, spec) -> None:
     assert "<td>exception</td>" in text
     assert "<b>" not in text
     assert '<a href="/dashboard/studies/1">' in text
+
+
+def test_each_stage_has_a_name_of_its_own(url, spec, open_storage) -> None:
+    selecting = spec.model_copy(update={"selection": SelectionSpec(top=2)})
+    with Store.open(url) as store:
+        store.create(selecting)
+    page = Client(build_app(open_storage(url), Settings()))("GET", "/fleet").body.decode()
+    names = re.findall(r'<a href="/dashboard/studies/\d+">([^<]*)</a>', page)
+    assert names == [OPTIMIZER, f"{OPTIMIZER} select", f"{OPTIMIZER} confirm"]
 
 
 def test_it_has_no_script_and_is_kept_by_nobody(client) -> None:
