@@ -23,7 +23,7 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
     assert claim.startswith(
         "ECDSep is ahead of every other optimizer beyond noise on the task “Zakharov function” "
         # 3 * 2/2**8: all 8 seeds have one sign, and there are 3 pairs of optimizers.
-        "(8 random starts, p = 0.023 at most, corrected for 3 comparisons)"
+        "(8 random starts, p ≤ 0.023, corrected for 3 comparisons)"
     )
     assert "searched once" in claim
     assert f"ECDSep {row.summary.median:.3e}, quartiles" in medians
@@ -36,7 +36,7 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
 def test_a_tiny_p_value_is_told_by_its_bound(studies):
     spec = studies.zakharov_spec(confirmation={"runs": 40})
     report = build_report(spec, studies.zakharov_trials(spec, runs=40), {})
-    assert "(40 seeds, p < 0.0001 at most" in report.answer.sentences[0]
+    assert "(40 seeds, p < 0.0001, corrected" in report.answer.sentences[0]
 
 
 def runs_of(studies, values):

@@ -150,22 +150,24 @@ def _claim(
 ) -> str:
     own = [c for c in pairs if best.optimizer in (c.first_optimizer, c.second_optimizer)]
     largest = max(c.p_adjusted for c in own if c.p_adjusted is not None)
-    corrected = f" at most, corrected for {len(pairs)} comparisons" if len(pairs) > 1 else ""
+    bound = _p(largest)
+    if len(pairs) > 1:
+        bound = f"{bound.replace('=', '≤')}, corrected for {len(pairs)} comparisons"
     others = "every other optimizer" if len(ranked) > 2 else own[0].second
     if len(ranked) == 2 and own[0].second_optimizer == best.optimizer:
         others = own[0].first
     return (
         f"{best.label} is ahead of {others} beyond noise on the task “{spec.task_def.title}” "
-        f"({_seeds(spec, own)}, {_p(largest)}{corrected}); {_covered(spec)}."
+        f"({_seeds(spec, own)}, {bound}); {_covered(spec)}."
     )
 
 
 def _covered(spec: StudySpec) -> str:
     if spec.search.repeats > 1:
-        return "test and interval cover the chance of the searches as well as that of the seeds"
+        return "test and interval include the variation between searches and between seeds"
     return (
-        "each optimizer was searched once, and what the chance of its search adds is not counted: "
-        "that takes several searches, [search] repeats"
+        "each optimizer was searched once: the variation between searches is not included; "
+        "[search] repeats includes it"
     )
 
 

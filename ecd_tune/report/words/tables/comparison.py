@@ -142,18 +142,18 @@ def _note(report: StudyReport) -> str:
         "corrected by Holm's method for all comparisons of a table; two sides are told apart where "
         "the corrected p is below 0.05. “Seen” is with a power of 80 %, at the spread of these "
         "runs and for normal differences; “could not be” means that with so few seeds no "
-        f"difference can get below 0.05. {margin}What the chance of the searches adds is not in "
-        "these numbers: each optimizer was searched once."
+        f"difference can get below 0.05. {margin}The variation between searches is not "
+        "included: each optimizer was searched once."
     )
 
 
 _SEARCHES_NOTE = (
     "Each search counts once, by the median of its confirmation runs, so that test and interval "
-    "cover the chance of the searches and of the seeds. The test is Welch's t over searches; where "
-    "a search has no value in half of its runs, the rank-sum test by permutation. It is corrected "
-    "by Holm's method for all comparisons of a table; two sides are told apart where the corrected "
-    "p is below 0.05. It takes two searches a side. How often a side is better is counted seed by "
-    "seed, and is no test."
+    "include the variation between searches and between seeds. The test is Welch's t over "
+    "searches; where a search has no value in half of its runs, the rank-sum test by "
+    "permutation. It is corrected by Holm's method for all comparisons of a table; two sides "
+    "are told apart where the corrected p is below 0.05. It takes two searches a side. How "
+    "often a side is better is counted seed by seed, and is no test."
 )
 
 
