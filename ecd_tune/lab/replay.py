@@ -153,7 +153,10 @@ def replay_search(
 
 
 def _encode(space: Space, points: Sequence[Params]) -> Array:
-    """Return points as numbers from 0 to 1; what is not active in a point is -1."""
+    """Return points as numbers from 0 to 1; -1 is what is not active, or not of the range.
+
+    A fixed first trial may have `lr = "auto"`, or a value that the sampler never draws.
+    """
     columns = [
         np.array([_place(dimension, params.get(name)) for params in points])
         for name, dimension in space.dimensions.items()
@@ -163,7 +166,7 @@ def _encode(space: Space, points: Sequence[Params]) -> Array:
 
 
 def _place(dimension: Choice | Float | Int | Fixed, value: Any) -> float:
-    if value is None or isinstance(dimension, Fixed):
+    if isinstance(dimension, Fixed) or not dimension.contains(value):
         return -1.0
     if isinstance(dimension, Choice):
         return dimension.values.index(value) / (len(dimension.values) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,16 @@ def test_the_model_knows_good_points_from_bad_ones() -> None:
     assert model.agreement > 0.9
     good, bad = {"lr": 1e-2, "beta1": 0.5}, {"lr": 0.9, "beta1": 0.5}
     assert model.look_up(good)[0] < 0.1 < 0.8 < model.look_up(bad)[0]
+
+
+def test_trials_that_lie_outside_of_the_space_are_learnt_from_too() -> None:
+    spec, records = study()
+    fixed = [replace(records[0], params={"lr": "auto", "beta1": 0.5}),
+             replace(records[1], params={"lr": 3.0})]  # fmt: skip
+    model = fit_surrogate(spec, "adam", [*records, *fixed])
+    assert model.points[-2:, 0].tolist() == [-1.0, -1.0]
+    assert model.points[-1, 1] == -1.0
+    assert ((model.points[:60] >= 0) & (model.points[:60] <= 1)).all()
 
 
 def test_a_model_of_noise_says_so() -> None:
