@@ -1,4 +1,4 @@
-"""The scalars of one fused step: what :mod:`~ecd_tune.optim.driver` and ``unit_step`` compute.
+"""The scalars of one fused step: what :mod:`~ecd_tune.optim.driver` and ``unit_speed.step`` compute.
 
 Everything is float64 and in logarithms, as there, and comes from the sums m·m, m·f, f·f and those
 with θ and z. The direction of Π is e = m/|m|. A norm |keep e − push f| is expanded in these sums;
@@ -173,7 +173,7 @@ def step_scalars(
         )  # fmt: skip
     after = log_after(before, shift, norm, conserve, UNIT)
     if UNIT:
-        # p in the place of Π, and V in that of 𝓔, as unit_step.py shows a step to watchers.
+        # p in the place of Π, and V in that of 𝓔, as unit_speed/step.py shows a step to watchers.
         old = tl.where(exact, 0.0, shift + tl.log(norm))
         before = tl.where(conserve, 0.0, after)
         rescaled, unreachable, log_energy = conserve, go & False, log_potential
