@@ -26,7 +26,7 @@ def by_systems(text: str, *checks: str) -> Statement:
     return Statement(
         text,
         lambda evidence: _combine({name: evidence.find(name) for name in checks}),
-        tuple((name, "results/theory/systems.md#how-often-by-check") for name in checks),
+        tuple((name, "results/theory/systems.md#verdicts-by-check") for name in checks),
         systems=checks,
     )
 

@@ -1,4 +1,4 @@
-"""The scalars of one fused step: what :mod:`~ecd_tune.optim.driver` and ``unit_speed.step`` compute.
+"""The scalars of one fused step: as in :mod:`~ecd_tune.optim.driver` and ``unit_speed.step``.
 
 Everything is float64 and in logarithms, as there, and comes from the sums m·m, m·f, f·f and those
 with θ and z. The direction of Π is e = m/|m|. A norm |keep e − push f| is expanded in these sums;

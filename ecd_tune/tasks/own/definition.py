@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OwnTask", "task"]
 
 _OPTIONS = {
-    "device": Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N"),
+    "device": Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N"),
 }
 
 

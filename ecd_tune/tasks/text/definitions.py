@@ -17,12 +17,14 @@ _CHAR_LM = TaskDef(
     options={
         "width": Option(int, 64, "width of the network, a multiple of heads", low=1),
         "layers": Option(int, 2, "number of layers", low=1),
-        "heads": Option(int, 2, "attention heads of a layer", low=1),
-        "block": Option(int, 64, "characters of a block, which is all that is seen", low=1),
-        "batch_size": Option(int, 32, "blocks in one step", low=1),
-        "epoch_steps": Option(int, 100, "steps that make one epoch", low=1),
-        "device": Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N"),
-        "split_seed": Option(int, 0, "fixes which sentences validate, and their order", low=0),
+        "heads": Option(int, 2, "attention heads per layer", low=1),
+        "block": Option(int, 64, "characters per block: the length of the context", low=1),
+        "batch_size": Option(int, 32, "blocks per step", low=1),
+        "epoch_steps": Option(int, 100, "steps per epoch", low=1),
+        "device": Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N"),
+        "split_seed": Option(
+            int, 0, "seed of the training/validation split and of the order", low=0
+        ),
     },
     confirm_metric="test_loss",
     groups=("embeddings", "matrices", "vectors"),
