@@ -170,9 +170,7 @@ _VAL_FRACTION = Option(
     float, 0.1, "fraction of each class's training images used for validation, in (0, 1)", low=0
 )
 _RESNETS = ("resnet20", "resnet32", "resnet56")
-_RESNET_WORDS = (
-    "resnet20/32/56: CIFAR networks of He et al., with ImageNet's normalisation constants"
-)
+_RESNET_WORDS = "resnet20/32/56: CIFAR networks of He et al., with ImageNet's normalisation"
 _WRN = {
     "model": Option(str, "wrn", f"wrn: wide ResNet; {_RESNET_WORDS}", choices=("wrn", *_RESNETS)),
     "depth": Option(int, 28, "depth of the wide ResNet, 6 n + 4", low=10),
@@ -206,7 +204,7 @@ IMAGE_DEFS: dict[str, TaskDef] = {
                 "source": Option(
                     str,
                     "official",
-                    "official: official files; jpeg: substitute, whose lossy images reduce accuracy",
+                    "official: official files; jpeg: substitute with lossy images, less accurate",
                     choices=("official", "jpeg"),
                 ),
                 **_WRN,

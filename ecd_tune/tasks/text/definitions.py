@@ -22,9 +22,7 @@ _CHAR_LM = TaskDef(
         "batch_size": Option(int, 32, "blocks per step", low=1),
         "epoch_steps": Option(int, 100, "steps per epoch", low=1),
         "device": Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N"),
-        "split_seed": Option(
-            int, 0, "seed of the training/validation split and of the order", low=0
-        ),
+        "split_seed": Option(int, 0, "seed of the training/validation split and the order", low=0),
     },
     confirm_metric="test_loss",
     groups=("embeddings", "matrices", "vectors"),
