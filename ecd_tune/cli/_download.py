@@ -82,8 +82,8 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
         if isinstance(error, TaskError):
             raise
         raise TaskError(
-            f"{download.url} could not be stored as {target}: {error}; try again, or fetch it by "
-            "hand and put it there"
+            f"{download.url} could not be stored as {target}: {error}; try again, or download it "
+            "manually and put it there"
         ) from error
     return target, sha256
 
@@ -91,5 +91,5 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
 def _only_folder(unpacked: Path, url: str) -> Path:
     inside = list(unpacked.iterdir())
     if len(inside) != 1 or not inside[0].is_dir():
-        raise TaskError(f"{url} holds {len(inside)} entries and not one folder")
+        raise TaskError(f"{url} contains {len(inside)} entries instead of one folder")
     return inside[0]

@@ -23,6 +23,6 @@ def write_new(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as written:
             written.write(text)
     except FileExistsError:
-        raise SpecError(f"{file}: exists already; choose another name") from None
+        raise SpecError(f"{file}: already exists; choose another name") from None
     except OSError as error:
         raise SpecError(f"{file}: cannot be written: {error.strerror}") from None

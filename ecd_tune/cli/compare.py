@@ -17,7 +17,8 @@ _FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
 
 def compare(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="Names of studies, or paths of files.")
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Names or paths of studies."),
     ],
     storage: Storage = DEFAULT_STORAGE,
     format: Annotated[

@@ -43,7 +43,7 @@ _STATUS: dict[type[EcdTuneError], int] = {RepeatedFailureError: GAVE_UP, NoResul
 
 app = typer.Typer(
     name="ecd-tune",
-    help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
+    help="Tune energy-conserving descent (ECDSep) and other optimizers, and compare them.",
     no_args_is_help=True,
     epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,

@@ -24,9 +24,9 @@ _STEPS = {"epochs": 10, "iterations": 250}
 
 
 def new_study(
-    file: Annotated[Path, typer.Argument(help="The file to write, FILE.toml.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="File to write, FILE.toml.", show_default=False)],
     task: Annotated[
-        str, typer.Option(help="Name of a task, or one of your own: FILE.py:NAME.")
+        str, typer.Option(help="Name of a task, or your own task: FILE.py:NAME.")
     ] = "digits",
 ) -> None:
     """Write a study file that runs as it is: ECDSep and AdamW, 20 trials each."""

@@ -40,8 +40,8 @@ def check_data(spec: StudySpec, study: str) -> None:
         how = f"`ecd-tune data get {data_set.name}`" if data_set.downloads else f"from {source}"
         lines.append(f"  {data_set.name}: {count}; {how}")
     if not spec.smoke and _smoke_would_run(study):
-        lines.append(f"  or run the short form on the data that are here: `--smoke` after {study}")
-    lines.append(f"{ROOT_VARIABLE} names the folder of the data; `ecd-tune data` lists all files")
+        lines.append(f"  or run the short form on the available data: add `--smoke` after {study}")
+    lines.append(f"set {ROOT_VARIABLE} to the data folder; `ecd-tune data` lists all files")
     raise TaskError("\n".join(lines))
 
 
@@ -70,6 +70,6 @@ def check_folder(folder: Path, option: str) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ReportError(
-            f"{option} {folder}: cannot be written ({error.strerror}); nothing was started. "
-            f"Give another folder with {option}"
+            f"{option} {folder}: cannot be written ({error.strerror}); nothing was started. Choose "
+            f"another folder with {option}"
         ) from None

@@ -20,12 +20,12 @@ _LOOKS = 30
 
 def reap(
     storage: Storage = DEFAULT_STORAGE,
-    watch: Annotated[bool, typer.Option("--watch", help="Continue until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between two looks with --watch.")
+        float, typer.Option(min=0.1, help="Interval in seconds, with --watch.")
     ] = 5.0,
 ) -> None:
-    """Queue the trials of dead workers again, each exactly once.
+    """Re-queue the trials of dead workers, each exactly once.
 
     Those of processes of this machine at once, all others when their leases were not renewed for
     half a minute of watching. Workers do this themselves; the command is for a database where
@@ -62,4 +62,4 @@ def _held(store: Store) -> int:
 
 
 def _say(count: int) -> None:
-    typer.echo(f"{count} trial{'s' * (count != 1)} queued again")
+    typer.echo(f"{count} trial{'s' * (count != 1)} re-queued")

@@ -47,7 +47,7 @@ def report(
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
-    full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Add every trial to report.json.")] = False,
     note: Annotated[
         bool,
         typer.Option("--note", help="Save the answer as notes that Optuna's dashboard shows."),
@@ -118,7 +118,7 @@ def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
 
     notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
     for name in push_notes(storage, notes, NOTE_BEGINS):
-        typer.echo(f"{name}: the note there was written by a person and was kept", err=True)
+        typer.echo(f"{name}: the existing note was written by a user and is kept", err=True)
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:

@@ -47,7 +47,7 @@ def run(
     name: Called = None,
     out: Out = None,
     check: Annotated[
-        bool, typer.Option(help="Try a few steps of a task of your own before the search.")
+        bool, typer.Option(help="Try a few steps of your own task before the search.")
     ] = True,
 ) -> None:
     """Run a study from its file to its report; run the same command to resume.
@@ -66,7 +66,7 @@ def run(
     started = time.monotonic()
     digest = _digest_of_complete(storage, spec)
     if digest is not None:
-        typer.echo(f"study {spec.name!r} is complete; nothing is left to run\n")
+        typer.echo(f"study {spec.name!r} is complete\n")
         if show_current(folder, digest):
             return
         failed = False

@@ -18,7 +18,7 @@ def say_stopping(number: signal.Signals) -> None:
     Args:
         number: The signal that came.
     """
-    _say(f"{number.name}: stopping; trials in hand are re-queued. A second signal ends at once")
+    _say(f"{number.name}: stopping; running trials are re-queued. A second signal ends at once")
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    _say(f"ecd-tune: ended by {signal.Signals(number).name}; nothing was left half written")
+    _say(f"ecd-tune: ended by {signal.Signals(number).name}; all written files are complete")
     sys.exit(128 + number)
 
 

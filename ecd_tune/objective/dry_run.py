@@ -71,8 +71,9 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
     if first[0] != second[0]:
         raise TaskError(
             f"{optimizer}: two runs with the same seed have the losses {_list(first[0])} and "
-            f"{_list(second[0])}; something random does not follow from the seed: draw it from the "
-            "global generators of torch, numpy or random, or from one made of run.seed"
+            f"{_list(second[0])}; some random numbers do not depend on the seed: draw them from "
+            "the global generators of torch, numpy or random, or from a generator seeded with "
+            "run.seed"
         )
     if spec.confirmation.runs and not loops:
         # Only that there is one: the test data judge nothing yet.
@@ -117,7 +118,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
     finally:
         probe.kept.close()
     if not probe.losses:
-        raise TaskError("the loop makes no step: call optimizer.step(loss=loss) in each epoch")
+        raise TaskError("the loop makes no steps: call optimizer.step(loss=loss) in each epoch")
     without = _check_gradients(optimizer, probe.parameters, probe.missing)
     seconds = min(np.diff(probe.times), default=math.nan)
     return probe.losses, _result(probe.losses[0], probe.parameters, without, float(seconds), None)
@@ -175,7 +176,7 @@ def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
     if isinstance(floor, (int, float)) and min(losses) <= floor:
         raise TaskError(
             f"{optimizer}: the loss of the first steps is {min(losses):.4g}, and must stay above "
-            f"F0 = {floor:g}; set F0 below the smallest loss there is, for example "
+            f"F0 = {floor:g}; set F0 below the smallest possible loss, for example "
             f'space={{"{optimizer}": {{…, "F0": {math.floor(min(losses)) - 1}}}}}'
         )
 

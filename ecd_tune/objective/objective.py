@@ -216,7 +216,7 @@ class Objective:
                 raise
             except Exception as error:
                 # One bad request must not take the others with it; alone, it fails alone.
-                _log.info("batch of %d: %s; running one by one", len(rows), error)
+                _log.info("batch of %d: %s; running its trials one by one", len(rows), error)
         return [self._attempt(run, row) for row in rows]
 
     def _attempt(self, run: _Run, row: Row) -> Outcome:
@@ -331,8 +331,8 @@ class Objective:
             except Exception as error:
                 # What a reader says of a damaged file, or a fault in a task of one's own.
                 raise TaskError(
-                    f"task {self._task_def.name!r} cannot be made: {_place(error)}: "
-                    f"{type(error).__name__}: {error}; where its data are damaged, get them again"
+                    f"task {self._task_def.name!r} cannot be created: {_place(error)}: "
+                    f"{type(error).__name__}: {error}; if its data are damaged, download them again"
                 ) from error
         return self._tasks[stage]
 

@@ -83,7 +83,7 @@ def _in_groups(problem: Problem, grouped: Params) -> list[Tensor] | list[dict[st
     if not grouped:
         return problem.parameters
     if not isinstance(problem, GroupedProblem):
-        raise TaskError(f"{', '.join(grouped)}: the task names no groups of its parameters")
+        raise TaskError(f"{', '.join(grouped)}: the task has no parameter groups")
     groups: dict[str, dict[str, Any]] = {
         name: {"params": list(params)} for name, params in problem.groups.items()
     }

@@ -109,7 +109,7 @@ def evaluate_single(
         try:
             timer.resume(run.load_state_dict)
         except DamagedSnapshotError as error:
-            _log.warning("checkpoint does not fit, starting afresh: %s", error)
+            _log.warning("checkpoint does not match, restarting the run: %s", error)
             run = begin()
         reason = run.proceed(timer)
         return run.outcome(reason, request.stage, lambda: RunCost(timer.seconds, run.device))

@@ -490,14 +490,14 @@ class LossOptimizer(FusedSteps):
                     group[TRAJECTORY].setdefault(key, torch.tensor(value))
             if TRAJECTORY not in group:
                 raise HyperparameterError(
-                    f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it is not "
-                    "from this optimizer"
+                    f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it belongs "
+                    "to another optimizer"
                 )
             missing = set(self._declared()) - set(group)
             if missing:
                 raise HyperparameterError(
-                    f"{self.name}: this state_dict has no {', '.join(sorted(missing))}; it is "
-                    "not from this optimizer"
+                    f"{self.name}: this state_dict has no {', '.join(sorted(missing))}; it belongs "
+                    "to another optimizer"
                 )
         return given
 

@@ -170,8 +170,8 @@ class ECDSep(WatchedOptimizer):
         if group["lr"] == AUTO:
             if group.get("orbit_step") is None:
                 raise HyperparameterError(
-                    f"{self.name}: lr = 'auto' is for all groups together; a group's own lr is a "
-                    "number, with lr = 'auto' of the optimizer a factor"
+                    f"{self.name}: lr = 'auto' applies to all groups; the lr of a group must be a "
+                    "number, which is a factor if the optimizer has lr = 'auto'"
                 )
             group["lr"] = 1.0
         super()._check_group(group)

@@ -121,8 +121,8 @@ class FusedSteps(torch.optim.Optimizer):
         reason = "fused = False" if chosen is False else lasting_reason(self._for_plan())
         if chosen and reason is not None:
             raise HyperparameterError(
-                f"{self.name}: fused = True, but there is no fused form of this: {reason}; leave "
-                "fused out to use it where it can be"
+                f"{self.name}: fused = True, but the fused form cannot be used: {reason}; remove "
+                "fused to use it only where possible"
             )
         return reason
 

@@ -91,7 +91,7 @@ DERIVED: Mapping[str, Derived] = {
         "eta",
         "eta_eff (1 + λ) / 2 / (1 − (1 − λ) / n), at least 1",
         Hyperparameter(
-            float, "exponent that Algorithm 1 samples with, η_eff, in place of eta", low=1.0
+            float, "η_eff, exponent of the law that Algorithm 1 samples, in place of eta", low=1.0
         ),
         _eta_of_effective,
         reads=("nu",),

@@ -95,8 +95,8 @@ class Float:
         _check_range(self.low, self.high, self.log)
         if self.zero is not None and not max(self.low, 0.0) < self.zero.below <= self.high:
             raise SpaceError(
-                f"zero = {{ below = {self.zero.below:g} }}; must lie above 0, in "
-                f"({self.low:g}, {self.high:g}]"
+                f"zero = {{ below = {self.zero.below:g} }}; must be above 0, in ({self.low:g}, "
+                f"{self.high:g}]"
             )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
@@ -201,8 +201,8 @@ class Choice:
         twice = [value for value, key in zip(self.values, keys, strict=True) if keys.count(key) > 1]
         if twice:
             raise SpaceError(
-                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are one value; each "
-                "may stand there once"
+                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are the same value; "
+                "remove duplicates"
             )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:

@@ -46,7 +46,7 @@ class Space:
             for other in (*dimension.when, *(zero.when if zero else ())):
                 if other not in seen:
                     raise SpaceError(
-                        f"{name}: when = {{ {other} = … }} names a parameter that does not stand "
+                        f"{name}: when = {{ {other} = … }} names a parameter that is not listed "
                         f"before it; allowed: {', '.join(sorted(seen)) or 'none'}"
                     )
             seen.add(name)

@@ -60,7 +60,7 @@ def parse_place(text: str) -> CheckpointPlace:
     if text.startswith(_ARTIFACTS):
         return CheckpointPlace("artifacts", _folder(text, text.removeprefix(_ARTIFACTS)))
     if "://" in text:
-        raise ValueError(f"{text!r}: no such kind of place; allowed: {PLACES}")
+        raise ValueError(f"{text!r}: unknown kind of place; allowed: {PLACES}")
     return CheckpointPlace("folder", _folder(text, text))
 
 

@@ -70,7 +70,7 @@ class CheckSpec(SpecModel):
 
 def _insist_on_tables(value: Any) -> Any:
     if isinstance(value, Mapping):
-        raise ValueError("is one table; write [[checks]], in double brackets, for each check")
+        raise ValueError("is a single table; write [[checks]], in double brackets, for each check")
     return value
 
 
@@ -118,7 +118,7 @@ def check_checks(
     for number, check in enumerate(checks):
         where = f"[checks.{number}]"
         if check in checks[:number]:
-            problems.append(f"{where}: {check.name}: is declared twice")
+            problems.append(f"{where}: {check.name}: declared twice")
         try:
             definition = check.definition
         except UnknownNameError as error:
@@ -147,7 +147,7 @@ def _problems(
         elif reason := declared.problem(value):
             yield f"{name} = {value!r}: {reason}"
     if check.studies and not definition.several:
-        yield f"studies: {check.name} judges one study"
+        yield f"studies: {check.name} uses only one study"
     for name in check.fine_tuned:
         if name not in (study, *check.studies):
             yield f"fine_tuned: {name!r} is neither this study nor one of its studies"

@@ -16,7 +16,7 @@ __all__ = ["apply_smoke", "merge_tables", "read_table"]
 
 _MOST_BYTES = 2**20
 _MOST_DEPTH = 20
-_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} tables or lists; no study needs that"
+_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} tables or lists, which is not supported"
 
 
 def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -128,6 +128,6 @@ def apply_smoke(table: Mapping[str, Any], smoke: bool, where: str) -> dict[str, 
         raise SpecError(f"{where}: has no [smoke] table; run it without --smoke")
     note = changes.get("note")
     if not isinstance(note, str) or not note.strip():
-        raise SpecError(f"{where} [smoke]: note: is missing; say what stands in for what")
+        raise SpecError(f"{where} [smoke]: note: is missing; describe the substitute data")
     merged = merge_tables(rest, {k: v for k, v in changes.items() if k != "note"})
     return {**merged, "name": f"{rest.get('name', '')}-smoke", "smoke": note.strip()}

@@ -154,7 +154,7 @@ def _phrase(item: Any) -> str:
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":
-            return "unknown key; see docs/study-files.md for the keys that exist"
+            return "unknown key; docs/study-files.md lists all keys"
         case "missing":
             return "is missing"
         case "value_error":
@@ -176,7 +176,7 @@ def _problems(spec: StudySpec) -> list[str]:
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
-        problems.append("[budget]: trials: is missing; only a grid does without it")
+        problems.append("[budget]: trials: is missing; it is optional only for a grid")
     problems += sampler_problems(spec.sampler)
     problems += check_searches(spec)
     problems += _training_problems(spec)
@@ -249,7 +249,9 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     problems += _twice_searched(f"{where[:-1]}.space]", spec)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
-        problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
+        problems.append(
+            f"{where}: references: labels {labels} must differ, and 'best' is not allowed"
+        )
     firsts = [first.label for first in spec.first]
     if len(set(firsts)) != len(firsts):
         problems.append(f"{where}: first: labels {firsts} must differ")
@@ -306,7 +308,7 @@ def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[s
     if not named or task.budget_unit != "iterations":
         return []
     return [
-        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations, without a schedule"
+        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations and has no schedule"
     ]
 
 
@@ -324,7 +326,7 @@ def _twice_searched(where: str, spec: OptimizerSpec) -> list[str]:
     remedy = "leave it out" if values == (0,) else "give it when = { s = [1] }"
     return [
         f"{where}: delta_energy: with s = 0, c·lr with c²·delta_energy is the same run as lr with "
-        f"delta_energy, so that both cannot be searched; {remedy}, and it is 1 there"
+        f"delta_energy, so only one of them can be searched; {remedy}; it is then 1"
     ]
 
 
@@ -340,7 +342,9 @@ def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) 
                 f"{where}: {name}: is missing; {definition.name!r} requires it ({allowed})"
             )
         if name in given and standing:
-            problems.append(f"{where}: {name} and {standing[0]}: give one, the other follows")
+            problems.append(
+                f"{where}: {name} and {standing[0]}: give only one; the other is derived"
+            )
     return problems
 
 
@@ -353,10 +357,10 @@ def _unfit(
         if name in own and (rule := own[name].only_with):
             other, value = rule
             if value not in given.get(other, ()):
-                problems.append(f"{where}: {name}: is for {other} = {value!r} alone")
+                problems.append(f"{where}: {name}: only allowed with {other} = {value!r}")
         for read in DERIVED[name].reads if name in DERIVED and name not in own else ():
             words = [v for v in given.get(read, ()) if read in own and v in own[read].words]
-            problems += [f"{where}: {name}: follows from {read}, which {v!r} hides" for v in words]
+            problems += [f"{where}: {name}: is derived from {read}, not from {v!r}" for v in words]
     return problems
 
 

@@ -63,7 +63,7 @@ def _optimizer(key: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> 
     name = str(table.get("optimizer", key))
     if name not in known:
         raise SpecError(
-            f"optimizer {name!r}: has no default space; give it one, or take one of "
+            f"optimizer {name!r}: has no default space; define one, or use one of "
             f"{', '.join(known)}"
         )
     return merge_tables(known[name], table)

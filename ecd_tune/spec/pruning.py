@@ -48,7 +48,7 @@ class PruningSpec(SpecModel):
         if strange:
             allowed = ", ".join(sorted(_KEYS[self.kind])) or "nothing else"
             raise ValueError(
-                f"kind = {self.kind!r} does not take {', '.join(strange)}; it takes {allowed}"
+                f"kind = {self.kind!r} does not accept {', '.join(strange)}; allowed: {allowed}"
             )
         return self
 

@@ -20,10 +20,10 @@ SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
         str, "the learning rate over the run", choices=get_args(ScheduleName)
     ),
     "schedule_warmup": Hyperparameter(
-        float, "share of all steps over which lr first rises", low=0.0, high=1.0, high_open=True
+        float, "share of all steps for the warm-up of lr", low=0.0, high=1.0, high_open=True
     ),
     "schedule_final": Hyperparameter(
-        float, "factor of lr at the end of linear and cosine", low=0.0, high=1.0
+        float, "final factor of lr for linear and cosine", low=0.0, high=1.0
     ),
 }
 """What a search space may name beside hyperparameters: name, ``warmup`` and ``final`` of the
@@ -80,11 +80,11 @@ class Averaging(SpecModel):
     @model_validator(mode="after")
     def _check_start(self) -> Self:
         if self.kind == "swa" and self.start is None:
-            raise ValueError("swa needs start, the first epoch that takes part, such as 161")
+            raise ValueError("swa needs start, the first averaged epoch, such as 161")
         if self.kind == "post_hoc" and isinstance(self.start, tuple):
-            raise ValueError("post_hoc tries all starts from one on; give one number")
+            raise ValueError("post_hoc tries all starts from a given one; give one number")
         if self.kind == "post_hoc" and self.every is not None:
-            raise ValueError("post_hoc has no mean before the last epoch; every is for swa")
+            raise ValueError("post_hoc has no mean before the last epoch; every is only for swa")
         return self
 
     def starts(self, epochs: int) -> tuple[int, ...]:

@@ -273,7 +273,7 @@ class Store(StoreReader):
         seconds = self.lease_seconds
         return self._write(lambda connection: renew_leases(connection, leases, seconds))
 
-    def release(self, leases: Sequence[Lease], reason: str = "its worker was told to stop") -> int:
+    def release(self, leases: Sequence[Lease], reason: str = "its worker was stopped") -> int:
         """Give trials back unfinished: they are queued again at once.
 
         Args:

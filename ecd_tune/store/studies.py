@@ -74,8 +74,8 @@ def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity
         return
     lines = [f"  {line}" for line in differences(stored, spec.identity(key.optimizer))]
     raise FingerprintMismatchError(
-        f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
-        "something else (stored -> given):\n"
+        f"study {key.study!r}, optimizer {key.optimizer!r}: the stored study differs from the "
+        "study file (stored -> given):\n"
         + "\n".join(lines)
         + "\nGive the study another name, use another storage, or undo the change."
     )
@@ -101,7 +101,7 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
             for row in _all_studies(connection)
         )
         raise StudyNotFoundError(
-            f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
+            f"no study {key.name!r} in this storage; known: {', '.join(existing) or 'none'}"
         )
     return row
 

@@ -75,8 +75,8 @@ def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
     where = f"under {root}" if root else f"anywhere: {ROOT_VARIABLE} is not set"
     ways = "; or ".join(_describe(layout, root) for layout in layouts)
     raise TaskError(
-        f"{task}: its data is not {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder "
-        "that holds these paths"
+        f"{task}: data not found {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder that "
+        "contains these paths"
     )
 
 

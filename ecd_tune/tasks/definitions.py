@@ -197,7 +197,7 @@ def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Sc
     for name, value in given.items():
         if name not in definition.options:
             raise TaskError(
-                f"{definition.name} has no option {name!r}; it has "
+                f"{definition.name} has no option {name!r}; known: "
                 f"{', '.join(definition.options) or 'none'}"
             )
         if reason := definition.options[name].problem(value):

@@ -218,7 +218,7 @@ class FunctionalProblem(ABC):
         own = dict(self.network.named_buffers())
         shapes = [{k: tuple(v.shape) for k, v in held.items()} for held in (own, state)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"the buffers are {shapes[0]}, the saved ones {shapes[1]}")
+            raise ValueError(f"the buffers have shapes {shapes[0]}, the saved ones {shapes[1]}")
         for name, buffer in own.items():
             buffer.copy_(state[name])
 

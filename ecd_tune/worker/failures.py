@@ -49,11 +49,13 @@ class FailureStreak:
             if reason is None:
                 continue
             if self._count >= self._limit:
-                raise self._error(f"{self._count} trials in a row failed alike", outcome)
+                raise self._error(
+                    f"{self._count} consecutive trials failed in the same way", outcome
+                )
             alike = max(self._count, self._count_first(reason, stored))
             if not self._ended_well and alike >= _AT_START:
                 raise self._error(
-                    f"the first {alike} trials failed alike, on all workers together, and none "
+                    f"the first {alike} trials failed in the same way, over all workers, and none "
                     "has a value yet",
                     outcome,
                 )
@@ -68,9 +70,9 @@ class FailureStreak:
 
     def _error(self, what: str, last: Outcome) -> RepeatedFailureError:
         return RepeatedFailureError(
-            f"{what}, the last one with: {last.reason}. This worker stops; what it held is stored "
-            "or queued again. Fix the cause, put failed trials back with `ecd-tune retry STUDY "
-            "--failed`, and start it again; where it is no fault, raise [retries] "
+            f"{what}, the last one with: {last.reason}. This worker stops; its trials are stored "
+            "or re-queued. Fix the error, re-queue failed trials with `ecd-tune retry STUDY "
+            "--failed`, and restart the worker; if it is not an error, raise [retries] "
             f"stop_worker_after (now {self._limit}) in the study file"
         )
 

@@ -66,4 +66,4 @@ class Heartbeat:
                 return
             except Exception as error:
                 # Whatever it is: without a heartbeat the trials in hand are given to others.
-                _log.warning("heartbeat: %s; trying again in %.0f s", error, self._interval)
+                _log.warning("heartbeat: %s; retrying in %.0f s", error, self._interval)

@@ -111,7 +111,7 @@ class LeaseRunner:
     def _too_long(
         self, limit: float | None, seconds: float, error: BaseException | None
     ) -> Outcome:
-        reason = f"took longer than {limit:g} s, as long as a run may take ([budget] timeout)"
+        reason = f"exceeded the time limit of {limit:g} s ([budget] timeout)"
         if error is not None and is_reference(self._spec.task.name):
             reason += f" ({place_of(error, Path(ecd_tune.__file__).parent)})"
         cost = RunCost(seconds)

@@ -137,7 +137,7 @@ class StudyWorker:
         except StorageUnavailableError as error:
             if not self._stop():
                 raise
-            _log.warning("stopped while the database is away: %s", error)
+            _log.warning("stopped while the database is unavailable: %s", error)
         return replace(self._summary, interrupted=self._stop())
 
     def _next_leases(self) -> list[Lease]:
@@ -317,12 +317,13 @@ class StudyWorker:
         """Leave a run that does not come back; called from another thread than it."""
         if self._leave is None:
             _log.error(
-                "a trial has taken too long and cannot be ended: it does not come back to Python; "
-                "`ecd-tune run` with workers=2 or more runs trials in processes that can be"
+                "a trial has exceeded its time limit and cannot be interrupted, because it does "
+                "not return to Python; with workers=2 or more, trials run in processes that can "
+                "be ended"
             )
             return
         self._store.tell(results)
-        _log.error("a trial has taken too long and does not come back to Python: leaving it")
+        _log.error("a trial has exceeded its time limit and does not return to Python: exiting")
         self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:

@@ -61,7 +61,7 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
     there = store.progress(name)
     if not there:
         raise StudyNotFoundError(
-            f"[search] from_study = {name!r}: is not in this storage; there are: "
+            f"[search] from_study = {name!r}: is not in this storage; known: "
             f"{', '.join(store.studies())}"
         )
     searches = [
@@ -75,7 +75,7 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
     most = spec.search.from_best
     best = best_trials(usable, most, searches[0].direction) if searches else []
     if not best:
-        _log.warning("study %s has no trial that %s could begin with", name, optimizer)
+        _log.warning("study %s has no trial that %s can start with", name, optimizer)
     return best
 
 

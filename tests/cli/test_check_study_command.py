@@ -98,7 +98,7 @@ def test_a_study_without_checks_is_told_how_to_declare_one(tmp_path):
         store.create(load_study(path))
     result = check(path, url)
     assert result.exit_code == 0
-    assert "Study bowl declares no checks. A [[checks]] table in its file" in result.output
+    assert "Study bowl declares no checks. Declare them in [[checks]] tables" in result.output
     result = check(path, url, "--only", "S1")
     assert result.exit_code == 1
     assert "needs 20 trials, has 0" in result.output

@@ -138,7 +138,7 @@ def test_a_finished_study_is_answered_without_workers_and_its_report_kept(
     arguments = ("run", file, "--storage", url, "--out", tmp_path / "out")
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 0, err
-    assert "nothing is left to run" in out
+    assert "is complete" in out
     written = (tmp_path / "out/report.html").stat().st_mtime_ns
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 0, err

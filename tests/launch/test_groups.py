@@ -62,5 +62,5 @@ def test_an_unknown_engine_lists_the_known_ones() -> None:
 
 def test_settings_of_another_engine_are_refused() -> None:
     for engine, settings in (("local", {"partition": "gpu"}), ("ray", {"minutes": 60})):
-        with pytest.raises(LaunchError, match="this engine has no such setting"):
+        with pytest.raises(LaunchError, match="this engine does not support the setting"):
             make_launcher(engine, plan(**settings)).describe()

@@ -57,17 +57,17 @@ class Snapshots:
             held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             kind, run, state = held["format"], held["run"], held["state"]
         except Exception as error:
-            _log.warning("checkpoint is damaged, starting afresh: %s", _first_line(error))
+            _log.warning("checkpoint is damaged, restarting the run: %s", _first_line(error))
             return None
         if kind != FORMAT:
             _log.warning(
-                "checkpoint has format %s, not %d; starting afresh: it is from another version",
+                "checkpoint has format %s of another version, not %d; restarting the run",
                 kind,
                 FORMAT,
             )
             return None
         if run != self._run:
-            _log.warning("checkpoint is of another run; starting afresh")
+            _log.warning("checkpoint belongs to another run; restarting the run")
             return None
         return dict(state)
 
@@ -123,7 +123,7 @@ class CheckpointTimer:
         except Exception as error:
             raise DamagedSnapshotError(_first_line(error)) from error
         self._began -= seconds
-        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+        _log.info("resumed at step %d, after %.1f s of work", self._kept, seconds)
 
     @property
     def saves(self) -> bool:

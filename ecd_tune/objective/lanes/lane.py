@@ -140,7 +140,7 @@ class Lane:
         except Exception as error:
             raise DamagedSnapshotError(f"{type(error).__name__}: {error}") from error
         self._began -= seconds
-        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+        _log.info("resumed at step %d, after %.1f s of work", self._kept, seconds)
 
     @property
     def due(self) -> bool:

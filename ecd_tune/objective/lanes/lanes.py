@@ -170,7 +170,7 @@ class _Lanes:
             try:
                 lane.resume()
             except DamagedSnapshotError as error:
-                _log.warning("checkpoint does not fit, starting afresh: %s", error)
+                _log.warning("checkpoint does not match, restarting the run: %s", error)
                 problem = self._kind.build(job.request)
                 stack.replace(row, problem)
                 lane = self._kind.begin(job, problem, row, rows, self._clock)

@@ -30,9 +30,9 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         training: How it is trained.
     """
     if not isinstance(task, StackableTask):
-        return "the task has no form for many trials at once"
+        return "the task has no batched form"
     if definition.batched is None:
-        return f"optimizer {definition.name!r} has no form for many trials at once"
+        return f"optimizer {definition.name!r} has no batched form"
     unsupported = {
         "averaging": training.averaging is not None,
         "accumulate": training.accumulate > 1,
@@ -43,7 +43,7 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
     }
     named = [key for key, found in unsupported.items() if found]
     if named:
-        return f"[training] {', '.join(named)}: one trial at a time"
+        return f"[training] {', '.join(named)}: needs single trials"
     return task.why_alone()
 
 

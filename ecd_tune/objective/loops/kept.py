@@ -77,8 +77,8 @@ class Kept:
             if number not in known and changed:
                 raise TaskError(
                     f"the buffers {', '.join(changed)} of a {type(module).__name__} change in "
-                    "training and no one keeps them; write model = run.keep(model) for the module "
-                    "that it belongs to"
+                    "training and are not kept; write model = run.keep(model) for the module that "
+                    "contains it"
                 )
         self._seen.clear()
 
@@ -112,7 +112,7 @@ class Kept:
             ValueError: They are not as many.
         """
         if len(states) != len(self._things):
-            raise ValueError(f"{len(self._things)} things are kept, {len(states)} were saved")
+            raise ValueError(f"{len(self._things)} objects are kept, {len(states)} were saved")
         for thing, held in zip(self._things, states, strict=True):
             if not isinstance(thing, nn.Module):
                 thing.load_state_dict(copy_state(held))

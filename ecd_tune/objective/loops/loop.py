@@ -196,8 +196,8 @@ class Loop:
         """
         if not self._looping or self._epoch in self._history.get(METRIC):
             raise TaskError(
-                "run.report(value): is called once in each epoch, inside "
-                "`for epoch in run.epochs():`"
+                "run.report(value): must be called once per epoch, inside `for epoch in "
+                "run.epochs():`"
             )
         for optimizer in self._optimizers:
             check_averaged(optimizer)
@@ -222,7 +222,7 @@ class Loop:
             TaskError: The loop has not ended, or the function returns no number.
         """
         if self._looping:
-            raise TaskError("run.test(function): is called after the loop over run.epochs()")
+            raise TaskError("run.test(function): must be called after the loop over run.epochs()")
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
@@ -244,7 +244,7 @@ class Loop:
 
     def _begin(self) -> None:
         if not self._optimizers:
-            raise TaskError("run.epochs(): make the optimizer first, run.optimizer(parameters)")
+            raise TaskError("run.epochs(): create the optimizer first: run.optimizer(parameters)")
         self.kept.check(p for o in self._optimizers for g in o.param_groups for p in g["params"])
         if not self._resume:
             return
@@ -303,7 +303,7 @@ class Loop:
     def _load(self, state: dict[str, Any]) -> int:
         self.kept.load(state["kept"])
         if len(state["optimizers"]) != len(self._optimizers):
-            raise ValueError("not as many optimizers as were saved")
+            raise ValueError("the number of optimizers differs from the saved one")
         for optimizer, held in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
         self._history.load_state_dict(state["tracks"])
@@ -311,7 +311,7 @@ class Loop:
         self._epoch = int(state["epoch"])
         judged = self._history.get(METRIC)
         if list(judged) != list(range(1, self._epoch + 1)):
-            raise ValueError(f"epochs {list(judged)} judged, of {self._epoch}")
+            raise ValueError(f"epochs {list(judged)} evaluated, of {self._epoch}")
         for epoch, value in judged.items():
             self._callbacks.report(epoch, value)
         return self._epoch
@@ -324,7 +324,8 @@ class Loop:
         """
         if not self._optimizers:
             raise TaskError(
-                "the task made no optimizer: call run.optimizer(model.parameters()), and train in "
+                "the task created no optimizer: call run.optimizer(model.parameters()), and train "
+                "in "
                 "`for epoch in run.epochs():`"
             )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
@@ -351,7 +352,7 @@ class Loop:
     def _test_value(self) -> float:
         if self._tested is None:
             raise TaskError(
-                "a confirmation judges on the test data: call run.test(lambda: …) after the loop, "
-                "or use confirm=0"
+                "a confirmation evaluates on the test data: call run.test(lambda: …) after the "
+                "loop, or use confirm=0"
             )
         return self._tested

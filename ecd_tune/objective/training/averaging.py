@@ -94,7 +94,9 @@ class _Choosing:
             mean.put(problem)
             if self._renew:
                 self._evaluator.renew()
-            judged = self._evaluator.evaluate(f"of the mean of epochs {first} to {last}")
+            judged = self._evaluator.evaluate(
+                f"of the weights averaged over epochs {first} to {last}"
+            )
             if choose and self._evaluator.better(
                 judged, self.choice.judged if self.choice else None
             ):

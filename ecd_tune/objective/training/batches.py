@@ -38,8 +38,8 @@ class Batches:
     ) -> None:
         if again and not isinstance(problem, RepeatableProblem):
             raise TaskError(
-                "[training]: second_forward = true: this task cannot pass a batch forward once "
-                "more; leave it out"
+                "[training]: second_forward = true: this task does not support a second forward "
+                "pass; remove the key"
             )
         self._problem, self._accumulate, self._precision = problem, accumulate, precision
         self._again = again

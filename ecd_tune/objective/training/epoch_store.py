@@ -79,7 +79,7 @@ class EpochStore:
         """
         missing = [epoch for epoch in epochs if not self._fetch(epoch)]
         if missing:
-            raise ValueError(f"the weights of epoch {missing[0]} are gone")
+            raise ValueError(f"the weights of epoch {missing[0]} are missing")
 
     def clear(self) -> None:
         """Remove all of it, the copies too."""
@@ -105,7 +105,7 @@ class EpochStore:
         if needed > self._max_gib:
             raise TaskError(
                 f"[training.averaging]: the weights of {self._count} epochs need {needed:.3g} "
-                f"GiB of disk, and max_gib = {self._max_gib:g}; raise it, or start later"
+                f"GiB of disk, above max_gib = {self._max_gib:g}; raise it, or start later"
             )
 
     def _path(self, epoch: int) -> Path:

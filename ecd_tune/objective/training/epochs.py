@@ -207,7 +207,7 @@ class Training:
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._evaluator.metric
         if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
-            raise ValueError(f"epochs {list(judged)} judged, at step {number}")
+            raise ValueError(f"epochs {list(judged)} evaluated, at step {number}")
         if list(self._history.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))

@@ -35,7 +35,7 @@ def prepare_network(problem: Problem, settings: TrainingSpec) -> None:
     if not isinstance(problem, NetworkProblem):
         key = "memory_format" if channels_last else "compile"
         raise TaskError(
-            f"[training]: {key}: this task has no torch module to set it on; leave it out"
+            f"[training]: {key}: this task has no torch module to apply it to; remove the key"
         )
     if channels_last:
         # The weights stay: noise goes by their order in memory, and torch converts them itself.

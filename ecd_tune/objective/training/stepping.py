@@ -221,13 +221,11 @@ class Stepper:
         copy_into(problem.parameters, state["parameters"])
         self._optimizer.load_state_dict(state["optimizer"])
         if isinstance(problem, StatefulProblem) != (extra is not None):
-            raise ValueError(
-                "the problem has state of its own and the checkpoint none, or reversed"
-            )
+            raise ValueError("only one of problem and checkpoint has additional state")
         if isinstance(problem, StatefulProblem):
             problem.load_state_dict(extra)
         if (self._measurer is None) != (state["meter"] is None):
-            raise ValueError("the run is measured and the saved one was not, or reversed")
+            raise ValueError("only one of the run and its checkpoint has measurements")
         if self._measurer is not None:
             self._measurer.load_state_dict(state["meter"], problem.parameters[0].device)
         self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
@@ -262,6 +260,6 @@ def copy_into(parameters: list[Tensor], saved: list[Tensor]) -> None:
     present = [(tuple(p.shape), p.dtype) for p in parameters]
     kept = [(tuple(s.shape), s.dtype) for s in saved]
     if present != kept:
-        raise ValueError(f"the parameters are {present}, the saved ones {kept}")
+        raise ValueError(f"the parameters have shapes {present}, the saved ones {kept}")
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.copy_(value)

@@ -47,7 +47,7 @@ class _Refillable:
         blocks = self._named(row)
         for number, saved in enumerate(state):
             if saved.keys() != blocks.keys() | ({"step"} if self._counted else set()):
-                raise ValueError(f"a state of {sorted(saved)} is not of this optimizer")
+                raise ValueError(f"a state with {sorted(saved)} belongs to another optimizer")
             for name, own in blocks.items():
                 if saved[name].shape != own[number][row].shape:
                     raise ValueError(f"{name} has shape {tuple(saved[name].shape)}")

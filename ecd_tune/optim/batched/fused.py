@@ -116,7 +116,7 @@ class FusedBatch(WatchedBatch):
         if self._undecided():
             return 'lr, nu or F0 is "auto"'
         if self._watchers:
-            return "the steps are watched"
+            return "watchers are registered"
         if not all(block.is_contiguous() for block in self.params):
             return "a block of parameters is not contiguous"
         if self._rows.device.type != "cpu" and len({row["scale"] == MOMENTS for row in values}) > 1:

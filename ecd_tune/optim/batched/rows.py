@@ -123,8 +123,8 @@ class BatchRows:
         values = {row[key] for row in self.values}
         if len(values) > 1:
             raise HyperparameterError(
-                f"{self.name}: {key} must be equal in a batch, not {sorted(values)}; "
-                "run one batch for each"
+                f"{self.name}: {key} must be equal in a batch, not {sorted(values)}; run one batch "
+                "per value"
             )
         return values.pop()
 

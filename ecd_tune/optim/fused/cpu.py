@@ -66,12 +66,12 @@ def problem() -> str | None:
     """Return in words why the compiled step cannot be used, or None."""
     if _step is None:
         return (
-            "the compiled step is not there: no C compiler was found when ecd_tune was "
-            "installed; install one and reinstall"
+            "the compiled step is missing: no C compiler was found when ecd_tune was installed; "
+            "install one and reinstall ecd_tune"
         )
     sizes = ctypes.sizeof(_Block), ctypes.sizeof(_Run)
     if sizes != (_step.block_bytes, _step.run_bytes) or not hasattr(_step, "step_several"):
-        return "the compiled step is of another version of ecd_tune; reinstall it"
+        return "the compiled step belongs to another version of ecd_tune; reinstall ecd_tune"
     return None
 
 

@@ -30,7 +30,7 @@ __all__ = ["BatchRunner", "Runner", "problem"]
 def problem() -> str | None:
     """Return in words why the kernels cannot be used, or None."""
     if _kernels is None:
-        return "Triton is not installed; it comes with a torch that is built for CUDA"
+        return "Triton is not installed; it is part of CUDA builds of torch"
     return None
 
 

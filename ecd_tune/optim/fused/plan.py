@@ -59,7 +59,7 @@ class OptimizerView(NamedTuple):
 def form_problem(device: torch.device) -> str | None:
     """Return in words why there is no fused form for a device, or None."""
     if device.type not in FORMS:
-        return f"there is no fused form for a device of type {device.type}"
+        return f"there is no fused form for device type {device.type}"
     problem: str | None = importlib.import_module(FORMS[device.type]).problem()
     return problem
 
@@ -73,7 +73,7 @@ def lasting_reason(run: OptimizerView) -> str | None:
     return (
         (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
-        or ("the steps are watched" if run.watched else None)
+        or ("watchers are registered" if run.watched else None)
         or _of_params(run)
     )
 
@@ -89,12 +89,12 @@ def _passing_reason(run: OptimizerView) -> str | None:
     missing = [p for p in params if p.grad is None and p.numel()]
     leaving = any(p in run.state and p not in run.away for p in missing)
     if leaving or present & run.away or any(p not in run.state for p in present):
-        return "a gradient has come or gone"
+        return "a gradient has appeared or disappeared"
     for group in run.groups:
         if group.get("scale") in _SHARED and not all(
             _settled(run, p, group["scale"]) for p in group["params"] if p in present
         ):
-            return "scales are not settled yet"
+            return "scales are not determined yet"
     return None
 
 
@@ -123,7 +123,7 @@ def _of_params(run: OptimizerView) -> str | None:
         if not _dense(p):
             return "a parameter is a view with gaps"
         if turns and not p.is_contiguous():
-            return "nu > 0 and a parameter has another memory format than the contiguous one"
+            return "nu > 0 and a parameter does not have the contiguous memory format"
     return form_problem(devices.pop())
 
 

@@ -52,14 +52,13 @@ _POSTGRES = {
     "prepare_threshold": None,
 }
 _HINTS = {
-    "too many clients already": (
-        "raise max_connections, or put PgBouncer before the server (docs/scale.md)"
-    ),
-    "database or disk is full": "free some space; what waits is stored then",
+    "too many clients already": ("raise max_connections, or use PgBouncer (docs/scale.md)"),
+    "database or disk is full": "free some space; waiting writes are then stored",
     "attempt to write a readonly database": "make the file and its folder writable",
     "unable to open database file": (
-        "this user needs to read and write it and its folder, even to look: SQLite keeps two files "
-        "beside it; on a read-only medium, copy it elsewhere and name the copy"
+        "this user needs read and write access to the file and its folder, even for reading, "
+        "because SQLite keeps two files next to it; on a read-only medium, copy it elsewhere and "
+        "use the copy"
     ),
 }
 
@@ -211,9 +210,9 @@ class Database:
         elif present != self._seen:
             done = "replaced" if present else "removed or moved"
             raise StorageReplacedError(
-                f"storage {self.shown}: the file was {done} while it was in use, and what "
-                "is told now would be lost; stop all workers before the file is touched, and start "
-                "them again afterwards"
+                f"storage {self.shown}: the file was {done} while it was in use, and new results "
+                "would be lost; stop all workers before you change the file, and restart them "
+                "afterwards"
             )
 
     def close(self) -> None:

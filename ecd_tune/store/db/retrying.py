@@ -141,10 +141,10 @@ class RetryPolicy:
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since, self._said = now, now
-                _log.warning("%s; trying again, work continues meanwhile", error)
+                _log.warning("%s; retrying, work continues meanwhile", error)
             elif now - self._said >= _SAY_SECONDS:
                 self._said = now
-                _log.warning("%s; away for %.0f s, trying again", error, now - self._away_since)
+                _log.warning("%s; unavailable for %.0f s, retrying", error, now - self._away_since)
 
     def _note_success(self) -> None:
         if self._away_since is None:
@@ -153,7 +153,7 @@ class RetryPolicy:
             since, self._away_since = self._away_since, None
         if since is not None:
             gone = time.monotonic() - since
-            _log.warning("storage %s: answers again after %.1f s", self._shown, gone)
+            _log.warning("storage %s: available again after %.1f s", self._shown, gone)
 
 
 def _pauses() -> Iterator[float]:

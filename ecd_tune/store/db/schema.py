@@ -23,8 +23,8 @@ class SchemaState:
     """Versions of our tables.
 
     Attributes:
-        storage: The database's URL, its password hidden.
-        stored: Version in the database; None when it has no tables of ours.
+        storage: The database's URL, without its password.
+        stored: Version in the database; None if our tables do not exist.
         needed: Version that this ecd_tune needs.
     """
 
@@ -34,8 +34,17 @@ class SchemaState:
 
     @property
     def current(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether the database has the schema that this ecd_tune needs."""
         return self.stored == self.needed
+
+    @property
+    def words(self) -> str:
+        """The versions, in words."""
+        if self.current:
+            return f"schema version {self.needed}, current"
+        if self.stored is None:
+            return f"schema not created; version {self.needed} is required"
+        return f"schema version {self.stored}; version {self.needed} is required"
 
 
 def schema_state(url: str) -> SchemaState:
@@ -102,8 +111,8 @@ def _read_version(database: Database) -> str | None:
         version = _stored_version(connection)
     if version is not None and version > HEAD:
         raise StoreError(
-            f"storage {database.shown}: its tables are at version {version}, newer than this "
-            f"ecd_tune knows ({HEAD}); update ecd_tune"
+            f"storage {database.shown}: its schema version {version} is newer than that of this "
+            f"ecd_tune ({HEAD}); update ecd_tune"
         )
     return version
 

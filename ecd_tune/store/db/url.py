@@ -47,7 +47,8 @@ def parse_url(text: str) -> URL:
     if not url.drivername.startswith("sqlite") and text.count("@") != (url.username is not None):
         # Cut at the wrong place, a part of a password would be taken for a host, and shown.
         raise StorageUrlError(
-            "the storage's user or password holds a character that parts a URL; write %40 for @, "
+            "the storage's user or password contains a reserved character of URLs; write %40 for "
+            "@, "
             "%2F for /, %3A for :, %3F for ? and %25 for %"
         )
     if url.drivername not in _DRIVERS:
@@ -85,7 +86,7 @@ def _check(url: URL) -> None:
         if name == ":memory:" or name.startswith("file:"):
             raise StorageUrlError(
                 f"storage {show_url(url)}: a database in memory cannot be shared or resumed; "
-                "name a file, for example sqlite:///ecd_tune.db"
+                "use a file, for example sqlite:///ecd_tune.db"
             )
     elif find_spec("psycopg") is None:
         raise StorageUrlError(

@@ -63,7 +63,7 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
     """
     row = connection.execute(_COUNTS, {"study": study_id}).first()
     if row is None:
-        raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
+        raise StudyNotFoundError(f"study {study_id} is no longer in this storage")
     study, optimizer, stage, fingerprint, number, waiting, running, lost, leased = row
     return TrialCounts(
         key=StudyKey(study, optimizer, Stage(stage)),

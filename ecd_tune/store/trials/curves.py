@@ -161,7 +161,7 @@ class ReportBuffer:
 
     def _say_away(self, error: StoreError) -> None:
         if not self._away:
-            _log.warning("curves: %s; kept for later", error)
+            _log.warning("curves: %s; kept in memory for a later attempt", error)
         self._away = True
 
 

@@ -112,7 +112,7 @@ def _load(name: str, model: str, **settings: Any) -> Any:
         raise TaskError(
             f"model = {model!r} is neither {TINY!r}, nor a folder with config.json, "
             "model.safetensors and tokenizer.json, nor in the Hugging Face cache; "
-            f"`hf download {model}` puts it there. It could not be loaded: "
+            f"`hf download {model}` downloads it. It could not be loaded: "
             f"{str(error).splitlines()[0]}"
         ) from error
 

@@ -112,7 +112,7 @@ def read_table(
     frame = _read_frame(path, columns)
     if lacking := [name for name in (*names, *groups) if name not in frame]:
         raise TaskError(
-            f"{path} has no column {', '.join(lacking)}; it has {', '.join(map(str, frame))}"
+            f"{path} has no column {', '.join(lacking)}; known: {', '.join(map(str, frame))}"
         )
     frame = frame[frame[names[-1]] != ""]
     texts = tuple(frame[list(names[:-1])].itertuples(index=False, name=None))

@@ -59,7 +59,7 @@ def connect(edges: NDArray[Any], nodes: int, *, loops: bool = True) -> Sparse:
     if len(edges) and (edges.min() < 0 or edges.max() >= nodes):
         raise TaskError(
             f"edges name nodes {edges.min()} to {edges.max()}, but there are only nodes 0 to "
-            f"{nodes - 1}; edges and labels are not of the same data set"
+            f"{nodes - 1}; edges and labels belong to different data sets"
         )
     if not loops:
         edges = edges[edges[:, 0] != edges[:, 1]]

@@ -46,8 +46,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if (module_name, global_name) not in self.known:
             raise TaskError(
-                f"a pickle asks for {module_name}.{global_name}, which no Planetoid file needs; "
-                "it was not run. Get the file anew, or use the .npz form"
+                f"a pickle asks for {module_name}.{global_name}, which no Planetoid file needs; it "
+                "was not executed. Download the file again, or use the .npz form"
             )
         return self.known[module_name, global_name]
 

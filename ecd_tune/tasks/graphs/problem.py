@@ -161,7 +161,9 @@ def mean_roc_auc(truth: Tensor, scores: Tensor) -> float:
     y, x = truth.cpu().numpy(), scores.cpu().numpy()
     both = np.flatnonzero((y.min(0) == 0) & (y.max(0) == 1))
     if len(both) == 0:
-        raise TaskError("no label occurs with both values, so there is no ROC curve; split anew")
+        raise TaskError(
+            "no label occurs with both values, so there is no ROC curve; use another split"
+        )
     return float(np.mean([roc_auc_score(y[:, label], x[:, label]) for label in both]))
 
 

@@ -80,8 +80,8 @@ def decoded(
         return Decoded(images, np.load(folder / "labels.npy"))
     except OSError as error:
         raise TaskError(
-            f"decoded images cannot be kept in {folder.parent} ({error}); set ECD_TUNE_CACHE to "
-            "a folder with room, or remove a damaged entry"
+            f"decoded images cannot be stored in {folder.parent} ({error}); set ECD_TUNE_CACHE to "
+            "a folder with free space, or remove a damaged entry"
         ) from error
 
 
@@ -107,7 +107,9 @@ def _make(folder: Path, source: Path, images: Images) -> None:
     with (unfinished / "images.npy").open("wb") as file:
         labels = _write(file, images)
     if not labels:
-        raise TaskError(f"{source} holds no image of this part; is it the right file, and whole?")
+        raise TaskError(
+            f"{source} contains no image of this split; is it the right file, and complete?"
+        )
     np.save(unfinished / "labels.npy", np.array(labels, dtype=np.int64))
     unfinished.rename(folder)
 

@@ -56,7 +56,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[int]]:
         labels += [label] * len(found)
     if not files:
         raise TaskError(
-            f"{folder} holds no images in folders by class, such as n01440764/x.JPEG; "
+            f"{folder} contains no images in folders by class, such as n01440764/x.JPEG; "
             "ImageNet's validation images have to be sorted into such folders first"
         )
     return files, labels

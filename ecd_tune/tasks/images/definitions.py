@@ -10,7 +10,7 @@ from ecd_tune.tasks.data_sets import DataSet, Download
 __all__ = ["IMAGE_DATA", "IMAGE_DEFS"]
 
 _TORONTO = "https://www.cs.toronto.edu/~kriz"
-_TORONTO_TERMS = "no licence stated; its authors ask to be cited"
+_TORONTO_TERMS = "no licence stated; the authors ask for a citation"
 _IMAGENET_TERMS = "ImageNet terms: non-commercial research"
 _STAND_IN_TERMS = "licence not confirmed: local experiments only, never redistribute"
 

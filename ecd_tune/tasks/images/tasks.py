@@ -271,7 +271,7 @@ def _weights(name: str) -> Mapping[str, Tensor]:
             return read_weights(place)
     raise TaskError(
         f"weights = {name!r}: no such file; looked for {', '.join(map(str, places))}. "
-        f'Set {ROOT_VARIABLE} to the data root, or give weights = "" for random initial values'
+        f'Set {ROOT_VARIABLE} to the data root, or set weights = "" for random initial values'
     )
 
 
@@ -296,7 +296,7 @@ def _find_folder(name: str) -> Path:
     if different := sorted(names[0] ^ names[1]):
         # Classes are numbered by their order: one that is missing would shift all others.
         raise TaskError(
-            f"imagenet1k: train and val in {folder} are not of the same classes; "
-            f"{len(different)} are in one of them only, the first is {different[0]}"
+            f"imagenet1k: train and val in {folder} have different classes; {len(different)} are "
+            f"in only one of them, the first is {different[0]}"
         )
     return folder

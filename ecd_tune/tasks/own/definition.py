@@ -104,7 +104,7 @@ class OwnTask:
 
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
-            raise TaskError(f"{self._title} has no option {unknown[0]}; it has device")
+            raise TaskError(f"{self._title} has no option {unknown[0]}; known: device")
         return FunctionTask(self, str(options.get("device", "auto")))
 
 

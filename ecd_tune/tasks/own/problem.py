@@ -113,7 +113,8 @@ def _total(name: str, function: Callable[..., Any], value: Tensor, count: int) -
     if len(value) != count:
         raise TaskError(
             f"run.{'loss' if name == 'loss' else 'score'}: {_place(function)} returned shape "
-            f"{tuple(value.shape)} for {count} examples; one number for each, or their mean"
+            f"{tuple(value.shape)} for {count} examples; expected one number per example, or their "
+            "mean"
         )
     return value.double().flatten(1).mean(1).sum() if value.dim() > 1 else value.double().sum()
 
@@ -122,13 +123,13 @@ def _check_loss(function: Callable[..., Any], loss: Any) -> None:
     if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.dim():
         found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise TaskError(
-            f"run.loss: {_place(function)} returned {found}; one number is needed, a tensor of "
-            "shape (), such as the mean over the batch"
+            f"run.loss: {_place(function)} returned {found}; expected a tensor of shape (), such "
+            "as the mean over the batch"
         )
     if not loss.requires_grad:
         raise TaskError(
-            f"run.loss: {_place(function)} returned a loss without a gradient; does it pass "
-            "through the model, without detach() or .item()?"
+            f"run.loss: {_place(function)} returned a loss without a gradient; is it computed by "
+            "the model, without detach() or .item()?"
         )
 
 

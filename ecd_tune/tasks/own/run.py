@@ -194,18 +194,19 @@ class Run:
         missing = [f"run.{name}(…)" for name, value in given.items() if value is None]
         if missing and len(missing) == len(given):
             raise TaskError(
-                "the task used nothing of its run; call run.model, run.data, run.loss and "
-                "run.score, or keep a loop with run.keep, run.optimizer, run.epochs and run.report"
+                "the task called nothing of its run; call run.model, run.data, run.loss and "
+                "run.score, or use your own loop with run.keep, run.optimizer, run.epochs and "
+                "run.report"
             )
         if self._score is None and self._metric != "loss":
-            missing.append(f'run.score(…), which gives {self._metric!r} (or metric="loss")')
+            missing.append(f'run.score(…), which returns {self._metric!r} (or use metric="loss")')
         if missing or self._model is None or self._data is None or self._loss is None:
             raise TaskError(f"the task does not call {', '.join(missing)}")
         splits, reading = self._data
         wanted = [name for name in splits if name != "test" or self._tests]
         for name in wanted:
             if splits[name] is None:
-                hint = "; a confirmation needs one, confirm=0 does without" * (name == "test")
+                hint = "; required for a confirmation, not with confirm=0" * (name == "test")
                 raise TaskError(f"run.data({name}=None): is missing{hint}")
         return Description(
             self._model,
@@ -312,7 +313,7 @@ class Run:
     def _mixed(self, name: str) -> NoReturn:
         raise TaskError(
             f"run.{name}: a task either describes a model (run.model, run.data, run.loss, "
-            "run.score) or keeps its own loop (run.keep, run.optimizer, run.epochs, run.report)"
+            "run.score) or has its own loop (run.keep, run.optimizer, run.epochs, run.report)"
         )
 
 

@@ -34,7 +34,7 @@ def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
     try:
         alone, problems = ([build(seed) for seed in (0, 1)] for _ in range(2))
         if not all(isinstance(p, TensorPart) for p in alone[0].description.parts.values()):
-            return "its data are no tensors"
+            return "its data are not tensors"
         before = _random_states()
         stack = StackedNetworks(problems)
         losses = stack.closure([0, 0])
@@ -52,9 +52,10 @@ def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
                 ),
             ]
             if not all(_close(found, expected) for found, expected in pairs):
-                return "computed together its models come to other numbers than alone"
+                return "its models give different numbers when they are computed together"
     except Exception as error:
-        return f"torch cannot compute its models together: {type(error).__name__}: {_line(error)}"
+        return f"torch.func cannot compute its models together: {type(error).__name__}: "
+        f"{_line(error)}"
     return None
 
 

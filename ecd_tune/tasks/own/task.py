@@ -71,7 +71,7 @@ class FunctionTask(StacksNetworks):
     def why_alone(self) -> str | None:
         """Return why its models do not compute together, or None; tried once."""
         if self._why_alone is None:
-            kept = "it keeps a loop of its own" if self.loops else None
+            kept = "it has its own loop" if self.loops else None
             found = kept or why_not_stacked(lambda seed: self.build(seed, Stage.SEARCH))
             self._why_alone = (found,)
         return self._why_alone[0]

@@ -87,7 +87,7 @@ class Checkpoints(ABC):
             return None
         self._present.add(key)
         if len(data) > self.max_bytes:
-            self._say_once("a checkpoint is larger than %d bytes and not read", self.max_bytes)
+            self._say_once("a checkpoint is larger than %d bytes and is ignored", self.max_bytes)
             return None
         return data
 
@@ -100,7 +100,8 @@ class Checkpoints(ABC):
         """
         if len(data) > self.max_bytes:
             self._say_once(
-                "checkpoints of %d bytes are larger than %d and not kept; the run continues",
+                "a checkpoint of %d bytes exceeds the limit of %d and is not saved; the run "
+                "continues",
                 len(data),
                 self.max_bytes,
             )

@@ -58,8 +58,8 @@ def _open_folder(folder: str) -> Artifacts:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"checkpoints: artifacts:{folder}: the folder cannot be made: {error}; name one that "
-            "this user may write"
+            f"checkpoints: artifacts:{folder}: the folder cannot be created: {error}; choose one "
+            "with write access"
         ) from error
     return FileSystemArtifactStore(folder)
 
@@ -71,7 +71,7 @@ def _open_bucket(place: CheckpointPlace) -> Artifacts:
     except ImportError as error:
         raise CheckpointError(
             f"checkpoints: {place.kind}://{place.name} needs the package {package}, which is not "
-            f"installed; pip install 'ecd_tune[{extra}]', or name a folder"
+            f"installed; run: pip install 'ecd_tune[{extra}]', or use a folder"
         ) from error
     try:
         return _open_s3(place.name) if place.kind == "s3" else _open_google(place.name)

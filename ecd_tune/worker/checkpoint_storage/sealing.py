@@ -42,5 +42,5 @@ def unseal(sealed: bytes, most: int) -> tuple[int, bytes]:
     digest = sealed[begin + _NUMBER : HEAD]
     whole = len(data) > most or hashlib.sha256(counted + data).digest() == digest
     if sealed[:begin] != MARK or not whole:
-        raise ValueError("it is damaged: its digest is not that of its content")
+        raise ValueError("it is damaged: the digest does not match the content")
     return int.from_bytes(counted), data
