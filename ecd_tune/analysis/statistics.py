@@ -187,7 +187,7 @@ def summarise(values: Sequence[float], direction: Direction) -> Summary:
         ValueError: There are no values, one is NaN, or one is the best infinity.
     """
     if -direction.sign * math.inf in values:
-        raise ValueError("a run cannot be infinitely good")
+        raise ValueError("a value cannot be infinitely good")
     finite = all(map(math.isfinite, values))
     q1, median, q3 = (quantile(values, share) for share in (0.25, 0.5, 0.75))
     return Summary(

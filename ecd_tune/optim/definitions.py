@@ -1,4 +1,4 @@
-"""Every optimizer by name, with the exact range that each hyperparameter may lie in.
+"""Every optimizer by name, with the exact range of each hyperparameter.
 
 This module imports no torch, so that study files can be checked without it. The constructors
 of our own optimizers check against the same declarations (:func:`check_hyperparameters`).
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 AUTO = "auto"
-"""Stands for a value that ECDSep finds while it runs."""
+"""A value that ECDSep sets during the run."""
 
 ORBIT_STEP = 0.3
 """Default orbit step α* of ``lr = "auto"``."""
@@ -35,16 +35,16 @@ INTEGRATORS = ("algorithm1", "sync")
 """Orders of the phases of one ECDSep step: the paper's, and a second-order one."""
 
 SHARE = "share"
-"""Stands for a factor of a tensor's step that follows from how sparse its gradient is."""
+"""A factor of a tensor's step that follows from the sparsity of its gradient."""
 
 MOMENTS = "moments"
-"""Stands for a factor of each number's step that follows from its gradient's second moments."""
+"""A factor of each number's step that follows from the second moments of its gradient."""
 
 FLOWS = ("exact", "first_order")
 """How a kick turns the unit momentum of ECD at unit speed."""
 
 ON_GAP = ("hold", "stop", "shift")
-"""What ECDSep does when the loss lies at or below F0."""
+"""Behaviour of ECDSep if the loss is at or below F0."""
 
 
 def _positive(doc: str, default: float | None = None) -> Hyperparameter:
@@ -67,7 +67,7 @@ _EPS1 = _non_negative("rescale only if |Π² − π_c²| exceeds this, ε1", 1e-
 _EPS2 = _non_negative("no step while V is below this, ε2", 1e-40)
 _CONSERVE = Hyperparameter(bool, "rescale Π to the energy surface, consEn", default=True)
 
-# What the paper's Algorithms 1 and 2 have in common.
+# Hyperparameters of both the paper's Algorithms 1 and 2.
 _ALGORITHM: Mapping[str, Hyperparameter] = {
     "lr": _positive("step size Δt", 0.4),
     "eta": Hyperparameter(float, "concentration exponent η", low=1.0, required=True),
@@ -307,12 +307,11 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         name: Registry name of a built-in optimizer.
-        values: Hyperparameter to value: Python's and numpy's numbers, and arrays and tensors of
-            one number. ``None`` stands for the optimizer's own choice where
-            the declaration has no default.
+        values: Hyperparameter to value: Python's and numpy's numbers, and arrays and tensors of one
+            number. ``None`` leaves the choice to the optimizer if the declaration has no default.
 
     Returns:
-        All hyperparameters by name, each as the declared type; None where undecided.
+        All hyperparameters by name, each as the declared type; None if left to the optimizer.
 
     Raises:
         HyperparameterError: An unknown name, a missing ``eta``, or a value that is not allowed;

@@ -166,5 +166,5 @@ def test_nothing_to_search_is_one_trial_and_the_report_says_so(
     arguments = ("--storage", f"sqlite:///{tmp_path / 'a.db'}", "--format", "md")
     run(monkeypatch, capsys, "report", file, *arguments, "--out", tmp_path / "out")
     text = (tmp_path / "out/report.md").read_text()
-    assert "Nothing was searched for SGD: all values are fixed, in one trial." in text
+    assert "No search for SGD: all values are fixed, in one trial." in text
     assert "(ECDSep 4, SGD 1)" in text

@@ -21,7 +21,7 @@ def answer(studies, level):
 def test_equal_medians_are_called_level(studies):
     text = answer(studies, {"ecdsep": 0.0, "adamw": 0.0})
     assert text.startswith("No winner")
-    assert "ECDSep and AdamW cannot be told apart (8 seeds, at all of which they are equal)" in text
+    assert "ECDSep and AdamW cannot be told apart (8 seeds, with equal values for all)" in text
     assert "ahead" in answer(studies, {"ecdsep": 0.5, "adamw": 0.25})
 
 

@@ -30,9 +30,9 @@ __all__ = [
     "stationary_needs",
 ]
 
-F_MIN = {"F_min": Hyperparameter(float, "lowest loss, where it is known")}
+F_MIN = {"F_min": Hyperparameter(float, "lowest loss, if known")}
 """The option of checks that need the lowest loss."""
-_MINIBATCHES = "minibatches, and the law is for full batches"
+_MINIBATCHES = "minibatches; the law is for full batches"
 _EXTRA_ERROR = 0.01
 """Relative error of a tail mean beyond its standard error."""
 _LEAST_RUNS, _LEAST_EXPONENTS, _LEAST_SPAN = 12, 4, 0.2

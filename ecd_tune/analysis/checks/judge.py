@@ -29,7 +29,7 @@ class Declared(StrEnum):
 
     BEFORE = "declared before the run"
     AFTER = "declared after the run began"
-    REMOVED = "declared before the run, taken out of the file since"
+    REMOVED = "declared before the run, removed from the file since"
     NEVER = "not declared before the run"
 
 
@@ -181,10 +181,11 @@ def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:
         done = sum(record.counts for record in trials.get(spec.key(key), ()))
         if done < spec.trials(key):
             title = optimizer.title or optimizer.definition.title
-            yield f"{title}: {done} of {spec.trials(key)} trials are in; verdicts may still change."
+            yield f"{title}: {done} of {spec.trials(key)} trials are finished; verdicts may still "
+            "change."
     if spec.sampler.name not in _INDEPENDENT:
         yield (
-            f"The sampler {spec.sampler.name} proposes trials by what others gave: they are not "
-            f"independent, and intervals may be too narrow. {', '.join(_INDEPENDENT)} have no such "
-            "flaw."
+            f"The sampler {spec.sampler.name} proposes trials from earlier results: they are not "
+            f"independent, and intervals may be too narrow. {', '.join(_INDEPENDENT)} do not have "
+            "this problem."
         )

@@ -172,7 +172,7 @@ def judge(
         if not math.isfinite(estimate.error):
             notes.append("too few points for an interval")
         elif units is None:
-            notes.append("lies at the end of what the rule allows, where no number decides")
+            notes.append("is at the limit that the rule allows, where no number of trials decides")
         elif unit == "trials":
             needed = math.ceil(units * sample.total / estimate.count)
             notes.append(f"about {needed} trials would decide")
@@ -231,7 +231,7 @@ def too_few(
         shares = [n.have / sample.total if sample.total else 1.0 for n in growing]
         needed = max(math.ceil(n.least / share) for n, share in zip(growing, shares, strict=True))
         if any(need.what != "trials" for need in growing):
-            notes.append(f"about {needed} trials would give that")
+            notes.append(f"about {needed} trials would be sufficient")
     note = "; ".join(notes)
     return claim.finding(
         sample, case, Verdict.INCONCLUSIVE, note=note, needed=needed, advisory=advisory

@@ -162,8 +162,9 @@ CHECKS = (
     Check(
         "S5",
         Relation("the best ν grows as ν* = √(expm1(2α*)/n), about as √Δt", "A.1, theory: ν*"),
-        "the 95 % interval of the exponent lies within [0.4, 0.75], and the median of best ν / ν* "
-        "in [0.5, 2]; the best ν by a parabola in log ν at each Δt, its curvature above 0 by 2 se; "
+        "the 95 % interval of the exponent is within [0.4, 0.75], and the median of best ν / ν* "
+        "in [0.5, 2]; the best ν from a parabola in log ν at each Δt, with a curvature above 0 by "
+        "2 se; "
         "at least 8 values of ν at 5 levels of Δt over a decade",
         _check_optimum,
         Subject.STUDY,
@@ -172,7 +173,7 @@ CHECKS = (
         options={
             **F_MIN,
             "curvature": Hyperparameter(
-                float, "F2, half the Hessian's eigenvalue, where it is known", low=0, low_open=True
+                float, "F2, half the Hessian's eigenvalue, if known", low=0, low_open=True
             ),
         },
     ),

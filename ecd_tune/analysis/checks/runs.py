@@ -79,7 +79,7 @@ class StudyTrials:
         """Return the measured trials of given Δt, η, ν, F0 with hazards in at most 1 % of steps."""
         return (
             self.measured()
-            .keep("Δt, η, ν or F0 chosen by the run", lambda run: run.given)
+            .keep("Δt, η, ν or F0 set during the run", lambda run: run.given)
             .keep(
                 "hazards in more than 1 % of the steps",
                 lambda run: run.measured.share_hazard <= _MAX_HAZARD,

@@ -29,7 +29,7 @@ __all__ = ["FusedBatch"]
 
 
 class _Plan(NamedTuple):
-    """What makes fused steps while the blocks are where they were."""
+    """Makes fused steps while the blocks keep their memory."""
 
     runner: BatchRunner
     places: list[int]
@@ -130,7 +130,7 @@ class FusedBatch(WatchedBatch):
         return {"form": [form] * trials, "form_reason": [reason] * trials}
 
     def _undecided(self) -> bool:
-        """Return whether any of lr, nu and F0 is left to the run."""
+        """Return whether any of lr, nu and F0 is "auto"."""
         return False
 
     def _close_plan(self) -> None:

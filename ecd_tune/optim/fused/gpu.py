@@ -43,7 +43,7 @@ class Runner:
 
     Args:
         table: The blocks.
-        rules: What the hyperparameters say.
+        rules: The hyperparameters.
         scalars: The run's scalars; written to.
         rows: Where Diagnostics finds its numbers, or None.
     """
@@ -101,7 +101,7 @@ class Runner:
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it.
+            The result.
         """
         if self._changed():
             return StepOutcome.CHANGED

@@ -36,13 +36,13 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 class OptimizerView(NamedTuple):
-    """What a plan needs of an optimizer."""
+    """Interface that a plan needs from an optimizer."""
 
     groups: list[dict[str, Any]]
     state: Mapping[Any, dict[str, Tensor]]
     trajectory: dict[str, Tensor]
     rules: FusedRules | str
-    """What the hyperparameters say, or why there is no fused form of that."""
+    """The hyperparameters, or why there is no fused form for them."""
     started: bool
     away: set[Tensor]
     """Parameters that were left out of the last step."""
@@ -65,7 +65,7 @@ def form_problem(device: torch.device) -> str | None:
 
 
 def lasting_reason(run: OptimizerView) -> str | None:
-    """Return why steps cannot be made in fused form, whatever the gradients are; or None.
+    """Return why steps cannot use the fused form for any gradients; or None.
 
     Args:
         run: The optimizer's.
@@ -206,7 +206,7 @@ class FusedPlan:
 
     @property
     def address(self) -> int | None:
-        """Where the compiled run lies; None on a GPU, and where it maximizes."""
+        """Address of the compiled run; None on a GPU, and where it maximizes."""
         return self._runner.address if self.on_host and self.sign > 0 else None
 
     @property
