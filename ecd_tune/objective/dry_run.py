@@ -1,4 +1,4 @@
-"""Make a few steps of an optimizer on a task before a search, and say what would go wrong."""
+"""Make a few steps of an optimizer on a task before a search, and report errors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _STEPS = 3
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a few steps have shown.
+    """Result of a few steps.
 
     Attributes:
         loss: Of the first step.
         parameters: Numbers that are trained.
         without_gradient: Tensors among them that the first step gives no gradient.
         step_seconds: Time of a step.
-        run_seconds: Estimate of one search run; None of a loop, whose length no one knows.
+        run_seconds: Estimate of one search run; None for a loop, whose length is unknown.
         peak_bytes: Memory of the GPU at most; None on the CPU.
     """
 
@@ -58,7 +58,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
         optimizer: Key of the optimizer.
 
     Returns:
-        What it takes.
+        Its arguments.
 
     Raises:
         TaskError: A loss is not finite or not above F0, no gradient arrives, the same seed gives
@@ -76,7 +76,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
             "run.seed"
         )
     if spec.confirmation.runs and not loops:
-        # Only that there is one: the test data judge nothing yet.
+        # Only its presence is checked: the test data are not used yet.
         builder(task, _protocol(spec))(spec.confirm_seed(0), Stage.CONFIRM)
     _check_floor(spec, optimizer, first[0])
     return second[1]  # the first one also loads what every process loads once

@@ -1,4 +1,4 @@
-"""Notice when trials fail alike: one after the other here, or the first of a study anywhere."""
+"""Detect repeated equal failures: consecutive ones of this worker, or the first ones of a study."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.TIMEOUT)
 
 
 _AT_START = 3
-"""So many alike, on all workers together, end each of them where no trial has a value yet."""
+"""This many equal failures over all workers stop them if no trial has a value yet."""
 
 
 class FailureStreak:
-    """Counts the latest trials of one optimizer that failed alike.
+    """Counts the latest trials of one optimizer that failed in the same way.
 
     Args:
         limit: So many in a row are no property of the trials.
@@ -61,7 +61,7 @@ class FailureStreak:
                 )
 
     def _count_first(self, reason: str, stored: Callable[[], Sequence[TrialRecord]]) -> int:
-        """Count the trials that failed alike on any worker, as long as none ended otherwise."""
+        """Count equal failures on all workers, as long as no trial ended otherwise."""
         if self._ended_well:
             return 0
         records = [record for record in stored() if record.counts]

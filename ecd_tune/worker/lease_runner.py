@@ -29,9 +29,9 @@ class LeaseRunner:
         handle: Returns where a run that goes step by step is saved and found again; None nowhere.
         stop: Polled during evaluations.
         pruner: Returns who ends trials of an Optuna study early, or None.
-        on_step: Told of the steps of a run, or None.
-        give_up: Takes the results of runs that have taken too long and do not come back; called
-            from another thread.
+        on_step: Callback for the steps of a run, or None.
+        give_up: Receives the results of runs that exceeded their time limit and do not return;
+            called from another thread.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class LeaseRunner:
 
         Args:
             objective: Of their optimizer.
-            leases: The trials; more than one where they run as a batch.
+            leases: The trials; more than one if they run as a batch.
 
         Returns:
-            One outcome a lease.
+            One outcome per lease.
 
         Raises:
-            Interrupted: ``stop`` said so.
+            Interrupted: ``stop`` requested it.
         """
         key, began = leases[0].key, time.perf_counter()
         limit = self._spec.timeout(key.stage)

@@ -38,4 +38,4 @@ def test_a_single_trial_is_not_the_best_of_many(studies):
     trials = {spec.key("sgd"): [studies.record(spec.key("sgd"), 0, 0.75, params={"lr": 0.1})]}
     assert build_report(spec, trials).answer.sentences[-1].startswith("Each is a single trial")
     many = spec.with_overrides(trials=2)
-    assert "each the best of many tries" in build_report(many, trials).answer.sentences[-1]
+    assert "each the best of many trials" in build_report(many, trials).answer.sentences[-1]

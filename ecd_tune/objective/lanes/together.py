@@ -1,4 +1,4 @@
-"""Whether trials of a study can be trained together, and what their lanes are made of."""
+"""Whether trials of a study can be trained together, and the settings of their lanes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lane_kind(
     alone: Callable[[Job], Outcome],
     snapshots: Callable[[Job], Snapshots | None],
 ) -> LaneKind:
-    """Return what the lanes of an optimizer are made of.
+    """Return the settings of an optimizer's lanes.
 
     Args:
         task: The task; a :class:`~ecd_tune.tasks.StackableTask`.
@@ -66,7 +66,7 @@ def lane_kind(
         snapshots: Returns where a job is saved, or None.
 
     Returns:
-        What :func:`~ecd_tune.objective.lanes.lanes.run_lanes` takes.
+        The arguments of :func:`~ecd_tune.objective.lanes.lanes.run_lanes`.
     """
     build = builder(task, protocol)
     definition = optimizer.definition

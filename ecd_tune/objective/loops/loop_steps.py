@@ -1,4 +1,4 @@
-"""What goes into a loop of one's own and comes out of it: its plan, its optimizer, its numbers."""
+"""Plan, optimizer and reported numbers of a user's loop."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Trained:
     """As much of a problem as an optimizer is made for.
 
     Args:
-        parameters: What is trained.
+        parameters: The trained tensors.
     """
 
     def __init__(self, parameters: list[Tensor]) -> None:
@@ -60,7 +60,7 @@ class Trained:
 
 
 def read_number(name: str, value: Any) -> float:
-    """Read what a user gives as a number.
+    """Read a number given by a user.
 
     Args:
         name: Of the method, for the message.
@@ -109,9 +109,9 @@ def fit_to_loop(
 ) -> torch.optim.Optimizer:
     """Give an optimizer the methods by which every optimizer serves the same loop.
 
-    ``step(loss=loss)``, ``step(closure)`` and ``add_loss(loss)`` before ``step()`` tell the loss,
-    as for ECDSep; training libraries use the last two. ``eval()`` and ``train()`` do nothing
-    where an optimizer keeps no average of the weights.
+    ``step(loss=loss)``, ``step(closure)`` and ``add_loss(loss)`` before ``step()`` pass the loss,
+    as for ECDSep; training libraries use the last two. ``eval()`` and ``train()`` do nothing where
+    an optimizer keeps no average of the weights.
 
     Args:
         optimizer: Changed in place.

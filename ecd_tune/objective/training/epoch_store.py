@@ -1,4 +1,4 @@
-"""Weights of many epochs on disk, for a pass over them at the end of a run."""
+"""Weights of many epochs on disk, read once at the end of a run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class EpochStore:
     """Weights by epoch, in a temporary folder of this process.
 
     Args:
-        max_gib: What may lie in it at most, in GiB.
+        max_gib: Maximum size in GiB.
         count: Epochs that will be kept.
-        copies: Epoch to the place beside the run's checkpoint that its file is copied to, where
-            another attempt finds it; None for a run that has no checkpoints.
+        copies: Returns the handle to which an epoch's file is copied, where a resumed run finds it;
+            None for a run that has no checkpoints.
     """
 
     def __init__(

@@ -99,7 +99,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
 
 
 def _stored_version(connection: sa.Connection) -> str | None:
-    """Return the migration that our tables stand at, or None when there are none."""
+    """Return the migration of our tables, or None if they do not exist."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
@@ -131,7 +131,7 @@ def _create_optuna_schema(database: Database) -> None:
             f"storage {database.shown}: cannot create Optuna's tables: {error}"
         ) from error
     except RuntimeError as error:
-        # Optuna's own message says which of its versions made the tables, and how to upgrade.
+        # Optuna's message says which version created the tables, and how to upgrade.
         raise StoreError(f"storage {database.shown}: {error}") from error
     storage.scoped_session.remove()
     storage.engine.dispose()

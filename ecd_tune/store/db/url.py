@@ -40,12 +40,12 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # What cannot be parsed cannot have its password hidden either: it is not shown.
+        # The password of an invalid URL cannot be hidden, so the URL is not shown.
         raise StorageUrlError(
             f"the storage is not a URL; write {_ALLOWED} (a file by name: sqlite:///NAME)"
         ) from None
     if not url.drivername.startswith("sqlite") and text.count("@") != (url.username is not None):
-        # Cut at the wrong place, a part of a password would be taken for a host, and shown.
+        # With a wrong split, a part of a password would be read as the host, and shown.
         raise StorageUrlError(
             "the storage's user or password contains a reserved character of URLs; write %40 for "
             "@, "

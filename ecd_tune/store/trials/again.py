@@ -1,4 +1,4 @@
-"""Put failed trials back into the queue, and take wrong results out, when a person says so."""
+"""Re-queue failed trials and invalidate wrong results at a user's request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 def retry_failed(connection: sa.Connection, ref: StudyRef) -> int:
     """Queue every trial again that ended without a value.
 
-    The failed attempts stay as history and do not count against the budget any more.
+    The failed attempts are kept as history and no longer count against the budget.
 
     Args:
         connection: A write transaction.
