@@ -52,9 +52,9 @@ _T = TypeVar("_T")
 class Store(StoreReader):
     """The shared database of studies and trials.
 
-    All methods may be called from several threads at once: each takes a connection of its own
-    for one transaction. A worker renews its leases from a heartbeat thread while the main
-    thread runs trials. After a fork, open a store of its own in the child.
+    All methods are thread-safe: each uses its own connection for one transaction. A worker renews
+    its leases from a heartbeat thread while the main thread runs trials. After a fork, open
+    another store in the child.
 
     Use :meth:`open`, and the store as a context manager.
 
