@@ -71,7 +71,7 @@ def superiority(first: Array, second: Array) -> Estimate:
     """Return the chance that a number of one sample is below one of another, ties half.
 
     Args:
-        first: One sample; may hold infinities.
+        first: One sample; may contain infinities.
         second: The other.
 
     Returns:

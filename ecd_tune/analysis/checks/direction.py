@@ -1,4 +1,4 @@
-"""S1 and S4: what η and ν do to the loss that a study's runs reach."""
+"""S1 and S4: the effect of η and ν on the loss that a study's runs reach."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def best_of_bins(eta: Array, gaps: Array) -> Array:
 
     Args:
         eta: η of the runs.
-        gaps: What is to be small.
+        gaps: The quantity to minimize.
 
     Returns:
         Indices of the chosen runs.

@@ -1,4 +1,4 @@
-"""S5: where the best ν lies at each Δt, against ν*."""
+"""S5: the best ν at each Δt, compared with ν*."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
 
 
 def _settings(sample: Sample) -> list[tuple[str, Sample]]:
-    """Split into trials that differ in Δt and ν alone, and say in what the others differ."""
+    """Split into groups that differ only in Δt and ν, with the other values."""
     parts = sample.split(_setting, "other hyperparameters")
     values: dict[str, set[Scalar]] = defaultdict(set)
     for name, value in (pair for key in parts for pair in key or ()):
@@ -106,7 +106,7 @@ def _find_optima(data: StudyTrials, sample: Sample) -> tuple[list[_Optimum], Sam
 
 
 def _parabola(data: StudyTrials, lr: float, level: Sample) -> _Optimum | None:
-    """Fit a parabola in log ν to what is to be small; its vertex, if it has one inside."""
+    """Fit a parabola in log ν to the quantity to minimize; return its vertex, if it is inside."""
     nu = np.log(level.column("nu"))
     centre = float(nu.mean())
     found = fit(_worse(data, level), nu - centre, (nu - centre) ** 2)

@@ -48,7 +48,7 @@ def _check_bounce(data: StudyTrials) -> list[Finding]:
 
 
 def _check_bound(data: StudyTrials) -> list[Finding]:
-    # Hazards do not matter here: the bound holds for any loss, and they count w > 1 as well.
+    # Hazards are irrelevant here: the bound holds for any loss, and they count w > 1 as well.
     sample = data.measured().keep("s = 0", lambda run: run.measured.s == 1)
     lack = too_few(_BOUND, sample, [Need("trials of s = 1", len(sample), 1)], "")
     if lack is not None:
