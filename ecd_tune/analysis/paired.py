@@ -226,7 +226,7 @@ def fewest_pairs(comparisons: int, level: float = 1 - LEVEL) -> int:
 
     Args:
         comparisons: Comparisons that the p-value is corrected for.
-        level: p-value below which a difference is told.
+        level: p-value below which a difference is significant.
 
     Returns:
         The smallest number of pairs whose smallest p-value, times ``comparisons``, is below it.

@@ -1,4 +1,4 @@
-"""Write a file to begin with, and never over another one."""
+"""Write a new file, never over an existing one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def write_new(file: Path, text: str) -> None:
 
     Args:
         file: Its path.
-        text: What is in it.
+        text: Its content.
 
     Raises:
         SpecError: It exists, or cannot be written.

@@ -1,4 +1,4 @@
-"""``ecd-tune retry`` and ``invalidate``: what a person decides about finished trials."""
+"""``ecd-tune retry`` and ``invalidate``: re-queue or invalidate finished trials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def retry(
 ) -> None:
     """Re-queue failed trials with the same hyperparameters and seeds.
 
-    They do not count against the budget any more; run the study again to continue.
+    They no longer count against the budget; run the study again to continue.
     """
     from ecd_tune.store import Store
 

@@ -1,4 +1,4 @@
-"""``ecd-tune check``: what the theory predicts, against what is measured."""
+"""``ecd-tune check``: predictions of the theory compared with measurements."""
 
 from __future__ import annotations
 
@@ -65,8 +65,7 @@ def check(
     """Check what the theory predicts, on exact systems or on a study's trials.
 
     Status 1 when a verdict is not the expected one. Ids with N are negative controls: wrong
-    hypotheses that must come out refuted. A study declares its checks in its file, before it
-    runs.
+    hypotheses that must be refuted. A study declares its checks in its file, before it runs.
     """
     if systems == (study is not None):
         raise typer.BadParameter("give a STUDY, or --systems")

@@ -1,4 +1,4 @@
-"""``ecd-tune claims``: what the paper claims, one by one, with verdicts."""
+"""``ecd-tune claims``: the paper's claims, one by one, with verdicts."""
 
 from __future__ import annotations
 

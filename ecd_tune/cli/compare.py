@@ -29,7 +29,7 @@ def compare(
 ) -> None:
     """Compare optimizers over several studies: medians, ranks, time to target, ease of tuning.
 
-    Beside the means of studies on the paper's tasks stands what the paper prints.
+    For studies on the paper's tasks the printed values are shown next to the means.
     """
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in _FORMATS]

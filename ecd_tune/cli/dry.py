@@ -1,4 +1,4 @@
-"""A few steps of every optimizer before a search: what ``tune`` and ``ecd-tune run`` begin with."""
+"""A few steps of every optimizer, made by ``tune`` and ``ecd-tune run`` before a search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_task(spec: StudySpec, workers: int) -> None:
     """Make a few steps of every optimizer, and print what a search will take.
 
     Args:
-        spec: The study, of a task of one's own.
+        spec: The study of a user task.
         workers: How many will work on it.
 
     Raises:

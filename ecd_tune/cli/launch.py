@@ -130,10 +130,10 @@ def launch(
 
 
 def _settings(given: LaunchSpec, **changes: Any) -> LaunchSpec:
-    """Lay the command line over ``[launch]``."""
+    """Override ``[launch]`` with the command line."""
     said = {key: value for key, value in changes.items() if value is not None}
     if said.get("on", given.on) != given.on:
-        # What the file says of its own engine means nothing to another one.
+        # Settings for the file's engine do not apply to another one.
         given = given.model_copy(update={"time": None, "partition": None, "options": {}})
     if "time" in said:
         try:

@@ -47,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
+    rich_markup_mode="markdown",  # with "rich", "[default: all]" would be read as a style
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

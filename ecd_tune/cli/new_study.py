@@ -29,7 +29,7 @@ def new_study(
         str, typer.Option(help="Name of a task, or your own task: FILE.py:NAME.")
     ] = "digits",
 ) -> None:
-    """Write a study file that runs as it is: ECDSep and AdamW, 20 trials each."""
+    """Write a runnable study file: ECDSep and AdamW, 20 trials each."""
     if file.suffix != ".toml" or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", file.stem, re.ASCII):
         raise SpecError(f"{file}: must be the name of a TOML file, such as my_study.toml")
     definition = TASKS.get(task)

@@ -18,7 +18,7 @@ def new_task(
     file: Annotated[Path, typer.Argument(help="File to write, FILE.py.", show_default=False)],
     loop: Annotated[bool, typer.Option("--loop", help="With your own training loop.")] = False,
 ) -> None:
-    """Write a task that runs as it is, on handwritten digits; put your model and data into it."""
+    """Write a runnable task on handwritten digits; replace its model and data by yours."""
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise SpecError(f"{file}: the name must be importable in Python, such as my_task.py")
     name = "loop" if loop else "cnn"

@@ -130,7 +130,7 @@ def resolve_study(
         optimizers: Comma-separated keys to keep.
         smoke: Take the study's smoke form.
         storage: Where the study of a task may be stored already.
-        called: Name of the study of a task, where it is not the task's own.
+        called: Name of the study of a task, if it differs from the task's.
 
     Returns:
         The study.
@@ -178,7 +178,7 @@ def study_arguments(
 def _study_of_task(
     reference: str, keys: tuple[str, ...] | None, smoke: bool, storage: str, called: str | None
 ) -> StudySpec:
-    """Return the study of a task as it is stored, or as it is where nothing is said of it."""
+    """Return the stored study of a task, or its default study."""
     if smoke:
         raise SpecError(f"--smoke: {reference} is your own task and has no smoke form")
     stored = _stored_tables(reference, storage)
@@ -204,6 +204,6 @@ def _stored_tables(reference: str, storage: str) -> dict[str, dict[str, Any]]:
         with Store.open(storage, create=False) as store:
             tables = store.tables()
     except StoreError:
-        return {}  # there is no database yet; what else is wrong with it is told when it is used
+        return {}  # no database yet; other errors are reported when it is used
     short = short_reference(reference)
     return {name: table for name, table in tables.items() if table["task"]["name"] == short}

@@ -1,4 +1,4 @@
-"""What is checked before a study starts: its data, and the folder that is to be written."""
+"""Checks before a study starts: its data and its output folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def check_data(spec: StudySpec, study: str) -> None:
 
     Args:
         spec: The study.
-        study: What the user called it, to look for its smoke form.
+        study: The name given by the user, to look for its smoke form.
 
     Raises:
-        TaskError: Some are missing; the message says how to get them.
+        TaskError: Some are missing; the message says how to download them.
     """
     from ecd_tune.tasks.needed_data import missing_data
 
     if is_reference(spec.task.name):
-        return  # a task of one's own finds its own data
+        return  # a user task checks its own data
     options = [spec.task_options(stage) for stage in Stage]
     missing = {d.name: d for given in options for d in missing_data(spec.task.name, given)}
     if not missing:

@@ -1,4 +1,4 @@
-"""``ecd-tune reap``: queue the trials of dead workers again."""
+"""``ecd-tune reap``: re-queue the trials of dead workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["reap"]
 
 _LOOKS = 30
-"""Looks in the length of a lease."""
+"""Number of looks per lease duration."""
 
 
 def reap(
@@ -46,7 +46,7 @@ def reap(
 
 
 def _reap_once(store: Store, stop: StopFlag) -> int:
-    """Look until no trial is leased, or for a little longer than a lease lasts."""
+    """Watch until no trial is leased, or for slightly longer than a lease."""
     count, seconds = store.reap(), store.lease_seconds
     if held := _held(store):
         typer.echo(f"watching the leases of {held} trials for {seconds:.0f} s", err=True)

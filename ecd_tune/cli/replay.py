@@ -38,10 +38,10 @@ def replay(
 ) -> None:
     """Compare samplers on a model of a finished study, without running a trial.
 
-    A random forest learns from the stored trials what a point is worth: the share of them that
-    are better, 0 for the best. Each sampler then searches that model; a simulated clock lets a
-    trial take as long as the nearest stored one did. `agreement` is the rank correlation of the
-    model with trials that it has not seen: below about 0.5 the comparison says little.
+    A random forest predicts the rank of a point from the stored trials: the share of them that are
+    better, 0 for the best. Each sampler then searches that model; a simulated clock lets a trial
+    take as long as the nearest stored one did. `agreement` is the rank correlation of the model
+    with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
     """
     import optuna
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "report", "write_study_report"]
 
 FORMATS = ("md", "html", "csv", "json")
-"""What is written where nothing is said."""
+"""Default formats."""
 _ALL = (*FORMATS, "latex", "parquet", "svg", "pdf", "png")
 
 
@@ -122,7 +122,7 @@ def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
-    """Return what checks relate; nothing is loaded where none were judged."""
+    """Return the relations of checks; nothing is loaded if there are none."""
     if not judged:
         return ()
     from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy

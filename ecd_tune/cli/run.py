@@ -1,4 +1,4 @@
-"""``ecd-tune run``: the whole way from a study file to a report."""
+"""``ecd-tune run``: from a study file to a report."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def run(
 
 
 def _digest_of_complete(storage: str, spec: StudySpec) -> str | None:
-    """Return what the report of a complete study is made from; None where workers have work."""
+    """Return the input of a complete study's report; None where workers have work."""
     from ecd_tune.store import Store
     from ecd_tune.worker.remaining_work import study_complete
 

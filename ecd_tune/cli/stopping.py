@@ -1,4 +1,4 @@
-"""What the user is told when a signal ends a command."""
+"""Messages when a signal ends a command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def say_stopping(number: signal.Signals) -> None:
     """Say that a command ends as soon as its trials can be saved.
 
     Args:
-        number: The signal that came.
+        number: The signal.
     """
     _say(f"{number.name}: stopping; running trials are re-queued. A second signal ends at once")
 

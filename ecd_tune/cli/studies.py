@@ -71,7 +71,7 @@ def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
 
 
 def _family_order(name: str) -> tuple[int, str]:
-    # From what any machine runs in a minute to what needs data and a GPU.
+    # From studies that run in a minute to those that need data and a GPU.
     order = ("synthetic", "digits", "images", "graphs", "glue")
     return (order.index(name) if name in order else len(order), name)
 

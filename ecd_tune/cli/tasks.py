@@ -1,4 +1,4 @@
-"""``ecd-tune tasks``: what a study can be about."""
+"""``ecd-tune tasks``: the tasks of studies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tasks(
         bool, typer.Option("--markdown", help="Print the page docs/tasks.md.")
     ] = False,
 ) -> None:
-    """List the tasks that a study can be about, with their options."""
+    """List the tasks with their options."""
     if as_json:
         typer.echo(json.dumps([_entry(task) for task in TASKS], indent=2, ensure_ascii=False))
     elif markdown:

@@ -97,8 +97,8 @@ class _Errors:
 def check_results(store: Store, spec: StudySpec) -> None:
     """Check that every search has a result.
 
-    On a task of one's own that is a complete trial. A study file's ranges may be so wide that all
-    of a few trials diverge; there a value before the divergence is enough.
+    For a user task this is a complete trial. A study file's ranges may be so wide that all of a few
+    trials diverge; there a value before the divergence is enough.
 
     Args:
         store: The database.

@@ -74,9 +74,8 @@ def worker(
 ) -> None:
     """Run one worker until the study is complete; start one per core or GPU.
 
-    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves
-    a training run, puts the trials in hand back into the queue and leaves; the second leaves at
-    once.
+    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves the
+    training run, re-queues the running trials and exits; the second exits immediately.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     check_data(spec, study)

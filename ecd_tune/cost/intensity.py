@@ -21,7 +21,7 @@ _WORLD = "WORLD"
 
 @dataclass(frozen=True)
 class Intensity:
-    """How much carbon a kWh stands for.
+    """Carbon per kWh.
 
     Attributes:
         kg_per_kwh: kg of CO₂ equivalent per kWh.
@@ -40,7 +40,7 @@ def find_intensity(region: str | None = None, kg_per_kwh: float | None = None) -
         kg_per_kwh: The intensity itself, where it is known; it goes before the region.
 
     Returns:
-        What was given; the world's average where nothing was.
+        The setting; by default the world's average.
 
     Raises:
         SpecError: The table has no such region.

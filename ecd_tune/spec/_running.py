@@ -1,4 +1,4 @@
-"""What ``[training]``, ``[pruning]``, ``[search]`` and ``[selection]`` may say beside the rest."""
+"""Checks of ``[training]``, ``[pruning]``, ``[search]`` and ``[selection]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_training(spec: StudySpec, optimizer: str) -> list[str]:
         optimizer: Key of the optimizer.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     training, problems = spec.training_for(optimizer), []
     for key in ("averaging", "precision", "memory_format", "compile", "accumulate", "device"):
@@ -63,7 +63,7 @@ def check_pruning(spec: StudySpec) -> list[str]:
         spec: The study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     kind = spec.pruning.kind
     if kind == "none":
@@ -93,7 +93,7 @@ def check_searches(spec: StudySpec) -> list[str]:
         spec: The study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     problems = []
     if spec.search.from_study == spec.name:

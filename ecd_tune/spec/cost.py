@@ -1,4 +1,4 @@
-"""``[cost]``: what a study's energy and carbon are counted with; it changes no trial."""
+"""``[cost]``: settings for the energy and carbon of a study; they change no trial."""
 
 from __future__ import annotations
 

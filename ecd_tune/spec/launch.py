@@ -45,7 +45,7 @@ def parse_minutes(text: str) -> int:
 
 
 class LaunchSpec(SpecModel):
-    """``[launch]``: what ``ecd-tune launch`` does where its command line does not say otherwise.
+    """``[launch]``: defaults of ``ecd-tune launch``.
 
     Attributes:
         on: Name of the engine; looked up by the machine that launches, not by workers.

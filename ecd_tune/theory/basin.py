@@ -1,4 +1,4 @@
-"""What the theory says of one quadratic basin F = Fmin + F2 |Θ|² and one setting of ECDSep."""
+"""Predictions for one quadratic basin F = Fmin + F2 |Θ|² and one setting of ECDSep."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Basin:
         """Return w* = V*/𝓔.
 
         Args:
-            formula: What is being computed, for the message.
+            formula: The computed quantity, for the message.
         """
         w = np.exp(self._log_potential_at_mode - self.log_energy)
         if self.s:

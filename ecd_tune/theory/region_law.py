@@ -163,7 +163,7 @@ class RegionLaw:
         return (0.5 * (low + high))[()]
 
     def interval(self, confidence: float) -> tuple[Result, Result]:
-        """Return the quantiles that hold ``confidence`` between them, with equal tails."""
+        """Return the quantiles with probability ``confidence`` between them and equal tails."""
         return self.ppf((1 - confidence) / 2), self.ppf((1 + confidence) / 2)
 
     def rvs(

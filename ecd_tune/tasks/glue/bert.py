@@ -78,11 +78,11 @@ def build_classifier(
     Args:
         model: As for :func:`load_tokenizer`.
         outputs: Classes, or 1 for a number.
-        start: Its seed draws whatever no file gives: the last layer, or everything.
+        start: Its seed initialises the weights that no file contains: the last layer, or all.
         size: Of ``tiny``; None for the default.
 
     Returns:
-        The network; called with a batch, its answer has ``logits``, shape ``[B, outputs]``.
+        The network; its output for a batch has ``logits``, shape ``[B, outputs]``.
     """
     # Eager attention: the fused kernels need not add in the same order each time.
     settings = {"num_labels": outputs, "attn_implementation": "eager"}

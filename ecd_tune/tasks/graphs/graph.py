@@ -26,8 +26,8 @@ class Graph:
     Attributes:
         adjacency: Undirected and unweighted, shape ``[N, N]``, entries 1, CSR.
         features: Shape ``[N, F]``, float32, an array or CSR.
-        labels: Class of each node, shape ``[N]``, int64, -1 where unknown; or float32 0/1,
-            shape ``[N, L]``, where each of L labels is a question of its own.
+        labels: Class of each node, shape ``[N]``, int64, -1 where unknown; or float32 0/1, shape
+            ``[N, L]``, with L independent labels.
         parts: The split that the data set ships, or None.
     """
 

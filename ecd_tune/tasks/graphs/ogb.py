@@ -99,7 +99,7 @@ def _find(name: str, tables: tuple[str, ...], split: str) -> Path:
 
 
 def _read(path: Path, dtype: type) -> NDArray[Any]:
-    # A copy: what pandas hands out must not be written to, and torch insists that it may.
+    # A copy: arrays of pandas are read-only, and torch requires writable ones.
     return pd.read_csv(path, header=None, dtype=dtype).to_numpy(copy=True)
 
 

@@ -25,7 +25,7 @@ _VAL = 500
 
 
 class _Csr:
-    """What the pickles call ``scipy.sparse.csr.csr_matrix``: its attributes, and no code."""
+    """Replaces ``scipy.sparse.csr.csr_matrix`` of the pickles: its attributes, no code."""
 
     data: Any
     indices: Any
@@ -127,7 +127,7 @@ def read_arrays(path: Path) -> Graph:
 
 
 def read_pickles(folder: Path, name: str) -> Graph:
-    """Read the raw files, with the test nodes put back into their places.
+    """Read the raw files, with the test nodes in their original order.
 
     Args:
         folder: Where they lie.

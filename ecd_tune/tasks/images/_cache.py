@@ -1,8 +1,8 @@
 """Decode once, for all workers of a machine: arrays that are mapped, not loaded.
 
-A cache entry is a folder with ``images.npy`` (uint8, ``[N, H, W, 3]``) and ``labels.npy``
-(int64). Its name follows from all that decides its content, so an entry is never changed: it is
-made under a lock, in a folder beside, and renamed when it is complete.
+A cache entry is a folder with ``images.npy`` (uint8, ``[N, H, W, 3]``) and ``labels.npy`` (int64).
+Its name follows from all that decides its content, so an entry is never changed: it is created
+under a lock, in a temporary folder, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def decoded(
     """Return a part of a data set, decoded by the first process that asks.
 
     Args:
-        name: What it is, for people who open the folder.
+        name: Description, for users who open the folder.
         source: File or folder that it is read from; another size or time makes another entry.
-        options: What else decides the content.
+        options: Other inputs that determine the content.
         read: Decodes it; called in one process only.
 
     Returns:
@@ -115,8 +115,8 @@ def _make(folder: Path, source: Path, images: Images) -> None:
 
 
 def _write(file: IO[bytes], images: Images) -> list[int]:
-    # How many there are is known at the end: the header is written again then. Numpy leaves
-    # room in it for the first axis to grow.
+    # How many there are is known at the end: the header is written again then. Numpy's header
+    # allows the first axis to grow.
     labels: list[int] = []
     shape: tuple[int, ...] = ()
     for pixels, label in images:

@@ -33,7 +33,7 @@ def read_batches(path: Path, part: PartName, classes: int) -> Images:
     """Read the official batches.
 
     Args:
-        path: Archive or folder; the files' names tell which version it is.
+        path: Archive or folder; the file names identify the version.
         part: Which of them.
         classes: 10 or 100.
 

@@ -33,7 +33,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         Name to tensor, without the prefix ``module.`` of a data-parallel network.
 
     Raises:
-        TaskError: The file cannot be read, or holds more than tensors.
+        TaskError: The file cannot be read, or contains more than tensors.
     """
     read = {".npz": _read_npz, ".safetensors": _read_safetensors}.get(path.suffix, _read_pth)
     try:

@@ -68,14 +68,14 @@ class ImageTask(StacksNetworks):
         return None
 
     def build(self, seed: int, stage: Stage) -> ImageProblem:
-        """Make a classifier; only in the confirmation does it hold the test split."""
+        """Build a classifier; it holds the test split only in the confirmation."""
         parts = dict(self.parts)
         if stage is Stage.CONFIRM:
             parts["test"] = self.test()
         return self._assemble(parts, seed)
 
     def build_published(self, seed: int) -> ImageProblem:
-        """Make a classifier that trains on all training images, and holds the test split."""
+        """Build a classifier that trains on all training images, and holds the test split."""
         return self._assemble({"train": self.published(), "test": self.test()}, seed)
 
     def _assemble(self, parts: Mapping[Split, ImageSplit], seed: int) -> ImageProblem:

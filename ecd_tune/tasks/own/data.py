@@ -1,7 +1,7 @@
-"""The data of a task of one's own: tensors in memory, or a data set that a DataLoader reads.
+"""The data of a user task: tensors in memory, or a data set that a DataLoader reads.
 
-Which examples a step sees follows from the seed and the number of the step alone, and so do the
-random numbers of a data set that draws some for each example: any step can be asked for again.
+The examples of a step depend only on the seed and the step number, and so do the random numbers
+that a data set draws for each example: any step can be repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reading:
         batch_size: Examples in one step; the last step of an epoch takes what is left.
         workers: Processes of the DataLoader that read a data set; 0 reads in this one.
         collate: Makes a batch of a list of examples; None as the DataLoader does by itself.
-        device: Where the model lies.
+        device: Device of the model.
     """
 
     batch_size: int

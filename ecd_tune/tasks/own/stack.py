@@ -1,7 +1,7 @@
-"""Whether the models of a task of one's own can compute together.
+"""Whether the models of a user task can be computed together.
 
-What torch cannot map, such as a branch that depends on values, is found by a trial step beside two
-models alone.
+Operations that torch.func cannot map, such as a branch that depends on values, are detected by
+comparing a trial step with two single models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-4
 def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
     """Return why the models of a task do not compute together, or None.
 
-    A step and a judgement of two of them are compared with those of each alone.
+    A step and an evaluation of two of them are compared with those of each single model.
 
     Args:
         build: Makes the problem of a seed.
