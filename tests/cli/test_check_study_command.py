@@ -102,7 +102,7 @@ def test_a_study_without_checks_is_told_how_to_declare_one(tmp_path):
     result = check(path, url, "--only", "S1")
     assert result.exit_code == 1
     assert "needs 20 trials, has 0" in result.output
-    assert "ECDSep: 0 of 30 trials are finished" in result.output
+    assert "ECDSep: 0 of 30 trials are in" in result.output
 
 
 def test_mistakes_are_named(stored):

@@ -9,7 +9,7 @@ from ecd_tune.errors import SpecError
 def test_the_world_is_counted_where_nothing_is_stated():
     found = find_intensity()
     assert found.kg_per_kwh == 0.475
-    assert "states none" in found.origin
+    assert "sets none" in found.origin
 
 
 def test_a_country_by_its_letters():

@@ -44,7 +44,7 @@ def test_every_worker_is_in_one_group_that_has_its_gpus_and_cores(
 
 
 def test_both_rules_for_gpus_are_refused() -> None:
-    with pytest.raises(LaunchError, match="exclude each other"):
+    with pytest.raises(LaunchError, match="mutually exclusive"):
         plan(gpus_per_worker=1, workers_per_gpu=2).groups()
 
 

@@ -93,7 +93,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': no such kind"),
+            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': unknown kind"),
             (["--checkpoint-limit", "0"], "--checkpoint-limit 0: must be"),
             (["--checkpoint-limit", "nan"], "--checkpoint-limit nan: must be"),
         ],

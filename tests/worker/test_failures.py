@@ -49,7 +49,7 @@ def test_three_are_enough_where_no_trial_has_a_value() -> None:
     FailureStreak(10).add([same] * 9, yes)
     FailureStreak(10).add([same, same, failed("ValueError: other"), same, same], no)
     with pytest.raises(
-        RepeatedFailureError, match=r"first 3 trials failed alike.* none has a value"
+        RepeatedFailureError, match=r"first 3 trials failed in the same way.* none has a value"
     ):
         FailureStreak(10).add([same] * 9, no)
 

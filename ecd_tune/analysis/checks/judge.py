@@ -180,8 +180,7 @@ def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:
         done = sum(record.counts for record in trials.get(spec.key(key), ()))
         if done < spec.trials(key):
             title = optimizer.title or optimizer.definition.title
-            yield f"{title}: {done} of {spec.trials(key)} trials are finished; verdicts may still "
-            "change."
+            yield f"{title}: {done} of {spec.trials(key)} trials are in; verdicts may change."
     if spec.sampler.name not in _INDEPENDENT:
         yield (
             f"The sampler {spec.sampler.name} proposes trials from earlier results: they are not "

@@ -237,8 +237,7 @@ def _progress_section(report: StudyReport) -> Section:
         "Interrupted attempts were re-queued and do not count."
     )
     if pruned:
-        note += " A pruned trial was stopped because it was behind the others, and is never the "
-        "best."
+        note += " A pruned trial was stopped because it was behind, and is never the best."
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table,))
 

@@ -92,8 +92,7 @@ def mean_edge_features(path: Path, edges: NDArray[Any], nodes: int) -> NDArray[n
 def _find(name: str, tables: tuple[str, ...], split: str) -> Path:
     files = [f"graphs/{name}/raw/{table}.csv.gz" for table in tables]
     files += [f"graphs/{name}/split/{split}/{part}.csv.gz" for part in _PARTS.values()]
-    source = f"files that the ogb package unpacks for {name.replace('_', '-', 1)}, moved into "
-    "graphs/"
+    source = f"files of the ogb package for {name.replace('_', '-', 1)}, moved into graphs/"
     _, root = find_layout(name, (Layout("ogb", tuple(files), source),))
     return root / "graphs" / name
 

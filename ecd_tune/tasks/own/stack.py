@@ -54,8 +54,7 @@ def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
             if not all(_close(found, expected) for found, expected in pairs):
                 return "its models give different numbers when they are computed together"
     except Exception as error:
-        return f"torch.func cannot compute its models together: {type(error).__name__}: "
-        f"{_line(error)}"
+        return f"torch cannot map its models: {type(error).__name__}: {_line(error)}"
     return None
 
 

@@ -146,7 +146,7 @@ def data(**changes: Any) -> Callable[[Any], None]:
     [
         (nothing, "called nothing of its run; call run.model"),
         (lambda run: run.model(nn.Linear(2, 2)), r"does not call run\.data\(…\), run\.loss\(…\)"),
-        (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which gives 'acc"),
+        (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which returns 'acc"),
         (lambda run: linear(run, model=3), "needs a torch.nn.Module; got int"),
         (lambda run: linear(run, model=nn.ReLU()), "no parameter of the model requires"),
         (lambda run: linear(run, loss=3), "run.loss: needs a function; got int"),

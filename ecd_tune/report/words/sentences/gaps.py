@@ -69,8 +69,7 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
             "advantage."
         )
     else:
-        yield "Optimizers have different numbers of finished trials: their comparison is not fair "
-        "yet."
+        yield "Optimizers have different numbers of trials: their comparison is not fair yet."
 
 
 def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
