@@ -13,7 +13,7 @@ def make_launcher(name: str, launch: Launch) -> Launcher:
 
     Args:
         name: Name of the engine.
-        launch: What is to be started.
+        launch: The launch.
 
     Returns:
         The launcher.

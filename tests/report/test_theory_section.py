@@ -98,8 +98,5 @@ def test_both_files_show_the_figures_in_it_where_there_are_any(report, tmp_path)
 def test_a_report_on_no_trials_says_so():
     spec = search_spec(BOWL, checks=CHECKS)
     empty = build_report(spec, {}, {}, judge_study(spec, {}, {}))
-    assert (
-        "ECDSep: 0 of 60 trials are in; verdicts may change."
-        in section(empty).paragraphs
-    )
+    assert "ECDSep: 0 of 60 trials are in; verdicts may change." in section(empty).paragraphs
     assert {row[1] for row in section(empty).tables[0].rows} == {"inconclusive"}

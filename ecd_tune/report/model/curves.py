@@ -1,4 +1,4 @@
-"""The curves of a report: which runs they describe, and what stands on their axes."""
+"""The curves of a report: their runs and axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Panel:
     """All curves of one quantity.
 
     Attributes:
-        title: What it is, with the mark of an oracle number where it is one.
+        title: Its title, with the mark of an oracle number if it is one.
         curves: At least one.
     """
 

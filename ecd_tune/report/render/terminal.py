@@ -15,13 +15,13 @@ __all__ = ["render_summary"]
 
 
 def render_summary(report: StudyReport) -> RenderableType:
-    """Lay out the answer, the warnings, what runs say of themselves, and the main table.
+    """Lay out the answer, the warnings, the remarks on runs, and the main table.
 
     Args:
         report: The model.
 
     Returns:
-        What ``rich`` prints.
+        The renderable for ``rich``.
     """
     from rich.console import Group
     from rich.text import Text
@@ -47,7 +47,7 @@ def _table(report: StudyReport) -> Table:
         right = header != "Optimizer"
         table.add_column(header, justify="right" if right else "left", no_wrap=right)
     for row in report.results:
-        # Text, not str: brackets would be taken for markup.
+        # Text, not str: brackets would be read as markup.
         table.add_row(*(Text(cell) for cell in _cells(row)))
     mark = report.mark
     table.caption = f"Search: its best value{mark}. Median, Q1, Q3: confirmed runs{mark}"

@@ -36,7 +36,7 @@ def build_page(report: StudyReport) -> Page:
         report: The model.
 
     Returns:
-        What Markdown and HTML set.
+        Input of Markdown and HTML.
     """
     return Page(
         report.title,
@@ -100,7 +100,7 @@ def _best_section(report: StudyReport) -> Section:
         for param in best.lines:
             found = searched.get((best.optimizer, param.name))
             if found is None and param not in best.resolved:
-                continue  # fixed: it stands with the search spaces
+                continue  # fixed: it is listed with the search spaces
             value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
             good = found.good if found else None
             ends = " to ".join(format_number(end, 3) for end in good or ())
