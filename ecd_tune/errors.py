@@ -2,10 +2,10 @@
 
 ::
 
-    EcdTuneError                      catch this one at the top
+    EcdTuneError                      base class of all errors
     ├── UnknownNameError              no task, optimizer, sampler or study of that name
     ├── PluginError                   a package that offers a task or the like cannot be imported
-    ├── SpecError                     a study file does not say what it must
+    ├── SpecError                     a study file is not valid
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
@@ -24,7 +24,7 @@
         ├── StudyNotFoundError        no such study in this database
         └── FingerprintMismatchError  the stored study was made from another study file
 
-Each message says what was wrong, where, what is allowed and what to do next.
+Each message gives the problem, its place, what is allowed and what to do next.
 Divergence and pruning of a trial are values (:class:`ecd_tune.records.Outcome`), not errors.
 """
 
@@ -75,10 +75,10 @@ _LISTS = {
 
 
 class UnknownNameError(EcdTuneError, KeyError):
-    """A name was looked up that no one registered.
+    """A name is not registered.
 
     Args:
-        kind: What was looked for, for example ``"optimizer"``.
+        kind: Kind of name, for example ``"optimizer"``.
         name: The name that was given.
         known: The names that exist.
     """
@@ -87,7 +87,7 @@ class UnknownNameError(EcdTuneError, KeyError):
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        # Fifty names hide the one that was meant.
+        # A list of fifty names is not helpful.
         if close and len(names) > _FEW:
             listed = f" {len(names)} are known; {_LISTS.get(kind, 'see the documentation')}"
         else:
@@ -105,7 +105,7 @@ class SpecError(EcdTuneError, ValueError):
 
 
 class SpaceError(EcdTuneError, ValueError):
-    """A search space, or a point that should lie in it, is not valid."""
+    """A search space, or a point in it, is not valid."""
 
 
 class HyperparameterError(EcdTuneError, ValueError):
@@ -113,7 +113,7 @@ class HyperparameterError(EcdTuneError, ValueError):
 
 
 class NonFiniteLossError(EcdTuneError, ArithmeticError):
-    """A loss handed to ``step`` was NaN or infinite."""
+    """A loss passed to ``step`` was NaN or infinite."""
 
 
 class TheoryError(EcdTuneError, ValueError):
@@ -141,7 +141,7 @@ class NoResultError(EcdTuneError, LookupError):
 
 
 class CheckpointError(EcdTuneError):
-    """Checkpoints cannot be kept where a study file or a command line says."""
+    """The checkpoint storage of a study file or command line cannot be used."""
 
 
 class LaunchError(EcdTuneError, ValueError):
@@ -165,8 +165,8 @@ class StorageReplacedError(StorageUnavailableError):
 
 
 class StudyNotFoundError(StoreError, LookupError):
-    """The database holds no study of that name."""
+    """The database has no study of that name."""
 
 
 class FingerprintMismatchError(StoreError):
-    """The stored study was made from a study file that says something else."""
+    """The stored study was created from a different study file."""

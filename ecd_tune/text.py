@@ -13,7 +13,7 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def find_unprintable(text: str, lines: bool = False) -> str | None:
-    """Return the first character that a line of text must not hold.
+    """Return the first character that a line of text must not contain.
 
     Args:
         text: Any text.
@@ -27,7 +27,7 @@ def find_unprintable(text: str, lines: bool = False) -> str | None:
 
 
 def printable(text: str, most: int = 4000) -> str:
-    r"""Return a text that any database, terminal and encoding of Unicode can hold.
+    r"""Return a text that any database, terminal and Unicode encoding can represent.
 
     Args:
         text: Any text, for example of an exception.

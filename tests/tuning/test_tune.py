@@ -214,9 +214,7 @@ def test_a_dry_run_finds_faults(function, message, tmp_path: Path, monkeypatch) 
 def test_a_fault_in_every_trial_ends_the_search(tmp_path: Path, monkeypatch) -> None:
     task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
     monkeypatch.setitem(globals(), "broken", task)
-    with pytest.raises(
-        RepeatedFailureError, match=r"first 3 trials failed.*none has"
-    ):
+    with pytest.raises(RepeatedFailureError, match=r"first 3 trials failed.*none has"):
         et.tune(task, storage=url(tmp_path), check=False)
     with Store.open(url(tmp_path)) as store:
         (event,) = [event for event in store.events("broken") if event.kind == "exception"]
