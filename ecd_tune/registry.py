@@ -177,7 +177,7 @@ class TaskDef:
 
     Attributes:
         name: Registry name, for example ``"zakharov"``.
-        title: As reports print it.
+        title: Title in reports.
         factory: ``"module:attr"`` of ``make(**options) -> Task``.
         metric: Description of a trial's value, for example ``"minimum of F"``.
         direction: Whether to minimize or maximize it.
@@ -283,7 +283,7 @@ class Registry(Generic[Def]):
         """Look a definition up.
 
         Raises:
-            UnknownNameError: No one registered that name.
+            UnknownNameError: The name is not registered.
             PluginError: The package that registered it fails when it is imported.
         """
         builtin: Mapping[str, Def] = load_attribute(self._builtin)
@@ -323,7 +323,7 @@ class _Tasks(Registry[TaskDef]):
         """Look a definition up, or ask the task that a reference names for it.
 
         Raises:
-            UnknownNameError: No one registered that name.
+            UnknownNameError: The name is not registered.
             PluginError: The package that registered it fails when it is imported.
             TaskError: The reference names nothing, or no task.
         """

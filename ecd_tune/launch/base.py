@@ -74,7 +74,7 @@ class Group:
 
     Attributes:
         first: Index of its first worker.
-        workers: How many.
+        workers: Number of workers.
         gpus: GPUs that they share.
         cores: Cores that they need together.
     """
@@ -94,7 +94,7 @@ class Launch:
         arguments: Arguments after ``ecd-tune worker``, the same for all workers.
         storage: Storage URL; it may contain a password.
         logs: Folder of the logs ``worker-0.log`` …; on a file system that all machines share.
-        workers: How many.
+        workers: Number of workers.
         gpus_per_worker: Whole GPUs for each worker; None for none.
         workers_per_gpu: Workers that share one GPU; not together with ``gpus_per_worker``.
         cores_per_worker: Cores for each worker; None for one that is not pinned.

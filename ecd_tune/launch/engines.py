@@ -19,7 +19,7 @@ def make_launcher(name: str, launch: Launch) -> Launcher:
         The launcher.
 
     Raises:
-        UnknownNameError: No one registered that name.
+        UnknownNameError: The name is not registered.
         PluginError: The package that registered it fails when it is imported.
     """
     launcher: Launcher = load_attribute(LAUNCHERS.get(name).factory)(launch)

@@ -154,7 +154,7 @@ def parse_gpu_list(text: str) -> list[str]:
     """Read the output of ``nvidia-smi -L``.
 
     Args:
-        text: One line a GPU, with indented lines for its MIG slices.
+        text: One line per GPU, with indented lines for its MIG slices.
 
     Returns:
         UUIDs; a GPU that is cut into MIG slices is replaced by its slices.

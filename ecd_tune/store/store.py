@@ -151,7 +151,7 @@ class Store(StoreReader):
             spec: The study.
             optimizer: Key of the optimizer.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
             The leases; empty if no trial is available now, because the search is complete or the
@@ -192,7 +192,7 @@ class Store(StoreReader):
         Args:
             key: The study.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
             The leases.

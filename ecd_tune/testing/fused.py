@@ -106,7 +106,7 @@ class Pair:
         """Make several steps.
 
         Args:
-            steps: How many.
+            steps: Number of steps.
 
         Returns:
             The pair.

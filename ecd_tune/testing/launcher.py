@@ -55,7 +55,7 @@ def write_digits_study(folder: Path, trials: int, epochs: int) -> Path:
     """Write a study of a small network; 100 epochs take about half a second of one core.
 
     Args:
-        folder: Where.
+        folder: Target folder.
         trials: Budget.
         epochs: Length of a trial.
 
@@ -73,7 +73,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = _SECON
     Args:
         condition: Polled five times a second.
         what: For the message.
-        seconds: How long.
+        seconds: Time limit.
     """
     deadline = time.monotonic() + seconds
     while not condition():

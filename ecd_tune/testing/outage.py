@@ -142,7 +142,7 @@ def write_study(folder: Path, trials: int, epochs: int) -> Path:
     """Write the study file of a small network.
 
     Args:
-        folder: Where to.
+        folder: Target folder.
         trials: Budget of the study.
         epochs: Length of a trial; 100 take about half a second of one core.
 
@@ -169,7 +169,7 @@ def working(
         file: The study file.
         url: The storage.
         folder: For their logs.
-        workers: How many.
+        workers: Number of workers.
         checkpoints: As ``--checkpoints`` takes it.
 
     Yields:

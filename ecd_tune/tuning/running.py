@@ -67,7 +67,7 @@ def run_processes(
         spec: The study.
         reference: Of its task, as ``ecd-tune worker`` takes it.
         storage: Database URL.
-        workers: How many.
+        workers: Number of workers.
         folder: Their logs are in its ``logs``.
 
     Raises:

@@ -48,7 +48,7 @@ class BestHyperparameters:
         study: Name of the study.
         optimizer: Key in the study.
         registry_name: Name of the registered optimizer.
-        title: As reports print it.
+        title: Title in reports.
         metric: Description of the value.
         search: Number of the search that found it, from 1.
         trial: Number of the trial in that search.

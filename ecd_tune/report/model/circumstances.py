@@ -25,7 +25,7 @@ class CostRow:
 
     Attributes:
         optimizer: Key of the optimizer; None for all of them.
-        title: As reports print it.
+        title: Title in reports.
         stage: The stage; None for both.
         trials: Trials that took time, attempts that were tried again included.
         uncounted: Those of them whose energy is not known, and not in the sum.

@@ -56,7 +56,7 @@ class ResultRow:
 
     Attributes:
         optimizer: Key of the optimizer in the study.
-        title: As reports print it.
+        title: Title in reports.
         source: ``"best"``, or the label of a reference.
         note: Where a reference comes from.
         params: The hyperparameters, those of the best search where there are several; empty when
@@ -205,7 +205,7 @@ class ProgressRow:
     Attributes:
         optimizer: Key of the optimizer.
         search: Number of the search, from 1.
-        title: As reports print it.
+        title: Title in reports.
         counts: Progress of its trials.
         planned: Trials that the budget asks for.
         seconds: Sum of the trials' own wall times.

@@ -16,7 +16,7 @@ class Table:
 
     Attributes:
         caption: Its caption.
-        header: One text a column.
+        header: One text per column.
         rows: Texts, as many as columns.
         note: How to read it.
         bold: Row and column of emphasised cells.

@@ -58,7 +58,7 @@ def best_table(bests: Sequence[BestHyperparameters]) -> Table:
         bests: From :func:`best_hyperparameters`.
 
     Returns:
-        A table, one line a hyperparameter.
+        A table, one line per hyperparameter.
     """
     from rich import box
     from rich.table import Table

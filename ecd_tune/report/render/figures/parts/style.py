@@ -168,7 +168,7 @@ def colours(report: StudyReport) -> dict[str, str]:
 
 
 def dashes(report: StudyReport) -> dict[tuple[str, str], Any]:
-    """Give every row its kind of line: solid for our best, then one kind a reference.
+    """Give every row its kind of line: solid for our best, then one kind per reference.
 
     Args:
         report: The model.
