@@ -19,10 +19,10 @@ from ecd_tune.worker.checkpoint_storage.base import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
-from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pruning import TrialPruner
+from ecd_tune.worker.release import release_on_error
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
 from ecd_tune.worker.trial_log import TrialLog
@@ -241,7 +241,7 @@ class StudyWorker:
         # Trials that run one by one are told one by one, so that a signal costs only one run.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
-        with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
+        with release_on_error(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
                 outcomes = self._meter.charge(self._runner.run(objective, group), began)
@@ -270,8 +270,8 @@ class StudyWorker:
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
         pruner = self._pruner(key)
         with (
-            giving_back(self._store, lambda: feed.in_hand),
-            self._heartbeat.holding(lambda: feed.in_hand),
+            release_on_error(self._store, lambda: feed.leases),
+            self._heartbeat.holding(lambda: feed.leases),
             self._reports.flushing(),
         ):
             objective = self._objectives[key.optimizer]

@@ -126,8 +126,8 @@ class Drawer:
             lock_studies(connection, [ref.id])
             counts = count_trials(connection, ref.id)
             self.sync(connection, ref, request.spec, counts.next_number)
-            room = counts.room(self.target(ref, request))
-            points = self._draw(ref, request, min(count, room), "")
+            remaining = counts.remaining(self.target(ref, request))
+            points = self._draw(ref, request, min(count, remaining), "")
             return self._store(connection, ref, request, points, counts.next_number)
 
     def draw_ahead(
@@ -157,7 +157,7 @@ class Drawer:
             counts = count_trials(connection, ref.id)
             if not self._fits(ref, counts, first, anywhere=bool(salt)):
                 return []
-            points = points[: counts.room(self.target(ref, request))]
+            points = points[: counts.remaining(self.target(ref, request))]
             return self._store(connection, ref, request, points, counts.next_number)
 
     def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
