@@ -46,6 +46,7 @@ from ecd_tune.report.model.searches import (
     pool_searches,
     runs_by_search,
 )
+from ecd_tune.report.model.sensitivity import describe_sensitivity
 from ecd_tune.report.model.theory import describe_theory
 from ecd_tune.report.words.sentences.answer import compose_answer, describe_protocol
 from ecd_tune.report.words.sentences.gaps import compose_warnings
@@ -119,6 +120,7 @@ def build_report(
         progress=progress,
         effort=measure_effort(results, task.direction),
         importance=tuple(rank_hyperparameters(spec, pooled)),
+        sensitivity=tuple(describe_sensitivity(spec, pooled, best)),
         theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, pooled),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),

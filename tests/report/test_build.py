@@ -348,5 +348,5 @@ def test_how_far_a_value_may_move_is_told_in_the_scale_of_its_range(studies):
     assert rows["ecdsep", "lr"].good_share == pytest.approx(math.log10(high / low) / 6)
     low, high = rows["ecdsep", "eta"].good
     assert rows["ecdsep", "eta"].good_share == pytest.approx((high - low) / 3)
-    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} % of the range)"
+    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} %)"
     assert share in render_markdown(report)

@@ -13,6 +13,7 @@ from ecd_tune.report.model.theory import Theory
 
 if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
+    from ecd_tune.report.model.sensitivity import Sensitivity
 
 __all__ = [
     "SIGNIFICANT",
@@ -259,6 +260,7 @@ class StudyReport:
         progress: Each search of each optimizer.
         effort: Steps, seconds and memory to a target; None where no run has a curve.
         importance: Searched hyperparameters of each optimizer, the most important first.
+        sensitivity: What a model of the trials predicts around each best trial.
         theory: What the study's checks of the theory found; None where it declares none.
         cost: Hours, energy and carbon.
         setup: What was searched.
@@ -291,6 +293,7 @@ class StudyReport:
     progress: tuple[ProgressRow, ...]
     effort: Effort | None
     importance: tuple[SearchedParam, ...]
+    sensitivity: tuple[Sensitivity, ...]
     theory: Theory | None
     cost: Cost
     setup: Setup
