@@ -32,6 +32,7 @@ from ecd_tune.report.model.costs import sum_costs
 from ecd_tune.report.model.curves import collect_curves
 from ecd_tune.report.model.effort import measure_effort
 from ecd_tune.report.model.importance import rank_hyperparameters
+from ecd_tune.report.model.pareto import find_pareto
 from ecd_tune.report.model.rows import (
     Answer,
     ComparisonRow,
@@ -118,6 +119,7 @@ def build_report(
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        pareto=find_pareto(spec, pooled),
         effort=measure_effort(results, task.direction),
         importance=tuple(rank_hyperparameters(spec, pooled)),
         sensitivity=tuple(describe_sensitivity(spec, pooled, best)),

@@ -210,10 +210,14 @@ def searched() -> StudyReport:
     spec = zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
     trials = {**zakharov_trials(spec)}
     key = spec.key("adam")
-    # A bowl in log10(lr); the other hyperparameter says nothing.
+    # A bowl in log10(lr), of trials that differ in cost; the other hyperparameter says nothing.
     trials[key] = [
-        dataclasses.replace(r, value=1e-6 * 10 ** (math.log10(r.params["lr"]) - 1) ** 2)
-        for r in trials[key]
+        dataclasses.replace(
+            r,
+            value=1e-6 * 10 ** (math.log10(r.params["lr"]) - 1) ** 2,
+            cost=RunCost(1.0 + i % 7, "cpu"),
+        )
+        for i, r in enumerate(trials[key])
     ]
     return build_report(spec, trials, {})
 

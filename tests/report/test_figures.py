@@ -45,7 +45,7 @@ def test_everything_that_there_is_is_drawn(searched, digits):
     assert names == [
         "seeds", "importance", "slices-ecdsep", "slices-adam", "slices-gdm",
         "contour-ecdsep", "contour-adam", "contour-gdm", "curves-metric",
-        "search-trials", "search-seconds",
+        "search-trials", "search-seconds", "pareto",
     ]  # fmt: skip
     names = [figure.name for figure in draw_figures(digits)]
     assert [name for name in names if name.startswith("curves")] == [

@@ -13,7 +13,16 @@ from ecd_tune.report.render.data.json_file import report_to_dict
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
 NAMED = {"trials.curves", "confirmations.curves"}
-FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics", "excluded"}
+FREE = {
+    "params",
+    "step_seconds",
+    "facts",
+    "sources",
+    "fingerprints",
+    "environment",
+    "metrics",
+    "excluded",
+}
 SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",

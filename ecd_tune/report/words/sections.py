@@ -12,12 +12,13 @@ from ecd_tune.records import METRIC
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import format_duration, format_number, format_within
+from ecd_tune.report.words.numbers import format_number, format_within
 from ecd_tune.report.words.sentences.search_only import search_tables
 from ecd_tune.report.words.tables.comparison import comparison_tables
 from ecd_tune.report.words.tables.costs import cost_section
 from ecd_tune.report.words.tables.hyperparameters import best_section
 from ecd_tune.report.words.tables.results import result_table
+from ecd_tune.report.words.tables.search import search_section
 from ecd_tune.report.words.tables.searches import searches_table
 from ecd_tune.report.words.tables.theory import theory_section
 
@@ -70,7 +71,7 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         ),
         best_section(report),
         _curve_section(report),
-        _progress_section(report),
+        search_section(report),
         Section("runs", "How the runs went", report.remarks),
         *([theory_section(report.theory)] if report.theory else []),
         _searched_section(report),
@@ -158,45 +159,6 @@ def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
         at = sum(s <= step for s in band.steps) - 1
         half = abs(band.q3[at] - band.q1[at]) / 2
         yield "–" if at < 0 else format_within(band.median[at], half)
-
-
-def _progress_section(report: StudyReport) -> Section:
-    pruned = any(row.counts.pruned for row in report.progress)
-    rows = tuple(
-        (
-            row.title,
-            f"{row.counts.finished} of {row.planned}",
-            str(row.counts.complete),
-            str(row.counts.diverged),
-            *([str(row.counts.pruned)] if pruned else []),
-            str(row.counts.failed),
-            str(row.counts.lost),
-            format_duration(row.seconds),
-            format_duration(row.elapsed),
-            format_number(row.rate, 3),
-        )
-        for row in report.progress
-    )
-    header = (
-        "Optimizer",
-        "Finished",
-        "Complete",
-        "Diverged",
-        *(["Pruned"] if pruned else []),
-        "Failed",
-        "Interrupted",
-        "Time in trials",
-        "Elapsed",
-        "Trials per second",
-    )
-    note = (
-        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
-        "Interrupted attempts were queued again and do not."
-    )
-    if pruned:
-        note += " A pruned trial was ended because it was behind the others, and is never the best."
-    table = Table("Trials of the search", header, rows, note)
-    return Section("search", f"Search{report.mark}", tables=(table,))
 
 
 def _searched_section(report: StudyReport) -> Section:

@@ -10,6 +10,7 @@ from ecd_tune.report.render.figures.contour import draw_contours
 from ecd_tune.report.render.figures.curves import draw_curves
 from ecd_tune.report.render.figures.importance import draw_importance
 from ecd_tune.report.render.figures.parallel import draw_parallel
+from ecd_tune.report.render.figures.pareto import draw_pareto
 from ecd_tune.report.render.figures.parts.drawn import Drawn
 from ecd_tune.report.render.figures.parts.style import drawing
 from ecd_tune.report.render.figures.relations import draw_relations
@@ -39,5 +40,6 @@ def draw_figures(report: StudyReport, relations: Sequence[ScatterPanel] = ()) ->
             *draw_parallel(report),
             *draw_curves(report),
             *draw_search(report),
+            *draw_pareto(report),
             *draw_relations(relations),
         )
