@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ecd_tune.report.render.figures.parts.style import BEHIND, GRID, INK, PALETTE, SOFT, drawing
 
-__all__ = ["Drawn", "inline_svg", "to_pdf", "to_png", "to_svg"]
+__all__ = ["Drawn", "compact_svg", "inline_svg", "to_pdf", "to_png", "to_svg"]
 
 _METADATA = ("Date", "Creator", "Format", "Type")
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
@@ -88,7 +88,7 @@ def to_svg(drawn: Drawn) -> str:
 
 
 def inline_svg(drawn: Drawn) -> str:
-    """Write a figure as an element of a page, in the page's colours.
+    """Write a figure as an element of a page, in the page's colours and font.
 
     Args:
         drawn: The figure.
@@ -96,14 +96,24 @@ def inline_svg(drawn: Drawn) -> str:
     Returns:
         An ``svg`` element without a name of its own.
     """
-    text = drawn.svg
+    text = compact_svg(drawn.svg)
     text = text[text.index("<svg") :]
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     box = size.group(0) if size else ""
-    text = re.sub(r"<svg[^>]*>", f'<svg {box} aria-hidden="true">', text, count=1)
-    # The page chooses the font; texts that lie flat need no rotation.
+    return re.sub(r"<svg[^>]*>", f'<svg {box} aria-hidden="true">', text, count=1)
+
+
+def compact_svg(text: str) -> str:
+    """Shorten a figure: without fonts, without rotations of texts that lie flat, dots as paths.
+
+    Args:
+        text: Of an SVG document.
+
+    Returns:
+        The same drawing, in the font of the place where it stands.
+    """
     text = re.sub(r"<[^>]*>", lambda tag: _IDLE.sub("", tag[0]), text)
     radius = {name: float(found) for name, found in _CIRCLE.findall(text)}
     text = _DOTS.sub(lambda group: _join_dots(group, radius), text)
