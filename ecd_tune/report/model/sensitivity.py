@@ -135,7 +135,9 @@ def _rows(
             ]
             line: tuple[float, ...] = ()
         else:
-            seen = [float(v) for r in records if dimension.contains(v := r.params.get(name))]
+            seen = [
+                float(r.params[name]) for r in records if dimension.contains(r.params.get(name))
+            ]
             line = _line(dimension, min(seen), max(seen))
             points = list(_moved(dimension, float(best[name]), min(seen), max(seen)))
         worth = model.predict([{**best, name: v} for v in (*line, *(v for _, v in points))])
@@ -173,7 +175,7 @@ def _moved(
     by = (f"÷{factor}", f"×{factor}") if dimension.log else (f"−{step:.2g}", f"+{step:.2g}")
     to = (best / _FACTOR, best * _FACTOR) if dimension.log else (best - step, best + step)
     for words, value in zip(by, to, strict=True):
-        at: Scalar = round(value) if isinstance(dimension, Int) else value
+        at: float = round(value) if isinstance(dimension, Int) else value
         if low <= at <= high and at != best:
             yield words, at
 

@@ -154,11 +154,12 @@ def _curve_table(report: StudyReport, panel: Panel) -> Table:
 
 
 def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
-    for curve in panel.curves:
-        band = curve.band
-        at = sum(s <= step for s in band.steps) - 1
-        half = abs(band.q3[at] - band.q1[at]) / 2
-        yield "–" if at < 0 else format_within(band.median[at], half)
+    bands = [(curve.band, sum(s <= step for s in curve.band.steps) - 1) for curve in panel.curves]
+    spreads = [abs(band.q3[at] - band.q1[at]) / 2 for band, at in bands if at >= 0]
+    # All cells of a row to the digits that the surest of them has.
+    sure = min(filter(None, spreads), default=None)
+    for band, at in bands:
+        yield "–" if at < 0 else format_within(band.median[at], sure)
 
 
 def _searched_section(report: StudyReport) -> Section:
