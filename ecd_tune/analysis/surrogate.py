@@ -1,8 +1,8 @@
-"""A random forest as a model of a finished search: what a point of its space is worth.
+"""A random forest as a model of a finished search.
 
-It learns from the trials the share of them that are better, from 0 to 1, so that losses over many
-decades and accuracies are alike. Such surrogate benchmarks are those of Eggensperger et al.
-(Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
+It is fitted to the ranks of the trials: the share of the trials that are better, from 0 to 1, which
+treats losses over many decades and accuracies alike. Such surrogate benchmarks are those of
+Eggensperger et al. (Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Surrogate:
     """A model of a finished study.
 
     Attributes:
-        space: What was searched.
+        space: The search space.
         points: The study's trials, encoded, shape ``[n, d]``.
         seconds: How long each took, shape ``[n]``.
         values: Their values from the best to the worst, shape ``[n]``; infinite where a trial
             diverged or failed.
-        forest: Predicts a point's worth.
-        agreement: Rank correlation of the worths of the study's trials with what the trees say
-            that have not seen them; 1 is a perfect model.
-        error: Mean absolute error of a worth, of the same trees.
+        forest: Predicts the rank of a point.
+        agreement: Rank correlation of the study's trials with the out-of-bag predictions of the
+            trees; 1 is a perfect model.
+        error: Mean absolute error of the out-of-bag predictions.
     """
 
     space: Space
@@ -51,18 +51,18 @@ class Surrogate:
     error: float
 
     def look_up(self, params: Params) -> tuple[float, float]:
-        """Return what a point is worth, 0 (best) to 1, and how long it takes, in seconds."""
+        """Return the rank of a point, 0 (best) to 1, and its duration in seconds."""
         point = _encode(self.space, [params])
         nearest = int(np.argmin(((self.points - point) ** 2).sum(axis=1)))
         return float(self.forest.predict(point)[0]), float(self.seconds[nearest])
 
     def predict(self, points: Sequence[Params]) -> Array:
-        """Return what points are worth, 0 (best) to 1, shape ``[len(points)]``."""
+        """Return the ranks of points, 0 (best) to 1, shape ``[len(points)]``."""
         return np.asarray(self.forest.predict(_encode(self.space, points)))
 
-    def value_of(self, worth: float) -> float:
-        """Return the value of the trial that is worth that much, between two of them linearly."""
-        place = worth * (len(self.values) - 1)
+    def value_of(self, rank: float) -> float:
+        """Return the value of the trial of a rank, interpolated between two trials."""
+        place = rank * (len(self.values) - 1)
         low, high = float(self.values[math.floor(place)]), float(self.values[math.ceil(place)])
         share = place - math.floor(place)
         return low if low == high else (1 - share) * low + share * high
@@ -71,7 +71,7 @@ class Surrogate:
 def fit_surrogate(
     spec: StudySpec, optimizer: str, records: Sequence[TrialRecord], seed: int = 0
 ) -> Surrogate:
-    """Learn what points of a study's space are worth.
+    """Fit a model of the ranks of points in a study's space.
 
     Args:
         spec: The study.
@@ -84,7 +84,7 @@ def fit_surrogate(
         The model.
 
     Raises:
-        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are alike.
+        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are equal.
     """
     from scipy.stats import rankdata, spearmanr
     from sklearn.ensemble import RandomForestRegressor
@@ -99,11 +99,11 @@ def fit_surrogate(
     scores = np.array([_score(record, sign) for record in done])
     if len(set(scores)) < 2:
         raise NoResultError(f"{spec.key(optimizer).name}: all trials have the same value")
-    worth = (rankdata(scores) - 1) / (len(done) - 1)
+    ranks = (rankdata(scores) - 1) / (len(done) - 1)
     space = spec.optimizers[optimizer].space
     points = _encode(space, [record.params for record in done])
     forest = RandomForestRegressor(_TREES, oob_score=True, min_samples_leaf=2, random_state=seed)
-    forest.fit(points, worth)
+    forest.fit(points, ranks)
     unseen = forest.oob_prediction_
     return Surrogate(
         space,
@@ -111,8 +111,8 @@ def fit_surrogate(
         np.array([record.cost.seconds for record in done]),
         sign * np.sort(scores),
         forest,
-        agreement=float(spearmanr(worth, unseen).statistic),
-        error=float(np.abs(worth - unseen).mean()),
+        agreement=float(spearmanr(ranks, unseen).statistic),
+        error=float(np.abs(ranks - unseen).mean()),
     )
 
 

@@ -58,7 +58,7 @@ def test_each_optimizer_has_the_answer_and_its_own_best_as_a_note(tmp_path: Path
     assert "There is no confirmed answer yet" in note
     assert f"- lr = {ecdsep.best_params['lr']}"[:12] in note
     assert "(/fleet/reports/noted)" in note
-    assert "noted/sgd: the note there was written by a person and was kept" in noted.stderr
+    assert "noted/sgd: the existing note was written by a user and is kept" in noted.stderr
     assert get_note(optuna.load_study(study_name="noted/sgd", storage=url)) == "mine"
 
     # Both show the same plots of the whole study; a second report changes no row of them.
@@ -66,7 +66,7 @@ def test_each_optimizer_has_the_answer_and_its_own_best_as_a_note(tmp_path: Path
     assert shown[0] == shown[1]
     assert list(shown[0]) == ["ecd-tune-search-trials"]
     plot = json.loads(shown[0]["ecd-tune-search-trials"])
-    assert plot["layout"]["title"]["text"].startswith("The best value after so many trials")
+    assert plot["layout"]["title"]["text"].startswith("The best value by number of trials")
     (image,) = plot["layout"]["images"]
     kind, _, data = image["source"].partition(",")
     assert kind == "data:image/svg+xml;base64"

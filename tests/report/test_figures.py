@@ -218,11 +218,11 @@ def test_predictions_are_lines_among_the_trials(searched):
         assert tuple(line.get_xdata()) == rows[name].values
         assert tuple(line.get_ydata()) == rows[name].predicted
         assert axes.get_xlabel() == name
-    assert "what a model of them predicts" in figure.caption
+    assert "prediction of a model" in figure.caption
     # Noise: no model, no line.
     noise = drawn(draw_slices, searched)["slices-ecdsep"]
     assert [len(axes.get_lines()) for axes in noise.figure.axes] == [2, 2]
-    assert "predicts" not in noise.caption
+    assert "prediction" not in noise.caption
 
 
 def test_contours_surround_the_best_trials(searched):

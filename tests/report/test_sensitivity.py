@@ -109,7 +109,7 @@ def test_of_noise_nothing_is_said(studies):
     section = next(s for s in build_sections(report) if s.anchor == "best")
     assert len(section.tables) == 1
     (text,) = section.closing
-    assert f"Adam {entry.agreement:.2f}, below 0.5, so that nothing is predicted" in text
+    assert f"Adam {entry.agreement:.2f}, below 0.5: no prediction" in text
 
 
 def test_few_trials_have_no_model(studies):

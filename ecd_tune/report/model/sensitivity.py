@@ -17,7 +17,7 @@ from ecd_tune.spec import StudySpec
 __all__ = ["LEAST_AGREEMENT", "Move", "Sensitivity", "SensitivityRow", "describe_sensitivity"]
 
 LEAST_AGREEMENT = 0.5
-"""Rank correlation with trials that trees have not seen, below which nothing is predicted."""
+"""Rank correlation of the out-of-bag predictions below which nothing is predicted."""
 _POINTS = 31
 _FACTOR, _SHARE = 3.0, 0.1
 """How far a value moves: by a factor where it was drawn in the logarithm, else by a share of its
@@ -69,9 +69,9 @@ class Sensitivity:
     Attributes:
         optimizer: Key of the optimizer.
         title: As reports print it.
-        trials: Trials that the model learned from.
-        agreement: Rank correlation of the trials with what trees predict that have not seen
-            them; None where there is no model, for too few trials or equal ones.
+        trials: Trials that the model is fitted to.
+        agreement: Rank correlation of the trials with out-of-bag predictions; None where there
+            is no model, for too few trials or equal ones.
         error: Mean absolute error of these predictions, as a share of the ranks; None as above.
         at_best: Predicted value at the best trial; None where nothing is predicted.
         rows: The most sensitive hyperparameter first; none where the agreement is below
@@ -140,8 +140,8 @@ def _rows(
             ]
             line = _line(dimension, min(seen), max(seen))
             points = list(_moved(dimension, float(best[name]), min(seen), max(seen)))
-        worth = model.predict([{**best, name: v} for v in (*line, *(v for _, v in points))])
-        along, aside = worth[: len(line)], worth[len(line) :]
+        ranks = model.predict([{**best, name: v} for v in (*line, *(v for _, v in points))])
+        along, aside = ranks[: len(line)], ranks[len(line) :]
         moves = (
             Move(by, value, model.value_of(float(at)))
             for (by, value), at in zip(points, aside, strict=True)

@@ -1,4 +1,4 @@
-"""The value of trials against each hyperparameter, and what a model of them predicts."""
+"""The value of trials against each hyperparameter, and the prediction of a model."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _draw(
         f"slices-{optimizer}",
         "best",
         f"{title}: trials against their hyperparameters, the best tenth in colour"
-        + "; the line is what a model of them predicts, the others as in the best trial"
+        + "; the line is the prediction of a model, the others as in the best trial"
         * bool(predicted),
         f"The best trial of {title}: "
         + ", ".join(f"{p.name} = {float(chosen.params[p.name]):.3g}" for p in params),

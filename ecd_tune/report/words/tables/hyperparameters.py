@@ -16,11 +16,11 @@ from ecd_tune.report.words.numbers import format_number, format_scalar
 __all__ = ["best_section"]
 
 _BEST_NOTE = (
-    "Values to three digits; ecd-tune best and report.json have all of them. Best tenth: smallest "
-    "and largest value among the best tenth of the trials, and in brackets the share of the range "
-    "between them: how far a value may move. Importance by PED-ANOVA: share of what sets these "
-    "trials apart; by fANOVA: of the variance of the ranks of all complete trials, which tells "
-    "what ruins a trial."
+    "Values to three digits; ecd-tune best and report.json have all digits. Best tenth: "
+    "smallest and largest value among the best tenth of the trials, and in brackets the share of "
+    "the searched range between them. Importance by PED-ANOVA: share in distinguishing these "
+    "trials; by fANOVA: share of the variance of the ranks of all complete trials, which shows "
+    "what makes a trial fail."
 )
 
 
@@ -45,7 +45,7 @@ def best_section(report: StudyReport) -> Section:
     table = Table("Best hyperparameters of the search", ("Optimizer", *names), rows, _BEST_NOTE)
     tables = (table, *_sensitivity_table(report))
     modelled = any(entry.agreement is not None for entry in report.sensitivity)
-    untold = (f"Sensitivity around the best: not told. {_agreements(report)}",)
+    untold = (f"Sensitivity around the best: no prediction. {_agreements(report)}",)
     closing = untold if modelled and len(tables) == 1 else ()
     return Section("best", "Hyperparameters", tables=tables, closing=closing)
 
@@ -79,11 +79,11 @@ def _sensitivity_table(report: StudyReport) -> Iterator[Table]:
 
 
 _SENSITIVITY_NOTE = (
-    "A random forest learned the ranks of the trials from their hyperparameters. Moved: the value "
-    "that it predicts where one hyperparameter moves by a factor of 3, or by a tenth of the range "
-    "where it was not drawn in the logarithm, or to another choice, and the others stay at the "
-    "best. Tolerated: up to where the predicted rank is worse than at the best by no more than "
-    "the model's own error. What trials do not cover is left out."
+    "A random forest is fitted to the ranks of the trials. Moved: its prediction when one "
+    "hyperparameter is multiplied or divided by 3, or moved by a tenth of its range if that is not "
+    "logarithmic, or set to another choice, and the others stay at the best. Tolerated: the range "
+    "in which the predicted rank is worse than at the best by at most the mean error of the model. "
+    "Values that no trial covers are left out."
 )
 
 
@@ -105,9 +105,9 @@ def _move(move: Move) -> str:
 
 
 def _agreements(report: StudyReport) -> str:
-    """Say how far the models can be trusted, and of whom nothing is said."""
+    """State how well each model ranks trials that it was not fitted to."""
     return (
-        "Rank correlation with trials that trees have not seen: "
+        "Rank correlation of the trials with out-of-bag predictions: "
         + "; ".join(_agreement(entry, report.mark) for entry in report.sensitivity)
         + "."
     )
@@ -115,9 +115,9 @@ def _agreements(report: StudyReport) -> str:
 
 def _agreement(entry: Sensitivity, mark: str) -> str:
     if entry.agreement is None:
-        return f"{entry.title} no model, for fewer than {LEAST_TRIALS} trials or equal ones"
+        return f"{entry.title} no model (fewer than {LEAST_TRIALS} trials, or all equal)"
     told = f"{entry.title} {entry.agreement:.2f}"
     if entry.at_best is None:
-        return f"{told}, below {LEAST_AGREEMENT:g}, so that nothing is predicted"
+        return f"{told}, below {LEAST_AGREEMENT:g}: no prediction"
     at_best = f"{format_number(entry.at_best, 3, 'diverged')}{mark}"
     return f"{told}, error {100 * (entry.error or 0):.0f} % of the ranks, {at_best} at the best"

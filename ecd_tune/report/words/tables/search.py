@@ -55,10 +55,10 @@ def search_section(report: StudyReport) -> Section:
     )
     note = (
         f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
-        "Interrupted attempts were queued again and do not."
+        "Interrupted attempts were re-queued and do not count."
     )
     if pruned:
-        note += " A pruned trial was ended because it was behind the others, and is never the best."
+        note += " A pruned trial was stopped because it was behind, and is never the best."
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table, *_front_table(report)))
 
