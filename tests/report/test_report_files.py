@@ -162,7 +162,7 @@ def test_a_format_is_enough(zakharov, tmp_path):
 
 
 def test_an_unknown_format_writes_nothing(zakharov, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: csv, html, json, latex, md"):
+    with pytest.raises(UnknownNameError, match="known: csv, html, json, latex, md"):
         write_report(zakharov, tmp_path / "out", ("md", "docx"))
     assert not (tmp_path / "out").exists()
     assert REPORT_FORMATS[:4] == DEFAULT_FORMATS
