@@ -207,6 +207,13 @@ def test_summary_begins_with_the_answer_and_fits_80_columns(zakharov):
     assert paper[6:] == ["5", "8"]
 
 
+def test_a_narrow_terminal_shows_no_quartiles_and_cuts_no_name(zakharov):
+    text = printed(zakharov, width=60)
+    assert all(row.title in text for row in zakharov.results)
+    assert "…" not in text.partition("Optimizer")[2]
+    assert "Q1" not in text
+
+
 def test_summary_shows_warnings(studies):
     text = printed(build_report(studies.zakharov_spec(), {}, {}))
     assert "! The search of ECDSep is incomplete: 0 of 12 trials." in text

@@ -117,6 +117,8 @@ def _best_section(report: StudyReport) -> Section:
                     param.allowed,
                 )
             )
+        if not any(row[0] == best.title for row in rows):
+            rows.append((best.title, "none searched", *["–"] * 4, "its fixed and default values"))
     names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     note = (
         "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
