@@ -63,14 +63,13 @@ class Pace:
         }
 
 
-def describe_pace(name: str, pace: dict[str, float | None]) -> str:
+def describe_pace(pace: dict[str, float | None]) -> str:
     """Say in one line how fast a study goes.
 
     Args:
-        name: Of the study.
         pace: What :meth:`Pace.add` returned.
     """
-    parts = [f"{name}: {pace['finished']} finished, {pace['remaining']} remaining"]
+    parts = [f"{pace['finished']} finished, {pace['remaining']} remaining"]
     if pace["per_second"] is not None and pace["seconds_left"] is not None:
         parts.append(
             f"{format_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left"

@@ -100,7 +100,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [_table(rows), *(describe_pace(name, found) for name, found in paces.items())]
+    lines = [_table(rows), *(f"{name}: {describe_pace(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))

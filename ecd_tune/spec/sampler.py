@@ -69,6 +69,8 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
             yield f"[sampler]: {name}: unknown option of {sampler.name!r}{hint(name, declared)}"
         elif reason := declared[name].problem(value):
             yield f"[sampler]: {name} = {value!r}: {reason}"
+        elif declared[name].kind is int and isinstance(value, float):  # Optuna takes no 10.0
+            yield f"[sampler]: {name} = {value!r}: must be a whole number, written without a point"
     for name, other in _TOGETHER:
         if options.get(name) is True and options.get(other) is not True:
             yield f"[sampler]: {name} = true: needs {other} = true"

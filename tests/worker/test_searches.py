@@ -213,7 +213,7 @@ class TestWarmStart:
 
     def test_a_study_that_is_not_there_is_named(self, store: Store) -> None:
         spec = make(search={"from_study": "nowhere"})
-        with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*there are: small"):
+        with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*known: small"):
             StudyWorker(store, spec, StopFlag()).run()
 
 
