@@ -14,9 +14,9 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     complete_study,
+    parse_formats,
     resolve_study,
 )
-from ecd_tune.errors import SpecError
 
 __all__ = ["compare"]
 
@@ -45,10 +45,7 @@ def compare(
     Beside the means of studies on the paper's tasks stands what the paper prints. With --json
     nothing is written to files.
     """
-    formats = tuple(part.strip() for part in format.split(",") if part.strip())
-    unknown = [part for part in formats if part not in _FORMATS]
-    if unknown or not formats:
-        raise SpecError(f"--format {format}: allowed: {', '.join(_FORMATS)}, comma-separated")
+    formats = parse_formats(format, _FORMATS)
     specs = [resolve_study(name, smoke=smoke, storage=storage) for name in dict.fromkeys(studies)]
 
     from ecd_tune.cli.collect import fetch_trials

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.stopping import say_ending
 
 __all__ = ["dashboard"]
 
@@ -55,4 +56,4 @@ def dashboard(
         typer.echo(
             f"{settings.host} port {port} has no login: let only the proxy reach it.", err=True
         )
-    server.serve(storage)
+    server.serve(storage, say_ending)

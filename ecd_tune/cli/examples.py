@@ -39,7 +39,7 @@ EXIT_STATUS = (
     "Exit status: 0 success; 1 the command ran, and its answer is negative (a worker failed, a "
     "check is not as expected, a number differs, the schema is not current, no trial has a value); "
     "2 wrong input, or no database can be reached; 3 a worker gave up after repeated failures; "
-    "130 and 143 stopped by Ctrl-C and SIGTERM."
+    "130 and 143 stopped by Ctrl-C and SIGTERM (the dashboard: 0)."
 )
 
 

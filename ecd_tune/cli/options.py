@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ __all__ = [
     "StudyName",
     "TrialsOption",
     "complete_study",
+    "parse_formats",
     "resolve_study",
     "study_arguments",
 ]
@@ -167,6 +169,26 @@ def resolve_study(
                 known = hint(key, spec.optimizers)
                 raise SpecError(f"--optimizers: study {spec.name!r} has no {key!r}{known}")
     return spec.with_overrides(trials=trials, seed=seed, optimizers=keys)
+
+
+def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of formats.
+
+    Args:
+        text: What ``--format`` was given.
+        allowed: The formats that there are.
+
+    Returns:
+        Those that are wanted, at least one.
+
+    Raises:
+        SpecError: One is unknown, or there is none.
+    """
+    formats = _split(text)
+    for name in formats or ("",):
+        if name not in allowed:
+            raise SpecError(f"--format: unknown format {name!r}{hint(name, allowed)}")
+    return formats
 
 
 def _split(keys: str) -> tuple[str, ...]:

@@ -117,7 +117,10 @@ def test_shipped_studies_are_listed(ecd_tune_here) -> None:
         (["run", "zakharov", "--storage", "mysql://h/d"], r"mysql"),
         (["run", "zakharov", "--storage", "sqlite:///no/such/folder/x.db"], r"no/such/folder"),
         (["status", "--storage", "sqlite:///absent.db"], r"absent\.db"),
-        (["report", "zakharov", "--format", "doc"], r"--format doc: allowed: md, html, csv, json"),
+        (
+            ["report", "zakharov", "--format", "doc"],
+            r"unknown format 'doc'; known: md, html, csv, json",
+        ),
         (["dashboard", "--host", "0.0.0.0"], r"no login"),
     ],
 )
