@@ -40,7 +40,7 @@ def best(
     optimizers: Optimizers = None,
     smoke: Smoke = False,
     name: Called = None,
-    format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
+    format: Annotated[BestFormat, typer.Option(help="Output format.")] = BestFormat.TABLE,
     as_json: AsJson = False,
 ) -> None:
     """Print the best hyperparameters that the search has found so far."""

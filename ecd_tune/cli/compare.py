@@ -28,7 +28,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="STUDY...",
-            help="Names of studies, paths of files, or tasks of your own.",
+            help="Names or paths of studies, or tasks of your own.",
             autocompletion=complete_study,
         ),
     ],
@@ -42,8 +42,8 @@ def compare(
 ) -> None:
     """Compare optimizers over several studies: medians, ranks, time to target, ease of tuning.
 
-    Beside the means of studies on the paper's tasks stands what the paper prints. With --json
-    nothing is written to files.
+    For studies on the paper's tasks the printed values are shown next to the means. With --json no
+    file is written.
     """
     formats = parse_formats(format, _FORMATS)
     specs = [resolve_study(name, smoke=smoke, storage=storage) for name in dict.fromkeys(studies)]

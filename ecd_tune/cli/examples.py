@@ -36,9 +36,9 @@ EXAMPLES: Mapping[str, str] = {
     "invalidate": "ecd-tune invalidate zakharov/ecdsep 1 --reason 'wrong data'",
 }
 EXIT_STATUS = (
-    "Exit status: 0 success; 1 the command ran, and its answer is negative (a worker failed, a "
-    "check is not as expected, a number differs, the schema is not current, no trial has a value); "
-    "2 wrong input, or no database can be reached; 3 a worker gave up after repeated failures; "
+    "Exit status: 0 success; 1 the command ran with a negative result (a worker failed, a check "
+    "is not as expected, a number differs, the schema is not current, a search has no result); 2 "
+    "wrong input, or the database cannot be reached; 3 a worker gave up after repeated failures; "
     "130 and 143 stopped by Ctrl-C and SIGTERM (the dashboard: 0)."
 )
 

@@ -42,16 +42,17 @@ def verify(
             "--optimizer",
             "--optimizers",
             metavar="A",
-            help="Whose trial. [default: the study's only one]",
+            help="Optimizer of the trial. [default: the study's only one]",
             show_default=False,
         ),
     ] = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="A run of the confirmation, not of the search.")
+        bool,
+        typer.Option("--confirm", help="Verify a confirmation run."),
     ] = False,
     rtol: Annotated[
         float,
-        typer.Option(min=0.0, help="Relative difference that still counts as the same."),
+        typer.Option(min=0.0, help="Largest relative difference that counts as equal."),
     ] = 1e-5,
     smoke: Smoke = False,
     name: Called = None,
@@ -73,7 +74,7 @@ def verify(
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
         if record is None or not record.state.finished or record.cause is None:
-            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result to compare")
+            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
         comparison = _run_again(spec, record)
         if as_json:
             typer.echo(json.dumps(_plain(record, comparison, rtol), indent=2))

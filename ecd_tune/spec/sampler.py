@@ -1,4 +1,4 @@
-"""What ``[sampler]`` may say: the options of each of Optuna's samplers, and ours."""
+"""``[sampler]``: the options of each of Optuna's samplers, and ours."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
         sampler: The table.
 
     Yields:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     declared, options = SAMPLER_OPTIONS[sampler.name], sampler.options
     for name, value in options.items():
