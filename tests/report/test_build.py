@@ -28,7 +28,7 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
     )
     assert "searched once" in claim
     assert f"ECDSep {row.summary.median:.3e}, quartiles" in medians
-    assert "better at 8 of 8 seeds" in against
+    assert "better for 8 of 8 seeds" in against
     assert "times smaller in the median (95 % interval" in against
     assert zakharov.answer.winner == "ecdsep"
     assert zakharov.answer.level == (("ecdsep",), ("adam",), ("gdm",))
