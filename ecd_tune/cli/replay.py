@@ -52,7 +52,8 @@ def replay(
     """
     import optuna
 
-    from ecd_tune.lab.replay import fit_surrogate, replay_search
+    from ecd_tune.analysis.surrogate import fit_surrogate
+    from ecd_tune.lab.replay import replay_search
     from ecd_tune.store import Store
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

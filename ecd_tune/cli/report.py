@@ -50,7 +50,7 @@ def report(
     full: Annotated[bool, typer.Option("--full", help="Add every trial to report.json.")] = False,
     note: Annotated[
         bool,
-        typer.Option("--note", help="Save the answer as notes that Optuna's dashboard shows."),
+        typer.Option("--note", help="Save the answer and plots for Optuna's dashboard."),
     ] = False,
     name: Called = None,
 ) -> None:
@@ -80,7 +80,7 @@ def write_study_report(
         formats: Which files.
         say: Print the summary to the terminal too.
         full: Put every trial into report.json.
-        note: Save the answer as notes in the database.
+        note: Save the answer and plots in the database, for the dashboard.
 
     Returns:
         The files written.
@@ -110,12 +110,13 @@ def write_study_report(
 
 
 def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
-    from ecd_tune.report import NOTE_BEGINS, render_notes
-    from ecd_tune.serve.notes import push_notes
+    from ecd_tune.report import NOTE_BEGINS, render_notes, render_plots
+    from ecd_tune.serve.notes import push_notes, push_plots
 
     notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
     for name in push_notes(storage, notes, NOTE_BEGINS):
         typer.echo(f"{name}: the existing note was written by a user and is kept", err=True)
+    push_plots(storage, list(notes), render_plots(model))
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:

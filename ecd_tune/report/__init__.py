@@ -1,7 +1,7 @@
 """The model of a study's report, and its renderers.
 
-:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads
-that alone. Names are imported on first use, so that the best hyperparameters print at once.
+:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads only
+that. Names are imported on first use, so that the best hyperparameters print at once.
 """
 
 from importlib import import_module
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
     from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
+    from ecd_tune.report.render.plots import render_plots
     from ecd_tune.report.render.terminal import render_summary
     from ecd_tune.report.words.numbers import format_number
 
@@ -48,6 +49,7 @@ __all__ = [
     "render_json",
     "render_markdown",
     "render_notes",
+    "render_plots",
     "render_summary",
     "render_latex",
     "comparison_json",
@@ -69,6 +71,7 @@ _MODULES = {
     "render.data.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
     "render.note": ("NOTE_BEGINS", "render_notes"),
+    "render.plots": ("render_plots",),
     "render.terminal": ("render_summary",),
     "words.numbers": ("format_number",),
 }

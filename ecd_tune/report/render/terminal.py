@@ -21,13 +21,13 @@ _QUARTILES = ("Q1", "Q3")
 
 
 def render_summary(report: StudyReport) -> RenderableType:
-    """Lay out the answer, the warnings, what runs say of themselves, and the main table.
+    """Lay out the answer, the warnings, the remarks on runs, and the main table.
 
     Args:
         report: The model.
 
     Returns:
-        What ``rich`` prints.
+        The renderable for ``rich``.
     """
     from rich.console import Group
     from rich.text import Text
@@ -66,7 +66,7 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
             header, justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in report.results:
-        # Text, not str: brackets would be taken for markup.
+        # Text, not str: brackets would be read as markup.
         table.add_row(*(Text(cell) for cell in _cells(row, quartiles)))
     mark, shown = report.mark, ", ".join(("Median", *_QUARTILES * quartiles))
     table.caption = f"Search: its best value{mark}. {shown}: confirmed runs{mark}"
