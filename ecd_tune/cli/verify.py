@@ -73,8 +73,11 @@ def verify(
         store.check(spec)
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
-        if record is None or not record.state.finished or record.cause is None:
-            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
+        if record is None:
+            raise StoreError(f"{key.name} #{trial}: there is no such trial")
+        if not record.counts or record.cause is None:
+            reason = f" ({record.reason})" if record.reason else ""
+            raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")
         comparison = _run_again(spec, record)
         if as_json:
             typer.echo(json.dumps(_plain(record, comparison, rtol), indent=2))
