@@ -19,9 +19,9 @@ from ecd_tune.cli.options import (
     Storage,
     StudyName,
     TrialsOption,
+    parse_formats,
     resolve_study,
 )
-from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def report(
     name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not: pages, tables, figures, data."""
-    formats = tuple(part.strip() for part in format.split(",") if part.strip())
-    unknown = [part for part in formats if part not in _ALL]
-    if unknown or not formats:
-        raise SpecError(f"--format {format}: allowed: {', '.join(_ALL)}, comma-separated")
+    formats = parse_formats(format, _ALL)
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
     for path in write_study_report(spec, storage, folder, formats, full=full, note=note):

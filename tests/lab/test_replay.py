@@ -147,4 +147,4 @@ beta1 = { low = 0.0, high = 0.9 }
     assert tpe["median"] <= random["halfway"]
     assert random["agreement"] == tpe["agreement"] > 0.9
     refused = CliRunner().invoke(app, [*arguments, "--sampler", "grid"])
-    assert "allowed: random, tpe, qmc, gp, cmaes" in str(refused.exception)
+    assert "known: cmaes, gp, qmc, random, tpe" in str(refused.exception)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ecd_tune.analysis.surrogate import LEAST_TRIALS
 from ecd_tune.records import Scalar
-from ecd_tune.report.model.best import BestParam
+from ecd_tune.report.model.best import BestHyperparameters, BestParam
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.model.sensitivity import LEAST_AGREEMENT, Move, Sensitivity, SensitivityRow
@@ -34,13 +34,7 @@ def best_section(report: StudyReport) -> Section:
         The section.
     """
     searched = {(row.optimizer, row.name): row for row in report.importance}
-    rows = tuple(
-        (best.title, *_cells(param, searched.get((best.optimizer, param.name))))
-        for best in report.best
-        for param in best.lines
-        # What is fixed stands with the search spaces.
-        if (best.optimizer, param.name) in searched or param in best.resolved
-    )
+    rows = tuple(row for best in report.best for row in _best_rows(best, searched))
     names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     table = Table("Best hyperparameters of the search", ("Optimizer", *names), rows, _BEST_NOTE)
     tables = (table, *_sensitivity_table(report))
@@ -48,6 +42,19 @@ def best_section(report: StudyReport) -> Section:
     untold = (f"Sensitivity around the best: no prediction. {_agreements(report)}",)
     closing = untold if modelled and len(tables) == 1 else ()
     return Section("best", "Hyperparameters", tables=tables, closing=closing)
+
+
+def _best_rows(
+    best: BestHyperparameters, searched: Mapping[tuple[str, str], SearchedParam]
+) -> list[tuple[str, ...]]:
+    # What is fixed stands with the search spaces.
+    rows = [
+        (best.title, *_cells(param, searched.get((best.optimizer, param.name))))
+        for param in best.lines
+        if (best.optimizer, param.name) in searched or param in best.resolved
+    ]
+    none = (best.title, "none searched", *["–"] * 4, "its fixed and default values")
+    return rows or [none]
 
 
 def _cells(param: BestParam, found: SearchedParam | None) -> Iterator[str]:
