@@ -265,7 +265,8 @@ class Lease:
         token: Fencing token; a tell that carries an outdated one is refused.
         attempt: 1 for the first time that these parameters run.
         request: What to evaluate.
-        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        source: ``"sampler"``, ``"prior"``, ``"queue"``, or for a confirmation where the parameters
+            are from.
     """
 
     key: StudyKey

@@ -21,6 +21,7 @@ from ecd_tune.errors import NoResultError
 from ecd_tune.records import Params, TrialRecord
 from ecd_tune.space import Choice, Fixed, Float, Int, Space
 from ecd_tune.spec import SamplerSpec, StudySpec
+from ecd_tune.store.sampling.guided import guided_points
 from ecd_tune.store.sampling.samplers import make_sampler
 from ecd_tune.theory import Array
 
@@ -141,6 +142,8 @@ def replay_search(
     clock = 0.0
     while len(ends) < trials:
         while started < trials and len(running) < workers:
+            if guided := guided_points(changed, optimizer, [started]):
+                study.enqueue_trial(dict(guided[started].params))
             trial: Any = study.ask()
             worth, seconds = surrogate.look_up(surrogate.space.suggest(trial))
             heapq.heappush(running, (clock + seconds, started, trial, worth))

@@ -124,7 +124,7 @@ def _explain(where: str, error: ValidationError) -> list[str]:
     for item in error.errors():
         *table, key = [str(part) for part in item["loc"]] or ["study"]
         place = f"{where} [{'.'.join(table)}]" if table else where
-        lines.append(f"{place}: {key}: {_phrase(item)}")
+        lines += [f"{place}: {key}: {line}" for line in _phrase(item).splitlines()]
     return lines
 
 
@@ -205,6 +205,11 @@ def _training_problems(spec: StudySpec) -> list[str]:
 def _grid_problems(spec: StudySpec) -> list[str]:
     problems = []
     for key, optimizer in spec.optimizers.items():
+        if optimizer.space.has_prior:
+            problems.append(
+                f"[optimizers.{key}.space]: prior: a grid runs all points and uses none; leave "
+                "it out, or choose another sampler"
+            )
         try:
             next(optimizer.space.grid())
         except SpaceError as error:

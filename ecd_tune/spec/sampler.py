@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from ecd_tune.spec.parts import SamplerSpec
 
-__all__ = ["SAMPLER_OPTIONS", "STARTUP_TRIALS", "sampler_problems"]
+__all__ = [
+    "GUIDED_EVERY",
+    "SAMPLER_OPTIONS",
+    "STARTUP_TRIALS",
+    "guided_trials",
+    "sampler_problems",
+]
 
 SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": (),
@@ -33,10 +39,26 @@ SAMPLER_OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 STARTUP_TRIALS = 10
 """Random trials at the start, Optuna's own number."""
+GUIDED_EVERY = 4
+"""Of this many trials that a prior guides, the last is left to the sampler."""
+
+
+def guided_trials(sampler: SamplerSpec) -> int | None:
+    """Return how many trials of a search the priors of a space guide; None for all.
+
+    They are those that the sampler would draw uniformly; where it has another start, as many as
+    TPE would.
+
+    Args:
+        sampler: The sampler.
+    """
+    if sampler.name == "random":
+        return None
+    return int(sampler.options.get("n_startup_trials", STARTUP_TRIALS))
 
 
 def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
-    """Check the names of a sampler's options, and the value of the one that is not Optuna's.
+    """Check the names of a sampler's options, and the values of those that we use ourselves.
 
     Args:
         sampler: The table.
@@ -51,7 +73,10 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
             yield f"[sampler] name = {name!r}: unknown option {option!r}; allowed: {allowed}"
     history = options.get("history", STARTUP_TRIALS)
     startup = options.get("n_startup_trials", STARTUP_TRIALS)
-    least = max(1, startup) if isinstance(startup, int) else 1
+    if isinstance(startup, bool) or not isinstance(startup, int) or startup < 0:
+        yield f"[sampler] n_startup_trials = {startup!r}: must be a whole number of at least 0"
+        startup = STARTUP_TRIALS
+    least = max(1, startup)
     # With fewer the sampler would think for ever that the study has only begun.
     if (
         isinstance(history, bool)
