@@ -25,7 +25,7 @@ NAMES = ("lr", "weight_decay", "one_minus_beta1", "one_minus_beta2")
 LOW, HIGH = 1e-3, 1.0
 SPREAD = 1 / 6
 WEIGHTS = np.array([4.0, 1.0, 0.5, 0.1])
-SEARCHES = 100
+SEARCHES = 40
 AFTER = (5, 10, 20, 30, 50)
 KINDS = ("none", "good", "poor", "wrong")
 
