@@ -56,6 +56,7 @@ class RunPlan:
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
         copies: Epoch to the place beside the run's checkpoint that its weights are copied to, or
             None.
+        confirms: Whether the study has confirmation runs, which judge on the test split.
     """
 
     steps: int
@@ -64,6 +65,7 @@ class RunPlan:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
     copies: Callable[[int], CheckpointHandle] | None = None
+    confirms: bool = False
 
 
 def evaluate_single(

@@ -23,10 +23,11 @@ class FailureStreak:
 
     Args:
         limit: So many in a row are no property of the trials.
+        study: Name of the study, for the message.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, study: str = "STUDY") -> None:
+        self._limit, self._study = limit, study
         self._reason: str | None = None
         self._count = 0
         self._ended_well = False
@@ -69,8 +70,8 @@ class FailureStreak:
     def _error(self, what: str, last: Outcome) -> RepeatedFailureError:
         return RepeatedFailureError(
             f"{what}, the last one with: {last.reason}. This worker stops; what it held is stored "
-            "or queued again. Fix the cause, put failed trials back with `ecd-tune retry STUDY "
-            "--failed`, and start it again; where it is no fault, raise [retries] "
+            "or queued again. Fix the cause, put failed trials back with `ecd-tune retry "
+            f"{self._study} --failed`, and start it again; where it is no fault, raise [retries] "
             f"stop_worker_after (now {self._limit}) in the study file"
         )
 
