@@ -159,7 +159,7 @@ class Int:
         if prior and self.prior is not None:
             value = prior_quantile(self.prior, rng.random(), *ends, self.log)
         elif self.log:
-            value = math.exp(rng.uniform(*map(math.log, ends)))
+            value = math.exp(rng.uniform(math.log(ends[0]), math.log(ends[1])))
         else:
             return int(rng.integers(self.low, self.high, endpoint=True))
         return int(np.clip(round(value), self.low, self.high))
