@@ -12,6 +12,8 @@ from ecd_tune.records import Stage, StudyKey
 
 __all__ = ["invalidate", "retry"]
 
+_CONTINUE = "run the command or script of the study again to continue"
+
 
 def retry(
     study: Annotated[
@@ -43,7 +45,9 @@ def retry(
     for name, count in queued.items():
         if count:
             typer.echo(f"{name}: {count} trial{'s' * (count != 1)} queued again")
-    if not any(queued.values()):
+    if any(queued.values()):
+        typer.echo(_CONTINUE)
+    else:
         typer.echo(f"{study}: no trial has failed")
 
 
@@ -70,4 +74,4 @@ def invalidate(
     key = StudyKey(name, optimizer, Stage(stage) if stage else Stage.SEARCH)
     with Store.open(storage, create=False) as store:
         store.invalidate(key, trial, reason)
-    typer.echo(f"{key.name} #{trial}: does not count any more")
+    typer.echo(f"{key.name} #{trial}: does not count any more\n{_CONTINUE}")

@@ -47,7 +47,7 @@ class RateEstimator:
 
     def __init__(self, spec: StudySpec, now: float) -> None:
         self._spec, self._start, self._first = spec, now, -1
-        self.done, self._now = 0, now
+        self.done, self.failed, self._now = 0, 0, now
 
     @property
     def total(self) -> int:
@@ -62,7 +62,8 @@ class RateEstimator:
             progress: One entry a study key.
             now: Clock in seconds.
         """
-        self.done = sum(p.finished for p in progress if p.key.optimizer in self._spec.optimizers)
+        own = [p for p in progress if p.key.optimizer in self._spec.optimizers]
+        self.done, self.failed = sum(p.finished for p in own), sum(p.failed for p in own)
         self._now = now
         if self._first < 0:
             self._first = self.done
@@ -79,7 +80,10 @@ class RateEstimator:
         about = "" if left is None else f", about {format_time(left)} left"
         running = sum(view.state is WorkerState.RUNNING for view in workers)
         by = f", {running} worker{'s' * (running != 1)}" if workers else ""
-        return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}{by}"
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        # Where a result was taken out, former confirmation runs stand beside those of the new best.
+        total = max(self.total, self.done)
+        return f"{self.done}/{total} trials{failed}, {self.rate:.1f}/s{about}{by}"
 
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:

@@ -27,12 +27,17 @@ _RECENT_SECONDS = 60.0
 _MOST_ERRORS = 5
 _MOST_REASONS = 8
 _EVENTS = {
-    "lost": "trials of dead workers re-queued",
-    "released": "trials re-queued after workers were stopped",
-    "fenced": "late results refused",
-    "invalidated": "results taken out by hand",
-    "exception": "kinds of errors in trials, as each worker met them",
+    "lost": ("trial of a dead worker re-queued", "trials of dead workers re-queued"),
+    "released": (
+        "trial re-queued after a worker was stopped",
+        "trials re-queued after workers were stopped",
+    ),
+    "fenced": ("late result refused", "late results refused"),
+    "retried": ("failed trial queued again by hand", "failed trials queued again by hand"),
+    "invalidated": ("result taken out by hand", "results taken out by hand"),
+    "exception": ("kind of error in trials", "kinds of errors in trials, as each worker met them"),
 }
+"""What happened, once and more often."""
 _COUNTS = ("failed", "lost", "running", "waiting")
 
 
@@ -107,7 +112,10 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))
     if events:
-        told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
+        told = ", ".join(
+            f"{count} {_EVENTS.get(kind, (kind, kind))[count > 1]}"
+            for kind, count in events.items()
+        )
         lines.append(f"events: {told}")
     errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
     for reason, event in [*errors.items()][-_MOST_ERRORS:]:
