@@ -32,12 +32,12 @@ _EVENTS = {
         "trial re-queued after a worker was stopped",
         "trials re-queued after workers were stopped",
     ),
-    "fenced": ("late result refused", "late results refused"),
-    "retried": ("failed trial queued again by hand", "failed trials queued again by hand"),
-    "invalidated": ("result taken out by hand", "results taken out by hand"),
-    "exception": ("kind of error in trials", "kinds of errors in trials, as each worker met them"),
+    "fenced": ("late result rejected", "late results rejected"),
+    "retried": ("failed trial re-queued by a user", "failed trials re-queued by users"),
+    "invalidated": ("result invalidated by a user", "results invalidated by users"),
+    "exception": ("kind of error in trials", "kinds of errors in trials, counted per worker"),
 }
-"""What happened, once and more often."""
+"""Kind of event to its description, for one and for several."""
 _COUNTS = ("failed", "lost", "running", "waiting")
 
 
@@ -49,13 +49,13 @@ def status(
     as_json: AsJson = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Show it again and again, with rate and time left."),
+        typer.Option("--watch", help="Refresh until Ctrl-C, with rate and time left."),
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.2, metavar="SECONDS", help="How often --watch looks.")
+        float, typer.Option(min=0.2, metavar="SECONDS", help="Refresh interval of --watch.")
     ] = 2.0,
 ) -> None:
-    """Show trials by state, best values, who works on what, and what went wrong."""
+    """Show trials by state, best values, workers and their trials, and failures."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -88,7 +88,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
     known = store.studies()
     if study is not None and study not in known:
         raise StudyNotFoundError(
-            f"no study {study!r} in {store.url}; there are: {', '.join(known) or 'none'}"
+            f"no study {study!r} in {store.url}; known: {', '.join(known) or 'none'}"
         )
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
@@ -122,7 +122,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         lines.append(f"error: {event.key.name} #{event.detail['number']}: {reason}")
     lines += [f"{r['count']} of {r['study']}: {r['reason']}" for r in reasons[:_MOST_REASONS]]
     if len(reasons) > _MOST_REASONS:
-        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json has all")
+        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json lists all")
     return "\n".join(lines)
 
 

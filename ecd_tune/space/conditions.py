@@ -1,4 +1,4 @@
-"""When a dimension exists, and when the lower end of a range stands for 0."""
+"""When a dimension exists, and when the lower end of a range means 0."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Condition = Mapping[str, tuple[Scalar, ...]]
 
 @dataclass(frozen=True)
 class Zero:
-    """The lower end of a range that stands for 0, which a logarithm does not reach.
+    """The lower end of a range that means 0, which a logarithmic range cannot contain.
 
     A sampler sees the value that was drawn; the optimizer is given 0.
 
@@ -29,13 +29,13 @@ class Zero:
 
 
 def describe_condition(when: Condition) -> str:
-    """Say when something holds.
+    """Describe a condition.
 
     Args:
         when: The condition.
 
     Returns:
-        For example `` when s = 0 or 1``; empty for one that always holds.
+        For example `` when s = 0 or 1``; empty for a condition that is always true.
     """
     if not when:
         return ""

@@ -22,7 +22,7 @@ class StoredPoint:
     Attributes:
         params: All of them, fixed ones included.
         distributions: Of those that Optuna is to see: a sampler's, those that it drew.
-        system_attrs: What a sampler noted with the trial.
+        system_attrs: Attributes that a sampler set on the trial.
     """
 
     params: Params
