@@ -1,4 +1,4 @@
-"""What a prior on the ranges of a search is worth, and what a wrong one costs.
+"""The benefit of a prior on the ranges of a search, and the cost of a wrong one.
 
 TPE and random search look for the minimum of a bowl with ripples over four logarithmic ranges;
 its place differs from search to search. A good prior has its centers near the minimum (one standard

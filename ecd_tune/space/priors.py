@@ -1,4 +1,4 @@
-"""Where good values are expected: the prior of a range, and how a value is drawn from it."""
+"""The prior of a range: where good values are expected, and how a value is drawn from it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def check_weights(weights: Sequence[float], count: int) -> None:
 
 
 def describe_prior(prior: Prior, low: float, high: float, log: bool) -> str:
-    """Say in words what a prior is.
+    """Describe a prior.
 
     Args:
         prior: The prior.
