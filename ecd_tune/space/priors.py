@@ -48,7 +48,7 @@ def check_prior(prior: Prior, low: float, high: float, log: bool) -> None:
     """
     problems = []
     if not low <= prior.center <= high:
-        problems.append(f"center = {prior.center:g}; must lie in the range [{low:g}, {high:g}]")
+        problems.append(f"center = {prior.center:g}; must be in the range [{low:g}, {high:g}]")
     least = 1.0 if log else 0.0
     if prior.spread is not None and not least < prior.spread < math.inf:
         kind = "a factor above 1, as the range is logarithmic" if log else "a difference above 0"
@@ -69,7 +69,7 @@ def check_weights(weights: Sequence[float], count: int) -> None:
     """
     problems = []
     if len(weights) != count:
-        problems.append(f"{len(weights)} weights for {count} choices; give one for each")
+        problems.append(f"got {len(weights)}, expected {count}: one weight per choice")
     if not all(0 <= weight < math.inf for weight in weights):
         problems.append("weights must be numbers of at least 0")
     elif not sum(weights) > 0:

@@ -125,10 +125,10 @@ def test_forms_and_words():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"prior": 2}, ["center = 2; must lie in the range [0, 1]"]),
+        ({"prior": 2}, ["center = 2; must be in the range [0, 1]"]),
         ({"prior": {"center": 0.5, "spread": 0}}, ["spread = 0; must be a difference above 0"]),
         ({"prior": {"center": 0.5, "spread": math.inf}}, ["spread = inf"]),
-        ({"prior": math.nan}, ["center = nan; must lie"]),
+        ({"prior": math.nan}, ["center = nan; must be in"]),
         ({"prior": {"center": 2, "spread": -1}}, ["center = 2", "spread = -1"]),
         (
             {"low": 0.1, "log": True, "prior": {"center": 0.5, "spread": 1}},
@@ -138,7 +138,7 @@ def test_forms_and_words():
         ({"prior": True}, ["expected prior"]),
         ({"prior": {"spread": 1}}, ["expected prior"]),
         ({"prior": {"centre": 0.5}}, ["expected prior"]),
-        ({"choices": [1, 2], "prior": [1]}, ["1 weights for 2 choices; give one for each"]),
+        ({"choices": [1, 2], "prior": [1]}, ["got 1, expected 2: one weight per choice"]),
         ({"choices": [1, 2], "prior": [1, -1]}, ["weights must be numbers of at least 0"]),
         ({"choices": [1, 2], "prior": [0, 0]}, ["at least one weight must be above 0"]),
         ({"choices": [1, 2], "prior": 1}, ["expected a weight for each choice"]),
