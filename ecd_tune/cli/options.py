@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.errors import SpecError, StoreError, hint
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.spec import (
     OWN_OPTIMIZERS,
@@ -16,9 +17,11 @@ from ecd_tune.spec import (
     load_study,
     own_study,
     parse_study,
+    shipped_studies,
 )
 
 __all__ = [
+    "AsJson",
     "Called",
     "DEFAULT_STORAGE",
     "Out",
@@ -28,11 +31,23 @@ __all__ = [
     "Storage",
     "StudyName",
     "TrialsOption",
+    "complete_study",
+    "parse_formats",
     "resolve_study",
     "study_arguments",
 ]
 
 DEFAULT_STORAGE = "sqlite:///ecd_tune.db"
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Return the shipped studies whose names begin with what is typed, for a shell.
+
+    Args:
+        incomplete: What is typed.
+    """
+    return [name for name in shipped_studies() if name.startswith(incomplete)]
+
 
 StudyName = Annotated[
     str,
@@ -41,8 +56,10 @@ StudyName = Annotated[
         help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or your own "
         "task: FILE.py:NAME or package.module:NAME.",
         show_default=False,
+        autocompletion=complete_study,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Storage = Annotated[
     str,
     typer.Option(
@@ -139,9 +156,7 @@ def resolve_study(
         SpecError: ``optimizers`` names one that the study does not have, or ``called`` is given
             for a study that has a name.
     """
-    keys = None
-    if optimizers is not None:
-        keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
+    keys = _split(optimizers) if optimizers is not None else None
     if is_reference(name):
         spec = _study_of_task(name, keys, smoke, storage, called)
     elif called is not None:
@@ -149,13 +164,35 @@ def resolve_study(
     else:
         spec = load_study(find_study(name), smoke)
     if keys is not None:
-        unknown = [key for key in keys if key not in spec.optimizers]
-        if unknown or not keys:
-            raise SpecError(
-                f"--optimizers {optimizers}: study {spec.name!r} has no "
-                f"{unknown[0] if unknown else 'empty list'!r}; it has {', '.join(spec.optimizers)}"
-            )
+        for key in keys or ("",):
+            if key not in spec.optimizers:
+                known = hint(key, spec.optimizers)
+                raise SpecError(f"--optimizers: study {spec.name!r} has no {key!r}{known}")
     return spec.with_overrides(trials=trials, seed=seed, optimizers=keys)
+
+
+def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of formats.
+
+    Args:
+        text: What ``--format`` was given.
+        allowed: The formats that there are.
+
+    Returns:
+        Those that are wanted, at least one.
+
+    Raises:
+        SpecError: One is unknown, or there is none.
+    """
+    formats = _split(text)
+    for name in formats or ("",):
+        if name not in allowed:
+            raise SpecError(f"--format: unknown format {name!r}{hint(name, allowed)}")
+    return formats
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in keys.split(",") if key.strip())
 
 
 def study_arguments(

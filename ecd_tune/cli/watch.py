@@ -79,7 +79,7 @@ class _Errors:
         """Print what is new.
 
         Args:
-            progress: One entry a study key; without a new failure nothing is read.
+            progress: One entry per study key; without a new failure nothing is read.
         """
         failed = sum(p.failed for p in progress)
         if failed == self._failed:

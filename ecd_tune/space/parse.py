@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecd_tune.errors import SpaceError
+from ecd_tune.errors import SpaceError, hint
 from ecd_tune.records import Scalar
 from ecd_tune.space.conditions import Condition, Zero
 from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
@@ -47,7 +47,8 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         The space, dimensions in the table's order.
 
     Raises:
-        SpaceError: A dimension is not valid; a line for each that is not begins with its name.
+        SpaceError: A dimension is not valid; the message has a line for each of them, which
+            begins with its name.
     """
     dimensions, problems = {}, []
     for name, value in _flat(table):
@@ -102,9 +103,8 @@ def _parse_table(table: Mapping[str, Any]) -> Dimension:
         return Choice(_scalars(table["choices"]), when, weights)
     unknown = set(table) - _RANGE_KEYS
     if unknown:
-        raise SpaceError(
-            f"unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(_RANGE_KEYS))}"
-        )
+        key = sorted(unknown)[0]
+        raise SpaceError(f"unknown key {key!r}{hint(key, sorted(_RANGE_KEYS))}")
     missing = {"low", "high"} - keys
     if missing:
         raise SpaceError(f"{sorted(missing)[0]} is missing; expected {_FORMS}")
