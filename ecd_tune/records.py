@@ -267,7 +267,8 @@ class Lease:
         token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
         request: The evaluation request.
-        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        source: ``"sampler"``, ``"prior"``, ``"queue"``, or for a confirmation where the parameters
+            are from.
     """
 
     key: StudyKey

@@ -55,6 +55,7 @@ class RunPlan:
         training: Schedule and the like, for problems that have a metric.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
         copies: Returns the handle to which the weights of an epoch are copied, or None.
+        confirms: Whether the study has confirmation runs, which evaluate on the test split.
     """
 
     steps: int
@@ -63,6 +64,7 @@ class RunPlan:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
     copies: Callable[[int], CheckpointHandle] | None = None
+    confirms: bool = False
 
 
 def evaluate_single(

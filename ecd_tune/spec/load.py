@@ -139,6 +139,11 @@ def _training_problems(spec: StudySpec) -> list[str]:
 def _grid_problems(spec: StudySpec) -> list[str]:
     problems = []
     for key, optimizer in spec.optimizers.items():
+        if optimizer.space.has_prior:
+            problems.append(
+                f"[optimizers.{key}.space]: prior: a grid runs all points and uses none; leave "
+                "it out, or choose another sampler"
+            )
         try:
             next(optimizer.space.grid())
         except SpaceError as error:

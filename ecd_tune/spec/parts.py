@@ -42,8 +42,9 @@ def _serialize_space(space: Space) -> dict[str, Any]:
         for name, d in space.dimensions.items()
     }
     for fields in found.values():
-        if fields.get("zero", ...) is None:
-            del fields["zero"]  # added later; older studies continue
+        for later in ("zero", "prior"):  # added later; older studies continue
+            if fields.get(later, ...) is None:
+                del fields[later]
     return found
 
 

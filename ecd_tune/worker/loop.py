@@ -101,7 +101,7 @@ class StudyWorker:
             spec, self._reports, self._handle, self._ends, self._pruner, on_step, self._give_up
         )
         limit = spec.retries.stop_worker_after
-        self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
+        self._streaks = {key: FailureStreak(limit, spec.name) for key in self._study.optimizers}
         self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()

@@ -148,6 +148,7 @@ class Loop:
         self._held: dict[str, Any] = {}
         self._best: tuple[int, float, float] | None = None
         self._best_state: list[Any] = []
+        self._has_test = False
         self._tested: float | None = None
         self.reason: str | None = None
         self._pruned = False
@@ -223,6 +224,7 @@ class Loop:
         """
         if self._looping:
             raise TaskError("run.test(function): must be called after the loop over run.epochs()")
+        self._has_test = True
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
@@ -320,7 +322,7 @@ class Loop:
         """Make the outcome.
 
         Raises:
-            TaskError: Nothing was reported, or a confirmation has not evaluated on the test data.
+            TaskError: Nothing was reported, or a confirmation cannot evaluate on the test data.
         """
         if not self._optimizers:
             raise TaskError(
@@ -343,16 +345,23 @@ class Loop:
             metrics |= {} if report is None else optimizer_metrics(report())
         if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
-        if self._request.stage is Stage.CONFIRM and self.reason is None:
-            metrics[f"test_{self._metric}"] = self._test_value()
+        if self.reason is None:
+            self._check_test()
+        if self._tested is not None:
+            metrics[f"test_{self._metric}"] = self._tested
         ended = Status.PRUNED if self._pruned else Status.DIVERGED
         status = Status.COMPLETE if self.reason is None else ended
         return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
-    def _test_value(self) -> float:
-        if self._tested is None:
+    def _check_test(self) -> None:
+        """Find out in the first trial of a search what would fail in all confirmation runs.
+
+        Raises:
+            TaskError: They would have nothing to judge by.
+        """
+        wanted = self._plan.confirms or self._request.stage is Stage.CONFIRM
+        if wanted and not self._has_test:
             raise TaskError(
                 "a confirmation evaluates on the test data: call run.test(lambda: …) after the "
                 "loop, or use confirm=0"
             )
-        return self._tested

@@ -22,7 +22,7 @@ from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
 from ecd_tune.store.sampling.constraints import PREFIX
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
