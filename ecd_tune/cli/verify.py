@@ -20,6 +20,7 @@ from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.same_run import Comparison
+    from ecd_tune.objective import Objective
     from ecd_tune.records import TrialRecord
     from ecd_tune.store import Store
 
@@ -49,10 +50,12 @@ def verify(
 ) -> None:
     """Run one stored trial again, with its hyperparameters and seed, and compare every number.
 
+    It first says whether the data and the code are those that the trial was run with.
     On the same versions and the same kind of machine a run repeats to the last bit, or to
     rounding where it was trained together with others. The database is not changed. Exit status
     1: something differs by more than `--rtol`.
     """
+    from ecd_tune.analysis.same_run import compare_origins
     from ecd_tune.store import Store
 
     spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
@@ -64,7 +67,10 @@ def verify(
         record = found.get(trial)
         if record is None or not record.state.finished or record.cause is None:
             raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result to compare")
-        comparison = _run_again(spec, record)
+        objective = _prepare(spec, record)
+        for line in compare_origins(record.origin, objective.origin(key.data_stage)):
+            typer.echo(line)
+        comparison = _run_again(objective, record)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:
             typer.echo(
@@ -86,19 +92,24 @@ def _choose(spec: StudySpec, optimizer: str | None) -> str:
     return optimizer
 
 
-def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
+def _prepare(spec: StudySpec, record: TrialRecord) -> Objective:
     import torch
 
-    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective import Objective
+
+    torch.set_num_threads(1)
+    objective = Objective(spec, record.key.optimizer)
+    objective.prepare(record.key.stage)
+    return objective
+
+
+def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
+    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective.training.speed import SPEED_METRICS
     from ecd_tune.records import RunRequest
 
-    torch.set_num_threads(1)
     assert record.seed is not None  # every trial of ours has one
     request = RunRequest(record.params, record.seed, record.key.stage)
-    objective = Objective(spec, record.key.optimizer)
-    objective.prepare(record.key.stage)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,7 +34,6 @@ _log = logging.getLogger(__name__)
 _CONFIRM_BATCH = 100
 _AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
-_REAP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,6 @@ class StudyWorker:
         self._work_left = RemainingWork(store, spec)
         searched = {key: optimizer.space.searched for key, optimizer in spec.optimizers.items()}
         self._trial_log = TrialLog(spec.task_def.direction, self._work_left.best, searched)
-        self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -297,6 +294,9 @@ class StudyWorker:
         return self._stop() or self._heartbeat.storage_replaced
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
+        key = leases[0].key
+        origin = self._objectives[key.optimizer].origin(key.data_stage)
+        outcomes = [replace(outcome, origin=origin) for outcome in outcomes]
         results = list(zip(leases, outcomes, strict=True))
         taken = self._store.tell(results, self._reports.take(leases))
         for (lease, outcome), accepted in zip(results, taken, strict=True):
@@ -326,8 +326,6 @@ class StudyWorker:
         self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:
-        if time.monotonic() >= self._reap_due:
-            lost = self._store.reap(self._work_left.keys)
-            if lost:
-                _log.info("%d trials of workers that are gone were queued again", lost)
-            self._reap_due = time.monotonic() + _REAP_SECONDS
+        lost = self._store.reap_in_turn(self._work_left.keys)
+        if lost:
+            _log.info("%d trials of workers that are gone were queued again", lost)

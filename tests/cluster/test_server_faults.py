@@ -158,6 +158,7 @@ def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
         old.create(spec)
         engine = sa.create_engine(postgres_url)
         with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE ecd_runs DROP COLUMN origin")
             connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '0008'")
         with pytest.raises(StoreError, match="ecd-tune db upgrade"):
             Store.open(postgres_url, create=False)

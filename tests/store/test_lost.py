@@ -55,6 +55,29 @@ def test_a_lease_that_nobody_renews_is_lost(clock: Any, pause: float, looks: int
     assert watch.look({7: 1.0, 8: 2.0, 9: 1.0}) == {7}
 
 
+@pytest.mark.parametrize(
+    ("leases", "doubtful", "pause"),
+    [
+        (0, False, 1.0),
+        (8, False, 1.0),
+        (800, False, 100.0),
+        (10_000, False, 300.0),
+        (800, True, 10.0),
+    ],
+)
+def test_looks_come_the_less_often_the_more_leases_stand(
+    clock: Any, leases: int, doubtful: bool, pause: float
+) -> None:
+    """800 workers, one look each in 100 s, are eight looks a second; so are 8 and one second."""
+    watch = LeaseWatch(SECONDS)
+    assert watch.due
+    watch.plan(leases, doubtful=doubtful)
+    clock.now += 0.749 * pause
+    assert not watch.due
+    clock.now += 0.252 * pause
+    assert watch.due
+
+
 def test_a_lease_that_was_away_begins_anew(clock: Any) -> None:
     watch = LeaseWatch(SECONDS)
     for stamps in ({7: 1.0}, {7: 1.0}, {7: 1.0}, {}, {7: 1.0}):

@@ -1,0 +1,90 @@
+"""A short digest of the data that a task reads, so that a trial can say what it was trained on.
+
+Files are read once per machine and content: a file below ``ECD_TUNE_CACHE`` keeps the digest of a
+data set under the names, sizes and times of its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ecd_tune.records import Scalar
+from ecd_tune.tasks.data import cache_root, data_root
+from ecd_tune.tasks.needed_data import needed_data
+
+__all__ = ["DIGITS", "data_digest", "digest_files"]
+
+DIGITS = 16
+"""Hexadecimal digits of a digest: enough to tell data apart, which is all that it is for."""
+
+_BLOCK = 1 << 20
+
+
+def data_digest(task: Any, name: str, options: Mapping[str, Scalar]) -> str:
+    """Return the digest of a task's data.
+
+    Args:
+        task: The task; one that has ``data_digest()`` says it itself.
+        name: Its registry name.
+        options: Those that a study sets.
+
+    Returns:
+        :data:`DIGITS` digits; empty where the task reads no data, or where they are not known.
+    """
+    own = getattr(task, "data_digest", None)
+    if own is not None:
+        return str(own())
+    root = data_root()
+    layouts = [data_set.found(root) for data_set in needed_data(name, options)]
+    names = [n for layout in layouts if layout for n in (*layout.files, *layout.optional)]
+    return digest_files(root, tuple(sorted(names))) if root is not None and names else ""
+
+
+def digest_files(root: Path, names: tuple[str, ...]) -> str:
+    """Return the digest of files: of their names and all that is in them.
+
+    Args:
+        root: What the names are relative to.
+        names: Files and folders; those that are not there are passed over.
+
+    Returns:
+        :data:`DIGITS` digits.
+    """
+    found = sorted(path for name in names for path in _walk(root / name))
+    stats = [(path, path.stat()) for path in found]
+    listing = tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    return _digest_listing(str(root), listing)
+
+
+@lru_cache(maxsize=64)
+def _digest_listing(root: str, listing: tuple[tuple[str, int, int], ...]) -> str:
+    key = hashlib.sha256(repr(listing).encode()).hexdigest()[:32]
+    kept = cache_root() / "digests" / key
+    with suppress(OSError):
+        text = kept.read_text()
+        if len(text) == DIGITS:  # not the half of it that a full disk left
+            return text
+    digest = _read(Path(root), [Path(name) for name, _, _ in listing])
+    with suppress(OSError):  # it is found again the next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(digest)
+    return digest
+
+
+def _walk(path: Path) -> Iterable[Path]:
+    return filter(Path.is_file, path.rglob("*") if path.is_dir() else [path])
+
+
+def _read(root: Path, paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()[:DIGITS]
