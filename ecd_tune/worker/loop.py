@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 _CONFIRM_BATCH = 100
 _AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
+_LONGEST_IDLE_SECONDS = 5.0
+_IDLE_SHARE = 0.25  # a worker that waits looks again after this share of the time it has waited
 
 
 @dataclass(frozen=True)
@@ -122,20 +125,27 @@ class StudyWorker:
         """
         self._store.create(self._study)
         self._queue_first()
+        busy = time.monotonic()
         try:
             while not self._stop():
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
+                    busy = time.monotonic()
                 elif self._all_queued() and self._work_left.complete():
                     break
                 else:
-                    self._stop.wait(_IDLE_SECONDS)
+                    self._stop.wait(self._idle_pause(time.monotonic() - busy))
         except StorageUnavailableError as error:
             if not self._stop():
                 raise
             _log.warning("stopped while the database is away: %s", error)
         return replace(self._summary, interrupted=self._stop())
+
+    def _idle_pause(self, idle: float) -> float:
+        """Return how long to wait: a thousand workers wait for the last trial of a search."""
+        longest = min(_LONGEST_IDLE_SECONDS, self._store.lease_seconds / 3)
+        return max(_IDLE_SECONDS, min(_IDLE_SHARE * idle, longest))
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
