@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -121,7 +121,7 @@ def find_lost(
     return _judge(connection, mine, expired, dead) if expired or dead else {}
 
 
-def _find_dead(connection: sa.Connection, mine: list[sa.ColumnElement[bool]]) -> set[str]:
+def _find_dead(connection: sa.Connection, mine: Sequence[sa.ColumnElement[bool]]) -> set[str]:
     """Return the ids of the workers that hold leases, and whose process was here and is gone."""
     leases, workers = tables.leases, tables.workers
     host, boot_id = here()
@@ -137,7 +137,7 @@ def _find_dead(connection: sa.Connection, mine: list[sa.ColumnElement[bool]]) ->
 
 def _judge(
     connection: sa.Connection,
-    mine: list[sa.ColumnElement[bool]],
+    mine: Sequence[sa.ColumnElement[bool]],
     expired: set[int],
     dead: set[str],
 ) -> dict[int, Ending]:
