@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecd_tune.records import Scalar
+from ecd_tune.tasks.base import DigestedTask
 from ecd_tune.tasks.data import cache_root, data_root
 from ecd_tune.tasks.needed_data import needed_data
 
@@ -29,16 +30,15 @@ def data_digest(task: Any, name: str, options: Mapping[str, Scalar]) -> str:
     """Return the digest of a task's data.
 
     Args:
-        task: The task; one that has ``data_digest()`` says it itself.
+        task: The task; a :class:`~ecd_tune.tasks.DigestedTask` says it itself.
         name: Its registry name.
         options: Those that a study sets.
 
     Returns:
         :data:`DIGITS` digits; empty where the task reads no data, or where they are not known.
     """
-    own = getattr(task, "data_digest", None)
-    if own is not None:
-        return str(own())
+    if isinstance(task, DigestedTask):
+        return task.data_digest()
     root = data_root()
     layouts = [data_set.found(root) for data_set in needed_data(name, options)]
     names = [n for layout in layouts if layout for n in (*layout.files, *layout.optional)]

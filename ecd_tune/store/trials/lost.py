@@ -65,8 +65,8 @@ class LeaseWatch:
             leases: How many stand.
             doubtful: Whether one of them was not renewed when it should have been.
         """
-        pause = self.seconds / 3 if doubtful else leases / _LOOKS_PER_SECOND
-        pause = max(_SHORTEST_PAUSE, min(pause, _LONGEST_PAUSE * self.seconds))
+        longest = self.seconds * (1 / 3 if doubtful else _LONGEST_PAUSE)
+        pause = max(_SHORTEST_PAUSE, min(leases / _LOOKS_PER_SECOND, longest))
         self._due = time.monotonic() + pause * self._chance.uniform(0.75, 1.0)
 
     def look(self, stamps: Mapping[int, float]) -> set[int]:

@@ -66,7 +66,7 @@ def _parts(value: Any, depth: int) -> Iterator[bytes]:
 
 def _tensor(tensor: Tensor) -> Iterator[bytes]:
     yield f" {tensor.dtype}{tuple(tensor.shape)}".encode()
-    if tensor.layout is not torch.strided or tensor.is_meta:
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
         return  # of a kind whose memory is no list of numbers
     if tensor.dim() and tensor.numel():
         stride = -(-tensor.numel() * tensor.element_size() // _MOST_BYTES)
