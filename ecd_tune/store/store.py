@@ -353,8 +353,8 @@ class Store(StoreReader):
         """Reap as :meth:`reap` does, but only where another look is of use.
 
         For workers, which call it before each ask. At most once a second; where many leases stand,
-        so seldom that all workers together look eight times a second; every third of a lease while
-        one of them is not renewed.
+        so seldom that all workers together look eight times a second, but every third of a lease
+        while one of them is not renewed.
 
         Args:
             keys: Look at these studies only.
