@@ -121,11 +121,11 @@ def test_the_dead_are_found_however_few_look_and_however_few_are_left(
     clock: Any, count: int
 ) -> None:
     workers = Workers(clock, count)
-    assert workers.run(200) == set()
-    before, _ = workers.looks, workers.run(200)
-    assert workers.looks - before <= 200 * 8 / 0.75  # per second, of all together
-    # Within the last renewal, the doubt, a lease of looks, and the end of a trial.
     assert workers.run(100) == set()
+    before = workers.looks
+    assert workers.run(150) == set()
+    assert workers.looks - before <= 150 * 8 / 0.75  # per second, of all together
+    # Within the last renewal, the doubt, a lease of looks, and the end of a trial.
     dead = workers.kill({1})
     assert workers.run(75) == dead
     # Nearly all at once: those who are left look when their turn comes, n/8 s later.
