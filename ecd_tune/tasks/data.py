@@ -28,7 +28,7 @@ class Layout:
         name: What a reader tells layouts apart by, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
-        optional: More files of this layout, used where they exist.
+        optional: More files of this layout, used where they exist; a folder stands for all in it.
     """
 
     name: str

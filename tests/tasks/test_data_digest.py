@@ -30,9 +30,33 @@ def begin_again() -> None:
 
 
 def test_it_is_of_names_sizes_and_contents(root: Path) -> None:
-    expected = hashlib.sha256(b"a.txt\x003\x00oneb/c.txt\x003\x00two").hexdigest()[:DIGITS]
+    names = hashlib.sha256(b"a.txt\0b/c.txt\0").hexdigest()
+    expected = hashlib.sha256(names.encode() + b"\x003\0one\x003\0two").hexdigest()[:DIGITS]
     assert digest_files(root, ("a.txt", "b/c.txt")) == expected
     assert digest_files(root, ("b", "a.txt", "missing")) == expected
+
+
+def test_of_many_files_and_large_ones_parts_are_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 1)
+    monkeypatch.setattr(module, "_MOST_BLOCKS", 2)
+    first = digest_files(root, ("b",))
+    (root / "b" / "c.txt").write_bytes(b"tWo")  # blocks begin at 0, 1 and 2 of three bytes
+    os.utime(root / "b" / "c.txt", ns=(1, 1))
+    assert digest_files(root, ("b",)) != first
+    (root / "b" / "c.txt").write_bytes(b"012345")  # at 0 and 3
+    first = digest_files(root, ("b",))
+    (root / "b" / "c.txt").write_bytes(b"0xx3xx")
+    begin_again()
+    os.utime(root / "b" / "c.txt", ns=(2, 2))
+    assert digest_files(root, ("b",)) == first
+    monkeypatch.setattr(module, "_MOST_FILES", 2)
+    first = digest_files(root, ("a.txt", "b/c.txt"))
+    (root / "b" / "c.txt").write_bytes(b"xxxxxxx")  # the second of two
+    assert digest_files(root, ("a.txt", "b/c.txt")) == first
+    (root / "d.txt").write_bytes(b"")
+    assert digest_files(root, ("a.txt", "b/c.txt", "d.txt")) != first  # its name is seen
 
 
 def test_one_changed_byte_is_another_digest(root: Path) -> None:
