@@ -76,10 +76,10 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """What ended a run; stored with it."""
+    """Why a run ended; stored with it."""
 
     COMPLETE = "complete"
-    """It went to its end."""
+    """It is complete."""
     PRUNED = "pruned"
     """A pruner ended it; Optuna's state PRUNED may also mean that it diverged."""
     DIVERGED = "diverged"
@@ -94,7 +94,7 @@ class Cause(StrEnum):
     LOST = "lost"
     """Its worker did not renew the lease in time."""
     RELEASED = "released"
-    """Its worker gave it back, told to stop or about to end."""
+    """Its worker released it because of a stop signal or its own exit."""
     KILLED = "killed"
     """Its worker's process has ended."""
     INVALID = "invalid"
@@ -112,7 +112,7 @@ _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
         Cause.NON_FINITE,
     ),
 }
-"""What an evaluation may have ended by; the first is the usual one."""
+"""Allowed causes by status; the first is the default."""
 
 
 class TrialState(StrEnum):
@@ -162,7 +162,7 @@ class Curve:
 
     Attributes:
         steps: Increasing step numbers (iterations or epochs), 0 is the start.
-        values: One value a step; may hold NaN or infinity.
+        values: One value per step; may contain NaN or infinity.
     """
 
     steps: tuple[int, ...] = ()
@@ -171,14 +171,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one trial cost.
+    """Costs of one trial.
 
     Attributes:
         seconds: Wall time, in seconds; a trial of a batch carries its share of the batch.
         device: For example ``"cpu"`` or ``"cuda:0"``.
         energy_kwh: Energy, in kWh; None where it was not counted.
-        energy_source: What the energy was read from: ``"RAPL"``, ``"NVML + RAPL"`` and the like
-            where it was measured, ``"TDP"`` where it is power × time; empty where not counted.
+        energy_source: Source of the energy: ``"RAPL"``, ``"NVML + RAPL"`` and the like where it was
+            measured, ``"TDP"`` where it is power × time; empty where not counted.
         carbon_kg: kg of CO₂ equivalent, at the intensity stated when it ran; None as above.
     """
 
@@ -224,18 +224,18 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one evaluation.
+    """Result of one evaluation.
 
     Attributes:
         status: How it ended.
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
         curves: Quantities against the step by name; :data:`METRIC` is one of them.
-        reason: Why it diverged or failed, in words for people; None when complete. What cannot be
-            printed is escaped, and a long text is cut.
-        cost: What it cost.
-        cause: What ended it; by default what the status says, an exception where it failed.
-        trace: Traceback of the exception that ended it, where it is to be shown; treated as the
+        reason: Why it diverged or failed, in words for people; None when complete. Unprintable
+            characters are escaped, and a long text is truncated.
+        cost: Its costs.
+        cause: Why it ended; by default from the status, an exception if it failed.
+        trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
         origin: Data and code; None where not known.
 
@@ -261,7 +261,9 @@ class Outcome:
             allowed = ", ".join(_CAUSES[self.status])
             raise ValueError(f"Outcome.cause = {self.cause}; {self.status} allows {allowed}")
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
+            raise ValueError(
+                f"Outcome.value = {self.value}: must be finite or None; put a reason into reason"
+            )
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
         if self.reason is not None:
@@ -283,9 +285,9 @@ class Lease:
         key: The study it belongs to.
         trial_id: Optuna's trial id, unique in the database.
         number: Optuna's trial number, counted from 0 in its study.
-        token: Fencing token; a tell that carries an outdated one is refused.
+        token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
-        request: What to evaluate.
+        request: The evaluation request.
         source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
     """
 
@@ -316,7 +318,7 @@ class TrialRecord:
         metrics: As in :class:`Outcome`.
         curves: As in :class:`Outcome`.
         reason: As in :class:`Outcome`.
-        cause: What ended it; None while it waits or runs, and for trials of plain Optuna.
+        cause: Why it ended; None while it waits or runs, and for trials of plain Optuna.
         cost: As in :class:`Outcome`.
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
@@ -350,7 +352,7 @@ class TrialRecord:
 
     @property
     def pruned(self) -> bool:
-        """True when a pruner ended it; state PRUNED alone may also mean that it diverged."""
+        """True when a pruner ended it; state PRUNED may also mean that it diverged."""
         return self.cause is Cause.PRUNED
 
     @property

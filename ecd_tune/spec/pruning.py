@@ -18,7 +18,7 @@ _KEYS = {
 
 
 class PruningSpec(SpecModel):
-    """``[pruning]``: one of Optuna's pruners, on the metric after each judged epoch.
+    """``[pruning]``: one of Optuna's pruners, on the metric after each evaluated epoch.
 
     Confirmation runs are never pruned.
 
@@ -29,7 +29,7 @@ class PruningSpec(SpecModel):
         startup_trials: ``median``: finished trials before the first is pruned.
         warmup: ``median``: epochs during which nothing is pruned.
         interval: ``median``: epochs between two looks.
-        least_trials: ``median``: values at an epoch that are needed to judge by their median.
+        least_trials: ``median``: minimum number of values at an epoch for a median.
         least_epochs: ``hyperband``: epochs that each trial gets at least.
         reduction: ``hyperband``: one of so many trials continues at each rung.
     """
@@ -48,7 +48,7 @@ class PruningSpec(SpecModel):
         if strange:
             allowed = ", ".join(sorted(_KEYS[self.kind])) or "nothing else"
             raise ValueError(
-                f"kind = {self.kind!r} does not take {', '.join(strange)}; it takes {allowed}"
+                f"kind = {self.kind!r} does not accept {', '.join(strange)}; allowed: {allowed}"
             )
         return self
 

@@ -23,19 +23,19 @@ def train_together(
     stop: Callable[[], bool],
     handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
 ) -> None:
-    """Train what a feed brings until it brings no more.
+    """Train the trials of a feed until it is empty.
 
     Args:
         objective: Of the trials' optimizer.
         stage: Of all trials.
         feed: Brings trials and takes their outcomes.
         width: Trials at once.
-        callbacks: Returns who follows a trial.
+        callbacks: Returns the callbacks of a trial.
         stop: Polled at each step.
         handle: Returns where a trial is saved, or None.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
     """
 
     def jobs(count: int) -> list[Job]:
@@ -49,7 +49,7 @@ def train_together(
 
 
 def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Callbacks:
-    """Return who follows a trial.
+    """Return the callbacks of a trial.
 
     Args:
         reports: Takes the metric of each epoch.

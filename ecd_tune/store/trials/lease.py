@@ -1,4 +1,4 @@
-"""Give trials to workers, for as long as these say that they are alive."""
+"""Assign trials to workers for as long as they renew their leases."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _read_leases(
 
 _RUNS = tables.runs
 REQUEST_COLUMNS = (_RUNS.c.attempt, _RUNS.c.params, _RUNS.c.seed, _RUNS.c.source)
-"""What a lease says of its trial."""
+"""The trial's data in a lease."""
 
 
 def _to_lease(ref: StudyRef, row: Any) -> Lease:
@@ -154,7 +154,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
 
 
 def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
-    """Renew leases that still stand.
+    """Renew valid leases.
 
     Args:
         connection: A write transaction.
@@ -162,7 +162,7 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
         seconds: From now on.
 
     Returns:
-        For each lease whether it still stands.
+        For each lease whether it is still valid.
     """
     table = tables.leases
     mine = table.c.token.in_([lease.token for lease in leases])
