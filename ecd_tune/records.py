@@ -22,6 +22,7 @@ __all__ = [
     "Curve",
     "Direction",
     "Lease",
+    "Origin",
     "Outcome",
     "Params",
     "RunCost",
@@ -189,6 +190,24 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which data and which code a trial was run with; digests are 16 digits of a SHA-256.
+
+    Attributes:
+        data: Digest of the data that it learns from; empty where none are read, or not known.
+        version: Version of ecd_tune.
+        commit: Of the git repository that holds the task, ``-dirty`` where files differ from it;
+            empty where there is none.
+        function: Digest of the source of a task of one's own; empty for other tasks.
+    """
+
+    data: str = ""
+    version: str = ""
+    commit: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """One evaluation that the objective is asked for.
 
@@ -218,6 +237,7 @@ class Outcome:
         cause: Why it ended; by default from the status, an exception if it failed.
         trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
+        origin: Data and code; None where not known.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -232,6 +252,7 @@ class Outcome:
     cost: RunCost = field(default_factory=RunCost)
     cause: Cause = None  # type: ignore[assignment]  # set below
     trace: str = ""
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -303,6 +324,7 @@ class TrialRecord:
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
         worker: ``host:pid`` of the process that ran it, where known.
+        origin: Data and code; None until it has ended, and for trials that are older than this.
     """
 
     key: StudyKey
@@ -322,6 +344,7 @@ class TrialRecord:
     completed: datetime | None = None
     worker: str | None = None
     cause: Cause | None = None
+    origin: Origin | None = None
 
     @property
     def curve(self) -> Curve:
@@ -367,6 +390,10 @@ class TrialRecord:
             "started": self.started.isoformat() if self.started else None,
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,
+            "data_digest": self.origin and self.origin.data,
+            "version": self.origin and self.origin.version,
+            "commit": self.origin and self.origin.commit,
+            "function_digest": self.origin and self.origin.function,
         }
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StoreError
-from ecd_tune.records import Cause, Curve, RunCost, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import Cause, Curve, Origin, RunCost, StudyKey, TrialRecord, TrialState
 from ecd_tune.spec import CheckSpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.cells import load
@@ -245,6 +245,7 @@ def _from_run(run: Any, curves: bool) -> dict[str, Any]:
             run.seconds, run.device, run.energy_kwh, run.energy_source or "", run.carbon_kg
         ),
         "worker": run.worker,
+        "origin": None if run.origin is None else Origin(**load(run.origin)),
     }
 
 

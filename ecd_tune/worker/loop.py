@@ -35,7 +35,8 @@ _log = logging.getLogger(__name__)
 _CONFIRM_BATCH = 100
 _AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
-_REAP_SECONDS = 1.0
+_LONGEST_IDLE_SECONDS = 5.0
+_IDLE_SHARE = 0.25  # a worker that waits looks again after this share of the time it has waited
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,6 @@ class StudyWorker:
         self._work_left = RemainingWork(store, spec)
         searched = {key: optimizer.space.searched for key, optimizer in spec.optimizers.items()}
         self._trial_log = TrialLog(spec.task_def.direction, self._work_left.best, searched)
-        self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
@@ -125,20 +125,27 @@ class StudyWorker:
         """
         self._store.create(self._study)
         self._queue_first()
+        busy = time.monotonic()
         try:
             while not self._stop():
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
+                    busy = time.monotonic()
                 elif self._all_queued() and self._work_left.complete():
                     break
                 else:
-                    self._stop.wait(_IDLE_SECONDS)
+                    self._stop.wait(self._idle_pause(time.monotonic() - busy))
         except StorageUnavailableError as error:
             if not self._stop():
                 raise
             _log.warning("stopped while the database is unavailable: %s", error)
         return replace(self._summary, interrupted=self._stop())
+
+    def _idle_pause(self, idle: float) -> float:
+        """Return how long to wait: a thousand workers wait for the last trial of a search."""
+        longest = min(_LONGEST_IDLE_SECONDS, self._store.lease_seconds / 3)
+        return max(_IDLE_SECONDS, min(_IDLE_SHARE * idle, longest))
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
@@ -298,6 +305,9 @@ class StudyWorker:
         return self._stop() or self._heartbeat.storage_replaced
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
+        key = leases[0].key
+        origin = self._objectives[key.optimizer].origin(key.data_stage)
+        outcomes = [replace(outcome, origin=origin) for outcome in outcomes]
         results = list(zip(leases, outcomes, strict=True))
         taken = self._store.tell(results, self._reports.take(leases))
         for (lease, outcome), accepted in zip(results, taken, strict=True):
@@ -328,8 +338,6 @@ class StudyWorker:
         self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:
-        if time.monotonic() >= self._reap_due:
-            lost = self._store.reap(self._work_left.keys)
-            if lost:
-                _log.info("%d trials of workers that are gone were queued again", lost)
-            self._reap_due = time.monotonic() + _REAP_SECONDS
+        lost = self._store.reap_in_turn(self._work_left.keys)
+        if lost:
+            _log.info("%d trials of workers that are gone were queued again", lost)

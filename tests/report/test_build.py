@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ecd_tune.records import Direction, Stage, TrialState
+from ecd_tune.records import Direction, Origin, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
 from ecd_tune.report.words.tables.comparison import format_effect
@@ -160,6 +160,27 @@ def test_share_diverged_and_ranked_as_worst(zakharov):
 
 def test_complete_study_has_no_warnings(zakharov):
     assert zakharov.warnings == ()
+
+
+def test_trials_on_different_data_are_an_error_and_a_confirmation_may_have_its_own(studies):
+    spec = studies.digits_spec()
+
+    def warnings(digests):
+        trials = studies.digits_trials(spec)
+        marked = {
+            key: [dataclasses.replace(r, origin=Origin(digests(key, r))) for r in records]
+            for key, records in trials.items()
+        }
+        return build_report(spec, marked, {}).warnings
+
+    assert not any("different data" in w for w in warnings(lambda key, r: ""))
+    assert not any("different data" in w for w in warnings(lambda key, r: key.stage.value))
+    (sentence,) = [
+        w
+        for w in warnings(lambda key, r: "bb" if key.name.endswith("adamw") and r.number else "aa")
+        if "different data" in w
+    ]
+    assert "aa: digits-small/ecdsep 6, digits-small/adamw 1; bb: digits-small/adamw 5" in sentence
 
 
 def test_nothing_yet(studies):

@@ -166,8 +166,8 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
     """
     table = tables.leases
     mine = table.c.token.in_([lease.token for lease in leases])
-    connection.execute(sa.update(table).where(mine).values(expires_at=now() + seconds))
-    rows = connection.execute(sa.select(table.c.token, table.c.worker_id).where(mine)).all()
+    renewal = sa.update(table).where(mine).values(expires_at=now() + seconds)
+    rows = connection.execute(renewal.returning(table.c.token, table.c.worker_id)).all()
     for worker_id in {row.worker_id for row in rows}:
         touch(connection, worker_id)
     standing = {row.token for row in rows}

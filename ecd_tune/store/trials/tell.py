@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,6 +104,7 @@ def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> Non
             "energy_kwh": outcome.cost.energy_kwh,
             "energy_source": outcome.cost.energy_source or None,
             "carbon_kg": outcome.cost.carbon_kg,
+            "origin": outcome.origin and dump(asdict(outcome.origin)),
         }
         for lease, outcome in results
     ]
