@@ -1,5 +1,6 @@
 """The study file: its model, its loading with messages, and its fingerprint."""
 
+from ecd_tune.spec.auto import adopt_sampler
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
@@ -54,6 +55,7 @@ __all__ = [
     "SelectionSpec",
     "StudySpec",
     "TrainingSpec",
+    "adopt_sampler",
     "differences",
     "examples_folder",
     "find_study",

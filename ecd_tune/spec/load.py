@@ -14,6 +14,7 @@ from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_searches, check_training
+from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
@@ -88,6 +89,8 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         raise SpecError("\n".join(dict.fromkeys(known + others))) from None
     except SpaceError as error:
         raise SpecError(f"{where}: {error}") from None
+    if spec.sampler.name == "auto":
+        spec = spec.model_copy(update={"sampler": choose_sampler(spec)})
     # What all optimizers share is wrong once, not once for each of them.
     problems = [f"{where} {problem}" for problem in dict.fromkeys(_problems(spec))]
     if problems:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecd_tune.cli.dry import check_task
-from ecd_tune.cli.options import DEFAULT_STORAGE
+from ecd_tune.cli.options import DEFAULT_STORAGE, as_stored
 from ecd_tune.errors import TaskError
 from ecd_tune.references import importing, is_reference
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
@@ -117,6 +117,7 @@ def tune(
     }
     spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
     url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
+    spec = as_stored(spec, url) if spec.sampler.why else spec
     folder = Path("reports") / spec.name if out is None else Path(out)
     if check and is_new(spec, url):
         with as_before():
