@@ -26,6 +26,7 @@ __all__ = [
     "Params",
     "RunCost",
     "RunRequest",
+    "Rung",
     "Scalar",
     "Stage",
     "Status",
@@ -96,6 +97,8 @@ class Cause(StrEnum):
     """Its worker gave it back, told to stop or about to end."""
     KILLED = "killed"
     """Its worker's process has ended."""
+    PROMOTED = "promoted"
+    """It was paused at a rung of successive halving, and another attempt continues it."""
     INVALID = "invalid"
     """Someone took its result out, because it is wrong."""
 
@@ -196,11 +199,28 @@ class RunRequest:
         params: Hyperparameters of the optimizer, by name.
         seed: Seeds everything random in this run: data order, start point, noise.
         stage: Search runs see the validation data only, confirmation runs the test data once.
+        until: Epoch after which the run is paused, its state saved; None: it goes to its end.
     """
 
     params: Params
     seed: int
     stage: Stage = Stage.SEARCH
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of successive halving: trials are compared there, and the best continue.
+
+    Attributes:
+        bracket: Number of its bracket.
+        number: Its number in the bracket, from 0.
+        reduction: One of so many trials continues.
+    """
+
+    bracket: int
+    number: int
+    reduction: int
 
 
 @dataclass(frozen=True)
@@ -218,6 +238,8 @@ class Outcome:
         cause: What ended it; by default what the status says, an exception where it failed.
         trace: Traceback of the exception that ended it, where it is to be shown; treated as the
             reason.
+        rung: The rung that the run was to reach; a pruned one has reached it. None where it was
+            to go to its end.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -232,6 +254,7 @@ class Outcome:
     cost: RunCost = field(default_factory=RunCost)
     cause: Cause = None  # type: ignore[assignment]  # set below
     trace: str = ""
+    rung: Rung | None = None
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -266,6 +289,7 @@ class Lease:
         attempt: 1 for the first time that these parameters run.
         request: What to evaluate.
         source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        promotions: How often successive halving has promoted these parameters.
     """
 
     key: StudyKey
@@ -275,6 +299,7 @@ class Lease:
     attempt: int
     request: RunRequest
     source: str = "sampler"
+    promotions: int = 0
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ class RunPlan:
         protocol: Which data trains and which split judges, for problems that have a metric.
         training: Schedule and the like, for problems that have a metric.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
+        until: Epoch after which the run is paused; None: it goes to its end. Only for problems that
+            have a metric.
         copies: Epoch to the place beside the run's checkpoint that its weights are copied to, or
             None.
     """
@@ -63,6 +65,7 @@ class RunPlan:
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
+    until: int | None = None
     copies: Callable[[int], CheckpointHandle] | None = None
 
 
@@ -150,7 +153,7 @@ def make_training(
     evaluator = Evaluator(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(evaluator, plan)
     training = Training(
-        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock
+        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock, plan.until
     )
     return training, stepper, evaluator
 

@@ -20,6 +20,7 @@ from ecd_tune.spec.parts import (
     SamplerSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.rungs import Rungs
 from ecd_tune.spec.sampler import SAMPLER_OPTIONS
 from ecd_tune.spec.searches import (
     SearchSpec,
@@ -49,6 +50,7 @@ __all__ = [
     "PruningSpec",
     "Reference",
     "Retries",
+    "Rungs",
     "SamplerSpec",
     "Schedule",
     "SearchSpec",
