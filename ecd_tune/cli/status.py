@@ -29,6 +29,7 @@ _MOST_REASONS = 8
 _EVENTS = {
     "lost": "trials of dead workers re-queued",
     "released": "trials re-queued after workers were stopped",
+    "promoted": "paused trials promoted",
     "fenced": "late results refused",
     "invalidated": "results taken out by hand",
     "exception": "kinds of errors in trials, as each worker met them",
@@ -162,6 +163,7 @@ def _row(progress: Any, prunes: bool) -> dict[str, Any]:
         "prunes": prunes,
         "failed": progress.failed,
         "lost": progress.lost,
+        "promoted": progress.promoted,
         "running": progress.running,
         "waiting": progress.waiting,
         "best": progress.best,

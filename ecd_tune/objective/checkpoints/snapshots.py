@@ -146,7 +146,8 @@ class CheckpointTimer:
             Interrupted: ``stop`` said so; where there are snapshots, the state was saved.
         """
         stopped = self._stop is not None and self._stop()
-        if stopped or (self._snapshots is not None and self._snapshots.due):
+        due = self._snapshots is not None and step > self._kept and self._snapshots.due
+        if stopped or due:
             self.save(step, state)
         if stopped:
             raise Interrupted(f"stopped at step {step}")

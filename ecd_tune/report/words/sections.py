@@ -205,6 +205,7 @@ def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
 
 def _progress_section(report: StudyReport) -> Section:
     pruned = any(row.counts.pruned for row in report.progress)
+    promoted = any(row.counts.promoted for row in report.progress)
     rows = tuple(
         (
             row.title,
@@ -214,6 +215,7 @@ def _progress_section(report: StudyReport) -> Section:
             *([str(row.counts.pruned)] if pruned else []),
             str(row.counts.failed),
             str(row.counts.lost),
+            *([str(row.counts.promoted)] if promoted else []),
             format_duration(row.seconds),
             format_duration(row.elapsed),
             format_number(row.rate, 3),
@@ -228,6 +230,7 @@ def _progress_section(report: StudyReport) -> Section:
         *(["Pruned"] if pruned else []),
         "Failed",
         "Interrupted",
+        *(["Promoted"] if promoted else []),
         "Time in trials",
         "Elapsed",
         "Trials per second",
@@ -238,6 +241,11 @@ def _progress_section(report: StudyReport) -> Section:
     )
     if pruned:
         note += " A pruned trial was ended because it was behind the others, and is never the best."
+    if promoted:
+        note += (
+            " Promoted attempts were paused, were then among the best, and were continued by "
+            "further attempts, which count in their place."
+        )
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table,))
 
