@@ -1,4 +1,4 @@
-"""``ecd-tune replay``: a finished study as a model on which samplers are compared in seconds."""
+"""``ecd-tune replay``: samplers or pruners, compared on a finished study in seconds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
 from ecd_tune.errors import NoResultError, SpecError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
@@ -23,7 +24,15 @@ def replay(
     sampler: Annotated[
         str, typer.Option(metavar="A,B", help=f"Samplers: {', '.join(_DRAWN)}.")
     ] = "random,tpe",
-    repeats: Annotated[int, typer.Option(min=1, help="Searches of each sampler.")] = 100,
+    pruner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help=f"Compare pruners in place of samplers: {', '.join(PRUNERS)}.",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Searches of each of them.")] = 100,
     optimizer: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only this one. [default: all]")
     ] = None,
@@ -31,17 +40,30 @@ def replay(
         int | None,
         typer.Option(min=1, help="Trials of a search. [default: as the study has]"),
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --pruner: epochs of a search, of all its trials together. [default: half "
+            "of the study's]",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     smoke: Smoke = False,
     name: Called = None,
 ) -> None:
-    """Compare samplers on a model of a finished study, without running a trial.
+    """Compare samplers, or pruners, on a finished study, without running a trial.
 
     A random forest learns from the stored trials what a point is worth: the share of them that
     are better, 0 for the best. Each sampler then searches that model; a simulated clock lets a
     trial take as long as the nearest stored one did. `agreement` is the rank correlation of the
     model with trials that it has not seen: below about 0.5 the comparison says little.
+
+    Pruners need no model: each search takes the stored trials in a random order, with their stored
+    curves and times, until its epochs are used. With `+resume` trials are paused and continue from
+    their checkpoints. Other keys of `[pruning]` have their defaults.
     """
     import optuna
 
@@ -56,6 +78,10 @@ def replay(
     if optimizer:
         spec = spec.with_overrides(optimizers=(optimizer,))
     found: list[dict[str, Any]] = []
+    if pruner is not None:
+        rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
+        typer.echo(json.dumps(rows, indent=2) if as_json else pruner_table(rows))
+        return
     with Store.open(storage, create=False) as store:
         store.check(spec)
         records = {key: store.trials(spec.key(key), curves=False) for key in spec.optimizers}

@@ -20,7 +20,7 @@ from ecd_tune.spec.parts import (
     SamplerSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
-from ecd_tune.spec.rungs import Rungs
+from ecd_tune.spec.rungs import Rungs, choose_promoted
 from ecd_tune.spec.sampler import SAMPLER_OPTIONS
 from ecd_tune.spec.searches import (
     SearchSpec,
@@ -58,6 +58,7 @@ __all__ = [
     "StudySpec",
     "TrainingSpec",
     "adopt_sampler",
+    "choose_promoted",
     "differences",
     "examples_folder",
     "find_study",

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from zlib import crc32
 
 from ecd_tune.records import RunRequest, Stage, StudyKey
 from ecd_tune.spec.model import StudySpec
 
-__all__ = ["Rungs"]
+__all__ = ["Rungs", "choose_promoted"]
 
 
 class Rungs:
@@ -72,6 +73,25 @@ class Rungs:
         """
         epochs = self.brackets[bracket]
         return epochs[promotions] if promotions < len(epochs) else None
+
+
+def choose_promoted(
+    losses: Mapping[int, float], promoted: Collection[int], reduction: int
+) -> list[int]:
+    """Choose the trials of a rung that are to be promoted now.
+
+    Args:
+        losses: Number of each trial that has reached the rung to its value there, the smallest
+            being the best; infinite for one that diverged on the way.
+        promoted: Those of them that were promoted before.
+        reduction: One of so many continues.
+
+    Returns:
+        Numbers, the best first; of equal values the lower number is the better one.
+    """
+    ranked = sorted(losses, key=lambda number: (losses[number], number))
+    best = ranked[: len(ranked) // reduction]
+    return [n for n in best if n not in promoted and math.isfinite(losses[n])]
 
 
 def _share(number: int, count: int, factor: int) -> int:

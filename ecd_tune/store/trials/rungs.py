@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Cause, Lease, Outcome, Rung, Status
+from ecd_tune.spec import choose_promoted
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.sql import replace_rows
 from ecd_tune.store.events import add_events, event_row
@@ -73,42 +73,32 @@ def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
             _promote_at(connection, to_ref(find_study(connection, key)), rung)
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A trial that stands at a rung, or has stood there."""
-
-    trial_id: int
-    number: int
-    value: float | None
-    promoted: bool
-
-
 def _promote_at(connection: sa.Connection, ref: StudyRef, rung: Rung) -> None:
     members = _read_members(connection, ref, rung)
-    members.sort(key=lambda member: (_loss(member, ref), member.number))
-    best = members[: len(members) // rung.reduction]
-    chosen = [m for m in best if not m.promoted and m.value is not None]
+    losses = {row.number: _loss(json.loads(row.value_json), ref) for row in members}
+    promoted = {row.number for row in members if row.lost}
+    chosen = {*choose_promoted(losses, promoted, rung.reduction)}
     if chosen:
-        _continue(connection, ref, [member.trial_id for member in chosen], rung)
+        _continue(connection, ref, [r.trial_id for r in members if r.number in chosen], rung)
 
 
-def _loss(member: _Member, ref: StudyRef) -> float:
-    return math.inf if member.value is None else ref.direction.sign * member.value
+def _loss(value: float | None, ref: StudyRef) -> float:
+    return math.inf if value is None else ref.direction.sign * value
 
 
-def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> list[_Member]:
+def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Sequence[Any]:
+    """Read the trials that stand at a rung, or have stood there until they were promoted."""
     trials, runs = optuna_tables.trials, tables.runs
     attributes = optuna_tables.trial_system_attributes
     promoted = runs.c.cause == Cause.PROMOTED.value
-    rows = connection.execute(
+    return connection.execute(
         sa.select(trials.c.trial_id, trials.c.number, attributes.c.value_json, runs.c.lost)
         .join(attributes, attributes.c.trial_id == trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == ref.id, attributes.c.key == _key(rung))
         # What was retried or taken out by hand stands there no more.
         .where(runs.c.lost.is_(False) | promoted)
-    )
-    return [_Member(row.trial_id, row.number, json.loads(row.value_json), row.lost) for row in rows]
+    ).all()
 
 
 def _continue(
