@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,3 +162,34 @@ def test_a_checkpoint_that_is_elsewhere_is_said_and_the_run_begins_again(
 def test_a_study_that_resumes_needs_a_place(store: Store) -> None:
     with pytest.raises(CheckpointError, match=r"resume = true: trials continue from their check"):
         StudyWorker(store, make_spec(), StopFlag())
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_again_and_again(tmp_path: Path) -> None:
+    """SIGKILL at any place: every trial that was promoted to its end is a whole run."""
+    spec = make_spec(trials=16)
+    file, url = tmp_path / "study.toml", f"sqlite:///{tmp_path}/a.db"
+    optimizers = "[optimizers.adam.space]\nlr = { low = 1e-3, high = 0.1, log = true }\n"
+    file.write_text(
+        'name = "paused"\ntask = { name = "digits", hidden = 4, batch_size = 512 }\n'
+        f'budget = {{ trials = 16, steps = {EPOCHS[-1]} }}\nsampler = {{ name = "random" }}\n'
+        'confirmation = { runs = 0 }\ntraining = { schedule = { name = "cosine" } }\n'
+        'pruning = { kind = "successive_halving", reduction = 2, resume = true }\n'
+        f"checkpoints = {{ every = 0.001 }}\n{optimizers}"
+    )
+    command = [sys.executable, "-m", "ecd_tune", "worker", str(file), "--storage", url]
+    command += ["--checkpoints", str(tmp_path / "kept")]
+    with Store.open(url) as store:
+        store.create(spec)
+        for target in (2, 6, 11):
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            while store.progress("paused")[0].finished < target and process.poll() is None:
+                time.sleep(0.02)
+            time.sleep(0.005 * target)  # anywhere in the next trials
+            process.kill()
+            process.wait()
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        records = store.trials(spec.key("adam"))
+        check(spec, records)
+        assert sum(r.cause is Cause.KILLED for r in records) == 3
+        assert store.progress("paused")[0].finished == 16
