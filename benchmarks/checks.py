@@ -78,7 +78,7 @@ def page(
         f"{max(seconds):.0f} s on a machine shared with other work."
     )
     yield ""
-    yield "## How often, by check"
+    yield "## Verdicts by check"
     yield ""
     yield "| check | relation | source | expected | supported | refuted | inconclusive |"
     yield "|---|---|---|---|---|---|---|"
@@ -90,7 +90,7 @@ def page(
             f"| {result.id} | {statement} | {result.relation.source} | {result.expects} | {cells} |"
         )
     yield ""
-    yield f"## What was measured, seed {first}"
+    yield f"## Measurements, seed {first}"
     yield ""
     yield "| check | case | statistic | predicted | measured | 95 % interval | verdict | units |"
     yield "|---|---|---|---|---|---|---|---|"

@@ -89,7 +89,7 @@ class UnknownNameError(EcdTuneError, KeyError):
         hint = f"; did you mean {close[0]!r}?" if close else "."
         # Fifty names hide the one that was meant.
         if close and len(names) > _FEW:
-            listed = f" There are {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
+            listed = f" {len(names)} are known; {_LISTS.get(kind, 'see the documentation')}"
         else:
             listed = f" Known: {', '.join(names) or 'none'}"
         super().__init__(f"unknown {kind} {name!r}{hint}{listed}")

@@ -263,7 +263,9 @@ class Outcome:
             allowed = ", ".join(_CAUSES[self.status])
             raise ValueError(f"Outcome.cause = {self.cause}; {self.status} allows {allowed}")
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
+            raise ValueError(
+                f"Outcome.value = {self.value}: must be finite or None; put a reason into reason"
+            )
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
         if self.reason is not None:

@@ -101,8 +101,8 @@ def reference_to(module: str, name: str) -> str:
     """
     if "<locals>" in name:
         raise TaskError(
-            f"{name.replace('.<locals>', '')}: is defined inside a function, where no worker finds "
-            "it; define it at the top level of a file"
+            f"{name.replace('.<locals>', '')}: is defined inside a function, where workers cannot "
+            "find it; define it at the top level of a file"
         )
     file = getattr(sys.modules.get(module), "__file__", None) or ""
     # At a prompt, or where a script is read from standard input, there is none. A file that lies
@@ -136,7 +136,7 @@ def _split(reference: str) -> tuple[str, str]:
     home, _, name = reference.rpartition(":")
     if not home or not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(
-            f"{reference!r}: is no reference; write FILE.py:NAME or package.module:NAME"
+            f"{reference!r}: is not a reference; write FILE.py:NAME or package.module:NAME"
         )
     return home, name
 
@@ -151,8 +151,8 @@ def _load_file(home: str) -> ModuleType:
             return module
     if path.stem in sys.modules or path.stem in sys.stdlib_module_names or "." in path.stem:
         raise TaskError(
-            f"{home}: a module named {path.stem!r} cannot be imported from it, as another has that "
-            "name; rename the file"
+            f"{home}: a module named {path.stem!r} cannot be imported from it, because another "
+            "module has that name; rename the file"
         )
     folder = str(path.parent)
     if folder not in sys.path:

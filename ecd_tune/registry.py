@@ -310,7 +310,7 @@ class Registry(Generic[Def]):
             package = entry.dist.name if entry.dist else entry.module
             raise PluginError(
                 f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
-                f"{type(error).__name__}: {error}; fix or uninstall that package"
+                f"{type(error).__name__}: {error}; fix or uninstall the package"
             ) from error
 
     def _entry_points(self) -> Any:
@@ -334,7 +334,7 @@ class _Tasks(Registry[TaskDef]):
         define = getattr(found, "define", None)
         if define is None:
             raise TaskError(
-                f"{name}: is a {type(found).__name__} and no task; write "
+                f"{name}: is a {type(found).__name__}, not a task; write "
                 '@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above the '
                 "function"
             )

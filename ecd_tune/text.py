@@ -40,7 +40,7 @@ def printable(text: str, most: int = 4000) -> str:
     """
     if len(text) > most:
         left = len(text) - most
-        text = f"{text[: most // 2]} … {left} characters left out … {text[-(most // 2) :]}"
+        text = f"{text[: most // 2]} … {left} characters omitted … {text[-(most // 2) :]}"
     escaped = [
         c.encode("unicode_escape").decode() if _is_bad(c) and c not in _LINES else c for c in text
     ]

@@ -13,7 +13,7 @@ _WINDOW_SECONDS = 60.0
 
 
 class Counted(Protocol):
-    """What is counted of a study key; :class:`ecd_tune.store.Progress` is one."""
+    """Counts of a study key; :class:`ecd_tune.store.Progress` is one."""
 
     @property
     def finished(self) -> int:
@@ -36,7 +36,7 @@ class Pace:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, name: str, progress: Sequence[Counted]) -> dict[str, float | None]:
-        """Take the newest counts of a study.
+        """Add the newest counts of a study.
 
         Args:
             name: Of the study.
@@ -44,8 +44,8 @@ class Pace:
 
         Returns:
             ``finished`` and ``remaining`` trials, ``per_second``, and ``seconds_left``, the last
-            two None where nothing has finished while it was watched. What a confirmation will
-            queue later is not in ``remaining``.
+            two None where nothing has finished while it was watched. Later runs of a confirmation
+            are not in ``remaining``.
         """
         now, finished = self._clock(), sum(entry.finished for entry in progress)
         seen = self._seen.setdefault(name, deque())
@@ -68,7 +68,7 @@ def describe_pace(name: str, pace: dict[str, float | None]) -> str:
 
     Args:
         name: Of the study.
-        pace: What :meth:`Pace.add` returned.
+        pace: The result of :meth:`Pace.add`.
     """
     parts = [f"{name}: {pace['finished']} finished, {pace['remaining']} remaining"]
     if pace["per_second"] is not None and pace["seconds_left"] is not None:
@@ -79,7 +79,7 @@ def describe_pace(name: str, pace: dict[str, float | None]) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """Write a duration as people say it, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
+    """Format a duration, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
 
     Args:
         seconds: How long.

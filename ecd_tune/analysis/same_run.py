@@ -18,7 +18,7 @@ class Difference:
     Attributes:
         name: Of the number; of a curve with its step.
         stored: As stored; None where it is missing.
-        again: As it came out this time; None where it is missing.
+        again: The value of the repetition; None where it is missing.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside its repetition.
+    """A run and its repetition.
 
     Attributes:
         numbers: How many numbers were compared.
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]) -> Comparison:
-    """Compare a stored trial with what came out of running it again.
+    """Compare a stored trial with its repetition.
 
     Args:
         record: The trial, with its curves; a thinned curve is compared at the steps it has.
@@ -62,7 +62,7 @@ def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]
         ignored: Names of metrics that measure the machine and not the run.
 
     Returns:
-        What was compared, and what differs.
+        The comparison with its differences.
     """
     pairs = list(_pairs(record, outcome, ignored))
     different = [

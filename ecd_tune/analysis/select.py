@@ -1,4 +1,4 @@
-"""Choose from stored trials: the best of a search, and the confirmation runs that belong to it."""
+"""Select from stored trials: the best of a search, and its confirmation runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
         direction: Whether a smaller or a larger value is better.
 
     Returns:
-        The complete trials, the best first; ties as :func:`best_trial` tells them apart.
+        The complete trials, the best first; ties are broken as by :func:`best_trial`.
     """
     ranked = [
         (direction.sign * v, tie_break(r), r.number, r)
@@ -75,7 +75,7 @@ def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
 
 def tie_break(record: TrialRecord) -> float:
-    """Return what tells trials of equal value apart: the loss on the split that judges.
+    """Return the tie-breaker of trials with equal values: the loss on the evaluation split.
 
     Args:
         record: A trial.
@@ -95,7 +95,7 @@ def _ranked(record: TrialRecord) -> float | None:
 def best_so_far(
     records: Iterable[TrialRecord], direction: Direction
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    """Follow the best value through a search.
+    """Return the best value after each trial of a search.
 
     Args:
         records: Trials of one search, in any order.
@@ -120,7 +120,7 @@ def best_so_far(
 
 @dataclass(frozen=True)
 class Counts:
-    """How the trials of one stage stand.
+    """Progress of the trials of one stage.
 
     Attributes:
         complete: Ended with a value.

@@ -33,12 +33,12 @@ def best(
         typer.Option(
             "--optimizer",
             "--optimizers",
-            help="Only this optimizer of the study, or several: A,B. [default: all]",
+            help="One or several optimizers of the study: A,B. [default: all]",
         ),
     ] = None,
     smoke: Smoke = False,
     name: Called = None,
-    format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
+    format: Annotated[BestFormat, typer.Option(help="Output format.")] = BestFormat.TABLE,
 ) -> None:
     """Print the best hyperparameters that the search has found so far."""
     from ecd_tune.cli.collect import fetch_trials

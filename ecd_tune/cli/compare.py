@@ -17,7 +17,8 @@ _FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
 
 def compare(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="Names of studies, or paths of files.")
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Names or paths of studies."),
     ],
     storage: Storage = DEFAULT_STORAGE,
     format: Annotated[
@@ -28,7 +29,7 @@ def compare(
 ) -> None:
     """Compare optimizers over several studies: medians, ranks, time to target, ease of tuning.
 
-    Beside the means of studies on the paper's tasks stands what the paper prints.
+    For studies on the paper's tasks the printed values are shown next to the means.
     """
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     unknown = [part for part in formats if part not in _FORMATS]

@@ -16,7 +16,7 @@ from ecd_tune.tasks.needed_data import DATA_SETS
 __all__ = ["data"]
 
 data = typer.Typer(
-    help="List the tasks' data sets: what is here, what is missing, where to get it.",
+    help="List the tasks' data sets: which are present, which are missing, and their sources.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -34,7 +34,7 @@ Root = Annotated[
 
 @data.callback(invoke_without_command=True)
 def show_data(context: typer.Context, as_json: AsJson = False, root: Root = None) -> None:
-    """List the tasks' data sets: what is here, what is missing, where to get it."""
+    """List the tasks' data sets: which are present, which are missing, and their sources."""
     if context.invoked_subcommand is not None:
         return
     place = root or data_root()
@@ -57,12 +57,12 @@ def get(
     data_set = _look_up(name)
     place = _root_to_write(root)
     if layout := data_set.found(place):
-        typer.echo(f"{name} is here already: {', '.join(layout.files)} in {place}")
+        typer.echo(f"{name} is already present: {', '.join(layout.files)} in {place}")
         return
     if not data_set.downloads:
         files = "; or ".join(", ".join(layout.files) for layout in data_set.layouts)
         raise TaskError(
-            f"{name} cannot be downloaded by this command; get it from "
+            f"{name} cannot be downloaded by this command; download it from "
             f"{data_set.layouts[0].source}. "
             f"Put it into {place} as {files}"
         )
@@ -83,7 +83,7 @@ def _look_up(name: str) -> DataSet:
 def _root_to_write(root: Path | None) -> Path:
     place = root or data_root()
     if place is None:
-        raise TaskError(f"no data root: set {ROOT_VARIABLE} to a folder, or give --root DIR")
+        raise TaskError(f"no data root: set {ROOT_VARIABLE} to a folder, or use --root DIR")
     return place
 
 

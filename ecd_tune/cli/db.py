@@ -19,36 +19,32 @@ db = typer.Typer(
 
 @db.command()
 def upgrade(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Create or migrate the tables; many processes may do so at once."""
+    """Create or migrate the tables; several processes may do this at the same time."""
     from ecd_tune.store import Store, schema_state
 
     with Store.open(storage):
         pass
     state = schema_state(storage)
-    typer.echo(f"{state.storage}: tables at version {state.stored}")
+    typer.echo(f"{state.storage}: {state.words}")
 
 
 @db.command()
 def current(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Print the version of the tables, and the one that is needed."""
+    """Print the version of the schema and the required version."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
-    typer.echo(f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}")
+    typer.echo(f"{state.storage}: {state.words}")
 
 
 @db.command()
 def check(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Exit with status 1 when the tables have to be upgraded."""
+    """Exit with status 1 if the schema must be upgraded."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
     if state.current:
-        typer.echo(f"{state.storage}: current")
+        typer.echo(f"{state.storage}: {state.words}")
         return
-    typer.echo(
-        f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}; "
-        "run `ecd-tune db upgrade`",
-        err=True,
-    )
+    typer.echo(f"{state.storage}: {state.words}; run `ecd-tune db upgrade`", err=True)
     raise typer.Exit(_NOT_CURRENT)

@@ -33,7 +33,7 @@ class Display(AbstractContextManager["Display"], Protocol):
 
         Args:
             progress: One entry a study key.
-            workers: How the workers stand; none when all have ended.
+            workers: State of the workers; empty when all have ended.
         """
 
 

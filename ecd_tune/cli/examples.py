@@ -31,7 +31,7 @@ EXAMPLES: Mapping[str, str] = {
     "invalidate": "ecd-tune invalidate zakharov/ecdsep 1 --reason 'wrong data'",
 }
 EXIT_STATUS = (
-    "Exit status: 0 success; 1 the command ran, and its answer is negative (a worker failed, a "
-    "check is not as expected, the schema is not current); 2 wrong input; 3 a worker gave up after "
+    "Exit status: 0 success; 1 the command ran with a negative result (a worker failed, a check "
+    "is not as expected, the schema is not current); 2 wrong input; 3 a worker gave up after "
     "repeated failures; 130 and 143 stopped by Ctrl-C and SIGTERM."
 )

@@ -43,11 +43,11 @@ _STATUS: dict[type[EcdTuneError], int] = {RepeatedFailureError: GAVE_UP, NoResul
 
 app = typer.Typer(
     name="ecd-tune",
-    help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
+    help="Tune energy-conserving descent (ECDSep) and other optimizers, and compare them.",
     no_args_is_help=True,
     epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
+    rich_markup_mode="markdown",  # with "rich", "[default: all]" would be read as a style
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

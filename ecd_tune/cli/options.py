@@ -40,8 +40,8 @@ StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or a task "
-        "of your own: FILE.py:NAME or package.module:NAME.",
+        help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or your own "
+        "task: FILE.py:NAME or package.module:NAME.",
         show_default=False,
     ),
 ]
@@ -61,7 +61,7 @@ TrialsOption = Annotated[
         "--trials",
         min=1,
         metavar="N",
-        help="Finished trials per optimizer, all workers together. [default: as in the file]",
+        help="Finished trials per optimizer, over all workers. [default: as in the file]",
         show_default=False,
     ),
 ]
@@ -81,7 +81,7 @@ Seed = Annotated[
         "--seed",
         min=0,
         metavar="S",
-        help="Seed of the whole study. [default: as in the file]",
+        help="Seed of the study. [default: as in the file]",
         show_default=False,
     ),
 ]
@@ -90,7 +90,7 @@ Called = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Name of the study of a task of your own. [default: the task's]",
+        help="Name of the study of your own task. [default: the task's]",
         show_default=False,
     ),
 ]
@@ -108,7 +108,7 @@ Out = Annotated[
 Smoke = Annotated[
     bool,
     typer.Option(
-        "--smoke", help="The study's short form, on a stand-in where its data are missing."
+        "--smoke", help="Use the study's short form, on substitute data if its data are missing."
     ),
 ]
 
@@ -123,7 +123,7 @@ def resolve_study(
     storage: str = "",
     called: str | None = None,
 ) -> StudySpec:
-    """Load a study and apply what the command line changes.
+    """Load a study and apply the options of the command line.
 
     Args:
         name: Name of a shipped study, path of a file, or reference of a task.
@@ -132,7 +132,7 @@ def resolve_study(
         optimizers: Comma-separated keys to keep.
         smoke: Take the study's smoke form.
         storage: Where the study of a task may be stored already.
-        called: Name of the study of a task, where it is not the task's own.
+        called: Name of the study of a task, if it differs from the task's.
 
     Returns:
         The study.
@@ -147,7 +147,7 @@ def resolve_study(
     if is_reference(name):
         spec = _study_of_task(name, keys, smoke, storage, called)
     elif called is not None:
-        raise SpecError(f"--name {called}: is for a task of your own; {name} has its own name")
+        raise SpecError(f"--name {called}: only for a study of your own task; {name} has a name")
     else:
         spec = load_study(find_study(name), smoke)
     if keys is not None:
@@ -199,14 +199,14 @@ def study_arguments(
 def _study_of_task(
     reference: str, keys: tuple[str, ...] | None, smoke: bool, storage: str, called: str | None
 ) -> StudySpec:
-    """Return the study of a task as it is stored, or as it is where nothing is said of it."""
+    """Return the stored study of a task, or its default study."""
     if smoke:
-        raise SpecError(f"--smoke: {reference} is a task of your own, without a smoke form")
+        raise SpecError(f"--smoke: {reference} is your own task and has no smoke form")
     stored = _stored_tables(reference, storage)
     wanted = {name: table for name, table in stored.items() if called in (None, name)}
     if len(wanted) > 1:
         raise SpecError(
-            f"{reference}: {storage} holds several studies of it; choose one with --name: "
+            f"{reference}: {storage} contains several studies of it; choose one with --name: "
             f"{', '.join(wanted)}"
         )
     for table in wanted.values():
@@ -225,6 +225,6 @@ def _stored_tables(reference: str, storage: str) -> dict[str, dict[str, Any]]:
         with Store.open(storage, create=False) as store:
             tables = store.tables()
     except StoreError:
-        return {}  # there is no database yet; what else is wrong with it is told when it is used
+        return {}  # no database yet; other errors are reported when it is used
     short = short_reference(reference)
     return {name: table for name, table in tables.items() if table["task"]["name"] == short}

@@ -32,13 +32,13 @@ def replay(
             show_default=False,
         ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Searches of each of them.")] = 100,
+    repeats: Annotated[int, typer.Option(min=1, help="Searches per sampler or pruner.")] = 100,
     optimizer: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only this one. [default: all]")
+        str | None, typer.Option(metavar="KEY", help="Only this optimizer. [default: all]")
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="Trials of a search. [default: as the study has]"),
+        typer.Option(min=1, help="Trials per search. [default: as in the study]"),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -56,10 +56,10 @@ def replay(
 ) -> None:
     """Compare samplers, or pruners, on a finished study, without running a trial.
 
-    A random forest learns from the stored trials what a point is worth: the share of them that
-    are better, 0 for the best. Each sampler then searches that model; a simulated clock lets a
-    trial take as long as the nearest stored one did. `agreement` is the rank correlation of the
-    model with trials that it has not seen: below about 0.5 the comparison says little.
+    A random forest predicts the rank of a point from the stored trials: the share of them that are
+    better, 0 for the best. Each sampler then searches that model; a simulated clock lets a trial
+    take as long as the nearest stored one did. `agreement` is the rank correlation of the model
+    with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
 
     Pruners need no model: each search takes the stored trials in a random order, with their stored
     curves and times, until its epochs are used. With `+resume` trials are paused and continue from
@@ -91,7 +91,7 @@ def replay(
         except NoResultError as error:
             if len(records) == 1:
                 raise
-            typer.echo(f"ecd-tune: left out: {error}", err=True)
+            typer.echo(f"ecd-tune: skipped: {error}", err=True)
             continue
         budget = trials or spec.trials(key)
         for one in names:
@@ -115,7 +115,7 @@ def replay(
                 }
             )
     if not found:
-        raise NoResultError(f"study {spec.name!r}: no optimizer has trials to learn from")
+        raise NoResultError(f"study {spec.name!r}: no optimizer has enough trials")
     typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
 
 
@@ -123,7 +123,7 @@ def _names(text: str) -> list[Any]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names or [text]:
         if name not in _DRAWN:
-            raise SpecError(f"--sampler {name!r}: must be of {', '.join(_DRAWN)}")
+            raise SpecError(f"--sampler {name!r}: allowed: {', '.join(_DRAWN)}")
     return names
 
 
@@ -138,8 +138,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
     first = rows[0]
     return "\n".join(
         [
-            f"share of the study's trials that are better than the best one found, "
-            f"{first['repeats']} searches of {first['trials']} trials, "
+            f"share of the study's trials that are better than the best found, {first['repeats']} "
+            f"searches of {first['trials']} trials, "
             f"{first['workers']} worker{'s' * (first['workers'] != 1)}",
             "",
             *lines,

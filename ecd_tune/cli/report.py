@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "report", "write_study_report"]
 
 FORMATS = ("md", "html", "csv", "json")
-"""What is written where nothing is said."""
+"""Default formats."""
 _ALL = (*FORMATS, "latex", "parquet", "svg", "pdf", "png")
 
 
@@ -47,7 +47,7 @@ def report(
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
-    full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Add every trial to report.json.")] = False,
     note: Annotated[
         bool,
         typer.Option("--note", help="Save the answer as notes that Optuna's dashboard shows."),
@@ -118,11 +118,11 @@ def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
 
     notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
     for name in push_notes(storage, notes, NOTE_BEGINS):
-        typer.echo(f"{name}: the note there was written by a person and was kept", err=True)
+        typer.echo(f"{name}: the existing note was written by a user and is kept", err=True)
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
-    """Return what checks relate; nothing is loaded where none were judged."""
+    """Return the relations of checks; nothing is loaded if there are none."""
     if not judged:
         return ()
     from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy

@@ -30,9 +30,9 @@ _EVENTS = {
     "lost": "trials of dead workers re-queued",
     "released": "trials re-queued after workers were stopped",
     "promoted": "paused trials promoted",
-    "fenced": "late results refused",
-    "invalidated": "results taken out by hand",
-    "exception": "kinds of errors in trials, as each worker met them",
+    "fenced": "late results rejected",
+    "invalidated": "results invalidated by users",
+    "exception": "kinds of errors in trials, counted per worker",
 }
 _COUNTS = ("failed", "lost", "running", "waiting")
 
@@ -45,13 +45,13 @@ def status(
     as_json: AsJson = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Show it again and again, with rate and time left."),
+        typer.Option("--watch", help="Refresh until Ctrl-C, with rate and time left."),
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.2, metavar="SECONDS", help="How often --watch looks.")
+        float, typer.Option(min=0.2, metavar="SECONDS", help="Refresh interval of --watch.")
     ] = 2.0,
 ) -> None:
-    """Show trials by state, best values, who works on what, and what went wrong."""
+    """Show trials by state, best values, workers and their trials, and failures."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -84,7 +84,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
     known = store.studies()
     if study is not None and study not in known:
         raise StudyNotFoundError(
-            f"no study {study!r} in {store.url}; there are: {', '.join(known) or 'none'}"
+            f"no study {study!r} in {store.url}; known: {', '.join(known) or 'none'}"
         )
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
@@ -115,7 +115,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         lines.append(f"error: {event.key.name} #{event.detail['number']}: {reason}")
     lines += [f"{r['count']} of {r['study']}: {r['reason']}" for r in reasons[:_MOST_REASONS]]
     if len(reasons) > _MOST_REASONS:
-        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json has all")
+        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json lists all")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 def studies(
     family: Annotated[
         str | None,
-        typer.Argument(help="Only these: synthetic, digits, images, graphs or glue."),
+        typer.Argument(help="Only this family: synthetic, digits, images, graphs or glue."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +42,7 @@ def studies(
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("study", no_wrap=True)
-    for column in ("protocol", "trials × steps", "what it is"):
+    for column in ("protocol", "trials × steps", "content"):
         table.add_column(column, overflow="fold")
     for name, entries in families.items():
         table.add_row(f"[bold]{name}[/bold]")
@@ -53,7 +53,9 @@ def studies(
     Console().print(table)
     long = [e["name"] for entries in families.values() for e in entries if not e["smoke"]]
     but = f" (not of {', '.join(long)})" if long else ""
-    typer.echo(f"ecd-tune show NAME tells more; ecd-tune run NAME --smoke runs a short form{but}.")
+    typer.echo(
+        f"ecd-tune show NAME shows details; ecd-tune run NAME --smoke runs a short form{but}."
+    )
 
 
 def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
@@ -69,7 +71,7 @@ def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
 
 
 def _family_order(name: str) -> tuple[int, str]:
-    # From what any machine runs in a minute to what needs data and a GPU.
+    # From studies that run in a minute to those that need data and a GPU.
     order = ("synthetic", "digits", "images", "graphs", "glue")
     return (order.index(name) if name in order else len(order), name)
 
@@ -119,7 +121,7 @@ def show(study: StudyName) -> None:
 def validate(
     file: Annotated[Path, typer.Argument(help="A study file (.toml).", show_default=False)],
 ) -> None:
-    """Check a study file; all problems are named with file and key."""
+    """Check a study file; all problems are reported with file and key."""
     spec = load_study(file)
     total = sum(spec.trials(key) for key in spec.optimizers)
     typer.echo(f"{file}: valid; {len(spec.optimizers)} optimizers, {total} trials")

@@ -35,14 +35,15 @@ def verify(
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Whose trial. [default: the study's only one]"),
+        typer.Option(metavar="KEY", help="Optimizer of the trial. [default: the study's only one]"),
     ] = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="A run of the confirmation, not of the search.")
+        bool,
+        typer.Option("--confirm", help="Verify a confirmation run."),
     ] = False,
     rtol: Annotated[
         float,
-        typer.Option(min=0.0, help="Relative difference that still counts as the same."),
+        typer.Option(min=0.0, help="Largest relative difference that counts as equal."),
     ] = 1e-5,
     smoke: Smoke = False,
     name: Called = None,
@@ -63,7 +64,7 @@ def verify(
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
         if record is None or not record.state.finished or record.cause is None:
-            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result to compare")
+            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
         comparison = _run_again(spec, record)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:

@@ -97,8 +97,8 @@ class _Errors:
 def check_results(store: Store, spec: StudySpec) -> None:
     """Check that every search has a result.
 
-    On a task of one's own that is a complete trial. A study file's ranges may be so wide that all
-    of a few trials diverge; there a value before the divergence is enough.
+    For a user task this is a complete trial. A study file's ranges may be so wide that all of a few
+    trials diverge; there a value before the divergence is enough.
 
     Args:
         store: The database.
@@ -112,8 +112,8 @@ def check_results(store: Store, spec: StudySpec) -> None:
     lacking = [key for key in spec.by_search().optimizers if not ended.get(spec.key(key))]
     if lacking:
         raise NoResultError(
-            f"study {spec.name!r}: no trial of {', '.join(lacking)} came to its end with a value; "
-            f"`ecd-tune status {spec.name}` and the report say why"
+            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; `ecd-tune "
+            f"status {spec.name}` and the report give the reasons"
         )
 
 

@@ -1,8 +1,8 @@
 """Searches on a model of a finished study: samplers compared in seconds, without training.
 
-A random forest learns from the study's trials what a point is worth: the share of the trials that
-are better, from 0 to 1, so that losses over many decades and accuracies are alike. A trial takes
-as long as the nearest one that was run. Such surrogate benchmarks are those of Eggensperger et al.
+A random forest is fitted to the ranks of the study's trials: the share of the trials that are
+better, from 0 to 1, which treats losses over many decades and accuracies alike. A trial takes as
+long as the nearest one that was run. Such surrogate benchmarks are those of Eggensperger et al.
 (Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
 """
 
@@ -35,12 +35,12 @@ class Surrogate:
     """A model of a finished study.
 
     Attributes:
-        space: What was searched.
+        space: The search space.
         points: The study's trials, encoded, shape ``[n, d]``.
         seconds: How long each took, shape ``[n]``.
-        forest: Predicts a point's worth.
-        agreement: Rank correlation of the worths of the study's trials with what the trees say
-            that have not seen them; 1 is a perfect model.
+        forest: Predicts the rank of a point.
+        agreement: Rank correlation of the study's trials with the out-of-bag predictions of the
+            trees; 1 is a perfect model.
     """
 
     space: Space
@@ -50,7 +50,7 @@ class Surrogate:
     agreement: float
 
     def look_up(self, params: Params) -> tuple[float, float]:
-        """Return what a point is worth, 0 (best) to 1, and how long it takes, in seconds."""
+        """Return the rank of a point, 0 (best) to 1, and its duration in seconds."""
         point = _encode(self.space, [params])
         nearest = int(np.argmin(((self.points - point) ** 2).sum(axis=1)))
         return float(self.forest.predict(point)[0]), float(self.seconds[nearest])
@@ -72,7 +72,7 @@ class Replay:
 def fit_surrogate(
     spec: StudySpec, optimizer: str, records: Sequence[TrialRecord], seed: int = 0
 ) -> Surrogate:
-    """Learn what points of a study's space are worth.
+    """Fit a model of the ranks of points in a study's space.
 
     Args:
         spec: The study.
@@ -84,7 +84,7 @@ def fit_surrogate(
         The model.
 
     Raises:
-        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are alike.
+        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are equal.
     """
     from scipy.stats import rankdata, spearmanr
     from sklearn.ensemble import RandomForestRegressor

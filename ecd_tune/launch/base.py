@@ -206,7 +206,7 @@ class Launcher(ABC):
         for name, value in unsupported.items():
             if value:
                 raise LaunchError(
-                    f"{name} = {value!r}: this engine has no such setting; leave it out, or "
+                    f"{name} = {value!r}: this engine does not support the setting; remove it, or "
                     "choose another engine with --on"
                 )
 

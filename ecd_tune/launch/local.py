@@ -276,7 +276,7 @@ def describe_end(status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status == HUNG_STATUS:
-        return "left a trial that hung"
+        return "exited because a trial hung"
     return f"ended with status {status}" if status else "complete"
 
 

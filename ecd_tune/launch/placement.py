@@ -79,8 +79,8 @@ def plan_placements(
     size = cores_per_worker or 0
     if workers * size > len(cores):
         raise LaunchError(
-            f"--workers {workers} --cores-per-worker {size} needs {workers * size} cores; this "
-            f"machine lets us use {len(cores)}. Ask for fewer workers or cores"
+            f"--workers {workers} --cores-per-worker {size} needs {workers * size} cores; "
+            f"{len(cores)} are available. Use fewer workers or cores"
         )
     return [
         Placement(dealt, tuple(cores[index * size : (index + 1) * size]))
@@ -100,8 +100,8 @@ def check_gpu_rules(gpus_per_worker: int | None, workers_per_gpu: int | None) ->
     """
     if gpus_per_worker is not None and workers_per_gpu is not None:
         raise LaunchError(
-            "--gpus-per-worker and --workers-per-gpu exclude each other: give whole GPUs to a "
-            "worker, or several workers to a GPU"
+            "--gpus-per-worker and --workers-per-gpu are mutually exclusive: use whole GPUs per "
+            "worker, or several workers per GPU"
         )
 
 

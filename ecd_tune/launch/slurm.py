@@ -138,7 +138,7 @@ class SlurmLauncher(Launcher):
                     for group in groups
                 ]
         except (FailedJobError, FailedSubmissionError) as error:
-            raise LaunchError(f"--on slurm: sbatch refuses the jobs: {error}") from None
+            raise LaunchError(f"--on slurm: sbatch rejected the jobs: {error}") from None
         return [job.job_id for job in jobs]
 
     def _executor(self) -> SlurmExecutor:
@@ -152,7 +152,7 @@ class SlurmLauncher(Launcher):
         if launch.minutes is not None and launch.minutes < _LEAST_MINUTES:
             raise LaunchError(
                 f"--time {launch.minutes}: must be at least {_LEAST_MINUTES} minutes: workers are "
-                f"told to leave {_NOTICE_SECONDS} s before the limit"
+                f"stopped {_NOTICE_SECONDS} s before the limit"
             )
         try:
             executor = SlurmExecutor(self._folder / "%j", max_num_timeout=_MOST_REQUEUES)
@@ -269,7 +269,7 @@ def _run_slurm(program: str, *arguments: str) -> str:
     except FileNotFoundError:
         raise LaunchError(f"--on slurm: {program} is not on the PATH") from None
     except subprocess.TimeoutExpired:
-        raise LaunchError(f"--on slurm: {program} does not answer") from None
+        raise LaunchError(f"--on slurm: {program} does not respond") from None
     except subprocess.CalledProcessError as error:
         raise LaunchError(f"--on slurm: {program}: {error.stderr.strip()}") from None
     return done.stdout

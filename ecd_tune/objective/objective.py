@@ -1,4 +1,4 @@
-"""The objective of a study: what one optimizer's hyperparameters are worth on the task."""
+"""The objective of a study: evaluates one optimizer's hyperparameters on the task."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Objective:
     """Evaluates hyperparameters of one optimizer of a study.
 
     Divergence is a value (``DIVERGED`` with the best finite value and the reason), and so is an
-    exception in a trial (``FAILED`` with type and message). Only a task that cannot be made at
-    all raises: every trial would fail alike.
+    exception in a trial (``FAILED`` with type and message). Only a task that cannot be created
+    raises an error: every trial would fail.
 
     Args:
         spec: The study.
@@ -104,8 +104,8 @@ class Objective:
     ) -> list[Outcome]:
         """Run all requests.
 
-        Each outcome depends on its own request alone, not on which others stand beside it, nor
-        on whether the run was interrupted and continued from a checkpoint.
+        Each outcome depends only on its own request, not on the others, nor on whether the run was
+        interrupted and resumed from a checkpoint.
 
         Args:
             requests: Hyperparameters, seed and stage of each run.
@@ -114,15 +114,16 @@ class Objective:
                 Not used where requests run as one batch, which takes less than such saving.
             report: Called after each epoch with row, epoch and metric, of tasks that have
                 epochs. A continued run reports its earlier epochs again.
-            prune: Asked after each new report of a search; a reason ends the run as PRUNED.
+            prune: Called after each new report of a search; a returned reason ends the run as
+                PRUNED.
             on_step: Called before each step with row, steps done and all steps, of tasks that have
                 epochs.
 
         Returns:
-            One outcome a request, in their order.
+            One outcome per request, in the same order.
 
         Raises:
-            Interrupted: ``stop`` said so; what was done is in the checkpoints, or lost.
+            Interrupted: ``stop`` requested it; unfinished runs are in the checkpoints, or lost.
             TaskError: The task cannot be made, for example because its data are missing.
         """
         handles = checkpoints or [None] * len(requests)
@@ -187,7 +188,7 @@ class Objective:
             stop: Polled at each step; True makes this call raise.
 
         Raises:
-            Interrupted: ``stop`` said so; what was done of other jobs is in their handles, or lost.
+            Interrupted: ``stop`` requested it; other unfinished jobs are in their handles, or lost.
             TaskError: The task cannot be made.
         """
         run = self._runner(stage, stop)
@@ -215,8 +216,8 @@ class Objective:
             except Interrupted:
                 raise
             except Exception as error:
-                # One bad request must not take the others with it; alone, it fails alone.
-                _log.info("batch of %d: %s; running one by one", len(rows), error)
+                # One bad request must not fail the others: run them one by one.
+                _log.info("batch of %d: %s; running its trials one by one", len(rows), error)
         return [self._attempt(run, row) for row in rows]
 
     def _attempt(self, run: _Run, row: Row) -> Outcome:
@@ -236,8 +237,8 @@ class Objective:
             return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
-        # Task and optimizer are imported and made here, outside of any trial: what fails now
-        # would fail in all trials.
+        # Task and optimizer are imported and created outside of any trial: an error here would
+        # occur in all trials.
         task, steps = self.task(stage), self._spec.steps(stage)
         definition = self._definition
         optimizer = self._spec.optimizers[self._optimizer]
@@ -318,7 +319,7 @@ class Objective:
 
         Raises:
             TaskError: It cannot be made, for example because its data are missing.
-            EcdTuneError: The task itself says why.
+            EcdTuneError: The task gives the reason.
         """
         if stage not in self._tasks:
             make = load_attribute(self._task_def.factory)
@@ -330,10 +331,10 @@ class Objective:
             except EcdTuneError:
                 raise
             except Exception as error:
-                # What a reader says of a damaged file, or a fault in a task of one's own.
+                # The error of a reader for a damaged file, or of a user's task.
                 raise TaskError(
-                    f"task {self._task_def.name!r} cannot be made: {_place(error)}: "
-                    f"{type(error).__name__}: {error}; where its data are damaged, get them again"
+                    f"task {self._task_def.name!r} cannot be created: {_place(error)}: "
+                    f"{type(error).__name__}: {error}; if its data are damaged, download them again"
                 ) from error
         return self._tasks[stage]
 

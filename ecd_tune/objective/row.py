@@ -24,7 +24,7 @@ class Row:
 
     Attributes:
         request: The request.
-        handle: Where its run is kept, or None.
+        handle: Where its run is saved, or None.
         callbacks: Who follows the run.
     """
 

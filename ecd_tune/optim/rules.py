@@ -117,7 +117,7 @@ def initial_energy(name: str, s: int, delta_energy: float | None) -> float:
         return 1.0 - s
     if s == 0 and delta_energy <= 0:
         raise HyperparameterError(
-            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would "
-            "be 0); leave it out for 1"
+            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would be "
+            "0); the default is 1"
         )
     return delta_energy

@@ -131,9 +131,7 @@ def build_report(
 
 def _say_smoke(spec: StudySpec) -> Iterator[str]:
     if spec.smoke:
-        yield (
-            f"This is a smoke run, which shows that the study runs and nothing more: {spec.smoke}."
-        )
+        yield (f"This is a smoke run, which only shows that the study runs: {spec.smoke}.")
 
 
 def _confirm_metric(spec: StudySpec) -> str:

@@ -62,10 +62,10 @@ class Settings:
             object.__setattr__(self, "proxy", f"https://{host}")
         elif not is_loopback(self.host):
             raise DashboardError(
-                f"--host {self.host}: there is no login, and anyone who reaches the dashboard can "
-                "read and delete studies; use a tunnel to loopback "
-                f"(ssh -L {self.port}:127.0.0.1:{self.port} THIS-HOST), or a proxy that asks for "
-                "a password (storage/Caddyfile) and --behind-proxy https://HOST"
+                f"--host {self.host}: there is no login, and anyone with access to the dashboard "
+                "can read and delete studies; use a tunnel to loopback (ssh -L "
+                f"{self.port}:127.0.0.1:{self.port} THIS-HOST), or a proxy with authentication "
+                "(storage/Caddyfile) and --behind-proxy https://HOST"
             )
 
     @property

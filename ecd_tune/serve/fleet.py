@@ -55,7 +55,7 @@ class FleetPage:
             body = self._read_report(report[1]) if report else self._write().encode()
         except (StorageUnavailableError, StorageInternalError) as error:
             environ["wsgi.errors"].write(f"{path}: {error}\n")
-            reason = "the database does not answer; the server's log says more"
+            reason = "the database does not respond; see the server's log"
             return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
         if body is None:
             reason = f"{path}: no such study, or its report is not in {self._reports}"

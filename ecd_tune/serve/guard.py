@@ -87,12 +87,12 @@ class Guard:
             known = self._proxy or "127.0.0.1 or localhost"
             reason = f"this dashboard is not known as {host!r}; open it as {known}"
             if not self._proxy:
-                reason += ", or start it with --behind-proxy where a proxy stands before it"
+                reason += ", or use --behind-proxy if it is behind a proxy"
             return refuse(environ, start, HTTPStatus.MISDIRECTED_REQUEST, reason)
         if not is_safe(environ) and not self._comes_from_own_page(environ):
             reason = (
-                "a write from another site was refused; use the dashboard's own pages, "
-                "or send its address as `Origin`"
+                "a write from another site was rejected; use the dashboard's own pages, or send "
+                "its address as `Origin`"
             )
             return refuse(environ, start, HTTPStatus.FORBIDDEN, reason)
         return self._app(environ, start)

@@ -65,7 +65,7 @@ class StudyCall:
             body = self._write(study, study_id, int(after))
         except (StorageUnavailableError, StorageInternalError) as error:
             environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
-            reason = "the database does not answer; the server's log says more"
+            reason = "the database does not respond; see the server's log"
             return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return answer(environ, start_response, HTTPStatus.OK, body)
 

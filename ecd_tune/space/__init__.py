@@ -1,4 +1,4 @@
-"""Search spaces: what may vary, and how it is drawn, checked and described."""
+"""Search spaces: dimensions, and how they are drawn, checked and described."""
 
 from ecd_tune.space.derived import DERIVED, RESOLVED, Derived, resolve, searchable
 from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int, Zero

@@ -1,8 +1,8 @@
 """One dimension of a search space.
 
-Four kinds: :class:`Float`, :class:`Int`, :class:`Choice` and :class:`Fixed`. Each knows how to
-ask a suggester (Optuna's trial, or anything with its three ``suggest_*`` methods), how to draw
-at random, how to check a value and how to say in words what it is.
+Four kinds: :class:`Float`, :class:`Int`, :class:`Choice` and :class:`Fixed`. Each can ask a
+suggester (Optuna's trial, or any object with its three ``suggest_*`` methods), draw at random,
+check a value and describe itself in words.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _check_range(low: float, high: float, log: bool) -> None:
 
 @dataclass(frozen=True)
 class Zero:
-    """The lower end of a range that stands for 0, which a logarithm does not reach.
+    """The lower end of a range that means 0, which a logarithmic range cannot contain.
 
     A sampler sees the value that was drawn; the optimizer is given 0.
 
@@ -82,7 +82,7 @@ class Float:
         high: Upper end, > low.
         log: Uniform in log; needs low > 0.
         when: Condition under which the parameter exists.
-        zero: What stands for 0, or None.
+        zero: The values that mean 0, or None.
     """
 
     low: float
@@ -95,8 +95,8 @@ class Float:
         _check_range(self.low, self.high, self.log)
         if self.zero is not None and not max(self.low, 0.0) < self.zero.below <= self.high:
             raise SpaceError(
-                f"zero = {{ below = {self.zero.below:g} }}; must lie above 0, in "
-                f"({self.low:g}, {self.high:g}]"
+                f"zero = {{ below = {self.zero.below:g} }}; must be above 0, in ({self.low:g}, "
+                f"{self.high:g}]"
             )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
@@ -116,7 +116,7 @@ class Float:
         return float(rng.uniform(self.low, self.high))
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` lies in the range."""
+        """Return whether ``value`` is in the range."""
         return (
             isinstance(value, (int, float))
             and not isinstance(value, bool)
@@ -201,8 +201,8 @@ class Choice:
         twice = [value for value, key in zip(self.values, keys, strict=True) if keys.count(key) > 1]
         if twice:
             raise SpaceError(
-                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are one value; each "
-                "may stand there once"
+                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are the same value; "
+                "remove duplicates"
             )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
@@ -263,13 +263,13 @@ Dimension = Float | Int | Choice | Fixed
 
 
 def describe_condition(when: Condition) -> str:
-    """Say when something holds.
+    """Describe a condition.
 
     Args:
         when: The condition.
 
     Returns:
-        For example `` when s = 0 or 1``; empty for one that always holds.
+        For example `` when s = 0 or 1``; empty for a condition that is always true.
     """
     if not when:
         return ""

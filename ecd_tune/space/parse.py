@@ -115,13 +115,13 @@ def _parse_range(table: Mapping[str, Any], when: Condition) -> Dimension:
     zero = _parse_zero(table["zero"]) if "zero" in table else None
     if kind == "int":
         if zero is not None:
-            raise SpaceError("zero: a whole number's range can hold 0 itself")
+            raise SpaceError("zero: not for integers: their range can include 0")
         return Int(low, high, log, when)
     return Float(float(low), float(high), log, when, zero)
 
 
 def _parse_zero(table: Any) -> Zero:
-    form = "zero = { below = 1e-6 }, and where it matters when = { name = [values] }"
+    form = "zero = { below = 1e-6 }, and optionally when = { name = [values] }"
     if not isinstance(table, Mapping) or not {"below"} <= set(table) <= {"below", "when"}:
         raise SpaceError(f"zero = {table!r}; expected {form}")
     below = table["below"]

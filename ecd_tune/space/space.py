@@ -26,15 +26,15 @@ __all__ = ["Space", "Suggester"]
 class Space:
     """Named dimensions, in the order in which they are drawn.
 
-    The same object serves Optuna's suggestions, random draws, grids, validation and the
-    report's text. A dimension with a condition is drawn only where the parameter it depends on,
-    which must stand before it, has one of the named values.
+    The same object serves Optuna's suggestions, random draws, grids, validation and the report's
+    text. A dimension with a condition is drawn only where the parameter it depends on, which must
+    be listed before it, has one of the given values.
 
     Attributes:
         dimensions: Name to dimension.
 
     Raises:
-        SpaceError: A condition names a parameter that does not stand before.
+        SpaceError: A condition names a parameter that is not listed before.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -46,7 +46,7 @@ class Space:
             for other in (*dimension.when, *(zero.when if zero else ())):
                 if other not in seen:
                     raise SpaceError(
-                        f"{name}: when = {{ {other} = … }} names a parameter that does not stand "
+                        f"{name}: when = {{ {other} = … }} names a parameter that is not listed "
                         f"before it; allowed: {', '.join(sorted(seen)) or 'none'}"
                     )
             seen.add(name)
@@ -85,13 +85,13 @@ class Space:
         return point
 
     def resolve(self, point: Params) -> dict[str, Scalar]:
-        """Put 0 in the place of the values that stand for it.
+        """Replace the values that mean 0 by 0.
 
         Args:
             point: Parameter values by name, as drawn; others than the space's stay as they are.
 
         Returns:
-            What they mean.
+            The resolved values.
         """
         meant = dict(point)
         for name, dimension in self.dimensions.items():
@@ -102,13 +102,13 @@ class Space:
         return meant
 
     def check(self, point: Params) -> None:
-        """Check that a point lies in the space.
+        """Check that a point is in the space.
 
         Args:
             point: Parameter values by name.
 
         Raises:
-            SpaceError: A value is missing, unknown, inactive or outside; the message says which.
+            SpaceError: A value is missing, unknown, inactive or outside; the message names it.
         """
         expected = dict(self._active(point))
         for name in point:

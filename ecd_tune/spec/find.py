@@ -22,7 +22,7 @@ def examples_folder() -> Path:
 
 def _shipped(name: str) -> Path:
     package = Path(ecd_tune.__file__).parent
-    # In a wheel the files lie in the package; in a checkout at the project's root.
+    # In a wheel the files are in the package; in a checkout at the project's root.
     installed, checkout = package / name, package.parent / name
     return installed if installed.is_dir() else checkout
 

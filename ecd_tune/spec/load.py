@@ -1,4 +1,4 @@
-"""Load a study file, with messages that say where, what and what is allowed."""
+"""Load a study file, with messages that give the place, the problem and what is allowed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PHRASES = {
     "list_type": "must be a list",
     "literal_error": "must be one of {expected}",
 }
-"""What pydantic's kinds of errors say."""
+"""Messages for pydantic's kinds of errors."""
 
 
 def load_study(path: Path, smoke: bool = False) -> StudySpec:
@@ -52,7 +52,7 @@ def load_study(path: Path, smoke: bool = False) -> StudySpec:
 
     Args:
         path: A TOML file.
-        smoke: Load its smoke form: a short run, on a stand-in where the data are missing.
+        smoke: Load its smoke form: a short run, on substitute data if the data are missing.
 
     Returns:
         The study.
@@ -67,7 +67,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     """Check a study given as plain values.
 
     Args:
-        table: What the TOML file holds.
+        table: Content of the TOML file.
         where: Begins every message.
         smoke: Make its smoke form.
 
@@ -75,7 +75,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         The study.
 
     Raises:
-        SpecError: The table is not a valid study; all problems are named, one a line.
+        SpecError: The table is not a valid study; all problems are listed, one per line.
     """
     unprintable = [f"{where} {problem}" for problem in _text_problems(table)]
     if unprintable:
@@ -91,7 +91,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         raise SpecError(f"{where}: {error}") from None
     if spec.sampler.name == "auto":
         spec = spec.model_copy(update={"sampler": choose_sampler(spec)})
-    # What all optimizers share is wrong once, not once for each of them.
+    # Report problems of shared tables once, not once per optimizer.
     problems = [f"{where} {problem}" for problem in dict.fromkeys(_problems(spec))]
     if problems:
         raise SpecError("\n".join(problems))
@@ -99,7 +99,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
 
 
 def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Say which keys and texts hold what could end a line or steer a terminal.
+    """Report keys and texts with control characters.
 
     Yields:
         One problem each.
@@ -132,7 +132,7 @@ def _explain(where: str, error: ValidationError) -> list[str]:
 
 
 def _others(table: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """Return what else is wrong with a study, if what is wrong already is left out."""
+    """Return further problems of a study, without the tables that already have problems."""
     rest = deepcopy(dict(table))
     left_out = []
     for item in error.errors():
@@ -149,7 +149,7 @@ def _others(table: Mapping[str, Any], error: ValidationError) -> list[str]:
         problems = _problems(StudySpec.model_validate(rest))
     except (ValidationError, SpaceError):
         return []
-    # What was left out is missing now.
+    # The removed tables are missing now.
     return [problem for problem in problems if not problem.startswith(tuple(left_out))]
 
 
@@ -157,7 +157,7 @@ def _phrase(item: Any) -> str:
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":
-            return "unknown key; see docs/study-files.md for the keys that exist"
+            return "unknown key; docs/study-files.md lists all keys"
         case "missing":
             return "is missing"
         case "value_error":
@@ -179,7 +179,7 @@ def _problems(spec: StudySpec) -> list[str]:
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
-        problems.append("[budget]: trials: is missing; only a grid does without it")
+        problems.append("[budget]: trials: is missing; it is optional only for a grid")
     problems += sampler_problems(spec.sampler)
     problems += check_searches(spec)
     problems += _training_problems(spec)
@@ -189,7 +189,7 @@ def _problems(spec: StudySpec) -> list[str]:
         for key, optimizer in spec.optimizers.items()
         for problem in _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
     ]
-    # What a check fits can only be told of optimizers that are known.
+    # Whether a check applies can only be decided for known optimizers.
     return problems + (wrong or check_checks(spec.checks, spec.optimizers, spec.name))
 
 
@@ -252,7 +252,9 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     problems += _twice_searched(f"{where[:-1]}.space]", spec)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
-        problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
+        problems.append(
+            f"{where}: references: labels {labels} must differ, and 'best' is not allowed"
+        )
     firsts = [first.label for first in spec.first]
     if len(set(firsts)) != len(firsts):
         problems.append(f"{where}: first: labels {firsts} must differ")
@@ -273,7 +275,7 @@ def _dimension_problems(
             return []  # see _group_problems
         known = ", ".join(spec.definition.hyperparameters)
         return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
-    # The ends of a range stand for all that lies between them.
+    # The ends of a range represent all values between them.
     bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
     if isinstance(dimension, Float) and dimension.zero and (reason := declared.problem(0.0)):
         bad.append((0.0, reason))
@@ -309,7 +311,7 @@ def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[s
     if not named or task.budget_unit != "iterations":
         return []
     return [
-        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations, without a schedule"
+        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations and has no schedule"
     ]
 
 
@@ -321,13 +323,13 @@ def _twice_searched(where: str, spec: OptimizerSpec) -> list[str]:
         return []
     values = space["s"].bounds() if "s" in space else (own["s"].default,)
     both = all(0 in space[name].when.get("s", values) for name in names)
-    decay = space.get("decoupled_weight_decay")  # is in units of lr, and tells them apart
+    decay = space.get("decoupled_weight_decay")  # is in units of lr, which breaks the symmetry
     if 0 not in values or not both or (decay is not None and True in decay.bounds()):
         return []
     remedy = "leave it out" if values == (0,) else "give it when = { s = [1] }"
     return [
         f"{where}: delta_energy: with s = 0, c·lr with c²·delta_energy is the same run as lr with "
-        f"delta_energy, so that both cannot be searched; {remedy}, and it is 1 there"
+        f"delta_energy, so only one of them can be searched; {remedy}; it is then 1"
     ]
 
 
@@ -343,35 +345,37 @@ def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) 
                 f"{where}: {name}: is missing; {definition.name!r} requires it ({allowed})"
             )
         if name in given and standing:
-            problems.append(f"{where}: {name} and {standing[0]}: give one, the other follows")
+            problems.append(
+                f"{where}: {name} and {standing[0]}: give only one; the other is derived"
+            )
     return problems
 
 
 def _unfit(
     where: str, definition: OptimizerDef, given: Mapping[str, Sequence[Scalar]]
 ) -> list[str]:
-    """Name what cannot be used beside the other values: all of its values by hyperparameter."""
+    """Report values that cannot be combined: all of its values by hyperparameter."""
     problems, own = [], definition.hyperparameters
     for name in given:
         if name in own and (rule := own[name].only_with):
             other, value = rule
             if value not in given.get(other, ()):
-                problems.append(f"{where}: {name}: is for {other} = {value!r} alone")
+                problems.append(f"{where}: {name}: only allowed with {other} = {value!r}")
         for read in DERIVED[name].reads if name in DERIVED and name not in own else ():
             words = [v for v in given.get(read, ()) if read in own and v in own[read].words]
-            problems += [f"{where}: {name}: follows from {read}, which {v!r} hides" for v in words]
+            problems += [f"{where}: {name}: is derived from {read}, not from {v!r}" for v in words]
     return problems
 
 
 def point_problems(optimizer: OptimizerSpec, params: Params) -> list[str]:
-    """Say why an optimizer does not take hyperparameters, which may lie outside its space.
+    """Check hyperparameters, which may be outside the space, for an optimizer.
 
     Args:
         optimizer: The optimizer.
         params: Full hyperparameters, from another study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     point = FirstTrial(label="point", params=dict(params))
     return _point_problems("", optimizer.definition, optimizer.searchable, point)

@@ -37,7 +37,7 @@ MOST_TRIALS = 500_000
 """Search seeds end here, confirmation seeds begin."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-"""Of a study, an optimizer in it or a reference: fits into a column, a folder and an address."""
+"""Name of a study, an optimizer or a reference: valid in a column, a path and a URL."""
 
 Value = bool | int | float | str
 SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid", "auto"]
@@ -50,7 +50,7 @@ def _serialize_space(space: Space) -> dict[str, Any]:
     }
     for fields in found.values():
         if fields.get("zero", ...) is None:
-            del fields["zero"]  # came later; studies from before it continue
+            del fields["zero"]  # added later; older studies continue
     return found
 
 
@@ -142,7 +142,7 @@ class Confirmation(SpecModel):
         task: Task options that differ from the search's, for example a random start.
         margin: Difference of the confirmed number that is too small to matter, within which
             optimizers may be found equivalent; a factor above 1 where values span decades and are
-            compared by ratio. None: nothing is said of equivalence.
+            compared by ratio. None: equivalence is not tested.
     """
 
     runs: int = Field(default=10, ge=0, le=MOST_TRIALS)
@@ -155,8 +155,8 @@ class Confirmation(SpecModel):
 class Retries(SpecModel):
     """``[retries]``: how often a trial without a value is tried again, by cause.
 
-    An attempt that is tried again does not count against the budget; the last one does. Trials
-    that a worker gives back on a signal are always tried again and not counted here.
+    An attempt that is tried again does not count against the budget; the last one does. Trials that
+    a worker releases on a signal are always retried and not counted here.
 
     Attributes:
         lost: The worker was killed, or was not heard of in time.
@@ -165,7 +165,7 @@ class Retries(SpecModel):
         non_finite: Not even the first loss was finite.
         exception: Any other exception.
         stop_worker_after: Trials that end in a row with the same exception before the worker
-            stops: what fails every time is no property of a trial.
+            stops: repeated equal failures are not a property of a trial.
     """
 
     lost: int = Field(default=3, ge=0, le=1000)
@@ -181,7 +181,7 @@ class Retries(SpecModel):
 
 
 class Reference(SpecModel):
-    """``[[optimizers.NAME.references]]``: published hyperparameters to run beside ours.
+    """``[[optimizers.NAME.references]]``: published hyperparameters to run in addition to ours.
 
     Attributes:
         label: Short name, unique in its optimizer, for example ``paper``.
@@ -199,7 +199,7 @@ class FirstTrial(SpecModel):
 
     Attributes:
         label: Short name, unique in its optimizer: the trial's source.
-        params: Full hyperparameters; they may lie outside the space.
+        params: Complete hyperparameters; they may be outside the space.
     """
 
     label: Name
@@ -232,7 +232,7 @@ class OptimizerSpec(SpecModel):
 
     @property
     def searchable(self) -> dict[str, Hyperparameter]:
-        """All that ``space`` may name: hyperparameters, what stands for them, the schedule.
+        """All names allowed in ``space``: hyperparameters, derived quantities, the schedule.
 
         Of hyperparameters by group those ``NAME.GROUP`` that are named.
         """

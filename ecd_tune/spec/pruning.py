@@ -20,7 +20,7 @@ _KEYS = {
 
 
 class PruningSpec(SpecModel):
-    """``[pruning]``: one of Optuna's pruners, on the metric after each judged epoch.
+    """``[pruning]``: one of Optuna's pruners, on the metric after each evaluated epoch.
 
     Confirmation runs are never pruned.
 
@@ -32,7 +32,7 @@ class PruningSpec(SpecModel):
         startup_trials: ``median``: finished trials before the first is pruned.
         warmup: ``median``: epochs during which nothing is pruned.
         interval: ``median``: epochs between two looks.
-        least_trials: ``median``: values at an epoch that are needed to judge by their median.
+        least_trials: ``median``: minimum number of values at an epoch for a median.
         least_epochs: With rungs: epochs that each trial gets at least.
         reduction: With rungs: one of so many trials continues at each of them.
         resume: With rungs: a trial that does not continue is paused, and continues from its
@@ -55,7 +55,7 @@ class PruningSpec(SpecModel):
         if strange:
             allowed = ", ".join(sorted(_KEYS[self.kind])) or "nothing else"
             raise ValueError(
-                f"kind = {self.kind!r} does not take {', '.join(strange)}; it takes {allowed}"
+                f"kind = {self.kind!r} does not accept {', '.join(strange)}; allowed: {allowed}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""What ``[sampler]`` may say: the options of each of Optuna's samplers, and ours."""
+"""``[sampler]``: the options of each of Optuna's samplers, and ours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
         sampler: The table.
 
     Yields:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     name, options = sampler.name, sampler.options
     for option in options:
@@ -52,7 +52,7 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
     history = options.get("history", STARTUP_TRIALS)
     startup = options.get("n_startup_trials", STARTUP_TRIALS)
     least = max(1, startup) if isinstance(startup, int) else 1
-    # With fewer the sampler would think for ever that the study has only begun.
+    # With fewer the sampler would stay in its startup phase.
     if (
         isinstance(history, bool)
         or not isinstance(history, int)

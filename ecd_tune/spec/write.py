@@ -11,7 +11,7 @@ __all__ = ["study_table"]
 
 
 def study_table(spec: StudySpec) -> dict[str, Any]:
-    """Return the table of a study file that says the same.
+    """Return the equivalent table of a study file.
 
     Args:
         spec: The study.
@@ -31,7 +31,7 @@ def study_table(spec: StudySpec) -> dict[str, Any]:
 
 
 def _without_none(value: Any) -> Any:
-    # TOML has no None: what is not there is not given.
+    # TOML has no None: omit the key.
     if isinstance(value, dict):
         return {key: _without_none(own) for key, own in value.items() if own is not None}
     return [_without_none(own) for own in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What can be read from the shared store, and its connections."""
+"""Reading methods of the shared store, and its connections."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StoreReader:
         return self._database.shown
 
     def set_stop_signal(self, stop: Stop) -> None:
-        """Let a call that waits for the database end soon when the process is told to stop.
+        """Let a call that waits for the database end soon after a stop signal.
 
         Args:
             stop: Polled while waiting.
@@ -82,7 +82,7 @@ class StoreReader:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> NoReturn:
-        # Its connections belong to this process, and the URL may hold a password.
+        # Its connections belong to this process, and the URL may contain a password.
         raise StoreError("a Store cannot be pickled; open one in the other process by its URL")
 
     def studies(self) -> list[str]:
@@ -90,11 +90,11 @@ class StoreReader:
         return self._read(list_studies)
 
     def tables(self) -> dict[str, dict[str, Any]]:
-        """Return what makes each study anew whose task is named by reference, by its name."""
+        """Return, by name, the table of each study whose task is named by reference."""
         return self._read(read_tables)
 
     def identity(self, key: StudyKey) -> dict[str, Any]:
-        """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
+        """Return the identity of a study, as from :meth:`StudySpec.identity`.
 
         Args:
             key: The study.
@@ -163,7 +163,7 @@ class StoreReader:
         return self._read(lambda connection: _read_points(connection, key))
 
     def progress(self, study: str) -> list[Progress]:
-        """Count the trials of a study; quick enough for a live display.
+        """Count the trials of a study; fast enough for a live display.
 
         Args:
             study: Name of the study.
@@ -189,7 +189,7 @@ class StoreReader:
         return self._read(read_workers)
 
     def events(self, study: str) -> list[Event]:
-        """Return what happened to a study, oldest first.
+        """Return the events of a study, oldest first.
 
         Args:
             study: Name of the study.

@@ -1,4 +1,4 @@
-"""Create studies, and check that a stored one was made from the same study file."""
+"""Create studies, and check that a stored one was created from the same study file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
         spec: The study.
 
     Raises:
-        FingerprintMismatchError: One is there, made from another study file.
+        FingerprintMismatchError: One exists that was created from another study file.
     """
     stored, searches = _stored_studies(connection, spec.name), spec.by_search()
     for optimizer in searches.optimizers:
@@ -50,17 +50,17 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
                 check_fingerprint(searches, key, row.fingerprint, row.identity)
                 _update(connection, searches, key, row)
                 study_id = row.study_id
-            # What belongs to all searches of an optimizer is kept with the first.
+            # Attributes of all searches of an optimizer are stored with the first.
             if stage is Stage.SEARCH and optimizer in spec.optimizers:
                 keep_declared(connection, spec, key, study_id)
                 keep_table(connection, spec, study_id)
 
 
 def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
-    """Compare a stored study with the study file at hand.
+    """Compare a stored study with the current study file.
 
     Args:
-        spec: The study as its file says now.
+        spec: The study of the current file.
         key: Which of its Optuna studies.
         fingerprint: As stored.
         identity: As stored, JSON.
@@ -74,8 +74,8 @@ def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity
         return
     lines = [f"  {line}" for line in differences(stored, spec.identity(key.optimizer))]
     raise FingerprintMismatchError(
-        f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
-        "something else (stored -> given):\n"
+        f"study {key.study!r}, optimizer {key.optimizer!r}: the stored study differs from the "
+        "study file (stored -> given):\n"
         + "\n".join(lines)
         + "\nGive the study another name, use another storage, or undo the change."
     )
@@ -101,7 +101,7 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
             for row in _all_studies(connection)
         )
         raise StudyNotFoundError(
-            f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
+            f"no study {key.name!r} in this storage; known: {', '.join(existing) or 'none'}"
         )
     return row
 
@@ -139,7 +139,7 @@ class KnownStudies:
         self._compared: dict[StudyKey, tuple[StudySpec, str]] = {}
 
     def find(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
-        """Find a study and check that it was made from a study file.
+        """Find a study and check that it was created from a study file.
 
         Read every time: a study that was deleted and created again has another id.
 
@@ -153,7 +153,7 @@ class KnownStudies:
 
         Raises:
             StudyNotFoundError: It is not here.
-            FingerprintMismatchError: It was made from a study file that says something else.
+            FingerprintMismatchError: It was created from a different study file.
         """
         key = spec.key(optimizer)
         values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}

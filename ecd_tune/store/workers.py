@@ -1,4 +1,4 @@
-"""Who works on the store: one row a process, so that a dead one can be told from a slow one."""
+"""Workers of the store: one row per process, to tell dead processes from slow ones."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Worker:
-    """A process, told from every other that ever was.
+    """Unique identity of a process.
 
     Attributes:
         host: Name of the machine.
-        boot_id: Which boot of the machine, and which process namespace (a container's process
-            numbers mean nothing outside); empty where the system does not say.
+        boot_id: Boot and process namespace of the machine (a container's process numbers mean
+            nothing outside); empty if unknown.
         pid: Process number.
         process_start: When it started, in clock ticks since boot; 0 where not known.
         versions: Package to version.
-        device: What it may compute on: its GPUs, or else its processor.
+        device: Its device: its GPUs, or else its processor.
     """
 
     host: str
@@ -103,8 +103,8 @@ class WorkerRecord:
         started: When it first asked; UTC, aware.
         seen: When it last asked or renewed; UTC, aware.
         age: Seconds since then, by the database's clock.
-        device: What it computes on; empty where not known.
-        trials: What it holds now, in the order in which it was given.
+        device: Its device; empty if unknown.
+        trials: Its current trials, in the order of their leases.
     """
 
     name: str
@@ -117,7 +117,7 @@ class WorkerRecord:
 
     @property
     def running(self) -> int:
-        """How many trials it holds now."""
+        """Number of its current trials."""
         return len(self.trials)
 
 
@@ -216,7 +216,7 @@ def _boot_id() -> str:
 
 
 def _is_hidden(pid: int) -> bool:
-    # Where /proc is mounted with hidepid, another user's process looks as if it were gone.
+    # If /proc is mounted with hidepid, other users' processes are not visible.
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -231,7 +231,7 @@ def _process_start(pid: int) -> int | None:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    # The second field is the command in parentheses, which may hold anything.
+    # The second field is the command in parentheses, which may contain any characters.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 

@@ -1,4 +1,4 @@
-"""Tasks: what is optimized, and what a run is judged by.
+"""Tasks: the optimized problems and their metrics.
 
 Names are imported when first used: reading :data:`TASK_DEFS` imports no torch.
 """

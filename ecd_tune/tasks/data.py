@@ -1,7 +1,7 @@
-"""Find the data files of a task, or say exactly which ones are missing.
+"""Find the data files of a task, or list the missing ones.
 
 Nothing is ever downloaded. The data root is the folder that the environment variable
-``ECD_TUNE_DATA`` names; where it is not set, ``shared/data`` beside the checkout is used when it
+``ECD_TUNE_DATA`` names; if it is not set, ``shared/data`` next to the checkout is used if it
 exists.
 """
 
@@ -22,10 +22,10 @@ ROOT_VARIABLE = "ECD_TUNE_DATA"
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which a task's data may lie under the data root.
+    """One possible layout of a task's data under the data root.
 
     Attributes:
-        name: What a reader tells layouts apart by, for example ``"official"``.
+        name: Name of the layout, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
         optional: More files of this layout, used where they exist.
@@ -45,8 +45,8 @@ def data_root() -> Path | None:
     """Return the data root.
 
     Returns:
-        An absolute path, which need not exist where the variable is set; None where the
-        variable is not set and there is no ``shared/data`` beside the checkout.
+        An absolute path, which need not exist where the variable is set; None if the variable is
+        not set and there is no ``shared/data`` next to the checkout.
     """
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given).expanduser().absolute()
@@ -75,8 +75,8 @@ def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
     where = f"under {root}" if root else f"anywhere: {ROOT_VARIABLE} is not set"
     ways = "; or ".join(_describe(layout, root) for layout in layouts)
     raise TaskError(
-        f"{task}: its data is not {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder "
-        "that holds these paths"
+        f"{task}: data not found {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder that "
+        "contains these paths"
     )
 
 

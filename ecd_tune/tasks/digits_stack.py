@@ -27,7 +27,7 @@ class StackedDigits:
     """A :class:`~ecd_tune.tasks.StackedProblem` of classifiers of one shape.
 
     Args:
-        problems: The classifiers; all hold the same parts of the data.
+        problems: The classifiers; all have the same splits of the data.
     """
 
     def __init__(self, problems: Sequence[DigitsProblem]) -> None:
@@ -42,7 +42,7 @@ class StackedDigits:
         self._memory: dict[str, Tensor] = {}
 
     def replace(self, row: int, problem: DigitsProblem) -> None:
-        """Put another classifier into a row."""
+        """Replace the classifier of a row."""
         self._stack.replace(row, problem)
         self._epochs[row] = -1
 
@@ -129,7 +129,7 @@ class StackedDigits:
                 slope = torch.ops.aten.threshold_backward(out, value, 0.0)
 
     def _room(self, name: str, *shape: int) -> Tensor:
-        """Return memory that is there already: to allocate it anew takes longer than to use it."""
+        """Return existing memory: allocating it takes longer than using it."""
         size = math.prod(shape)
         if name not in self._memory or len(self._memory[name]) < size:
             self._memory[name] = self.parameters[0].new_empty(size)

@@ -26,8 +26,8 @@ def missing_data(task: str, options: Mapping[str, Scalar]) -> list[DataSet]:
         options: Those that a study sets; the others have their defaults.
 
     Returns:
-        Data sets that are not complete under the data root. What a task reads from elsewhere,
-        such as the cache of Hugging Face, is not looked for.
+        Data sets that are not complete under the data root. Data from elsewhere, such as the cache
+        of Hugging Face, are not checked.
     """
     given = {name: option.default for name, option in TASKS.get(task).options.items()}
     root = data_root()

@@ -83,7 +83,7 @@ def run_processes(
     if stop():
         raise KeyboardInterrupt("interrupted; call it again to resume")
     if explain_failures(views):
-        raise LaunchError(f"workers of study {spec.name!r} failed; their logs say why, see above")
+        raise LaunchError(f"workers of study {spec.name!r} failed; see their logs above")
     with Store.open(storage, create=False) as store:
         check_results(store, spec)
 

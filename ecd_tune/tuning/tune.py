@@ -140,8 +140,8 @@ def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) 
     if reference.startswith("__main__:"):
         raise TaskError(
             f"tune(workers={workers}): {reference.partition(':')[2]} is defined in a notebook or "
-            "at a prompt, where no other process finds it; use workers=1, or write it into a "
-            "file and give its reference, FILE.py:NAME"
+            "at a prompt, where other processes cannot find it; use workers=1, or write it into a "
+            "file and pass its reference, FILE.py:NAME"
         )
     run_processes(spec, reference, url, workers, folder)
 
@@ -152,7 +152,7 @@ def _reference(task: Any) -> str:
     if not isinstance(task, OwnTask):
         name = getattr(task, "__name__", type(task).__name__)
         raise TaskError(
-            f"tune({name}): is no task; write "
+            f"tune({name}): not a task; write "
             f'@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above {name}'
         )
     return task.reference
@@ -162,7 +162,7 @@ def _check_guard() -> None:
     module = importing()
     if module is not None:
         raise TaskError(
-            f"tune is called while a worker imports {module!r}; put the call below "
+            f"tune was called while a worker imported {module!r}; put the call below "
             'if __name__ == "__main__":'
         )
 
@@ -189,11 +189,11 @@ def _with_spaces(
     space: Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, dict[str, Any]]:
     if isinstance(optimizers, str):
-        raise TaskError(f'tune(optimizers={optimizers!r}): give a list, such as ["{optimizers}"]')
+        raise TaskError(f'tune(optimizers={optimizers!r}): pass a list, such as ["{optimizers}"]')
     pairs = optimizers.items() if isinstance(optimizers, Mapping) else ((k, {}) for k in optimizers)
     tables = {key: dict(table) for key, table in pairs}
     for key, own in (space or {}).items():
         if key not in tables:
-            raise TaskError(f"tune(space=…): {key!r} is none of {', '.join(tables)}")
+            raise TaskError(f"tune(space=…): {key!r} is not one of {', '.join(tables)}")
         tables[key]["space"] = dict(own)
     return tables

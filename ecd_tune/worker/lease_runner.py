@@ -29,10 +29,10 @@ class LeaseRunner:
         handle: Returns where a run that goes step by step is saved and found again; None nowhere.
         stop: Polled during evaluations.
         pruner: Returns who ends trials of an Optuna study early, or None.
-        on_step: Told of the steps of a run, or None.
-        request: Returns what is to be run of a lease.
-        give_up: Takes the results of runs that have taken too long and do not come back; called
-            from another thread.
+        on_step: Callback for the steps of a run, or None.
+        request: Returns the run of a lease.
+        give_up: Receives the results of runs that exceeded their time limit and do not return;
+            called from another thread.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class LeaseRunner:
 
         Args:
             objective: Of their optimizer.
-            leases: The trials; more than one where they run as a batch.
+            leases: The trials; more than one if they run as a batch.
 
         Returns:
-            One outcome a lease.
+            One outcome per lease.
 
         Raises:
-            Interrupted: ``stop`` said so.
+            Interrupted: ``stop`` requested it.
         """
         key, began = leases[0].key, time.perf_counter()
         limit = self._spec.timeout(key.stage)
@@ -113,7 +113,7 @@ class LeaseRunner:
     def _too_long(
         self, limit: float | None, seconds: float, error: BaseException | None
     ) -> Outcome:
-        reason = f"took longer than {limit:g} s, as long as a run may take ([budget] timeout)"
+        reason = f"exceeded the time limit of {limit:g} s ([budget] timeout)"
         if error is not None and is_reference(self._spec.task.name):
             reason += f" ({place_of(error, Path(ecd_tune.__file__).parent)})"
         cost = RunCost(seconds)

@@ -41,11 +41,11 @@ _REAP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """What one worker did.
+    """Summary of one worker.
 
     Attributes:
         told: Results that the store took.
-        refused: Results that came too late: the lease had gone to someone else.
+        refused: Results that were too late: another worker had the lease.
         interrupted: True when a signal ended the work; its trials are queued again.
     """
 
@@ -55,7 +55,7 @@ class WorkerSummary:
 
 
 class StudyWorker:
-    """Works on one study until nothing is left to do, or a signal comes.
+    """Works on one study until it is complete, or until a signal.
 
     Search first; of a search that is complete the best trials are run again where the study asks
     for it, and the best one is then confirmed. Of several searches the one with the fewest
@@ -70,8 +70,8 @@ class StudyWorker:
         checkpoints: Where runs that go step by step are saved and found again; None nowhere.
         on_step: Called before each step of a task that has epochs, with its lease, the steps
             done and all steps; for a progress bar.
-        leave: Ends this process with a status, where a run that has taken too long cannot be ended
-            otherwise; by default there is an error in the log.
+        leave: Ends this process with a status if a run that exceeds its time limit cannot be ended
+            otherwise; by default an error is logged.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._leave = leave
         store.set_stop_signal(stop)
-        # One for all searches of an optimizer, since it holds the task's data.
+        # One for all searches of an optimizer, because it holds the task's data.
         own = {key: Objective(self._study, key) for key in self._study.optimizers}
         self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
         self._pauser = TrialPauser(spec, checkpoints)
@@ -123,10 +123,10 @@ class StudyWorker:
     def run(self) -> WorkerSummary:
         """Work until the study is complete or a signal comes.
 
-        While the database is away a trial in hand continues, and its result waits.
+        While the database is unavailable a running trial continues, and its result waits.
 
         Returns:
-            What was done.
+            The summary.
 
         Raises:
             RepeatedFailureError: Trials failed one after the other for the same reason.
@@ -147,7 +147,7 @@ class StudyWorker:
         except StorageUnavailableError as error:
             if not self._stop():
                 raise
-            _log.warning("stopped while the database is away: %s", error)
+            _log.warning("stopped while the database is unavailable: %s", error)
         return replace(self._summary, interrupted=self._stop())
 
     def _next_leases(self) -> list[Lease]:
@@ -180,7 +180,8 @@ class StudyWorker:
         return stages if self._spec.confirmation.runs else stages[:-1]
 
     def _all_queued(self) -> bool:
-        # Else another worker's last trial, ending this moment, would leave its reruns to it alone.
+        # Otherwise, if another worker's last trial ends now, only that worker would run its
+        # confirmation.
         wanted = {(key, stage) for key in self._spec.optimizers for stage in self._reruns}
         return wanted <= self._queued
 
@@ -211,7 +212,7 @@ class StudyWorker:
         return make(self._spec, optimizer, *found)
 
     def _prepare(self, optimizer: str, stage: Stage) -> bool:
-        """Load what the trials need, before one is in hand that a signal would have to wait for.
+        """Load task and optimizer before a lease: a signal would have to wait for it.
 
         Returns:
             False when there is nothing to do: then nothing is loaded.
@@ -247,7 +248,7 @@ class StudyWorker:
         if not objective.batched and self._width(key.optimizer, key.stage) > 1:
             self._train_together(leases)
             return
-        # What runs one by one is told one by one, so that a signal costs one run and not all.
+        # Trials that run one by one are told one by one, so that a signal costs only one run.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
         with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
@@ -333,12 +334,13 @@ class StudyWorker:
         """Leave a run that does not come back; called from another thread than it."""
         if self._leave is None:
             _log.error(
-                "a trial has taken too long and cannot be ended: it does not come back to Python; "
-                "`ecd-tune run` with workers=2 or more runs trials in processes that can be"
+                "a trial has exceeded its time limit and cannot be interrupted, because it does "
+                "not return to Python; with workers=2 or more, trials run in processes that can "
+                "be ended"
             )
             return
         self._store.tell(results)
-        _log.error("a trial has taken too long and does not come back to Python: leaving it")
+        _log.error("a trial has exceeded its time limit and does not return to Python: exiting")
         self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:

@@ -1,9 +1,9 @@
 """Say whether a running trial is behind the others, by Optuna's pruners.
 
-A pruner judges one trial by the curves of all others. Those lie in the database, where every
-worker writes them; here they are kept in memory in Optuna's form, and at each look only what is
-new is read. Successive halving notes with a trial at which rungs it arrived, when it arrives:
-points of other workers' trials are shown to the pruner in their order, as if it had been asked.
+A pruner compares one trial with the curves of all others. The curves are in the database, where
+every worker writes them. Here they are cached in memory in Optuna's form; each update reads only
+new points. Successive halving notes with a trial at which rungs it arrived, when it arrives: points
+of other workers' trials are shown to the pruner in their order, as if it had been asked.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TrialPruner:
         self._looked = 0.0
 
     def decide(self, lease: Lease, points: Mapping[int, float]) -> str | None:
-        """Say whether to end a trial.
+        """Decide whether to prune a trial.
 
         Args:
             lease: The trial.
@@ -85,7 +85,7 @@ class TrialPruner:
         """Show new points of a trial to the pruner, in their order.
 
         Returns:
-            What it said at the last of them; False where there is none.
+            The decision at the last of them; False where there is none.
         """
         self._make_room(number)
         trial, said = self._memory.trials[number], False
@@ -98,5 +98,5 @@ class TrialPruner:
     def _make_room(self, number: int) -> None:
         trials = self._memory.trials
         while len(trials) <= number:
-            # FAIL until something is known of it: no pruner looks at those.
+            # FAIL until a point is known: pruners ignore failed trials.
             trials.append(frozen_trial(len(trials), OptunaState.FAIL))

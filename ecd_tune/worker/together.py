@@ -24,20 +24,20 @@ def train_together(
     handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
     request: Callable[[Lease], RunRequest] = lambda lease: lease.request,
 ) -> None:
-    """Train what a feed brings until it brings no more.
+    """Train the trials of a feed until it is empty.
 
     Args:
         objective: Of the trials' optimizer.
         stage: Of all trials.
         feed: Brings trials and takes their outcomes.
         width: Trials at once.
-        callbacks: Returns who follows a trial.
+        callbacks: Returns the callbacks of a trial.
         stop: Polled at each step.
         handle: Returns where a trial is saved, or None.
         request: Returns what is to be run of a lease.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
     """
 
     def jobs(count: int) -> list[Job]:
@@ -51,7 +51,7 @@ def train_together(
 
 
 def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Callbacks:
-    """Return who follows a trial.
+    """Return the callbacks of a trial.
 
     Args:
         reports: Takes the metric of each epoch.

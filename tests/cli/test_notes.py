@@ -53,5 +53,5 @@ def test_each_optimizer_has_the_answer_and_its_own_best_as_a_note(tmp_path: Path
     assert "There is no confirmed answer yet" in note
     assert f"- lr = {ecdsep.best_params['lr']}"[:12] in note
     assert "(/fleet/reports/noted)" in note
-    assert "noted/sgd: the note there was written by a person and was kept" in noted.stderr
+    assert "noted/sgd: the existing note was written by a user and is kept" in noted.stderr
     assert get_note(optuna.load_study(study_name="noted/sgd", storage=url)) == "mine"

@@ -58,7 +58,7 @@ class TestSlurmLauncher(LauncherContract):
 
     def test_what_slurm_refuses_is_one_message(self, plan) -> None:
         launch, _ = plan(1, 1)
-        with pytest.raises(LaunchError, match="sbatch refuses the jobs"):
+        with pytest.raises(LaunchError, match="sbatch rejected the jobs"):
             slurm_launcher(replace(launch, partition="none-of-these")).submit()
 
     def test_a_notice_saves_the_trial_and_queues_the_job_again(self, plan, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ class TestSlurmLauncher(LauncherContract):
             first, second = store.trials(spec.key("sgd"))
             assert (first.lost, first.cause) == (True, "released")
             assert (second.state, second.attempt) == (TrialState.COMPLETE, 2)
-            assert "continued at step" in launcher.logs()[0]
+            assert "resumed at step" in launcher.logs()[0]
 
     def test_a_preempted_job_is_queued_again(self, plan, tmp_path: Path) -> None:
         launch, study = plan(1, 3000, workers=1)

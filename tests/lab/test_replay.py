@@ -146,4 +146,4 @@ beta1 = { low = 0.0, high = 0.9 }
     assert tpe["median"] <= random["halfway"]
     assert random["agreement"] == tpe["agreement"] > 0.9
     refused = CliRunner().invoke(app, [*arguments, "--sampler", "grid"])
-    assert "must be of random, tpe, qmc, gp, cmaes" in str(refused.exception)
+    assert "allowed: random, tpe, qmc, gp, cmaes" in str(refused.exception)

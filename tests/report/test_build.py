@@ -59,7 +59,7 @@ def test_without_a_winner_the_headline_says_what_would_have_been_seen(studies):
     (pair,) = [c for c in report.comparisons if c.ahead is None and c.family == "optimizers"]
     assert headline == (
         "No winner on the task “Zakharov function”: ECDSep and Adam cannot be told apart "
-        f"(8 random starts; a difference above {pair.detectable:.2g} would have been seen)."
+        f"(8 random starts; a difference above {pair.detectable:.2g} would have been detected)."
     )
     assert behind == "Behind ECDSep beyond noise: GDM."
     assert report.answer.winner is None
@@ -73,10 +73,11 @@ def test_too_few_seeds_are_said_to_be_too_few(studies):
     assert report.answer.winner is None
     assert not any(c.possible for c in report.comparisons if c.family == "optimizers")
     assert (
-        "too few: no difference could be beyond noise below 7 (" not in report.answer.sentences[0]
+        "too few: no difference can be beyond noise with fewer than 7 ("
+        not in report.answer.sentences[0]
     )
     assert report.answer.sentences[0].endswith(
-        "(6 random starts; that is too few: no difference could be beyond noise below 7)."
+        "(6 random starts; too few: no difference can be beyond noise with fewer than 7)."
     )
     assert "could not be" in render_markdown(report)
     enough = runs_of(studies, {key: [*found, 9 + max(found)] for key, found in values.items()})
@@ -194,7 +195,7 @@ def test_incomplete_confirmation_is_counted(studies):
     assert row.summary.median_interval is row.summary.mean_interval is None
     assert report.answer.sentences[0].endswith(
         "AdamW and ECDSep cannot be told apart "
-        "(2 seeds; that is too few: no difference could be beyond noise below 6)."
+        "(2 seeds; too few: no difference can be beyond noise with fewer than 6)."
     )
 
 
@@ -207,7 +208,7 @@ def test_older_runs_are_left_out_and_counted(studies):
     report = build_report(spec, trials, {})
     row = next(row for row in report.results if row.optimizer == "adamw")
     assert (row.search_trial, row.summary, row.confirmed.outdated) == (6, None, 8)
-    text = "8 older confirmation runs of AdamW used other hyperparameters and are left out."
+    text = "8 older confirmation runs of AdamW used other hyperparameters and are excluded."
     assert text in report.warnings
     assert any("7 finished trials, more than the 6 planned" in w for w in report.warnings)
     assert report.answer.sentences[0].startswith("ECDSep is the only optimizer with confirmed runs")
@@ -235,7 +236,7 @@ def test_all_diverged_is_no_win(studies):
         name = spec.key(key, Stage.CONFIRM)
         trials[name] = [dataclasses.replace(r, state=TrialState.PRUNED) for r in trials[name]]
     report = build_report(spec, trials, {})
-    assert report.answer.sentences[0].startswith("No optimizer holds a value in half of its runs")
+    assert report.answer.sentences[0].startswith("No optimizer has a value in half of its runs")
     assert all(c.result.ties == 8 and not c.beyond_noise for c in report.comparisons)
 
 

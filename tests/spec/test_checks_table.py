@@ -71,7 +71,7 @@ def test_leaving_an_optimizer_out_leaves_its_checks_out():
         ({"name": "S1", "F_min": "low"}, "F_min = 'low': must be a number"),
         ({"name": "S5", "curvature": 0.0}, "curvature = 0.0: must be > 0"),
         ({"name": "S1", "expects": "yes"}, "[checks.0]: expects: 'yes': must be one of"),
-        ({"name": "S1", "studies": ["zakharov"]}, "studies: S1 judges one study"),
+        ({"name": "S1", "studies": ["zakharov"]}, "studies: S1 uses only one study"),
         (
             {"name": "S9", "studies": ["a"], "fine_tuned": ["b"]},
             "fine_tuned: 'b' is neither this study nor one of its studies",
@@ -86,13 +86,13 @@ def test_mistakes_are_named(check, message):
 
 
 def test_the_same_check_twice_is_a_mistake_and_with_another_option_is_not():
-    with pytest.raises(SpecError, match=r"\[checks.1\]: S1: is declared twice"):
+    with pytest.raises(SpecError, match=r"\[checks.1\]: S1: declared twice"):
         study({"name": "S1"}, {"name": "S1"})
     assert len(study({"name": "S1"}, {"name": "S1", "F_min": 0.0}).checks) == 2
 
 
 def test_single_brackets_are_told_from_double_ones():
-    with pytest.raises(SpecError, match=r"checks: is one table; write \[\[checks\]\]"):
+    with pytest.raises(SpecError, match=r"checks: is a single table; write \[\[checks\]\]"):
         study_of({"checks": {"name": "S1"}})
 
 

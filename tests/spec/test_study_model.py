@@ -110,7 +110,7 @@ def test_a_selection_is_a_stage_only_where_there_is_one():
     [
         ({"search": {"repeats": 21}}, "[search]: repeats: 21: must be at most 20"),
         ({"search": {"repeat": 2}}, "[search]: repeat: unknown key"),
-        ({"search": {"from_study": "small"}}, "from_study = 'small': is this study itself"),
+        ({"search": {"from_study": "small"}}, "from_study = 'small': must be another study"),
         ({"search": {"from_study": "../x"}}, "[search]: from_study: '../x'"),
         ({"sampler": {"name": "qmc"}, "search": {"repeats": 2}}, "use scramble = true"),
         (

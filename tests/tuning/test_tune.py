@@ -139,17 +139,21 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"optimizers": "adamw"}, TaskError, r'give a list, such as \["adamw"\]'),
-        ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; give it one"),
-        ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is none of ecdsep, adamw"),
+        ({"optimizers": "adamw"}, TaskError, r'pass a list, such as \["adamw"\]'),
+        ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; define one"),
+        ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is not one of ecdsep, adamw"),
         ({"trials": 0}, SpecError, "trials: 0: must be at least 1"),
         ({"sampler": "best"}, SpecError, "sampler"),
         ({"task": "no_such.py:net"}, TaskError, "there is no such file"),
-        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): is no task; write @ecd_tune"),
+        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): not a task; write @ecd_tune"),
         ({"storage": "sqlit://x", "check": True}, StorageUrlError, "'sqlit' is not supported"),
         ({"workers": 0}, TaskError, "must be a whole number, >= 1"),
         ({"task": "digits", "workers": 2, "epochs": 1}, TaskError, "is tuned in this process only"),
-        ({"task": "__main__:tensors", "workers": 2}, TaskError, "where no other process finds it"),
+        (
+            {"task": "__main__:tensors", "workers": 2},
+            TaskError,
+            "where other processes cannot find it",
+        ),
     ],
 )
 def test_wrong_arguments_are_said(given, error, message, tmp_path: Path, monkeypatch) -> None:
@@ -161,7 +165,7 @@ def test_wrong_arguments_are_said(given, error, message, tmp_path: Path, monkeyp
 
 def test_a_call_without_the_guard_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "_under_way", ["my_file"])
-    with pytest.raises(TaskError, match="while a worker imports 'my_file'; put the call below"):
+    with pytest.raises(TaskError, match="while a worker imported 'my_file'; put the call below"):
         et.tune(own_tasks.tensors)
 
 
@@ -194,7 +198,7 @@ def no_gradient(run) -> None:
     [
         (broken, r"RuntimeError: .*own_tasks\.py, line \d+: return self\.layers"),
         (below_floor, "must stay above F0 = 0; set F0 below"),
-        (other_random, "something random does not follow from the seed"),
+        (other_random, "some random numbers do not depend on the seed"),
         (no_gradient, "no parameter has a gradient after backward"),
     ],
 )
@@ -210,7 +214,9 @@ def test_a_dry_run_finds_faults(function, message, tmp_path: Path, monkeypatch) 
 def test_a_fault_in_every_trial_ends_the_search(tmp_path: Path, monkeypatch) -> None:
     task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
     monkeypatch.setitem(globals(), "broken", task)
-    with pytest.raises(RepeatedFailureError, match=r"first 3 trials failed alike.*none has"):
+    with pytest.raises(
+        RepeatedFailureError, match=r"first 3 trials failed in the same way.*none has"
+    ):
         et.tune(task, storage=url(tmp_path), check=False)
     with Store.open(url(tmp_path)) as store:
         (event,) = [event for event in store.events("broken") if event.kind == "exception"]
@@ -226,5 +232,5 @@ def test_an_optimizer_without_a_value_is_an_error(tmp_path: Path, monkeypatch) -
     diverges.__qualname__ = "diverges"
     task: OwnTask = et.task(metric="accuracy", direction="maximize", epochs=1)(diverges)
     monkeypatch.setitem(globals(), "diverges", task)
-    with pytest.raises(NoResultError, match="no trial of adamw came to its end with a value"):
+    with pytest.raises(NoResultError, match="no trial of adamw ended with a value"):
         et.tune(task, ["adamw"], trials=1, confirm=0, storage=url(tmp_path), check=False)

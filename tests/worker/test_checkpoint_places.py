@@ -63,7 +63,7 @@ class TestStudyFile:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ({"place": "ftp://a"}, r"\[checkpoints\]: place: .*'ftp://a': no such kind of place"),
+            ({"place": "ftp://a"}, r"\[checkpoints\]: place: .*'ftp://a': unknown kind of place"),
             ({"max_gib": 0}, r"\[checkpoints\]: max_gib: 0: "),
             ({"every": -1}, r"\[checkpoints\]: every: -1: "),
             ({"folder": "a"}, r"\[checkpoints\]: folder: unknown key"),
@@ -93,7 +93,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': no such kind"),
+            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': unknown kind"),
             (["--checkpoint-limit", "0"], "--checkpoint-limit 0: must be"),
             (["--checkpoint-limit", "nan"], "--checkpoint-limit nan: must be"),
         ],
@@ -130,7 +130,7 @@ class TestOpening:
 
     def test_a_folder_of_artifacts_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(CheckpointError, match="cannot be made"):
+        with pytest.raises(CheckpointError, match="cannot be created"):
             open_checkpoints(CheckpointSpec(place=f"artifacts:{tmp_path}/file/a"))
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Claims of §2, §3.2 and §A about where results lie: the measure, its mode, η."""
+"""Claims of §2, §3.2 and §A about the distribution of results: the measure, its mode, η."""
 
 from __future__ import annotations
 

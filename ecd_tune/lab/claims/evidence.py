@@ -35,8 +35,8 @@ def read_results(path: Path) -> tuple[Given, ...]:
     """Read what ``ecd-tune check --json`` wrote.
 
     Args:
-        path: A file, or a folder, below which all files named ``checks.json`` are taken. The
-            ``study`` of a file, if it has one, is the study that was judged.
+        path: A file, or a folder, below which all files named ``checks.json`` are read. The
+            ``study`` of a file, if it has one, is the study that was checked.
 
     Returns:
         The results.

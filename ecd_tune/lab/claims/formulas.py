@@ -1,7 +1,7 @@
 """The paper's formulas put against one another, or against what they are derived from.
 
 No trajectory is run here: what runs trajectories are the checks of exact systems. Functions take
-the formula that is judged, so that a wrong one can be put in its place.
+the tested formula as an argument, so that a wrong one can be substituted.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def check_prefactor(
 
 
 def check_concentration(etas: tuple[float, ...]) -> list[Finding]:
-    """Ask whether the mass of (6) lies about the radius of (7), s = 0.
+    """Test whether the mass of (6) is near the radius of (7), s = 0.
 
     Args:
         etas: Values of η.
@@ -110,7 +110,7 @@ def _mass_within(multiple: float, eta: float) -> float:
 
 
 def check_concentration_above_one() -> list[Finding]:
-    """Ask whether the mass lies about (7) for η > 1, and grows as log|Θ| at η = 1.
+    """Test whether the mass is near (7) for η > 1, and grows as log|Θ| at η = 1.
 
     Returns:
         The findings of :func:`check_concentration` for η = 1.5 and 2; at η = 1 the mass between

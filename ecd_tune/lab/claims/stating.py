@@ -1,4 +1,4 @@
-"""Statements, by what decides about them: checks, a calculation, or nothing."""
+"""Statements, by their test: checks, a calculation, or nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def by_systems(text: str, *checks: str) -> Statement:
     return Statement(
         text,
         lambda evidence: _combine({name: evidence.find(name) for name in checks}),
-        tuple((name, "results/theory/systems.md#how-often-by-check") for name in checks),
+        tuple((name, "results/theory/systems.md#verdicts-by-check") for name in checks),
         systems=checks,
     )
 
@@ -57,7 +57,7 @@ def by_formula(text: str, rule: str, compute: Callable[[], Sequence[Finding]]) -
     Args:
         text: The claim.
         rule: The decision rule in words.
-        compute: Gives findings, every one of which must hold.
+        compute: Returns findings, all of which must hold.
 
     Returns:
         The statement.
@@ -71,7 +71,7 @@ def by_numbers(text: str, rule: str, compute: Callable[[Printed], Sequence[Findi
     Args:
         text: The claim.
         rule: The decision rule in words.
-        compute: From the numbers to findings, every one of which must hold.
+        compute: From the numbers to findings, all of which must hold.
 
     Returns:
         The statement.

@@ -83,7 +83,7 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
         largest = np.full(len(lr), -np.inf)
         # δE = 0: at rest on the edge of the region.
         for moment in bench.run(_start(RippledBowl(), rng, lr, 0.0, integrator), steps, rng):
-            if moment.t:  # the start lies on the edge itself
+            if moment.t:  # the start is exactly on the edge
                 largest = np.maximum(largest, moment.log_potential - moment.log_energy)
         for index, size in enumerate(step_sizes):
             log_w = float(part(largest, index, _CHAINS).max())

@@ -145,7 +145,7 @@ def harmonic_finding(case: Case, target: float, tolerance: float) -> Finding:
     Args:
         case: The chains.
         target: The predicted exponent.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
 
     Returns:
         The finding.

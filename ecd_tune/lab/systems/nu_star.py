@@ -177,7 +177,7 @@ def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list
     Args:
         bench: Where to run.
         target: The predicted exponent; None is that of ν* on the same step sizes.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
 
     Returns:
         One finding a setting.

@@ -1,8 +1,8 @@
 """Run one trial of a task that keeps its own loop.
 
-What happens between two epochs is ours: the state is copied there, and an interrupted run begins
-again with the epoch that it was in. Random numbers of an epoch follow from the seed and its
-number, so that the epoch goes as it would have gone.
+Between two epochs the state is copied, and an interrupted run restarts at the interrupted epoch.
+Random numbers of an epoch follow from the seed and its number, so the repeated epoch gives the same
+result.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ecd_tune.tasks.own.run import Driver
 __all__ = ["EndedError", "Loop", "LoopTask", "evaluate_loop"]
 
 _LOOK_STEPS = 16
-"""Steps on a GPU between two looks at the losses."""
+"""Steps on a GPU between two checks of the losses."""
 
 
 class LoopTask(Protocol):
@@ -57,7 +57,7 @@ class LoopTask(Protocol):
     metric: str
 
     def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
-        """Run the loop with what stands behind it."""
+        """Run the loop."""
 
 
 def evaluate_loop(
@@ -77,14 +77,14 @@ def evaluate_loop(
         request: Hyperparameters, seed and stage.
         plan: How long it is, and which metric is better.
         stop: Polled at each step of the optimizer.
-        snapshots: Where the run is saved when due and before it leaves.
+        snapshots: Where the run is saved at intervals and before it stops.
         callbacks: Who follows the run.
 
     Returns:
         The outcome.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
         TaskError: The study asks for what only a task that describes a model can do, or the
             task does not do what a loop must.
     """
@@ -108,7 +108,7 @@ def evaluate_loop(
 
 
 class _StartAfreshError(BaseException):
-    """The saved state does not fit, and may have been taken up in part."""
+    """The saved state does not match, and may have been restored in part."""
 
 
 class EndedError(BaseException):
@@ -116,7 +116,7 @@ class EndedError(BaseException):
 
 
 class Loop:
-    """What stands behind one run of a loop.
+    """The state behind one run of a loop.
 
     Args:
         metric: Name of the metric.
@@ -125,7 +125,7 @@ class Loop:
         plan: How long the run is.
         timer: Looks up at each step.
         callbacks: Who follows the run.
-        resume: Continue where a saved run stood.
+        resume: Resume a saved run.
     """
 
     def __init__(
@@ -152,14 +152,14 @@ class Loop:
         self.reason: str | None = None
         self._pruned = False
 
-    # What a run asks for.
+    # Requests of a run.
 
     def keep(self, thing: Any) -> None:
         """Save and restore something."""
         self.kept.add(thing)
 
     def optimizer(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
-        """Make the trial's optimizer, whose step takes the loss whichever it is.
+        """Create the trial's optimizer, whose step takes the loss for every optimizer.
 
         Raises:
             TaskError: Nothing that can be trained is given.
@@ -196,8 +196,8 @@ class Loop:
         """
         if not self._looping or self._epoch in self._history.get(METRIC):
             raise TaskError(
-                "run.report(value): is called once in each epoch, inside "
-                "`for epoch in run.epochs():`"
+                "run.report(value): must be called once per epoch, inside `for epoch in "
+                "run.epochs():`"
             )
         for optimizer in self._optimizers:
             check_averaged(optimizer)
@@ -222,16 +222,16 @@ class Loop:
             TaskError: The loop has not ended, or the function returns no number.
         """
         if self._looping:
-            raise TaskError("run.test(function): is called after the loop over run.epochs()")
+            raise TaskError("run.test(function): must be called after the loop over run.epochs()")
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
             self._tested = read_number("test", function())
 
-    # What happens in between.
+    # Between two epochs.
 
     def before_step(self, loss: Tensor) -> None:
-        """Look at the loss of a step, and up from the run.
+        """Check the loss of a step and the stop signal.
 
         Args:
             loss: Detached, 0-d.
@@ -244,7 +244,7 @@ class Loop:
 
     def _begin(self) -> None:
         if not self._optimizers:
-            raise TaskError("run.epochs(): make the optimizer first, run.optimizer(parameters)")
+            raise TaskError("run.epochs(): create the optimizer first: run.optimizer(parameters)")
         self.kept.check(p for o in self._optimizers for g in o.param_groups for p in g["params"])
         if not self._resume:
             return
@@ -308,7 +308,7 @@ class Loop:
     def _load(self, state: dict[str, Any]) -> int:
         self.kept.load(state["kept"])
         if len(state["optimizers"]) != len(self._optimizers):
-            raise ValueError("not as many optimizers as were saved")
+            raise ValueError("the number of optimizers differs from the saved one")
         for optimizer, held in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
         self._history.load_state_dict(state["tracks"])
@@ -316,7 +316,7 @@ class Loop:
         self._epoch = int(state["epoch"])
         judged = self._history.get(METRIC)
         if list(judged) != list(range(1, self._epoch + 1)):
-            raise ValueError(f"epochs {list(judged)} judged, of {self._epoch}")
+            raise ValueError(f"epochs {list(judged)} evaluated, of {self._epoch}")
         for epoch, value in judged.items():
             self._callbacks.report(epoch, value)
         return self._epoch
@@ -325,11 +325,12 @@ class Loop:
         """Make the outcome.
 
         Raises:
-            TaskError: Nothing was reported, or a confirmation has not judged on the test data.
+            TaskError: Nothing was reported, or a confirmation has not evaluated on the test data.
         """
         if not self._optimizers:
             raise TaskError(
-                "the task made no optimizer: call run.optimizer(model.parameters()), and train in "
+                "the task created no optimizer: call run.optimizer(model.parameters()), and train "
+                "in "
                 "`for epoch in run.epochs():`"
             )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
@@ -356,7 +357,7 @@ class Loop:
     def _test_value(self) -> float:
         if self._tested is None:
             raise TaskError(
-                "a confirmation judges on the test data: call run.test(lambda: …) after the loop, "
-                "or use confirm=0"
+                "a confirmation evaluates on the test data: call run.test(lambda: …) after the "
+                "loop, or use confirm=0"
             )
         return self._tested

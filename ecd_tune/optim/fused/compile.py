@@ -32,7 +32,7 @@ _LEVELS = {"x86_64": ("v3", "v4")}
 
 
 def compile_step(folder: Path = _HERE) -> str | None:
-    """Compile the sources of a folder into a module beside them.
+    """Compile the sources of a folder into a module in the same folder.
 
     Args:
         folder: This package's folder.

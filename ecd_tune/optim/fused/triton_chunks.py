@@ -1,4 +1,4 @@
-"""What the kernels of the fused step do with one chunk of a tensor.
+"""Operations of the fused step's kernels on one chunk of a tensor.
 
 A chunk is ``BLOCK`` numbers of the vector of all parameters that belong to one tensor, cut where
 the blocks of 64 of the noise are cut; lane ``c`` of ``BLOCK / 4`` lanes holds the numbers

@@ -148,7 +148,7 @@ def _resolved(optimizer: OptimizerSpec, record: TrialRecord) -> Iterator[BestPar
     for name, dimension in optimizer.space.dimensions.items():
         value = record.metrics.get(f"{RESOLVED}{name}")
         if isinstance(dimension, Float) and dimension.zero is not None and value is not None:
-            yield BestParam(name, value, f"none, as all below {dimension.zero.below:g}")
+            yield BestParam(name, value, f"0, as all values below {dimension.zero.below:g}")
 
 
 def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:

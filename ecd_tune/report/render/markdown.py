@@ -38,7 +38,7 @@ def set_markdown(page: Page, figures: Sequence[Drawn] = ()) -> str:
         "",
     ]
     if page.warnings:
-        lines += ["**To be read with care**", ""]
+        lines += ["**Caution**", ""]
         lines += [*(f"- {escape_markdown(warning)}" for warning in page.warnings), ""]
     if page.summary:
         lines += [escape_markdown(page.summary), ""]

@@ -83,9 +83,9 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             "reproduce",
             "How to reproduce",
             (
-                "Each trial and each run has its own seed, so that one rerun alone gives the same "
-                "number on the same versions and hardware. Under several workers the sampler sees "
-                "results in another order and may propose other trials.",
+                "Each trial and each run has its own seed, so a single rerun gives the same "
+                "number with the same versions and hardware. With several workers the sampler "
+                "sees results in another order and may propose other trials.",
             ),
             code=report.setup.command,
         ),
@@ -119,11 +119,11 @@ def _best_section(report: StudyReport) -> Section:
             )
     names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     note = (
-        "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
-        "smallest and largest value among the best tenth of the trials, and the share of the range "
-        "between them: how far a value may move. Importance by PED-ANOVA: share of what sets these "
-        "trials apart; by fANOVA: of the variance of the ranks of all complete trials, which tells "
-        "what ruins a trial."
+        "Values to three digits; `ecd-tune best` and report.json have all digits. Best tenth: "
+        "smallest and largest value among the best tenth of the trials, and the share of the "
+        "range between them. Importance by PED-ANOVA: share in distinguishing these trials; by "
+        "fANOVA: share of the variance of the ranks of all complete trials, which shows what "
+        "makes a trial fail."
     )
     caption = "Best hyperparameters of the search"
     table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))
@@ -161,9 +161,9 @@ def _effort_table(report: StudyReport) -> Iterator[Table]:
         f"Steps and time to a {title} of {format_number(report.effort.target, 3)}{report.mark}",
         header,
         rows,
-        "Medians over confirmed runs of the first step whose recorded value is at least as good as "
-        "what the median run of every optimizer reaches, and of the time to it, a run's wall time "
-        "shared out evenly over its steps. Memory is that of the whole process.",
+        "Medians over confirmed runs of the first step whose recorded value is at least as good "
+        "as the value that the median run of every optimizer reaches, and of the time to it, with "
+        "a run's wall time divided evenly among its steps. Memory is that of the whole process.",
     )
 
 
@@ -176,15 +176,15 @@ def _curve_section(report: StudyReport) -> Section:
     panels = panels_of(report)
     several = f", one panel per quantity ({len(panels)})" if len(panels) > 1 else ""
     text = (
-        f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
-        f"band from the lower to the upper quartile{several}."
+        f"Median over runs of the recorded value at each step ({report.budget_unit}), with a band "
+        f"from the lower to the upper quartile{several}."
     )
     rows = panels[0].curves
     held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in rows if c.band.held]
     if held:
         text += f" A run that diverged keeps its last finite point: {', '.join(held)}."
     searched = [c.label for c in rows if c.stage.value == "search"]
-    extra = (f"Not confirmed, the search's best trial alone: {', '.join(searched)}.",)
+    extra = (f"Not confirmed, only the search's best trial: {', '.join(searched)}.",)
     paragraphs = (text, *(extra if searched else ()))
     tables = tuple(_curve_table(report, panel) for panel in panels)
     return Section("curves", title, paragraphs, (*_effort_table(report), *tables))
@@ -237,10 +237,10 @@ def _progress_section(report: StudyReport) -> Section:
     )
     note = (
         f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
-        "Interrupted attempts were queued again and do not."
+        "Interrupted attempts were re-queued and do not count."
     )
     if pruned:
-        note += " A pruned trial was ended because it was behind the others, and is never the best."
+        note += " A pruned trial was stopped because it was behind, and is never the best."
     if promoted:
         note += (
             " Promoted attempts were paused, were then among the best, and were continued by "
@@ -278,5 +278,5 @@ def _reason_section(report: StudyReport) -> Section:
         for g in report.reasons
     )
     header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
-    note = "Numbers in a reason are replaced by N, so that equal reasons stand together."
+    note = "Numbers in a reason are replaced by N, so that equal reasons are grouped."
     return Section("failures", title, tables=(Table("By reason", header, rows, note),))

@@ -23,8 +23,8 @@ class SchemaState:
     """Versions of our tables.
 
     Attributes:
-        storage: The database's URL, its password hidden.
-        stored: Version in the database; None when it has no tables of ours.
+        storage: The database's URL, without its password.
+        stored: Version in the database; None if our tables do not exist.
         needed: Version that this ecd_tune needs.
     """
 
@@ -34,8 +34,17 @@ class SchemaState:
 
     @property
     def current(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether the database has the schema that this ecd_tune needs."""
         return self.stored == self.needed
+
+    @property
+    def words(self) -> str:
+        """The versions, in words."""
+        if self.current:
+            return f"schema version {self.needed}, current"
+        if self.stored is None:
+            return f"schema not created; version {self.needed} is required"
+        return f"schema version {self.stored}; version {self.needed} is required"
 
 
 def schema_state(url: str) -> SchemaState:
@@ -90,7 +99,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
 
 
 def _stored_version(connection: sa.Connection) -> str | None:
-    """Return the migration that our tables stand at, or None when there are none."""
+    """Return the migration of our tables, or None if they do not exist."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
@@ -102,8 +111,8 @@ def _read_version(database: Database) -> str | None:
         version = _stored_version(connection)
     if version is not None and version > HEAD:
         raise StoreError(
-            f"storage {database.shown}: its tables are at version {version}, newer than this "
-            f"ecd_tune knows ({HEAD}); update ecd_tune"
+            f"storage {database.shown}: its schema version {version} is newer than that of this "
+            f"ecd_tune ({HEAD}); update ecd_tune"
         )
     return version
 
@@ -122,7 +131,7 @@ def _create_optuna_schema(database: Database) -> None:
             f"storage {database.shown}: cannot create Optuna's tables: {error}"
         ) from error
     except RuntimeError as error:
-        # Optuna's own message says which of its versions made the tables, and how to upgrade.
+        # Optuna's message says which version created the tables, and how to upgrade.
         raise StoreError(f"storage {database.shown}: {error}") from error
     storage.scoped_session.remove()
     storage.engine.dispose()

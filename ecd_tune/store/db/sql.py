@@ -1,4 +1,4 @@
-"""What is said otherwise on PostgreSQL than on SQLite, beside how a transaction begins.
+"""Differences between the SQL of PostgreSQL and SQLite, except how a transaction begins.
 
 Many rows are written by one statement on PostgreSQL, which takes each column as one array
 (``INSERT … SELECT … FROM unnest(…)``), and by ``executemany`` on SQLite, which has no arrays and

@@ -1,4 +1,4 @@
-"""What a sampler sees of one study: the stored trials in memory, read on incrementally.
+"""The history of one study for a sampler: the stored trials in memory, read incrementally.
 
 Optuna's samplers read whole studies at every draw. A history gives them the database's trials from
 memory: at each :meth:`TrialHistory.sync` only those are read that are new or were not finished
@@ -7,8 +7,8 @@ Running trials are shown too, so that samplers keep away from points that someon
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
 the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run. Then only
-these are read when a study is opened. Of trials that went beyond memory or time it sees those
-among the latest (:mod:`ecd_tune.store.sampling.constraints`).
+these are read when a study is opened. Of trials that exceeded memory or time it sees those among
+the latest (:mod:`ecd_tune.store.sampling.constraints`).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 _VALUED = (OptunaState.COMPLETE, OptunaState.PRUNED)
 # Stands for trials that a bounded history does not show.
 _UNSEEN = frozen_trial(-1, OptunaState.FAIL)
-# Samplers write these for other processes that draw at the same moment; here a trial becomes
-# visible to others with all its parameters at once, so they would say the same thing twice.
+# Samplers write these for other processes that draw at the same time; here a trial becomes visible
+# with all its parameters at once, so they would be redundant.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
 
 
@@ -69,7 +69,7 @@ class StoredPoint:
     Attributes:
         params: All of them, fixed ones included.
         distributions: Of those that Optuna is to see: a sampler's, those that it drew.
-        system_attrs: What a sampler noted with the trial.
+        system_attrs: Attributes that a sampler set on the trial.
     """
 
     params: Params
@@ -106,7 +106,7 @@ class TrialHistory:
 
     @property
     def changed_study_attrs(self) -> dict[str, Any]:
-        """What samplers noted with the study since the last sync."""
+        """Attributes that samplers set on the study since the last sync."""
         return self._storage.changed_study_attrs
 
     def sync(self, connection: sa.Connection, bound: int | None = None) -> None:
@@ -114,7 +114,8 @@ class TrialHistory:
 
         Args:
             connection: A transaction.
-            bound: How many finished trials the sampler sees beside the best ones; None for all.
+            bound: Number of finished trials that the sampler sees in addition to the best ones;
+                None for all.
 
         Raises:
             StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
@@ -176,7 +177,7 @@ class TrialHistory:
             self._best.add(trial)
 
     def skip_to(self, number: int) -> None:
-        """Forget all trials and continue at a number, for a sampler that looks at none.
+        """Drop all trials and continue at a number, for a sampler that ignores them.
 
         Args:
             number: Number of the first trial that is not in the database.
@@ -189,7 +190,7 @@ class TrialHistory:
         """Let a sampler draw points; they stay in the view as running trials until the next sync.
 
         Args:
-            space: What to draw from.
+            space: The search space.
             count: How many points.
             sampler: Who draws.
 
@@ -207,7 +208,7 @@ class TrialHistory:
         """Let a sampler draw what a queued trial leaves open.
 
         Args:
-            space: What to draw from.
+            space: The search space.
             number: Number of the queued trial.
             fixed: The values that were queued.
             sampler: Who draws.
@@ -270,7 +271,7 @@ class TrialHistory:
         mine = trials.c.study_id == self._ref.id
         fresh = mine & (trials.c.number >= self._next)
         known = mine & trials.c.trial_id.in_(list(self._open))
-        # Two looks, since a database that is told "either, or" may read the whole study.
+        # Two queries, because with a single OR a database may read the whole study.
         return [
             trial
             for chosen in ((known, fresh) if self._open else (fresh,))
@@ -304,7 +305,7 @@ def _read_shown(connection: sa.Connection, condition: sa.ColumnElement[bool]) ->
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS, TrialPart.VALUES)
     fill_trials(connection, shown, condition, parts)
     _fill_violating(connection, found, condition)
-    # Samplers look at the reports of pruned trials only.
+    # Samplers use the reports of pruned trials only.
     pruned = {i: trial for i, trial in shown.items() if trial.state == OptunaState.PRUNED.name}
     only = condition & (state == OptunaState.PRUNED)
     fill_trials(connection, pruned, only, (TrialPart.POINTS,))

@@ -1,7 +1,7 @@
 """Random points, as Optuna's random sampler draws them with the same seed.
 
 Optuna builds a transformation for every value that it draws; without it thousands of short trials
-a second can be drawn. A test compares the two.
+per second can be drawn. A test compares the two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def draw_random(space: Space, count: int, seed: int) -> list[StoredPoint]:
     """Draw points at random.
 
     Args:
-        space: What to draw from.
+        space: The search space.
         count: How many points.
         seed: Of the generator.
 

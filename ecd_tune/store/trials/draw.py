@@ -1,4 +1,4 @@
-"""Draw new trials with a sampler, and insert them where no one else did meanwhile."""
+"""Draw new trials with a sampler, and insert them if their numbers are still free."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["Drawer", "Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What one ask wants.
+    """The request of one ask.
 
     Attributes:
         spec: The study.
@@ -57,7 +57,7 @@ class Drawer:
     Args:
         database: The database.
         known: Finds studies.
-        lease_seconds: Length of a lease.
+        lease_seconds: Duration of a lease.
     """
 
     def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
@@ -98,7 +98,7 @@ class Drawer:
         return known[1]
 
     def sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
-        """Bring the history of a study up to date, as far as the sampler looks at it.
+        """Update the history of a study, as far as the sampler uses it.
 
         Args:
             connection: A transaction.
@@ -116,7 +116,7 @@ class Drawer:
 
         Args:
             ref: The study.
-            request: What is asked for.
+            request: The request.
             count: Largest number.
 
         Returns:
@@ -141,14 +141,14 @@ class Drawer:
 
         Args:
             ref: The study.
-            request: What is asked for.
-            count: Largest number; what was drawn is fitted to what is wanted then.
+            request: The request.
+            count: Maximum number; the drawn points are cut to the number required then.
             salt: As for :func:`~ecd_tune.store.sampling.samplers.make_sampler`; with it, other
                 numbers than those that the history expects will do.
 
         Returns:
-            The leases; none when it turned out that queued trials come first, that nothing is
-            wanted any more, that the study was deleted or that someone else took the numbers.
+            The leases; empty if queued trials come first, if no trial is required any longer, if
+            the study was deleted, or if another worker took the numbers.
         """
         first = self.history(ref).next_number
         points = self._draw(ref, request, count, salt)
@@ -169,7 +169,7 @@ class Drawer:
     def register(self, connection: sa.Connection, worker: Worker) -> None:
         """Write a worker's row, unless that was done a moment ago.
 
-        The heartbeat says often enough that the worker is alive; its row is needed once.
+        The heartbeat updates the worker often enough; its row is needed only once.
 
         Args:
             connection: A write transaction.

@@ -1,4 +1,4 @@
-"""Give trials to workers, for as long as these say that they are alive."""
+"""Assign trials to workers for as long as they renew their leases."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ REQUEST_COLUMNS = (
     _RUNS.c.source,
     _RUNS.c.history,
 )
-"""What a lease says of its trial."""
+"""The trial's data in a lease."""
 
 
 def _to_lease(ref: StudyRef, row: Any) -> Lease:
@@ -162,7 +162,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
 
 
 def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
-    """Renew leases that still stand.
+    """Renew valid leases.
 
     Args:
         connection: A write transaction.
@@ -170,7 +170,7 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
         seconds: From now on.
 
     Returns:
-        For each lease whether it still stands.
+        For each lease whether it is still valid.
     """
     table = tables.leases
     mine = table.c.token.in_([lease.token for lease in leases])

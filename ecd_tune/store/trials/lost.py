@@ -1,9 +1,8 @@
-"""Find the leases that no one works on any more, without a clock that all machines share.
+"""Find leases whose workers are gone, without a common clock.
 
 A worker renews its leases by the third of a lease's length, and each renewal changes the lease's
-row. A process that takes trials back measures with its monotonic clock how long it has seen the row
-stand still. So a machine whose clock is wrong, or is set, neither loses its trials nor takes those
-of others.
+row. A reaping process measures with its monotonic clock how long the row has been unchanged. So a
+machine whose clock is wrong, or is set, neither loses its trials nor takes those of others.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class LeaseWatch:
     """Remembers what leases looked like, and for how long they have not changed.
 
     Args:
-        seconds: Length of a lease.
+        seconds: Duration of a lease.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -39,11 +38,11 @@ class LeaseWatch:
         """Look once more.
 
         The time since the last look counts, but no more than about a third of a lease: a process
-        that could not look for longer, because the database was away or locked or the machine
-        asleep, knows nothing of workers that could not renew in the meantime.
+        that could not look for longer, because the database was unavailable or locked or the
+        machine suspended, knows nothing about workers that could not renew in the meantime.
 
         Args:
-            stamps: Token to what each renewal changes, of all leases that stand.
+            stamps: Token to the value that each renewal changes, for all valid leases.
 
         Returns:
             Tokens of the leases that were seen unchanged for as long as a lease lasts.
@@ -63,12 +62,12 @@ class LeaseWatch:
 def find_lost(
     connection: sa.Connection, study_ids: Iterable[int] | None, watch: LeaseWatch
 ) -> dict[int, Ending]:
-    """Find the leases that no one works on any more.
+    """Find leases whose workers are gone.
 
     Args:
         connection: A transaction.
         study_ids: Look at these studies only; None for all.
-        watch: What earlier looks at the same studies have seen.
+        watch: Observations from earlier looks at the same studies.
 
     Returns:
         Token to how the attempt ended.

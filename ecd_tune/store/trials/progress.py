@@ -17,7 +17,7 @@ __all__ = ["Progress", "read_progress", "read_reasons"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How one Optuna study stands.
+    """Progress of one Optuna study.
 
     Attributes:
         key: The study.
@@ -30,8 +30,8 @@ class Progress:
         lost: Attempts that were interrupted and queued again.
         promoted: Attempts that were paused at a rung and promoted; another one continues each.
         best: Best value of a complete trial, or None.
-        target: Trials that the search is to have; None in the confirmation, where what is
-            queued is what is to be done.
+        target: Trials that the search is to have; None in the confirmation, whose work is the
+            queue.
     """
 
     key: StudyKey
@@ -157,7 +157,7 @@ def read_reasons(connection: sa.Connection, study: str) -> list[tuple[StudyKey, 
     """
     runs, studies, trials = tables.runs, tables.studies, optuna_tables.trials
     own = (studies.c.optimizer, studies.c.stage, runs.c.reason)
-    # From the small rows of trials to those of runs, which hold curves: few trials end badly.
+    # Join from the small rows of trials to those of runs, which contain curves: few trials fail.
     rows = connection.execute(
         sa.select(*own, sa.func.count())
         .select_from(studies)

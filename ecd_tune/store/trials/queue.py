@@ -36,12 +36,12 @@ class QueueItem:
     """A trial to be queued.
 
     Attributes:
-        label: Unique in its study: what was queued once is never queued again.
-        params: All hyperparameters; values may lie outside the search space.
+        label: Unique in its study: a label is never queued twice.
+        params: All hyperparameters; values may be outside the search space.
         seed: Seed of the run.
         source: Where the hyperparameters are from, for example ``best`` or ``paper``.
-        space: What a sampler is to learn from it: values that lie in the space. None: it sees
-            each value as one that could be no other.
+        space: The values that the sampler uses: those inside the space. None: it sees each value as
+            one that could be no other.
     """
 
     label: str
@@ -57,7 +57,7 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     Args:
         connection: A write transaction.
         ref: The study.
-        items: What to queue, in this order.
+        items: The items to queue, in this order.
 
     Returns:
         How many were new.
@@ -114,10 +114,10 @@ def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribut
 def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
     """Make trials claimable that were queued through plain Optuna with all that they need.
 
-    Their seed is their number: no one said another one.
+    Their seed is their number, because none was given.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         ref: The study.
 
     Returns:
@@ -170,7 +170,7 @@ def store_external_trial(
     """Give a trial that plain Optuna queued the rows of one that the store queued.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         trial_id: The trial.
         point: All its hyperparameters.
@@ -191,7 +191,7 @@ def fail_external_trial(
     """End a trial that was queued through plain Optuna with values that cannot be run.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         trial_id: The trial.
         seed: Seed that the run would have had.
@@ -223,7 +223,7 @@ def _point(item: QueueItem) -> StoredPoint:
 
 
 def _single_point(params: Params) -> StoredPoint:
-    """Return a point whose distributions hold one value each."""
+    """Return a point whose distributions have a single value each."""
     single = optuna_tables.single_distribution
     return StoredPoint(params, {name: single(value) for name, value in params.items()})
 

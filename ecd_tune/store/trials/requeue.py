@@ -1,4 +1,4 @@
-"""Take trials back from the dead, and queue them again.
+"""Re-queue the trials of dead or stopped workers.
 
 A trial is leased once in its life: when its run is lost or released, the trial itself becomes a
 FAIL that does not count, and a copy of it waits, with the same hyperparameters and seed. Both
@@ -51,7 +51,7 @@ def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> s
     """Find the failed trials that the study allows another attempt.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         causes: Token to why the trial has no value.
 
     Returns:
@@ -68,12 +68,11 @@ def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> s
 def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str) -> int:
     """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
 
-    A trial that may not stays FAIL with its reason and counts against the budget.
+    A trial without remaining retries stays FAIL with its reason and counts against the budget.
 
     Args:
         connection: A write transaction.
-        endings: Token to how the attempt ended; leases that do not stand any more are passed
-            over.
+        endings: Token to how the attempt ended; invalid leases are ignored.
         kind: Kind of the event: ``lost``, ``released`` or ``retried``.
 
     Returns:
@@ -120,7 +119,7 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
 
 
 def _retries(row: Any) -> dict[str, int]:
-    # A study that an earlier version stored says nothing: as often as a study file says by itself.
+    # A study from an earlier version has no limits: use the defaults of a study file.
     return load_counts(row.retries) or Retries().counts()
 
 
@@ -186,7 +185,7 @@ def copy_trials(
         endings: How each has ended.
 
     Returns:
-        One draft a trial, in order.
+        One draft per trial, in order.
     """
     chosen = optuna_tables.trials.c.trial_id.in_([row.trial_id for row in rows])
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS)

@@ -30,8 +30,8 @@ def allows(retries: History, history: History, cause: Cause) -> bool:
     Args:
         retries: Extra attempts that the study allows, by entry of ``[retries]``.
         history: How many attempts were tried again already, likewise.
-        cause: Why this attempt has no value; one that was given back on purpose may be repeated
-            for ever, one that has a value is not.
+        cause: Why this attempt has no value; a released attempt may be repeated without limit, one
+            with a value is not repeated.
     """
     entry = _ENTRIES.get(cause, "")
     return cause is Cause.RELEASED or history.get(entry, 0) < retries.get(entry, 0)

@@ -1,4 +1,4 @@
-"""Take results, where the lease that they were made under still stands."""
+"""Store results whose lease is still valid."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def tell(
 
     Args:
         connection: A write transaction.
-        results: Leases and what came out.
+        results: Leases and outcomes.
         points: Of their curves, as far as they are not stored yet.
         again: This call may have been answered before, without the answer arriving.
 
     Returns:
-        For each result whether it was taken; False where the lease is outdated.
+        For each result whether it was accepted; False where the lease is outdated.
     """
     lock_rungs(connection, results)
     failed = [result for result in results if result[1].status is Status.FAILED]
@@ -62,7 +62,7 @@ def tell(
 def _end(
     connection: sa.Connection, results: Sequence[Result], points: Sequence[CurvePoint]
 ) -> set[int]:
-    """End the leases that still stand, and the trials with them.
+    """End the valid leases and their trials.
 
     Returns:
         The tokens of those leases.
@@ -169,8 +169,8 @@ def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:
 
 
 def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
-    # As Optuna's own tell: a pruned trial's value is also its last intermediate value, which is
-    # where samplers look for it.
+    # As in Optuna's tell: a pruned trial's value is also its last intermediate value, where
+    # samplers expect it.
     return [
         CurvePoint(
             lease.trial_id,
@@ -184,8 +184,8 @@ def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
 
 
 def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
-    # A trial is leased once in its life, and only a tell writes metrics: where they stand, it
-    # was this lease's own tell.
+    # A trial is leased only once, and only a tell writes metrics: if they exist, this lease's tell
+    # wrote them.
     runs, tokens = tables.runs, {lease.trial_id: lease.token for lease, _ in results}
     statement = sa.select(runs.c.trial_id).where(
         runs.c.trial_id.in_(list(tokens)), runs.c.metrics.is_not(None)

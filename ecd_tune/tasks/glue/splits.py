@@ -71,7 +71,7 @@ def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, RowNumbe
     hundredth of all rows train, so that the small parts are of the right size.
 
     Args:
-        groups: Shape ``[N, 2]``; both columns hold values of one kind, such as question ids.
+        groups: Shape ``[N, 2]``; both columns contain values of one kind, such as question ids.
         split_seed: Decides the split.
 
     Returns:

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Artifacts(Protocol):
-    """What is used of Optuna's artifact stores: local folders, S3, Google's storage."""
+    """The used methods of Optuna's artifact stores: folders, S3, Google Cloud Storage."""
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """Open an artifact to read; raises ``ArtifactNotFound``."""
@@ -60,7 +60,7 @@ class ArtifactCheckpoints(Checkpoints):
         self._store, self._prefix = store, prefix
         self._shown = shown or type(store).__name__
         self._numbers: dict[str, int] = {}
-        # What may be there: not every store takes it well to remove what is not.
+        # Only existing artifacts: not every store accepts the removal of missing ones.
         self._parts: dict[str, set[int]] = {}
 
     def __repr__(self) -> str:

@@ -156,7 +156,7 @@ def _keywords(best: BestHyperparameters) -> tuple[str, dict[str, Any]]:
 def _grouped(best: BestHyperparameters) -> str:
     """Say what no keyword of a constructor can: values of single groups of parameters."""
     own = {name: value for name, value in best.given.items() if "." in name}
-    return "".join(f"# for a group of its own: {n} = {format_scalar(v)}\n" for n, v in own.items())
+    return "".join(f"# for a separate group: {n} = {format_scalar(v)}\n" for n, v in own.items())
 
 
 def _hydra(best: BestHyperparameters) -> str:

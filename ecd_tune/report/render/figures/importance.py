@@ -56,7 +56,7 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
     yield Drawn(
         "importance",
         "best",
-        "Which hyperparameters set the best tenth of the trials apart (PED-ANOVA)",
+        "Hyperparameters that distinguish the best tenth of the trials (PED-ANOVA)",
         "; ".join(
             f"{titles[row.optimizer]} {row.name} {100 * (row.importance or 0):.0f} %"
             for row in rows

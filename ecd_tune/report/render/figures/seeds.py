@@ -71,7 +71,7 @@ def draw_seeds(report: StudyReport) -> Iterator[Drawn]:
     yield Drawn(
         "seeds",
         "results",
-        "Every confirmed run, one point a seed; the bar is the median"
+        "Every confirmed run, one point per seed; the bar is the median"
         + (", on a logarithmic axis" if scale.log else ""),
         "; ".join(f"{row.label}: median {_median(row):.4g}" for row in rows),
         figure,

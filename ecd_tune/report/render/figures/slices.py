@@ -92,7 +92,7 @@ def _draw(
         f"slices-{params[0].optimizer}",
         "best",
         f"{title}: trials against their hyperparameters, the best tenth in colour"
-        + "; last, the two most important ones, with contours of the rank" * contour,
+        + "; last panel: the two most important ones, with contours of the rank" * contour,
         f"The best trial of {title}: "
         + ", ".join(f"{p.name} = {float(chosen.params[p.name]):.3g}" for p in params),
         figure,

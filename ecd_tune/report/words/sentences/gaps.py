@@ -35,7 +35,7 @@ def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Itera
     optimizers = spec.by_search().optimizers
     fixed = [row.title for row in progress if not optimizers[row.optimizer].space.searched]
     if fixed:
-        yield f"Nothing was searched for {', '.join(fixed)}: all values are fixed, in one trial."
+        yield f"No search for {', '.join(fixed)}: all values are fixed, in one trial."
 
 
 def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
         if open_ones:
             yield (
                 f"The selection of {row.label} is incomplete: the best trial is still that of the "
-                "search alone."
+                "search."
             )
 
 
@@ -65,8 +65,8 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
     if all(row.counts.finished == row.planned for row in progress):
         sizes = ", ".join(f"{row.title} {row.planned}" for row in progress)
         yield (
-            f"The study gives the optimizers unequally many trials ({sizes}): those with more "
-            "have the better chances."
+            f"The optimizers have different numbers of trials ({sizes}): those with more have an "
+            "advantage."
         )
     else:
         yield "Optimizers have different numbers of trials: their comparison is not fair yet."
@@ -74,7 +74,7 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
 
 def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
     if spec.confirmation.runs == 0:
-        yield "The study asks for no confirmation: all numbers are those that the search selected."
+        yield "The study has no confirmation: all numbers were selected by the search."
         return
     for row in results:
         done = len(row.confirmed.runs)
@@ -85,7 +85,7 @@ def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str
         if row.confirmed.outdated:
             yield (
                 f"{row.confirmed.outdated} older confirmation runs of {row.label} used other "
-                "hyperparameters and are left out."
+                "hyperparameters and are excluded."
             )
         if row.confirmed.failed:
             yield (

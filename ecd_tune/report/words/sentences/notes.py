@@ -67,7 +67,7 @@ def _published(results: Sequence[ResultRow], direction: Direction, mark: str) ->
     rows.sort(key=lambda row: order.index(row.optimizer))
     if rows:
         medians = ", ".join(state_median(row, mark) for row in rows)
-        yield f"Medians under the published hyperparameters, with the same seeds: {medians}."
+        yield f"Medians with the published hyperparameters and the same seeds: {medians}."
 
 
 def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
@@ -105,10 +105,10 @@ def describe_stop(spec: StudySpec, row: ResultRow) -> str:
     share = f"{row.stopped} of {len(row.confirmed.runs)} runs of {row.label}"
     if spec.learns:
         # The loss of another minibatch may be above the threshold again.
-        return f"{share} made no update at some steps, by its own stop rule V < ε2."
+        return f"{share} made no update at some steps, because of its stop rule V < ε2."
     return (
-        f"{share} ended by its own stop rule V < ε2: the value is where it stopped, not how far "
-        "it could go."
+        f"{share} stopped by its stop rule V < ε2: the value is where it stopped, not the lowest "
+        "value possible."
     )
 
 

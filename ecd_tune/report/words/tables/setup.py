@@ -86,12 +86,12 @@ def _facts(
     yield "Seed", str(spec.seed)
     keys = spec.searches("")
     if len(keys) > 1:
-        yield "Searches", f"{len(keys)} of each optimizer, each with the whole budget"
+        yield "Searches", f"{len(keys)} per optimizer, each with the full budget"
     seeds = [str(spec.search_seed(0, key)) for key in keys]
     yield "Search seeds", f"{', '.join(seeds)} + trial number, the same for every optimizer"
     if spec.selection.top:
         again = f"the best {spec.selection.top} trials of each search"
-        yield "Selection", f"{again} under {spec.selection.runs} seeds each"
+        yield "Selection", f"{again} with {spec.selection.runs} seeds each"
     if spec.confirmation.runs:
         runs, steps = spec.confirmation.runs, spec.steps(Stage.CONFIRM)
         of_each = " of each search's best" if len(keys) > 1 else ""
