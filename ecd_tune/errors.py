@@ -55,6 +55,8 @@ __all__ = [
     "TaskError",
     "TheoryError",
     "UnknownNameError",
+    "did_you_mean",
+    "hint",
 ]
 
 
@@ -71,7 +73,41 @@ _LISTS = {
     "study": "`ecd-tune studies` lists them",
     "task": "`ecd-tune tasks` lists them",
     "data set": "`ecd-tune data` lists them",
+    "stored study": "`ecd-tune status` lists them",
 }
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question for the known name that is meant; empty where none is close.
+
+    Args:
+        name: What was given.
+        known: The names that exist.
+
+    Returns:
+        For example ``"; did you mean 'adam'?"``.
+    """
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def hint(name: str, known: Iterable[str], kind: str = "") -> str:
+    """Return what follows the message that a name is unknown: what is meant, and what there is.
+
+    Args:
+        name: What was given.
+        known: The names that exist, in the order in which they are listed.
+        kind: What they name; decides what tells all of many names.
+
+    Returns:
+        For example ``"; did you mean 'adam'? Known: adam, adamw"``.
+    """
+    names = list(known)
+    question = did_you_mean(name, names)
+    if len(names) > _FEW and (question or kind in _LISTS):  # fifty names hide the one that is meant
+        there = f"{question} There are" if question else "; there are"
+        return f"{there} {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
+    return f"{f'{question} Known' if question else '; known'}: {', '.join(names) or 'none'}"
 
 
 class UnknownNameError(EcdTuneError, KeyError):
@@ -85,14 +121,7 @@ class UnknownNameError(EcdTuneError, KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        # Fifty names hide the one that was meant.
-        if close and len(names) > _FEW:
-            listed = f" {len(names)} are known; {_LISTS.get(kind, 'see the documentation')}"
-        else:
-            listed = f" Known: {', '.join(names) or 'none'}"
-        super().__init__(f"unknown {kind} {name!r}{hint}{listed}")
+        super().__init__(f"unknown {kind} {name!r}{hint(name, names, kind)}")
         self.kind, self.name, self.known = kind, name, names
 
     def __str__(self) -> str:

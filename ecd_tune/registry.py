@@ -96,7 +96,8 @@ class Hyperparameter:
         if value in self.words:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return " or ".join(["must be a number", *map(repr, self.words)])
+            number = "must be a whole number" if self.kind is int else "must be a number"
+            return " or ".join([number, *map(repr, self.words)])
         if not math.isfinite(value):
             bounded = self.low > -math.inf or self.high < math.inf
             return f"must be finite and {self.allowed}" if bounded else f"must be {self.allowed}"

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["find_unprintable", "printable"]
+__all__ = ["count", "find_unprintable", "printable"]
 
 _LINES = "\n\t"
 _BAD = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They turn the direction of writing, so that a text can look like another."""
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things, for example ``"1 trial"`` or ``"3 trials"``.
+
+    Args:
+        number: How many.
+        noun: One of them.
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def find_unprintable(text: str, lines: bool = False) -> str | None:

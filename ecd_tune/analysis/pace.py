@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Counted", "Pace", "describe_pace", "format_time"]
+__all__ = ["Counted", "Pace", "describe_pace", "format_rate", "format_time"]
 
 _WINDOW_SECONDS = 60.0
 
@@ -63,16 +63,17 @@ class Pace:
         }
 
 
-def describe_pace(name: str, pace: dict[str, float | None]) -> str:
+def describe_pace(pace: dict[str, float | None]) -> str:
     """Say in one line how fast a study goes.
 
     Args:
-        name: Of the study.
         pace: The result of :meth:`Pace.add`.
     """
-    parts = [f"{name}: {pace['finished']} finished, {pace['remaining']} remaining"]
+    parts = [f"{pace['finished']} finished, {pace['remaining']} remaining"]
     if pace["per_second"] is not None and pace["seconds_left"] is not None:
-        parts.append(f"{_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left")
+        parts.append(
+            f"{format_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left"
+        )
     elif pace["remaining"]:
         parts.append("none finished while watching")
     return ", ".join(parts)
@@ -89,5 +90,13 @@ def format_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _rate(per_second: float) -> str:
-    return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * 60:.1f}/min"
+def format_rate(per_second: float) -> str:
+    """Write a rate in the unit in which it has a digit, for example ``"2.0/s"`` or ``"1.5/min"``.
+
+    Args:
+        per_second: How many a second.
+    """
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:.1f}/{unit}"
+    return f"{per_second * 3600:.1f}/h"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ecd_tune.records import Cause, Direction, Params, TrialRecord, TrialState
 
@@ -21,6 +22,8 @@ __all__ = [
     "thin_ranked",
     "tie_break",
 ]
+
+Item = TypeVar("Item")
 
 
 def best_trial(records: Iterable[TrialRecord], direction: Direction) -> TrialRecord | None:
@@ -58,11 +61,11 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
 
 
-def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+def thin_ranked(ranked: Sequence[Item], most: int) -> list[Item]:
     """Choose trials to be drawn, evenly by rank.
 
     Args:
-        ranked: Trials, the best first.
+        ranked: Trials, or what stands for them, the best first.
         most: How many at most, at least two.
 
     Returns:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.errors import SpecError, StudyNotFoundError
+from ecd_tune.errors import SpecError, StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
 
 __all__ = ["invalidate", "retry"]
@@ -38,8 +38,9 @@ def retry(
         keys = [p.key for p in store.progress(study.partition("/")[0])]
         chosen = [key for key in keys if study in (key.study, key.name)]
         if not chosen:
-            known = ", ".join(store.studies()) or "none"
-            raise StudyNotFoundError(f"no study {study!r} in {store.url}; known: {known}")
+            known = [*store.studies(), *(key.name for key in keys)]
+            told = hint(study, known, "stored study")
+            raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
         queued = {key.name: store.retry(key) for key in chosen}
     for name, count in queued.items():
         if count:

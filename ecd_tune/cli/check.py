@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Optimizers,
+    Smoke,
+    Storage,
+    complete_study,
+    resolve_study,
+)
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import CheckResult, Finding, Judged
@@ -27,9 +34,10 @@ def check(
         str | None,
         typer.Argument(
             metavar="STUDY",
-            help="Study whose stored trials are checked: name of a shipped study, or path of a "
-            ".toml file.",
+            help="Study whose stored trials are checked: name of a shipped study, path of a .toml "
+            "file, or a task of your own.",
             show_default=False,
+            autocompletion=complete_study,
         ),
     ] = None,
     systems: Annotated[
@@ -73,7 +81,7 @@ def check(
     if study is None:
         _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, as_json, fused)
     else:
-        spec = resolve_study(study, seed=seed, optimizers=optimizers, smoke=smoke)
+        spec = resolve_study(study, None, seed, optimizers, smoke, storage=storage)
         _check_study(spec, storage, names, as_json)
 
 

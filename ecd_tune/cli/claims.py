@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import AsJson
 
 if TYPE_CHECKING:
     from ecd_tune.lab.claims import Given, JudgedSections

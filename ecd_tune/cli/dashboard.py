@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.stopping import say_ending
 
 __all__ = ["dashboard"]
 
@@ -59,4 +60,4 @@ def dashboard(
             f"{settings.host} port {port} has no login: only the proxy may have access.",
             err=True,
         )
-    server.serve(storage)
+    server.serve(storage, say_ending)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ecd_tune.cli.examples import example_of
+from ecd_tune.cli.options import AsJson
 from ecd_tune.errors import TaskError, UnknownNameError
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.data_sets import DataSet
@@ -17,10 +19,10 @@ __all__ = ["data"]
 
 data = typer.Typer(
     help="List the tasks' data sets: which are present, which are missing, and their sources.",
+    epilog=example_of("data"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -46,9 +48,16 @@ def show_data(context: typer.Context, as_json: AsJson = False, root: Root = None
     _print_table(entries)
 
 
-@data.command()
+@data.command(epilog=example_of("data get"))
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As listed by `ecd-tune data`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As listed by `ecd-tune data`.",
+            autocompletion=lambda incomplete: [n for n in DATA_SETS if n.startswith(incomplete)],
+        ),
+    ],
     root: Root = None,
 ) -> None:
     """Download a data set that its authors offer directly, and check it."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.examples import example_of
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 
 __all__ = ["db"]
 
@@ -17,7 +21,7 @@ db = typer.Typer(
 )
 
 
-@db.command()
+@db.command(epilog=example_of("db upgrade"))
 def upgrade(storage: Storage = DEFAULT_STORAGE) -> None:
     """Create or migrate the tables; several processes may do this at the same time."""
     from ecd_tune.store import Store, schema_state
@@ -28,16 +32,19 @@ def upgrade(storage: Storage = DEFAULT_STORAGE) -> None:
     typer.echo(f"{state.storage}: {state.words}")
 
 
-@db.command()
-def current(storage: Storage = DEFAULT_STORAGE) -> None:
+@db.command(epilog=example_of("db current"))
+def current(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
     """Print the version of the schema and the required version."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(state) | {"current": state.current}, indent=2))
+        return
     typer.echo(f"{state.storage}: {state.words}")
 
 
-@db.command()
+@db.command(epilog=example_of("db check"))
 def check(storage: Storage = DEFAULT_STORAGE) -> None:
     """Exit with status 1 if the schema must be upgraded."""
     from ecd_tune.store import schema_state

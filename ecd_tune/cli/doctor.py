@@ -13,8 +13,7 @@ from pathlib import Path
 import typer
 
 import ecd_tune
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import EcdTuneError
 
 __all__ = ["doctor"]

@@ -18,7 +18,7 @@ from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
-from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
+from ecd_tune.cli.examples import EXIT_STATUS, example_of
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.new_study import new_study
 from ecd_tune.cli.new_task import new_task
@@ -76,7 +76,7 @@ for command in (
     new_study,
 ):
     name = command.__name__.replace("_", "-")
-    app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)
+    app.command(name, epilog=example_of(name))(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 
@@ -106,7 +106,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     try:
         with ending_on_sigterm():
-            app()
+            app(prog_name="ecd-tune")  # with `python -m ecd_tune` too
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
         sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

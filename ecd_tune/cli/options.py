@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.errors import SpecError, StoreError, hint
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.spec import (
     OWN_OPTIMIZERS,
@@ -17,9 +18,11 @@ from ecd_tune.spec import (
     load_study,
     own_study,
     parse_study,
+    shipped_studies,
 )
 
 __all__ = [
+    "AsJson",
     "Called",
     "DEFAULT_STORAGE",
     "Out",
@@ -30,11 +33,23 @@ __all__ = [
     "StudyName",
     "TrialsOption",
     "as_stored",
+    "complete_study",
+    "parse_formats",
     "resolve_study",
     "study_arguments",
 ]
 
 DEFAULT_STORAGE = "sqlite:///ecd_tune.db"
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Return the shipped studies whose names begin with what is typed, for a shell.
+
+    Args:
+        incomplete: What is typed.
+    """
+    return [name for name in shipped_studies() if name.startswith(incomplete)]
+
 
 StudyName = Annotated[
     str,
@@ -43,8 +58,10 @@ StudyName = Annotated[
         help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or your own "
         "task: FILE.py:NAME or package.module:NAME.",
         show_default=False,
+        autocompletion=complete_study,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Storage = Annotated[
     str,
     typer.Option(
@@ -141,9 +158,7 @@ def resolve_study(
         SpecError: ``optimizers`` names one that the study does not have, or ``called`` is given
             for a study that has a name.
     """
-    keys = None
-    if optimizers is not None:
-        keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
+    keys = _split(optimizers) if optimizers is not None else None
     if is_reference(name):
         spec = _study_of_task(name, keys, smoke, storage, called)
     elif called is not None:
@@ -151,12 +166,10 @@ def resolve_study(
     else:
         spec = load_study(find_study(name), smoke)
     if keys is not None:
-        unknown = [key for key in keys if key not in spec.optimizers]
-        if unknown or not keys:
-            raise SpecError(
-                f"--optimizers {optimizers}: study {spec.name!r} has no "
-                f"{unknown[0] if unknown else 'empty list'!r}; it has {', '.join(spec.optimizers)}"
-            )
+        for key in keys or ("",):
+            if key not in spec.optimizers:
+                known = hint(key, spec.optimizers)
+                raise SpecError(f"--optimizers: study {spec.name!r} has no {key!r}{known}")
     spec = spec.with_overrides(trials=trials, seed=seed)
     if spec.sampler.why and storage:
         spec = as_stored(spec, storage)
@@ -177,6 +190,30 @@ def as_stored(spec: StudySpec, storage: str) -> StudySpec:
             return adopt_sampler(spec, store.sampler(spec.name))
     except StoreError:
         return spec  # there is no database yet; what else is wrong is told when it is used
+
+
+def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of formats.
+
+    Args:
+        text: What ``--format`` was given.
+        allowed: The formats that there are.
+
+    Returns:
+        Those that are wanted, at least one.
+
+    Raises:
+        SpecError: One is unknown, or there is none.
+    """
+    formats = _split(text)
+    for name in formats or ("",):
+        if name not in allowed:
+            raise SpecError(f"--format: unknown format {name!r}{hint(name, allowed)}")
+    return formats
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in keys.split(",") if key.strip())
 
 
 def study_arguments(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.stopping import say_ending
 
 if TYPE_CHECKING:
     from ecd_tune.signals import StopFlag
@@ -34,15 +35,14 @@ def reap(
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
 
-    with Store.open(storage, create=False) as store, StopFlag() as stop:
+    with Store.open(storage, create=False) as store, StopFlag(say=say_ending) as stop:
         if not watch:
             _say(_reap_once(store, stop))
-            return
-        while True:
+        while watch and not stop():
             if count := store.reap():
                 _say(count)
-            if stop.wait(interval):
-                return
+            stop.wait(interval)
+    raise typer.Exit(stop.exit_status)
 
 
 def _reap_once(store: Store, stop: StopFlag) -> int:

@@ -8,9 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Called,
+    Optimizers,
+    Smoke,
+    Storage,
+    StudyName,
+    resolve_study,
+)
 from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
-from ecd_tune.errors import NoResultError, SpecError
+from ecd_tune.errors import NoResultError, UnknownNameError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
 __all__ = ["replay"]
@@ -33,9 +42,7 @@ def replay(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Searches per sampler or pruner.")] = 100,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only this optimizer. [default: all]")
-    ] = None,
+    optimizers: Optimizers = None,
     trials: Annotated[
         int | None,
         typer.Option(min=1, help="Trials per search. [default: as in the study]"),
@@ -50,7 +57,7 @@ def replay(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     smoke: Smoke = False,
     name: Called = None,
 ) -> None:
@@ -67,16 +74,13 @@ def replay(
     """
     import optuna
 
-    from ecd_tune.lab.replay import fit_surrogate, replay_search
+    from ecd_tune.analysis.surrogate import fit_surrogate
+    from ecd_tune.lab.replay import replay_search
     from ecd_tune.store import Store
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
+    spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
     names = _names(sampler)
-    if optimizer and optimizer not in spec.optimizers:
-        raise SpecError(f"--optimizer {optimizer}: {spec.name!r} has {', '.join(spec.optimizers)}")
-    if optimizer:
-        spec = spec.with_overrides(optimizers=(optimizer,))
     found: list[dict[str, Any]] = []
     if pruner is not None:
         rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
@@ -123,7 +127,7 @@ def _names(text: str) -> list[Any]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names or [text]:
         if name not in _DRAWN:
-            raise SpecError(f"--sampler {name!r}: allowed: {', '.join(_DRAWN)}")
+            raise UnknownNameError("sampler", name, _DRAWN)
     return names
 
 

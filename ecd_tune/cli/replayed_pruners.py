@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ecd_tune.errors import NoResultError, SpecError
+from ecd_tune.errors import NoResultError, UnknownNameError
 from ecd_tune.spec import PruningSpec, StudySpec
 
 __all__ = ["PRUNERS", "compare_pruners", "pruner_table"]
@@ -42,7 +42,7 @@ def compare_pruners(
         One row an optimizer and pruner.
 
     Raises:
-        SpecError: There is no pruner of that name.
+        UnknownNameError: There is no pruner of that name.
         NoResultError: No optimizer has trials that a pruner can be replayed on.
     """
     from ecd_tune.lab.replayed_pruners import read_curves, replay_pruner
@@ -107,5 +107,5 @@ def _chosen(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names or [text]:
         if name not in PRUNERS:
-            raise SpecError(f"--pruner {name!r}: must be of {', '.join(PRUNERS)}")
+            raise UnknownNameError("pruner", name, PRUNERS)
     return names

@@ -13,9 +13,8 @@ import typer
 
 from ecd_tune.analysis import normalise_reason
 from ecd_tune.analysis.pace import Pace, describe_pace
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.cli.studies import AsJson
-from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
+from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
 
 if TYPE_CHECKING:
@@ -83,9 +82,8 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
 def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:
     known = store.studies()
     if study is not None and study not in known:
-        raise StudyNotFoundError(
-            f"no study {study!r} in {store.url}; known: {', '.join(known) or 'none'}"
-        )
+        told = hint(study, known, "stored study")
+        raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
     rows = [
@@ -103,7 +101,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [_table(rows), *(describe_pace(name, found) for name, found in paces.items())]
+    lines = [_table(rows), *(f"{name}: {describe_pace(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))

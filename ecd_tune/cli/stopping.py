@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["ending_on_sigterm", "say_stopping"]
+__all__ = ["ending_on_sigterm", "say_ending", "say_stopping"]
 
 
 def say_stopping(number: signal.Signals) -> None:
@@ -19,6 +19,15 @@ def say_stopping(number: signal.Signals) -> None:
         number: The signal.
     """
     _say(f"{number.name}: stopping; running trials are re-queued. A second signal ends at once")
+
+
+def say_ending(number: signal.Signals) -> None:
+    """Say that a command ends which has nothing in hand.
+
+    Args:
+        number: The signal that came.
+    """
+    _say(f"ecd-tune: ended by {number.name}")
 
 
 @contextmanager

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import StudyName
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.cli.options import AsJson, Smoke, StudyName, resolve_study
+from ecd_tune.errors import SpecError, UnknownNameError
 from ecd_tune.records import Stage
-from ecd_tune.spec import StudySpec, find_study, load_study, shipped_studies
+from ecd_tune.spec import StudySpec, load_study, shipped_studies
 from ecd_tune.spec.files import read_table
+from ecd_tune.text import count
 
 __all__ = ["show", "studies", "validate"]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_INVALID = 2
 
 
 def studies(
@@ -76,11 +76,14 @@ def _family_order(name: str) -> tuple[int, str]:
     return (order.index(name) if name in order else len(order), name)
 
 
-def show(study: StudyName) -> None:
+def show(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> None:
     """Show what a study does: task, spaces, budget, confirmation, checks."""
-    spec = load_study(find_study(study))
+    spec = resolve_study(study, smoke=smoke)
+    if as_json:
+        typer.echo(json.dumps(spec.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
     task = spec.task_def
-    typer.echo(f"{spec.name}: {spec.title}")
+    typer.echo(f"{spec.name}: {spec.title}" if spec.title else spec.name)
     if spec.summary:
         typer.echo(f"\n{spec.summary.strip()}")
     typer.echo(f"\ntask          {task.name} ({task.title}; {task.source})")
@@ -109,7 +112,7 @@ def show(study: StudyName) -> None:
             f"{task.budget_unit}{', with ' * bool(changes)}{changes}"
         )
     for key, optimizer in spec.optimizers.items():
-        typer.echo(f"\n{key} ({optimizer.definition.title}), {spec.trials(key)} trials")
+        typer.echo(f"\n{key} ({optimizer.definition.title}), {count(spec.trials(key), 'trial')}")
         for name, text in optimizer.space.describe().items():
             typer.echo(f"  {name:<16} {text}")
         for reference in optimizer.references:
@@ -118,13 +121,22 @@ def show(study: StudyName) -> None:
             typer.echo(f"  check {check.describe()}")
 
 
-def validate(
-    file: Annotated[Path, typer.Argument(help="A study file (.toml).", show_default=False)],
-) -> None:
+def validate(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> None:
     """Check a study file; all problems are reported with file and key."""
-    spec = load_study(file)
-    total = sum(spec.trials(key) for key in spec.optimizers)
-    typer.echo(f"{file}: valid; {len(spec.optimizers)} optimizers, {total} trials")
+    try:
+        spec = resolve_study(study, smoke=smoke)
+    except SpecError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"valid": False, "problems": str(error).splitlines()}, indent=2))
+        raise typer.Exit(_INVALID) from None
+    trials = sum(spec.trials(key) for key in spec.optimizers)
+    if as_json:
+        found = {"valid": True, "study": spec.name, "optimizers": list(spec.optimizers)}
+        typer.echo(json.dumps({**found, "trials": trials}, indent=2))
+        return
+    size = f"{count(len(spec.optimizers), 'optimizer')}, {count(trials, 'trial')}"
+    typer.echo(f"{study}: valid; {size}")
 
 
 def _entry(spec: StudySpec) -> dict[str, Any]:

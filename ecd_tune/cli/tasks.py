@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import AsJson
 from ecd_tune.registry import TASKS, Option, TaskDef
 
 __all__ = ["render_tasks", "tasks"]

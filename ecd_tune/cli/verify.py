@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    AsJson,
     Called,
     Smoke,
     Storage,
     StudyName,
     resolve_study,
 )
-from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.errors import SpecError, StoreError, hint
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
 
@@ -35,7 +38,13 @@ def verify(
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Optimizer of the trial. [default: the study's only one]"),
+        typer.Option(
+            "--optimizer",
+            "--optimizers",
+            metavar="A",
+            help="Optimizer of the trial. [default: the study's only one]",
+            show_default=False,
+        ),
     ] = None,
     confirm: Annotated[
         bool,
@@ -47,6 +56,7 @@ def verify(
     ] = 1e-5,
     smoke: Smoke = False,
     name: Called = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run one stored trial again, with its hyperparameters and seed, and compare every number.
 
@@ -66,6 +76,9 @@ def verify(
         if record is None or not record.state.finished or record.cause is None:
             raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
         comparison = _run_again(spec, record)
+        if as_json:
+            typer.echo(json.dumps(_plain(record, comparison, rtol), indent=2))
+            raise typer.Exit(_DIFFERENT if comparison.largest > rtol else 0)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:
             typer.echo(
@@ -79,11 +92,14 @@ def verify(
 
 
 def _choose(spec: StudySpec, optimizer: str | None) -> str:
-    known = ", ".join(spec.optimizers)
     if optimizer is None and len(spec.optimizers) == 1:
         return next(iter(spec.optimizers))
+    if optimizer is None:
+        known = ", ".join(spec.optimizers)
+        raise SpecError(f"say whose trial with --optimizer: {spec.name!r} has {known}")
     if optimizer not in spec.optimizers:
-        raise SpecError(f"--optimizer {optimizer or '(missing)'}: {spec.name!r} has {known}")
+        known = hint(optimizer, spec.optimizers)
+        raise SpecError(f"--optimizer: study {spec.name!r} has no {optimizer!r}{known}")
     return optimizer
 
 
@@ -102,6 +118,18 @@ def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
     objective.prepare(record.key.stage)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
+
+
+def _plain(record: TrialRecord, comparison: Comparison, rtol: float) -> dict[str, Any]:
+    return {
+        "study": record.key.name,
+        "trial": record.number,
+        "seed": record.seed,
+        "numbers": comparison.numbers,
+        "same": comparison.largest <= rtol,
+        "rtol": rtol,
+        "differences": [dataclasses.asdict(entry) for entry in comparison.differences],
+    }
 
 
 def _say(comparison: Comparison, rtol: float) -> str:

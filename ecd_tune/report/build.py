@@ -32,6 +32,7 @@ from ecd_tune.report.model.costs import sum_costs
 from ecd_tune.report.model.curves import collect_curves
 from ecd_tune.report.model.effort import measure_effort
 from ecd_tune.report.model.importance import rank_hyperparameters
+from ecd_tune.report.model.pareto import find_pareto
 from ecd_tune.report.model.rows import (
     Answer,
     ComparisonRow,
@@ -46,6 +47,7 @@ from ecd_tune.report.model.searches import (
     pool_searches,
     runs_by_search,
 )
+from ecd_tune.report.model.sensitivity import describe_sensitivity
 from ecd_tune.report.model.theory import describe_theory
 from ecd_tune.report.words.sentences.answer import compose_answer, describe_protocol
 from ecd_tune.report.words.sentences.gaps import compose_warnings
@@ -117,8 +119,10 @@ def build_report(
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        pareto=find_pareto(spec, pooled),
         effort=measure_effort(results, task.direction),
         importance=tuple(rank_hyperparameters(spec, pooled)),
+        sensitivity=tuple(describe_sensitivity(spec, pooled, best)),
         theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, pooled),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),

@@ -75,12 +75,13 @@ class FleetPage:
 
     def _write(self) -> str:
         workers = self._reader.workers()
+        studies = [self._study(name) for name in self._reader.studies()]
         return (
             _environment()
             .get_template("fleet.html")
             .render(
                 storage=self._reader.url,
-                studies=[self._study(name) for name in self._reader.studies()],
+                studies=sorted(studies, key=lambda study: study["complete"]),  # active ones first
                 workers=[w for w in workers if w.trials or w.age < _IDLE_SECONDS],
             )
         )
@@ -92,7 +93,8 @@ class FleetPage:
             reasons[key.name, normalise_reason(reason)] += count
         return {
             "name": name,
-            "pace": describe_pace(name, self._pace.add(name, progress)),
+            "pace": describe_pace(self._pace.add(name, progress)),
+            "complete": not any(row.remaining for row in progress),
             "rows": [(self._id(row.key.name), row) for row in progress],
             "reasons": reasons.most_common(_REASONS),
             "events": events[: -_EVENTS - 1 : -1],

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecd_tune.errors import SpaceError
+from ecd_tune.errors import SpaceError, hint
 from ecd_tune.records import Scalar
 from ecd_tune.space.dimensions import Choice, Condition, Dimension, Fixed, Float, Int, Zero
 from ecd_tune.space.space import Space
@@ -42,14 +42,17 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         The space, dimensions in the table's order.
 
     Raises:
-        SpaceError: A dimension is not valid; the message begins with its name.
+        SpaceError: A dimension is not valid; the message has a line for each of them, which
+            begins with its name.
     """
-    dimensions = {}
+    dimensions, problems = {}, []
     for name, value in _flat(table):
         try:
             dimensions[name] = parse_dimension(value)
         except SpaceError as error:
-            raise SpaceError(f"{name}: {error}") from None
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise SpaceError("\n".join(problems))
     return Space(dimensions)
 
 
@@ -92,9 +95,8 @@ def _parse_table(table: Mapping[str, Any]) -> Dimension:
         return Choice(_scalars(table["choices"]), when)
     unknown = set(table) - _RANGE_KEYS
     if unknown:
-        raise SpaceError(
-            f"unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(_RANGE_KEYS))}"
-        )
+        key = sorted(unknown)[0]
+        raise SpaceError(f"unknown key {key!r}{hint(key, sorted(_RANGE_KEYS))}")
     missing = {"low", "high"} - keys
     if missing:
         raise SpaceError(f"{sorted(missing)[0]} is missing; expected {_FORMS}")

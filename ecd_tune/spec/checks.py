@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import UnknownNameError, hint
 from ecd_tune.registry import CHECKS, CheckDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.parts import OptimizerSpec
@@ -132,8 +132,8 @@ def _problems(
     check: CheckSpec, definition: CheckDef, optimizers: Mapping[str, OptimizerSpec], study: str
 ) -> Iterator[str]:
     if check.optimizer is not None and check.optimizer not in optimizers:
-        known = ", ".join(optimizers)
-        yield f"optimizer = {check.optimizer!r}: the study has no such optimizer; it has {known}"
+        known = hint(check.optimizer, optimizers)
+        yield f"optimizer = {check.optimizer!r}: the study has no such optimizer{known}"
     elif not any(check.judges(key, optimizer) for key, optimizer in optimizers.items()):
         needs = ", ".join(definition.needs)
         yield f"no optimizer of the study has {needs}, which {check.name} needs"
@@ -142,8 +142,8 @@ def _problems(
     for name, value in check.options.items():
         declared = definition.options.get(name)
         if declared is None:
-            known = ", ".join(("name", "optimizer", "expects", *definition.options))
-            yield f"{name}: unknown key; {check.name} takes {known}"
+            known = hint(name, ("name", "optimizer", "expects", *definition.options))
+            yield f"{name}: unknown key of {check.name}{known}"
         elif reason := declared.problem(value):
             yield f"{name} = {value!r}: {reason}"
     if check.studies and not definition.several:

@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
+from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError, hint
 from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_searches, check_training
+from ecd_tune.spec._validation import explain, validate
 from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import MOST_TRIALS, FirstTrial, OptimizerSpec, Reference
 from ecd_tune.spec.sampler import sampler_problems
-from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, TrainingSpec
 from ecd_tune.text import find_unprintable
 
 __all__ = ["load_study", "parse_study", "point_problems"]
 
 _PROSE = ("summary", "note")
 """Keys whose texts may have several lines."""
-_PHRASES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be a text",
-    "dict_type": "must be a table",
-    "list_type": "must be a list",
-    "literal_error": "must be one of {expected}",
-}
-"""Messages for pydantic's kinds of errors."""
 
 
 def load_study(path: Path, smoke: bool = False) -> StudySpec:
@@ -81,20 +63,17 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     if unprintable:
         raise SpecError("\n".join(unprintable))
     table = apply_smoke(table, smoke, where)
-    try:
-        spec = StudySpec.model_validate(dict(table))
-    except ValidationError as error:
-        known = _explain(where, error)
-        others = [f"{where} {problem}" for problem in _others(table, error)]
-        raise SpecError("\n".join(dict.fromkeys(known + others))) from None
-    except SpaceError as error:
-        raise SpecError(f"{where}: {error}") from None
-    if spec.sampler.name == "auto":
+    checked = validate(table)
+    problems, spec = list(checked.problems), checked.spec
+    if spec is not None and spec.sampler.name == "auto":
         spec = spec.model_copy(update={"sampler": choose_sampler(spec)})
-    # Report problems of shared tables once, not once per optimizer.
-    problems = [f"{where} {problem}" for problem in dict.fromkeys(_problems(spec))]
+    if spec is not None:
+        problems += filter(checked.concerns, _problems(spec))
     if problems:
-        raise SpecError("\n".join(problems))
+        # What all optimizers share is wrong once, not once for each of them.
+        unique = dict.fromkeys(problems)
+        raise SpecError("\n".join(f"{where}{' ' if p[0] == '[' else ': '}{p}" for p in unique))
+    assert spec is not None  # without problems there is one
     return spec
 
 
@@ -122,68 +101,23 @@ def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
             )
 
 
-def _explain(where: str, error: ValidationError) -> list[str]:
-    lines = []
-    for item in error.errors():
-        *table, key = [str(part) for part in item["loc"]] or ["study"]
-        place = f"{where} [{'.'.join(table)}]" if table else where
-        lines.append(f"{place}: {key}: {_phrase(item)}")
-    return lines
-
-
-def _others(table: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """Return further problems of a study, without the tables that already have problems."""
-    rest = deepcopy(dict(table))
-    left_out = []
-    for item in error.errors():
-        *path, key = [str(part) for part in item["loc"]] or ["study"]
-        place: Any = rest
-        for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or place.pop(key, None) is None:
-            return []
-        left_out.append(f"[{'.'.join(path)}]: {key}:")
-    if "name" in table:
-        rest.setdefault("name", "study")
-    try:
-        problems = _problems(StudySpec.model_validate(rest))
-    except (ValidationError, SpaceError):
-        return []
-    # The removed tables are missing now.
-    return [problem for problem in problems if not problem.startswith(tuple(left_out))]
-
-
-def _phrase(item: Any) -> str:
-    context = item.get("ctx", {})
-    match item["type"]:
-        case "extra_forbidden":
-            return "unknown key; docs/study-files.md lists all keys"
-        case "missing":
-            return "is missing"
-        case "value_error":
-            return str(context["error"])
-        case kind if kind in _PHRASES:
-            return f"{item['input']!r}: {_PHRASES[kind].format(**context)}"
-        case _:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            return f"{item['input']!r}: {message}"
-
-
 def _problems(spec: StudySpec) -> list[str]:
+    problems, task = [], None
     try:
         task = spec.task_def
     except (UnknownNameError, TaskError) as error:
-        return [f"[task]: {error}"]
-    problems = _option_problems("[task]", task, spec.task.options)
-    problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
+        problems.append(f"[task]: {error}")
+    if task is not None:
+        problems += _option_problems("[task]", task, spec.task.options)
+        problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
+        problems += _training_problems(spec)
+        problems += check_pruning(spec)
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
         problems.append("[budget]: trials: is missing; it is optional only for a grid")
     problems += sampler_problems(spec.sampler)
     problems += check_searches(spec)
-    problems += _training_problems(spec)
-    problems += check_pruning(spec)
     wrong = [
         problem
         for key, optimizer in spec.optimizers.items()
@@ -199,7 +133,7 @@ def _training_problems(spec: StudySpec) -> list[str]:
         try:
             spec.training_for(key)
         except ValidationError as error:
-            problems += _explain(f"[optimizers.{key}.training]", error)
+            problems += explain(error, TrainingSpec, f"optimizers.{key}.training")
             continue
         problems += check_training(spec, key)
     return problems
@@ -227,16 +161,14 @@ def _option_problems(where: str, task: TaskDef, options: Mapping[str, Scalar]) -
     for name, value in options.items():
         option = task.options.get(name)
         if option is None:
-            known = ", ".join(task.options) or "none"
-            problems.append(
-                f"{where}: {name}: task {task.name!r} has no such option; known: {known}"
-            )
+            known = hint(name, task.options)
+            problems.append(f"{where}: {name}: task {task.name!r} has no such option{known}")
         elif reason := option.problem(value):
             problems.append(f"{where}: {name} = {value!r}: {reason}")
     return problems
 
 
-def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
+def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) -> list[str]:
     try:
         definition = spec.definition
     except UnknownNameError as error:
@@ -273,8 +205,8 @@ def _dimension_problems(
     if declared is None:
         if name.partition(".")[0] in spec.definition.hyperparameters and "." in name:
             return []  # see _group_problems
-        known = ", ".join(spec.definition.hyperparameters)
-        return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
+        known = hint(name, spec.definition.hyperparameters)
+        return [f"{where}: {spec.definition.name!r} has no such hyperparameter{known}"]
     # The ends of a range represent all values between them.
     bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
     if isinstance(dimension, Float) and dimension.zero and (reason := declared.problem(0.0)):
@@ -284,7 +216,7 @@ def _dimension_problems(
 
 
 def _group_problems(
-    where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef
+    where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef | None
 ) -> list[str]:
     """Say which ``NAME.GROUP`` cannot be: of a hyperparameter or a group that has none."""
     own, problems = definition.hyperparameters, []
@@ -296,19 +228,18 @@ def _group_problems(
         if base not in by_group:
             which = ", ".join(by_group) or "none of its hyperparameters"
             problems.append(f"{where}: {name}: of {definition.name!r}, {which} may differ by group")
-        elif group not in task.groups:
-            known = ", ".join(task.groups) or "none"
+        elif task is not None and group not in task.groups:
             problems.append(
-                f"{where}: {name}: task {task.name!r} has no group {group!r} of parameters; "
-                f"known: {known}"
+                f"{where}: {name}: task {task.name!r} has no group {group!r} of parameters"
+                f"{hint(group, task.groups)}"
             )
     return problems
 
 
-def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
+def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) -> list[str]:
     own = spec.definition.hyperparameters
     named = [k for k in SEARCHABLE_SCHEDULE if k in spec.space.dimensions and k not in own]
-    if not named or task.budget_unit != "iterations":
+    if not named or task is None or task.budget_unit != "iterations":
         return []
     return [
         f"{where}: {', '.join(named)}: task {task.name!r} counts iterations and has no schedule"
@@ -392,7 +323,10 @@ def _point_problems(
     for name, value in point.params.items():
         declared = known.get(name)
         if declared is None:
-            problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")
+            known_ones = hint(name, definition.hyperparameters)
+            problems.append(
+                f"{place}: {name}: {definition.name!r} has no such hyperparameter{known_ones}"
+            )
         elif reason := declared.problem(value):
             problems.append(f"{place}: {name} = {value!r} {reason}")
     return problems

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
+from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError, hint
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
@@ -96,13 +96,15 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
     """
     row = _stored_studies(connection, key.study).get((key.optimizer, key.stage.value))
     if row is None:
-        existing = sorted(
-            StudyKey(row.study, row.optimizer, Stage(row.stage)).name
-            for row in _all_studies(connection)
-        )
-        raise StudyNotFoundError(
-            f"no study {key.name!r} in this storage; known: {', '.join(existing) or 'none'}"
-        )
+        existing = {
+            StudyKey(row.study, row.optimizer, Stage(row.stage)) for row in _all_studies(connection)
+        }
+        studies = sorted({other.study for other in existing})
+        if key.study not in studies:
+            told = hint(key.study, studies, "stored study")
+            raise StudyNotFoundError(f"no study {key.study!r} in this storage{told}")
+        own = sorted(other.name for other in existing if other.study == key.study)
+        raise StudyNotFoundError(f"no study {key.name!r} in this storage{hint(key.name, own)}")
     return row
 
 

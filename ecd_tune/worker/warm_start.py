@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 from ecd_tune.analysis import best_trials, same_params
-from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, TrialRecord
 from ecd_tune.spec import StudySpec, point_problems, without_number
 from ecd_tune.store import QueueItem, Store
@@ -62,8 +62,8 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
     there = store.progress(name)
     if not there:
         raise StudyNotFoundError(
-            f"[search] from_study = {name!r}: is not in this storage; known: "
-            f"{', '.join(store.studies())}"
+            f"[search] from_study = {name!r}: is not in this storage"
+            f"{hint(name, store.studies(), 'stored study')}"
         )
     searches = [
         progress

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,3 +68,10 @@ def test_leases_that_are_renewed_stay(url: str, monkeypatch: pytest.MonkeyPatch)
     assert reap(url)[0] == "1 trial queued again\n"
     with Store.open(url) as store:
         assert store.tell(complete(leases)) == [True, False]
+
+
+def test_watching_ends_with_a_line_and_the_signals_status(url, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(Store, "reap", lambda store: os.kill(os.getpid(), signal.SIGTERM))
+    result = CliRunner().invoke(app, ["reap", "--watch", "--storage", url])
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "\necd-tune: ended by SIGTERM\n"

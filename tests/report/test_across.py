@@ -154,7 +154,7 @@ def test_all_files_are_written_and_read_back(two, tmp_path):
 
 
 def test_an_unknown_format_writes_nothing(two, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: csv, html"):
+    with pytest.raises(UnknownNameError, match="known: csv, html"):
         write_comparison(two, tmp_path / "out", ("md", "doc"))
     assert not (tmp_path / "out").exists()
 

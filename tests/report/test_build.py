@@ -10,6 +10,7 @@ from ecd_tune.records import Direction, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
 from ecd_tune.report.words.tables.comparison import format_effect
+from ecd_tune.space import Space
 
 
 def test_rows_stand_in_the_studys_order_with_references_beside(zakharov):
@@ -214,6 +215,22 @@ def test_older_runs_are_left_out_and_counted(studies):
     assert report.answer.sentences[0].startswith("ECDSep is the only optimizer with confirmed runs")
 
 
+def test_an_optimizer_of_which_nothing_is_searched_is_told_as_it_is(studies):
+    spec = studies.digits_spec()
+    own = spec.optimizers["adamw"].model_copy(update={"space": Space({})})
+    spec = spec.model_copy(update={"optimizers": {**spec.optimizers, "adamw": own}})
+    trials = {
+        key: [dataclasses.replace(r, params={}) for r in found]
+        if key.optimizer == "adamw"
+        else found
+        for key, found in studies.digits_trials(spec).items()
+    }
+    report = build_report(spec, trials, {})
+    assert any(w.startswith("Nothing was searched for AdamW") for w in report.warnings)
+    assert not any("nothing can be confirmed" in w for w in report.warnings)
+    assert "| AdamW | none searched |" in render_markdown(report)
+
+
 def test_failed_runs_count_as_worst_with_a_warning(studies):
     spec = studies.digits_spec()
     trials = dict(studies.digits_trials(spec))
@@ -349,5 +366,5 @@ def test_how_far_a_value_may_move_is_told_in_the_scale_of_its_range(studies):
     assert rows["ecdsep", "lr"].good_share == pytest.approx(math.log10(high / low) / 6)
     low, high = rows["ecdsep", "eta"].good
     assert rows["ecdsep", "eta"].good_share == pytest.approx((high - low) / 3)
-    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} % of the range)"
+    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} %)"
     assert share in render_markdown(report)

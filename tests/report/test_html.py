@@ -81,7 +81,7 @@ def test_it_can_be_read_aloud(page):
     assert len(page.named("table")) == len(page.named("caption")) >= 7
     assert all("scope" in attrs for attrs in page.named("th"))
     drawn = [a for a in page.named("div") if a.get("class") == "drawn"]
-    assert len(drawn) == len(page.named("figcaption")) == len(page.named("svg")) == 7
+    assert len(drawn) == len(page.named("figcaption")) == len(page.named("svg")) == 10
     assert all(a["role"] == "img" and len(a["aria-label"]) > 40 for a in drawn)
 
 

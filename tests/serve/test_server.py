@@ -108,6 +108,9 @@ class InThread:
 
     stopped = threading.Event()
 
+    def __init__(self, say):
+        pass
+
     def __enter__(self):
         return self.stopped.is_set
 

@@ -62,11 +62,11 @@ def test_leaving_an_optimizer_out_leaves_its_checks_out():
         ({"name": "S99"}, "[checks.0]: name: unknown check of studies 'S99'; did you mean 'S9'?"),
         ({"name": "C04"}, "[checks.0]: name: unknown check of studies 'C04'"),
         ({}, "[checks.0]: name: is missing"),
-        ({"name": "S1", "optimizer": "sgd"}, "the study has no such optimizer; it has ecdsep, our"),
+        ({"name": "S1", "optimizer": "sgd"}, "the study has no such optimizer; known: ecdsep, our"),
         ({"name": "S1", "optimizer": "adam"}, "optimizer = 'adam': has no eta, which S1 needs"),
         (
             {"name": "S1", "f_min": 0},
-            "f_min: unknown key; S1 takes name, optimizer, expects,",
+            "f_min: unknown key of S1; did you mean 'F_min'? Known: name, optimizer, expects,",
         ),
         ({"name": "S1", "F_min": "low"}, "F_min = 'low': must be a number"),
         ({"name": "S5", "curvature": 0.0}, "curvature = 0.0: must be > 0"),

@@ -180,7 +180,7 @@ class TestAutoSampler:
     def test_it_takes_no_options_and_needs_a_budget_but_for_a_grid(self):
         with pytest.raises(SpecError, match="'auto' takes no options, and there are popsize"):
             study(sampler={"name": "auto", "popsize": 3})
-        with pytest.raises(SpecError, match="trials: is missing; only a grid does without it"):
+        with pytest.raises(SpecError, match="trials: is missing; it is optional only for a grid"):
             study(sampler={"name": "auto"}, budget={"steps": 5})
 
 

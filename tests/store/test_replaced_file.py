@@ -83,4 +83,4 @@ def test_a_missing_search_is_not_said_to_be_there(tmp_path: Path) -> None:
         with pytest.raises(StudyNotFoundError) as caught:
             store.trials(key)
     assert f"no study {key.name!r}" in str(caught.value)
-    assert f"known: {key.name}/confirm" in str(caught.value)
+    assert f"Known: {key.name}/confirm" in str(caught.value)

@@ -81,7 +81,7 @@ def test_the_report_is_written_where_asked(study: TunedStudy, tmp_path: Path) ->
 
 
 def test_an_optimizer_that_is_not_in_it_is_named(study: TunedStudy) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown optimizer of study tensors 'sgd'\. Known"):
+    with pytest.raises(UnknownNameError, match=r"unknown optimizer of study tensors 'sgd'; known"):
         study.best("sgd")
     assert repr(study) == "TunedStudy('tensors', trials: ecdsep 4, adamw 4)"
 

@@ -13,6 +13,8 @@ from ecd_tune.report.model.theory import Theory
 
 if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
+    from ecd_tune.report.model.pareto import Pareto
+    from ecd_tune.report.model.sensitivity import Sensitivity
 
 __all__ = [
     "SIGNIFICANT",
@@ -257,8 +259,10 @@ class StudyReport:
         best: Best hyperparameters of each optimizer that has any.
         curves: Curves of each quantity that runs recorded.
         progress: Each search of each optimizer.
+        pareto: Value of search trials against cost; None where their costs do not differ.
         effort: Steps, seconds and memory to a target; None where no run has a curve.
         importance: Searched hyperparameters of each optimizer, the most important first.
+        sensitivity: What a model of the trials predicts around each best trial.
         theory: What the study's checks of the theory found; None where it declares none.
         cost: Hours, energy and carbon.
         setup: What was searched.
@@ -289,8 +293,10 @@ class StudyReport:
     best: tuple[BestHyperparameters, ...]
     curves: tuple[CurveRow, ...]
     progress: tuple[ProgressRow, ...]
+    pareto: Pareto | None
     effort: Effort | None
     importance: tuple[SearchedParam, ...]
+    sensitivity: tuple[Sensitivity, ...]
     theory: Theory | None
     cost: Cost
     setup: Setup

@@ -19,6 +19,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
+    "÷": r"$\div$",
     "−": r"$-$",
     "±": r"$\pm$",
     "≤": r"$\leq$",

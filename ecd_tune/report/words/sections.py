@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
-from ecd_tune.records import METRIC, Scalar
+from ecd_tune.records import METRIC
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import (
-    format_duration,
-    format_number,
-    format_scalar,
-)
+from ecd_tune.report.words.numbers import format_number, format_within
 from ecd_tune.report.words.sentences.search_only import search_tables
 from ecd_tune.report.words.tables.comparison import comparison_tables
 from ecd_tune.report.words.tables.costs import cost_section
+from ecd_tune.report.words.tables.hyperparameters import best_section
 from ecd_tune.report.words.tables.results import result_table
+from ecd_tune.report.words.tables.search import search_section
 from ecd_tune.report.words.tables.searches import searches_table
 from ecd_tune.report.words.tables.theory import theory_section
 
@@ -71,9 +69,9 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             f"Comparison, {'search by search' if several else 'seed by seed'}",
             tables=comparison_tables(report),
         ),
-        _best_section(report),
+        best_section(report),
         _curve_section(report),
-        _progress_section(report),
+        search_section(report),
         Section("runs", "How the runs went", report.remarks),
         *([theory_section(report.theory)] if report.theory else []),
         _searched_section(report),
@@ -91,48 +89,6 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
         ),
     )
     return tuple(section for section in sections if not section.empty)
-
-
-def _best_section(report: StudyReport) -> Section:
-    searched = {(row.optimizer, row.name): row for row in report.importance}
-    rows = []
-    for best in report.best:
-        for param in best.lines:
-            found = searched.get((best.optimizer, param.name))
-            if found is None and param not in best.resolved:
-                continue  # fixed: it stands with the search spaces
-            value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
-            good = found.good if found else None
-            ends = " to ".join(format_number(end, 3) for end in good or ())
-            share = found.good_share if found else None
-            wide = "" if share is None else f" ({100 * share:.0f} % of the range)"
-            shares = (found.importance, found.fanova) if found else (None, None)
-            rows.append(
-                (
-                    best.title,
-                    param.name,
-                    value,
-                    f"{ends}{wide}" or "–",
-                    *("–" if share is None else f"{100 * share:.0f} %" for share in shares),
-                    param.allowed,
-                )
-            )
-    names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
-    note = (
-        "Values to three digits; `ecd-tune best` and report.json have all digits. Best tenth: "
-        "smallest and largest value among the best tenth of the trials, and the share of the "
-        "range between them. Importance by PED-ANOVA: share in distinguishing these trials; by "
-        "fANOVA: share of the variance of the ranks of all complete trials, which shows what "
-        "makes a trial fail."
-    )
-    caption = "Best hyperparameters of the search"
-    table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))
-    return Section("best", "Hyperparameters", tables=(table,))
-
-
-def _short(value: Scalar) -> str:
-    exact = isinstance(value, (bool, str, int))
-    return format_scalar(value) if exact else format_number(float(value), 3)
 
 
 def _effort_table(report: StudyReport) -> Iterator[Table]:
@@ -198,56 +154,12 @@ def _curve_table(report: StudyReport, panel: Panel) -> Table:
 
 
 def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
-    for curve in panel.curves:
-        reached = [v for s, v in zip(curve.band.steps, curve.band.median, strict=True) if s <= step]
-        yield format_number(reached[-1]) if reached else "–"
-
-
-def _progress_section(report: StudyReport) -> Section:
-    pruned = any(row.counts.pruned for row in report.progress)
-    promoted = any(row.counts.promoted for row in report.progress)
-    rows = tuple(
-        (
-            row.title,
-            f"{row.counts.finished} of {row.planned}",
-            str(row.counts.complete),
-            str(row.counts.diverged),
-            *([str(row.counts.pruned)] if pruned else []),
-            str(row.counts.failed),
-            str(row.counts.lost),
-            *([str(row.counts.promoted)] if promoted else []),
-            format_duration(row.seconds),
-            format_duration(row.elapsed),
-            format_number(row.rate, 3),
-        )
-        for row in report.progress
-    )
-    header = (
-        "Optimizer",
-        "Finished",
-        "Complete",
-        "Diverged",
-        *(["Pruned"] if pruned else []),
-        "Failed",
-        "Interrupted",
-        *(["Promoted"] if promoted else []),
-        "Time in trials",
-        "Elapsed",
-        "Trials per second",
-    )
-    note = (
-        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
-        "Interrupted attempts were re-queued and do not count."
-    )
-    if pruned:
-        note += " A pruned trial was stopped because it was behind, and is never the best."
-    if promoted:
-        note += (
-            " Promoted attempts were paused, were then among the best, and were continued by "
-            "further attempts, which count in their place."
-        )
-    table = Table("Trials of the search", header, rows, note)
-    return Section("search", f"Search{report.mark}", tables=(table,))
+    bands = [(curve.band, sum(s <= step for s in curve.band.steps) - 1) for curve in panel.curves]
+    spreads = [abs(band.q3[at] - band.q1[at]) / 2 for band, at in bands if at >= 0]
+    # All cells of a row to the digits that the surest of them has.
+    sure = min(filter(None, spreads), default=None)
+    for band, at in bands:
+        yield "–" if at < 0 else format_within(band.median[at], sure)
 
 
 def _searched_section(report: StudyReport) -> Section:

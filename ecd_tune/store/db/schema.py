@@ -15,6 +15,10 @@ from ecd_tune.store.db.tables import HEAD, VERSION_TABLE
 
 __all__ = ["SchemaState", "prepare_schema", "schema_state"]
 
+_ABSENT = (
+    "storage {}: the file does not exist; `ecd-tune run` creates it, --storage or ECD_TUNE_STORAGE "
+    "names another one"
+)
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -62,7 +66,7 @@ def schema_state(url: str) -> SchemaState:
     database = Database(url)
     try:
         if database.is_sqlite and not database.file.exists():
-            raise StorageUnavailableError(f"storage {database.shown}: the file does not exist")
+            raise StorageUnavailableError(_ABSENT.format(database.shown))
         with database.read() as connection:
             return SchemaState(database.shown, _stored_version(connection), HEAD)
     finally:
@@ -82,7 +86,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
             this version of ecd_tune.
     """
     if database.is_sqlite and not create and not database.file.exists():
-        raise StorageUnavailableError(f"storage {database.shown}: the file does not exist")
+        raise StorageUnavailableError(_ABSENT.format(database.shown))
     version = _read_version(database)
     if version == HEAD:
         return

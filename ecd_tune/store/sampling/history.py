@@ -292,7 +292,11 @@ class TrialHistory:
     def _sync_attrs(self, connection: sa.Connection) -> None:
         table = optuna_tables.study_system_attributes
         rows = connection.execute(
-            sa.select(table.c.key, table.c.value_json).where(table.c.study_id == self._ref.id)
+            sa.select(table.c.key, table.c.value_json).where(
+                # Without notes and plots of the dashboard, which may be large.
+                table.c.study_id == self._ref.id,
+                table.c.key.not_like("dashboard:%"),
+            )
         )
         self._storage.study_attrs = {key: optuna_tables.load_attr(text) for key, text in rows}
         self._storage.changed_study_attrs = {}

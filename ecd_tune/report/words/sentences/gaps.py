@@ -78,7 +78,7 @@ def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str
         return
     for row in results:
         done = len(row.confirmed.runs)
-        if not row.params:
+        if row.source == "best" and row.search_trial is None:
             yield f"{row.label} has no complete trial in the search, so nothing can be confirmed."
         elif done < row.planned:
             yield f"The confirmation of {row.label} is incomplete: {done} of {row.planned} runs."

@@ -9,7 +9,7 @@ from ecd_tune.analysis import Interval
 from ecd_tune.records import Direction
 from ecd_tune.report.model.rows import ComparisonRow, StudyReport
 from ecd_tune.report.words.layout import Table
-from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.numbers import format_number, format_p, format_within
 
 __all__ = ["as_ratio", "comparison_tables", "format_effect", "format_margin"]
 
@@ -89,8 +89,11 @@ def _effect_cell(row: ComparisonRow) -> str:
     numbers = [result.median, *((ends.low, ends.high) if ends else ())]
     if result.log:
         middle, *interval = (f"×{format_number(as_ratio(v), 3)}" for v in numbers)
-    else:
+    elif ends is None:
         middle, *interval = (f"{'+' * (v > 0)}{format_number(v, 3)}" for v in numbers)
+    else:
+        half = (ends.high - ends.low) / 2
+        middle, *interval = (f"{'+' * (v > 0)}{format_within(v, half)}" for v in numbers)
     return middle + (f" [{interval[0]}, {interval[1]}]" if interval else "")
 
 
