@@ -75,6 +75,8 @@ def verify(
         record = found.get(trial)
         if record is None or not record.state.finished or record.cause is None:
             raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
+        if record.lost:
+            raise StoreError(f"{key.name} #{trial}: {record.reason}; verify an attempt that counts")
         comparison = _run_again(spec, record)
         if as_json:
             typer.echo(json.dumps(_plain(record, comparison, rtol), indent=2))
@@ -113,7 +115,9 @@ def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
 
     torch.set_num_threads(1)
     assert record.seed is not None  # every trial of ours has one
-    request = RunRequest(record.params, record.seed, record.key.stage)
+    # What a pruner has ended is run to the same epoch.
+    until = record.curve.steps[-1] if record.pruned else None
+    request = RunRequest(record.params, record.seed, record.key.stage, until)
     objective = Objective(spec, record.key.optimizer)
     objective.prepare(record.key.stage)
     (outcome,) = objective.evaluate([request])

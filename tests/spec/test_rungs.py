@@ -85,7 +85,7 @@ def test_trials_are_dealt_by_their_seed_in_these_shares() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(SpecError, match="least_epochs = 28: a trial has 27 epochs"):
         make_spec(kind="successive_halving", least_epochs=28)
-    with pytest.raises(SpecError, match="does not take resume"):
+    with pytest.raises(SpecError, match="does not accept resume"):
         make_spec(kind="median")
 
 
