@@ -2,10 +2,10 @@
 
 ::
 
-    EcdTuneError                      catch this one at the top
+    EcdTuneError                      base class of all errors
     ├── UnknownNameError              no task, optimizer, sampler or study of that name
     ├── PluginError                   a package that offers a task or the like cannot be imported
-    ├── SpecError                     a study file does not say what it must
+    ├── SpecError                     a study file is not valid
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
@@ -24,7 +24,7 @@
         ├── StudyNotFoundError        no such study in this database
         └── FingerprintMismatchError  the stored study was made from another study file
 
-Each message says what was wrong, where, what is allowed and what to do next.
+Each message gives the problem, its place, what is allowed and what to do next.
 Divergence and pruning of a trial are values (:class:`ecd_tune.records.Outcome`), not errors.
 """
 
@@ -111,10 +111,10 @@ def hint(name: str, known: Iterable[str], kind: str = "") -> str:
 
 
 class UnknownNameError(EcdTuneError, KeyError):
-    """A name was looked up that no one registered.
+    """A name is not registered.
 
     Args:
-        kind: What was looked for, for example ``"optimizer"``.
+        kind: Kind of name, for example ``"optimizer"``.
         name: The name that was given.
         known: The names that exist.
     """
@@ -134,7 +134,7 @@ class SpecError(EcdTuneError, ValueError):
 
 
 class SpaceError(EcdTuneError, ValueError):
-    """A search space, or a point that should lie in it, is not valid."""
+    """A search space, or a point in it, is not valid."""
 
 
 class HyperparameterError(EcdTuneError, ValueError):
@@ -142,7 +142,7 @@ class HyperparameterError(EcdTuneError, ValueError):
 
 
 class NonFiniteLossError(EcdTuneError, ArithmeticError):
-    """A loss handed to ``step`` was NaN or infinite."""
+    """A loss passed to ``step`` was NaN or infinite."""
 
 
 class TheoryError(EcdTuneError, ValueError):
@@ -170,7 +170,7 @@ class NoResultError(EcdTuneError, LookupError):
 
 
 class CheckpointError(EcdTuneError):
-    """Checkpoints cannot be kept where a study file or a command line says."""
+    """The checkpoint storage of a study file or command line cannot be used."""
 
 
 class LaunchError(EcdTuneError, ValueError):
@@ -194,8 +194,8 @@ class StorageReplacedError(StorageUnavailableError):
 
 
 class StudyNotFoundError(StoreError, LookupError):
-    """The database holds no study of that name."""
+    """The database has no study of that name."""
 
 
 class FingerprintMismatchError(StoreError):
-    """The stored study was made from a study file that says something else."""
+    """The stored study was created from a different study file."""

@@ -76,10 +76,10 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """What ended a run; stored with it."""
+    """Why a run ended; stored with it."""
 
     COMPLETE = "complete"
-    """It went to its end."""
+    """It is complete."""
     PRUNED = "pruned"
     """A pruner ended it; Optuna's state PRUNED may also mean that it diverged."""
     DIVERGED = "diverged"
@@ -94,7 +94,7 @@ class Cause(StrEnum):
     LOST = "lost"
     """Its worker did not renew the lease in time."""
     RELEASED = "released"
-    """Its worker gave it back, told to stop or about to end."""
+    """Its worker released it because of a stop signal or its own exit."""
     KILLED = "killed"
     """Its worker's process has ended."""
     PROMOTED = "promoted"
@@ -114,7 +114,7 @@ _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
         Cause.NON_FINITE,
     ),
 }
-"""What an evaluation may have ended by; the first is the usual one."""
+"""Allowed causes by status; the first is the default."""
 
 
 class TrialState(StrEnum):
@@ -164,7 +164,7 @@ class Curve:
 
     Attributes:
         steps: Increasing step numbers (iterations or epochs), 0 is the start.
-        values: One value a step; may hold NaN or infinity.
+        values: One value per step; may contain NaN or infinity.
     """
 
     steps: tuple[int, ...] = ()
@@ -173,14 +173,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one trial cost.
+    """Costs of one trial.
 
     Attributes:
         seconds: Wall time, in seconds; a trial of a batch carries its share of the batch.
         device: For example ``"cpu"`` or ``"cuda:0"``.
         energy_kwh: Energy, in kWh; None where it was not counted.
-        energy_source: What the energy was read from: ``"RAPL"``, ``"NVML + RAPL"`` and the like
-            where it was measured, ``"TDP"`` where it is power × time; empty where not counted.
+        energy_source: Source of the energy: ``"RAPL"``, ``"NVML + RAPL"`` and the like where it was
+            measured, ``"TDP"`` where it is power × time; empty where not counted.
         carbon_kg: kg of CO₂ equivalent, at the intensity stated when it ran; None as above.
     """
 
@@ -225,18 +225,18 @@ class Rung:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one evaluation.
+    """Result of one evaluation.
 
     Attributes:
         status: How it ended.
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
         curves: Quantities against the step by name; :data:`METRIC` is one of them.
-        reason: Why it diverged or failed, in words for people; None when complete. What cannot be
-            printed is escaped, and a long text is cut.
-        cost: What it cost.
-        cause: What ended it; by default what the status says, an exception where it failed.
-        trace: Traceback of the exception that ended it, where it is to be shown; treated as the
+        reason: Why it diverged or failed, in words for people; None when complete. Unprintable
+            characters are escaped, and a long text is truncated.
+        cost: Its costs.
+        cause: Why it ended; by default from the status, an exception if it failed.
+        trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
         rung: The rung that the run was to reach; a pruned one has reached it. None where it was
             to go to its end.
@@ -287,9 +287,9 @@ class Lease:
         key: The study it belongs to.
         trial_id: Optuna's trial id, unique in the database.
         number: Optuna's trial number, counted from 0 in its study.
-        token: Fencing token; a tell that carries an outdated one is refused.
+        token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
-        request: What to evaluate.
+        request: The evaluation request.
         source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
         promotions: How often successive halving has promoted these parameters.
     """
@@ -322,7 +322,7 @@ class TrialRecord:
         metrics: As in :class:`Outcome`.
         curves: As in :class:`Outcome`.
         reason: As in :class:`Outcome`.
-        cause: What ended it; None while it waits or runs, and for trials of plain Optuna.
+        cause: Why it ended; None while it waits or runs, and for trials of plain Optuna.
         cost: As in :class:`Outcome`.
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
@@ -354,7 +354,7 @@ class TrialRecord:
 
     @property
     def pruned(self) -> bool:
-        """True when a pruner ended it; state PRUNED alone may also mean that it diverged."""
+        """True when a pruner ended it; state PRUNED may also mean that it diverged."""
         return self.cause is Cause.PRUNED
 
     @property

@@ -1,8 +1,7 @@
-"""Code of one's own by reference: ``FILE.py:NAME`` or ``package.module:NAME``.
+"""User code by reference: ``FILE.py:NAME`` or ``package.module:NAME``.
 
 A file is imported under its own name, with its folder on the import path, as Python does where it
-runs a file. What is named in the script that is running is taken from there, and not imported
-once more.
+runs a file. Names in the running script are read from it, without a second import.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def place_reference(reference: str, folder: Path) -> str:
 
     Args:
         reference: As in a study file.
-        folder: Where that study file lies.
+        folder: Folder of the study file.
 
     Returns:
         The same reference, relative to the working folder; of a module unchanged.
@@ -89,7 +88,7 @@ def reference_to(module: str, name: str) -> str:
     """Return the reference under which any process finds something.
 
     Args:
-        module: The ``__module__`` of what is wanted.
+        module: The ``__module__`` of the object.
         name: Its ``__qualname__``.
 
     Returns:
@@ -105,8 +104,8 @@ def reference_to(module: str, name: str) -> str:
             "find it; define it at the top level of a file"
         )
     file = getattr(sys.modules.get(module), "__file__", None) or ""
-    # At a prompt, or where a script is read from standard input, there is none. A file that lies
-    # beside the script is no module to a process that was started elsewhere.
+    # At a prompt, or where a script is read from standard input, there is none. A file next to the
+    # script is not importable for a process that was started elsewhere.
     own = module == _MAIN or Path(file).stem == module
     if own and file.endswith(_SUFFIX) and Path(file).is_file():
         return f"{Path(file).resolve()}:{name}"
@@ -118,7 +117,7 @@ def place_of(error: BaseException, skip: Path) -> str:
 
     Args:
         error: The error.
-        skip: Folder of a package whose lines are not told where others are available.
+        skip: Folder of a package whose lines are skipped if others are available.
 
     Returns:
         For example ``"my_file.py, line 12: loss = model(x)"``; empty without a traceback.

@@ -23,7 +23,7 @@ def count(number: int, noun: str) -> str:
 
 
 def find_unprintable(text: str, lines: bool = False) -> str | None:
-    """Return the first character that a line of text must not hold.
+    """Return the first character that a line of text must not contain.
 
     Args:
         text: Any text.
@@ -37,7 +37,7 @@ def find_unprintable(text: str, lines: bool = False) -> str | None:
 
 
 def printable(text: str, most: int = 4000) -> str:
-    r"""Return a text that any database, terminal and encoding of Unicode can hold.
+    r"""Return a text that any database, terminal and Unicode encoding can represent.
 
     Args:
         text: Any text, for example of an exception.

@@ -40,7 +40,7 @@ class Pace:
 
         Args:
             name: Of the study.
-            progress: One entry a study key.
+            progress: One entry per study key.
 
         Returns:
             ``finished`` and ``remaining`` trials, ``per_second``, and ``seconds_left``, the last
@@ -83,7 +83,7 @@ def format_time(seconds: float) -> str:
     """Format a duration, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
 
     Args:
-        seconds: How long.
+        seconds: The duration.
     """
     if seconds < 100:
         return f"{seconds:.0f} s"

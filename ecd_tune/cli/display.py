@@ -35,7 +35,7 @@ class Display(AbstractContextManager["Display"], Protocol):
         """Show the newest state.
 
         Args:
-            progress: One entry a study key.
+            progress: One entry per study key.
             workers: State of the workers; empty when all have ended.
         """
 
@@ -62,7 +62,7 @@ class RateEstimator:
         """Take the newest counts.
 
         Args:
-            progress: One entry a study key.
+            progress: One entry per study key.
             now: Clock in seconds.
         """
         self.done = sum(p.finished for p in progress if p.key.optimizer in self._spec.optimizers)

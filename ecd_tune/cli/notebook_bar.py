@@ -41,7 +41,7 @@ class NotebookBar:
         """Show the newest state.
 
         Args:
-            progress: One entry a study key.
+            progress: One entry per study key.
             workers: Not shown: a notebook works by itself.
         """
         self._rate.update(progress, time.monotonic())

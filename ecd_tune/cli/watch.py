@@ -78,7 +78,7 @@ class _Errors:
         """Print what is new.
 
         Args:
-            progress: One entry a study key; without a new failure nothing is read.
+            progress: One entry per study key; without a new failure nothing is read.
         """
         failed = sum(p.failed for p in progress)
         if failed == self._failed:
@@ -112,8 +112,8 @@ def check_results(store: Store, spec: StudySpec) -> None:
     lacking = [key for key in spec.by_search().optimizers if not ended.get(spec.key(key))]
     if lacking:
         raise NoResultError(
-            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; `ecd-tune "
-            f"status {spec.name}` and the report give the reasons"
+            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; "
+            f"`ecd-tune status {spec.name}` and the report give the reasons"
         )
 
 

@@ -17,7 +17,7 @@ __all__ = ["Bench", "Record"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Observable = Callable[[Moment], Array]
-"""From a moment of B chains to one number a chain, or to one array a chain."""
+"""From a moment of B chains to one number per chain, or to one array per chain."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Record:
     """Recorded values of a run of chains.
 
     Attributes:
-        means: By observable, its mean over the steps after the burn-in, one row a chain.
+        means: By observable, its mean over the steps after the burn-in, one row per chain.
         last: The last moment.
         skipped: Share of steps whose rescale, or that themselves, were skipped.
     """

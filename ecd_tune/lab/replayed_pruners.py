@@ -250,7 +250,7 @@ class _Halving:
     def __init__(self, spec: StudySpec, optimizer: str) -> None:
         self._rungs, self._key = Rungs(spec, optimizer), spec.key(optimizer)
         self._sign, self._reduction = spec.task_def.direction.sign, spec.pruning.reduction
-        self._seed = lambda number: spec.search_seed(number, optimizer)
+        self._spec, self._optimizer = spec, optimizer
         self._stands: dict[tuple[int, int], _Stand] = {}
         self._paused: dict[int, _Run] = {}
         self._promoted: list[_Run] = []
@@ -264,7 +264,8 @@ class _Halving:
         return None
 
     def leaves(self, run: _Run) -> bool:
-        bracket = self._rungs.bracket(self._key, RunRequest({}, self._seed(run.number)))
+        seed = self._spec.search_seed(run.number, self._optimizer)
+        bracket = self._rungs.bracket(self._key, RunRequest({}, seed))
         until = self._rungs.until(bracket, run.promotions)
         if until is None:
             return run.over

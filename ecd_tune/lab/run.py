@@ -1,4 +1,4 @@
-"""Run checks of exact systems, one process a family."""
+"""Run checks of exact systems, one process per family."""
 
 from __future__ import annotations
 

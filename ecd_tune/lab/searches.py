@@ -35,7 +35,7 @@ class Bowl:
 
     Attributes:
         integrator: ``"algorithm1"`` or ``"sync"``.
-        trials: How many.
+        trials: Number of trials.
         n: Dimension.
         F_min: Lowest loss.
         F0: Loss offset.
@@ -165,7 +165,7 @@ class _Meter:
         self._sums[name] = np.array([total + np.where(there, value, 0.0), count + there])
 
     def columns(self) -> dict[str, Array]:
-        """Return what was measured, one number a chain."""
+        """Return what was measured, one number per chain."""
         assert self._first is not None  # there was a step
         with np.errstate(invalid="ignore"):  # a chain that was held all the time has no mean
             means = {name: total / count for name, (total, count) in self._sums.items()}

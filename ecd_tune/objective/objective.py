@@ -146,7 +146,7 @@ class Objective:
             stage: Search or confirmation.
 
         Raises:
-            TaskError: The task cannot be made.
+            TaskError: The task cannot be created.
         """
         return why_alone(self.task(stage), self._definition, self._training)
 
@@ -162,7 +162,7 @@ class Objective:
             :func:`~ecd_tune.objective.lanes.widths.choose_width`.
 
         Raises:
-            TaskError: The task cannot be made.
+            TaskError: The task cannot be created.
         """
         if bound == 1 or self.why_alone(stage) is not None:
             return 1
@@ -189,7 +189,7 @@ class Objective:
 
         Raises:
             Interrupted: ``stop`` requested it; other unfinished jobs are in their handles, or lost.
-            TaskError: The task cannot be made.
+            TaskError: The task cannot be created.
         """
         run = self._runner(stage, stop)
 

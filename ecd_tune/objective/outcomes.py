@@ -144,7 +144,7 @@ def measured_metrics(measurer: RunMeasurer) -> list[dict[str, float]]:
         measurer: Of completed runs.
 
     Returns:
-        One mapping a row of the batch; empty where nothing could be measured.
+        One mapping per row of the batch; empty where nothing could be measured.
     """
     return [{} if found is None else found.to_metrics() for found in measurer.read()]
 

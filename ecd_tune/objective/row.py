@@ -25,7 +25,7 @@ class Row:
     Attributes:
         request: The request.
         handle: Where its run is saved, or None.
-        callbacks: Who follows the run.
+        callbacks: Callbacks of the run.
     """
 
     request: RunRequest

@@ -337,9 +337,9 @@ class ECDSep(WatchedOptimizer):
             ``share_rescaled``: share of steps at which Π was rescaled (§3.3);
             ``share_unreachable``: share at which that was skipped because V exceeded 𝓔;
             ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
-            (eq. 4 with η_eff; small w, full batches); ``implied_minimum``: the minimum of the loss
-            for which the observed mean 1/φ is the plateau, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN means
-            undefined.
+            (eq. 4 with η_eff; small w, full batches);
+            ``implied_minimum``: the minimum of the loss for which the observed mean 1/φ is the
+            plateau, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN means undefined.
         """
         self._adopt()
         constants = present_constants(self._present_rules(), self._present_state())

@@ -23,7 +23,7 @@ class JointSteps:
         """Register a step of a member for :meth:`step`.
 
         Args:
-            member: Whose.
+            member: The member.
             address: Of its compiled run.
             loss: Its loss.
         """

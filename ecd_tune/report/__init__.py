@@ -1,7 +1,7 @@
 """The model of a study's report, and its renderers.
 
-:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads
-that alone. Names are imported on first use, so that the best hyperparameters print at once.
+:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads only
+that. Names are imported on first use, so that the best hyperparameters print at once.
 """
 
 from importlib import import_module

@@ -75,7 +75,7 @@ def build_report(
         spec: The study.
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
-        judged: What the study's checks of the theory found.
+        judged: Results of the study's checks of the theory.
         made_from: Digest of study and trials, by which a report is known to be current.
 
     Returns:
@@ -239,7 +239,7 @@ def _searches(
 
 
 def _without_mean_interval(row: ResultRow) -> ResultRow:
-    """Drop Student's interval, which holds for no row where the values of all span decades."""
+    """Drop Student's interval, which is not valid if the values span decades."""
     if row.summary is None:
         return row
     return dataclasses.replace(row, summary=dataclasses.replace(row.summary, mean_interval=None))
@@ -248,7 +248,7 @@ def _without_mean_interval(row: ResultRow) -> ResultRow:
 def _beside(
     metric: str, collect: Callable[[str], Confirmed], direction: Direction
 ) -> Summary | None:
-    """Summarise a number that stands beside the confirmed one.
+    """Summarise a number that is shown next to the confirmed one.
 
     Returns:
         None where no run has recorded it.

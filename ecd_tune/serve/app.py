@@ -36,8 +36,8 @@ class Settings:
         port: Port to listen on.
         read_only: Refuse every write.
         reports: Folder with the reports that the page of studies and workers links to.
-        proxy: What users type to reach the proxy that asks them for a password, ``https://HOST``
-            or ``https://HOST:PORT``; empty where there is none.
+        proxy: URL of the authenticating proxy, ``https://HOST`` or ``https://HOST:PORT``; empty if
+            there is none.
 
     Raises:
         DashboardError: Others could reach the dashboard without a login, or ``proxy`` is not such
@@ -70,7 +70,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """What users type."""
+        """The URL that users type."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.proxy or f"http://{host}:{self.port}"
 

@@ -1,6 +1,6 @@
-"""A page of our own beside the dashboard's: progress, workers, failures, events, reports.
+"""An additional page of the dashboard: progress, workers, failures, events, reports.
 
-It is made anew at each request and has no script; the browser asks again every five seconds.
+It is rendered at each request and has no script; the browser reloads it every five seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FleetPage:
 
     Args:
         app: The layer below.
-        storage: What is shown.
+        storage: The content.
         reports: Folder that has ``STUDY/report.html`` for some of the studies.
     """
 

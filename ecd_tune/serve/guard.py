@@ -58,7 +58,7 @@ def parse_origin(url: str) -> Origin | None:
 
 
 def parse_host(header: str, scheme: str = "https") -> Origin | None:
-    """Return the origin that a ``Host`` header stands for; None where it is malformed."""
+    """Return the origin of a ``Host`` header; None where it is malformed."""
     return parse_origin(f"{scheme}://{header}") if _HOST.fullmatch(header) else None
 
 
@@ -67,9 +67,9 @@ class Guard:
 
     Args:
         app: The layer below.
-        proxy: Where users find the dashboard, ``https://HOST`` or ``https://HOST:PORT``: it is
-            known by that name alone. Empty: by the names of loopback, at any port, since a
-            tunnel may begin at another one.
+        proxy: URL of the dashboard for users, ``https://HOST`` or ``https://HOST:PORT``: other
+            names are rejected. Empty: by the names of loopback, at any port, since a tunnel may
+            begin at another one.
     """
 
     def __init__(self, app: App, proxy: str = "") -> None:
@@ -104,7 +104,7 @@ class Guard:
         return origin == self._own
 
     def _comes_from_own_page(self, environ: Environ) -> bool:
-        """Tell whether a write has evidence of its origin, and all evidence says: ours."""
+        """Return whether a write has evidence of its origin, and all of it is this server."""
         site = environ.get("HTTP_SEC_FETCH_SITE")
         if site is not None and site != "same-origin":
             return False

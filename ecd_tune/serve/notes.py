@@ -22,7 +22,7 @@ def push_notes(url: str, notes: Mapping[str, str], first_line: str) -> list[str]
     Args:
         url: The database.
         notes: Name of an Optuna study to its note, in Markdown.
-        first_line: What ours begin with.
+        first_line: Prefix of our notes.
 
     Returns:
         Names of the studies whose note a person wrote; it was kept.

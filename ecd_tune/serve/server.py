@@ -41,7 +41,7 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     request_queue_size = 128
-    # Seconds between two looks for a signal to stop.
+    # Seconds between two checks of the stop signal.
     timeout = 0.2
 
     def __init__(self, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
         """
         with self, StopFlag(say=say) as stop:
             self.set_app(build_app(FastStorage(url), self._settings))
-            # What the imports left stays for good. Reading a large study makes the collector run
+            # Objects of the imports stay permanently. Reading a large study makes the collector run
             # often, and going through all of that each time took a third of the study call.
             gc.collect()
             gc.freeze()

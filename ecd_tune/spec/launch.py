@@ -49,7 +49,7 @@ class LaunchSpec(SpecModel):
 
     Attributes:
         on: Name of the engine; looked up by the machine that launches, not by workers.
-        workers: How many.
+        workers: Number of workers.
         gpus_per_worker: Whole GPUs for each worker.
         workers_per_gpu: Workers that share one GPU; excludes ``gpus_per_worker``.
         cores_per_worker: Cores for each worker.

@@ -72,7 +72,7 @@ def name_visible(listed: str, visible: str | None) -> list[str]:
         visible: The variable ``CUDA_VISIBLE_DEVICES``; None where it is not set.
 
     Returns:
-        One name a GPU, or slice of one; what the list does not know is named as the variable does.
+        One name per GPU or slice; entries that are not in the list keep their names.
     """
     wholes: list[str] = []
     by_uuid: dict[str, str] = {}

@@ -144,14 +144,14 @@ class Store(StoreReader):
     def ask(self, spec: StudySpec, optimizer: str, *, count: int, worker: Worker) -> list[Lease]:
         """Lease trials of the search: queued ones first, then new ones from the sampler.
 
-        For any number of workers, at most ``spec.trials(optimizer)`` trials come to count: finished
-        ones, lost attempts left out, leased ones and queued ones.
+        For any number of workers, at most ``spec.trials(optimizer)`` trials count: finished ones
+        without lost attempts, leased ones and queued ones.
 
         Args:
             spec: The study.
             optimizer: Key of the optimizer.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
             The leases; empty if no trial is available now, because the search is complete or the
@@ -192,7 +192,7 @@ class Store(StoreReader):
         Args:
             key: The study.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
             The leases.

@@ -166,7 +166,7 @@ def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
         connection: A transaction.
 
     Returns:
-        One record a process.
+        One record per process.
     """
     workers, held = tables.workers, _read_held(connection)
     rows = connection.execute(

@@ -48,7 +48,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
     Args:
         tensor: On the CPU, and not to be written to afterwards; or there already.
-        device: Where to.
+        device: Target device.
 
     Returns:
         The tensor there; itself where it is there already.

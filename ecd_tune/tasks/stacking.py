@@ -35,7 +35,7 @@ class StackedProblem(Protocol):
         """Replace a row's problem by another of the same task; do not use the old one again.
 
         Args:
-            row: Which.
+            row: The row.
             problem: A new one, in no stack yet.
         """
         ...
@@ -106,7 +106,7 @@ class ParameterStack:
         """Replace the problem of a row.
 
         Args:
-            row: Which.
+            row: The row.
             problem: In no stack yet.
         """
         self.problems[row] = problem

@@ -1,4 +1,4 @@
-"""What every task that learns must keep when its runs are interrupted, as tests to inherit.
+"""Contract of learning tasks whose runs are interrupted, as tests to inherit.
 
 ::
 
@@ -53,11 +53,11 @@ class InterruptionContract:
         After the first interruption there is an attempt that is paused after an epoch.
 
         Returns:
-            What came out, less cost and speed; and how often it was asked whether to stop, in the
+            The outcome without cost and speed; and the number of polls of the stop signal in the
             last attempt.
 
         Raises:
-            AssertionError: Never: the last attempt is left alone.
+            AssertionError: Never: the last attempt is not interrupted.
         """
         tables = self.optimizers if isinstance(self.optimizers, Mapping) else {}
         table = own_study(
@@ -91,7 +91,7 @@ class InterruptionContract:
         raise AssertionError("the last attempt is not interrupted")
 
     def check(self, optimizer: str, stage: Stage) -> None:
-        """Compare a run that was interrupted at random steps with one that was left alone."""
+        """Compare a run that was interrupted at random steps with an uninterrupted one."""
         whole, asked = self.run(optimizer, stage, [], _MemoryCheckpoint())
         assert whole.value is not None, f"{optimizer}: the run has no value: {whole.reason}"
         chosen = random.Random(f"{self.seed} {optimizer} {stage}")
@@ -113,7 +113,7 @@ class InterruptionContract:
             self.check(optimizer, Stage.SEARCH)
 
     def test_a_confirmation_run_goes_on_bit_equal(self) -> None:
-        """So does one that judges on the test data."""
+        """Also a run that evaluates on the test data."""
         self.check(next(iter(self.optimizers)), Stage.CONFIRM)
 
 

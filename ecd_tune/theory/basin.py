@@ -282,7 +282,7 @@ class Basin:
         return np.sqrt(as_array(self.mode_radius_squared))
 
     def nu_star(self, lr: Numbers, variant: str = "orbit") -> Result:
-        """Return ν*, the chaos strength of one bounce an orbit (A.1).
+        """Return ν*, the chaos strength of one bounce per orbit (A.1).
 
         ``orbit`` keeps the momentum for one radian of the orbit when turns are independent:
         √(expm1(2α*)/n). ``coherent`` is (24)–(25), which adds random angles as if they were

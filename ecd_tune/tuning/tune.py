@@ -1,4 +1,4 @@
-"""``ecd_tune.tune``: the whole way from a task to a study that can be looked at."""
+"""``ecd_tune.tune``: from a task to a finished study."""
 
 from __future__ import annotations
 
@@ -56,27 +56,27 @@ def tune(
         trials: Finished trials of each optimizer's search.
         from_study: A study in the same database, or its name: each search begins with the three
             best trials that it found for the same optimizer, as far as they fit.
-        workers: Processes. 1 works in this process, which a notebook needs; more are started as
-            ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
+        workers: Processes. 1 runs in this process, which a notebook needs; more are started as
+            ``ecd-tune worker``, and then the call must be below ``if __name__ == "__main__":``.
         batch: Maximum number of trials that each worker trains at once, if the task supports it:
             with data in tensors, and a loss that draws no random numbers except those of
             ``nn.Dropout``. The sampler then proposes a whole batch before it sees its results.
-        confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
-            on the test data; 0 for none.
-        searches: Independent searches of each optimizer, each with all its trials and a
-            confirmation of its own. With several of them the comparison covers the chance of the
-            search; with one it covers that of the seeds alone.
-        selection: How many of the best trials of each search run again, under 3 other seeds, on
-            the validation data, before the one with the best mean is chosen; or the table
-            ``[selection]``. 3 when not given, and 0, the best trial of the search alone, under
+        confirm: Runs of the best hyperparameters of each optimizer with new seeds, evaluated on the
+            test data; 0 for none.
+        searches: Independent searches of each optimizer, each with the full number of trials and
+            its own confirmation. With several searches the comparison includes the variation
+            between searches; with one it includes only that between seeds.
+        selection: Number of best trials of each search that run again, with 3 other seeds, on the
+            validation data, before the one with the best mean is selected; or the table
+            ``[selection]``. 3 when not given, and 0, the best trial of the search, under
             ``protocol="paper"``.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
         name: Of the study; the task's name when not given.
         seed: Every random number follows from it.
         epochs: Length of a trial; the task's own when not given.
-        timeout: Seconds that a trial may take; one that takes longer fails, and the search goes
-            on. With ``workers=1`` code that does not come back to Python, such as a deadlock in a
-            library, cannot be ended.
+        timeout: Time limit of a trial in seconds; a trial that exceeds it fails, and the search
+            continues. With ``workers=1`` code that does not come back to Python, such as a deadlock
+            in a library, cannot be ended.
         space: Optimizer to its search space, as in a study file; it replaces the default space,
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.

@@ -63,7 +63,7 @@ def confirmation_items(
         selection: The runs of its selection.
 
     Returns:
-        One item a run: first all runs of the best, then those of each reference.
+        One item per run: first all runs of the best, then those of each reference.
     """
     candidates = list(_candidates(spec, optimizer, search, selection))
     return [

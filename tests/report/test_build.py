@@ -28,7 +28,7 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
     )
     assert "searched once" in claim
     assert f"ECDSep {row.summary.median:.3e}, quartiles" in medians
-    assert "better at 8 of 8 seeds" in against
+    assert "better for 8 of 8 seeds" in against
     assert "times smaller in the median (95 % interval" in against
     assert zakharov.answer.winner == "ecdsep"
     assert zakharov.answer.level == (("ecdsep",), ("adam",), ("gdm",))
@@ -226,7 +226,7 @@ def test_an_optimizer_of_which_nothing_is_searched_is_told_as_it_is(studies):
         for key, found in studies.digits_trials(spec).items()
     }
     report = build_report(spec, trials, {})
-    assert any(w.startswith("Nothing was searched for AdamW") for w in report.warnings)
+    assert any(w.startswith("No search for AdamW") for w in report.warnings)
     assert not any("nothing can be confirmed" in w for w in report.warnings)
     assert "| AdamW | none searched |" in render_markdown(report)
 

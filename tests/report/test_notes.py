@@ -77,7 +77,7 @@ def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
 
 def test_the_stop_rule_of_half_of_the_runs_is_told_below_the_table_alone(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 4)
-    assert any(s.startswith("4 of 8 runs of ECDSep ended") for s in report.notes)
+    assert any(s.startswith("4 of 8 runs of ECDSep stopped") for s in report.notes)
     assert not any("stop rule" in s for s in report.answer.sentences)
 
 

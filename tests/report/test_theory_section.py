@@ -1,4 +1,4 @@
-"""The section on theory: one row a finding, when checks were declared, what is left out."""
+"""The section on theory: one row per finding, when checks were declared, what is left out."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class CheckedRun:
 
     @property
     def full_batch(self) -> bool:
-        """Whether each step saw all data: one step an epoch, or no data at all."""
+        """Whether each step saw all data: one step per epoch, or no data at all."""
         return self.measured.steps <= self.epochs
 
 

@@ -62,7 +62,7 @@ def check_prefactor(
         log_measure: log μ of n, E and V.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     found = []
     for n, energy, potential in ((1, 0.7, 2.0), (2, 3.0, 0.5), (10, 0.3, 1.7), (100, 2.0, 3.0)):
@@ -85,7 +85,7 @@ def check_concentration(etas: tuple[float, ...]) -> list[Finding]:
         etas: Values of η.
 
     Returns:
-        One finding an η: the mass within 1000 |Θ*| over that within 10 |Θ*|, which is 1 for a
+        One finding per η: the mass within 1000 |Θ*| over that within 10 |Θ*|, which is 1 for a
         measure that is concentrated there.
     """
     found = []
@@ -188,7 +188,7 @@ def check_speed_in_steps() -> list[Finding]:
     """Compare the length of a step at the mode, in units of Δt, with 2 (φ*/φ_init)^(η/2), s = 0.
 
     Returns:
-        One finding an η.
+        One finding per η.
     """
     found = []
     for eta in (_SLOW, 2.0, _FAST):
@@ -208,7 +208,7 @@ def check_start_energy(printed: bool) -> list[Finding]:
         printed: Take F_init^η (s + δE), as §3.1 prints it, or else (F_init − F0)^η (s + δE).
 
     Returns:
-        One finding an F0.
+        One finding per F0.
     """
     eta, delta_energy, found = 2.5, 0.3, []
     for offset in (0.0, 0.5):
@@ -225,7 +225,7 @@ def check_region_far_below() -> list[Finding]:
     """Compare the exact mode for s = 1 with (7), where V is far below 𝓔.
 
     Returns:
-        One finding a case: the ratio of the two |Θ|² is 1.
+        One finding per case: the ratio of the two |Θ|² is 1.
     """
     found = []
     for share in (1e-3, 1e-5):

@@ -98,7 +98,7 @@ def check_no_gaps(printed: Printed, *, experiment: str) -> list[Finding]:
         experiment: The row.
 
     Returns:
-        One finding a pair: supported where they do not, refuted where they do.
+        One finding per pair: supported where they do not, refuted where they do.
     """
     row = printed.experiment(experiment)
     pairs = list(combinations(row.results, 2))

@@ -36,7 +36,7 @@ def check_parameter_counts(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding a row of Table 5.
+        One finding per row of Table 5.
     """
     return [
         rounding_finding(row.name, f"parameters of {row.network}", row.n, _count(row))
@@ -58,7 +58,7 @@ def check_hyperparameters(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding a row and symbol.
+        One finding per row and symbol.
     """
     found = []
     for row in printed.scaling:
@@ -157,7 +157,7 @@ def check_exponents(printed: Printed) -> list[Finding]:
             appendix, η too where it is listed, else that of Table 5.
 
     Returns:
-        One finding an experiment.
+        One finding per experiment.
     """
     found = []
     for experiment in printed.experiments:
@@ -178,7 +178,7 @@ def check_small_bounces(printed: Printed) -> list[Finding]:
         printed: The paper's numbers; n is counted.
 
     Returns:
-        One finding a run of one setting.
+        One finding per run of one setting.
     """
     found = []
     for row in printed.scaling:

@@ -20,7 +20,7 @@ def check_combinations(printed: Printed, *, grid: str) -> list[Finding]:
         grid: Name of the scan.
 
     Returns:
-        One finding an optimizer.
+        One finding per optimizer.
     """
     return [
         close_finding(

@@ -49,7 +49,7 @@ def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
         steps: Steps of each of 8 step sizes times 64 chains.
 
     Returns:
-        One finding an integrator.
+        One finding per integrator.
     """
     found = []
     landscape = Quadratic(np.geomspace(0.3, 3.0, _N))
@@ -75,7 +75,7 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
         steps: Steps of each.
 
     Returns:
-        One finding a step size and integrator.
+        One finding per step size and integrator.
     """
     found = []
     for integrator in _INTEGRATORS:

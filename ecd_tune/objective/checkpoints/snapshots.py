@@ -31,7 +31,7 @@ class Snapshots:
     """Keeps the state of one run behind a handle.
 
     Args:
-        handle: Where to.
+        handle: Handle to write to.
         run: All that decides how the run goes, as text. Snapshots of other runs are not used.
     """
 

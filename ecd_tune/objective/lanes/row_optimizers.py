@@ -24,7 +24,7 @@ class RowOptimizer:
     Its state is that of torch's optimizer, so that a run can be resumed in either form.
 
     Args:
-        row: Which.
+        row: The row.
         batched: The batched optimizer; a trial has begun in the row.
         single: The optimizer of one run with the same hyperparameters.
         mark: Called with the row when a step is asked for.
@@ -96,7 +96,7 @@ class RowOptimizers:
 
         Args:
             make: Makes a batched optimizer; always the same.
-            row: Whose.
+            row: The row.
             single: Used instead if there is none.
             values: Its hyperparameters.
 

@@ -78,7 +78,7 @@ def evaluate_loop(
         plan: How long it is, and which metric is better.
         stop: Polled at each step of the optimizer.
         snapshots: Where the run is saved at intervals and before it stops.
-        callbacks: Who follows the run.
+        callbacks: Callbacks of the run.
 
     Returns:
         The outcome.
@@ -124,7 +124,7 @@ class Loop:
         request: Hyperparameters, seed and stage.
         plan: How long the run is.
         timer: Looks up at each step.
-        callbacks: Who follows the run.
+        callbacks: Callbacks of the run.
         resume: Resume a saved run.
     """
 

@@ -72,7 +72,7 @@ class EpochStore:
         """Check that some epochs are there, and fetch those that are but copied.
 
         Args:
-            epochs: Which.
+            epochs: The epochs.
 
         Raises:
             ValueError: One is not.

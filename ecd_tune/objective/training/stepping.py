@@ -250,7 +250,7 @@ def copy_into(parameters: list[Tensor], saved: list[Tensor]) -> None:
     """Write saved values into parameters, in place.
 
     Args:
-        parameters: Where to.
+        parameters: Target parameters.
         saved: One per parameter.
 
     Raises:

@@ -70,7 +70,7 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
         """Start a trial in a row.
 
         Args:
-            row: Which.
+            row: The row.
             hyperparameters: Of the trial; ``scale`` is a number.
 
         Returns:
@@ -91,7 +91,7 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
         """Return what the single optimizer of a row's trial would have in ``state``.
 
         Args:
-            row: Which.
+            row: The row.
 
         Returns:
             One dictionary per parameter, empty before the first step; copies.

@@ -67,7 +67,7 @@ class BatchRows:
         """Give a row other hyperparameters.
 
         Args:
-            row: Which.
+            row: The row.
             values: Its hyperparameters; what is not named takes its default.
 
         Returns:

@@ -99,7 +99,7 @@ def places(BLOCK: tl.constexpr):
 
 @triton.jit
 def noise(seed, counter, lanes, FAST: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr):
-    """Return the normal numbers of a chunk, one tensor a word."""
+    """Return the normal numbers of a chunk, one tensor per word."""
     c = tl.arange(0, BLOCK // 4)
     if FAST:
         # Read as the numbers of the chunk are, the lanes lie in the same threads as these: made

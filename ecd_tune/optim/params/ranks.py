@@ -191,7 +191,7 @@ class ShardSum:
         """Return the sum of all blocks of all processes.
 
         Args:
-            numbers: One float64 number a block, shape ``[k]``.
+            numbers: One float64 number per block, shape ``[k]``.
 
         Returns:
             0-d.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPARISON_FORMATS", "comparison_json", "write_comparison"]
 
 COMPARISON_FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
-"""What ``formats`` may name; the last three are the figures as files."""
+"""Allowed ``formats``; the last three are the figures as files."""
 
 
 def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[Path]:

@@ -21,13 +21,13 @@ _QUARTILES = ("Q1", "Q3")
 
 
 def render_summary(report: StudyReport) -> RenderableType:
-    """Lay out the answer, the warnings, what runs say of themselves, and the main table.
+    """Lay out the answer, the warnings, the remarks on runs, and the main table.
 
     Args:
         report: The model.
 
     Returns:
-        What ``rich`` prints.
+        The renderable for ``rich``.
     """
     from rich.console import Group
     from rich.text import Text
@@ -66,7 +66,7 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
             header, justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in report.results:
-        # Text, not str: brackets would be taken for markup.
+        # Text, not str: brackets would be read as markup.
         table.add_row(*(Text(cell) for cell in _cells(row, quartiles)))
     mark, shown = report.mark, ", ".join(("Median", *_QUARTILES * quartiles))
     table.caption = f"Search: its best value{mark}. {shown}: confirmed runs{mark}"
@@ -77,11 +77,11 @@ def _cells(row: ResultRow, quartiles: bool) -> tuple[str, ...]:
     runs = len(row.confirmed.runs)
     summary = row.summary
     quantiles = (summary.median, summary.q1, summary.q3) if summary else (None, None, None)
-    quantiles = quantiles if quartiles else quantiles[:1]
+    shown = quantiles if quartiles else quantiles[:1]
     return (
         row.label,
         format_number(row.search_value, 3),
-        *(format_number(value, 3, "diverged") for value in quantiles),
+        *(format_number(value, 3, "diverged") for value in shown),
         str(row.lacking) if runs else "–",
         str(runs) if runs == row.planned else f"{runs} of {row.planned}",
     )

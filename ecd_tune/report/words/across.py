@@ -22,7 +22,7 @@ def across_page(across: Across) -> Page:
         across: The comparison.
 
     Returns:
-        What Markdown and HTML set.
+        Input of Markdown and HTML.
     """
     names = ", ".join(row.study for row in across.rows)
     sections = (

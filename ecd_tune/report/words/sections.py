@@ -34,7 +34,7 @@ def build_page(report: StudyReport) -> Page:
         report: The model.
 
     Returns:
-        What Markdown and HTML set.
+        Input of Markdown and HTML.
     """
     return Page(
         report.title,

@@ -9,6 +9,7 @@ which SQLAlchemy leaves out on SQLite).
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ _POSTGRES = {
 _HINTS = {
     "too many clients already": ("raise max_connections, or use PgBouncer (docs/scale.md)"),
     "database or disk is full": "free some space; waiting writes are then stored",
+    "disk I/O error": "the disk may be full, and reading needs some space too",
     "attempt to write a readonly database": "make the file and its folder writable",
     "unable to open database file": (
         "this user needs read and write access to the file and its folder, even for reading, "
@@ -180,13 +182,20 @@ class Database:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
 
     def prepare(self) -> None:
-        """Set what stays with a new database: on SQLite the write-ahead log."""
+        """Set what stays with a new database: on SQLite the write-ahead log.
+
+        Raises:
+            StorageUnavailableError: It cannot be written.
+        """
         if self.is_sqlite:
             with self._translate(), self.engine.connect() as connection:
                 # Outside a transaction, which the "begin" listener would open.
                 raw = connection.connection.driver_connection
                 assert raw is not None
-                raw.execute("PRAGMA journal_mode=WAL").fetchone()
+                try:
+                    raw.execute("PRAGMA journal_mode=WAL").fetchone()
+                except sqlite3.Error as error:
+                    raise StorageUnavailableError(self.explain(error)) from error
 
     def _check_file(self) -> None:
         """Compare an SQLite file with the one that was seen first.
@@ -234,13 +243,18 @@ class Database:
             yield
         except DBAPIError as error:
             if is_outage(error):
-                raise OutageError(self._explain(error)) from error
+                raise OutageError(self.explain(error.orig)) from error
             if type(error) not in (DatabaseError, OperationalError, InterfaceError):
                 raise
-            raise StorageUnavailableError(self._explain(error)) from error
+            raise StorageUnavailableError(self.explain(error.orig)) from error
 
-    def _explain(self, error: DBAPIError) -> str:
-        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+    def explain(self, error: BaseException | None) -> str:
+        """Say what went wrong and what to do about it, in one line.
+
+        Args:
+            error: The driver's error.
+        """
+        text = next(iter(str(error or "").strip().splitlines()), "") or "no answer"
         if self.url.password:
             text = text.replace(str(self.url.password), "***")
         text += next((f"; {hint}" for part, hint in _HINTS.items() if part in text), "")

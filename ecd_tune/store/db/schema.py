@@ -131,9 +131,8 @@ def _create_optuna_schema(database: Database) -> None:
             warnings.simplefilter("ignore")
             storage = RDBStorage(url, engine_kwargs=options)
     except SQLAlchemyError as error:
-        raise StorageUnavailableError(
-            f"storage {database.shown}: cannot create Optuna's tables: {error}"
-        ) from error
+        told = database.explain(getattr(error, "orig", None) or error)
+        raise StorageUnavailableError(f"{told} (while creating Optuna's tables)") from error
     except RuntimeError as error:
         # Optuna's message says which version created the tables, and how to upgrade.
         raise StoreError(f"storage {database.shown}: {error}") from error

@@ -45,7 +45,7 @@ def split_single(table: GlueTable, split_seed: int) -> Mapping[str, GlueTable]:
 
     Args:
         table: Its rows; with groups, no group is in two parts.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.
@@ -72,7 +72,7 @@ def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, RowNumbe
 
     Args:
         groups: Shape ``[N, 2]``; both columns contain values of one kind, such as question ids.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

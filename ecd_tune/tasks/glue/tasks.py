@@ -42,7 +42,7 @@ def load_tables(name: str, split_seed: int = 0) -> Mapping[str, GlueTable]:
 
     Args:
         name: Registry name.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

@@ -109,7 +109,7 @@ def split_labelled(graph: Graph, split_seed: int) -> Mapping[str, RowNumbers]:
 
     Args:
         graph: The graph.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

@@ -39,7 +39,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[int]]:
     """List the images of one part; classes are numbered in the order of their folders' names.
 
     Args:
-        folder: Holds one folder a class.
+        folder: Holds one folder per class.
 
     Returns:
         Files below ``folder`` (as text: a million paths would fill memory), and their classes.

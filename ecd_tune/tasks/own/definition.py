@@ -30,7 +30,7 @@ class OwnTask:
         metric: The metric of a trial.
         direction: Whether a smaller or a larger metric is better.
         epochs: Length of a trial.
-        title: As reports print it.
+        title: Title in reports.
 
     Attributes:
         function: The function.

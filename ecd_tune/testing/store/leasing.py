@@ -89,7 +89,7 @@ class LeasingContract(StoreFixtures):
     def test_a_trial_that_plain_optuna_ended_is_not_ended_twice(
         self, store: Store, url: str
     ) -> None:
-        """Its value stands; the worker's own is refused and noted, with or without one."""
+        """Its value is kept; the worker's result is rejected and recorded, with or without one."""
         spec = make_spec(trials=4)
         store.create(spec)
         first, second, third = self.ask(store, spec, 3)
@@ -118,7 +118,7 @@ class LeasingContract(StoreFixtures):
             assert {token >> bit & 1 for token in tokens} == {0, 1}
 
     def test_leases_seen_unrenewed_are_reaped_and_renewed_ones_stay(self, url: str) -> None:
-        """Whatever the clocks say; the copy keeps parameters, seed and source."""
+        """Independently of clocks; the copy keeps parameters, seed and source."""
         spec = make_spec()
         key = spec.key(OPTIMIZER)
         with Store.open(url, lease_seconds=0.1) as reaper, Store.open(url) as store:
@@ -136,7 +136,7 @@ class LeasingContract(StoreFixtures):
             assert again.attempt == 2
 
     def test_who_could_not_look_for_long_takes_nothing_at_once(self, url: str) -> None:
-        """The workers may have had to wait for the same thing."""
+        """The workers may have waited for the same outage."""
         spec = make_spec()
         with Store.open(url, lease_seconds=0.05) as reaper:
             reaper.create(spec)

@@ -44,10 +44,13 @@ def open_checkpoints(spec: CheckpointSpec = CheckpointSpec()) -> Checkpoints | N
     # Optuna's artifact stores import the clients of all clouds that are installed.
     from ecd_tune.worker.checkpoint_storage.artifact_checkpoints import ArtifactCheckpoints
 
-    store = _open_folder(place.name) if place.kind == "artifacts" else _open_bucket(place)
-    shown = f"{place.kind}://{place.name}/{place.prefix}"
+    if place.kind == "artifacts":
+        store, slots = _open_folder(place.name), 2
+    else:
+        store, slots = _open_bucket(place), 1
+    shown = spec.place or f"{place.kind}://{place.name}/{place.prefix}"
     return ArtifactCheckpoints(
-        store, max_bytes, spec.every, prefix=place.prefix, shown=spec.place or shown
+        store, max_bytes, spec.every, prefix=place.prefix, shown=shown, slots=slots
     )
 
 

@@ -1,4 +1,4 @@
-"""S1, S2, S3 and S6 as panels: what the stationary law says of the loss."""
+"""S1, S2, S3 and S6 as panels: the stationary law of the loss."""
 
 from __future__ import annotations
 

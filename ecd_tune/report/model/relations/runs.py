@@ -1,4 +1,4 @@
-"""S5, S7, S9 and S10 as panels: what chaos, step size and rescaling do."""
+"""S5, S7, S9 and S10 as panels: effects of chaos, step size and rescaling."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ecd_tune.report.render.figures.parts.style import (
 __all__ = ["draw_across"]
 
 _ROW, _REST = 0.26, 0.9
-"""Inches of a row, and of what stands above and below all."""
+"""Inches per row, and of the margins above and below."""
 
 
 def draw_across(across: Across) -> tuple[Drawn, ...]:
@@ -51,7 +51,7 @@ def _draw_ranks(across: Across) -> Iterator[Drawn]:
     axes.text(1 + across.critical, -0.35, f" critical difference {across.critical:.2f}", ha="right")
     for place, key in enumerate(keys, 1):
         colour = _colours(across)[key]
-        # Whatever lies within the bar of another is not told apart from it.
+        # Optimizers within the bar of another do not differ significantly from it.
         axes.plot(
             [means[key], means[key] + across.critical],
             [place, place],

@@ -22,11 +22,11 @@ __all__ = ["draw_figures"]
 
 
 def draw_figures(report: StudyReport, relations: Sequence[ScatterPanel] = ()) -> tuple[Drawn, ...]:
-    """Draw whatever the report has.
+    """Draw all figures of the report.
 
     Args:
         report: The model.
-        relations: What the study's checks relate.
+        relations: Relations of the study's checks.
 
     Returns:
         The figures in the order of the report; none where there is nothing to draw.

@@ -13,7 +13,7 @@ from ecd_tune.report.render.figures.parts.style import INK, SOFT, colours, new_p
 __all__ = ["draw_seeds"]
 
 _ROW, _REST = 0.34, 0.95
-"""Inches of a row, and of what stands above and below all."""
+"""Inches per row, and of the margins above and below."""
 _SPREAD = 0.5
 """Part of a row over which points are spread."""
 _CHARACTER = 0.08

@@ -22,7 +22,7 @@ _PANELS, _POINTS = 4, 150
 _TOP = 0.1
 """Share of the trials that are shown in colour, the best ones."""
 _WIDTH, _ROW, _TITLE, _LEFT, _BELOW = 4.9, 1.95, 0.34, 0.6, 0.52
-"""Inches: of the figure, of a row, above all, left of a panel and below it."""
+"""Inches: figure, row, and margins above, left of a panel and below it."""
 
 
 def draw_slices(report: StudyReport) -> Iterator[Drawn]:

@@ -1,4 +1,4 @@
-"""What a report has to be wary of: searches and confirmations that are not complete."""
+"""Warnings of a report: incomplete searches and confirmations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runs of a search say of themselves: how many were hot, slow or on a plateau."""
+"""Diagnoses of the runs of a search: how many were hot, slow or on a plateau."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ecd_tune.spec import StudySpec, number_of
 __all__ = ["compose_remarks"]
 
 _MANY = 0.25
-"""Share of the trials from which on they are told: in a wide space some always fail."""
+"""Smallest share of the trials that is reported: in a wide space some always fail."""
 _WAY = 0.1
-"""Part of the way from the start to the best value that a trial which trained has gone."""
+"""Part of the improvement from the start to the best value that counts as trained."""
 
 
 def compose_remarks(
@@ -26,7 +26,7 @@ def compose_remarks(
     best: Sequence[BestHyperparameters],
     results: Sequence[ResultRow],
 ) -> tuple[str, ...]:
-    """Say per optimizer what went wrong with a quarter of its trials or more, or with the best.
+    """Report per optimizer the failures of a quarter of its trials or more, or of the best.
 
     Args:
         spec: The study.
@@ -68,7 +68,7 @@ def _trained(search: Sequence[TrialRecord], direction: Direction, goal: float) -
     starts = [r.curve.values[0] for r in search if r.curve.steps[:1] == (0,)]
     if not starts:
         return
-    # One start for all: trials that failed have none of their own.
+    # One start for all: failed trials have no start.
     start = direction.sign * statistics.median(starts)
     bound = start + _WAY * (goal - start)
     ended = [r.value for r in search if r.state is TrialState.COMPLETE or r.pruned]

@@ -21,7 +21,7 @@ def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
         report: The model.
 
     Returns:
-        The tables that have a row.
+        The non-empty tables.
     """
     pairs = {
         (c.first_optimizer, c.second_optimizer): c

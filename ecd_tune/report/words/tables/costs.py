@@ -1,4 +1,4 @@
-"""What a study cost, as a section of its report."""
+"""Costs of a study, as a section of its report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cost_section(cost: Cost) -> Section:
 
 
 def _tiny(cost: Cost) -> bool:
-    """Say whether the cost is too small to be looked at: less than a gram of carbon."""
+    """Return whether the cost is negligible: less than a gram of carbon."""
     carbon = cost.rows[-1].carbon_kg
     return carbon is not None and carbon < 1e-3
 

@@ -31,7 +31,7 @@ def result_table(report: StudyReport) -> Table:
 
     Returns:
         One row for the best of each optimizer, ranked, and for each reference below it; the
-        winner's median stands out where there is one.
+        winner's median is emphasised if there is one.
     """
     ranked = _ranked(report)
     columns = [(header, [cell(row, report) for row in ranked]) for header, cell in _columns(report)]

@@ -1,4 +1,4 @@
-"""What each search of an optimizer came to, where there are several or its best were run again."""
+"""Results of each search, if there are several or a selection."""
 
 from __future__ import annotations
 

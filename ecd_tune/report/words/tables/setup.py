@@ -1,4 +1,4 @@
-"""What was searched, where and when, in words."""
+"""Settings, machine and versions of a study, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study's declared checks say of the theory, as a section of its report."""
+"""Results of a study's declared checks, as a section of its report."""
 
 from __future__ import annotations
 

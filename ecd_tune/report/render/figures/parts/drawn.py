@@ -41,8 +41,8 @@ class Drawn:
 
     Attributes:
         name: Unique in the report; its files are called so.
-        section: Anchor of the section where it stands.
-        caption: What it shows.
+        section: Anchor of its section.
+        caption: Its caption.
         words: The same for those who cannot see it, with its main numbers.
         figure: Matplotlib's.
         aside: Whether pages fold it away.
@@ -67,7 +67,7 @@ class Drawn:
         text = re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", text, flags=re.S)
         # Coordinates to .01 pt; the texts between the tags stay as they are.
         text = re.sub(r"<[^>]*>", lambda tag: _DIGITS.sub(_round, tag[0]), text)
-        # Markers of one line have one style, which is said once.
+        # Markers of one line have one style, which is written once.
         text = _USES.sub(_hoist, text)
         used = set(re.findall(r"#([\w.-]+)", text))
         return re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)
@@ -83,7 +83,7 @@ def to_svg(drawn: Drawn) -> str:
         The text of the file.
     """
     text = drawn.svg
-    # As a file it has a page of its own.
+    # As a file it has its own background.
     return text.replace("<defs>", '<rect width="100%" height="100%" fill="#ffffff"/>\n<defs>', 1)
 
 
@@ -94,7 +94,7 @@ def inline_svg(drawn: Drawn) -> str:
         drawn: The figure.
 
     Returns:
-        An ``svg`` element without a name of its own.
+        An ``svg`` element without its own namespace.
     """
     text = compact_svg(drawn.svg)
     text = text[text.index("<svg") :]
