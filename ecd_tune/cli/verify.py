@@ -130,7 +130,9 @@ def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
     from ecd_tune.records import RunRequest
 
     assert record.seed is not None  # every trial of ours has one
-    request = RunRequest(record.params, record.seed, record.key.stage)
+    # What a pruner has ended is run to the same epoch.
+    until = record.curve.steps[-1] if record.pruned else None
+    request = RunRequest(record.params, record.seed, record.key.stage, until)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
 

@@ -296,6 +296,7 @@ class Objective:
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
+            request.until,
             self._copies(row),
             self._spec.confirmation.runs > 0,
         )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import ecd_tune
 from ecd_tune.cli.dry import check_task
-from ecd_tune.cli.options import DEFAULT_STORAGE
+from ecd_tune.cli.options import DEFAULT_STORAGE, as_stored
 from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import importing, is_reference, trim_traceback
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
@@ -118,6 +118,7 @@ def tune(
     }
     spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
     url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
+    spec = as_stored(spec, url) if spec.sampler.why else spec
     folder = Path("reports") / spec.name if out is None else Path(out)
     _work(spec, reference, url, workers, folder, check)
     return TunedStudy(spec, url, folder)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from ecd_tune.objective.loops.loop_steps import (
     read_number,
     trained_tensors,
 )
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, paused_after
 from ecd_tune.objective.single import MakeOptimizer, RunPlan
 from ecd_tune.objective.training.epochs import TRAIN_LOSS
 from ecd_tune.objective.training.metric_history import MetricHistory
@@ -260,6 +260,9 @@ class Loop:
         if self._timer.saves:
             self._held = self._state()
         self._timer.check(epoch - 1, lambda: self._held)
+        if self._plan.until is not None and epoch > self._plan.until:
+            self._timer.save(epoch - 1, lambda: self._held)
+            self._prune(paused_after(self._plan.until))
         seed_everything(self._request.seed, "epoch", epoch)
         if epoch == 1:
             self.kept.watch()
@@ -273,11 +276,13 @@ class Loop:
         if self._losses:
             self._history.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
             self._losses = []
-        if epoch < self._plan.steps:
-            self.reason = self._callbacks.prune()
-            self._pruned = self.reason is not None
-        if self._pruned:
-            raise EndedError
+        reason = self._callbacks.prune() if epoch < self._plan.steps else None
+        if reason is not None:
+            self._prune(reason)
+
+    def _prune(self, reason: str) -> NoReturn:
+        self.reason, self._pruned = reason, True
+        raise EndedError
 
     def _better(self, number: float, tie: float) -> bool:
         sign = self._plan.direction.sign

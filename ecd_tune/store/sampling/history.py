@@ -151,6 +151,10 @@ class TrialHistory:
     def _take(self, stored: StoredTrial) -> None:
         trial = _to_frozen(stored, OptunaState[stored.state])
         self._place(stored.id, trial)
+        for number in trial.system_attrs.get("retry_history", ()):
+            # A paused trial was one with a value until it was promoted.
+            if self._storage.trials[number].state is OptunaState.PRUNED:
+                self._storage.trials[number] = _UNSEEN
         if violates(trial):
             self._violating.add(trial.number)
         if trial.state is OptunaState.COMPLETE:

@@ -82,7 +82,8 @@ def _facts(
     yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
     yield "Batch", f"at most {spec.budget.batch} trials at once"
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
-    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
+    chosen = f"; auto: {spec.sampler.why}" if spec.sampler.why else ""
+    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "") + chosen
     if any(optimizer.space.has_prior for optimizer in spec.optimizers.values()):
         most = guided_trials(spec.sampler)
         of = "all trials" if most is None else f"the first {most} trials"
