@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 from ecd_tune.errors import hint
 from ecd_tune.registry import Option
@@ -83,5 +84,5 @@ def sampler_problems(sampler: SamplerSpec) -> Iterator[str]:
         yield f"[sampler]: history = {history}: must be at least n_startup_trials = {startup}"
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
