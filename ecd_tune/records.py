@@ -22,10 +22,12 @@ __all__ = [
     "Curve",
     "Direction",
     "Lease",
+    "Origin",
     "Outcome",
     "Params",
     "RunCost",
     "RunRequest",
+    "Rung",
     "Scalar",
     "Stage",
     "Status",
@@ -96,6 +98,8 @@ class Cause(StrEnum):
     """Its worker released it because of a stop signal or its own exit."""
     KILLED = "killed"
     """Its worker's process has ended."""
+    PROMOTED = "promoted"
+    """It was paused at a rung of successive halving, and another attempt continues it."""
     INVALID = "invalid"
     """Someone took its result out, because it is wrong."""
 
@@ -189,6 +193,24 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which data and which code a trial was run with; digests are 16 digits of a SHA-256.
+
+    Attributes:
+        data: Digest of the data that it learns from; empty where none are read, or not known.
+        version: Version of ecd_tune.
+        commit: Of the git repository that holds the task, ``-dirty`` where files differ from it;
+            empty where there is none.
+        function: Digest of the source of a task of one's own; empty for other tasks.
+    """
+
+    data: str = ""
+    version: str = ""
+    commit: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """One evaluation that the objective is asked for.
 
@@ -196,11 +218,28 @@ class RunRequest:
         params: Hyperparameters of the optimizer, by name.
         seed: Seeds everything random in this run: data order, start point, noise.
         stage: Search runs see the validation data only, confirmation runs the test data once.
+        until: Epoch after which the run is paused, its state saved; None: it goes to its end.
     """
 
     params: Params
     seed: int
     stage: Stage = Stage.SEARCH
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of successive halving: trials are compared there, and the best continue.
+
+    Attributes:
+        bracket: Number of its bracket.
+        number: Its number in the bracket, from 0.
+        reduction: One of so many trials continues.
+    """
+
+    bracket: int
+    number: int
+    reduction: int
 
 
 @dataclass(frozen=True)
@@ -218,6 +257,9 @@ class Outcome:
         cause: Why it ended; by default from the status, an exception if it failed.
         trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
+        origin: Data and code; None where not known.
+        rung: The rung that the run was to reach; a pruned one has reached it. None where it was
+            to go to its end.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -232,6 +274,8 @@ class Outcome:
     cost: RunCost = field(default_factory=RunCost)
     cause: Cause = None  # type: ignore[assignment]  # set below
     trace: str = ""
+    origin: Origin | None = None
+    rung: Rung | None = None
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -267,7 +311,9 @@ class Lease:
         token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
         request: The evaluation request.
-        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        source: ``"sampler"``, ``"prior"``, ``"queue"``, or for a confirmation where the parameters
+            are from.
+        promotions: How often successive halving has promoted these parameters.
     """
 
     key: StudyKey
@@ -277,6 +323,7 @@ class Lease:
     attempt: int
     request: RunRequest
     source: str = "sampler"
+    promotions: int = 0
 
 
 @dataclass(frozen=True)
@@ -302,6 +349,7 @@ class TrialRecord:
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
         worker: ``host:pid`` of the process that ran it, where known.
+        origin: Data and code; None until it has ended, and for trials that are older than this.
     """
 
     key: StudyKey
@@ -321,6 +369,7 @@ class TrialRecord:
     completed: datetime | None = None
     worker: str | None = None
     cause: Cause | None = None
+    origin: Origin | None = None
 
     @property
     def curve(self) -> Curve:
@@ -366,6 +415,10 @@ class TrialRecord:
             "started": self.started.isoformat() if self.started else None,
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,
+            "data_digest": self.origin and self.origin.data,
+            "version": self.origin and self.origin.version,
+            "commit": self.origin and self.origin.commit,
+            "function_digest": self.origin and self.origin.function,
         }
 
 

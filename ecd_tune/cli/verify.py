@@ -23,7 +23,8 @@ from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.same_run import Comparison
-    from ecd_tune.records import TrialRecord
+    from ecd_tune.objective import Objective
+    from ecd_tune.records import Origin, TrialRecord
     from ecd_tune.store import Store
 
 __all__ = ["verify"]
@@ -60,10 +61,12 @@ def verify(
 ) -> None:
     """Run one stored trial again, with its hyperparameters and seed, and compare every number.
 
+    It first says whether the data and the code are those that the trial was run with.
     On the same versions and the same kind of machine a run repeats to the last bit, or to
     rounding where it was trained together with others. The database is not changed. Exit status
     1: something differs by more than `--rtol`.
     """
+    from ecd_tune.analysis.same_run import compare_origins
     from ecd_tune.store import Store
 
     spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
@@ -78,9 +81,13 @@ def verify(
         if not record.counts or record.cause is None:
             reason = f" ({record.reason})" if record.reason else ""
             raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")
-        comparison = _run_again(spec, record)
+        objective = _prepare(spec, record)
+        origin = objective.origin(key.data_stage)
+        if not as_json:
+            typer.echo("\n".join(compare_origins(record.origin, origin)))
+        comparison = _run_again(objective, record)
         if as_json:
-            typer.echo(json.dumps(_plain(record, comparison, rtol), indent=2))
+            typer.echo(json.dumps(_plain(record, origin, comparison, rtol), indent=2))
             raise typer.Exit(_DIFFERENT if comparison.largest > rtol else 0)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:
@@ -106,25 +113,38 @@ def _choose(spec: StudySpec, optimizer: str | None) -> str:
     return optimizer
 
 
-def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
+def _prepare(spec: StudySpec, record: TrialRecord) -> Objective:
     import torch
 
-    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective import Objective
+
+    torch.set_num_threads(1)
+    objective = Objective(spec, record.key.optimizer)
+    objective.prepare(record.key.stage)
+    return objective
+
+
+def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
+    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective.training.speed import SPEED_METRICS
     from ecd_tune.records import RunRequest
 
-    torch.set_num_threads(1)
     assert record.seed is not None  # every trial of ours has one
-    request = RunRequest(record.params, record.seed, record.key.stage)
-    objective = Objective(spec, record.key.optimizer)
-    objective.prepare(record.key.stage)
+    # What a pruner has ended is run to the same epoch.
+    until = record.curve.steps[-1] if record.pruned else None
+    request = RunRequest(record.params, record.seed, record.key.stage, until)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
 
 
-def _plain(record: TrialRecord, comparison: Comparison, rtol: float) -> dict[str, Any]:
+def _plain(
+    record: TrialRecord, origin: Origin, comparison: Comparison, rtol: float
+) -> dict[str, Any]:
     return {
+        "origin": {
+            "stored": record.origin and dataclasses.asdict(record.origin),
+            "again": dataclasses.asdict(origin),
+        },
         "study": record.key.name,
         "trial": record.number,
         "seed": record.seed,

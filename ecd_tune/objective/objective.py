@@ -8,7 +8,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,21 @@ from ecd_tune.objective.lanes.lanes import run_lanes
 from ecd_tune.objective.lanes.together import lane_kind, why_alone
 from ecd_tune.objective.lanes.widths import choose_width
 from ecd_tune.objective.loops.loop import evaluate_loop
+from ecd_tune.objective.origin import find_origin, own_version
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row import Row, make_callbacks
 from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.training.protocols import Protocol, builder
-from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
-from ecd_tune.references import is_reference, place_of
+from ecd_tune.records import Origin, Outcome, RunCost, RunRequest, Stage
+from ecd_tune.references import is_reference, place_of, trim_traceback
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
 
 __all__ = ["Objective"]
 
 _log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[1]
 
 
 _Run = Callable[[Sequence[Row]], list[Outcome]]
@@ -71,6 +72,7 @@ class Objective:
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
+        self._origins: dict[Stage, Origin] = {}
         self._met: set[tuple[type, str]] = set()
 
     @property
@@ -88,9 +90,24 @@ class Objective:
             TaskError: The task cannot be made, for example because its data are missing.
         """
         self._runner(stage, None)
+        self.origin(stage)  # reads all data, where no process of this machine has done so before
         if not self.batched:
             # The first optimizer of a process makes torch import its compiler, for a second.
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+
+    def origin(self, stage: Stage) -> Origin:
+        """Say with which data and code runs of a stage are made here; found out once.
+
+        Args:
+            stage: Search or confirmation.
+
+        Raises:
+            TaskError: The task cannot be made.
+        """
+        if stage not in self._origins:
+            options = self._spec.task_options(stage)
+            self._origins[stage] = find_origin(self.task(stage), self._task_def.name, options)
+        return self._origins[stage]
 
     def evaluate(
         self,
@@ -229,11 +246,14 @@ class Objective:
         except Exception as error:
             place = _place(error)
             met, self._met = (type(error), place) in self._met, {*self._met, (type(error), place)}
+            own = is_reference(self._spec.task.name)
+            if own:
+                trim_traceback(error, _PACKAGE)
             # Each kind once: a fault that ends every trial would fill the log.
             _log.log(logging.INFO if met else logging.ERROR, "trial failed", exc_info=not met)
             trace = "" if met else "".join(traceback.format_exception(error))
             cost = RunCost(time.perf_counter() - began)
-            where = place if is_reference(self._spec.task.name) else ""
+            where = place if own and not place.startswith(str(_PACKAGE)) else ""
             return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
@@ -276,7 +296,9 @@ class Objective:
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
+            request.until,
             self._copies(row),
+            self._spec.confirmation.runs > 0,
         )
 
     def _copies(self, row: Row) -> Callable[[int], CheckpointHandle] | None:
@@ -339,13 +361,9 @@ class Objective:
 
 
 def _place(error: Exception) -> str:
-    return place_of(error, Path(__file__).parents[1])
+    return place_of(error, _PACKAGE)
 
 
 def _software() -> list[str]:
     # Another version may round otherwise, and half a run of each is neither.
-    try:
-        own = version("ecd_tune")
-    except PackageNotFoundError:  # run from its source, not installed
-        own = "unknown"
-    return [own, torch.__version__]
+    return [own_version(), torch.__version__]

@@ -111,7 +111,7 @@ def build_report(
         budget_unit=task.budget_unit,
         margin=margin,
         answer=_answer(spec, results, comparisons, oracle),
-        warnings=compose_warnings(spec, results, progress),
+        warnings=compose_warnings(spec, results, progress, trials),
         notes=compose_notes(spec, results, oracle),
         remarks=compose_remarks(spec, pooled, best, results),
         results=results,

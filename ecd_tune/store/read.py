@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StoreError
-from ecd_tune.records import Cause, Curve, RunCost, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import Cause, Curve, Origin, RunCost, StudyKey, TrialRecord, TrialState
 from ecd_tune.spec import CheckSpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.cells import load
@@ -104,6 +104,18 @@ class StoreReader:
         """
         identity = self._read(lambda connection: find_study(connection, key).identity)
         return dict(json.loads(identity))
+
+    def sampler(self, study: str) -> dict[str, Any] | None:
+        """Return the table ``[sampler]`` that a study was created with.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            The table; None where there is no such study.
+        """
+        progress = self.progress(study)
+        return dict(self.identity(progress[0].key)["sampler"]) if progress else None
 
     def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
         """Return the checks that a search declared before its first trial.
@@ -245,6 +257,7 @@ def _from_run(run: Any, curves: bool) -> dict[str, Any]:
             run.seconds, run.device, run.energy_kwh, run.energy_source or "", run.carbon_kg
         ),
         "worker": run.worker,
+        "origin": None if run.origin is None else Origin(**load(run.origin)),
     }
 
 

@@ -188,11 +188,13 @@ def to_ref(row: sa.Row[Any]) -> StudyRef:
 def known_ids(connection: sa.Connection, keys: Iterable[StudyKey]) -> list[int]:
     """Return the ids of those studies that exist."""
     wanted = {(key.study, key.optimizer, key.stage.value) for key in keys}
-    return [
-        row.study_id
-        for row in _all_studies(connection)
-        if (row.study, row.optimizer, row.stage) in wanted
-    ]
+    table = tables.studies
+    rows = connection.execute(
+        sa.select(table.c.study_id, table.c.study, table.c.optimizer, table.c.stage).where(
+            table.c.study.in_({study for study, _, _ in wanted})
+        )
+    )
+    return [study_id for study_id, *key in rows if tuple(key) in wanted]
 
 
 def list_studies(connection: sa.Connection) -> list[str]:
@@ -279,6 +281,8 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "task": task.name,
         "fingerprint": spec.fingerprint(key.optimizer),
     }
+    if spec.sampler.why:
+        attributes["sampler"] = f"{spec.sampler.name} (auto: {spec.sampler.why})"
     connection.execute(
         sa.insert(optuna_tables.study_user_attributes),
         [

@@ -21,7 +21,7 @@ from ecd_tune.store.db.cells import load
 from ecd_tune.store.db.sql import now
 from ecd_tune.store.device import describe_device
 
-__all__ = ["HeldTrial", "Worker", "WorkerRecord", "read_workers", "register", "touch"]
+__all__ = ["HeldTrial", "Worker", "WorkerRecord", "here", "read_workers", "register", "touch"]
 
 _PACKAGES = ("ecd_tune", "optuna", "torch", "numpy")
 _PROC = Path("/proc")
@@ -53,8 +53,7 @@ class Worker:
         """Return the worker that is this process."""
         pid = os.getpid()
         return cls(
-            socket.gethostname(),
-            _boot_id(),
+            *here(),
             pid,
             _process_start(pid) or 0,
             _versions(),
@@ -75,7 +74,7 @@ class Worker:
     @property
     def is_dead(self) -> bool:
         """True only when this process can know: same machine, same boot, and no such process."""
-        if not self.boot_id or (self.host, self.boot_id) != (socket.gethostname(), _boot_id()):
+        if not self.boot_id or (self.host, self.boot_id) != here():
             return False
         return not _is_hidden(self.pid) and _process_start(self.pid) != self.process_start
 
@@ -205,6 +204,11 @@ def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
         trial = HeldTrial(StudyKey(study, optimizer, Stage(stage)), number)
         held.setdefault(worker_id, []).append(trial)
     return held
+
+
+def here() -> tuple[str, str]:
+    """Return this machine's name and boot, as a worker has them."""
+    return socket.gethostname(), _boot_id()
 
 
 def _boot_id() -> str:

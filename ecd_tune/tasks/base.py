@@ -20,6 +20,7 @@ __all__ = [
     "BatchedTask",
     "ClosableProblem",
     "CountedProblem",
+    "DigestedTask",
     "GroupedProblem",
     "NetworkProblem",
     "NormalisedProblem",
@@ -210,6 +211,19 @@ class PublishedTask(Task, Protocol):
         Returns:
             A problem that can evaluate ``train`` and ``test``.
         """
+        ...
+
+
+@runtime_checkable
+class DigestedTask(Task, Protocol):
+    """A task that says which data it has; optional.
+
+    Each trial stores the digest, so that trials on different data are told apart. For the tasks
+    here it is one of the files of their data sets.
+    """
+
+    def data_digest(self) -> str:
+        """Return up to 16 characters that change with the data; empty where it is not known."""
         ...
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["ROOT_VARIABLE", "Layout", "data_root", "find_layout"]
+__all__ = ["ROOT_VARIABLE", "Layout", "cache_root", "data_root", "find_layout"]
 
 ROOT_VARIABLE = "ECD_TUNE_DATA"
 """Environment variable that names the data root."""
@@ -28,7 +28,7 @@ class Layout:
         name: Name of the layout, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
-        optional: More files of this layout, used where they exist.
+        optional: More files of this layout, used where they exist; a folder stands for all in it.
     """
 
     name: str
@@ -50,8 +50,14 @@ def data_root() -> Path | None:
     """
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given).expanduser().absolute()
-    beside = _beside()
-    return beside if beside.is_dir() else None
+    fallback = _checkout_data()
+    return fallback if fallback.is_dir() else None
+
+
+def cache_root() -> Path:
+    """Return the folder for what follows from data: ``ECD_TUNE_CACHE``, or in the home folder."""
+    given = os.environ.get("ECD_TUNE_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "ecd_tune"
 
 
 def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
@@ -87,5 +93,5 @@ def _describe(layout: Layout, root: Path | None) -> str:
     return f"{', '.join(layout.files)} ({layout.source}{lack})"
 
 
-def _beside() -> Path:
+def _checkout_data() -> Path:
     return Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -52,9 +52,9 @@ class RemainingWork:
         """
         if len(self._order) > 1 and time.monotonic() >= self._order_due:
             running = dict.fromkeys(self._spec.optimizers, 0)
-            for stage in self._spec.stages:
-                for optimizer, progress in self.progress(stage).items():
-                    running[optimizer] += progress.running
+            for progress in self._store.progress(self._spec.name):
+                if progress.key.optimizer in running:
+                    running[progress.key.optimizer] += progress.running
             self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
             self._order_due = time.monotonic() + _ORDER_SECONDS
         return self._order

@@ -143,7 +143,7 @@ def test_get_downloads_once_and_the_list_shows_it(server, run, monkeypatch, tmp_
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert entry(run, "made")["present"]
     monkeypatch.setitem(FILES, "/whole", b"not asked for again")
-    assert "here already" in run("get", "made").stdout
+    assert "already present" in run("get", "made").stdout
 
 
 def entry(run, name):

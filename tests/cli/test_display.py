@@ -54,6 +54,16 @@ def test_meter_counts_references_and_leaves_other_optimizers_out(spec: StudySpec
     assert meter.describe([]) == "26/26 trials, 2.0/s"
 
 
+def test_meter_counts_failed_trials(spec: StudySpec) -> None:
+    meter = RateEstimator(spec, now=0.0)
+    failed = Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=3, failed=2)
+    other = Progress(spec.key("other"), Direction.MINIMIZE, failed=7)
+    meter.update([failed, other], now=1.0)
+    assert meter.describe([]) == "5/26 trials (2 failed), 0.0/s"
+    meter.update(progress(spec, 20, 9), now=2.0)  # three of them of a result that was taken out
+    assert meter.describe([]) == "29/29 trials, 12.0/s"
+
+
 def test_plain_display_prints_lines(spec: StudySpec, capsys: pytest.CaptureFixture[str]) -> None:
     with make_display(spec, terminal=False) as display:
         display.update(progress(spec, 6, 0), [worker()])

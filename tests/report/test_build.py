@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ecd_tune.records import Direction, Stage, TrialState
+from ecd_tune.records import Direction, Origin, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
 from ecd_tune.report.words.tables.comparison import format_effect
@@ -162,6 +162,27 @@ def test_complete_study_has_no_warnings(zakharov):
     assert zakharov.warnings == ()
 
 
+def test_trials_on_different_data_are_an_error_and_a_confirmation_may_have_its_own(studies):
+    spec = studies.digits_spec()
+
+    def warnings(digests):
+        trials = studies.digits_trials(spec)
+        marked = {
+            key: [dataclasses.replace(r, origin=Origin(digests(key, r))) for r in records]
+            for key, records in trials.items()
+        }
+        return build_report(spec, marked, {}).warnings
+
+    assert not any("different data" in w for w in warnings(lambda key, r: ""))
+    assert not any("different data" in w for w in warnings(lambda key, r: key.stage.value))
+    (sentence,) = [
+        w
+        for w in warnings(lambda key, r: "bb" if key.name.endswith("adamw") and r.number else "aa")
+        if "different data" in w
+    ]
+    assert "aa: digits-small/ecdsep 6, digits-small/adamw 1; bb: digits-small/adamw 5" in sentence
+
+
 def test_nothing_yet(studies):
     report = build_report(studies.zakharov_spec(), {}, {})
     assert report.answer.sentences == (
@@ -226,7 +247,7 @@ def test_an_optimizer_of_which_nothing_is_searched_is_told_as_it_is(studies):
         for key, found in studies.digits_trials(spec).items()
     }
     report = build_report(spec, trials, {})
-    assert any(w.startswith("Nothing was searched for AdamW") for w in report.warnings)
+    assert any(w.startswith("No search for AdamW") for w in report.warnings)
     assert not any("nothing can be confirmed" in w for w in report.warnings)
     assert "| AdamW | none searched |" in render_markdown(report)
 

@@ -77,11 +77,11 @@ def _cells(row: ResultRow, quartiles: bool) -> tuple[str, ...]:
     runs = len(row.confirmed.runs)
     summary = row.summary
     quantiles = (summary.median, summary.q1, summary.q3) if summary else (None, None, None)
-    quantiles = quantiles if quartiles else quantiles[:1]
+    shown = quantiles if quartiles else quantiles[:1]
     return (
         row.label,
         format_number(row.search_value, 3),
-        *(format_number(value, 3, "diverged") for value in quantiles),
+        *(format_number(value, 3, "diverged") for value in shown),
         str(row.lacking) if runs else "–",
         str(runs) if runs == row.planned else f"{runs} of {row.planned}",
     )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0009"
+HEAD = "0010"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -70,6 +70,8 @@ runs = sa.Table(
     sa.Column("carbon_kg", sa.Double, nullable=True),
     # Why it ended; null while it waits or runs.
     sa.Column("cause", sa.String(16), nullable=True),
+    # Data and code that it was run with.
+    sa.Column("origin", sa.Text, nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
     sa.Index(
         "ix_ecd_runs_lost",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ import numpy.typing as npt
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar
+from ecd_tune.tasks.data import cache_root
 from ecd_tune.tasks.images._decode import Pixels
 
-__all__ = ["Decoded", "Images", "cache_root", "decoded"]
+__all__ = ["Decoded", "Images", "decoded"]
 
 Images = Iterable[tuple[Pixels, int]]
 """Images with their classes, one after the other."""
@@ -44,12 +44,6 @@ class Decoded:
 
     images: Pixels
     labels: npt.NDArray[np.int64]
-
-
-def cache_root() -> Path:
-    """Return the folder for decoded data: ``ECD_TUNE_CACHE``, else ``~/.cache/ecd_tune``."""
-    given = os.environ.get("ECD_TUNE_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "ecd_tune"
 
 
 def decoded(

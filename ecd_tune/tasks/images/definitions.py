@@ -21,9 +21,9 @@ def _official_cifar(name: str, folder: str, first: str, archive: str) -> tuple[L
     python_folder = folder.replace("-bin", "-py").replace("-binary", "-python")
     return (
         Layout("official", (f"{archive}-binary.tar.gz",), source),
-        Layout("official", (f"{folder}/{first}",), source),
+        Layout("official", (f"{folder}/{first}",), source, optional=(folder,)),
         Layout("official", (f"{archive}-python.tar.gz",), source),
-        Layout("official", (f"{python_folder}/{pickled}",), source),
+        Layout("official", (f"{python_folder}/{pickled}",), source, optional=(python_folder,)),
     )
 
 
@@ -75,7 +75,12 @@ IMAGE_DATA: dict[str, DataSet] = {
             ("tiny_imagenet",),
             (
                 Layout("official", ("tiny-imagenet-200.zip",), "http://cs231n.stanford.edu"),
-                Layout("official", ("tiny-imagenet-200/wnids.txt",), "http://cs231n.stanford.edu"),
+                Layout(
+                    "official",
+                    ("tiny-imagenet-200/wnids.txt",),
+                    "http://cs231n.stanford.edu",
+                    optional=("tiny-imagenet-200",),
+                ),
             ),
             _IMAGENET_TERMS,
             (

@@ -49,6 +49,7 @@ class OwnTask:
         self.function, self.metric, self.direction = function, metric, direction
         self._epochs, self._title = epochs, title
         self.loops: bool | None = None
+        self.data_digest = ""
         update_wrapper(self, function)
 
     def __call__(self, run: Run) -> object:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.own.data import ExampleSplit, Reading, make_part
+from ecd_tune.tasks.own.digest import digest_examples
 from ecd_tune.tasks.seeds import derive_seed
 
 __all__ = ["Description", "Driver", "KeepsLoop", "Run"]
@@ -180,6 +181,11 @@ class Run:
         """
         self._check_form("score")
         self._score = _callable("score", function)
+
+    def data_digest(self) -> str:
+        """Return the digest of what the task gave to learn from and to choose by."""
+        splits = self._data[0] if self._data else {}
+        return digest_examples({name: splits[name] for name in splits if name != "test"})
 
     def describe(self) -> Description:
         """Return the description of the first form.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from ecd_tune.records import Stage
@@ -38,13 +39,27 @@ class FunctionTask(StacksNetworks):
     def loops(self) -> bool:
         """Whether the function has its own loop; it is called once to find out."""
         if self._own.loops is None:
+            run = self._run(0, Stage.SEARCH, None)
             try:
-                self.describe(0, Stage.SEARCH)
+                self._own.function(run)
+                run.describe()
             except KeepsLoop:
                 self._own.loops = True
             else:
-                self._own.loops = False
+                self._own.loops, self._own.data_digest = False, run.data_digest()
         return self._own.loops
+
+    def data_digest(self) -> str:
+        """Return the digest of the data for seed 0; empty where a loop of its own reads them."""
+        return "" if self.loops else self._own.data_digest
+
+    def source(self) -> tuple[str, str]:
+        """Return the file of the function, empty where there is none, and its source."""
+        function = inspect.unwrap(self._own.function)
+        try:
+            return inspect.getsourcefile(function) or "", inspect.getsource(function)
+        except (OSError, TypeError):  # typed at a prompt, or no function at all
+            return "", ""
 
     def describe(self, seed: int, stage: Stage) -> Description:
         """Return what the task is for one seed.

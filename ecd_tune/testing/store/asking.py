@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Stage, Status, TrialState
+from ecd_tune.records import METRIC, Curve, Origin, Outcome, RunCost, Stage, Status, TrialState
 from ecd_tune.store import CurvePoint, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
 from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
@@ -109,6 +109,7 @@ class AskingContract(StoreFixtures):
             },
             reason="left the finite numbers",
             cost=RunCost(1.25, "cuda:0"),
+            origin=Origin("0123456789abcdef", "1.0", "abc-dirty"),
         )
         (lease,) = self.ask(store, spec, 1)
         store.tell([(lease, outcome)])
@@ -120,6 +121,7 @@ class AskingContract(StoreFixtures):
         assert record.curve.steps == (0, 1, 5)
         assert repr(record.curves) == repr(outcome.curves)
         assert (record.reason, record.cost) == (outcome.reason, outcome.cost)
+        assert record.origin == outcome.origin
         assert (record.seed, record.attempt, record.worker) == (0, 1, worker.name)
         assert record.started is not None
         assert record.completed is not None

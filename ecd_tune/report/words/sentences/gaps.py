@@ -1,9 +1,11 @@
-"""Warnings of a report: incomplete searches and confirmations."""
+"""Warnings of a report: incomplete searches and confirmations, trials on different data."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from ecd_tune.records import Stage, Trials
 from ecd_tune.report.model.rows import ProgressRow, ResultRow
 from ecd_tune.spec import StudySpec
 
@@ -11,24 +13,54 @@ __all__ = ["compose_warnings"]
 
 
 def compose_warnings(
-    spec: StudySpec, results: Sequence[ResultRow], progress: Sequence[ProgressRow]
+    spec: StudySpec,
+    results: Sequence[ResultRow],
+    progress: Sequence[ProgressRow],
+    trials: Trials,
 ) -> tuple[str, ...]:
-    """Name what is incomplete.
+    """Name what is incomplete, and what cannot be compared.
 
     Args:
         spec: The study.
         results: All rows.
         progress: The search of each optimizer.
+        trials: Records by study key, of all stages.
 
     Returns:
         Sentences; none for a complete study.
     """
     return (
+        *_different_data(trials),
         *_nothing_searched(spec, progress),
         *_search_warnings(progress),
         *_choices(spec, results),
         *_run_warnings(spec, results),
     )
+
+
+def _different_data(trials: Trials) -> Iterator[str]:
+    """Name the data of trials that should have had the same; a confirmation may have its own.
+
+    Yields:
+        A sentence for each stage with several.
+    """
+    for stage in (Stage.SEARCH, Stage.CONFIRM):
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for key, records in trials.items():
+            for record in records if key.data_stage is stage else ():
+                if record.counts and record.origin is not None and record.origin.data:
+                    found[record.origin.data][key.name] += 1
+        if len(found) > 1:
+            listed = "; ".join(
+                f"{digest}: " + ", ".join(f"{name} {count}" for name, count in names.items())
+                for digest, names in found.items()
+            )
+            yield (
+                "Error: trials were run on different data, and their values cannot be compared. "
+                f"Trials by the digest of their data: {listed}. Take those with the wrong data out "
+                "(ecd-tune invalidate), put the data right on every machine, and run the study "
+                "again."
+            )
 
 
 def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Iterator[str]:
