@@ -2,8 +2,8 @@
 
     python -m benchmarks [--out docs/results/bench.md] [NAME ...]
 
-Each is a script of its own in a process of its own, with its peer beside it in the same run; the
-page has its command, its table, and how long it took. Within six minutes on two cores.
+Each script runs in its own process, with its peer in the same run; the page has its command, its
+table, and its duration. Within six minutes on two cores.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run(command: str) -> tuple[str, float]:
 
 
 def tables(printed: str) -> str:
-    """Keep tables and sentences; leave out what tells of progress."""
+    """Keep tables and sentences; remove progress messages."""
     lines = [line for line in printed.splitlines() if not line.startswith((" ", "\t", "{"))]
     return "\n".join(lines).strip()
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.scale [--workers 1000] [--seconds 60] [--rounds 3] [--json FILE]
 
-Each worker has a store of its own, hence a connection of its own to PgBouncer, and does what a
-worker does but train: look for dead workers in its turn, ask, wait, tell. The workers are threads
-of a few processes; their heartbeats go out in groups, one transaction per process and beat. Trials
-last ``--seconds`` each. A random sampler, so that what is measured is the store and no sampler.
+Each worker has its own store and connection to PgBouncer, and does the work of a worker without
+training: look for dead workers in its turn, ask, wait, tell. The workers are threads of a few
+processes; their heartbeats go out in groups, one transaction per process and beat. Trials last
+``--seconds`` each. A random sampler, so that what is measured is the store and no sampler.
 
 Overhead is the wall time of a worker's calls over the length of a trial: on a machine with other
 work it is an upper bound. The time of processors is not: it says what free cores would do.

@@ -75,7 +75,7 @@ def measure(name: str, kept: Path | None = None) -> str:
 
 
 def check_report(path: Path, result: subprocess.CompletedProcess[str]) -> None:
-    """Print what a run said that made no report, or one that does not say what it is."""
+    """Print the output of a run without a report, or with an unmarked one."""
     if not path.is_file():
         print(result.stdout[-2000:], result.stderr[-2000:], sep="\n", file=sys.stderr)
     elif not path.read_text(encoding="utf-8").splitlines()[2].startswith("This is a smoke run"):

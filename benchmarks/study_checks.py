@@ -1,4 +1,4 @@
-"""The checks on studies, on simulated random searches: what they measure, how often they are right.
+"""The checks on simulated random searches: measurements and shares of correct verdicts.
 
     nice -n 19 python -m benchmarks.study_checks [--seeds 10] [--first 1] [--subsets 20]
         [--markdown FILE]
@@ -30,7 +30,7 @@ SIZES = (20, 40, 80)
 
 @dataclass(frozen=True)
 class Case:
-    """A search, the checks that it is judged by, and the verdict that is right."""
+    """A search, its checks, and the correct verdicts."""
 
     title: str
     bowl: Bowl
@@ -39,7 +39,7 @@ class Case:
 
 
 KNOWN = ", F_min known"
-"""Ends the name of a check that is told the lowest loss."""
+"""Suffix of a check with a known lowest loss."""
 LAWS = ("S1", "S1" + KNOWN, "S2", "S3", "S6", "S7")
 CASES = (
     Case("sync", Bowl("sync"), LAWS),
@@ -51,7 +51,7 @@ CASES = (
 
 @dataclass
 class Tally:
-    """What one check found of one case, over seeds."""
+    """Results of one check for one case, over seeds."""
 
     findings: list[tuple[Finding, ...]] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Tally:
 
 
 def main() -> None:
-    """Simulate, judge and write the page."""
+    """Simulate, check and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=1)

@@ -27,6 +27,7 @@ __all__ = [
     "Params",
     "RunCost",
     "RunRequest",
+    "Rung",
     "Scalar",
     "Stage",
     "Status",
@@ -97,6 +98,8 @@ class Cause(StrEnum):
     """Its worker released it because of a stop signal or its own exit."""
     KILLED = "killed"
     """Its worker's process has ended."""
+    PROMOTED = "promoted"
+    """It was paused at a rung of successive halving, and another attempt continues it."""
     INVALID = "invalid"
     """Someone took its result out, because it is wrong."""
 
@@ -215,11 +218,28 @@ class RunRequest:
         params: Hyperparameters of the optimizer, by name.
         seed: Seeds everything random in this run: data order, start point, noise.
         stage: Search runs see the validation data only, confirmation runs the test data once.
+        until: Epoch after which the run is paused, its state saved; None: it goes to its end.
     """
 
     params: Params
     seed: int
     stage: Stage = Stage.SEARCH
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of successive halving: trials are compared there, and the best continue.
+
+    Attributes:
+        bracket: Number of its bracket.
+        number: Its number in the bracket, from 0.
+        reduction: One of so many trials continues.
+    """
+
+    bracket: int
+    number: int
+    reduction: int
 
 
 @dataclass(frozen=True)
@@ -238,6 +258,8 @@ class Outcome:
         trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
         origin: Data and code; None where not known.
+        rung: The rung that the run was to reach; a pruned one has reached it. None where it was
+            to go to its end.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -253,6 +275,7 @@ class Outcome:
     cause: Cause = None  # type: ignore[assignment]  # set below
     trace: str = ""
     origin: Origin | None = None
+    rung: Rung | None = None
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -288,7 +311,9 @@ class Lease:
         token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
         request: The evaluation request.
-        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        source: ``"sampler"``, ``"prior"``, ``"queue"``, or for a confirmation where the parameters
+            are from.
+        promotions: How often successive halving has promoted these parameters.
     """
 
     key: StudyKey
@@ -298,6 +323,7 @@ class Lease:
     attempt: int
     request: RunRequest
     source: str = "sampler"
+    promotions: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ecd_tune.errors import TaskError
+from ecd_tune.errors import EcdTuneError, TaskError
 
 __all__ = [
     "importing",
@@ -24,6 +24,7 @@ __all__ = [
     "place_reference",
     "reference_to",
     "short_reference",
+    "trim_traceback",
 ]
 
 _SUFFIX = ".py"
@@ -123,12 +124,34 @@ def place_of(error: BaseException, skip: Path) -> str:
         For example ``"my_file.py, line 12: loss = model(x)"``; empty without a traceback.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    library = (str(skip), "site-packages", "dist-packages", "<frozen", sys.base_prefix + "/lib")
-    own = [frame for frame in frames if not any(part in frame.filename for part in library)]
+    own = [frame for frame in frames if _is_own(frame.filename, skip)]
     if not frames:
         return ""
     frame = (own or frames)[-1]
     return f"{frame.filename}, line {frame.lineno}: {(frame.line or '').strip()}"
+
+
+def trim_traceback(error: BaseException, skip: Path) -> None:
+    """Leave out of an error's traceback what lies above its reader's own lines.
+
+    Args:
+        error: The error; its traceback, and that of its cause, begin then with the first line of
+            the reader's. Where there is none, an error of ours has no traceback, and any other
+            keeps its own.
+        skip: As for :func:`place_of`.
+    """
+    for one in (error, error.__cause__):
+        if one is not None:
+            frame = one.__traceback__
+            while frame is not None and not _is_own(frame.tb_frame.f_code.co_filename, skip):
+                frame = frame.tb_next
+            if frame is not None or isinstance(one, EcdTuneError):
+                one.__traceback__ = frame
+
+
+def _is_own(file: str, skip: Path) -> bool:
+    library = (str(skip), "site-packages", "dist-packages", "<frozen", sys.base_prefix + "/lib")
+    return not any(part in file for part in library)
 
 
 def _split(reference: str) -> tuple[str, str]:

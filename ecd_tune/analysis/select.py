@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ecd_tune.records import Direction, Params, TrialRecord, TrialState
+from ecd_tune.records import Cause, Direction, Params, TrialRecord, TrialState
 
 __all__ = [
     "Confirmed",
@@ -131,6 +131,7 @@ class Counts:
         pruned: Ended by a pruner, behind the others (state PRUNED too).
         failed: No value at all (state FAIL), interrupted attempts not counted.
         lost: Interrupted attempts whose parameters were queued again.
+        promoted: Attempts that were paused at a rung, and that another one continues.
         running: Under way.
         waiting: Queued.
     """
@@ -142,6 +143,7 @@ class Counts:
     running: int = 0
     waiting: int = 0
     pruned: int = 0
+    promoted: int = 0
 
     @property
     def finished(self) -> int:
@@ -167,10 +169,11 @@ def count_trials(records: Iterable[TrialRecord]) -> Counts:
     Returns:
         The counts; every record is counted exactly once.
     """
-    counts = dict.fromkeys((*_FIELD.values(), "lost", "pruned"), 0)
+    counts = dict.fromkeys((*_FIELD.values(), "lost", "promoted", "pruned"), 0)
     for record in records:
         ended = "pruned" if record.pruned else _FIELD[record.state]
-        counts["lost" if record.lost else ended] += 1
+        left_out = "promoted" if record.cause is Cause.PROMOTED else "lost"
+        counts[left_out if record.lost else ended] += 1
     return Counts(**counts)
 
 

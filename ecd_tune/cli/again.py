@@ -12,6 +12,8 @@ from ecd_tune.records import Stage, StudyKey
 
 __all__ = ["invalidate", "retry"]
 
+_CONTINUE = "run the command or script of the study again to continue"
+
 
 def retry(
     study: Annotated[
@@ -45,7 +47,9 @@ def retry(
     for name, count in queued.items():
         if count:
             typer.echo(f"{name}: {count} trial{'s' * (count != 1)} re-queued")
-    if not any(queued.values()):
+    if any(queued.values()):
+        typer.echo(_CONTINUE)
+    else:
         typer.echo(f"{study}: no failed trials")
 
 
@@ -73,4 +77,4 @@ def invalidate(
     key = StudyKey(name, optimizer, Stage(stage) if stage else Stage.SEARCH)
     with Store.open(storage, create=False) as store:
         store.invalidate(key, trial, reason)
-    typer.echo(f"{key.name} #{trial}: no longer counts")
+    typer.echo(f"{key.name} #{trial}: no longer counts\n{_CONTINUE}")

@@ -13,7 +13,7 @@ import typer
 from ecd_tune.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from ecd_tune.lab.claims import Given, JudgedSections
+    from ecd_tune.lab.claims import JudgedSections, RecordedResult
 
 __all__ = ["claims"]
 
@@ -68,11 +68,11 @@ def claims(
         typer.echo("\n".join(_lines(judged)))
 
 
-def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
+def _run(names: Sequence[str], seed: int, processes: int) -> tuple[RecordedResult, ...]:
     from ecd_tune.lab import run_systems, system_checks
-    from ecd_tune.lab.claims import give
+    from ecd_tune.lab.claims import record_results
 
-    return give(run_systems(system_checks(names), seed, processes), seed)
+    return record_results(run_systems(system_checks(names), seed, processes), seed)
 
 
 def _lines(sections: JudgedSections) -> Iterator[str]:

@@ -50,7 +50,7 @@ class RateEstimator:
 
     def __init__(self, spec: StudySpec, now: float) -> None:
         self._spec, self._start, self._first = spec, now, -1
-        self.done, self._now = 0, now
+        self.done, self.failed, self._now = 0, 0, now
 
     @property
     def total(self) -> int:
@@ -65,7 +65,8 @@ class RateEstimator:
             progress: One entry per study key.
             now: Clock in seconds.
         """
-        self.done = sum(p.finished for p in progress if p.key.optimizer in self._spec.optimizers)
+        own = [p for p in progress if p.key.optimizer in self._spec.optimizers]
+        self.done, self.failed = sum(p.finished for p in own), sum(p.failed for p in own)
         self._now = now
         if self._first < 0:
             self._first = self.done
@@ -83,7 +84,10 @@ class RateEstimator:
         running = sum(view.state is WorkerState.RUNNING for view in workers)
         by = f", {count(running, 'worker')}" if workers else ""
         rate = f", {format_rate(self.rate)}" if self.rate else ""
-        return f"{self.done}/{self.total} trials{rate}{about}{by}"
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        # After an invalidated result, earlier confirmation runs count beside those of the new best.
+        total = max(self.total, self.done)
+        return f"{self.done}/{total} trials{failed}{rate}{about}{by}"
 
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:

@@ -13,6 +13,7 @@ from ecd_tune.references import is_reference, short_reference
 from ecd_tune.spec import (
     OWN_OPTIMIZERS,
     StudySpec,
+    adopt_sampler,
     find_study,
     load_study,
     own_study,
@@ -31,6 +32,7 @@ __all__ = [
     "Storage",
     "StudyName",
     "TrialsOption",
+    "as_stored",
     "complete_study",
     "parse_formats",
     "resolve_study",
@@ -168,7 +170,26 @@ def resolve_study(
             if key not in spec.optimizers:
                 known = hint(key, spec.optimizers)
                 raise SpecError(f"--optimizers: study {spec.name!r} has no {key!r}{known}")
-    return spec.with_overrides(trials=trials, seed=seed, optimizers=keys)
+    spec = spec.with_overrides(trials=trials, seed=seed)
+    if spec.sampler.why and storage:
+        spec = as_stored(spec, storage)
+    return spec.with_overrides(optimizers=keys)
+
+
+def as_stored(spec: StudySpec, storage: str) -> StudySpec:
+    """Return a study with the sampler that it was created with, where it chooses one itself.
+
+    Args:
+        spec: The study.
+        storage: Where it may be stored.
+    """
+    from ecd_tune.store import Store
+
+    try:
+        with Store.open(storage, create=False) as store:
+            return adopt_sampler(spec, store.sampler(spec.name))
+    except StoreError:
+        return spec  # there is no database yet; what else is wrong is told when it is used
 
 
 def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""``ecd-tune replay``: a finished study as a model on which samplers are compared in seconds."""
+"""``ecd-tune replay``: samplers or pruners, compared on a finished study in seconds."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ecd_tune.cli.options import (
     StudyName,
     resolve_study,
 )
+from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
 from ecd_tune.errors import NoResultError, UnknownNameError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
@@ -32,23 +33,44 @@ def replay(
     sampler: Annotated[
         str, typer.Option(metavar="A,B", help=f"Samplers: {', '.join(_DRAWN)}.")
     ] = "random,tpe",
-    repeats: Annotated[int, typer.Option(min=1, help="Searches per sampler.")] = 100,
+    pruner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help=f"Compare pruners in place of samplers: {', '.join(PRUNERS)}.",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Searches per sampler or pruner.")] = 100,
     optimizers: Optimizers = None,
     trials: Annotated[
         int | None,
         typer.Option(min=1, help="Trials per search. [default: as in the study]"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --pruner: epochs of a search, of all its trials together. [default: half "
+            "of the study's]",
+            show_default=False,
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1,
     as_json: AsJson = False,
     smoke: Smoke = False,
     name: Called = None,
 ) -> None:
-    """Compare samplers on a model of a finished study, without running a trial.
+    """Compare samplers, or pruners, on a finished study, without running a trial.
 
     A random forest predicts the rank of a point from the stored trials: the share of them that are
     better, 0 for the best. Each sampler then searches that model; a simulated clock lets a trial
     take as long as the nearest stored one did. `agreement` is the rank correlation of the model
     with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
+
+    Pruners need no model: each search takes the stored trials in a random order, with their stored
+    curves and times, until its epochs are used. With `+resume` trials are paused and continue from
+    their checkpoints. Other keys of `[pruning]` have their defaults.
     """
     import optuna
 
@@ -60,6 +82,10 @@ def replay(
     spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
     names = _names(sampler)
     found: list[dict[str, Any]] = []
+    if pruner is not None:
+        rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
+        typer.echo(json.dumps(rows, indent=2) if as_json else pruner_table(rows))
+        return
     with Store.open(storage, create=False) as store:
         store.check(spec)
         records = {key: store.trials(spec.key(key), curves=False) for key in spec.optimizers}

@@ -26,12 +26,18 @@ _RECENT_SECONDS = 60.0
 _MOST_ERRORS = 5
 _MOST_REASONS = 8
 _EVENTS = {
-    "lost": "trials of dead workers re-queued",
-    "released": "trials re-queued after workers were stopped",
-    "fenced": "late results rejected",
-    "invalidated": "results invalidated by users",
-    "exception": "kinds of errors in trials, counted per worker",
+    "lost": ("trial of a dead worker re-queued", "trials of dead workers re-queued"),
+    "released": (
+        "trial re-queued after a worker was stopped",
+        "trials re-queued after workers were stopped",
+    ),
+    "promoted": ("paused trial promoted", "paused trials promoted"),
+    "fenced": ("late result rejected", "late results rejected"),
+    "retried": ("failed trial re-queued by a user", "failed trials re-queued by users"),
+    "invalidated": ("result invalidated by a user", "results invalidated by users"),
+    "exception": ("kind of error in trials", "kinds of errors in trials, counted per worker"),
 }
+"""Kind of event to its description, for one and for several."""
 _COUNTS = ("failed", "lost", "running", "waiting")
 
 
@@ -105,7 +111,10 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))
     if events:
-        told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
+        told = ", ".join(
+            f"{count} {_EVENTS.get(kind, (kind, kind))[count > 1]}"
+            for kind, count in events.items()
+        )
         lines.append(f"events: {told}")
     errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
     for reason, event in [*errors.items()][-_MOST_ERRORS:]:
@@ -160,6 +169,7 @@ def _row(progress: Any, prunes: bool) -> dict[str, Any]:
         "prunes": prunes,
         "failed": progress.failed,
         "lost": progress.lost,
+        "promoted": progress.promoted,
         "running": progress.running,
         "waiting": progress.waiting,
         "best": progress.best,

@@ -92,6 +92,8 @@ def show(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> Non
     typer.echo(f"options       {_pairs(spec.task_options(Stage.SEARCH))}")
     typer.echo(f"protocol      {spec.protocol}, seed {spec.seed}")
     typer.echo(f"sampler       {spec.sampler.name} {_pairs(spec.sampler.options)}".rstrip())
+    if spec.sampler.why:
+        typer.echo(f"              auto: {spec.sampler.why}")
     typer.echo(f"one trial     {spec.budget.steps} {task.budget_unit}")
     if spec.budget.timeout is not None:
         typer.echo(f"              ends after {spec.budget.timeout:g} s")

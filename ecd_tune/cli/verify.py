@@ -76,8 +76,11 @@ def verify(
         store.check(spec)
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
-        if record is None or not record.state.finished or record.cause is None:
-            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result")
+        if record is None:
+            raise StoreError(f"{key.name} #{trial}: there is no such trial")
+        if not record.counts or record.cause is None:
+            reason = f" ({record.reason})" if record.reason else ""
+            raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")
         objective = _prepare(spec, record)
         origin = objective.origin(key.data_stage)
         if not as_json:
@@ -127,7 +130,9 @@ def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
     from ecd_tune.records import RunRequest
 
     assert record.seed is not None  # every trial of ours has one
-    request = RunRequest(record.params, record.seed, record.key.stage)
+    # What a pruner has ended is run to the same epoch.
+    until = record.curve.steps[-1] if record.pruned else None
+    request = RunRequest(record.params, record.seed, record.key.stage, until)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
 

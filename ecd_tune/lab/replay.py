@@ -14,6 +14,7 @@ import optuna
 
 from ecd_tune.analysis.surrogate import Surrogate
 from ecd_tune.spec import SamplerSpec, StudySpec
+from ecd_tune.store.sampling.guided import guided_points
 from ecd_tune.store.sampling.samplers import make_sampler
 
 __all__ = ["Replay", "replay_search"]
@@ -64,6 +65,8 @@ def replay_search(
     clock = 0.0
     while len(ends) < trials:
         while started < trials and len(running) < workers:
+            if guided := guided_points(changed, optimizer, [started]):
+                study.enqueue_trial(dict(guided[started].params))
             trial: Any = study.ask()
             worth, seconds = surrogate.look_up(surrogate.space.suggest(trial))
             heapq.heappush(running, (clock + seconds, started, trial, worth))

@@ -36,13 +36,14 @@ from ecd_tune.objective.row import Row, make_callbacks
 from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.training.protocols import Protocol, builder
 from ecd_tune.records import Origin, Outcome, RunCost, RunRequest, Stage
-from ecd_tune.references import is_reference, place_of
+from ecd_tune.references import is_reference, place_of, trim_traceback
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
 
 __all__ = ["Objective"]
 
 _log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[1]
 
 
 _Run = Callable[[Sequence[Row]], list[Outcome]]
@@ -245,11 +246,14 @@ class Objective:
         except Exception as error:
             place = _place(error)
             met, self._met = (type(error), place) in self._met, {*self._met, (type(error), place)}
+            own = is_reference(self._spec.task.name)
+            if own:
+                trim_traceback(error, _PACKAGE)
             # Each kind once: a fault that ends every trial would fill the log.
             _log.log(logging.INFO if met else logging.ERROR, "trial failed", exc_info=not met)
             trace = "" if met else "".join(traceback.format_exception(error))
             cost = RunCost(time.perf_counter() - began)
-            where = place if is_reference(self._spec.task.name) else ""
+            where = place if own and not place.startswith(str(_PACKAGE)) else ""
             return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
@@ -292,7 +296,9 @@ class Objective:
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
+            request.until,
             self._copies(row),
+            self._spec.confirmation.runs > 0,
         )
 
     def _copies(self, row: Row) -> Callable[[int], CheckpointHandle] | None:
@@ -355,7 +361,7 @@ class Objective:
 
 
 def _place(error: Exception) -> str:
-    return place_of(error, Path(__file__).parents[1])
+    return place_of(error, _PACKAGE)
 
 
 def _software() -> list[str]:

@@ -20,6 +20,7 @@ __all__ = [
     "measured_metrics",
     "nonfinite",
     "optimizer_metrics",
+    "paused_after",
     "thin_steps",
     "trajectory_outcome",
 ]
@@ -42,6 +43,11 @@ def nonfinite(what: str, value: float, place: str) -> str:
         For example ``"loss became non-finite (inf) at iteration 37"``.
     """
     return f"{what} became non-finite ({value}) {place}"
+
+
+def paused_after(epoch: int) -> str:
+    """Say that a run is paused after an epoch; it ends so unless someone continues it."""
+    return f"paused after epoch {epoch}"
 
 
 def failure(error: Exception, cost: RunCost, place: str = "", trace: str = "") -> Outcome:

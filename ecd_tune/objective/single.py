@@ -54,7 +54,10 @@ class RunPlan:
         protocol: Training data and evaluation split, for problems with a metric.
         training: Schedule and the like, for problems that have a metric.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
+        until: Epoch after which the run is paused; None: it runs to its end. Only for problems with
+            a metric.
         copies: Returns the handle to which the weights of an epoch are copied, or None.
+        confirms: Whether the study has confirmation runs, which evaluate on the test split.
     """
 
     steps: int
@@ -62,7 +65,9 @@ class RunPlan:
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
+    until: int | None = None
     copies: Callable[[int], CheckpointHandle] | None = None
+    confirms: bool = False
 
 
 def evaluate_single(
@@ -149,7 +154,7 @@ def make_training(
     evaluator = Evaluator(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(evaluator, plan)
     training = Training(
-        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock
+        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock, plan.until
     )
     return training, stepper, evaluator
 

@@ -223,15 +223,15 @@ class LossOptimizer(FusedSteps):
             self._share_seed()
         options = self.param_groups[0]
         mean = self._ranks.average(-value if options["maximize"] else value)
-        looked = self._looks()
+        synced = self._looks()
         plan = self._present_plan()
         gathered = self._gather() if plan is None else None
         loss = mean.wait()
-        if looked or not (gathered is None or gathered.theta):
+        if synced or not (gathered is None or gathered.theta):
             self._check_loss(loss.item(), steps)
         if not self._fused_step(plan, loss):
-            self._reference_step(loss, gathered or self._gather(), steps, looked)
-        if not looked and steps % LOOK_EVERY == 0:
+            self._reference_step(loss, gathered or self._gather(), steps, synced)
+        if not synced and steps % LOOK_EVERY == 0:
             self._look_back(steps)
 
     def _gather(self) -> Gathered:
@@ -246,15 +246,15 @@ class LossOptimizer(FusedSteps):
             self._working.factors,
         )
 
-    def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         if gathered.theta:
             if any(group.get("scale") == MOMENTS for group in self.param_groups):
                 refine_scales(gathered, self.state, self._working.trajectory, step)
-            self._advance(loss, gathered, step, looked)
+            self._advance(loss, gathered, step, synced)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         """Update parameters and state for one loss value, float64, 0-d."""
         raise NotImplementedError
 
@@ -263,7 +263,7 @@ class LossOptimizer(FusedSteps):
         raise NotImplementedError
 
     def _apply(
-        self, gathered: Gathered, go: Tensor, moved: list[Tensor], e: list[Tensor], looked: bool
+        self, gathered: Gathered, go: Tensor, moved: list[Tensor], e: list[Tensor], synced: bool
     ) -> None:
         """Update the parameters and the direction if the step is made.
 
@@ -272,9 +272,9 @@ class LossOptimizer(FusedSteps):
             go: Whether the step is made.
             moved: ΔΘ; may be NaN if it is not.
             e: Direction of the momentum; may also be NaN then.
-            looked: The device is synchronised anyway.
+            synced: The device is synchronised anyway.
         """
-        if not looked:
+        if not synced:
             algebra = gathered.algebra
             moved = algebra.where(go, moved, [torch.zeros_like(m) for m in moved])
             e = algebra.where(go, e, gathered.directions)

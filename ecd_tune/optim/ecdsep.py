@@ -179,7 +179,7 @@ class ECDSep(WatchedOptimizer):
 
     # ---------------------------------------------------------------- one step
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         rules, state = self._present_rules(), self._present_state()
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         noise = None
@@ -209,7 +209,7 @@ class ECDSep(WatchedOptimizer):
             starting=not self._working.started,
         )
         self._show(gathered, point, made, noise if rules.chaotic else None)
-        self._apply(gathered, made.go, made.moved, made.e, looked)
+        self._apply(gathered, made.go, made.moved, made.e, synced)
         self._working.run = made.state
         self._working.trajectory.update(write_record(made.state))
         if not self._working.started:

@@ -55,7 +55,7 @@ class Member:
     def __init__(self, joint: JointSteps, optimizer: LossOptimizer) -> None:
         self._joint, self._optimizer = joint, optimizer
         self._plan: FusedPlan | None = None
-        self._address, self._room = 0, 0
+        self._address, self._free_rows = 0, 0
 
     def step(self, loss: float | Tensor) -> None:
         """Make a step, immediately or together with the others.
@@ -71,12 +71,12 @@ class Member:
         self._optimizer.step(loss=loss)
         self._plan = plan = self._optimizer.joint_plan()
         if plan is not None and plan.address is not None:
-            self._address, self._room = plan.address, plan.room
+            self._address, self._free_rows = plan.address, plan.free_rows
 
     def count(self) -> None:
         """Count a step that was made together with the others."""
-        self._room -= 1
-        self._optimizer.count_joint_step(self._room == 0)
-        if self._room == 0:
+        self._free_rows -= 1
+        self._optimizer.count_joint_step(self._free_rows == 0)
+        if self._free_rows == 0:
             assert self._plan is not None
-            self._room = self._plan.room
+            self._free_rows = self._plan.free_rows

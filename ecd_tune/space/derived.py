@@ -32,7 +32,7 @@ class Derived:
         formula: ``(value, hyperparameters, n)`` to the hyperparameter's value; the
             hyperparameters are those that are known by then, defaults included.
         reads: Other hyperparameters whose numbers the formula needs.
-        beside: Hyperparameters that the optimizer must have too, for the target to mean what the
+        requires: Hyperparameters that the optimizer must have too, for the target to mean what the
             formula takes it for.
     """
 
@@ -41,7 +41,7 @@ class Derived:
     declared: Hyperparameter
     formula: Callable[[float, Params, int], float]
     reads: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 def mean_rotation(nu: float, n: int) -> float:
@@ -84,7 +84,7 @@ DERIVED: Mapping[str, Derived] = {
         "nu_sqrt_n / √n",
         Hyperparameter(float, "ν√n for n parameters, in place of nu", low=0.0),
         lambda value, params, n: value / math.sqrt(n),
-        beside=_ECDSEP,
+        requires=_ECDSEP,
     ),
     # After ν, on which it depends.
     "eta_eff": Derived(
@@ -95,7 +95,7 @@ DERIVED: Mapping[str, Derived] = {
         ),
         _eta_of_effective,
         reads=("nu",),
-        beside=_ECDSEP,
+        requires=_ECDSEP,
     ),
     "one_minus_momentum": _one_minus("momentum", "β"),
     "one_minus_beta1": _one_minus("beta1", "β1"),
@@ -118,7 +118,7 @@ def searchable(declared: Mapping[str, Hyperparameter]) -> dict[str, Hyperparamet
         for name, derived in DERIVED.items()
         if derived.target in declared
         and declared[derived.target].kind is float
-        and all(other in declared for other in derived.beside)
+        and all(other in declared for other in derived.requires)
     }
     return {**fitting, **declared}
 

@@ -9,15 +9,8 @@ import numpy as np
 
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Params, Scalar
-from ecd_tune.space.dimensions import (
-    Choice,
-    Condition,
-    Dimension,
-    Fixed,
-    Float,
-    Suggester,
-    describe_condition,
-)
+from ecd_tune.space.conditions import Condition, describe_condition
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Suggester
 
 __all__ = ["Space", "Suggester"]
 
@@ -70,18 +63,26 @@ class Space:
             point[name] = dimension.suggest(name, trial)
         return point
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Scalar]:
+    @property
+    def has_prior(self) -> bool:
+        """Whether a dimension has a prior."""
+        return any(
+            not isinstance(d, Fixed) and d.prior is not None for d in self.dimensions.values()
+        )
+
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> dict[str, Scalar]:
         """Draw a point at random.
 
         Args:
             rng: Source of randomness.
+            prior: Draw the dimensions that have a prior from it; otherwise uniformly, as the rest.
 
         Returns:
             As :meth:`suggest`.
         """
         point: dict[str, Scalar] = {}
         for name, dimension in self._active(point):
-            point[name] = dimension.draw(rng)
+            point[name] = dimension.draw(rng, prior=prior)
         return point
 
     def resolve(self, point: Params) -> dict[str, Scalar]:

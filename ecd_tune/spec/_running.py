@@ -78,10 +78,15 @@ def check_pruning(spec: StudySpec) -> list[str]:
             f"[pruning]: kind = {kind!r}: the paper ran every trial to its end, and pruning would "
             "select on the test split; remove [pruning], or use protocol = 'clean'"
         ]
-    if kind == "hyperband" and spec.pruning.least_epochs > spec.steps(Stage.SEARCH):
+    if kind != "median" and spec.pruning.least_epochs > spec.steps(Stage.SEARCH):
         return [
             f"[pruning]: least_epochs = {spec.pruning.least_epochs}: a trial has "
             f"{spec.steps(Stage.SEARCH)} epochs"
+        ]
+    if spec.pruning.resume and spec.checkpoints.place == "none":
+        return [
+            "[pruning]: resume = true: trials continue from their checkpoints, and [checkpoints] "
+            "place is 'none'; name a place that all workers reach, or leave it out"
         ]
     return []
 

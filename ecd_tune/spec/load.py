@@ -14,6 +14,7 @@ from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_searches, check_training
 from ecd_tune.spec._validation import explain, validate
+from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
@@ -63,15 +64,17 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         raise SpecError("\n".join(unprintable))
     table = apply_smoke(table, smoke, where)
     checked = validate(table)
-    problems = list(checked.problems)
-    if checked.spec is not None:
-        problems += filter(checked.concerns, _problems(checked.spec))
+    problems, spec = list(checked.problems), checked.spec
+    if spec is not None and spec.sampler.name == "auto":
+        spec = spec.model_copy(update={"sampler": choose_sampler(spec)})
+    if spec is not None:
+        problems += filter(checked.concerns, _problems(spec))
     if problems:
         # What all optimizers share is wrong once, not once for each of them.
         unique = dict.fromkeys(problems)
         raise SpecError("\n".join(f"{where}{' ' if p[0] == '[' else ': '}{p}" for p in unique))
-    assert checked.spec is not None  # without problems there is one
-    return checked.spec
+    assert spec is not None  # without problems there is one
+    return spec
 
 
 def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
@@ -139,6 +142,11 @@ def _training_problems(spec: StudySpec) -> list[str]:
 def _grid_problems(spec: StudySpec) -> list[str]:
     problems = []
     for key, optimizer in spec.optimizers.items():
+        if optimizer.space.has_prior:
+            problems.append(
+                f"[optimizers.{key}.space]: prior: a grid runs all points and uses none; leave "
+                "it out, or choose another sampler"
+            )
         try:
             next(optimizer.space.grid())
         except SpaceError as error:

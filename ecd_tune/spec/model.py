@@ -15,6 +15,7 @@ from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec._table import SpecModel
+from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
@@ -260,6 +261,8 @@ class StudySpec(SpecModel):
         changes: dict[str, Any] = {}
         if trials is not None:
             changes["budget"] = self.budget.model_copy(update={"trials": trials})
+            if self.sampler.why:
+                changes["sampler"] = choose_sampler(self.model_copy(update=changes))
         if seed is not None:
             changes["seed"] = seed
         if optimizers is not None:

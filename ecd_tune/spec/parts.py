@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    model_validator,
+)
 
 from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import OPTIMIZERS, Hyperparameter, OptimizerDef
@@ -33,7 +40,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 """Name of a study, an optimizer or a reference: valid in a column, a path and a URL."""
 
 Value = bool | int | float | str
-SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
+SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid", "auto"]
 
 
 def _serialize_space(space: Space) -> dict[str, Any]:
@@ -42,8 +49,9 @@ def _serialize_space(space: Space) -> dict[str, Any]:
         for name, d in space.dimensions.items()
     }
     for fields in found.values():
-        if fields.get("zero", ...) is None:
-            del fields["zero"]  # added later; older studies continue
+        for later in ("zero", "prior"):  # added later; older studies continue
+            if fields.get(later, ...) is None:
+                del fields[later]
     return found
 
 
@@ -88,11 +96,36 @@ class SamplerSpec(SpecModel):
     """``[sampler]``: one of Optuna's samplers by name, and its options.
 
     Attributes:
-        name: random, tpe, qmc, gp, cmaes or grid.
+        name: random, tpe, qmc, gp, cmaes or grid; auto until a study is loaded, which chooses one
+            (:mod:`ecd_tune.spec.auto`).
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: SamplerName = "tpe"
+    _why: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _check_auto(self) -> Self:
+        if self.name == "auto" and self.options:
+            raise ValueError(
+                f"'auto' takes no options, and there are {', '.join(self.options)}; name a sampler"
+            )
+        return self
+
+    @property
+    def why(self) -> str:
+        """Why ``auto`` has chosen it; empty where a person has."""
+        return self._why
+
+    def chosen(self, why: str) -> Self:
+        """Return a copy that ``auto`` has chosen.
+
+        Args:
+            why: The reason, in words; no part of a study's identity.
+        """
+        copy = self.model_copy()
+        copy._why = why
+        return copy
 
     @property
     def options(self) -> dict[str, Value]:

@@ -9,10 +9,33 @@ from ecd_tune.errors import hint
 from ecd_tune.registry import Option
 from ecd_tune.spec.parts import SamplerSpec
 
-__all__ = ["SAMPLER_OPTIONS", "STARTUP_TRIALS", "sampler_problems"]
+__all__ = [
+    "GUIDED_EVERY",
+    "SAMPLER_OPTIONS",
+    "STARTUP_TRIALS",
+    "guided_trials",
+    "sampler_problems",
+]
 
 STARTUP_TRIALS = 10
 """Random trials at the start, Optuna's own number."""
+GUIDED_EVERY = 4
+"""Of this many trials that a prior guides, the last is left to the sampler."""
+
+
+def guided_trials(sampler: SamplerSpec) -> int | None:
+    """Return how many trials of a search the priors of a space guide; None for all.
+
+    They are those that the sampler would draw uniformly; where it has another start, as many as
+    TPE would.
+
+    Args:
+        sampler: The sampler.
+    """
+    if sampler.name == "random":
+        return None
+    return int(sampler.options.get("n_startup_trials", STARTUP_TRIALS))
+
 
 _STARTUP = Option(int, STARTUP_TRIALS, "Random trials at the start.", low=0)
 _HISTORY = Option(int, 1000, "Finished trials that the sampler sees beside the best.", low=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecd_tune.space import Choice, Dimension, Fixed, Float, Int, Space
+from ecd_tune.space import Choice, Dimension, Fixed, Float, Int, Prior, Space
 from ecd_tune.spec.model import StudySpec
 
 __all__ = ["study_table"]
@@ -43,18 +43,28 @@ def _space_table(space: Space) -> dict[str, Any]:
 
 def _dimension_table(dimension: Dimension) -> Any:
     when = {name: list(values) for name, values in dimension.when.items()}
-    own = {"when": when} if when else {}
+    own: dict[str, Any] = {"when": when} if when else {}
     match dimension:
         case Fixed():
             return {"value": dimension.value, **own} if own else dimension.value
         case Choice():
             values = list(dimension.values)
+            if dimension.prior is not None:
+                own["prior"] = list(dimension.prior)
             return {"choices": values, **own} if own else values
         case Int():
             kind: dict[str, Any] = {"type": "int"}
         case Float():
             kind = {} if dimension.zero is None else {"zero": _zero_table(dimension)}
+    if dimension.prior is not None:
+        kind["prior"] = _prior_table(dimension.prior)
     return {"low": dimension.low, "high": dimension.high, "log": dimension.log, **kind, **own}
+
+
+def _prior_table(prior: Prior) -> Any:
+    if prior.spread is None:
+        return prior.center
+    return {"center": prior.center, "spread": prior.spread}
 
 
 def _zero_table(dimension: Float) -> dict[str, Any]:

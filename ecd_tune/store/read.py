@@ -105,6 +105,18 @@ class StoreReader:
         identity = self._read(lambda connection: find_study(connection, key).identity)
         return dict(json.loads(identity))
 
+    def sampler(self, study: str) -> dict[str, Any] | None:
+        """Return the table ``[sampler]`` that a study was created with.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            The table; None where there is no such study.
+        """
+        progress = self.progress(study)
+        return dict(self.identity(progress[0].key)["sampler"]) if progress else None
+
     def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
         """Return the checks that a search declared before its first trial.
 

@@ -281,6 +281,8 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "task": task.name,
         "fingerprint": spec.fingerprint(key.optimizer),
     }
+    if spec.sampler.why:
+        attributes["sampler"] = f"{spec.sampler.name} (auto: {spec.sampler.why})"
     connection.execute(
         sa.insert(optuna_tables.study_user_attributes),
         [

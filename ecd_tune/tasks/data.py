@@ -50,8 +50,8 @@ def data_root() -> Path | None:
     """
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given).expanduser().absolute()
-    beside = _beside()
-    return beside if beside.is_dir() else None
+    fallback = _checkout_data()
+    return fallback if fallback.is_dir() else None
 
 
 def cache_root() -> Path:
@@ -93,5 +93,5 @@ def _describe(layout: Layout, root: Path | None) -> str:
     return f"{', '.join(layout.files)} ({layout.source}{lack})"
 
 
-def _beside() -> Path:
+def _checkout_data() -> Path:
     return Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -50,6 +50,8 @@ class InterruptionContract:
     ) -> tuple[Outcome, int]:
         """Run one trial, interrupted so many polls after each start.
 
+        After the first interruption there is an attempt that is paused after an epoch.
+
         Returns:
             The outcome without cost and speed; and the number of polls of the stop signal in the
             last attempt.
@@ -68,7 +70,9 @@ class InterruptionContract:
         first = spec.optimizers[optimizer].first
         request = RunRequest(first[0].params if first else {}, 5, stage)
         objective = Objective(spec, optimizer)
-        for after in [*polls, -1]:
+        paused = [(-1, replace(request, until=1))] if polls else []
+        left = [(after, request) for after in [*polls, -1]]
+        for after, attempt in [*left[:1], *paused, *left[1:]] if polls else left:
             asked = 0
 
             def stop(after: int = after) -> bool:
@@ -77,8 +81,10 @@ class InterruptionContract:
                 return asked == after
 
             try:
-                (found,) = objective.evaluate([request], stop=stop, checkpoints=[handle])
+                (found,) = objective.evaluate([attempt], stop=stop, checkpoints=[handle])
             except Interrupted:
+                continue
+            if attempt is not request:
                 continue
             metrics = {k: v for k, v in found.metrics.items() if k not in SPEED_METRICS}
             return replace(found, cost=RunCost(), metrics=metrics), asked
@@ -94,10 +100,10 @@ class InterruptionContract:
         handle = _MemoryCheckpoint()
         parts, _ = self.run(optimizer, stage, polls, handle)
         assert parts == whole, (
-            f"{optimizer}, {stage}: interrupted after {polls} steps and continued, the run "
-            "differs: something that steps change is not saved. Of a model: keep it whole "
-            "(run.model, run.keep); of a problem: return it from state_dict; random numbers: draw "
-            "them from the global generators, or from one made of run.seed_of(epoch)"
+            f"{optimizer}, {stage}: interrupted after {polls} steps, paused after an epoch and "
+            "continued, the run differs: something that steps change is not saved. Of a model: "
+            "keep it whole (run.model, run.keep); of a problem: return it from state_dict; random "
+            "numbers: draw them from the global generators, or from one made of run.seed_of(epoch)"
         )
         assert handle.saves, "nothing was saved: the state cannot be written, see the log"
 

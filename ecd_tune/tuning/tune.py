@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import ecd_tune
 from ecd_tune.cli.dry import check_task
-from ecd_tune.cli.options import DEFAULT_STORAGE
-from ecd_tune.errors import TaskError
-from ecd_tune.references import importing, is_reference
+from ecd_tune.cli.options import DEFAULT_STORAGE, as_stored
+from ecd_tune.errors import EcdTuneError, TaskError
+from ecd_tune.references import importing, is_reference, trim_traceback
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
 from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
@@ -117,12 +118,23 @@ def tune(
     }
     spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
     url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
+    spec = as_stored(spec, url) if spec.sampler.why else spec
     folder = Path("reports") / spec.name if out is None else Path(out)
-    if check and is_new(spec, url):
-        with as_before():
-            check_task(spec, workers)
-    _run(spec, reference, url, workers, folder)
+    _work(spec, reference, url, workers, folder, check)
     return TunedStudy(spec, url, folder)
+
+
+def _work(
+    spec: StudySpec, reference: str, url: str, workers: int, folder: Path, check: bool
+) -> None:
+    try:
+        if check and is_new(spec, url):
+            with as_before():
+                check_task(spec, workers)
+        _run(spec, reference, url, workers, folder)
+    except EcdTuneError as error:
+        trim_traceback(error, Path(ecd_tune.__file__).parent)
+        raise
 
 
 def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) -> None:

@@ -23,10 +23,11 @@ class FailureStreak:
 
     Args:
         limit: So many in a row are no property of the trials.
+        study: Name of the study, for the message.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, study: str = "STUDY") -> None:
+        self._limit, self._study = limit, study
         self._reason: str | None = None
         self._count = 0
         self._ended_well = False
@@ -71,9 +72,9 @@ class FailureStreak:
     def _error(self, what: str, last: Outcome) -> RepeatedFailureError:
         return RepeatedFailureError(
             f"{what}, the last one with: {last.reason}. This worker stops; its trials are stored "
-            "or re-queued. Fix the error, re-queue failed trials with `ecd-tune retry STUDY "
-            "--failed`, and restart the worker; if it is not an error, raise [retries] "
-            f"stop_worker_after (now {self._limit}) in the study file"
+            "or re-queued. Fix the error, re-queue failed trials with `ecd-tune retry "
+            f"{self._study} --failed`, and restart the worker; if it is not an error, raise "
+            f"[retries] stop_worker_after (now {self._limit}) in the study file"
         )
 
 

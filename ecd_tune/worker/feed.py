@@ -110,7 +110,7 @@ class Feed:
             self._changed.notify_all()
 
     @property
-    def in_hand(self) -> list[Lease]:
+    def leases(self) -> list[Lease]:
         """Current leases: of trials that are ready, running, or not yet told."""
         with self._changed:
             told = [lease for lease, _ in (*self._telling, *self._results)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ecd_tune
 from ecd_tune.objective import CheckpointHandle, Objective
-from ecd_tune.records import Cause, Lease, Outcome, RunCost, Status, StudyKey
+from ecd_tune.records import Cause, Lease, Outcome, RunCost, RunRequest, Status, StudyKey
 from ecd_tune.references import is_reference, place_of
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import ReportBuffer
@@ -30,6 +30,7 @@ class LeaseRunner:
         stop: Polled during evaluations.
         pruner: Returns who ends trials of an Optuna study early, or None.
         on_step: Callback for the steps of a run, or None.
+        request: Returns the run of a lease.
         give_up: Receives the results of runs that exceeded their time limit and do not return;
             called from another thread.
     """
@@ -42,11 +43,12 @@ class LeaseRunner:
         stop: Callable[[], bool],
         pruner: Callable[[StudyKey], TrialPruner | None],
         on_step: Callable[[Lease, int, int], None] | None,
+        request: Callable[[Lease], RunRequest],
         give_up: Callable[[Sequence[Result]], None],
     ) -> None:
         self._spec, self._reports, self._handle = spec, reports, handle
         self._stop, self._pruner, self._on_step = stop, pruner, on_step
-        self._give_up = give_up
+        self._request, self._give_up = request, give_up
 
     def run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         """Run trials of one Optuna study.
@@ -81,7 +83,7 @@ class LeaseRunner:
     def _evaluate(
         self, objective: Objective, leases: Sequence[Lease], check: Callable[[], None]
     ) -> list[Outcome]:
-        requests = [lease.request for lease in leases]
+        requests = [self._request(lease) for lease in leases]
         if objective.batched:
             return objective.evaluate(requests, stop=self._stop)
         pruner = self._pruner(leases[0].key)

@@ -19,10 +19,11 @@ from ecd_tune.worker.checkpoint_storage.base import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
-from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.lease_runner import LeaseRunner
+from ecd_tune.worker.pausing import TrialPauser
 from ecd_tune.worker.pruning import TrialPruner
+from ecd_tune.worker.release import release_on_error
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
 from ecd_tune.worker.trial_log import TrialLog
@@ -91,7 +92,8 @@ class StudyWorker:
         # One for all searches of an optimizer, because it holds the task's data.
         own = {key: Objective(self._study, key) for key in self._study.optimizers}
         self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
-        prunes = spec.pruning.kind != "none"
+        self._pauser = TrialPauser(spec, checkpoints)
+        prunes = spec.pruning.kind != "none" and not spec.pruning.resume
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
         self._worker = Worker.current()
@@ -99,10 +101,17 @@ class StudyWorker:
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._runner = LeaseRunner(
-            spec, self._reports, self._handle, self._ends, self._pruner, on_step, self._give_up
+            spec,
+            self._reports,
+            self._handle,
+            self._ends,
+            self._pruner,
+            on_step,
+            self._pauser.request,
+            self._give_up,
         )
         limit = spec.retries.stop_worker_after
-        self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
+        self._streaks = {key: FailureStreak(limit, spec.name) for key in self._study.optimizers}
         self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
@@ -133,6 +142,7 @@ class StudyWorker:
                     self._evaluate(leases)
                     busy = time.monotonic()
                 elif self._all_queued() and self._work_left.complete():
+                    self._pauser.discard_paused()
                     break
                 else:
                     self._stop.wait(self._idle_pause(time.monotonic() - busy))
@@ -248,7 +258,7 @@ class StudyWorker:
         # Trials that run one by one are told one by one, so that a signal costs only one run.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
-        with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
+        with release_on_error(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
                 outcomes = self._meter.charge(self._runner.run(objective, group), began)
@@ -277,14 +287,21 @@ class StudyWorker:
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
         pruner = self._pruner(key)
         with (
-            giving_back(self._store, lambda: feed.in_hand),
-            self._heartbeat.holding(lambda: feed.in_hand),
+            release_on_error(self._store, lambda: feed.leases),
+            self._heartbeat.holding(lambda: feed.leases),
             self._reports.flushing(),
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
             train_together(
-                objective, key.data_stage, feed, width, callbacks, self._ends, self._handle
+                objective,
+                key.data_stage,
+                feed,
+                width,
+                callbacks,
+                self._ends,
+                self._handle,
+                self._pauser.request,
             )
 
     def _pruner(self, key: StudyKey) -> TrialPruner | None:
@@ -308,15 +325,14 @@ class StudyWorker:
         key = leases[0].key
         origin = self._objectives[key.optimizer].origin(key.data_stage)
         outcomes = [replace(outcome, origin=origin) for outcome in outcomes]
-        results = list(zip(leases, outcomes, strict=True))
+        results = self._pauser.mark(leases, outcomes)
         taken = self._store.tell(results, self._reports.take(leases))
         for (lease, outcome), accepted in zip(results, taken, strict=True):
             if not accepted:
                 _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
                 continue
             self._trial_log.add(lease, outcome)
-            if self._checkpoints is not None:
-                self._checkpoints.discard(lease)
+            self._pauser.discard(lease, outcome)
         self._summary = replace(
             self._summary,
             told=self._summary.told + sum(taken),

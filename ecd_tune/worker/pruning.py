@@ -9,20 +9,18 @@ of other workers' trials are shown to the pruner in their order, as if it had be
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Lease, Stage, StudyKey, TrialState
+from ecd_tune.records import Lease, StudyKey, TrialState
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.store.db.optuna_tables import to_optuna_direction
 from ecd_tune.store.sampling.memory import MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.pruners import make_pruner
 
 __all__ = ["TrialPruner"]
 
@@ -43,7 +41,7 @@ class TrialPruner:
         self._key: StudyKey = spec.key(optimizer)
         direction = to_optuna_direction(spec.task_def.direction)
         self._memory = MemoryStorage(self._key.name, direction)
-        self._pruner = _make_pruner(spec)
+        self._pruner = make_pruner(spec)
         self._study = optuna.load_study(
             study_name=self._key.name,
             storage=self._memory,
@@ -102,21 +100,3 @@ class TrialPruner:
         while len(trials) <= number:
             # FAIL until a point is known: pruners ignore failed trials.
             trials.append(frozen_trial(len(trials), OptunaState.FAIL))
-
-
-def _make_pruner(spec: StudySpec) -> BasePruner:
-    pruning = spec.pruning
-    if pruning.kind == "median":
-        return MedianPruner(
-            n_startup_trials=pruning.startup_trials,
-            n_warmup_steps=pruning.warmup,
-            interval_steps=pruning.interval,
-            n_min_trials=pruning.least_trials,
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return HyperbandPruner(
-            min_resource=pruning.least_epochs,
-            max_resource=spec.steps(Stage.SEARCH),
-            reduction_factor=pruning.reduction,
-        )

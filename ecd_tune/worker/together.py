@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ecd_tune.objective import Callbacks, CheckpointHandle, Job, Objective
-from ecd_tune.records import Lease, Stage
+from ecd_tune.records import Lease, RunRequest, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.pruning import TrialPruner
@@ -22,6 +22,7 @@ def train_together(
     callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
     handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
+    request: Callable[[Lease], RunRequest] = lambda lease: lease.request,
 ) -> None:
     """Train the trials of a feed until it is empty.
 
@@ -33,6 +34,7 @@ def train_together(
         callbacks: Returns the callbacks of a trial.
         stop: Polled at each step.
         handle: Returns where a trial is saved, or None.
+        request: Returns what is to be run of a lease.
 
     Raises:
         Interrupted: ``stop`` requested it.
@@ -40,7 +42,7 @@ def train_together(
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), callbacks(lease), handle(lease))
+            Job(request(lease), partial(feed.put, lease), callbacks(lease), handle(lease))
             for lease in feed.take(count)
         ]
 

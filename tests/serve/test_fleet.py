@@ -174,6 +174,8 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
             assert page.errors == []
             page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
             expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")
+            if width == 390:
+                return  # the page is Optuna's, and the same
             plot = page.locator("[id='user-defined-plot:ecd-tune-line'] image")
             expect(plot).to_have_attribute("href", re.compile("^data:image/svg"))
             box = plot.bounding_box()

@@ -103,6 +103,10 @@ class TestShipped:
         with pytest.raises(UnknownNameError, match="did you mean 'zakharov'"):
             find_study("zakarov")
 
+    def test_a_python_file_asks_for_the_task_in_it(self):
+        with pytest.raises(SpecError, match=r"name the task in it, my\.py:NAME"):
+            find_study("my.py")
+
     def test_a_path_is_taken_as_it_is(self):
         assert find_study("elsewhere/my.toml") == Path("elsewhere/my.toml")
 

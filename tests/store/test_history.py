@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
+import optuna
 import pytest
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
@@ -163,6 +164,17 @@ def test_without_a_bound_all_are_seen(store):
     fill(store, make_spec(trials=200), 60)
     ((*seen, _),) = look(store, open_view(store), None)
     assert seen == list(range(62))
+
+
+def test_a_sampler_sees_its_own_attributes_and_none_of_the_dashboards(store, tmp_path):
+    store.create(make_spec())
+    url = f"sqlite:///{tmp_path}/store.db"
+    study = optuna.load_study(study_name=KEY.name, storage=url)
+    for key in ("cma:generation", "dashboard:plot_data:big:0", "dashboard:note_str:0"):
+        study._storage.set_study_system_attr(study._study_id, key, "x" * 2000)
+    view = open_view(store)
+    look(store, view, None)
+    assert view._storage.study_attrs.keys() == {"cma:generation", "study:metric_names"}
 
 
 @pytest.mark.parametrize(("direction", "best"), [(1, [0, 1, 2]), (2, [9, 8, 7])])

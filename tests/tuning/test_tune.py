@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,34 @@ def test_a_fault_in_every_trial_ends_the_search(tmp_path: Path, monkeypatch) -> 
         (event,) = [event for event in store.events("broken") if event.kind == "exception"]
     assert "test_tune.py" in event.detail["trace"]
     assert "own_tasks.py" in event.detail["reason"]  # the last line that is the user's
+
+
+def test_an_error_shows_the_lines_of_its_reader_alone(tmp_path: Path, monkeypatch) -> None:
+    task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
+    monkeypatch.setitem(globals(), "broken", task)
+    with pytest.raises(TaskError) as error:
+        et.tune(task, storage=url(tmp_path))
+    cause = error.value.__cause__
+    assert cause is not None
+    first = [traceback.extract_tb(e.__traceback__)[0] for e in (error.value, cause)]
+    assert [Path(frame.filename).name for frame in first] == ["test_tune.py"] * 2
+    package = str(Path(et.__file__).parent)
+    lines = traceback.extract_tb(error.value.__traceback__)
+    ours = [Path(frame.filename).name for frame in lines if frame.filename.startswith(package)]
+    assert ours == ["tune.py"]  # the call that the reader made, and nothing below it
+
+
+def test_a_confirmation_without_a_run_that_ends_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    def untested(run) -> None:
+        own_tasks.loop.function(run)
+        run.test(lambda: 1 / 0)
+
+    untested.__qualname__ = "untested"
+    task: OwnTask = et.task(metric="accuracy", direction="maximize", epochs=1)(untested)
+    monkeypatch.setitem(globals(), "untested", task)
+    given = {"trials": 1, "confirm": 1, "selection": 0, "check": False}
+    with pytest.raises(NoResultError, match=r"no confirmation run of adamw .*retry untested"):
+        et.tune(task, ["adamw"], storage=url(tmp_path), **given)
 
 
 def test_an_optimizer_without_a_value_is_an_error(tmp_path: Path, monkeypatch) -> None:

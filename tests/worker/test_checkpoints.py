@@ -122,7 +122,9 @@ class TestPlaces:
             slot.save(b"y" * 11)
             slot.save(b"y" * 11)
         assert slot.load() == b"x" * 10
-        assert [r.message for r in caplog.records if "exceeds the limit of 10" in r.message][1:] == []
+        assert [r.message for r in caplog.records if "exceeds the limit of 10" in r.message][
+            1:
+        ] == []
         assert "exceeds the limit of 10" in caplog.text
         assert make(max_bytes=9).handle(make_lease()).load() is None
 

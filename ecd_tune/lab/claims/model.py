@@ -17,7 +17,7 @@ from ecd_tune.lab.claims.printed import Printed
 __all__ = [
     "Claim",
     "Evidence",
-    "Given",
+    "RecordedResult",
     "Judgement",
     "ClaimSection",
     "Decision",
@@ -37,7 +37,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Given:
+class RecordedResult:
     """A check's result, and where it comes from.
 
     Attributes:
@@ -61,9 +61,9 @@ class Evidence:
     """
 
     printed: Printed
-    given: tuple[Given, ...] = ()
+    given: tuple[RecordedResult, ...] = ()
 
-    def find(self, check: str, study: str = "") -> list[Given]:
+    def find(self, check: str, study: str = "") -> list[RecordedResult]:
         """Return the results of one check.
 
         Args:
@@ -120,20 +120,20 @@ class Claim:
         id: Short and lasting, for example ``"speed"``.
         where: Section, equation or table.
         printed: The statement of the paper.
-        beside: A correction or a related statement.
+        related: A correction or a related statement.
         note: How the claim was read, and what its verdict means; sentences.
     """
 
     id: str
     where: str
     printed: Statement
-    beside: Statement | None = None
+    related: Statement | None = None
     note: str = ""
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """The printed statement, and the second one if there is one."""
-        return (self.printed,) if self.beside is None else (self.printed, self.beside)
+        return (self.printed,) if self.related is None else (self.printed, self.related)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecd_tune.analysis.checks.model import Finding, Verdict, combine
-from ecd_tune.lab.claims.model import Decision, Evidence, Given, Judgement, Statement
+from ecd_tune.lab.claims.model import Decision, Evidence, Judgement, RecordedResult, Statement
 from ecd_tune.lab.claims.printed import Printed
 
 __all__ = ["by_formula", "by_numbers", "by_study", "by_systems", "untested"]
@@ -103,7 +103,7 @@ def _decide(findings: Sequence[Finding]) -> Judgement:
     return Judgement(Decision(verdict), tuple(findings))
 
 
-def _combine(found: dict[str, list[Given]]) -> Judgement:
+def _combine(found: dict[str, list[RecordedResult]]) -> Judgement:
     missing = [name for name, given in found.items() if not given]
     if missing:
         return Judgement(Decision.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")

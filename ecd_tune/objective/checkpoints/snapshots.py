@@ -146,12 +146,22 @@ class CheckpointTimer:
             Interrupted: ``stop`` requested it; with snapshots, the state was saved.
         """
         stopped = self._stop is not None and self._stop()
-        snapshots = self._snapshots
-        if snapshots is not None and step > self._kept and (stopped or snapshots.due):
-            snapshots.save({"seconds": self.seconds, "run": state()})
-            self._kept = step
+        due = self._snapshots is not None and step > self._kept and self._snapshots.due
+        if stopped or due:
+            self.save(step, state)
         if stopped:
             raise Interrupted(f"stopped at step {step}")
+
+    def save(self, step: int, state: Callable[[], State]) -> None:
+        """Save now, unless that is done.
+
+        Args:
+            step: Number of the step that would come next.
+            state: Returns the state before this step.
+        """
+        if self._snapshots is not None and step > self._kept:
+            self._snapshots.save({"seconds": self.seconds, "run": state()})
+            self._kept = step
 
 
 class DamagedSnapshotError(Exception):

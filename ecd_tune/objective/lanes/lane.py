@@ -149,7 +149,8 @@ class Lane:
 
     def save(self) -> None:
         """Save the state before the next step, unless that is done."""
-        if self._snapshots is not None and self.live and self.number > self._kept:
+        lasts = self.live or (self._training.paused and not self.broken)
+        if self._snapshots is not None and lasts and self.number > self._kept:
             run = self._training.state_dict()
             self._snapshots.save({"seconds": self._clock() - self._began, "run": run})
             self._kept, self.saved_at = self.number, time.monotonic()
@@ -181,7 +182,8 @@ class Lane:
         self._evaluator.tell(None)
 
     def outcome(self) -> Outcome:
-        """Return the outcome."""
+        """Return the outcome; a paused run is saved first."""
+        self.save()
         if self._failure is None:
             reason, stage = self._ended or self._training.pruned, self.job.request.stage
             try:

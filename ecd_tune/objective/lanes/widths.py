@@ -55,7 +55,7 @@ def choose_width(
     for width in _candidates(bound):
         try:
             problems = [build(0)]
-            if width > 1 and width * _size(problems[0]) > _room(problems[0]):
+            if width > 1 and width * _size(problems[0]) > _free_memory(problems[0]):
                 break
             problems += [build(seed) for seed in range(1, width)]
             rates[width] = width / _seconds_of_a_step(problems, stack, clock)
@@ -106,7 +106,7 @@ def _size(problem: Problem) -> int:
     return _COPIES * sum(p.numel() * p.element_size() for p in problem.parameters)
 
 
-def _room(problem: Problem) -> float:
+def _free_memory(problem: Problem) -> float:
     """Return the bytes that all trials may take."""
     device = problem.parameters[0].device
     if device.type == "cuda":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from ecd_tune.objective.loops.loop_steps import (
     read_number,
     trained_tensors,
 )
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, paused_after
 from ecd_tune.objective.single import MakeOptimizer, RunPlan
 from ecd_tune.objective.training.epochs import TRAIN_LOSS
 from ecd_tune.objective.training.metric_history import MetricHistory
@@ -148,6 +148,7 @@ class Loop:
         self._held: dict[str, Any] = {}
         self._best: tuple[int, float, float] | None = None
         self._best_state: list[Any] = []
+        self._has_test = False
         self._tested: float | None = None
         self.reason: str | None = None
         self._pruned = False
@@ -223,6 +224,7 @@ class Loop:
         """
         if self._looping:
             raise TaskError("run.test(function): must be called after the loop over run.epochs()")
+        self._has_test = True
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
@@ -258,6 +260,9 @@ class Loop:
         if self._timer.saves:
             self._held = self._state()
         self._timer.check(epoch - 1, lambda: self._held)
+        if self._plan.until is not None and epoch > self._plan.until:
+            self._timer.save(epoch - 1, lambda: self._held)
+            self._prune(paused_after(self._plan.until))
         seed_everything(self._request.seed, "epoch", epoch)
         if epoch == 1:
             self.kept.watch()
@@ -271,11 +276,13 @@ class Loop:
         if self._losses:
             self._history.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
             self._losses = []
-        if epoch < self._plan.steps:
-            self.reason = self._callbacks.prune()
-            self._pruned = self.reason is not None
-        if self._pruned:
-            raise EndedError
+        reason = self._callbacks.prune() if epoch < self._plan.steps else None
+        if reason is not None:
+            self._prune(reason)
+
+    def _prune(self, reason: str) -> NoReturn:
+        self.reason, self._pruned = reason, True
+        raise EndedError
 
     def _better(self, number: float, tie: float) -> bool:
         sign = self._plan.direction.sign
@@ -320,7 +327,7 @@ class Loop:
         """Make the outcome.
 
         Raises:
-            TaskError: Nothing was reported, or a confirmation has not evaluated on the test data.
+            TaskError: Nothing was reported, or a confirmation cannot evaluate on the test data.
         """
         if not self._optimizers:
             raise TaskError(
@@ -343,16 +350,23 @@ class Loop:
             metrics |= {} if report is None else optimizer_metrics(report())
         if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
-        if self._request.stage is Stage.CONFIRM and self.reason is None:
-            metrics[f"test_{self._metric}"] = self._test_value()
+        if self.reason is None:
+            self._check_test()
+        if self._tested is not None:
+            metrics[f"test_{self._metric}"] = self._tested
         ended = Status.PRUNED if self._pruned else Status.DIVERGED
         status = Status.COMPLETE if self.reason is None else ended
         return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
-    def _test_value(self) -> float:
-        if self._tested is None:
+    def _check_test(self) -> None:
+        """Find out in the first trial of a search what would fail in all confirmation runs.
+
+        Raises:
+            TaskError: They would have nothing to judge by.
+        """
+        wanted = self._plan.confirms or self._request.stage is Stage.CONFIRM
+        if wanted and not self._has_test:
             raise TaskError(
                 "a confirmation evaluates on the test data: call run.test(lambda: …) after the "
                 "loop, or use confirm=0"
             )
-        return self._tested

@@ -72,6 +72,8 @@ def read_number(name: str, value: Any) -> float:
     Raises:
         TaskError: It is none.
     """
+    if isinstance(value, str):
+        raise TaskError(f"run.{name}: needs a number; got the text {value!r}")
     try:
         return float(value)
     except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.checkpoints.checkpoint import Callbacks
 from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.outcomes import paused_after
 from ecd_tune.objective.training.averaging import Averager
 from ecd_tune.objective.training.evaluator import Evaluator
 from ecd_tune.objective.training.means import Weights
@@ -39,6 +40,7 @@ class Training:
         averager: Judges means of weights too, or None.
         callbacks: Called as the run continues, or None.
         clock: Of the run's work.
+        until: Epoch after which the run is paused, or None.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Training:
         averager: Averager | None = None,
         callbacks: Callbacks | None = None,
         clock: Clock = time.perf_counter,
+        until: int | None = None,
     ) -> None:
         self._stepper, self._evaluator, self._length = stepper, evaluator, epochs
+        self._until = epochs if until is None else until
         self._eval_every, self._callbacks = eval_every, callbacks or Callbacks()
         self._averager, self._speed = averager, Speed(stepper, clock)
         self._total = epochs * stepper.batches.steps_per_epoch
@@ -85,21 +89,29 @@ class Training:
                 timer.check(number, self.state_dict)
                 self._stepper.step()
                 self.end_step()
-            if self._averager is not None and self._pruned is None:
+            if self.paused:
+                timer.save(self._stepper.number, self.state_dict)
+            elif self._averager is not None and self._pruned is None:
                 self._averager.finish(timer, total, self.state_dict)
         except NonFiniteLossError as error:
             return str(error)
-        return self._pruned
+        return self.pruned
 
     @property
     def over(self) -> bool:
-        """Whether all steps are made."""
-        return self._pruned is not None or self._stepper.number >= self._total
+        """Whether all steps are made, or all before a pause."""
+        return self._pruned is not None or self.paused or self._stepper.number >= self._total
+
+    @property
+    def paused(self) -> bool:
+        """Whether it has come to the epoch after which it is paused."""
+        reached = self._until * self._stepper.batches.steps_per_epoch
+        return reached <= self._stepper.number < self._total
 
     @property
     def pruned(self) -> str | None:
-        """Why someone ended the run, or None."""
-        return self._pruned
+        """Why someone ended or paused the run, or None."""
+        return self._pruned or (paused_after(self._until) if self.paused else None)
 
     @property
     def begun(self) -> bool:
@@ -157,7 +169,7 @@ class Training:
             metrics |= self._stepper.measured()
         if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
-        ended = Status.DIVERGED if self._pruned is None else Status.PRUNED
+        ended = Status.PRUNED if reason == self.pruned else Status.DIVERGED
         return self._close(
             Outcome(
                 status=Status.COMPLETE if reason is None else ended,
@@ -246,7 +258,8 @@ class Training:
         return self._evaluator.test()
 
     def _close(self, outcome: Outcome) -> Outcome:
-        if self._averager is not None:
+        continues = self.paused and outcome.status is Status.PRUNED
+        if self._averager is not None and not continues:
             self._averager.close()
         return outcome
 

@@ -210,7 +210,7 @@ class FusedPlan:
         return self._runner.address if self.on_host and self.sign > 0 else None
 
     @property
-    def room(self) -> int:
+    def free_rows(self) -> int:
         """Steps until the rows of Diagnostics are full."""
         return FUSED_ROWS - (0 if self._rows is None else int(self._rows.filled[0]))
 

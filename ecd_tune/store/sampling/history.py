@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
@@ -47,10 +45,11 @@ from ecd_tune.store.sampling.constraints import (
     violates,
 )
 from ecd_tune.store.sampling.memory import BEST, BestTrials, MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.sampling.samplers import SeededSampler
 from ecd_tune.store.studies import StudyRef
 
-__all__ = ["StoredPoint", "TrialHistory"]
+__all__ = ["TrialHistory"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
@@ -60,21 +59,6 @@ _UNSEEN = frozen_trial(-1, OptunaState.FAIL)
 # Samplers write these for other processes that draw at the same time; here a trial becomes visible
 # with all its parameters at once, so they would be redundant.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
-
-
-@dataclass(frozen=True)
-class StoredPoint:
-    """Hyperparameters as they are stored.
-
-    Attributes:
-        params: All of them, fixed ones included.
-        distributions: Of those that Optuna is to see: a sampler's, those that it drew.
-        system_attrs: Attributes that a sampler set on the trial.
-    """
-
-    params: Params
-    distributions: Mapping[str, BaseDistribution]
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrialHistory:
@@ -167,6 +151,10 @@ class TrialHistory:
     def _take(self, stored: StoredTrial) -> None:
         trial = _to_frozen(stored, OptunaState[stored.state])
         self._place(stored.id, trial)
+        for number in trial.system_attrs.get("retry_history", ()):
+            # A paused trial was one with a value until it was promoted.
+            if self._storage.trials[number].state is OptunaState.PRUNED:
+                self._storage.trials[number] = _UNSEEN
         if violates(trial):
             self._violating.add(trial.number)
         if trial.state is OptunaState.COMPLETE:
@@ -224,13 +212,16 @@ class TrialHistory:
             warnings.simplefilter("ignore")
             return self._suggest(space, Trial(self._study, number))
 
-    def adopt(self, trial_ids: Sequence[int]) -> None:
+    def adopt(self, trial_ids: Sequence[int], replaced: Mapping[int, StoredPoint]) -> None:
         """Keep the drawn points: they are in the database now, under the numbers of the view.
 
         Args:
             trial_ids: Their ids, in the order in which they were drawn.
+            replaced: Number to the point that was stored in place of the drawn one.
         """
         for trial_id in trial_ids:
+            if self._next in replaced:
+                self._storage.trials[self._next] = _running(self._next, replaced[self._next])
             self._open[trial_id] = self._next
             self._next += 1
         self._storage.changed_study_attrs = {}
@@ -333,6 +324,13 @@ def _to_frozen(stored: StoredTrial, state: OptunaState) -> FrozenTrial:
         system_attrs={k: optuna_tables.load_attr(text) for k, text in stored.system_attrs},
         intermediate_values=dict(stored.points),
         values=stored.values or None,
+    )
+
+
+def _running(number: int, point: StoredPoint) -> FrozenTrial:
+    params = {name: point.params[name] for name in point.distributions}
+    return frozen_trial(
+        number, OptunaState.RUNNING, params=params, distributions=dict(point.distributions)
     )
 
 

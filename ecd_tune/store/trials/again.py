@@ -136,7 +136,6 @@ def _rows(study_id: int) -> sa.Select[Any]:
             trials.c.trial_id,
             trials.c.number,
             trials.c.state,
-            runs.c.history,
             runs.c.cause,
             runs.c.reason,
             *REQUEST_COLUMNS,

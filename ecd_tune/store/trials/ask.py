@@ -81,13 +81,13 @@ class Asker:
             counts = count_trials(connection, ref.id)
             self._drawer.drop_outdated(ref, counts.next_number)
             self._note_others(ref, counts)
-            room = counts.room(self._drawer.target(ref, request))
-            drawn = room and not counts.waiting and spec.sampler.name != "grid"
+            remaining = counts.remaining(self._drawer.target(ref, request))
+            drawn = remaining and not counts.waiting and spec.sampler.name != "grid"
             if drawn and not is_serial(spec):
                 self._drawer.sync(connection, ref, spec, counts.next_number)
         if drawn:
-            return self._ask_new(ref, request, min(request.count, room))
-        if room and spec.sampler.name == "grid":
+            return self._ask_new(ref, request, min(request.count, remaining))
+        if remaining and spec.sampler.name == "grid":
             self._queue_grid(ref, request)
         elif not counts.waiting:
             return []
@@ -124,7 +124,7 @@ class Asker:
         with self._database.read() as connection:
             counts = count_trials(connection, ref.id)
             self._note_others(ref, counts)
-            if counts.waiting or not counts.room(self._drawer.target(ref, request)):
+            if counts.waiting or not counts.remaining(self._drawer.target(ref, request)):
                 return []
             self._drawer.sync(connection, ref, request.spec, counts.next_number)
         return self._draw_ahead(ref, request, count)

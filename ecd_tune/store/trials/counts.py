@@ -35,7 +35,7 @@ class TrialCounts:
     waiting: int
     next_number: int
 
-    def room(self, target: int) -> int:
+    def remaining(self, target: int) -> int:
         """Return how many new trials may be made when ``target`` are wanted."""
         return max(0, target - self.finished - self.leased - self.waiting)
 

@@ -15,7 +15,9 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.sampling.history import StoredPoint, TrialHistory
+from ecd_tune.store.sampling.guided import guided_points
+from ecd_tune.store.sampling.history import TrialHistory
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.sampling.random_points import draw_random
 from ecd_tune.store.sampling.samplers import (
     history_bound,
@@ -126,8 +128,8 @@ class Drawer:
             lock_studies(connection, [ref.id])
             counts = count_trials(connection, ref.id)
             self.sync(connection, ref, request.spec, counts.next_number)
-            room = counts.room(self.target(ref, request))
-            points = self._draw(ref, request, min(count, room), "")
+            remaining = counts.remaining(self.target(ref, request))
+            points = self._draw(ref, request, min(count, remaining), "")
             return self._store(connection, ref, request, points, counts.next_number)
 
     def draw_ahead(
@@ -157,7 +159,7 @@ class Drawer:
             counts = count_trials(connection, ref.id)
             if not self._fits(ref, counts, first, anywhere=bool(salt)):
                 return []
-            points = points[: counts.room(self.target(ref, request))]
+            points = points[: counts.remaining(self.target(ref, request))]
             return self._store(connection, ref, request, points, counts.next_number)
 
     def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
@@ -204,14 +206,20 @@ class Drawer:
         spec, worker = request.spec, request.worker
         self.register(connection, worker)
         _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
+        # Under the lock, where the numbers are known.
+        guided = guided_points(spec, request.optimizer, range(first, first + len(points)))
         drafts = [
-            Draft(point, "sampler", spec.search_seed(at, request.optimizer))
+            Draft(
+                guided.get(at, point),
+                "prior" if at in guided else "sampler",
+                spec.search_seed(at, request.optimizer),
+            )
             for at, point in enumerate(points, first)
         ]
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
         tokens = insert_leases(connection, ref.id, ids, grant)
-        self._keep(ref, spec, first, ids)
+        self._keep(ref, spec, first, ids, guided)
         return [
             Lease(
                 key=ref.key,
@@ -220,17 +228,25 @@ class Drawer:
                 token=tokens[trial_id],
                 attempt=1,
                 request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
+                source=draft.source,
             )
             for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
         ]
 
-    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
+    def _keep(
+        self,
+        ref: StudyRef,
+        spec: StudySpec,
+        first: int,
+        trial_ids: Sequence[int],
+        replaced: Mapping[int, StoredPoint],
+    ) -> None:
         """Note in the history which of the points that it shows are stored now."""
         history = self.history(ref)
         if is_blind(spec):
             history.skip_to(first + len(trial_ids))
         elif first == history.next_number:
-            history.adopt(trial_ids)
+            history.adopt(trial_ids, replaced)
 
 
 def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
 from ecd_tune.store.db.sql import insert_rows
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.trials.retries import History, dump_counts
 
 __all__ = ["Draft", "insert_details", "insert_trials"]

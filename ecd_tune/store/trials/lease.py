@@ -15,6 +15,7 @@ from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.sql import insert_rows, now
 from ecd_tune.store.studies import StudyRef, lock_studies
+from ecd_tune.store.trials.retries import count_promotions, load_counts
 from ecd_tune.store.workers import Worker, touch
 
 __all__ = [
@@ -137,7 +138,13 @@ def _read_leases(
 
 
 _RUNS = tables.runs
-REQUEST_COLUMNS = (_RUNS.c.attempt, _RUNS.c.params, _RUNS.c.seed, _RUNS.c.source)
+REQUEST_COLUMNS = (
+    _RUNS.c.attempt,
+    _RUNS.c.params,
+    _RUNS.c.seed,
+    _RUNS.c.source,
+    _RUNS.c.history,
+)
 """The trial's data in a lease."""
 
 
@@ -150,6 +157,7 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
         attempt=row.attempt,
         request=RunRequest(load(row.params), row.seed, ref.key.data_stage),
         source=row.source,
+        promotions=count_promotions(load_counts(row.history)),
     )
 
 

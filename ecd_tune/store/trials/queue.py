@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
@@ -97,18 +96,12 @@ def queue_grid(
     drafts = [
         _draft(
             QueueItem(label, point, seed_of(first + offset), "grid"),
-            StoredPoint(point, _space_distributions(space, point)),
+            StoredPoint(point, distributions_of(space, point)),
         )
         for offset, (label, point) in enumerate(fresh)
     ]
     insert_trials(connection, ref.id, first, drafts)
     return len(drafts)
-
-
-def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribution]:
-    """Return the distributions of a point's searched parameters."""
-    found = {name: optuna_tables.to_distribution(space.dimensions[name]) for name in point}
-    return {name: distribution for name, distribution in found.items() if distribution is not None}
 
 
 def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
@@ -219,7 +212,7 @@ def _point(item: QueueItem) -> StoredPoint:
         return _single_point(item.params)
     dimensions = item.space.dimensions
     inside = {k: v for k, v in item.params.items() if k in dimensions and dimensions[k].contains(v)}
-    return StoredPoint(item.params, _space_distributions(item.space, inside))
+    return StoredPoint(item.params, distributions_of(item.space, inside))
 
 
 def _single_point(params: Params) -> StoredPoint:

@@ -22,14 +22,17 @@ from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
 from ecd_tune.store.sampling.constraints import PREFIX
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
 from ecd_tune.store.trials.lease import REQUEST_COLUMNS
 from ecd_tune.store.trials.retries import add_cause, allows, load_counts
 
-__all__ = ["Ending", "copy_trials", "find_repeatable", "requeue"]
+__all__ = ["RUNG_PREFIX", "Ending", "copy_trials", "find_repeatable", "requeue"]
+
+RUNG_PREFIX = "rung:"
+"""Begins the system attributes that say at which rungs of successive halving a trial stands."""
 
 
 class Ending(NamedTuple):
@@ -134,7 +137,6 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
             trials.c.number,
             trials.c.state,
             runs.c.worker,
-            runs.c.history,
             tables.studies.c.retries,
             *REQUEST_COLUMNS,
         )
@@ -196,7 +198,8 @@ def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
     attrs = {
         key: optuna_tables.load_attr(text)
         for key, text in trial.system_attrs
-        if not key.startswith(PREFIX)  # the next attempt may have memory and time
+        # The next attempt may have memory and time, and comes to another rung.
+        if not key.startswith((PREFIX, RUNG_PREFIX))
     }
     # Optuna's own names for a retried trial.
     attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]

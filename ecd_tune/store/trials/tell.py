@@ -18,6 +18,7 @@ from ecd_tune.store.sampling.constraints import VIOLATING, constraint_key
 from ecd_tune.store.studies import known_ids, lock_studies
 from ecd_tune.store.trials.curves import CurvePoint, insert_points
 from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
+from ecd_tune.store.trials.rungs import lock_rungs, promote
 
 __all__ = ["Result", "tell"]
 
@@ -49,6 +50,7 @@ def tell(
     Returns:
         For each result whether it was accepted; False where the lease is outdated.
     """
+    lock_rungs(connection, results)
     failed = [result for result in results if result[1].status is Status.FAILED]
     known = _try_again(connection, failed, points) if failed else set()
     known |= _end(connection, [r for r in results if r[0].token not in known], points)
@@ -79,6 +81,7 @@ def _end(
     _note_traces(connection, own)
     last = _last_points(own)
     insert_points(connection, [*(p for p in points if p.token in ended), *last])
+    promote(connection, own)
     return ended
 
 

@@ -80,7 +80,9 @@ class ModelProblem(FunctionalProblem):
 
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
         """Return loss and score, per example or as a mean."""
-        return tuple(torch.as_tensor(judge(network, *batch)) for _, judge in self._judges())
+        return tuple(
+            _numbers(name, judge, judge(network, *batch)) for name, judge in self._judges()
+        )
 
     def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
         """Return the metric and ``loss`` on one split, means over its examples."""
@@ -102,6 +104,20 @@ class ModelProblem(FunctionalProblem):
         return [("loss", self.description.loss), *own]
 
 
+def _numbers(name: str, function: Callable[..., Any], value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(
+            f"run.{_call(name)}: {_place(function)} returned {type(value).__name__} ({error}); "
+            "expected one number per example, or their mean"
+        ) from None
+
+
+def _call(name: str) -> str:
+    return "loss" if name == "loss" else "score"
+
+
 def _total(name: str, function: Callable[..., Any], value: Tensor, count: int) -> Tensor:
     """Return the sum over a batch of a function's result: a mean, or one number per example.
 
@@ -112,9 +128,8 @@ def _total(name: str, function: Callable[..., Any], value: Tensor, count: int) -
         return value.double() * count
     if len(value) != count:
         raise TaskError(
-            f"run.{'loss' if name == 'loss' else 'score'}: {_place(function)} returned shape "
-            f"{tuple(value.shape)} for {count} examples; expected one number per example, or their "
-            "mean"
+            f"run.{_call(name)}: {_place(function)} returned shape {tuple(value.shape)} for "
+            f"{count} examples; expected one number per example, or their mean"
         )
     return value.double().flatten(1).mean(1).sum() if value.dim() > 1 else value.double().sum()
 

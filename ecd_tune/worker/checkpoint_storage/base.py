@@ -47,7 +47,7 @@ class Checkpoints(ABC):
         Args:
             lease: The lease; another attempt at the same run has the same place.
         """
-        return _KeyedSlot(self, _key(lease))
+        return _KeyedSlot(self, _key(lease), lease if lease.promotions else None)
 
     def discard(self, lease: Lease) -> None:
         """Remove the checkpoint of a run whose result is stored.
@@ -136,14 +136,29 @@ class Checkpoints(ABC):
 
 
 class _KeyedSlot:
-    """The place of one run."""
+    """The place of one run.
 
-    def __init__(self, checkpoints: Checkpoints, key: str) -> None:
-        self._checkpoints, self._key = checkpoints, key
+    Args:
+        checkpoints: Where it is.
+        key: Its name there.
+        promoted: A trial whose checkpoint must be there; None where there may be none.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, key: str, promoted: Lease | None = None) -> None:
+        self._checkpoints, self._key, self._promoted = checkpoints, key, promoted
         self._last = time.monotonic()
 
     def load(self) -> bytes | None:
-        return self._checkpoints.load(self._key)
+        data = self._checkpoints.load(self._key)
+        if data is None and self._promoted is not None:
+            _log.warning(
+                "%s #%d was promoted, and its checkpoint is not in %r: it is trained again from "
+                "the start; all workers need one place for checkpoints, which each of them reaches",
+                self._promoted.key.name,
+                self._promoted.number,
+                self._checkpoints,
+            )
+        return data
 
     def save(self, data: bytes) -> None:
         self._checkpoints.save(self._key, data)

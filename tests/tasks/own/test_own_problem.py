@@ -219,3 +219,9 @@ def test_the_training_table_reaches_the_model(
     assert isinstance(problem, NetworkProblem)
     assert (compiled == [problem.network]) == ("compile" in training)
     assert problem.closure(0).isfinite()
+
+
+def test_a_score_that_is_no_number_names_the_function() -> None:
+    problem = build(lambda run: linear(run, score=lambda model, x, y: "good"))
+    with pytest.raises(TaskError, match=r"run\.score: .*test_own_problem\.py.* returned str"):
+        problem.evaluate("val")

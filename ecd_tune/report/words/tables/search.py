@@ -26,6 +26,7 @@ def search_section(report: StudyReport) -> Section:
         The section.
     """
     pruned = any(row.counts.pruned for row in report.progress)
+    promoted = any(row.counts.promoted for row in report.progress)
     rows = tuple(
         (
             row.title,
@@ -35,6 +36,7 @@ def search_section(report: StudyReport) -> Section:
             *([str(row.counts.pruned)] if pruned else []),
             str(row.counts.failed),
             str(row.counts.lost),
+            *([str(row.counts.promoted)] if promoted else []),
             format_duration(row.seconds),
             format_duration(row.elapsed),
             format_number(row.rate, 3),
@@ -49,6 +51,7 @@ def search_section(report: StudyReport) -> Section:
         *(["Pruned"] if pruned else []),
         "Failed",
         "Interrupted",
+        *(["Promoted"] if promoted else []),
         "Time in trials",
         "Elapsed",
         "Trials per second",
@@ -59,6 +62,11 @@ def search_section(report: StudyReport) -> Section:
     )
     if pruned:
         note += " A pruned trial was stopped because it was behind, and is never the best."
+    if promoted:
+        note += (
+            " Promoted attempts were paused, were then among the best, and were continued by "
+            "further attempts, which count in their place."
+        )
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table, *_front_table(report)))
 

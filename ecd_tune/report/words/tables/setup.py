@@ -10,6 +10,7 @@ from ecd_tune.report.model.circumstances import Setup, SpaceRow
 from ecd_tune.report.words.numbers import format_duration, format_scalar
 from ecd_tune.space import DERIVED, Fixed
 from ecd_tune.spec import StudySpec
+from ecd_tune.spec.sampler import GUIDED_EVERY, guided_trials
 
 __all__ = ["describe_setup"]
 
@@ -81,7 +82,12 @@ def _facts(
     yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
     yield "Batch", f"at most {spec.budget.batch} trials at once"
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
-    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
+    chosen = f"; auto: {spec.sampler.why}" if spec.sampler.why else ""
+    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "") + chosen
+    if any(optimizer.space.has_prior for optimizer in spec.optimizers.values()):
+        most = guided_trials(spec.sampler)
+        of = "all trials" if most is None else f"the first {most} trials"
+        yield "Priors", f"{GUIDED_EVERY - 1} of {GUIDED_EVERY} of {of} are drawn from them"
     yield "Seed", str(spec.seed)
     keys = spec.searches("")
     if len(keys) > 1:

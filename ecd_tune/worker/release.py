@@ -10,11 +10,11 @@ from ecd_tune.objective import Interrupted
 from ecd_tune.records import Lease
 from ecd_tune.store import Store
 
-__all__ = ["giving_back"]
+__all__ = ["release_on_error"]
 
 
 @contextmanager
-def giving_back(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
+def release_on_error(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
     """Queue what is held again when a ``with`` block ends early; a stop is no error.
 
     Args:
