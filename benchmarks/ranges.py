@@ -17,26 +17,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from sklearn import datasets
-from torch import Tensor
 
+from benchmarks.stacked import CASES, VALIDATION, Case, size_of, values
 from benchmarks.written import written_by
-from ecd_tune.registry import OPTIMIZERS, load_attribute
-from ecd_tune.spec import own_study, parse_study
+from ecd_tune.spec import OptimizerSpec, own_study, parse_study
 
 FEW = 20
-BATCH = 32
-VALIDATION = 1000
 AROUND = {
     "lr": {"low": 0.01, "high": 10.0, "log": True},
     "eta": {"low": 1.0, "high": 10.0, "log": True},
@@ -71,160 +63,71 @@ RANGES: dict[str, Bounds] = {
     "moments, wd 1e-5–1e-3": {"scale": "moments", "weight_decay": (1e-5, 1e-3)},
     "moments, wd 1e-3–1e-2": {"scale": "moments", "weight_decay": (1e-3, 1e-2)},
     "moments, wd > 1e-2": {"scale": "moments", "weight_decay": (1e-2, 0.1)},
-    "moments, lr .1–3, η 1.5–6, ν√n ≤ .3, wd ≤ 1e-2": {
-        "lr": (0.1, 3), "eta": (1.5, 6), "nu_sqrt_n": (0, 0.3), "weight_decay": (0, 1e-2),
+    "moments, lr .1–3, η 2–8, ν√n ≤ .3, wd ≤ .03": {
+        "lr": (0.1, 3), "eta": (2, 8), "nu_sqrt_n": (0, 0.3), "weight_decay": (0, 0.03),
+        "scale": "moments",
+    },
+    "moments, lr .3–10, η 1.5–6, ν√n ≤ .3, wd ≤ .03": {
+        "lr": (0.3, 10), "eta": (1.5, 6), "nu_sqrt_n": (0, 0.3), "weight_decay": (0, 0.03),
+        "scale": "moments",
+    },
+    "share, lr .1–3, η 1.5–6, ν√n ≤ .3, wd ≤ .03": {
+        "lr": (0.1, 3), "eta": (1.5, 6), "nu_sqrt_n": (0, 0.3), "weight_decay": (0, 0.03),
+        "scale": "share",
+    },
+    "**moments, lr .1–3, η 1.5–6, ν√n ≤ .3, wd ≤ .03**": {
+        "lr": (0.1, 3), "eta": (1.5, 6), "nu_sqrt_n": (0, 0.3), "weight_decay": (0, 0.03),
         "scale": "moments",
     },
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Case:
-    """A task: its data, the widths of its network, and the epochs of a trial."""
-
-    title: str
-    load: Callable[[int], tuple[Any, Any]]
-    widths: tuple[int, ...]
-    train: int
-    epochs: int
-    classes: bool = True
-
-
-def linear(rows: int) -> tuple[Any, Any]:
-    """Return a linear function of 20 numbers with noise."""
-    return datasets.make_regression(rows, 20, n_informative=10, noise=60.0, random_state=1)
-
-
-def sparse(rows: int) -> tuple[Any, Any]:
-    """Return a function of four of ten numbers with noise."""
-    return datasets.make_sparse_uncorrelated(rows, 10, random_state=1)
-
-
-def flipped(rows: int) -> tuple[Any, Any]:
-    """Return three classes with a fifth of the labels drawn at random."""
-    return datasets.make_classification(
-        rows, 30, n_informative=10, n_classes=3, flip_y=0.2, class_sep=1.5, random_state=1
-    )
-
-
-def clusters(rows: int) -> tuple[Any, Any]:
-    """Return two classes of four clusters each."""
-    return datasets.make_classification(
-        rows, 16, n_informative=12, n_clusters_per_class=4, flip_y=0.1, random_state=2
-    )
-
-
-def sphere(rows: int) -> tuple[Any, Any]:
-    """Return whether ten normal numbers lie outside of a sphere, without noise."""
-    x, y = datasets.make_hastie_10_2(rows, random_state=1)
-    return x, y > 0
-
-
-CASES = {
-    "linear": Case("linear, noise", linear, (20, 32, 1), 600, 20, False),
-    "friedman2": Case(
-        "Friedman 2, noise",
-        lambda rows: datasets.make_friedman2(rows, noise=100.0, random_state=1),
-        (4, 64, 64, 1), 1000, 20, False,
-    ),
-    "friedman3": Case(
-        "Friedman 3, noise",
-        lambda rows: datasets.make_friedman3(rows, noise=0.1, random_state=1),
-        (4, 32, 32, 1), 800, 25, False,
-    ),
-    "sparse": Case("sparse, noise", sparse, (10, 48, 1), 900, 15, False),
-    "curve": Case(
-        "S-curve, little noise",
-        lambda rows: datasets.make_s_curve(rows, noise=0.15, random_state=1),
-        (3, 48, 48, 1), 700, 20, False,
-    ),
-    "flipped": Case("3 classes, noise", flipped, (30, 64, 3), 1000, 12),
-    "clusters": Case("8 clusters, noise", clusters, (16, 32, 32, 2), 500, 25),
-    "sphere": Case("sphere", sphere, (10, 64, 2), 1200, 15),
+STARTS = 4
+"""Initial weights of each of ``SETTINGS``."""
+SETTINGS: dict[str, Mapping[str, Any]] = {
+    "auto, share": {"lr": "auto", "s": 0, "eta": 3.0, "scale": "share"},
+    "auto, moments": {"lr": "auto", "s": 0, "eta": 3.0, "scale": "moments"},
+    "share": {"lr": 0.1, "s": 1, "eta": 3.0, "scale": "share"},
+    "paper": {"lr": 0.4, "eta": 1.0, "nu": 1e-5},
+    **{
+        f"moments, lr {lr}, η {eta}": {
+            "lr": lr, "eta": eta, "nu_sqrt_n": 0.1, "weight_decay": 1e-4, "scale": "moments",
+        }
+        for lr in (0.3, 1.0, 3.0)
+        for eta in (2.0, 3.0, 4.5, 6.0)
+    },
 }  # fmt: skip
+"""Candidates for a fixed first trial."""
 
 
-def splits(case: Case) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return standardised training and validation data."""
-    x, y = (np.asarray(values) for values in case.load(case.train + VALIDATION))
-    order = np.random.default_rng(0).permutation(len(y))
-    train, val = order[VALIDATION:], order[:VALIDATION]
-    x = (x - x[train].mean(0)) / x[train].std(0)
-    if not case.classes:
-        y = ((y - y[train].mean()) / y[train].std())[:, None]
-    inputs = torch.tensor(x, dtype=torch.float32)
-    targets = torch.tensor(y, dtype=torch.int64 if case.classes else torch.float32)
-    return (inputs[train], targets[train]), (inputs[val], targets[val])
-
-
-def weights(widths: Sequence[int], points: int, random: torch.Generator) -> list[Tensor]:
-    """Return weights and biases of as many networks, with the limits of ``nn.Linear``."""
-    blocks = []
-    for before, after in pairwise(widths):
-        for shape in ((points, before, after), (points, 1, after)):
-            blocks.append((2 * torch.rand(shape, generator=random) - 1) / math.sqrt(before))
-    return blocks
-
-
-def outputs(blocks: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Return the outputs of all networks, ``[points, rows, outputs]``."""
-    hidden = x.expand(len(blocks[0]), *x.shape)
-    for number in range(0, len(blocks), 2):
-        hidden = torch.baddbmm(blocks[number + 1], hidden, blocks[number])
-        if number + 2 < len(blocks):
-            hidden = hidden.relu()
-    return hidden
-
-
-def losses(out: Tensor, y: Tensor, classes: bool) -> Tensor:
-    """Return the mean loss of each network."""
-    if not classes:
-        return (out - y).square().mean((1, 2))
-    each = F.cross_entropy(out.flatten(0, 1), y.repeat(len(out)), reduction="none")
-    return each.view(len(out), -1).mean(1)
-
-
-def values(case: Case, name: str, settings: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Train all settings and return the best validation value of each; diverged ones are NaN."""
-    (x, y), (x_val, y_val) = splits(case)
-    random = torch.Generator().manual_seed(7)
-    blocks = weights(case.widths, len(settings), random)
-    make = load_attribute(OPTIMIZERS.get(name).batched or "")
-    optimizer = make(blocks, list(range(len(settings))), settings)
-    active = torch.ones(len(settings), dtype=torch.bool)
-    judged = []
-    for _ in range(case.epochs):
-        for rows in torch.randperm(len(x), generator=random).split(BATCH):
-            for block in optimizer.params:
-                block.requires_grad_()
-            loss = losses(outputs(optimizer.params, x[rows]), y[rows], case.classes)
-            grads = torch.autograd.grad(loss.sum(), optimizer.params)
-            for block in optimizer.params:
-                block.requires_grad_(False)
-            active &= loss.detach().isfinite()
-            optimizer.step(loss.detach(), grads, active)
-        out = outputs(optimizer.params, x_val)
-        if case.classes:
-            judged.append((out.argmax(2) == y_val).double().mean(1))
-        else:
-            judged.append((out - y_val).square().double().mean((1, 2)))
-    curves = torch.stack(judged).numpy()
-    return (np.fmax if case.classes else np.fmin).reduce(curves)
-
-
-def pool(case: Case, name: str, space: Mapping[str, Any] | None, points: int) -> list[Any]:
-    """Return points of a space, each with its value."""
+def optimizer_of(name: str, space: Mapping[str, Any] | None = None) -> OptimizerSpec:
+    """Return an optimizer of a study of one's own, with its default space or another."""
     table = {} if space is None else {"space": space}
-    own = parse_study(own_study("digits", {name: table}, budget={"steps": 1})).optimizers[name]
-    size = sum((a + 1) * b for a, b in pairwise(case.widths))
+    return parse_study(own_study("digits", {name: table}, budget={"steps": 1})).optimizers[name]
+
+
+def pool(case: Case, own: OptimizerSpec, points: int) -> list[Any]:
+    """Return random points of a space, each with its value."""
     random = np.random.default_rng(0)
     drawn = [own.space.draw(random) for _ in range(points)]
-    settings = [own.resolve(point, size) for point in drawn]
-    found = values(case, name, settings)
+    settings = [own.resolve(point, size_of(case)) for point in drawn]
+    found = values(case, own.definition.name, settings)
     return [
         {**point, **setting, "value": float(value)}
         for point, setting, value in zip(drawn, settings, found, strict=True)
     ]
+
+
+def single(case: Case) -> dict[str, float]:
+    """Return the value of each of ``SETTINGS``, in the mean over initial weights."""
+    own = optimizer_of("ecdsep")
+    found: dict[str, float] = {}
+    for auto in (False, True):  # apart: with a step that is found no run of a batch is fused
+        chosen = {k: v for k, v in SETTINGS.items() if (v["lr"] == "auto") is auto}
+        settings = [own.resolve(v, size_of(case)) for v in chosen.values() for _ in range(STARTS)]
+        means = values(case, "ecdsep", settings).reshape(-1, STARTS).mean(1)
+        found |= dict(zip(chosen, means.tolist(), strict=True))
+    return found
 
 
 def lies_in(point: Mapping[str, Any], bounds: Bounds) -> bool:
@@ -266,9 +169,11 @@ def main() -> None:
     known = json.loads(given.pool.read_text()) if given.pool and given.pool.exists() else {}
     for task in given.tasks:
         if task not in known:
+            case = CASES[task]
             known[task] = {
-                name: pool(CASES[task], name, space, given.points)
-                for name, space in (("ecdsep", AROUND), ("adamw", None))
+                "ecdsep": pool(case, optimizer_of("ecdsep", AROUND), given.points),
+                "adamw": pool(case, optimizer_of("adamw"), given.points),
+                "single": single(case),
             }
             if given.pool:
                 given.pool.write_text(json.dumps(known))
@@ -285,8 +190,15 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
     rows = []
     for title, bounds in RANGES.items():
         inside = {t: [p for p in known[t]["ecdsep"] if lies_in(p, bounds)] for t in cases}
-        cells = [f"{behind(t, score(t, inside[t], FEW), others[t]):+.1f}" for t in cases]
+        cells = [percent(t, score(t, inside[t], FEW), others[t]) for t in cases]
         rows.append(f"| {title} | {len(inside[given.tasks[0]])} | {' | '.join(cells)} |")
+    alone = [
+        f"| {title} | "
+        + " | ".join(percent(t, known[t]["single"][title], others[t]) for t in cases)
+        + " |"
+        for title in SETTINGS
+    ]
+    titles = " | ".join(case.title for case in cases.values())
     return [
         "# Ranges of ECDSep on eight generated tasks",
         "",
@@ -297,10 +209,19 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
         f"Accuracy or mean squared error on {VALIDATION} validation examples; a pool of "
         f"{given.points} points per task and optimizer, one seed.",
         "",
-        f"| range | points | {' | '.join(case.title for case in cases.values())} |",
+        f"| range | points | {titles} |",
         "|---|---:|" + "---:|" * len(cases),
         f"| AdamW, value | | {' | '.join(f'{value:.4f}' for value in others.values())} |",
         *rows,
+        "",
+        "## Candidates for a first trial",
+        "",
+        f"The same of one setting, in the mean over {STARTS} initial weights, against the best of "
+        f"{FEW} of AdamW. With moments ν√n is .1 and the weight decay 1e-4.",
+        "",
+        f"| setting | {titles} |",
+        "|---|" + "---:|" * len(cases),
+        *alone,
     ]
 
 
@@ -309,9 +230,11 @@ def score(task: str, points: Sequence[Mapping[str, Any]], few: int) -> float:
     return best_of([point["value"] for point in points], few, CASES[task].classes)
 
 
-def behind(task: str, value: float, other: float) -> float:
-    """Return by how many percent a value is worse than another."""
-    return 100 * (other - value) / other * (1 if CASES[task].classes else -1)
+def percent(task: str, value: float, other: float) -> str:
+    """Return by how many percent a value is worse than another; a dash where there is none."""
+    if math.isnan(value):
+        return "–"
+    return f"{100 * (other - value) / other * (1 if CASES[task].classes else -1):+.1f}"
 
 
 if __name__ == "__main__":
