@@ -1,15 +1,15 @@
 """Which ranges of ECDSep's hyperparameters suit twenty trials, on eight generated tasks.
 
-    python -m benchmarks.ranges [--points 512] [--tasks linear ...] [--pool pool.json]
+    python -m benchmarks.ranges [--points 768] [--tasks linear ...] [--pool pool.json]
                                 [--out docs/results/default-ranges.md]
 
 The default space of ECDSep (``studies/_own.toml``) was chosen by this, so that the tasks of
 ``benchmarks.defaults`` choose none of it. Many random points of a wide space are trained at once
-on each task, and as many of AdamW's default space. The mean of the best of twenty points that are
-drawn from the pool without replacement is exact, so that any part of the wide space is judged
-without another run: ``RANGES`` are such parts. All points of a pool share the order of the data;
-their initial weights differ. With ``--pool`` the values of a task are read from a file where it
-has them, and added to it where it has not.
+on each task, and as many of the default spaces of AdamW and GDM. The mean of the best of twenty
+points that are drawn from the pool without replacement is exact, so that any part of the wide space
+is judged without another run: ``RANGES`` are such parts. All points of a pool share the order of
+the data; their initial weights differ. With ``--pool`` the values of a task are read from a file
+where it has them, and added to it where it has not.
 """
 
 from __future__ import annotations
@@ -160,23 +160,22 @@ def best_of(found: Sequence[float], few: int, highest: bool) -> float:
 def main() -> None:
     """Train what is missing and print the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--points", type=int, default=512)
+    parser.add_argument("--points", type=int, default=768)
     parser.add_argument("--tasks", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--pool", type=Path)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     known = json.loads(given.pool.read_text()) if given.pool and given.pool.exists() else {}
-    for task in given.tasks:
-        if task not in known:
-            case = CASES[task]
-            known[task] = {
-                "ecdsep": pool(case, optimizer_of("ecdsep", AROUND), given.points),
-                "adamw": pool(case, optimizer_of("adamw"), given.points),
-                "single": single(case),
-            }
-            if given.pool:
-                given.pool.write_text(json.dumps(known))
+    spaces = {"ecdsep": AROUND, "adamw": None, "gdm": None}
+    for task, case in ((task, CASES[task]) for task in given.tasks):
+        results = known.setdefault(task, {})
+        for name in [name for name in spaces if name not in results]:
+            results[name] = pool(case, optimizer_of(name, spaces[name]), given.points)
+        if "single" not in results:
+            results["single"] = single(case)
+        if given.pool:
+            given.pool.write_text(json.dumps(known))
     text = "\n".join(page(given, known)) + "\n"
     if given.out:
         given.out.write_text(text)
@@ -187,7 +186,8 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
     """Return the page's lines."""
     cases = {task: CASES[task] for task in given.tasks}
     others = {task: score(task, known[task]["adamw"], FEW) for task in cases}
-    rows = []
+    gdm = [percent(t, score(t, known[t]["gdm"], FEW), others[t]) for t in cases]
+    rows = [f"| GDM, its default space | {given.points} | {' | '.join(gdm)} |"]
     for title, bounds in RANGES.items():
         inside = {t: [p for p in known[t]["ecdsep"] if lies_in(p, bounds)] for t in cases}
         cells = [percent(t, score(t, inside[t], FEW), others[t]) for t in cases]
