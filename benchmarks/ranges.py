@@ -142,14 +142,14 @@ def best_of(found: Sequence[float], few: int, highest: bool) -> float:
     """Return the mean of the best of ``few`` values drawn without replacement.
 
     Args:
-        found: Values of a pool; NaN is the worst.
+        found: Values of a pool; NaN and infinity are the worst.
         few: How many are drawn.
         highest: Whether more is better.
 
     Returns:
         Σ over ranks i of value_i · C(N − 1 − i, few − 1) / C(N, few); NaN for a smaller pool.
     """
-    ranked = sorted((v for v in found if not math.isnan(v)), reverse=highest)
+    ranked = sorted((v for v in found if math.isfinite(v)), reverse=highest)
     size = len(found)
     if size < few:
         return math.nan

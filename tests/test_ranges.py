@@ -27,6 +27,7 @@ def test_it_is_the_mean_over_all_draws(found: list[float], few: int, highest: bo
     assert best_of(found, few, highest) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_a_diverged_point_is_drawn_and_never_the_best() -> None:
-    wanted = statistics.fmean([1.0, 2.0, 1.0])  # of (1, 2), (2, NaN) and (1, NaN)
-    assert best_of([1.0, math.nan, 2.0], 2, highest=False) == pytest.approx(wanted)
+@pytest.mark.parametrize("diverged", [math.nan, math.inf])
+def test_a_diverged_point_is_drawn_and_never_the_best(diverged: float) -> None:
+    wanted = statistics.fmean([1.0, 2.0, 1.0])  # of (1, 2), (2, diverged) and (1, diverged)
+    assert best_of([1.0, diverged, 2.0], 2, highest=False) == pytest.approx(wanted)
