@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Python compiles a module when it is first imported; compiling all of them here takes a minute.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
@@ -19,10 +20,10 @@ demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print 
 	$(BIN)/ecd-tune run zakharov --workers 2 --storage sqlite:///$(DEMO)/ecd_tune.db --out $(DEMO)/report
 
 test: install lint ## ruff, mypy, import-linter, pytest without integrations, whole commands and slow tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
 
 test-integrations: install ## Real training libraries, distributed runs, whole commands; CI runs them too
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/integrations tests/acceptance
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --ignore tests/cluster

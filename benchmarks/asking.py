@@ -1,12 +1,12 @@
-"""What one ask costs in a large study: ours with several histories, and plain Optuna.
+"""Cost of one ask in a large study: ours with several histories, and plain Optuna.
 
     python -m benchmarks.asking [--backends sqlite,postgresql] [--trials 10000] [--asks 20]
                                 [--no-peer] [--json FILE]
 
 Six parameters, one trial at a time. The first ask is that of a store that was opened just before,
 which reads the study; the others are of one that has asked before. The samplers take turns. The
-random sampler looks at no trial, so that its rows are what the store itself costs. Plain Optuna
-reads a study of the same trials: ask, six suggestions.
+random sampler ignores earlier trials, so its rows are the cost of the store. Plain Optuna reads a
+study of the same trials: ask, six suggestions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SAMPLERS: Mapping[str, dict[str, Any]] = {
 }
 OPENINGS = 3
 Ask = Callable[[], float]
-"""Asks once, and says how long it took in seconds."""
+"""Asks once, and returns the seconds."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Asker:
 
     Attributes:
         name: Database, who, and sampler.
-        url: Of a database of its own, whose study is full.
+        url: Of a separate database with a full study.
         spec: The study.
         peer: True for plain Optuna.
         first: Seconds of first asks.
@@ -71,12 +71,12 @@ class Asker:
     later: list[float] = field(default_factory=list)
 
     def open(self) -> Any:
-        """Open the storage anew."""
+        """Reopen the storage."""
         return open_plain(self) if self.peer else open_ours(self)
 
 
 def main() -> None:
-    """Fill one database a row, measure in turns and print the table."""
+    """Fill one database per row, measure alternately and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backends", default="sqlite,postgresql")
     parser.add_argument("--trials", type=int, default=10_000)
@@ -119,7 +119,7 @@ def measure(askers: list[Asker], asks: int) -> None:
 
 
 def make(name: str, url: str, sampler: Mapping[str, Any], trials: int) -> Asker:
-    """Make a row, and in its database a study of finished trials."""
+    """Return a row, whose database has a study of finished trials."""
     made = make_spec(trials=2 * trials, space=RANGES)
     spec = made.model_copy(update={"sampler": SamplerSpec.model_validate(sampler)})
     with Store.open(url) as store:

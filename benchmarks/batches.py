@@ -1,4 +1,4 @@
-"""What trials cost a search that are proposed before the results of others are known.
+"""The cost of proposing trials before the results of others are known.
 
     python -m benchmarks.batches [--studies zakharov ackley digits] [--batches 1 8 64]
         [--repeats 20] [--trials 64] [--steps 200] [--epochs 5] [--json FILE]
@@ -49,7 +49,7 @@ def make_spec(name: str, batch: int, seed: int, arguments: argparse.Namespace) -
 
 
 def search(spec: StudySpec) -> float:
-    """Return the best value of a search, to be made small."""
+    """Return the best value of a search, minimized."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Store.open(f"sqlite:///{folder}/trials.db") as store,

@@ -1,10 +1,10 @@
-"""The exact-system checks over many seeds: what they measure, and how often they are wrong.
+"""The exact-system checks over many seeds: measurements and error rates.
 
     nice -n 19 python -m benchmarks.checks [--seeds 20] [--first 1] [--processes 2]
         [--only C21,C22] [--json FILE] [--markdown FILE]
 
-A verdict is wrong when it is not the expected one, be it the opposite or inconclusive. After
-each seed the files are written anew, so that a run that is cut off leaves what it has.
+A verdict is wrong when it is not the expected one, be it the opposite or inconclusive. After each
+seed the files are rewritten, so an interrupted run keeps its results.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def page(
         f"{max(seconds):.0f} s on a machine shared with other work."
     )
     yield ""
-    yield "## How often, by check"
+    yield "## Verdicts by check"
     yield ""
     yield "| check | relation | source | expected | supported | refuted | inconclusive |"
     yield "|---|---|---|---|---|---|---|"
@@ -90,7 +90,7 @@ def page(
             f"| {result.id} | {statement} | {result.relation.source} | {result.expects} | {cells} |"
         )
     yield ""
-    yield f"## What was measured, seed {first}"
+    yield f"## Measurements, seed {first}"
     yield ""
     yield "| check | case | statistic | predicted | measured | 95 % interval | verdict | units |"
     yield "|---|---|---|---|---|---|---|---|"

@@ -21,7 +21,7 @@ OPTIMIZERS = ("ecdsep", "ecdsep_f0", "ecdq1", "ecd_auto", "gdm", "sgd", "adam", 
 
 
 def main() -> None:
-    """Run the searches and print one line an optimizer."""
+    """Run the searches and print one line per optimizer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=10)

@@ -34,7 +34,7 @@ from benchmarks.written import written_by
 
 FEW = 20
 CLOSE = 0.01
-"""What counts as level: 1 % of the other value."""
+"""Tolerance: 1 % of the other value."""
 COMPARED = ("ecdsep", "adamw")
 NEW_SEEDS = 1000
 """Seed of the study whose trials run the best ones again."""
@@ -56,7 +56,7 @@ class Case:
     """One task.
 
     Attributes:
-        title: What it is, in one line.
+        title: Description, in one line.
         load: Returns inputs and targets.
         model: Makes the network.
         epochs: Length of a trial.
@@ -129,7 +129,7 @@ CASES = {
 
 
 def make_task(name: str) -> Any:
-    """Return a task of one's own, split 60 : 20 : 20 at random, with standardised inputs."""
+    """Return a user task, split 60 : 20 : 20 at random, with standardised inputs."""
     case = CASES[name]
     x, y = (np.asarray(values) for values in case.load())
     order = np.random.default_rng(0).permutation(len(y))

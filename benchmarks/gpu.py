@@ -1,4 +1,4 @@
-"""Check and time the fused step on a GPU: correctness, then one optimizer step beside AdamW's.
+"""Check and time the fused step on a GPU: correctness, then one step compared with AdamW.
 
 Usage: python -m benchmarks.gpu [--json FILE] [--no-tests] [--no-sweep]
 
@@ -133,7 +133,7 @@ def kernels(params: list[torch.nn.Parameter], kind: str, nu: float, **options: A
 def fused(
     params: list[torch.nn.Parameter], kind: str, nu: float, **options: Any
 ) -> Callable[[], None]:
-    """Return one step as an optimizer makes it: it looks for the gradients."""
+    """Return one step as an optimizer makes it, including the lookup of gradients."""
     made = kernels(params, kind, nu, **options)
     loss = torch.tensor(2.3, dtype=torch.float64, device="cuda")
 
@@ -207,7 +207,7 @@ def counts_of(steps: dict[str, Callable[[], None]]) -> dict[str, int]:
 
 
 def medians(steps: dict[str, Callable[[], None]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Time in turns, and return microseconds a step."""
+    """Time alternately, and return microseconds per step."""
     counts = counts_of(steps)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
@@ -217,7 +217,7 @@ def medians(steps: dict[str, Callable[[], None]], rounds: int = ROUNDS) -> dict[
 
 
 def launches(step: Callable[[], None], count: int = 3) -> dict[str, Any]:
-    """Return kernels a step, and microseconds of each kind of kernel."""
+    """Return kernels per step, and microseconds of each kind of kernel."""
     activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=activities) as profile:

@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def measure(url: str, trials: int, folder: Path) -> dict[str, float]:
-    """Fill a study, and look at it as workers and users do."""
+    """Fill a study, and access it as workers and users do."""
     path = folder / "growth.toml"
     path.write_text(tomli_w.dumps(STUDY))
     spec = load_study(path)
@@ -125,7 +125,7 @@ def run(command: list[str]) -> tuple[float, float, str]:
 
 
 def look_as_worker(url: str, path: str) -> dict[str, float]:
-    """Ask and tell in a process that has just started."""
+    """Ask and tell in a new process."""
     spec, worker = load_study(Path(path)), Worker.current()
     with Store.open(url) as store:
 

@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.loss_check [ecdsep] [ecdq1]    (about two and four minutes)
 
-ECDSep doubts by itself. Of ECDq1, which does not compare, ∇F·ΔΘ is taken from outside.
+ECDSep doubts by itself. For ECDq1, which does not compare, ∇F·ΔΘ is computed outside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCALES = (1.0, 0.5, 0.25, 4.0, -1.0)
 
 
 class Work:
-    """Watches a run, and keeps what the comparison needs."""
+    """Watches a run, and keeps the input of the comparison."""
 
     def __init__(self) -> None:
         self.loss: list[float] = []

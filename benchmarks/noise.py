@@ -1,4 +1,4 @@
-"""Time the random numbers of ECDSep beside those of torch's generator, one thread.
+"""Time the random numbers of ECDSep and of torch's generator, one thread.
 
 Usage: python -m benchmarks.noise
 """

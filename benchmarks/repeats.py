@@ -1,7 +1,7 @@
-"""How often two equal optimizers come out different at the 5 % level.
+"""How often two equal optimizers are found different at the 5 % level.
 
-Each search of an optimizer comes to another level, normal with a standard deviation of half that of
-the seeds of its confirmation runs. One search a side is compared seed by seed, as a study without
+Each search of an optimizer has another level, normal with a standard deviation of half that of the
+seeds of its confirmation runs. One search a side is compared seed by seed, as a study without
 repeats does it, several search by search.
 
     python -m benchmarks.repeats
@@ -27,7 +27,7 @@ def simulate(rng: np.random.Generator, searches: int) -> list[dict[int, float]]:
 
 
 def share(searches: int) -> float:
-    """Return the share of pairs of equal optimizers that are told apart."""
+    """Return the share of pairs of equal optimizers that are found different."""
     rng, told = np.random.default_rng(0), 0
     for _ in range(TRIES):
         one, other = simulate(rng, searches), simulate(rng, searches)

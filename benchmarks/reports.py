@@ -1,4 +1,4 @@
-"""What one report of a curve costs the one who trains, on SQLite: ours and plain Optuna's.
+"""Cost of one report of a curve for the training thread, on SQLite: ours and plain Optuna's.
 
     python -m benchmarks.reports [--points 2000] [--json FILE]
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [--workers 1000] [--seconds 60] [--rounds 3] [--json FILE]
 
-Each worker has a store of its own, hence a connection of its own to PgBouncer, and does what a
-worker does but train: reap once a second at most, ask, wait, tell. The workers are threads of a few
+Each worker has its own store and connection to PgBouncer, and does the work of a worker without
+training: look for dead workers in its turn, ask, wait, tell. The workers are threads of a few
 processes; their heartbeats go out in groups, one transaction per process and beat. Trials last
 ``--seconds`` each. A random sampler, so that what is measured is the store and no sampler.
 
@@ -61,7 +61,6 @@ class Group:
         self._held: dict[int, list[Lease]] = {}
         self._spent: list[float] = []
         self._told = [0] * workers
-        self._reap_due = 0.0
 
     def run(self) -> dict[str, Any]:
         """Work until the search is complete; return seconds per trial and processor time."""
@@ -70,7 +69,7 @@ class Group:
             beat = Heartbeat(store.renew, LEASE_SECONDS / 3)
             with beat.holding(lambda: [x for held in self._held.values() for x in held]):
                 threads = [
-                    threading.Thread(target=self._work, args=(store, number))
+                    threading.Thread(target=self._work, args=(number,))
                     for number in range(self._workers)
                 ]
                 for thread in threads:
@@ -83,7 +82,7 @@ class Group:
             "processor": time.process_time() - began,
         }
 
-    def _work(self, shared: Store, number: int) -> None:
+    def _work(self, number: int) -> None:
         time.sleep(
             self._seconds * number / self._workers
         )  # as workers that were not started at once
@@ -91,9 +90,7 @@ class Group:
         with Store.open(self._url, lease_seconds=LEASE_SECONDS) as store:
             while True:
                 began = time.perf_counter()
-                if time.monotonic() >= self._reap_due:
-                    self._reap_due = time.monotonic() + 1.0
-                    shared.reap([self._spec.key(OPTIMIZER)])
+                store.reap_in_turn([self._spec.key(OPTIMIZER)])
                 leases = store.ask(self._spec, OPTIMIZER, count=1, worker=worker)
                 spent = time.perf_counter() - began
                 if not leases:

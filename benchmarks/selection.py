@@ -1,8 +1,8 @@
-"""What it is worth to run the best trials of a search again before one is chosen.
+"""The gain from running the best trials of a search again before one is selected.
 
 Trials of a random search have true values that are normal with standard deviation 1; a run adds the
-noise of its seed. The mean true value of the trial that is chosen is compared with what the same
-number of runs gives as further trials of the search.
+noise of its seed. The mean true value of the selected trial is compared with that of the same
+number of further trials.
 
     python -m benchmarks.selection
 """

@@ -1,4 +1,4 @@
-"""One step of the optimizers beside AdamW, in turn: alone, and within a training step.
+"""One step of the optimizers compared with AdamW, alternating: alone, and within a training step.
 
     python -m benchmarks.step [--device cuda] [--sizes digits 100k resnet18 wrn bert]
         [--threads 1 2] [--turns 41] [--train] [--json FILE]
@@ -110,7 +110,7 @@ def launches(step: Step) -> int:
 
 
 def temporaries(step: Step, device: torch.device) -> float:
-    """Return the MiB that a step holds at most beyond what it leaves."""
+    """Return the peak MiB of a step beyond the memory that remains."""
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     step()

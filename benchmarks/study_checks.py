@@ -1,4 +1,4 @@
-"""The checks on studies, on simulated random searches: what they measure, how often they are right.
+"""The checks on simulated random searches: measurements and shares of correct verdicts.
 
     nice -n 19 python -m benchmarks.study_checks [--seeds 10] [--first 1] [--subsets 20]
         [--markdown FILE]
@@ -30,7 +30,7 @@ SIZES = (20, 40, 80)
 
 @dataclass(frozen=True)
 class Case:
-    """A search, the checks that it is judged by, and the verdict that is right."""
+    """A search, its checks, and the correct verdicts."""
 
     title: str
     bowl: Bowl
@@ -39,7 +39,7 @@ class Case:
 
 
 KNOWN = ", F_min known"
-"""Ends the name of a check that is told the lowest loss."""
+"""Suffix of a check with a known lowest loss."""
 LAWS = ("S1", "S1" + KNOWN, "S2", "S3", "S6", "S7")
 CASES = (
     Case("sync", Bowl("sync"), LAWS),
@@ -51,7 +51,7 @@ CASES = (
 
 @dataclass
 class Tally:
-    """What one check found of one case, over seeds."""
+    """Results of one check for one case, over seeds."""
 
     findings: list[tuple[Finding, ...]] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Tally:
 
 
 def main() -> None:
-    """Simulate, judge and write the page."""
+    """Simulate, check and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=1)
@@ -122,11 +122,11 @@ def page(
         "Each search is 160 random trials of 4000 steps on a quadratic bowl: n = 50, F2 from 0.1 "
         "to 1, Fmin = 1, F0 = 0, s = 0, δE = 1; η uniform in [1.25, 4], Δt logarithmic in "
         "[0.1, 3.2], ν√n logarithmic in [0.03, 1], for Algorithm 1 in [0.03, 3]. F̂min is estimated "
-        "by the check where it is not known; too few stationary trials leave a guess, with which "
-        "nothing is decided. Where F0 = Fmin a larger η is slower: S1 must come out refuted."
+        "by the check if it is not known; with too few stationary trials it is a guess, and the "
+        "verdict is inconclusive. If F0 = Fmin, a larger η is slower: S1 must be refuted."
     )
     yield ""
-    yield f"## What is measured, {seeds} searches of 160 trials"
+    yield f"## Measurements, {seeds} searches of 160 trials"
     yield ""
     yield (
         "| search | check | statistic | predicted | mean | spread over searches "
@@ -138,14 +138,14 @@ def page(
             found = [findings[i] for findings in tally.findings]
             yield "| " + " | ".join(row(title, check, finding, found)) + " |"
     yield ""
-    yield "## How often the verdict is right"
+    yield "## Share of correct verdicts"
     yield ""
     yield (
         f"{arguments.subsets} random parts of each search, {arguments.subsets * seeds} of each "
-        "size: share of right verdicts / wrong ones (the opposite); the rest is inconclusive."
+        "size: share of correct verdicts / wrong ones (the opposite); the rest is inconclusive."
     )
     yield ""
-    yield f"| search | check | right is | {' | '.join(f'{size} trials' for size in SIZES)} | 160 |"
+    yield f"| search | check | correct | {' | '.join(f'{size} trials' for size in SIZES)} | 160 |"
     yield "|---|---|---|---|---|---|---|"
     rights = {case.title: case.right for case in CASES}
     for (title, check), tally in tallies.items():

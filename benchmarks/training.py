@@ -1,4 +1,4 @@
-"""The training loop of a study beside a plain PyTorch loop: same network, data, batches, optimizer.
+"""The training loop of a study and a plain PyTorch loop: same network, data, batches, optimizer.
 
     python -m benchmarks.training [--turns 15] [--steps 10] [--cases digits resnet20 bert]
         [--threads 1] [--json FILE]
@@ -146,7 +146,7 @@ def contenders(case: str) -> dict[str, Round]:
 
 
 def measure(case: str, turns: int, steps: int) -> dict[str, float]:
-    """Return milliseconds of the processor a step, by contender."""
+    """Return CPU milliseconds per step, by contender."""
     rounds = contenders(case)
     found: dict[str, list[float]] = {name: [] for name in rounds}
     for turn in range(turns + 1):

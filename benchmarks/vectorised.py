@@ -1,4 +1,4 @@
-"""Trials of digits trained together beside the same trials one by one.
+"""Trials of digits trained together, compared with the same trials one by one.
 
     python -m benchmarks.vectorised [--optimizers ecdsep ...] [--widths 1 8 64 ...] [--rounds 3]
         [--alone 4] [--epochs 20] [--json FILE]
@@ -108,7 +108,7 @@ def measure(optimizer: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_network(name: str, widths: Sequence[int], rounds: int) -> dict[str, Any]:
-    """Return the processor's milliseconds for each trial's step, alone and stacked."""
+    """Return CPU milliseconds per trial's step, single and stacked."""
     registered, options = NETWORKS[name]
     task = load_attribute(TASKS.get(registered).factory)(**options)
 
@@ -162,7 +162,7 @@ def show(rows: Sequence[dict[str, Any]], widths: Sequence[int]) -> None:
 
 
 def run_study(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run the study in processes of its own."""
+    """Run the study in worker processes."""
     source = find_study("digits").read_text()
     source = re.sub(r"^batch = \d+", f"batch = {arguments.batch}", source, flags=re.MULTILINE)
     source = source.replace('name = "tpe"', f'name = "{arguments.sampler}"')

@@ -1,4 +1,4 @@
-"""What diagnostics and measurements cost a step of ECDSep: with, without, in turns.
+"""Cost of diagnostics and measurements per step of ECDSep: with and without, alternating.
 
     python -m benchmarks.watching [--steps 64] [--rounds 60] [--hidden 32 256] [--json FILE]
 
@@ -24,7 +24,7 @@ from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 
 
 class Unwatched(ECDSep):
-    """ECDSep that shows its steps to no one."""
+    """ECDSep without watchers."""
 
     def _show(self, *args: object) -> None:
         pass
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(hidden: int, steps: int, rounds: int) -> dict[str, float]:
-    """Return the processor's time of a step, and the median ratios of turns that follow."""
+    """Return the CPU time of a step, and the median ratios of subsequent turns."""
     made: dict[str, Callable[[], ECDSep]] = {
         "without": lambda: make(hidden, Unwatched),
         "diagnostics": lambda: make(hidden, ECDSep),

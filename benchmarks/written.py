@@ -11,10 +11,10 @@ __all__ = ["written_by"]
 
 
 def written_by(command: str) -> Iterator[str]:
-    """Yield the lines of a page that say when, by which command and on what it was made.
+    """Yield the lines of a page with its date, command and versions.
 
     Args:
-        command: What made it, as a user would type it.
+        command: The command, as a user would type it.
 
     Yields:
         Lines of Markdown.

@@ -2,10 +2,10 @@
 
 ::
 
-    EcdTuneError                      catch this one at the top
+    EcdTuneError                      base class of all errors
     ├── UnknownNameError              no task, optimizer, sampler or study of that name
     ├── PluginError                   a package that offers a task or the like cannot be imported
-    ├── SpecError                     a study file does not say what it must
+    ├── SpecError                     a study file is not valid
     ├── SpaceError                    a search space or a point in it is not valid
     ├── HyperparameterError           an optimizer was given a value that it does not allow
     ├── NonFiniteLossError            a loss at ``step`` was NaN or infinite
@@ -24,7 +24,7 @@
         ├── StudyNotFoundError        no such study in this database
         └── FingerprintMismatchError  the stored study was made from another study file
 
-Each message says what was wrong, where, what is allowed and what to do next.
+Each message gives the problem, its place, what is allowed and what to do next.
 Divergence and pruning of a trial are values (:class:`ecd_tune.records.Outcome`), not errors.
 """
 
@@ -55,6 +55,8 @@ __all__ = [
     "TaskError",
     "TheoryError",
     "UnknownNameError",
+    "did_you_mean",
+    "hint",
 ]
 
 
@@ -71,28 +73,55 @@ _LISTS = {
     "study": "`ecd-tune studies` lists them",
     "task": "`ecd-tune tasks` lists them",
     "data set": "`ecd-tune data` lists them",
+    "stored study": "`ecd-tune status` lists them",
 }
 
 
-class UnknownNameError(EcdTuneError, KeyError):
-    """A name was looked up that no one registered.
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question for the known name that is meant; empty where none is close.
 
     Args:
-        kind: What was looked for, for example ``"optimizer"``.
+        name: What was given.
+        known: The names that exist.
+
+    Returns:
+        For example ``"; did you mean 'adam'?"``.
+    """
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def hint(name: str, known: Iterable[str], kind: str = "") -> str:
+    """Return what follows the message that a name is unknown: what is meant, and what there is.
+
+    Args:
+        name: What was given.
+        known: The names that exist, in the order in which they are listed.
+        kind: What they name; decides what tells all of many names.
+
+    Returns:
+        For example ``"; did you mean 'adam'? Known: adam, adamw"``.
+    """
+    names = list(known)
+    question = did_you_mean(name, names)
+    if len(names) > _FEW and (question or kind in _LISTS):  # fifty names hide the one that is meant
+        there = f"{question} There are" if question else "; there are"
+        return f"{there} {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
+    return f"{f'{question} Known' if question else '; known'}: {', '.join(names) or 'none'}"
+
+
+class UnknownNameError(EcdTuneError, KeyError):
+    """A name is not registered.
+
+    Args:
+        kind: Kind of name, for example ``"optimizer"``.
         name: The name that was given.
         known: The names that exist.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        # Fifty names hide the one that was meant.
-        if close and len(names) > _FEW:
-            listed = f" There are {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
-        else:
-            listed = f" Known: {', '.join(names) or 'none'}"
-        super().__init__(f"unknown {kind} {name!r}{hint}{listed}")
+        super().__init__(f"unknown {kind} {name!r}{hint(name, names, kind)}")
         self.kind, self.name, self.known = kind, name, names
 
     def __str__(self) -> str:
@@ -105,7 +134,7 @@ class SpecError(EcdTuneError, ValueError):
 
 
 class SpaceError(EcdTuneError, ValueError):
-    """A search space, or a point that should lie in it, is not valid."""
+    """A search space, or a point in it, is not valid."""
 
 
 class HyperparameterError(EcdTuneError, ValueError):
@@ -113,7 +142,7 @@ class HyperparameterError(EcdTuneError, ValueError):
 
 
 class NonFiniteLossError(EcdTuneError, ArithmeticError):
-    """A loss handed to ``step`` was NaN or infinite."""
+    """A loss passed to ``step`` was NaN or infinite."""
 
 
 class TheoryError(EcdTuneError, ValueError):
@@ -141,7 +170,7 @@ class NoResultError(EcdTuneError, LookupError):
 
 
 class CheckpointError(EcdTuneError):
-    """Checkpoints cannot be kept where a study file or a command line says."""
+    """The checkpoint storage of a study file or command line cannot be used."""
 
 
 class LaunchError(EcdTuneError, ValueError):
@@ -165,8 +194,8 @@ class StorageReplacedError(StorageUnavailableError):
 
 
 class StudyNotFoundError(StoreError, LookupError):
-    """The database holds no study of that name."""
+    """The database has no study of that name."""
 
 
 class FingerprintMismatchError(StoreError):
-    """The stored study was made from a study file that says something else."""
+    """The stored study was created from a different study file."""

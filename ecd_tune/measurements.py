@@ -1,4 +1,4 @@
-"""What a run of ECDSep or ECDq1 says about the theory, as numbers that are kept with its trial.
+"""Measurements of a run of ECDSep or ECDq1 for the theory, stored with its trial.
 
 The objective measures, the checks on studies read; nothing here imports torch. Notation as in
 ``docs/theory.md``: φ = F + ½ wd |Θ|² − F0, V = φ^η, G = η ∇φ/φ, w = V/𝓔. All that is called a
@@ -24,7 +24,7 @@ BLOCKS = 12
 
 @dataclass(frozen=True)
 class RunMeasurements:
-    """What is measured in one run that went to its end; all numbers are finite.
+    """Measurements of one completed run; all numbers are finite.
 
     Attributes:
         n: Trained parameters.

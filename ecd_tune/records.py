@@ -22,10 +22,12 @@ __all__ = [
     "Curve",
     "Direction",
     "Lease",
+    "Origin",
     "Outcome",
     "Params",
     "RunCost",
     "RunRequest",
+    "Rung",
     "Scalar",
     "Stage",
     "Status",
@@ -75,10 +77,10 @@ class Status(StrEnum):
 
 
 class Cause(StrEnum):
-    """What ended a run; stored with it."""
+    """Why a run ended; stored with it."""
 
     COMPLETE = "complete"
-    """It went to its end."""
+    """It is complete."""
     PRUNED = "pruned"
     """A pruner ended it; Optuna's state PRUNED may also mean that it diverged."""
     DIVERGED = "diverged"
@@ -93,9 +95,11 @@ class Cause(StrEnum):
     LOST = "lost"
     """Its worker did not renew the lease in time."""
     RELEASED = "released"
-    """Its worker gave it back, told to stop or about to end."""
+    """Its worker released it because of a stop signal or its own exit."""
     KILLED = "killed"
     """Its worker's process has ended."""
+    PROMOTED = "promoted"
+    """It was paused at a rung of successive halving, and another attempt continues it."""
     INVALID = "invalid"
     """Someone took its result out, because it is wrong."""
 
@@ -111,7 +115,7 @@ _CAUSES: Mapping[Status, tuple[Cause, ...]] = {
         Cause.NON_FINITE,
     ),
 }
-"""What an evaluation may have ended by; the first is the usual one."""
+"""Allowed causes by status; the first is the default."""
 
 
 class TrialState(StrEnum):
@@ -161,7 +165,7 @@ class Curve:
 
     Attributes:
         steps: Increasing step numbers (iterations or epochs), 0 is the start.
-        values: One value a step; may hold NaN or infinity.
+        values: One value per step; may contain NaN or infinity.
     """
 
     steps: tuple[int, ...] = ()
@@ -170,14 +174,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one trial cost.
+    """Costs of one trial.
 
     Attributes:
         seconds: Wall time, in seconds; a trial of a batch carries its share of the batch.
         device: For example ``"cpu"`` or ``"cuda:0"``.
         energy_kwh: Energy, in kWh; None where it was not counted.
-        energy_source: What the energy was read from: ``"RAPL"``, ``"NVML + RAPL"`` and the like
-            where it was measured, ``"TDP"`` where it is power × time; empty where not counted.
+        energy_source: Source of the energy: ``"RAPL"``, ``"NVML + RAPL"`` and the like where it was
+            measured, ``"TDP"`` where it is power × time; empty where not counted.
         carbon_kg: kg of CO₂ equivalent, at the intensity stated when it ran; None as above.
     """
 
@@ -189,6 +193,24 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which data and which code a trial was run with; digests are 16 digits of a SHA-256.
+
+    Attributes:
+        data: Digest of the data that it learns from; empty where none are read, or not known.
+        version: Version of ecd_tune.
+        commit: Of the git repository that holds the task, ``-dirty`` where files differ from it;
+            empty where there is none.
+        function: Digest of the source of a task of one's own; empty for other tasks.
+    """
+
+    data: str = ""
+    version: str = ""
+    commit: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """One evaluation that the objective is asked for.
 
@@ -196,28 +218,48 @@ class RunRequest:
         params: Hyperparameters of the optimizer, by name.
         seed: Seeds everything random in this run: data order, start point, noise.
         stage: Search runs see the validation data only, confirmation runs the test data once.
+        until: Epoch after which the run is paused, its state saved; None: it goes to its end.
     """
 
     params: Params
     seed: int
     stage: Stage = Stage.SEARCH
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of successive halving: trials are compared there, and the best continue.
+
+    Attributes:
+        bracket: Number of its bracket.
+        number: Its number in the bracket, from 0.
+        reduction: One of so many trials continues.
+    """
+
+    bracket: int
+    number: int
+    reduction: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one evaluation.
+    """Result of one evaluation.
 
     Attributes:
         status: How it ended.
         value: The study's metric; finite, or None when there is none.
         metrics: Further numbers by name, for example ``final``, ``test_accuracy``; JSON-able.
         curves: Quantities against the step by name; :data:`METRIC` is one of them.
-        reason: Why it diverged or failed, in words for people; None when complete. What cannot be
-            printed is escaped, and a long text is cut.
-        cost: What it cost.
-        cause: What ended it; by default what the status says, an exception where it failed.
-        trace: Traceback of the exception that ended it, where it is to be shown; treated as the
+        reason: Why it diverged or failed, in words for people; None when complete. Unprintable
+            characters are escaped, and a long text is truncated.
+        cost: Its costs.
+        cause: Why it ended; by default from the status, an exception if it failed.
+        trace: Traceback of the exception that ended it, if it should be shown; treated like the
             reason.
+        origin: Data and code; None where not known.
+        rung: The rung that the run was to reach; a pruned one has reached it. None where it was
+            to go to its end.
 
     Raises:
         ValueError: The value is not finite, a complete outcome has none, or the cause does not
@@ -232,6 +274,8 @@ class Outcome:
     cost: RunCost = field(default_factory=RunCost)
     cause: Cause = None  # type: ignore[assignment]  # set below
     trace: str = ""
+    origin: Origin | None = None
+    rung: Rung | None = None
 
     def __post_init__(self) -> None:
         if cast("Cause | None", self.cause) is None:
@@ -240,7 +284,9 @@ class Outcome:
             allowed = ", ".join(_CAUSES[self.status])
             raise ValueError(f"Outcome.cause = {self.cause}; {self.status} allows {allowed}")
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"Outcome.value = {self.value}: finite or None; put it into reason")
+            raise ValueError(
+                f"Outcome.value = {self.value}: must be finite or None; put a reason into reason"
+            )
         if self.status is Status.COMPLETE and self.value is None:
             raise ValueError("a complete Outcome needs a value")
         if self.reason is not None:
@@ -262,10 +308,12 @@ class Lease:
         key: The study it belongs to.
         trial_id: Optuna's trial id, unique in the database.
         number: Optuna's trial number, counted from 0 in its study.
-        token: Fencing token; a tell that carries an outdated one is refused.
+        token: Fencing token; a tell with an outdated one is rejected.
         attempt: 1 for the first time that these parameters run.
-        request: What to evaluate.
-        source: ``"sampler"``, ``"queue"``, or for a confirmation where the parameters are from.
+        request: The evaluation request.
+        source: ``"sampler"``, ``"prior"``, ``"queue"``, or for a confirmation where the parameters
+            are from.
+        promotions: How often successive halving has promoted these parameters.
     """
 
     key: StudyKey
@@ -275,6 +323,7 @@ class Lease:
     attempt: int
     request: RunRequest
     source: str = "sampler"
+    promotions: int = 0
 
 
 @dataclass(frozen=True)
@@ -295,11 +344,12 @@ class TrialRecord:
         metrics: As in :class:`Outcome`.
         curves: As in :class:`Outcome`.
         reason: As in :class:`Outcome`.
-        cause: What ended it; None while it waits or runs, and for trials of plain Optuna.
+        cause: Why it ended; None while it waits or runs, and for trials of plain Optuna.
         cost: As in :class:`Outcome`.
         started: UTC, aware; None while waiting.
         completed: UTC, aware; None until finished.
         worker: ``host:pid`` of the process that ran it, where known.
+        origin: Data and code; None until it has ended, and for trials that are older than this.
     """
 
     key: StudyKey
@@ -319,6 +369,7 @@ class TrialRecord:
     completed: datetime | None = None
     worker: str | None = None
     cause: Cause | None = None
+    origin: Origin | None = None
 
     @property
     def curve(self) -> Curve:
@@ -327,7 +378,7 @@ class TrialRecord:
 
     @property
     def pruned(self) -> bool:
-        """True when a pruner ended it; state PRUNED alone may also mean that it diverged."""
+        """True when a pruner ended it; state PRUNED may also mean that it diverged."""
         return self.cause is Cause.PRUNED
 
     @property
@@ -364,6 +415,10 @@ class TrialRecord:
             "started": self.started.isoformat() if self.started else None,
             "completed": self.completed.isoformat() if self.completed else None,
             "worker": self.worker,
+            "data_digest": self.origin and self.origin.data,
+            "version": self.origin and self.origin.version,
+            "commit": self.origin and self.origin.commit,
+            "function_digest": self.origin and self.origin.function,
         }
 
 

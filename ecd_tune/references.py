@@ -1,8 +1,7 @@
-"""Code of one's own by reference: ``FILE.py:NAME`` or ``package.module:NAME``.
+"""User code by reference: ``FILE.py:NAME`` or ``package.module:NAME``.
 
 A file is imported under its own name, with its folder on the import path, as Python does where it
-runs a file. What is named in the script that is running is taken from there, and not imported
-once more.
+runs a file. Names in the running script are read from it, without a second import.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ecd_tune.errors import TaskError
+from ecd_tune.errors import EcdTuneError, TaskError
 
 __all__ = [
     "importing",
@@ -25,6 +24,7 @@ __all__ = [
     "place_reference",
     "reference_to",
     "short_reference",
+    "trim_traceback",
 ]
 
 _SUFFIX = ".py"
@@ -76,7 +76,7 @@ def place_reference(reference: str, folder: Path) -> str:
 
     Args:
         reference: As in a study file.
-        folder: Where that study file lies.
+        folder: Folder of the study file.
 
     Returns:
         The same reference, relative to the working folder; of a module unchanged.
@@ -89,7 +89,7 @@ def reference_to(module: str, name: str) -> str:
     """Return the reference under which any process finds something.
 
     Args:
-        module: The ``__module__`` of what is wanted.
+        module: The ``__module__`` of the object.
         name: Its ``__qualname__``.
 
     Returns:
@@ -101,12 +101,12 @@ def reference_to(module: str, name: str) -> str:
     """
     if "<locals>" in name:
         raise TaskError(
-            f"{name.replace('.<locals>', '')}: is defined inside a function, where no worker finds "
-            "it; define it at the top level of a file"
+            f"{name.replace('.<locals>', '')}: is defined inside a function, where workers cannot "
+            "find it; define it at the top level of a file"
         )
     file = getattr(sys.modules.get(module), "__file__", None) or ""
-    # At a prompt, or where a script is read from standard input, there is none. A file that lies
-    # beside the script is no module to a process that was started elsewhere.
+    # At a prompt, or where a script is read from standard input, there is none. A file next to the
+    # script is not importable for a process that was started elsewhere.
     own = module == _MAIN or Path(file).stem == module
     if own and file.endswith(_SUFFIX) and Path(file).is_file():
         return f"{Path(file).resolve()}:{name}"
@@ -118,25 +118,47 @@ def place_of(error: BaseException, skip: Path) -> str:
 
     Args:
         error: The error.
-        skip: Folder of a package whose lines are not told where others are available.
+        skip: Folder of a package whose lines are skipped if others are available.
 
     Returns:
         For example ``"my_file.py, line 12: loss = model(x)"``; empty without a traceback.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    library = (str(skip), "site-packages", "dist-packages", "<frozen", sys.base_prefix + "/lib")
-    own = [frame for frame in frames if not any(part in frame.filename for part in library)]
+    own = [frame for frame in frames if _is_own(frame.filename, skip)]
     if not frames:
         return ""
     frame = (own or frames)[-1]
     return f"{frame.filename}, line {frame.lineno}: {(frame.line or '').strip()}"
 
 
+def trim_traceback(error: BaseException, skip: Path) -> None:
+    """Leave out of an error's traceback what lies above its reader's own lines.
+
+    Args:
+        error: The error; its traceback, and that of its cause, begin then with the first line of
+            the reader's. Where there is none, an error of ours has no traceback, and any other
+            keeps its own.
+        skip: As for :func:`place_of`.
+    """
+    for one in (error, error.__cause__):
+        if one is not None:
+            frame = one.__traceback__
+            while frame is not None and not _is_own(frame.tb_frame.f_code.co_filename, skip):
+                frame = frame.tb_next
+            if frame is not None or isinstance(one, EcdTuneError):
+                one.__traceback__ = frame
+
+
+def _is_own(file: str, skip: Path) -> bool:
+    library = (str(skip), "site-packages", "dist-packages", "<frozen", sys.base_prefix + "/lib")
+    return not any(part in file for part in library)
+
+
 def _split(reference: str) -> tuple[str, str]:
     home, _, name = reference.rpartition(":")
     if not home or not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(
-            f"{reference!r}: is no reference; write FILE.py:NAME or package.module:NAME"
+            f"{reference!r}: is not a reference; write FILE.py:NAME or package.module:NAME"
         )
     return home, name
 
@@ -151,8 +173,8 @@ def _load_file(home: str) -> ModuleType:
             return module
     if path.stem in sys.modules or path.stem in sys.stdlib_module_names or "." in path.stem:
         raise TaskError(
-            f"{home}: a module named {path.stem!r} cannot be imported from it, as another has that "
-            "name; rename the file"
+            f"{home}: a module named {path.stem!r} cannot be imported from it, because another "
+            "module has that name; rename the file"
         )
     folder = str(path.parent)
     if folder not in sys.path:

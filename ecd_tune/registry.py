@@ -1,6 +1,6 @@
 """Names of tasks, optimizers, checks and launchers, and what they declare without torch.
 
-A study file speaks of them by name. What has to be known to check such a file (hyperparameters,
+Study files refer to them by name. The information for checking such a file (hyperparameters,
 options, metric, direction) is declared here in plain values; the code behind a name is a
 ``"module:attribute"`` string that is imported when a trial runs, so that reading a study, a report
 or ``--help`` never imports torch.
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """What one hyperparameter of an optimizer may be.
+    """Declaration of one hyperparameter of an optimizer.
 
     Attributes:
         kind: ``float``, ``int``, ``bool`` or ``str``.
@@ -58,14 +58,13 @@ class Hyperparameter:
         low_open: The bound ``low`` itself is not allowed.
         high_open: The bound ``high`` itself is not allowed.
         choices: If not empty, the only allowed values.
-        words: Words that may stand in place of a number, for example ``"auto"``.
+        words: Words allowed in place of a number, for example ``"auto"``.
         only_with: Another hyperparameter and the value that it must have for this one to mean
             anything.
         default: Value used when a study does not name it; None means that the optimizer
             decides.
         required: A study must name it, and so must a call of the optimizer.
-        by_group: Parameter groups may have values of their own; a study names
-            ``NAME.GROUP`` then.
+        by_group: Parameter groups may have their own values, ``NAME.GROUP`` in a study.
     """
 
     kind: type
@@ -96,7 +95,8 @@ class Hyperparameter:
         if value in self.words:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return " or ".join(["must be a number", *map(repr, self.words)])
+            number = "must be a whole number" if self.kind is int else "must be a number"
+            return " or ".join([number, *map(repr, self.words)])
         if not math.isfinite(value):
             bounded = self.low > -math.inf or self.high < math.inf
             return f"must be finite and {self.allowed}" if bounded else f"must be {self.allowed}"
@@ -121,7 +121,7 @@ class Hyperparameter:
         return " or ".join([" and ".join(parts) or "a finite number", *map(repr, self.words)])
 
     def read(self, value: object) -> Any:
-        """Return an allowed value as the declared kind; a word stays as it is."""
+        """Return an allowed value as the declared kind; words are unchanged."""
         return value if value in self.words else self.kind(value)
 
 
@@ -135,7 +135,7 @@ class OptimizerDef:
         factory: ``"module:attr"`` of ``make(params, seed, **hyperparameters) -> Optimizer``.
         batched: ``"module:attr"`` of
             ``make(theta, seeds, hyperparameters) -> BatchedOptimizer``, or None.
-        hyperparameters: What a study may set or search, by name.
+        hyperparameters: Hyperparameters that a study may set or search, by name.
         needs_loss: True when ``step`` must be given the loss value.
     """
 
@@ -178,18 +178,18 @@ class TaskDef:
 
     Attributes:
         name: Registry name, for example ``"zakharov"``.
-        title: As reports print it.
+        title: Title in reports.
         factory: ``"module:attr"`` of ``make(**options) -> Task``.
-        metric: What a trial's value is, in words, for example ``"minimum of F"``.
+        metric: Description of a trial's value, for example ``"minimum of F"``.
         direction: Whether to minimize or maximize it.
         budget_unit: ``"iterations"`` or ``"epochs"``.
-        options: What a study file may set under ``[task]``.
+        options: Options under ``[task]`` in a study file.
         batched: True when whole batches of trials run at once.
         confirm_metric: Name of the confirmation's number (a key of ``Outcome.metrics``, or
             ``"value"``), for example ``"test_accuracy"``.
         source: Equation, section or data set that it comes from.
         groups: Names of the groups of its parameters, as its problems have them in ``groups``.
-        steps: Length of a trial where a study does not say; None: it must.
+        steps: Default length of a trial; None: it must.
     """
 
     name: str
@@ -222,7 +222,7 @@ class LauncherDef:
 
 
 class CheckDef(Protocol):
-    """What a study file has to know of a check; :class:`ecd_tune.analysis.checks.Check` is one."""
+    """Declaration of a check for study files; :class:`ecd_tune.analysis.checks.Check` is one."""
 
     @property
     def id(self) -> str:
@@ -230,7 +230,7 @@ class CheckDef(Protocol):
 
     @property
     def judges_study(self) -> bool:
-        """Whether it judges the trials of a study, and may stand in a study file."""
+        """Whether it applies to the trials of a study, and is allowed in a study file."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -246,7 +246,7 @@ class CheckDef(Protocol):
 
     @property
     def options(self) -> Mapping[str, Hyperparameter]:
-        """What a study file may say of it."""
+        """Its options in a study file."""
 
 
 def load_attribute(path: str) -> Any:
@@ -284,7 +284,7 @@ class Registry(Generic[Def]):
         """Look a definition up.
 
         Raises:
-            UnknownNameError: No one registered that name.
+            UnknownNameError: The name is not registered.
             PluginError: The package that registered it fails when it is imported.
         """
         builtin: Mapping[str, Def] = load_attribute(self._builtin)
@@ -310,7 +310,7 @@ class Registry(Generic[Def]):
             package = entry.dist.name if entry.dist else entry.module
             raise PluginError(
                 f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
-                f"{type(error).__name__}: {error}; fix or uninstall that package"
+                f"{type(error).__name__}: {error}; fix or uninstall the package"
             ) from error
 
     def _entry_points(self) -> Any:
@@ -324,7 +324,7 @@ class _Tasks(Registry[TaskDef]):
         """Look a definition up, or ask the task that a reference names for it.
 
         Raises:
-            UnknownNameError: No one registered that name.
+            UnknownNameError: The name is not registered.
             PluginError: The package that registered it fails when it is imported.
             TaskError: The reference names nothing, or no task.
         """
@@ -334,7 +334,7 @@ class _Tasks(Registry[TaskDef]):
         define = getattr(found, "define", None)
         if define is None:
             raise TaskError(
-                f"{name}: is a {type(found).__name__} and no task; write "
+                f"{name}: is a {type(found).__name__}, not a task; write "
                 '@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above the '
                 "function"
             )

@@ -21,15 +21,14 @@ _NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
 class StopFlag:
     """Turns SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 into a flag that the work polls.
 
-    A context manager: the handlers are installed on entry and the former ones put back on exit.
-    The second signal ends the process at once with the status ``128 + signal``; what it had
-    leased is queued again by the next worker that looks. SIGUSR1 and SIGUSR2 are notices of a
-    batch system: they set the flag and never end the process.
+    A context manager: the handlers are installed on entry and the former ones restored on exit. The
+    second signal ends the process at once with the status ``128 + signal``; what it had leased is
+    queued again by the next worker that looks. SIGUSR1 and SIGUSR2 are notices of a batch system:
+    they set the flag and never end the process.
 
     Args:
         leave: Called with the exit status at the second signal; tests replace it.
-        say: Called with the first signal, within its handler: to tell the user at once what
-            happens now.
+        say: Called at the first signal, within its handler, to inform the user immediately.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class StopFlag:
 
     @property
     def exit_status(self) -> int:
-        """The process's exit status: ``128 + signal``, or 0 when none came."""
+        """The process's exit status: ``128 + signal``, or 0 without a signal."""
         return 128 + self.signal if self.signal else 0
 
     def follow(self, descriptor: int) -> None:
@@ -84,8 +83,8 @@ class StopFlag:
         the launcher dies, however suddenly, its workers leave too.
 
         Args:
-            descriptor: File descriptor, read to its end from a thread of its own. Not a file
-                object: its lock would be held at the interpreter's end.
+            descriptor: File descriptor, read to its end in a separate thread. Not a file object:
+                its lock would be held at the interpreter's end.
         """
         threading.Thread(target=self._await_end, args=(descriptor,), daemon=True).start()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["find_unprintable", "printable"]
+__all__ = ["count", "find_unprintable", "printable"]
 
 _LINES = "\n\t"
 _BAD = ("Cc", "Cs", "Zl", "Zp")
@@ -12,8 +12,18 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They turn the direction of writing, so that a text can look like another."""
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things, for example ``"1 trial"`` or ``"3 trials"``.
+
+    Args:
+        number: How many.
+        noun: One of them.
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def find_unprintable(text: str, lines: bool = False) -> str | None:
-    """Return the first character that a line of text must not hold.
+    """Return the first character that a line of text must not contain.
 
     Args:
         text: Any text.
@@ -27,7 +37,7 @@ def find_unprintable(text: str, lines: bool = False) -> str | None:
 
 
 def printable(text: str, most: int = 4000) -> str:
-    r"""Return a text that any database, terminal and encoding of Unicode can hold.
+    r"""Return a text that any database, terminal and Unicode encoding can represent.
 
     Args:
         text: Any text, for example of an exception.
@@ -40,7 +50,7 @@ def printable(text: str, most: int = 4000) -> str:
     """
     if len(text) > most:
         left = len(text) - most
-        text = f"{text[: most // 2]} … {left} characters left out … {text[-(most // 2) :]}"
+        text = f"{text[: most // 2]} … {left} characters omitted … {text[-(most // 2) :]}"
     escaped = [
         c.encode("unicode_escape").decode() if _is_bad(c) and c not in _LINES else c for c in text
     ]

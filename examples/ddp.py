@@ -15,7 +15,7 @@ WORLD = 2
 
 
 def train(rank, store, params, epochs):
-    """Train one replica; each process takes every second example of a batch."""
+    """Train one replica; each process uses every second example of a batch."""
     dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=WORLD)
     torch.manual_seed(0)
     model = DistributedDataParallel(CNN())
@@ -30,7 +30,7 @@ def train(rank, store, params, epochs):
             loss = F.cross_entropy(model(x[mine]), y[mine])
             optimizer.zero_grad()
             loss.backward()
-            optimizer.step(loss=loss)  # the mean over the ranks is taken by the optimizer
+            optimizer.step(loss=loss)  # the optimizer averages over the ranks
     model.eval()
     if rank == 0:
         right = (model.module(x_test).argmax(1) == y_test).float().mean()

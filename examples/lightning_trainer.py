@@ -52,7 +52,7 @@ class Net(lightning.LightningModule):
 
 @et.task(metric="accuracy", direction="maximize", epochs=5)
 def digits(run):
-    """Lightning calls optimizer.step(closure), which tells every optimizer its loss."""
+    """Lightning calls optimizer.step(closure), which passes the loss to every optimizer."""
     train, val, test = load()
     net = run.keep(Net())
     net.optimizer = run.optimizer(net.parameters())

@@ -1,4 +1,4 @@
-"""Tune a small convolutional network on 8x8 digits in a training loop of one's own."""
+"""Tune a small convolutional network on 8x8 digits in your own training loop."""
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def accuracy(model, part):
 
 @et.task(metric="accuracy", direction="maximize", epochs=8)
 def loop(run):
-    """What is kept is saved and restored; an interrupted run begins its epoch again."""
+    """Kept objects are saved and restored; an interrupted run restarts its epoch."""
     train, val, test = map(tensors, load())
     model = run.keep(CNN())
     optimizer = run.optimizer(model.parameters())

@@ -38,7 +38,7 @@ def accuracy(model, data):
 
 @et.task(metric="accuracy", direction="maximize", epochs=4)
 def bert(run):
-    """attach_trainer tells the optimizer the loss of each backward."""
+    """attach_trainer passes the loss of each backward to the optimizer."""
     train, val, test = load(256, 0), load(128, 1), load(128, 2)
     model = run.keep(make_bert())
     optimizer = run.optimizer(model.parameters())

@@ -4,9 +4,9 @@
 #   storage/backup.sh [--force] [--storage URL] TARGET
 #
 # URL as for ecd-tune, default $ECD_TUNE_STORAGE. SQLite: a copy by SQLite's online backup, one
-# file that can be opened as it is. PostgreSQL: pg_dump's custom format, one consistent snapshot.
-# Beside it lies TARGET.sha256. TARGET appears whole or not at all; one that is there is refused
-# without --force. A password comes from PGPASSWORD or ~/.pgpass, never from the URL.
+# file that can be opened directly. PostgreSQL: pg_dump's custom format, one consistent snapshot.
+# TARGET.sha256 is written next to it. TARGET is written completely or not at all; an existing one
+# is not replaced without --force. A password comes from PGPASSWORD or ~/.pgpass, never from the URL.
 set -euo pipefail
 umask 077
 
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$target" ] || fail "usage: backup.sh [--force] [--storage URL] TARGET"
-[ -n "$storage" ] || fail "no database: give --storage URL or set ECD_TUNE_STORAGE"
+[ -n "$storage" ] || fail "no database: use --storage URL or set ECD_TUNE_STORAGE"
 [ -d "$(dirname -- "$target")" ] || fail "$(dirname -- "$target") is no folder"
 [ ! -d "$target" ] || fail "$target is a folder"
 if [ -e "$target" ] && [ -z "$force" ]; then
@@ -49,9 +49,9 @@ source, target = sys.argv[1:]
 # Only read: a wrong name must not create an empty database.
 reader = sqlite3.connect(f"{Path(source).absolute().as_uri()}?mode=ro", uri=True, timeout=60)
 copy = sqlite3.connect(target)
-# All pages in one step: copied piece by piece it would begin again at every write of a worker.
+# All pages in one step: an incremental copy would restart at every write of a worker.
 reader.backup(copy, pages=-1)
-# One file without a log beside it; workers turn the log on again.
+# One file without a separate log; workers turn the log on again.
 copy.execute("PRAGMA journal_mode=DELETE").fetchone()
 answer = copy.execute("PRAGMA integrity_check").fetchone()[0]
 copy.close()
@@ -79,12 +79,12 @@ esac
 sum="$(sha256sum < "$partial")"
 printf '%s  %s\n' "${sum%% *}" "$(basename -- "$target")" > "$partial.sha256"
 sync -- "$partial" "$partial.sha256"
-# Without its sum a backup counts as unfinished: first the old sum goes, last the new one comes.
+# Without its checksum a backup counts as unfinished: remove the old sum first, write the new one last.
 rm -f -- "$target.sha256"
 if [ -n "$force" ]; then
     mv -f -- "$partial" "$target"
 else
-    # A hard link fails where somebody else was faster.
+    # A hard link fails if another process was faster.
     ln -- "$partial" "$target" || fail "$target has appeared meanwhile"
 fi
 mv -f -- "$partial.sha256" "$target.sha256"

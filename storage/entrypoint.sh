@@ -1,5 +1,5 @@
 #!/bin/sh
-# Entry point of the image: take the database's password from a secret's file, then run ecd-tune.
+# Entry point of the image: read the database's password from a secret's file, then run ecd-tune.
 set -eu
 if [ -n "${PGPASSWORD_FILE:-}" ]; then
     if [ ! -r "$PGPASSWORD_FILE" ]; then

@@ -3,9 +3,9 @@
     ecd-tune db upgrade --storage postgresql://ecd_owner@HOST/ecd_tune
     python storage/move_to_postgres.py ecd_tune.db postgresql://ecd_owner@HOST/ecd_tune
 
-Stop all workers first. Everything goes in one transaction: all rows of all tables, Optuna's and
-ours, with their ids, or nothing. Both databases must stand at the same version of the tables,
-which `ecd-tune db upgrade` sees to. The SQLite file is only read.
+Stop all workers first. Everything is one transaction: all rows of all tables, Optuna's and
+ours, with their ids, or nothing. Both databases must have the same schema version: run
+`ecd-tune db upgrade` on both. The SQLite file is only read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNK = 5000
 
 
 def main() -> None:
-    """Read the arguments, move, and say how much."""
+    """Read the arguments, move, and report the numbers of rows."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -103,16 +103,16 @@ def _check(
                 "run `ecd-tune db upgrade` on both"
             )
     if writing.execute(sa.select(sa.func.count()).select_from(new.tables["studies"])).scalar():
-        raise StoreError("the target holds studies already; move into an empty database")
+        raise StoreError("the target already has studies; move into an empty database")
     if reading.execute(sa.select(sa.func.count()).select_from(old.tables["ecd_leases"])).scalar():
         raise StoreError(
-            "the file has trials in hand; stop its workers, and put what dead ones held back "
+            "the file has running trials; stop its workers, and re-queue those of dead workers "
             "with `ecd-tune reap`"
         )
 
 
 def _advance_sequence(writing: sa.Connection, table: sa.Table) -> None:
-    """Let the next row get an id that none has."""
+    """Set the sequence after the largest id."""
     column = next(iter(table.primary_key.columns))
     sequence = writing.execute(
         sa.select(sa.func.pg_get_serial_sequence(table.name, column.name))

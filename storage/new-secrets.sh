@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make a folder of random database passwords for docker-compose.yml, and the dashboard's file of
-# users, which lets nobody in until one is added.
+# Create a folder of random database passwords for docker-compose.yml, and the dashboard's file of
+# users, which allows no login until a user is added.
 #
 #   storage/new-secrets.sh secrets
 #
-# A file that is there is kept, so that it can be run again after deleting one to rotate it.
-# The folder is closed to others; the files in it are readable, because containers read them
-# under users of their own.
+# Existing files are kept, so run it again after deleting one to rotate it.
+# Only the owner can open the folder; its files are readable, because containers read them
+# as other users.
 set -euo pipefail
 
 folder="${1:?usage: storage/new-secrets.sh FOLDER}"

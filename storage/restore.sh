@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Restore what backup.sh wrote. Stop all workers and the dashboard first.
+# Restore a backup of backup.sh. Stop all workers and the dashboard first.
 #
 #   storage/restore.sh [--force] [--storage URL] BACKUP
 #
-# URL as for ecd-tune, default $ECD_TUNE_STORAGE. A database that holds anything is refused
-# without --force. With it, an SQLite file is kept beside as FILE.before-restore.TIME, and what
-# PostgreSQL holds of these tables is replaced in one transaction. On PostgreSQL be the owner
+# URL as for ecd-tune, default $ECD_TUNE_STORAGE. A database that is not empty is rejected
+# without --force. With it, an SQLite file is kept as FILE.before-restore.TIME, and the tables in
+# PostgreSQL are replaced in one transaction. On PostgreSQL use the owner
 # (ecd_owner); a password comes from PGPASSWORD or ~/.pgpass.
 set -euo pipefail
 umask 077
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$backup" ] || fail "usage: restore.sh [--force] [--storage URL] BACKUP"
-[ -n "$storage" ] || fail "no database: give --storage URL or set ECD_TUNE_STORAGE"
+[ -n "$storage" ] || fail "no database: use --storage URL or set ECD_TUNE_STORAGE"
 [ -f "$backup" ] || fail "$backup: there is no such file"
 [ -f "$backup.sha256" ] || fail "$backup.sha256 is missing: the backup may be unfinished"
 read -r expected _ < "$backup.sha256" || true
@@ -42,7 +42,7 @@ case "$storage" in
         [ -d "$(dirname -- "$target")" ] || fail "$(dirname -- "$target") is no folder"
         if [ -e "$target" ]; then
             [ -n "$force" ] || fail "$target is there already; --force keeps it aside"
-            # Turning the log off works only where nobody else has the file open.
+            # Turning the log off works only if no other process has the file open.
             "${PYTHON:-python3}" - "$target" <<'PYTHON' || fail "$target is in use: stop its workers"
 import sqlite3
 import sys
@@ -55,7 +55,7 @@ try:
 except sqlite3.OperationalError as error:
     sys.exit(str(error))
 except sqlite3.DatabaseError:
-    mode = "delete"  # damaged: nobody uses it, and it is kept
+    mode = "delete"  # damaged: not in use, and kept
 sys.exit(0 if mode == "delete" else f"journal mode {mode}")
 PYTHON
             aside="$target.before-restore.$(date -u +%Y%m%dT%H%M%SZ)"

@@ -72,9 +72,9 @@ def test_a_file_is_relative_to_its_study_file(folder: Path, monkeypatch) -> None
     [
         ("nothing.py:net", "there is no such file"),
         ("net_of_test.py:nett", "has no 'nett'; its tasks are: net"),
-        ("net_of_test.py:number", "is a int and no task; write @ecd_tune.task"),
+        ("net_of_test.py:number", "is a int, not a task; write @ecd_tune.task"),
         ("no_such_package.module:net", "No module named 'no_such_package'"),
-        ("net_of_test.py:", "is no reference; write FILE.py:NAME"),
+        ("net_of_test.py:", "is not a reference; write FILE.py:NAME"),
     ],
 )
 def test_what_is_not_there_is_said(folder: Path, name: str, message: str) -> None:
@@ -93,7 +93,7 @@ def test_a_fault_in_the_file_names_its_line(folder: Path) -> None:
 
 def test_the_name_of_another_module_is_refused(folder: Path) -> None:
     (folder / "json.py").write_text(TASK)
-    with pytest.raises(TaskError, match="another has that name; rename the file"):
+    with pytest.raises(TaskError, match="another module has that name; rename the file"):
         load_reference(f"{folder}/json.py:net")
 
 

@@ -1,7 +1,7 @@
-"""What stored trials say: the best of them, their statistics, comparisons and curves.
+"""Evaluation of stored trials: the best ones, statistics, comparisons and curves.
 
-Everything here works on records that are handed in, never on a database. Names are imported on
-first use, so that picking the best trial does not load scipy.
+Everything here works on given records, never on a database. Names are imported on first use, so
+that picking the best trial does not load scipy.
 """
 
 from importlib import import_module

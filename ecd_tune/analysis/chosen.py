@@ -15,7 +15,7 @@ __all__ = ["ChosenTrial", "best_trials", "choose_trial"]
 
 @dataclass(frozen=True)
 class ChosenTrial:
-    """The trial that stands for a search.
+    """The selected trial of a search.
 
     Attributes:
         record: The trial of the search.
@@ -53,8 +53,8 @@ def choose_trial(
 ) -> ChosenTrial | None:
     """Choose the best trial of a search.
 
-    The value that ranked a trial first is the largest of many, and so too good; where the best
-    ones ran again, those runs alone decide. A run that diverged or failed is the worst.
+    The value that ranked a trial first is the largest of many, and so too good; if the best trials
+    were run again, only those runs decide. A run that diverged or failed is the worst.
 
     Args:
         search: Trials of the search.

@@ -21,9 +21,9 @@ class Band:
 
     Attributes:
         steps: Increasing step numbers.
-        median: One value a step.
-        q1: Lower quartile, one a step.
-        q3: Upper quartile, one a step.
+        median: One value per step.
+        q1: Lower quartile, one per step.
+        q3: Upper quartile, one per step.
         runs: Runs that have a curve.
         held: Runs that diverged, and from then on keep their last finite point.
     """

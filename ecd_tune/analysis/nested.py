@@ -1,10 +1,10 @@
 """Compare two optimizers that were each searched several times: the search is the unit.
 
 The runs under one search's best hyperparameters share the chance of that search, so that they are
-no independent witnesses: more seeds do not show how far another search would have come. Each
-search counts once, by the median of its runs, and the sides are compared by Welch's t-test
-(Welch 1947), whose standard error and interval hold the spread of the searches and that of the
-seeds. Runs of equal seeds on both sides make the test careful rather than bold.
+no independent witnesses: more seeds do not show how far another search would have come. Each search
+counts once, by the median of its runs, and the sides are compared by Welch's t-test (Welch 1947),
+whose standard error and interval include the spread of the searches and of the seeds. Runs of equal
+seeds on both sides make the test careful rather than bold.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def compare_searches(
         log: Compare log10; all values must be >= 0.
 
     Returns:
-        The comparison. Wins are told seed by seed; ``median`` is the difference of the means
-        over searches, and the p-value that of Welch's test, or, where a search's median is
-        infinite or all of a side are equal, that of the rank-sum test by permutation. Without
-        two searches a side there is neither p-value nor interval.
+        The comparison. Wins are counted seed by seed; ``median`` is the difference of the means
+        over searches, and the p-value that of Welch's test, or, where a search's median is infinite
+        or all of a side are equal, that of the rank-sum test by permutation. Without two searches a
+        side there is neither p-value nor interval.
     """
     one, other = ([_level(runs, log) for runs in side if runs] for side in (first, second))
     told = compare_paired(_all_runs(first), _all_runs(second), direction, log=log)
@@ -90,7 +90,7 @@ def _test(
 
 
 def _spread(side: Sequence[float]) -> float:
-    # Squared below: what is too small for that is no spread.
+    # Squared below: a value too small for that counts as no spread.
     return standard_deviation(side) ** 2
 
 

@@ -19,7 +19,7 @@ def best_after(
     chance C(n - j, k) / C(n, k).
 
     Args:
-        values: One a trial; None for a trial without a value, which counts as the worst.
+        values: One per trial; None for a trial without a value, which counts as the worst.
         counts: Numbers of trials k, from 1 to the number of values.
         share: Which quantile, from 0 to 1; 0.5 is the median, smaller ones are better values.
         direction: Whether a smaller or a larger value is better.

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Counted", "Pace", "describe_pace", "format_time"]
+__all__ = ["Counted", "Pace", "describe_pace", "format_rate", "format_time"]
 
 _WINDOW_SECONDS = 60.0
 
 
 class Counted(Protocol):
-    """What is counted of a study key; :class:`ecd_tune.store.Progress` is one."""
+    """Counts of a study key; :class:`ecd_tune.store.Progress` is one."""
 
     @property
     def finished(self) -> int:
@@ -36,16 +36,16 @@ class Pace:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, name: str, progress: Sequence[Counted]) -> dict[str, float | None]:
-        """Take the newest counts of a study.
+        """Add the newest counts of a study.
 
         Args:
             name: Of the study.
-            progress: One entry a study key.
+            progress: One entry per study key.
 
         Returns:
             ``finished`` and ``remaining`` trials, ``per_second``, and ``seconds_left``, the last
-            two None where nothing has finished while it was watched. What a confirmation will
-            queue later is not in ``remaining``.
+            two None where nothing has finished while it was watched. Later runs of a confirmation
+            are not in ``remaining``.
         """
         now, finished = self._clock(), sum(entry.finished for entry in progress)
         seen = self._seen.setdefault(name, deque())
@@ -63,31 +63,40 @@ class Pace:
         }
 
 
-def describe_pace(name: str, pace: dict[str, float | None]) -> str:
+def describe_pace(pace: dict[str, float | None]) -> str:
     """Say in one line how fast a study goes.
 
     Args:
-        name: Of the study.
-        pace: What :meth:`Pace.add` returned.
+        pace: The result of :meth:`Pace.add`.
     """
-    parts = [f"{name}: {pace['finished']} finished, {pace['remaining']} remaining"]
+    parts = [f"{pace['finished']} finished, {pace['remaining']} remaining"]
     if pace["per_second"] is not None and pace["seconds_left"] is not None:
-        parts.append(f"{_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left")
+        parts.append(
+            f"{format_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left"
+        )
     elif pace["remaining"]:
         parts.append("none finished while watching")
     return ", ".join(parts)
 
 
 def format_time(seconds: float) -> str:
-    """Write a duration as people say it, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
+    """Format a duration, for example ``"40 s"``, ``"12 min"`` or ``"3.5 h"``.
 
     Args:
-        seconds: How long.
+        seconds: The duration.
     """
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _rate(per_second: float) -> str:
-    return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * 60:.1f}/min"
+def format_rate(per_second: float) -> str:
+    """Write a rate in the unit in which it has a digit, for example ``"2.0/s"`` or ``"1.5/min"``.
+
+    Args:
+        per_second: How many a second.
+    """
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:.1f}/{unit}"
+    return f"{per_second * 3600:.1f}/h"

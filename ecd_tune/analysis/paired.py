@@ -1,8 +1,8 @@
 """Compare two sets of runs seed by seed.
 
 Both sides ran under the same seeds, so each seed gives one difference and most of the noise
-cancels. Where values span decades the difference is taken between logarithms. A run without a
-value is the worst one: against a finite value the difference is infinite, two of them tie.
+cancels. If values span decades, the difference is between logarithms. A run without a value is the
+worst one: against a finite value the difference is infinite, two of them tie.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class PairedComparison:
             finite.
         share_interval: Exact binomial interval of wins / pairs.
         p_value: Two-sided Wilcoxon signed-rank test; None without pairs.
-        equivalence_p: Two one-sided tests that the difference lies within a margin; None without
-            a margin or pairs.
+        equivalence_p: Two one-sided tests that the difference is within a margin; None without a
+            margin or pairs.
         searches: Searches of the side that has fewer, where searches and not seeds are compared
             (:func:`ecd_tune.analysis.compare_searches`); 0 where seeds are.
     """
@@ -222,11 +222,11 @@ def smallest_p(pairs: int) -> float:
 
 
 def fewest_pairs(comparisons: int, level: float = 1 - LEVEL) -> int:
-    """Return how many pairs it takes for any difference to be told.
+    """Return the number of pairs that is needed for any difference to be significant.
 
     Args:
         comparisons: Comparisons that the p-value is corrected for.
-        level: p-value below which a difference is told.
+        level: p-value below which a difference is significant.
 
     Returns:
         The smallest number of pairs whose smallest p-value, times ``comparisons``, is below it.
@@ -246,11 +246,11 @@ def smallest_detectable(
         pairs: Number of differences, n.
         sd: Their standard deviation, in their own unit.
         comparisons: Comparisons that the p-value is corrected for.
-        level: Corrected p-value below which a difference is told.
+        level: Corrected p-value below which a difference is significant.
 
     Returns:
-        The shift in the unit of ``sd``; None where that is unknown or 0, and where so few pairs
-        can tell no difference at all.
+        The shift in the unit of ``sd``; None where that is unknown or 0, and if no difference can
+        be significant with so few pairs.
     """
     if not sd or pairs < fewest_pairs(comparisons, level):
         return None
@@ -266,7 +266,7 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
         p_values: One a comparison; None where there is none.
 
     Returns:
-        Adjusted values in the same order; each may be held against the level as it is.
+        Adjusted values in the same order; each can be compared directly with the level.
     """
     known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)

@@ -11,6 +11,8 @@ from ecd_tune.records import Stage, TrialRecord, TrialState
 __all__ = ["ReasonGroup", "group_reasons", "normalise_reason"]
 
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
+_PLACE = re.compile(r" \([^()]+, line \d+: .*\)$")
+"""Where an exception comes from; the same for all trials that it ends."""
 _UNKNOWN = "no reason stored"
 
 
@@ -42,11 +44,16 @@ def normalise_reason(reason: str | None) -> str:
         reason: Text such as ``"loss is nan at iteration 137"``; the first line counts.
 
     Returns:
-        The text with every free-standing number and address replaced by ``N``; a number inside a
-        word, as in ``float32``, stays.
+        The text with every free-standing number and address replaced by ``N``. A number inside a
+        word, as in ``float32``, stays, and so does the line of code at the end.
     """
     lines = (reason or "").strip().splitlines()
-    return _NUMBER.sub("N", lines[0].strip()) if lines else _UNKNOWN
+    if not lines:
+        return _UNKNOWN
+    line = lines[0].strip()
+    place = _PLACE.search(line)
+    end = place.start() if place else len(line)
+    return _NUMBER.sub("N", line[:end]) + line[end:]
 
 
 def group_reasons(records: Iterable[TrialRecord]) -> tuple[ReasonGroup, ...]:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ecd_tune.records import Curve, Outcome, TrialRecord
+from ecd_tune.records import Curve, Origin, Outcome, TrialRecord
 
-__all__ = ["Comparison", "Difference", "compare_runs"]
+__all__ = ["Comparison", "Difference", "compare_origins", "compare_runs"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Difference:
     Attributes:
         name: Of the number; of a curve with its step.
         stored: As stored; None where it is missing.
-        again: As it came out this time; None where it is missing.
+        again: The value of the repetition; None where it is missing.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside its repetition.
+    """A run and its repetition.
 
     Attributes:
         numbers: How many numbers were compared.
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]) -> Comparison:
-    """Compare a stored trial with what came out of running it again.
+    """Compare a stored trial with its repetition.
 
     Args:
         record: The trial, with its curves; a thinned curve is compared at the steps it has.
@@ -62,13 +62,56 @@ def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]
         ignored: Names of metrics that measure the machine and not the run.
 
     Returns:
-        What was compared, and what differs.
+        The comparison with its differences.
     """
     pairs = list(_pairs(record, outcome, ignored))
     different = [
         Difference(name, stored, again) for name, stored, again in pairs if not _same(stored, again)
     ]
     return Comparison(len(pairs), tuple(different))
+
+
+def compare_origins(then: Origin | None, now: Origin) -> list[str]:
+    """Say whether data and code are those that a trial was run with.
+
+    Args:
+        then: Of the trial; None where it is not recorded.
+        now: Of this process.
+
+    Returns:
+        One line for the data and one for the code.
+    """
+    if then is None:
+        return ["data and code: not recorded; the trial is older than this record"]
+    return [f"data: {_compare_data(then, now)}", f"code: {_compare_code(then, now)}"]
+
+
+def _compare_data(then: Origin, now: Origin) -> str:
+    if not then.data and not now.data:
+        return "no digest: the task reads no files, or reads them in a loop of its own"
+    if then.data == now.data:
+        return f"the same (digest {now.data})"
+    return (
+        f"DIFFERENT: the trial saw data of digest {then.data or 'unknown'}, here it is "
+        f"{now.data or 'unknown'}; the numbers cannot be expected to agree"
+    )
+
+
+def _compare_code(then: Origin, now: Origin) -> str:
+    found = [
+        f"{what} {old or 'unknown'} then, {new or 'unknown'} now"
+        for what, old, new in (
+            ("ecd_tune", then.version, now.version),
+            ("commit", then.commit, now.commit),
+            ("source of the task's function", then.function, now.function),
+        )
+        if old != new
+    ]
+    if found:
+        return f"DIFFERENT: {'; '.join(found)}"
+    commit = f", commit {now.commit}" if now.commit else ""
+    dirty = ", with changes that are not committed" if now.commit.endswith("-dirty") else ""
+    return f"the same (ecd_tune {now.version}{commit}{dirty})"
 
 
 def _pairs(

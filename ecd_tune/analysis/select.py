@@ -1,12 +1,13 @@
-"""Choose from stored trials: the best of a search, and the confirmation runs that belong to it."""
+"""Select from stored trials: the best of a search, and its confirmation runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from ecd_tune.records import Direction, Params, TrialRecord, TrialState
+from ecd_tune.records import Cause, Direction, Params, TrialRecord, TrialState
 
 __all__ = [
     "Confirmed",
@@ -21,6 +22,8 @@ __all__ = [
     "thin_ranked",
     "tie_break",
 ]
+
+Item = TypeVar("Item")
 
 
 def best_trial(records: Iterable[TrialRecord], direction: Direction) -> TrialRecord | None:
@@ -48,7 +51,7 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
         direction: Whether a smaller or a larger value is better.
 
     Returns:
-        The complete trials, the best first; ties as :func:`best_trial` tells them apart.
+        The complete trials, the best first; ties are broken as by :func:`best_trial`.
     """
     ranked = [
         (direction.sign * v, tie_break(r), r.number, r)
@@ -58,11 +61,11 @@ def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> list[Tr
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
 
 
-def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+def thin_ranked(ranked: Sequence[Item], most: int) -> list[Item]:
     """Choose trials to be drawn, evenly by rank.
 
     Args:
-        ranked: Trials, the best first.
+        ranked: Trials, or what stands for them, the best first.
         most: How many at most, at least two.
 
     Returns:
@@ -75,7 +78,7 @@ def thin_ranked(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
 
 def tie_break(record: TrialRecord) -> float:
-    """Return what tells trials of equal value apart: the loss on the split that judges.
+    """Return the tie-breaker of trials with equal values: the loss on the evaluation split.
 
     Args:
         record: A trial.
@@ -95,7 +98,7 @@ def _ranked(record: TrialRecord) -> float | None:
 def best_so_far(
     records: Iterable[TrialRecord], direction: Direction
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    """Follow the best value through a search.
+    """Return the best value after each trial of a search.
 
     Args:
         records: Trials of one search, in any order.
@@ -120,7 +123,7 @@ def best_so_far(
 
 @dataclass(frozen=True)
 class Counts:
-    """How the trials of one stage stand.
+    """Progress of the trials of one stage.
 
     Attributes:
         complete: Ended with a value.
@@ -128,6 +131,7 @@ class Counts:
         pruned: Ended by a pruner, behind the others (state PRUNED too).
         failed: No value at all (state FAIL), interrupted attempts not counted.
         lost: Interrupted attempts whose parameters were queued again.
+        promoted: Attempts that were paused at a rung, and that another one continues.
         running: Under way.
         waiting: Queued.
     """
@@ -139,6 +143,7 @@ class Counts:
     running: int = 0
     waiting: int = 0
     pruned: int = 0
+    promoted: int = 0
 
     @property
     def finished(self) -> int:
@@ -164,10 +169,11 @@ def count_trials(records: Iterable[TrialRecord]) -> Counts:
     Returns:
         The counts; every record is counted exactly once.
     """
-    counts = dict.fromkeys((*_FIELD.values(), "lost", "pruned"), 0)
+    counts = dict.fromkeys((*_FIELD.values(), "lost", "promoted", "pruned"), 0)
     for record in records:
         ended = "pruned" if record.pruned else _FIELD[record.state]
-        counts["lost" if record.lost else ended] += 1
+        left_out = "promoted" if record.cause is Cause.PROMOTED else "lost"
+        counts[left_out if record.lost else ended] += 1
     return Counts(**counts)
 
 

@@ -90,7 +90,8 @@ def quantile(values: Sequence[float], share: float) -> float:
         share: From 0 to 1.
 
     Returns:
-        The quantile; infinite when it lies at, or between a finite number and, an infinite one.
+        The quantile; infinite if it is at an infinite value, or between a finite and an infinite
+        one.
 
     Raises:
         ValueError: There are no values, or one is NaN.
@@ -145,7 +146,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
 
     Returns:
         The interval; None for fewer than three values, for values that are not all finite, for
-        values that are all equal, whose spread says nothing, and for values that span decades.
+        values that are all equal, whose spread is not informative, and for values that span
+        decades.
     """
     if len(values) < _MIN_RUNS or not all(map(math.isfinite, values)) or spans_decades(values):
         return None
@@ -177,7 +179,7 @@ def summarise(values: Sequence[float], direction: Direction) -> Summary:
     """Describe the distribution of a number over runs.
 
     Args:
-        values: One number a run; the worst infinity where there is none.
+        values: One number per run; the worst infinity where there is none.
         direction: Says which infinity is the worst.
 
     Returns:
@@ -187,7 +189,7 @@ def summarise(values: Sequence[float], direction: Direction) -> Summary:
         ValueError: There are no values, one is NaN, or one is the best infinity.
     """
     if -direction.sign * math.inf in values:
-        raise ValueError("a run cannot be infinitely good")
+        raise ValueError("a value cannot be infinitely good")
     finite = all(map(math.isfinite, values))
     q1, median, q3 = (quantile(values, share) for share in (0.25, 0.5, 0.75))
     return Summary(

@@ -14,7 +14,7 @@ from ecd_tune.tasks.data_sets import Download
 __all__ = ["Progress", "fetch"]
 
 Progress = Callable[[int, int | None], None]
-"""Told how many bytes have come, and how many there will be where the server says so."""
+"""Callback with the number of received bytes, and of all bytes if known."""
 
 _CHUNK = 1 << 18
 _TIMEOUT = 60  # seconds without a byte
@@ -22,11 +22,11 @@ _TIMEOUT = 60  # seconds without a byte
 
 @dataclass
 class _Bar:
-    """What pooch takes for a progress bar, for a function.
+    """Progress-bar interface of pooch for a callback.
 
     Attributes:
         show: The function.
-        total: Set by pooch; 0 where the server does not say.
+        total: Set by pooch; 0 if unknown.
         count: Bytes so far.
     """
 
@@ -54,7 +54,7 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
         progress: Called after each piece.
 
     Returns:
-        The file, or the folder that it was unpacked to, and the SHA-256 of what was fetched.
+        The file, or the folder that it was unpacked to, and the SHA-256 of the download.
 
     Raises:
         TaskError: No connection, or it broke off; another digest; or the file cannot be
@@ -62,7 +62,7 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
     """
     import pooch
 
-    pooch.get_logger().setLevel("ERROR")  # the command says what it does
+    pooch.get_logger().setLevel("ERROR")  # the command prints its own messages
     target = root / (download.unpack or download.file)
     known = download.digest or None
     downloader = pooch.HTTPDownloader(
@@ -82,8 +82,8 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
         if isinstance(error, TaskError):
             raise
         raise TaskError(
-            f"{download.url} could not be stored as {target}: {error}; try again, or fetch it by "
-            "hand and put it there"
+            f"{download.url} could not be stored as {target}: {error}; try again, or download it "
+            "manually and put it there"
         ) from error
     return target, sha256
 
@@ -91,5 +91,5 @@ def fetch(download: Download, root: Path, progress: Progress) -> tuple[Path, str
 def _only_folder(unpacked: Path, url: str) -> Path:
     inside = list(unpacked.iterdir())
     if len(inside) != 1 or not inside[0].is_dir():
-        raise TaskError(f"{url} holds {len(inside)} entries and not one folder")
+        raise TaskError(f"{url} contains {len(inside)} entries instead of one folder")
     return inside[0]

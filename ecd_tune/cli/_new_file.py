@@ -1,4 +1,4 @@
-"""Write a file to begin with, and never over another one."""
+"""Write a new file, never over an existing one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def write_new(file: Path, text: str) -> None:
 
     Args:
         file: Its path.
-        text: What is in it.
+        text: Its content.
 
     Raises:
         SpecError: It exists, or cannot be written.
@@ -23,6 +23,6 @@ def write_new(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as written:
             written.write(text)
     except FileExistsError:
-        raise SpecError(f"{file}: exists already; choose another name") from None
+        raise SpecError(f"{file}: already exists; choose another name") from None
     except OSError as error:
         raise SpecError(f"{file}: cannot be written: {error.strerror}") from None

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Called,
+    Optimizers,
+    Smoke,
+    Storage,
+    StudyName,
+    resolve_study,
+)
 
 __all__ = ["best"]
 
@@ -28,24 +37,18 @@ class BestFormat(StrEnum):
 def best(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            "--optimizer",
-            "--optimizers",
-            help="Only this optimizer of the study, or several: A,B. [default: all]",
-        ),
-    ] = None,
+    optimizers: Optimizers = None,
     smoke: Smoke = False,
     name: Called = None,
-    format: Annotated[BestFormat, typer.Option(help="How to print.")] = BestFormat.TABLE,
+    format: Annotated[BestFormat, typer.Option(help="Output format.")] = BestFormat.TABLE,
+    as_json: AsJson = False,
 ) -> None:
     """Print the best hyperparameters that the search has found so far."""
     from ecd_tune.cli.collect import fetch_trials
     from ecd_tune.report import render_best
     from ecd_tune.store import Store
 
-    spec = resolve_study(study, optimizers=optimizer, smoke=smoke, storage=storage, called=name)
+    spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
     with Store.open(storage, create=False) as store:
         trials = fetch_trials(store, spec, curves=False)
-    typer.echo(render_best(spec, trials, format.value))
+    typer.echo(render_best(spec, trials, "json" if as_json else format.value))

@@ -1,4 +1,4 @@
-"""``ecd-tune check``: what the theory predicts, against what is measured."""
+"""``ecd-tune check``: predictions of the theory compared with measurements."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Optimizers, Smoke, Storage, resolve_study
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Optimizers,
+    Smoke,
+    Storage,
+    complete_study,
+    resolve_study,
+)
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.checks import CheckResult, Finding, Judged
@@ -27,53 +34,54 @@ def check(
         str | None,
         typer.Argument(
             metavar="STUDY",
-            help="Judge the stored trials of this study: name of a shipped one, or path of a .toml "
-            "file.",
+            help="Study whose stored trials are checked: name of a shipped study, path of a .toml "
+            "file, or a task of your own.",
             show_default=False,
+            autocompletion=complete_study,
         ),
     ] = None,
     systems: Annotated[
-        bool, typer.Option("--systems", help="Run the exact systems; about two minutes.")
+        bool, typer.Option("--systems", help="Check exact systems; takes about two minutes.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
     only: Annotated[
         str | None,
         typer.Option(
-            help="Ids of checks, separated by commas; of a study also such as it does not "
-            "declare. [default: all; of a study those that it declares]"
+            help="Ids of checks, comma-separated; for a study also undeclared ones. [default: "
+            "all; for a study those that it declares]"
         ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Seed of everything random: of the exact systems (7), or the one that the study "
-            "was run with. [default: 7, or as in the file]",
+            help="Seed of the exact systems, or the seed that the study was run with. [default: "
+            "7, or as in the file]",
         ),
     ] = None,
     optimizers: Optimizers = None,
     smoke: Smoke = False,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes, with --systems. [default: one a core]")
+        int | None,
+        typer.Option(min=1, help="Number of processes, with --systems. [default: one per core]"),
     ] = None,
     fused: Annotated[
-        bool, typer.Option("--fused", help="With --systems: by the compiled step.")
+        bool, typer.Option("--fused", help="With --systems: use the compiled step.")
     ] = False,
 ) -> None:
     """Check what the theory predicts, on exact systems or on a study's trials.
 
     Status 1 when a verdict is not the expected one. Ids with N are negative controls: wrong
-    hypotheses that must come out refuted. A study declares its checks in its file, before it
-    runs.
+    hypotheses that must be refuted. A study declares its checks in its file, before it runs.
     """
     if systems == (study is not None):
-        raise typer.BadParameter("say what to check: a STUDY, or --systems")
+        raise typer.BadParameter("give a STUDY, or --systems")
     names = [name.strip() for name in only.split(",")] if only else []
     if study is None:
         _check_systems(names, _SYSTEMS_SEED if seed is None else seed, processes, as_json, fused)
     else:
-        spec = resolve_study(study, seed=seed, optimizers=optimizers, smoke=smoke)
+        spec = resolve_study(study, None, seed, optimizers, smoke, storage=storage)
         _check_study(spec, storage, names, as_json)
 
 
@@ -116,8 +124,8 @@ def _check_study(spec: StudySpec, storage: str, names: Sequence[str], as_json: b
         return
     if not judged:
         typer.echo(
-            f"Study {spec.name} declares no checks. A [[checks]] table in its file declares one, "
-            "before it is run (docs/study-files.md); --only S1,S12 judges its trials all the same."
+            f"Study {spec.name} declares no checks. Declare them in [[checks]] tables of its file "
+            "before it is run (docs/study-files.md), or select some with --only S1,S12."
         )
         return
     for entry in judged:
@@ -174,9 +182,9 @@ def _render_judged(judged: Judged) -> str:
     result = judged.result
     about = f"{judged.title}; {judged.declared}"
     if result.expects == "refuted":
-        about += "; a control, to be refuted"
+        about += "; negative control, refuted is expected"
     if result.advisory:
-        about += f"; does not count: {result.advisory}"
+        about += f"; advisory: {result.advisory}"
     return "\n".join(_lines(result, about))
 
 

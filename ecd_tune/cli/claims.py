@@ -1,4 +1,4 @@
-"""``ecd-tune claims``: what the paper claims, one by one, with verdicts."""
+"""``ecd-tune claims``: the paper's claims, one by one, with verdicts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from ecd_tune.lab.claims import Given, JudgedSections
+    from ecd_tune.lab.claims import JudgedSections, RecordedResult
 
 __all__ = ["claims"]
 
@@ -27,22 +27,23 @@ def claims(
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="A file of what `ecd-tune check --json` printed, or a folder, for all checks.json "
-            "below it; may be repeated.",
+            help="File with the output of `ecd-tune check --json`, or a folder with such files "
+            "named checks.json; may be repeated.",
         ),
     ] = None,
     run: Annotated[
         bool,
         typer.Option(
-            help="Run the checks of exact systems that the results lack; about two minutes."
+            help="Run the checks of exact systems that are missing in the results; about two "
+            "minutes."
         ),
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the checks that are run.")] = 7,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes. [default: one a core]")
+        int | None, typer.Option(min=1, help="Number of processes. [default: one per core]")
     ] = None,
 ) -> None:
-    """Judge the paper's quantitative claims: supported, refuted, inconclusive or not tested."""
+    """Evaluate the paper's quantitative claims: supported, refuted, inconclusive or not tested."""
     from ecd_tune.lab.claims import (
         Evidence,
         judge_claims,
@@ -67,11 +68,11 @@ def claims(
         typer.echo("\n".join(_lines(judged)))
 
 
-def _run(names: Sequence[str], seed: int, processes: int) -> tuple[Given, ...]:
+def _run(names: Sequence[str], seed: int, processes: int) -> tuple[RecordedResult, ...]:
     from ecd_tune.lab import run_systems, system_checks
-    from ecd_tune.lab.claims import give
+    from ecd_tune.lab.claims import record_results
 
-    return give(run_systems(system_checks(names), seed, processes), seed)
+    return record_results(run_systems(system_checks(names), seed, processes), seed)
 
 
 def _lines(sections: JudgedSections) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Fetch what a report needs: the trials of a study, what its checks find, and where it ran."""
+"""Fetch the input of a report: the trials of a study, its checks, and the machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def judge_trials(
         only: Ids of checks, declared or not; none at all means the declared ones.
 
     Returns:
-        What each check found; nothing where none is declared.
+        Results of the checks; empty if none is declared.
 
     Raises:
         SpecError: A check that is asked for fits no optimizer, or a further study that a check
@@ -99,7 +99,7 @@ def _fetch_compared(
     found: dict[str, tuple[StudySpec, Mapping[StudyKey, Sequence[TrialRecord]]]] = {}
     for name in dict.fromkeys(name for check in checks for name in check.studies):
         other = load_study(find_study(name))
-        # One that has not been run here is a task less, and the check says how many there are.
+        # A study that has not been run here is skipped, and the check reports the number of tasks.
         with suppress(StudyNotFoundError):
             store.check(other)
             found[name] = (other, fetch_trials(store, other, curves=False))
@@ -107,7 +107,7 @@ def _fetch_compared(
 
 
 def describe_environment() -> Mapping[str, str]:
-    """Say where and with what a report was made: host, processor, versions."""
+    """Return host, processor and versions of a report."""
     found = {
         "host": platform.node(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Out, Smoke, Storage, resolve_study
-from ecd_tune.errors import SpecError
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Out,
+    Smoke,
+    Storage,
+    complete_study,
+    parse_formats,
+    resolve_study,
+)
 
 __all__ = ["compare"]
 
@@ -17,7 +25,12 @@ _FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
 
 def compare(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="Names of studies, or paths of files.")
+        list[str],
+        typer.Argument(
+            metavar="STUDY...",
+            help="Names or paths of studies, or tasks of your own.",
+            autocompletion=complete_study,
+        ),
     ],
     storage: Storage = DEFAULT_STORAGE,
     format: Annotated[
@@ -25,20 +38,24 @@ def compare(
     ] = "md,html,csv,json",
     out: Out = None,
     smoke: Smoke = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare optimizers over several studies: medians, ranks, time to target, ease of tuning.
 
-    Beside the means of studies on the paper's tasks stands what the paper prints.
+    For studies on the paper's tasks the printed values are shown next to the means. With --json no
+    file is written.
     """
-    formats = tuple(part.strip() for part in format.split(",") if part.strip())
-    unknown = [part for part in formats if part not in _FORMATS]
-    if unknown or not formats:
-        raise SpecError(f"--format {format}: allowed: {', '.join(_FORMATS)}, comma-separated")
-    specs = [resolve_study(name, smoke=smoke) for name in dict.fromkeys(studies)]
+    formats = parse_formats(format, _FORMATS)
+    specs = [resolve_study(name, smoke=smoke, storage=storage) for name in dict.fromkeys(studies)]
 
     from ecd_tune.cli.collect import fetch_trials
     from ecd_tune.cli.printed_results import find_printed
-    from ecd_tune.report import build_report, compare_studies, write_comparison
+    from ecd_tune.report import (
+        build_report,
+        compare_studies,
+        comparison_json,
+        write_comparison,
+    )
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -48,5 +65,8 @@ def compare(
             found.append((spec, fetch_trials(store, spec)))
     reports = [(spec, build_report(spec, trials)) for spec, trials in found]
     across = compare_studies([report for _, report in reports], find_printed(reports))
+    if as_json:
+        typer.echo(comparison_json(across), nl=False)
+        return
     for path in write_comparison(across, out or Path("reports") / "comparison", formats):
         typer.echo(str(path))

@@ -61,5 +61,5 @@ def show_current(folder: Path, digest: str) -> bool:
     lines = [report["title"], *report["answer"]["sentences"]]
     lines += [f"! {text}" for text in (*report["warnings"], *report["remarks"])]
     typer.echo("\n".join(lines))
-    typer.echo(f"\nThe report in {folder} is current; `ecd-tune report` writes it again")
+    typer.echo(f"\nThe report in {folder} is current; `ecd-tune report` rewrites it")
     return True

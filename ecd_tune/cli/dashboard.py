@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.stopping import say_ending
 
 __all__ = ["dashboard"]
 
@@ -15,22 +16,25 @@ __all__ = ["dashboard"]
 def dashboard(
     storage: Storage = DEFAULT_STORAGE,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback needs --behind-proxy.")
+        str,
+        typer.Option(
+            help="Address to listen on; addresses other than loopback need --behind-proxy."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
     read_only: Annotated[
         bool,
-        typer.Option("--read-only/--writable", help="Refuse, or allow, what would change a study."),
+        typer.Option("--read-only/--writable", help="Reject or allow changes to studies."),
     ] = True,
     reports: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of reports that the page links to.")
+        Path, typer.Option(metavar="DIR", help="Folder of the reports that /fleet links to.")
     ] = Path("reports"),
     behind_proxy: Annotated[
         str,
         typer.Option(
             metavar="https://HOST",
-            help="What users type to reach a proxy that asks them for a password and alone can "
-            "reach this server; no other name is answered.",
+            help="URL of a proxy with authentication that is the only client of this server; "
+            "other host names are rejected.",
             show_default=False,
         ),
     ] = "",
@@ -49,10 +53,11 @@ def dashboard(
     with Store.open(storage, create=False) as store:
         shown = store.url
     server = DashboardServer(settings)
-    typer.echo(f"Dashboard of {shown}: {settings.url}/ (Ctrl-C ends it)")
+    typer.echo(f"Dashboard of {shown}: {settings.url}/ (stop with Ctrl-C)")
     typer.echo(f"Studies and workers: {settings.url}/fleet")
     if not is_loopback(settings.host):
         typer.echo(
-            f"{settings.host} port {port} has no login: let only the proxy reach it.", err=True
+            f"{settings.host} port {port} has no login: only the proxy may have access.",
+            err=True,
         )
-    server.serve(storage)
+    server.serve(storage, say_ending)

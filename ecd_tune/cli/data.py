@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ecd_tune.cli.examples import example_of
+from ecd_tune.cli.options import AsJson
 from ecd_tune.errors import TaskError, UnknownNameError
 from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
 from ecd_tune.tasks.data_sets import DataSet
@@ -16,11 +18,11 @@ from ecd_tune.tasks.needed_data import DATA_SETS
 __all__ = ["data"]
 
 data = typer.Typer(
-    help="List the tasks' data sets: what is here, what is missing, where to get it.",
+    help="List the tasks' data sets: which are present, which are missing, and their sources.",
+    epilog=example_of("data"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -34,7 +36,7 @@ Root = Annotated[
 
 @data.callback(invoke_without_command=True)
 def show_data(context: typer.Context, as_json: AsJson = False, root: Root = None) -> None:
-    """List the tasks' data sets: what is here, what is missing, where to get it."""
+    """List the tasks' data sets: which are present, which are missing, and their sources."""
     if context.invoked_subcommand is not None:
         return
     place = root or data_root()
@@ -46,9 +48,16 @@ def show_data(context: typer.Context, as_json: AsJson = False, root: Root = None
     _print_table(entries)
 
 
-@data.command()
+@data.command(epilog=example_of("data get"))
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As listed by `ecd-tune data`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As listed by `ecd-tune data`.",
+            autocompletion=lambda incomplete: [n for n in DATA_SETS if n.startswith(incomplete)],
+        ),
+    ],
     root: Root = None,
 ) -> None:
     """Download a data set that its authors offer directly, and check it."""
@@ -57,12 +66,12 @@ def get(
     data_set = _look_up(name)
     place = _root_to_write(root)
     if layout := data_set.found(place):
-        typer.echo(f"{name} is here already: {', '.join(layout.files)} in {place}")
+        typer.echo(f"{name} is already present: {', '.join(layout.files)} in {place}")
         return
     if not data_set.downloads:
         files = "; or ".join(", ".join(layout.files) for layout in data_set.layouts)
         raise TaskError(
-            f"{name} cannot be downloaded by this command; get it from "
+            f"{name} cannot be downloaded by this command; download it from "
             f"{data_set.layouts[0].source}. "
             f"Put it into {place} as {files}"
         )
@@ -83,7 +92,7 @@ def _look_up(name: str) -> DataSet:
 def _root_to_write(root: Path | None) -> Path:
     place = root or data_root()
     if place is None:
-        raise TaskError(f"no data root: set {ROOT_VARIABLE} to a folder, or give --root DIR")
+        raise TaskError(f"no data root: set {ROOT_VARIABLE} to a folder, or use --root DIR")
     return place
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.examples import example_of
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 
 __all__ = ["db"]
 
@@ -17,38 +21,37 @@ db = typer.Typer(
 )
 
 
-@db.command()
+@db.command(epilog=example_of("db upgrade"))
 def upgrade(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Create or migrate the tables; many processes may do so at once."""
+    """Create or migrate the tables; several processes may do this at the same time."""
     from ecd_tune.store import Store, schema_state
 
     with Store.open(storage):
         pass
     state = schema_state(storage)
-    typer.echo(f"{state.storage}: tables at version {state.stored}")
+    typer.echo(f"{state.storage}: {state.words}")
 
 
-@db.command()
-def current(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Print the version of the tables, and the one that is needed."""
+@db.command(epilog=example_of("db current"))
+def current(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
+    """Print the version of the schema and the required version."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
-    typer.echo(f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}")
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(state) | {"current": state.current}, indent=2))
+        return
+    typer.echo(f"{state.storage}: {state.words}")
 
 
-@db.command()
+@db.command(epilog=example_of("db check"))
 def check(storage: Storage = DEFAULT_STORAGE) -> None:
-    """Exit with status 1 when the tables have to be upgraded."""
+    """Exit with status 1 if the schema must be upgraded."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
     if state.current:
-        typer.echo(f"{state.storage}: current")
+        typer.echo(f"{state.storage}: {state.words}")
         return
-    typer.echo(
-        f"{state.storage}: at version {state.stored or 'none'}, needed {state.needed}; "
-        "run `ecd-tune db upgrade`",
-        err=True,
-    )
+    typer.echo(f"{state.storage}: {state.words}; run `ecd-tune db upgrade`", err=True)
     raise typer.Exit(_NOT_CURRENT)

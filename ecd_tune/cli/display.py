@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,15 +14,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ecd_tune.analysis.pace import format_time
+from ecd_tune.analysis.pace import format_rate, format_time
 from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Progress
+from ecd_tune.text import count
 
 __all__ = ["Display", "RateEstimator", "make_display"]
 
 _PLAIN_SECONDS = 5.0
+_UNCHANGED_SECONDS = 60.0
 _RERUNS = {Stage.SELECT: "select", Stage.CONFIRM: "confirm"}
 
 
@@ -32,8 +35,8 @@ class Display(AbstractContextManager["Display"], Protocol):
         """Show the newest state.
 
         Args:
-            progress: One entry a study key.
-            workers: How the workers stand; none when all have ended.
+            progress: One entry per study key.
+            workers: State of the workers; empty when all have ended.
         """
 
 
@@ -47,7 +50,7 @@ class RateEstimator:
 
     def __init__(self, spec: StudySpec, now: float) -> None:
         self._spec, self._start, self._first = spec, now, -1
-        self.done, self._now = 0, now
+        self.done, self.failed, self._now = 0, 0, now
 
     @property
     def total(self) -> int:
@@ -59,10 +62,11 @@ class RateEstimator:
         """Take the newest counts.
 
         Args:
-            progress: One entry a study key.
+            progress: One entry per study key.
             now: Clock in seconds.
         """
-        self.done = sum(p.finished for p in progress if p.key.optimizer in self._spec.optimizers)
+        own = [p for p in progress if p.key.optimizer in self._spec.optimizers]
+        self.done, self.failed = sum(p.finished for p in own), sum(p.failed for p in own)
         self._now = now
         if self._first < 0:
             self._first = self.done
@@ -78,8 +82,12 @@ class RateEstimator:
         left = (self.total - self.done) / self.rate if self.rate and workers else None
         about = "" if left is None else f", about {format_time(left)} left"
         running = sum(view.state is WorkerState.RUNNING for view in workers)
-        by = f", {running} worker{'s' * (running != 1)}" if workers else ""
-        return f"{self.done}/{self.total} trials, {self.rate:.1f}/s{about}{by}"
+        by = f", {count(running, 'worker')}" if workers else ""
+        rate = f", {format_rate(self.rate)}" if self.rate else ""
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        # After an invalidated result, earlier confirmation runs count beside those of the new best.
+        total = max(self.total, self.done)
+        return f"{self.done}/{total} trials{failed}{rate}{about}{by}"
 
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:
@@ -91,7 +99,7 @@ def make_display(spec: StudySpec, terminal: bool) -> Display:
 class _Plain:
     def __init__(self, spec: StudySpec) -> None:
         self._spec, self._meter = spec, RateEstimator(spec, time.monotonic())
-        self._last = 0.0
+        self._last, self._shown = -math.inf, -1
         self._said: dict[int, tuple[str, int]] = {}
 
     def __enter__(self) -> _Plain:
@@ -104,9 +112,10 @@ class _Plain:
         self._say_changes(workers)
         now = time.monotonic()
         self._meter.update(progress, now)
-        if workers and now - self._last < _PLAIN_SECONDS:
+        pause = _PLAIN_SECONDS if self._meter.done != self._shown else _UNCHANGED_SECONDS
+        if workers and now - self._last < pause:
             return
-        self._last = now
+        self._last, self._shown = now, self._meter.done
         best = ", ".join(
             f"{p.key.optimizer} {_number(p.best)}{_mark(self._spec)}"
             for p in progress

@@ -1,4 +1,4 @@
-"""``ecd-tune doctor``: what of this installation can be used, and why the rest cannot."""
+"""``ecd-tune doctor``: the available features of this installation, and why others are missing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 import typer
 
 import ecd_tune
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.cli.studies import AsJson
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import EcdTuneError
 
 __all__ = ["doctor"]
@@ -23,7 +22,7 @@ _PACKAGES = ("torch", "optuna", "optuna-dashboard", "sqlalchemy", "numpy", "pand
 
 
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
-    """Say what this installation has: versions, devices, kernels, storage, data, disk."""
+    """Show versions, devices, kernels, storage, data and disk space of this installation."""
     found = {
         "versions": _versions(),
         "devices": _devices(),
@@ -61,7 +60,7 @@ def _cpu_step() -> str:
     problem = cpu.problem()
     if problem is None:
         return f"compiled, instruction set {cpu.level()}"
-    return f"no, steps take the reference form: {problem}"
+    return f"no, steps use the reference form: {problem}"
 
 
 def _gpu_step() -> str:
@@ -71,7 +70,7 @@ def _gpu_step() -> str:
 
     problem = gpu.problem()
     if problem is None and not torch.cuda.is_available():
-        problem = "there is no CUDA device"
+        problem = "no CUDA device"
     return "Triton" if problem is None else f"no: {problem}"
 
 
@@ -81,13 +80,10 @@ def _storage(url: str) -> str:
     try:
         state = schema_state(url)
         if not state.current:
-            return (
-                f"{state.storage}: schema at version {state.stored or 'none'}, version "
-                f"{state.needed} is needed; run `ecd-tune db upgrade`"
-            )
+            return f"{state.storage}: {state.words}; run `ecd-tune db upgrade`"
         with Store.open(url, create=False) as store:
             names = ", ".join(store.studies()) or "none yet"
-            return f"{store.url}: schema {state.stored} is current; studies: {names}"
+            return f"{store.url}: {state.words}; studies: {names}"
     except EcdTuneError as error:
         return str(error).removeprefix("storage ")
 

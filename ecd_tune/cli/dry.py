@@ -1,4 +1,4 @@
-"""A few steps of every optimizer before a search: what ``tune`` and ``ecd-tune run`` begin with."""
+"""A few steps of every optimizer, made by ``tune`` and ``ecd-tune run`` before a search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_task(spec: StudySpec, workers: int) -> None:
     """Make a few steps of every optimizer, and print what a search will take.
 
     Args:
-        spec: The study, of a task of one's own.
+        spec: The study of a user task.
         workers: How many will work on it.
 
     Raises:
@@ -40,7 +40,8 @@ def check_task(spec: StudySpec, workers: int) -> None:
         except Exception as error:
             place = place_of(error, Path(ecd_tune.__file__).parent)
             raise TaskError(
-                f"{optimizer}: {type(error).__name__}: {error} ({place}); nothing was searched"
+                f"{optimizer}: {type(error).__name__}: {error} ({place}); the search was not "
+                "started"
             ) from error
     typer.echo(_describe(spec, found, workers))
 
@@ -48,7 +49,7 @@ def check_task(spec: StudySpec, workers: int) -> None:
 def _describe(spec: StudySpec, found: dict[str, DryRun], workers: int) -> str:
     first = next(iter(found.values()))
     steps = ", ".join(f"{key} {run.step_seconds * 1e3:.3g} ms" for key, run in found.items())
-    text = f"dry run: {first.parameters} parameters, loss {first.loss:.4g}; a step: {steps}"
+    text = f"dry run: {first.parameters} parameters, loss {first.loss:.4g}; time per step: {steps}"
     if first.peak_bytes is not None:
         text += f"; {first.peak_bytes / 2**30:.2g} GiB of GPU memory"
     if first.without_gradient:

@@ -40,7 +40,7 @@ def launch(
         str | None,
         typer.Option(
             metavar="ENGINE",
-            help="local, slurm, ray, or the name that a package registered. "
+            help="local, slurm, ray, or a name registered by a package. "
             "[default: as in the file, else local]",
             show_default=False,
         ),
@@ -50,29 +50,29 @@ def launch(
         typer.Option(min=1, help="Workers. [default: as in the file, else 1]", show_default=False),
     ] = None,
     gpus_per_worker: Annotated[
-        int | None, typer.Option(min=1, help="Whole GPUs for each worker. [default: none]")
+        int | None, typer.Option(min=1, help="Whole GPUs per worker. [default: none]")
     ] = None,
     workers_per_gpu: Annotated[
         int | None, typer.Option(min=1, help="Workers that share one GPU. [default: none]")
     ] = None,
     cores_per_worker: Annotated[
         int | None,
-        typer.Option(min=1, help="Cores and threads for each worker. [default: one, not pinned]"),
+        typer.Option(min=1, help="Cores and threads per worker. [default: one, not pinned]"),
     ] = None,
     time: Annotated[
         str | None,
         typer.Option(
             metavar="LIMIT",
-            help="Longest run of one batch job: minutes or D-HH:MM:SS; it is queued again until "
+            help="Time limit of one batch job: minutes or D-HH:MM:SS; jobs are re-queued until "
             "the study is complete. [default: 60]",
             show_default=False,
         ),
     ] = None,
     partition: Annotated[
-        str | None, typer.Option(help="Partition of Slurm.", show_default=False)
+        str | None, typer.Option(help="Slurm partition.", show_default=False)
     ] = None,
     max_restarts: Annotated[
-        int, typer.Option(min=0, help="How often a worker that died is started again.")
+        int, typer.Option(min=0, help="How often a worker that died is restarted.")
     ] = 5,
     trials: TrialsOption = None,
     optimizers: Optimizers = None,
@@ -83,19 +83,18 @@ def launch(
         Path | None, typer.Option(help="Folder of the workers' logs. [default: logs/STUDY]")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be started: Slurm's script.")
+        bool, typer.Option("--dry-run", help="Print what would be started, for Slurm the script.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Show the workers submitted before; start none.")
+        bool, typer.Option("--status", help="Show the submitted workers; start none.")
     ] = False,
     tail: Annotated[
-        bool, typer.Option("--tail", help="With the end of each worker's log; start none.")
+        bool,
+        typer.Option("--tail", help="Show the end of each submitted worker's log; start none."),
     ] = False,
-    cancel: Annotated[
-        bool, typer.Option("--cancel", help="Cancel the workers submitted before.")
-    ] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the submitted workers.")] = False,
 ) -> None:
-    """Start workers on this machine, as jobs of Slurm or as actors of Ray.
+    """Start workers on this machine, as Slurm jobs or as Ray actors.
 
     On this machine and on Ray the command shows all workers in one table until the study is
     complete; Ctrl-C ends them cleanly. On Slurm it submits and returns; `--status`, `--tail` and
@@ -131,10 +130,10 @@ def launch(
 
 
 def _settings(given: LaunchSpec, **changes: Any) -> LaunchSpec:
-    """Lay the command line over ``[launch]``."""
+    """Override ``[launch]`` with the command line."""
     said = {key: value for key, value in changes.items() if value is not None}
     if said.get("on", given.on) != given.on:
-        # What the file says of its own engine means nothing to another one.
+        # Settings for the file's engine do not apply to another one.
         given = given.model_copy(update={"time": None, "partition": None, "options": {}})
     if "time" in said:
         try:
@@ -194,7 +193,7 @@ def _submit(spec: StudySpec, launcher: Launcher, storage: str) -> None:
     if storage.startswith("sqlite"):
         typer.echo(
             "ecd-tune: the storage is an SQLite file: its folder must be shared by all machines, "
-            "and its locks must work there; PostgreSQL is the safe choice",
+            "and file locks must work there; PostgreSQL is the safe choice",
             err=True,
         )
     with Store.open(storage) as store:
@@ -207,8 +206,8 @@ def _submit(spec: StudySpec, launcher: Launcher, storage: str) -> None:
 def _look_after(launcher: Launcher, engine: str, tail: bool, cancel: bool) -> None:
     if launcher.attached:
         raise LaunchError(
-            f"--on {engine}: its workers end with the command that started them; look at that "
-            "command's table, and end it with Ctrl-C"
+            f"--on {engine}: its workers end with the command that started them; see the output of "
+            "that command, and stop it with Ctrl-C"
         )
     if cancel:
         launcher.cancel()

@@ -18,7 +18,7 @@ from ecd_tune.cli.dashboard import dashboard
 from ecd_tune.cli.data import data
 from ecd_tune.cli.db import db
 from ecd_tune.cli.doctor import doctor
-from ecd_tune.cli.examples import EXAMPLES, EXIT_STATUS
+from ecd_tune.cli.examples import EXIT_STATUS, example_of
 from ecd_tune.cli.launch import launch
 from ecd_tune.cli.new_study import new_study
 from ecd_tune.cli.new_task import new_task
@@ -43,11 +43,11 @@ _STATUS: dict[type[EcdTuneError], int] = {RepeatedFailureError: GAVE_UP, NoResul
 
 app = typer.Typer(
     name="ecd-tune",
-    help="Tune energy-conserving descent (ECDSep) and the optimizers it is compared with.",
+    help="Tune energy-conserving descent (ECDSep) and other optimizers, and compare them.",
     no_args_is_help=True,
     epilog=EXIT_STATUS,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # in "rich", "[default: all]" would be taken for a style
+    rich_markup_mode="markdown",  # with "rich", "[default: all]" would be read as a style
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -76,7 +76,7 @@ for command in (
     new_study,
 ):
     name = command.__name__.replace("_", "-")
-    app.command(name, epilog=f"Example: `{EXAMPLES[name]}`")(command)
+    app.command(name, epilog=example_of(name))(command)
 app.add_typer(data, name="data")
 app.add_typer(db, name="db")
 
@@ -106,7 +106,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     try:
         with ending_on_sigterm():
-            app()
+            app(prog_name="ecd-tune")  # with `python -m ecd_tune` too
     except EcdTuneError as error:
         typer.echo(f"ecd-tune: {error}", err=True)
         sys.exit(next((s for kind, s in _STATUS.items() if isinstance(error, kind)), USER_ERROR))

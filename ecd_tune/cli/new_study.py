@@ -24,12 +24,12 @@ _STEPS = {"epochs": 10, "iterations": 250}
 
 
 def new_study(
-    file: Annotated[Path, typer.Argument(help="The file to write, FILE.toml.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="File to write, FILE.toml.", show_default=False)],
     task: Annotated[
-        str, typer.Option(help="Name of a task, or one of your own: FILE.py:NAME.")
+        str, typer.Option(help="Name of a task, or your own task: FILE.py:NAME.")
     ] = "digits",
 ) -> None:
-    """Write a study file that runs as it is: ECDSep and AdamW, 20 trials each."""
+    """Write a runnable study file: ECDSep and AdamW, 20 trials each."""
     if file.suffix != ".toml" or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", file.stem, re.ASCII):
         raise SpecError(f"{file}: must be the name of a TOML file, such as my_study.toml")
     definition = TASKS.get(task)

@@ -15,12 +15,12 @@ __all__ = ["new_task"]
 
 
 def new_task(
-    file: Annotated[Path, typer.Argument(help="The file to write, FILE.py.", show_default=False)],
-    loop: Annotated[bool, typer.Option("--loop", help="With a training loop of your own.")] = False,
+    file: Annotated[Path, typer.Argument(help="File to write, FILE.py.", show_default=False)],
+    loop: Annotated[bool, typer.Option("--loop", help="With your own training loop.")] = False,
 ) -> None:
-    """Write a task that runs as it is, on handwritten digits; put your model and data into it."""
+    """Write a runnable task on handwritten digits; replace its model and data by yours."""
     if file.suffix != ".py" or not file.stem.isidentifier():
-        raise SpecError(f"{file}: needs a name that Python can import, such as my_task.py")
+        raise SpecError(f"{file}: the name must be importable in Python, such as my_task.py")
     name = "loop" if loop else "cnn"
     text = (examples_folder() / f"{name}.py").read_text(encoding="utf-8")
     write_new(file, text)

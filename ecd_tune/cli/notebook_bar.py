@@ -16,7 +16,7 @@ __all__ = ["NotebookBar"]
 
 
 class NotebookBar:
-    """One bar over all trials of a study, with the best value of each optimizer behind it.
+    """One bar over all trials of a study, followed by the best value of each optimizer.
 
     A widget where ipywidgets is installed, and a line of text elsewhere.
 
@@ -41,7 +41,7 @@ class NotebookBar:
         """Show the newest state.
 
         Args:
-            progress: One entry a study key.
+            progress: One entry per study key.
             workers: Not shown: a notebook works by itself.
         """
         self._rate.update(progress, time.monotonic())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.errors import SpecError, StoreError, hint
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.spec import (
     OWN_OPTIMIZERS,
     StudySpec,
+    adopt_sampler,
     find_study,
     load_study,
     own_study,
     parse_study,
+    shipped_studies,
 )
 
 __all__ = [
+    "AsJson",
     "Called",
     "DEFAULT_STORAGE",
     "Out",
@@ -28,21 +32,36 @@ __all__ = [
     "Storage",
     "StudyName",
     "TrialsOption",
+    "as_stored",
+    "complete_study",
+    "parse_formats",
     "resolve_study",
     "study_arguments",
 ]
 
 DEFAULT_STORAGE = "sqlite:///ecd_tune.db"
 
+
+def complete_study(incomplete: str) -> list[str]:
+    """Return the shipped studies whose names begin with what is typed, for a shell.
+
+    Args:
+        incomplete: What is typed.
+    """
+    return [name for name in shipped_studies() if name.startswith(incomplete)]
+
+
 StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or a task "
-        "of your own: FILE.py:NAME or package.module:NAME.",
+        help="Name of a shipped study (see `ecd-tune studies`), path of a .toml file, or your own "
+        "task: FILE.py:NAME or package.module:NAME.",
         show_default=False,
+        autocompletion=complete_study,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Storage = Annotated[
     str,
     typer.Option(
@@ -59,7 +78,7 @@ TrialsOption = Annotated[
         "--trials",
         min=1,
         metavar="N",
-        help="Finished trials per optimizer, all workers together. [default: as in the file]",
+        help="Finished trials per optimizer, over all workers. [default: as in the file]",
         show_default=False,
     ),
 ]
@@ -79,7 +98,7 @@ Seed = Annotated[
         "--seed",
         min=0,
         metavar="S",
-        help="Seed of the whole study. [default: as in the file]",
+        help="Seed of the study. [default: as in the file]",
         show_default=False,
     ),
 ]
@@ -88,7 +107,7 @@ Called = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Name of the study of a task of your own. [default: the task's]",
+        help="Name of the study of your own task. [default: the task's]",
         show_default=False,
     ),
 ]
@@ -106,7 +125,7 @@ Out = Annotated[
 Smoke = Annotated[
     bool,
     typer.Option(
-        "--smoke", help="The study's short form, on a stand-in where its data are missing."
+        "--smoke", help="Use the study's short form, on substitute data if its data are missing."
     ),
 ]
 
@@ -121,7 +140,7 @@ def resolve_study(
     storage: str = "",
     called: str | None = None,
 ) -> StudySpec:
-    """Load a study and apply what the command line changes.
+    """Load a study and apply the options of the command line.
 
     Args:
         name: Name of a shipped study, path of a file, or reference of a task.
@@ -130,7 +149,7 @@ def resolve_study(
         optimizers: Comma-separated keys to keep.
         smoke: Take the study's smoke form.
         storage: Where the study of a task may be stored already.
-        called: Name of the study of a task, where it is not the task's own.
+        called: Name of the study of a task, if it differs from the task's.
 
     Returns:
         The study.
@@ -139,23 +158,62 @@ def resolve_study(
         SpecError: ``optimizers`` names one that the study does not have, or ``called`` is given
             for a study that has a name.
     """
-    keys = None
-    if optimizers is not None:
-        keys = tuple(key.strip() for key in optimizers.split(",") if key.strip())
+    keys = _split(optimizers) if optimizers is not None else None
     if is_reference(name):
         spec = _study_of_task(name, keys, smoke, storage, called)
     elif called is not None:
-        raise SpecError(f"--name {called}: is for a task of your own; {name} has its own name")
+        raise SpecError(f"--name {called}: only for a study of your own task; {name} has a name")
     else:
         spec = load_study(find_study(name), smoke)
     if keys is not None:
-        unknown = [key for key in keys if key not in spec.optimizers]
-        if unknown or not keys:
-            raise SpecError(
-                f"--optimizers {optimizers}: study {spec.name!r} has no "
-                f"{unknown[0] if unknown else 'empty list'!r}; it has {', '.join(spec.optimizers)}"
-            )
-    return spec.with_overrides(trials=trials, seed=seed, optimizers=keys)
+        for key in keys or ("",):
+            if key not in spec.optimizers:
+                known = hint(key, spec.optimizers)
+                raise SpecError(f"--optimizers: study {spec.name!r} has no {key!r}{known}")
+    spec = spec.with_overrides(trials=trials, seed=seed)
+    if spec.sampler.why and storage:
+        spec = as_stored(spec, storage)
+    return spec.with_overrides(optimizers=keys)
+
+
+def as_stored(spec: StudySpec, storage: str) -> StudySpec:
+    """Return a study with the sampler that it was created with, where it chooses one itself.
+
+    Args:
+        spec: The study.
+        storage: Where it may be stored.
+    """
+    from ecd_tune.store import Store
+
+    try:
+        with Store.open(storage, create=False) as store:
+            return adopt_sampler(spec, store.sampler(spec.name))
+    except StoreError:
+        return spec  # there is no database yet; what else is wrong is told when it is used
+
+
+def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Read a list of formats.
+
+    Args:
+        text: What ``--format`` was given.
+        allowed: The formats that there are.
+
+    Returns:
+        Those that are wanted, at least one.
+
+    Raises:
+        SpecError: One is unknown, or there is none.
+    """
+    formats = _split(text)
+    for name in formats or ("",):
+        if name not in allowed:
+            raise SpecError(f"--format: unknown format {name!r}{hint(name, allowed)}")
+    return formats
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in keys.split(",") if key.strip())
 
 
 def study_arguments(
@@ -178,14 +236,14 @@ def study_arguments(
 def _study_of_task(
     reference: str, keys: tuple[str, ...] | None, smoke: bool, storage: str, called: str | None
 ) -> StudySpec:
-    """Return the study of a task as it is stored, or as it is where nothing is said of it."""
+    """Return the stored study of a task, or its default study."""
     if smoke:
-        raise SpecError(f"--smoke: {reference} is a task of your own, without a smoke form")
+        raise SpecError(f"--smoke: {reference} is your own task and has no smoke form")
     stored = _stored_tables(reference, storage)
     wanted = {name: table for name, table in stored.items() if called in (None, name)}
     if len(wanted) > 1:
         raise SpecError(
-            f"{reference}: {storage} holds several studies of it; choose one with --name: "
+            f"{reference}: {storage} contains several studies of it; choose one with --name: "
             f"{', '.join(wanted)}"
         )
     for table in wanted.values():
@@ -204,6 +262,6 @@ def _stored_tables(reference: str, storage: str) -> dict[str, dict[str, Any]]:
         with Store.open(storage, create=False) as store:
             tables = store.tables()
     except StoreError:
-        return {}  # there is no database yet; what else is wrong with it is told when it is used
+        return {}  # no database yet; other errors are reported when it is used
     short = short_reference(reference)
     return {name: table for name, table in tables.items() if table["task"]["name"] == short}

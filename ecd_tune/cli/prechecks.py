@@ -1,4 +1,4 @@
-"""What is checked before a study starts: its data, and the folder that is to be written."""
+"""Checks before a study starts: its data and its output folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def check_data(spec: StudySpec, study: str) -> None:
 
     Args:
         spec: The study.
-        study: What the user called it, to look for its smoke form.
+        study: The name given by the user, to look for its smoke form.
 
     Raises:
-        TaskError: Some are missing; the message says how to get them.
+        TaskError: Some are missing; the message says how to download them.
     """
     from ecd_tune.tasks.needed_data import missing_data
 
     if is_reference(spec.task.name):
-        return  # a task of one's own finds its own data
+        return  # a user task checks its own data
     options = [spec.task_options(stage) for stage in Stage]
     missing = {d.name: d for given in options for d in missing_data(spec.task.name, given)}
     if not missing:
@@ -40,8 +40,8 @@ def check_data(spec: StudySpec, study: str) -> None:
         how = f"`ecd-tune data get {data_set.name}`" if data_set.downloads else f"from {source}"
         lines.append(f"  {data_set.name}: {count}; {how}")
     if not spec.smoke and _smoke_would_run(study):
-        lines.append(f"  or run the short form on the data that are here: `--smoke` after {study}")
-    lines.append(f"{ROOT_VARIABLE} names the folder of the data; `ecd-tune data` lists all files")
+        lines.append(f"  or run the short form on the available data: add `--smoke` after {study}")
+    lines.append(f"set {ROOT_VARIABLE} to the data folder; `ecd-tune data` lists all files")
     raise TaskError("\n".join(lines))
 
 
@@ -70,6 +70,6 @@ def check_folder(folder: Path, option: str) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ReportError(
-            f"{option} {folder}: cannot be written ({error.strerror}); nothing was started. "
-            f"Give another folder with {option}"
+            f"{option} {folder}: cannot be written ({error.strerror}); nothing was started. Choose "
+            f"another folder with {option}"
         ) from None

@@ -1,4 +1,4 @@
-"""What the paper prints for studies, found by their tasks and optimizers."""
+"""The paper's printed results for studies, by their tasks and optimizers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNLIKE = ("device", "split_seed", "threads", "folder", "weights")
 
 
 def find_printed(found: Sequence[tuple[StudySpec, StudyReport]]) -> PaperResults:
-    """Find what the paper prints for some studies.
+    """Return the paper's printed results for some studies.
 
     Smoke forms are left out: they have little to do with the paper's experiments.
 

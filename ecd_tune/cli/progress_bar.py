@@ -1,4 +1,4 @@
-"""A bar on the terminal for the run that one worker has in hand."""
+"""A progress bar for the current run of a worker."""
 
 from __future__ import annotations
 

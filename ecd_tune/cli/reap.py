@@ -1,4 +1,4 @@
-"""``ecd-tune reap``: queue the trials of dead workers again."""
+"""``ecd-tune reap``: re-queue the trials of dead workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
+from ecd_tune.cli.stopping import say_ending
 
 if TYPE_CHECKING:
     from ecd_tune.signals import StopFlag
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["reap"]
 
 _LOOKS = 30
-"""Looks in the length of a lease."""
+"""Number of looks per lease duration."""
 
 
 def reap(
     storage: Storage = DEFAULT_STORAGE,
-    watch: Annotated[bool, typer.Option("--watch", help="Continue until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between two looks with --watch.")
+        float, typer.Option(min=0.1, help="Interval in seconds, with --watch.")
     ] = 5.0,
 ) -> None:
-    """Queue the trials of dead workers again, each exactly once.
+    """Re-queue the trials of dead workers, each exactly once.
 
     Those of processes of this machine at once, all others when their leases were not renewed for
     half a minute of watching. Workers do this themselves; the command is for a database where
@@ -34,19 +35,18 @@ def reap(
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store
 
-    with Store.open(storage, create=False) as store, StopFlag() as stop:
+    with Store.open(storage, create=False) as store, StopFlag(say=say_ending) as stop:
         if not watch:
             _say(_reap_once(store, stop))
-            return
-        while True:
+        while watch and not stop():
             if count := store.reap():
                 _say(count)
-            if stop.wait(interval):
-                return
+            stop.wait(interval)
+    raise typer.Exit(stop.exit_status)
 
 
 def _reap_once(store: Store, stop: StopFlag) -> int:
-    """Look until no trial is leased, or for a little longer than a lease lasts."""
+    """Watch until no trial is leased, or for slightly longer than a lease."""
     count, seconds = store.reap(), store.lease_seconds
     if held := _held(store):
         typer.echo(f"watching the leases of {held} trials for {seconds:.0f} s", err=True)
@@ -62,4 +62,4 @@ def _held(store: Store) -> int:
 
 
 def _say(count: int) -> None:
-    typer.echo(f"{count} trial{'s' * (count != 1)} queued again")
+    typer.echo(f"{count} trial{'s' * (count != 1)} re-queued")

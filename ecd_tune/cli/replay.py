@@ -1,4 +1,4 @@
-"""``ecd-tune replay``: a finished study as a model on which samplers are compared in seconds."""
+"""``ecd-tune replay``: samplers or pruners, compared on a finished study in seconds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import DEFAULT_STORAGE, Called, Smoke, Storage, StudyName, resolve_study
-from ecd_tune.errors import NoResultError, SpecError
+from ecd_tune.cli.options import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Called,
+    Optimizers,
+    Smoke,
+    Storage,
+    StudyName,
+    resolve_study,
+)
+from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
+from ecd_tune.errors import NoResultError, UnknownNameError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
 __all__ = ["replay"]
@@ -23,39 +33,59 @@ def replay(
     sampler: Annotated[
         str, typer.Option(metavar="A,B", help=f"Samplers: {', '.join(_DRAWN)}.")
     ] = "random,tpe",
-    repeats: Annotated[int, typer.Option(min=1, help="Searches of each sampler.")] = 100,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only this one. [default: all]")
+    pruner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help=f"Compare pruners in place of samplers: {', '.join(PRUNERS)}.",
+            show_default=False,
+        ),
     ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Searches per sampler or pruner.")] = 100,
+    optimizers: Optimizers = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="Trials of a search. [default: as the study has]"),
+        typer.Option(min=1, help="Trials per search. [default: as in the study]"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --pruner: epochs of a search, of all its trials together. [default: half "
+            "of the study's]",
+            show_default=False,
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     smoke: Smoke = False,
     name: Called = None,
 ) -> None:
-    """Compare samplers on a model of a finished study, without running a trial.
+    """Compare samplers, or pruners, on a finished study, without running a trial.
 
-    A random forest learns from the stored trials what a point is worth: the share of them that
-    are better, 0 for the best. Each sampler then searches that model; a simulated clock lets a
-    trial take as long as the nearest stored one did. `agreement` is the rank correlation of the
-    model with trials that it has not seen: below about 0.5 the comparison says little.
+    A random forest predicts the rank of a point from the stored trials: the share of them that are
+    better, 0 for the best. Each sampler then searches that model; a simulated clock lets a trial
+    take as long as the nearest stored one did. `agreement` is the rank correlation of the model
+    with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
+
+    Pruners need no model: each search takes the stored trials in a random order, with their stored
+    curves and times, until its epochs are used. With `+resume` trials are paused and continue from
+    their checkpoints. Other keys of `[pruning]` have their defaults.
     """
     import optuna
 
-    from ecd_tune.lab.replay import fit_surrogate, replay_search
+    from ecd_tune.analysis.surrogate import fit_surrogate
+    from ecd_tune.lab.replay import replay_search
     from ecd_tune.store import Store
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
+    spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
     names = _names(sampler)
-    if optimizer and optimizer not in spec.optimizers:
-        raise SpecError(f"--optimizer {optimizer}: {spec.name!r} has {', '.join(spec.optimizers)}")
-    if optimizer:
-        spec = spec.with_overrides(optimizers=(optimizer,))
     found: list[dict[str, Any]] = []
+    if pruner is not None:
+        rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
+        typer.echo(json.dumps(rows, indent=2) if as_json else pruner_table(rows))
+        return
     with Store.open(storage, create=False) as store:
         store.check(spec)
         records = {key: store.trials(spec.key(key), curves=False) for key in spec.optimizers}
@@ -65,7 +95,7 @@ def replay(
         except NoResultError as error:
             if len(records) == 1:
                 raise
-            typer.echo(f"ecd-tune: left out: {error}", err=True)
+            typer.echo(f"ecd-tune: skipped: {error}", err=True)
             continue
         budget = trials or spec.trials(key)
         for one in names:
@@ -89,7 +119,7 @@ def replay(
                 }
             )
     if not found:
-        raise NoResultError(f"study {spec.name!r}: no optimizer has trials to learn from")
+        raise NoResultError(f"study {spec.name!r}: no optimizer has enough trials")
     typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
 
 
@@ -97,7 +127,7 @@ def _names(text: str) -> list[Any]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names or [text]:
         if name not in _DRAWN:
-            raise SpecError(f"--sampler {name!r}: must be of {', '.join(_DRAWN)}")
+            raise UnknownNameError("sampler", name, _DRAWN)
     return names
 
 
@@ -112,8 +142,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
     first = rows[0]
     return "\n".join(
         [
-            f"share of the study's trials that are better than the best one found, "
-            f"{first['repeats']} searches of {first['trials']} trials, "
+            f"share of the study's trials that are better than the best found, {first['repeats']} "
+            f"searches of {first['trials']} trials, "
             f"{first['workers']} worker{'s' * (first['workers'] != 1)}",
             "",
             *lines,

@@ -19,9 +19,9 @@ from ecd_tune.cli.options import (
     Storage,
     StudyName,
     TrialsOption,
+    parse_formats,
     resolve_study,
 )
-from ecd_tune.errors import SpecError
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "report", "write_study_report"]
 
 FORMATS = ("md", "html", "csv", "json")
-"""What is written where nothing is said."""
+"""Default formats."""
 _ALL = (*FORMATS, "latex", "parquet", "svg", "pdf", "png")
 
 
@@ -47,18 +47,15 @@ def report(
     trials: TrialsOption = None,
     seed: Seed = None,
     smoke: Smoke = False,
-    full: Annotated[bool, typer.Option("--full", help="Put every trial into report.json.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Add every trial to report.json.")] = False,
     note: Annotated[
         bool,
-        typer.Option("--note", help="Save the answer as notes that Optuna's dashboard shows."),
+        typer.Option("--note", help="Save the answer and plots for Optuna's dashboard."),
     ] = False,
     name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not: pages, tables, figures, data."""
-    formats = tuple(part.strip() for part in format.split(",") if part.strip())
-    unknown = [part for part in formats if part not in _ALL]
-    if unknown or not formats:
-        raise SpecError(f"--format {format}: allowed: {', '.join(_ALL)}, comma-separated")
+    formats = parse_formats(format, _ALL)
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
     for path in write_study_report(spec, storage, folder, formats, full=full, note=note):
@@ -83,7 +80,7 @@ def write_study_report(
         formats: Which files.
         say: Print the summary to the terminal too.
         full: Put every trial into report.json.
-        note: Save the answer as notes in the database.
+        note: Save the answer and plots in the database, for the dashboard.
 
     Returns:
         The files written.
@@ -113,16 +110,17 @@ def write_study_report(
 
 
 def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
-    from ecd_tune.report import NOTE_BEGINS, render_notes
-    from ecd_tune.serve.notes import push_notes
+    from ecd_tune.report import NOTE_BEGINS, render_notes, render_plots
+    from ecd_tune.serve.notes import push_notes, push_plots
 
     notes = {spec.key(key).name: text for key, text in render_notes(model).items()}
     for name in push_notes(storage, notes, NOTE_BEGINS):
-        typer.echo(f"{name}: the note there was written by a person and was kept", err=True)
+        typer.echo(f"{name}: the existing note was written by a user and is kept", err=True)
+    push_plots(storage, list(notes), render_plots(model))
 
 
 def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
-    """Return what checks relate; nothing is loaded where none were judged."""
+    """Return the relations of checks; nothing is loaded if there are none."""
     if not judged:
         return ()
     from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy

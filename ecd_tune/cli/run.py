@@ -1,4 +1,4 @@
-"""``ecd-tune run``: the whole way from a study file to a report."""
+"""``ecd-tune run``: from a study file to a report."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(
     name: Called = None,
     out: Out = None,
     check: Annotated[
-        bool, typer.Option(help="Try a few steps of a task of your own before the search.")
+        bool, typer.Option(help="Try a few steps of your own task before the search.")
     ] = True,
 ) -> None:
     """Run a study from its file to its report; run the same command to resume.
@@ -66,7 +66,7 @@ def run(
     started = time.monotonic()
     digest = _digest_of_complete(storage, spec)
     if digest is not None:
-        typer.echo(f"study {spec.name!r} is complete; nothing is left to run\n")
+        typer.echo(f"study {spec.name!r} is complete\n")
         if show_current(folder, digest):
             return
         failed = False
@@ -95,7 +95,7 @@ def run(
 
 
 def _digest_of_complete(storage: str, spec: StudySpec) -> str | None:
-    """Return what the report of a complete study is made from; None where workers have work."""
+    """Return the input of a complete study's report; None where workers have work."""
     from ecd_tune.store import Store
     from ecd_tune.worker.remaining_work import study_complete
 

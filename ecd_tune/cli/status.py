@@ -13,9 +13,8 @@ import typer
 
 from ecd_tune.analysis import normalise_reason
 from ecd_tune.analysis.pace import Pace, describe_pace
-from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
-from ecd_tune.cli.studies import AsJson
-from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
+from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
 
 if TYPE_CHECKING:
@@ -27,12 +26,18 @@ _RECENT_SECONDS = 60.0
 _MOST_ERRORS = 5
 _MOST_REASONS = 8
 _EVENTS = {
-    "lost": "trials of dead workers re-queued",
-    "released": "trials re-queued after workers were stopped",
-    "fenced": "late results refused",
-    "invalidated": "results taken out by hand",
-    "exception": "kinds of errors in trials, as each worker met them",
+    "lost": ("trial of a dead worker re-queued", "trials of dead workers re-queued"),
+    "released": (
+        "trial re-queued after a worker was stopped",
+        "trials re-queued after workers were stopped",
+    ),
+    "promoted": ("paused trial promoted", "paused trials promoted"),
+    "fenced": ("late result rejected", "late results rejected"),
+    "retried": ("failed trial re-queued by a user", "failed trials re-queued by users"),
+    "invalidated": ("result invalidated by a user", "results invalidated by users"),
+    "exception": ("kind of error in trials", "kinds of errors in trials, counted per worker"),
 }
+"""Kind of event to its description, for one and for several."""
 _COUNTS = ("failed", "lost", "running", "waiting")
 
 
@@ -44,13 +49,13 @@ def status(
     as_json: AsJson = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Show it again and again, with rate and time left."),
+        typer.Option("--watch", help="Refresh until Ctrl-C, with rate and time left."),
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.2, metavar="SECONDS", help="How often --watch looks.")
+        float, typer.Option(min=0.2, metavar="SECONDS", help="Refresh interval of --watch.")
     ] = 2.0,
 ) -> None:
-    """Show trials by state, best values, who works on what, and what went wrong."""
+    """Show trials by state, best values, workers and their trials, and failures."""
     from ecd_tune.store import Store
 
     with Store.open(storage, create=False) as store:
@@ -82,9 +87,8 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
 def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:
     known = store.studies()
     if study is not None and study not in known:
-        raise StudyNotFoundError(
-            f"no study {study!r} in {store.url}; there are: {', '.join(known) or 'none'}"
-        )
+        told = hint(study, known, "stored study")
+        raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
     rows = [
@@ -102,19 +106,22 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [_table(rows), *(describe_pace(name, found) for name, found in paces.items())]
+    lines = [_table(rows), *(f"{name}: {describe_pace(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))
     if events:
-        told = ", ".join(f"{count} {_EVENTS.get(kind, kind)}" for kind, count in events.items())
+        told = ", ".join(
+            f"{count} {_EVENTS.get(kind, (kind, kind))[count > 1]}"
+            for kind, count in events.items()
+        )
         lines.append(f"events: {told}")
     errors = {event.detail["reason"]: event for event in happened if event.kind == "exception"}
     for reason, event in [*errors.items()][-_MOST_ERRORS:]:
         lines.append(f"error: {event.key.name} #{event.detail['number']}: {reason}")
     lines += [f"{r['count']} of {r['study']}: {r['reason']}" for r in reasons[:_MOST_REASONS]]
     if len(reasons) > _MOST_REASONS:
-        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json has all")
+        lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json lists all")
     return "\n".join(lines)
 
 
@@ -162,6 +169,7 @@ def _row(progress: Any, prunes: bool) -> dict[str, Any]:
         "prunes": prunes,
         "failed": progress.failed,
         "lost": progress.lost,
+        "promoted": progress.promoted,
         "running": progress.running,
         "waiting": progress.waiting,
         "best": progress.best,

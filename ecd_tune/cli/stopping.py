@@ -1,4 +1,4 @@
-"""What the user is told when a signal ends a command."""
+"""Messages when a signal ends a command."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["ending_on_sigterm", "say_stopping"]
+__all__ = ["ending_on_sigterm", "say_ending", "say_stopping"]
 
 
 def say_stopping(number: signal.Signals) -> None:
     """Say that a command ends as soon as its trials can be saved.
 
     Args:
+        number: The signal.
+    """
+    _say(f"{number.name}: stopping; running trials are re-queued. A second signal ends at once")
+
+
+def say_ending(number: signal.Signals) -> None:
+    """Say that a command ends which has nothing in hand.
+
+    Args:
         number: The signal that came.
     """
-    _say(f"{number.name}: stopping; trials in hand are re-queued. A second signal ends at once")
+    _say(f"ecd-tune: ended by {number.name}")
 
 
 @contextmanager
@@ -38,7 +47,7 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    _say(f"ecd-tune: ended by {signal.Signals(number).name}; nothing was left half written")
+    _say(f"ecd-tune: ended by {signal.Signals(number).name}; all written files are complete")
     sys.exit(128 + number)
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.cli.options import StudyName
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.cli.options import AsJson, Smoke, StudyName, resolve_study
+from ecd_tune.errors import SpecError, UnknownNameError
 from ecd_tune.records import Stage
-from ecd_tune.spec import StudySpec, find_study, load_study, shipped_studies
+from ecd_tune.spec import StudySpec, load_study, shipped_studies
 from ecd_tune.spec.files import read_table
+from ecd_tune.text import count
 
 __all__ = ["show", "studies", "validate"]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_INVALID = 2
 
 
 def studies(
     family: Annotated[
         str | None,
-        typer.Argument(help="Only these: synthetic, digits, images, graphs or glue."),
+        typer.Argument(help="Only this family: synthetic, digits, images, graphs or glue."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +42,7 @@ def studies(
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("study", no_wrap=True)
-    for column in ("protocol", "trials × steps", "what it is"):
+    for column in ("protocol", "trials × steps", "content"):
         table.add_column(column, overflow="fold")
     for name, entries in families.items():
         table.add_row(f"[bold]{name}[/bold]")
@@ -53,7 +53,9 @@ def studies(
     Console().print(table)
     long = [e["name"] for entries in families.values() for e in entries if not e["smoke"]]
     but = f" (not of {', '.join(long)})" if long else ""
-    typer.echo(f"ecd-tune show NAME tells more; ecd-tune run NAME --smoke runs a short form{but}.")
+    typer.echo(
+        f"ecd-tune show NAME shows details; ecd-tune run NAME --smoke runs a short form{but}."
+    )
 
 
 def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
@@ -69,16 +71,19 @@ def _load_families(family: str | None) -> dict[str, list[dict[str, Any]]]:
 
 
 def _family_order(name: str) -> tuple[int, str]:
-    # From what any machine runs in a minute to what needs data and a GPU.
+    # From studies that run in a minute to those that need data and a GPU.
     order = ("synthetic", "digits", "images", "graphs", "glue")
     return (order.index(name) if name in order else len(order), name)
 
 
-def show(study: StudyName) -> None:
+def show(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> None:
     """Show what a study does: task, spaces, budget, confirmation, checks."""
-    spec = load_study(find_study(study))
+    spec = resolve_study(study, smoke=smoke)
+    if as_json:
+        typer.echo(json.dumps(spec.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
     task = spec.task_def
-    typer.echo(f"{spec.name}: {spec.title}")
+    typer.echo(f"{spec.name}: {spec.title}" if spec.title else spec.name)
     if spec.summary:
         typer.echo(f"\n{spec.summary.strip()}")
     typer.echo(f"\ntask          {task.name} ({task.title}; {task.source})")
@@ -87,6 +92,8 @@ def show(study: StudyName) -> None:
     typer.echo(f"options       {_pairs(spec.task_options(Stage.SEARCH))}")
     typer.echo(f"protocol      {spec.protocol}, seed {spec.seed}")
     typer.echo(f"sampler       {spec.sampler.name} {_pairs(spec.sampler.options)}".rstrip())
+    if spec.sampler.why:
+        typer.echo(f"              auto: {spec.sampler.why}")
     typer.echo(f"one trial     {spec.budget.steps} {task.budget_unit}")
     if spec.budget.timeout is not None:
         typer.echo(f"              ends after {spec.budget.timeout:g} s")
@@ -105,7 +112,7 @@ def show(study: StudyName) -> None:
             f"{task.budget_unit}{', with ' * bool(changes)}{changes}"
         )
     for key, optimizer in spec.optimizers.items():
-        typer.echo(f"\n{key} ({optimizer.definition.title}), {spec.trials(key)} trials")
+        typer.echo(f"\n{key} ({optimizer.definition.title}), {count(spec.trials(key), 'trial')}")
         for name, text in optimizer.space.describe().items():
             typer.echo(f"  {name:<16} {text}")
         for reference in optimizer.references:
@@ -114,13 +121,22 @@ def show(study: StudyName) -> None:
             typer.echo(f"  check {check.describe()}")
 
 
-def validate(
-    file: Annotated[Path, typer.Argument(help="A study file (.toml).", show_default=False)],
-) -> None:
-    """Check a study file; all problems are named with file and key."""
-    spec = load_study(file)
-    total = sum(spec.trials(key) for key in spec.optimizers)
-    typer.echo(f"{file}: valid; {len(spec.optimizers)} optimizers, {total} trials")
+def validate(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> None:
+    """Check a study file; all problems are reported with file and key."""
+    try:
+        spec = resolve_study(study, smoke=smoke)
+    except SpecError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"valid": False, "problems": str(error).splitlines()}, indent=2))
+        raise typer.Exit(_INVALID) from None
+    trials = sum(spec.trials(key) for key in spec.optimizers)
+    if as_json:
+        found = {"valid": True, "study": spec.name, "optimizers": list(spec.optimizers)}
+        typer.echo(json.dumps({**found, "trials": trials}, indent=2))
+        return
+    size = f"{count(len(spec.optimizers), 'optimizer')}, {count(trials, 'trial')}"
+    typer.echo(f"{study}: valid; {size}")
 
 
 def _entry(spec: StudySpec) -> dict[str, Any]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
+    AsJson,
     Called,
     Smoke,
     Storage,
     StudyName,
     resolve_study,
 )
-from ecd_tune.errors import SpecError, StoreError
+from ecd_tune.errors import SpecError, StoreError, hint
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
     from ecd_tune.analysis.same_run import Comparison
-    from ecd_tune.records import TrialRecord
+    from ecd_tune.objective import Objective
+    from ecd_tune.records import Origin, TrialRecord
     from ecd_tune.store import Store
 
 __all__ = ["verify"]
@@ -35,24 +39,34 @@ def verify(
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Whose trial. [default: the study's only one]"),
+        typer.Option(
+            "--optimizer",
+            "--optimizers",
+            metavar="A",
+            help="Optimizer of the trial. [default: the study's only one]",
+            show_default=False,
+        ),
     ] = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="A run of the confirmation, not of the search.")
+        bool,
+        typer.Option("--confirm", help="Verify a confirmation run."),
     ] = False,
     rtol: Annotated[
         float,
-        typer.Option(min=0.0, help="Relative difference that still counts as the same."),
+        typer.Option(min=0.0, help="Largest relative difference that counts as equal."),
     ] = 1e-5,
     smoke: Smoke = False,
     name: Called = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run one stored trial again, with its hyperparameters and seed, and compare every number.
 
+    It first says whether the data and the code are those that the trial was run with.
     On the same versions and the same kind of machine a run repeats to the last bit, or to
     rounding where it was trained together with others. The database is not changed. Exit status
     1: something differs by more than `--rtol`.
     """
+    from ecd_tune.analysis.same_run import compare_origins
     from ecd_tune.store import Store
 
     spec = resolve_study(study, smoke=smoke, storage=storage, called=name)
@@ -62,9 +76,19 @@ def verify(
         store.check(spec)
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
-        if record is None or not record.state.finished or record.cause is None:
-            raise StoreError(f"{key.name} #{trial}: no such trial, or it has no result to compare")
-        comparison = _run_again(spec, record)
+        if record is None:
+            raise StoreError(f"{key.name} #{trial}: there is no such trial")
+        if not record.counts or record.cause is None:
+            reason = f" ({record.reason})" if record.reason else ""
+            raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")
+        objective = _prepare(spec, record)
+        origin = objective.origin(key.data_stage)
+        if not as_json:
+            typer.echo("\n".join(compare_origins(record.origin, origin)))
+        comparison = _run_again(objective, record)
+        if as_json:
+            typer.echo(json.dumps(_plain(record, origin, comparison, rtol), indent=2))
+            raise typer.Exit(_DIFFERENT if comparison.largest > rtol else 0)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:
             typer.echo(
@@ -78,29 +102,57 @@ def verify(
 
 
 def _choose(spec: StudySpec, optimizer: str | None) -> str:
-    known = ", ".join(spec.optimizers)
     if optimizer is None and len(spec.optimizers) == 1:
         return next(iter(spec.optimizers))
+    if optimizer is None:
+        known = ", ".join(spec.optimizers)
+        raise SpecError(f"say whose trial with --optimizer: {spec.name!r} has {known}")
     if optimizer not in spec.optimizers:
-        raise SpecError(f"--optimizer {optimizer or '(missing)'}: {spec.name!r} has {known}")
+        known = hint(optimizer, spec.optimizers)
+        raise SpecError(f"--optimizer: study {spec.name!r} has no {optimizer!r}{known}")
     return optimizer
 
 
-def _run_again(spec: StudySpec, record: TrialRecord) -> Comparison:
+def _prepare(spec: StudySpec, record: TrialRecord) -> Objective:
     import torch
 
-    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective import Objective
+
+    torch.set_num_threads(1)
+    objective = Objective(spec, record.key.optimizer)
+    objective.prepare(record.key.stage)
+    return objective
+
+
+def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
+    from ecd_tune.analysis.same_run import compare_runs
     from ecd_tune.objective.training.speed import SPEED_METRICS
     from ecd_tune.records import RunRequest
 
-    torch.set_num_threads(1)
     assert record.seed is not None  # every trial of ours has one
-    request = RunRequest(record.params, record.seed, record.key.stage)
-    objective = Objective(spec, record.key.optimizer)
-    objective.prepare(record.key.stage)
+    # What a pruner has ended is run to the same epoch.
+    until = record.curve.steps[-1] if record.pruned else None
+    request = RunRequest(record.params, record.seed, record.key.stage, until)
     (outcome,) = objective.evaluate([request])
     return compare_runs(record, outcome, SPEED_METRICS)
+
+
+def _plain(
+    record: TrialRecord, origin: Origin, comparison: Comparison, rtol: float
+) -> dict[str, Any]:
+    return {
+        "origin": {
+            "stored": record.origin and dataclasses.asdict(record.origin),
+            "again": dataclasses.asdict(origin),
+        },
+        "study": record.key.name,
+        "trial": record.number,
+        "seed": record.seed,
+        "numbers": comparison.numbers,
+        "same": comparison.largest <= rtol,
+        "rtol": rtol,
+        "differences": [dataclasses.asdict(entry) for entry in comparison.differences],
+    }
 
 
 def _say(comparison: Comparison, rtol: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ecd_tune.errors import NoResultError
+from ecd_tune.records import Stage
 from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec
 
@@ -78,7 +79,7 @@ class _Errors:
         """Print what is new.
 
         Args:
-            progress: One entry a study key; without a new failure nothing is read.
+            progress: One entry per study key; without a new failure nothing is read.
         """
         failed = sum(p.failed for p in progress)
         if failed == self._failed:
@@ -97,23 +98,35 @@ class _Errors:
 def check_results(store: Store, spec: StudySpec) -> None:
     """Check that every search has a result.
 
-    On a task of one's own that is a complete trial. A study file's ranges may be so wide that all
-    of a few trials diverge; there a value before the divergence is enough.
+    For a user task this is a complete trial. A study file's ranges may be so wide that all of a few
+    trials diverge; there a value before the divergence is enough.
 
     Args:
         store: The database.
         spec: The study, complete.
 
     Raises:
-        NoResultError: One has none.
+        NoResultError: One has none, or on a task of one's own no confirmation run of it has.
     """
     own = is_reference(spec.task.name)
-    ended = {p.key: p.complete + (0 if own else p.pruned) for p in store.progress(spec.name)}
+    progress = store.progress(spec.name)
+    ended = {p.key: p.complete + (0 if own else p.pruned) for p in progress}
     lacking = [key for key in spec.by_search().optimizers if not ended.get(spec.key(key))]
     if lacking:
         raise NoResultError(
-            f"study {spec.name!r}: no trial of {', '.join(lacking)} came to its end with a value; "
-            f"`ecd-tune status {spec.name}` and the report say why"
+            f"study {spec.name!r}: no trial of {', '.join(lacking)} ended with a value; "
+            f"`ecd-tune status {spec.name}` and the report give the reasons"
+        )
+    unconfirmed = [
+        p.key.optimizer
+        for p in progress
+        if own and p.key.stage is Stage.CONFIRM and p.finished and not p.complete
+    ]
+    if unconfirmed:
+        raise NoResultError(
+            f"study {spec.name!r}: no confirmation run of {', '.join(unconfirmed)} came to its "
+            f"end; `ecd-tune status {spec.name}` says why, and `ecd-tune retry {spec.name} "
+            "--failed` repeats them after the bug is fixed"
         )
 
 

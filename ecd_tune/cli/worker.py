@@ -46,15 +46,14 @@ def worker(
     smoke: Smoke = False,
     name: Called = None,
     threads: Annotated[
-        int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of this worker.")
+        int, typer.Option(min=1, envvar="OMP_NUM_THREADS", help="Torch threads of the worker.")
     ] = 1,
     checkpoints: Annotated[
         str | None,
         typer.Option(
             envvar="ECD_TUNE_CHECKPOINTS",
             metavar="PLACE",
-            help="Where unfinished training runs are kept for their next attempt, on whatever "
-            f"machine sees it: {PLACES}. "
+            help=f"Storage of checkpoints of unfinished training runs: {PLACES}. "
             "[default: as in the file, else ~/.local/state/ecd_tune/checkpoints]",
             show_default=False,
             show_envvar=True,
@@ -65,7 +64,7 @@ def worker(
         typer.Option(
             envvar="ECD_TUNE_CHECKPOINT_LIMIT",
             metavar="GIB",
-            help="Largest size of one run's checkpoint; a larger one is not kept, and the run "
+            help="Maximum size of one run's checkpoint; larger ones are not saved, and the run "
             "continues. [default: as in the file, else 2]",
             show_default=False,
             show_envvar=True,
@@ -73,11 +72,10 @@ def worker(
     ] = None,
     follow_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Run one worker until the study is complete; start as many as there are cores or GPUs.
+    """Run one worker until the study is complete; start one per core or GPU.
 
-    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves
-    a training run, puts the trials in hand back into the queue and leaves; the second leaves at
-    once.
+    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves the
+    training run, re-queues the running trials and exits; the second exits immediately.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     check_data(spec, study)
@@ -96,7 +94,7 @@ def worker(
             stop.follow(sys.stdin.fileno())
         summary = _work(spec, storage, threads, kept_where, bar, stop)
     end = "interrupted; its trials are re-queued" if summary.interrupted else "complete"
-    late = f", {summary.refused} refused because they came too late" if summary.refused else ""
+    late = f", {summary.refused} rejected because they were too late" if summary.refused else ""
     logging.info("%s: %s; %d results stored%s", spec.name, end, summary.told, late)
     # Python's last garbage collection walks through all of torch, for most of a second.
     gc.freeze()
@@ -128,7 +126,7 @@ def _work(
 
 
 def _checkpoints(spec: StudySpec, place: str | None, limit: float | None) -> CheckpointSpec:
-    """Lay what the command line says about checkpoints over what the file says."""
+    """Override the checkpoint settings of the file with those of the command line."""
     changes: dict[str, str | float] = {}
     if place:
         try:

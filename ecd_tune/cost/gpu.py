@@ -1,7 +1,7 @@
 """Energy of the GPUs: NVML's counters where they can be read, else power × time.
 
-All counters are read before a trial, because which GPU it will use is not known yet and asking
-torch would start CUDA; after the trial torch says which one it was.
+All counters are read before a trial, because the GPU is not known yet and asking torch would
+initialise CUDA; after the trial torch knows which one was used.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def name_gpu(device: str) -> tuple[str, str]:
         device: For example ``cuda:0``, as CUDA counts in this process.
 
     Returns:
-        UUID as NVML writes it, and name; empty where torch cannot say.
+        UUID in NVML's format, and name; empty if unknown.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():

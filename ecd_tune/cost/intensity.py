@@ -21,7 +21,7 @@ _WORLD = "WORLD"
 
 @dataclass(frozen=True)
 class Intensity:
-    """How much carbon a kWh stands for.
+    """Carbon per kWh.
 
     Attributes:
         kg_per_kwh: kg of CO₂ equivalent per kWh.
@@ -40,17 +40,17 @@ def find_intensity(region: str | None = None, kg_per_kwh: float | None = None) -
         kg_per_kwh: The intensity itself, where it is known; it goes before the region.
 
     Returns:
-        What was given; the world's average where nothing was.
+        The setting; by default the world's average.
 
     Raises:
         SpecError: The table has no such region.
     """
     if kg_per_kwh is not None:
-        return Intensity(kg_per_kwh, "as the study file states")
+        return Intensity(kg_per_kwh, "as set in the study file")
     table = _read_table()
     if region is None:
         world = table[_WORLD]
-        return Intensity(world.kg_per_kwh, f"{world.origin}, since the study file states none")
+        return Intensity(world.kg_per_kwh, f"{world.origin}, because the study file sets none")
     if region not in table:
         raise SpecError(_explain(region))
     return table[region]
@@ -70,8 +70,8 @@ def _explain(region: str) -> str:
     ]
     hint = f" ({near[0]})" if near else ""
     return (
-        f"{region!r} is no region that is known{hint}; allowed: a country's three letters "
-        "(ISO 3166), for example FRA, or WORLD. Else give kg_per_kwh"
+        f"{region!r} is not a known region{hint}; allowed: a country's three-letter code (ISO "
+        "3166), for example FRA, or WORLD. Otherwise set kg_per_kwh"
     )
 
 

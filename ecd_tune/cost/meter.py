@@ -23,7 +23,7 @@ _JOULES_PER_KWH = 3.6e6
 
 @dataclass(frozen=True)
 class MeterReading:
-    """What the counters showed before a group of trials.
+    """Readings of the counters before a group of trials.
 
     Attributes:
         wall: Clock, in seconds.
@@ -68,7 +68,7 @@ class EnergyMeter:
         """Read the counters, just before a group of trials.
 
         Returns:
-            What :meth:`charge` needs.
+            The readings for :meth:`charge`.
         """
         return MeterReading(self._clock(), self._processor.joules(), self._gpus.joules())
 
@@ -77,7 +77,7 @@ class EnergyMeter:
 
         Args:
             outcomes: All that ran since ``start``, on one device.
-            start: What the counters showed before.
+            start: Readings before the group.
 
         Returns:
             The outcomes with their cost completed, in their order.
@@ -85,7 +85,7 @@ class EnergyMeter:
         wall = self._clock() - start.wall
         if wall <= 0:
             return list(outcomes)
-        # A trial that failed early may not have said where.
+        # The device of a trial that failed early may be unknown.
         devices = [o.cost.device for o in outcomes if o.cost.device.startswith("cuda")]
         joules, source = self._used(start, wall, devices[0] if devices else "")
         watts = joules / wall

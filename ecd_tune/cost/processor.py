@@ -67,7 +67,7 @@ class TdpProcessor:
 
 @dataclass(frozen=True)
 class _Sample:
-    """What the machine showed at one moment.
+    """Readings of the machine at one moment.
 
     Attributes:
         wall: Clock, in seconds.
@@ -121,7 +121,7 @@ class RaplProcessor:
             return self._total
 
     def poll(self, seconds: float = _POLL_SECONDS) -> None:
-        """Read in the background too, since a counter goes round within half an hour.
+        """Also read in the background, because a counter wraps within half an hour.
 
         Args:
             seconds: Pause between two readings.
@@ -138,7 +138,7 @@ class RaplProcessor:
         try:
             now = self._read()
         except (OSError, ValueError):
-            return  # no trial must fail for this; the last factor holds
+            return  # a trial must not fail because of this; keep the last factor
         used = sum(
             (new - old) % size
             for new, old, size in zip(now.energy, self._sample.energy, self._ranges, strict=True)
@@ -165,7 +165,7 @@ def find_processor(watts: float | None = None, powercap: Path = _POWERCAP) -> Pr
     """
     if watts is not None:
         return TdpProcessor(watts)
-    # Subzones (cores, graphics, memory) have a second colon and lie within their package.
+    # Subzones (cores, graphics, memory) have a second colon and are part of their package.
     domains = [path for path in sorted(powercap.glob("intel-rapl:*")) if path.name.count(":") == 1]
     packages = [path for path in domains if _name(path).startswith("package")]
     try:

@@ -1,4 +1,4 @@
-"""Let training libraries tell the optimizer which loss belongs to the gradient.
+"""Pass the loss that belongs to the gradient from training libraries to the optimizer.
 
 ECDSep needs the value of the loss at each step, and a library that calls ``optimizer.step()``
 does not pass it. One line makes it do so::
@@ -9,8 +9,8 @@ does not pass it. One line makes it do so::
     attach_trainer(trainer)               # Hugging Face Trainer
 
 Each passes to ``optimizer.add_loss`` what the library calls ``backward`` on, so that accumulation,
-gradient scalers and several processes are right. Optimizers without ``add_loss`` are left alone.
-Names are imported when first used: none of the libraries is needed by ecd_tune.
+gradient scalers and several processes are right. Optimizers without ``add_loss`` are ignored. Names
+are imported when first used: none of the libraries is needed by ecd_tune.
 """
 
 from __future__ import annotations

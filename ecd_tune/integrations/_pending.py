@@ -12,7 +12,7 @@ __all__ = ["PendingLoss", "TakesLoss", "find_receivers"]
 
 
 class TakesLoss(Protocol):
-    """What the integrations need of an optimizer."""
+    """Interface that the integrations need from an optimizer."""
 
     param_groups: list[dict[str, Any]]
 
@@ -70,5 +70,5 @@ def _gradients(receiver: TakesLoss) -> list[tuple[Tensor, Tensor | None, int]]:
 
 def _version(grad: Tensor | None) -> int:
     """Return how often a gradient was written to in place."""
-    # FSDP2 adds to the local shard of a DTensor, whose own counter then stands still.
+    # FSDP2 adds to the local shard of a DTensor, whose own counter is then unchanged.
     return 0 if grad is None else getattr(grad, "_local_tensor", grad)._version

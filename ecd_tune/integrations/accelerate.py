@@ -27,7 +27,7 @@ def attach_loss(runner: Any, *optimizers: Any) -> Callable[[], None]:
     Args:
         runner: An ``accelerate.Accelerator`` or a ``lightning.fabric.Fabric``.
         *optimizers: Before or after ``prepare`` or ``setup``; those without ``add_loss`` are
-            left alone.
+            ignored.
 
     Returns:
         A function that undoes this call.

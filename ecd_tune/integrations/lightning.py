@@ -30,9 +30,9 @@ class LossCallback(Callback):
 
         Trainer(callbacks=[LossCallback()])
 
-    With ``accumulate_grad_batches`` Lightning divides the loss of each micro-batch, and the
-    losses add up as the gradients do. In ``"16-mixed"`` the factor of the gradient scaler is
-    taken out. Optimizers without ``add_loss`` are left alone.
+    With ``accumulate_grad_batches`` Lightning divides the loss of each micro-batch, and the losses
+    add up as the gradients do. In ``"16-mixed"`` the factor of the gradient scaler is removed.
+    Optimizers without ``add_loss`` are ignored.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class LossCallback(Callback):
         Args:
             trainer: The trainer.
             pl_module: The module.
-            loss: What ``backward`` is called on; with a gradient scaler, scaled.
+            loss: The value that ``backward`` is called on; with a gradient scaler, scaled.
         """
         value = _unscale(loss.detach(), trainer.scaler)
         self._pending = PendingLoss(value, find_receivers(trainer.optimizers))

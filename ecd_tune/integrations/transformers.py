@@ -29,7 +29,7 @@ def attach_trainer(trainer: Any) -> None:
 
     The Trainer normalises the loss over all micro-batches of a step before ``backward``, so that
     the losses add up as the gradients do. Set ``max_grad_norm=0``: a clipped gradient is not that
-    of the loss. An optimizer without ``add_loss`` is left alone.
+    of the loss. An optimizer without ``add_loss`` is ignored.
 
     Args:
         trainer: A ``transformers.Trainer``; its optimizer may be created later.

@@ -1,6 +1,6 @@
 """Research on the theory: exact systems, the paper's claims, searches whose law is known.
 
-No study needs it: what is said of stored trials stands in :mod:`ecd_tune.analysis`.
+No study needs it: :mod:`ecd_tune.analysis` evaluates stored trials.
 """
 
 from ecd_tune.lab.bench import Bench

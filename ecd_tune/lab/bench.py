@@ -17,15 +17,15 @@ __all__ = ["Bench", "Record"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Observable = Callable[[Moment], Array]
-"""From a moment of B chains to one number a chain, or to one array a chain."""
+"""From a moment of B chains to one number per chain, or to one array per chain."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was kept of a run of chains.
+    """Recorded values of a run of chains.
 
     Attributes:
-        means: By observable, its mean over the steps after the burn-in, one row a chain.
+        means: By observable, its mean over the steps after the burn-in, one row per chain.
         last: The last moment.
         skipped: Share of steps whose rescale, or that themselves, were skipped.
     """
@@ -55,11 +55,11 @@ class Bench:
     def once(
         self, measure: Callable[Concatenate[Bench, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Measure something that several checks look at, once.
+        """Measure a quantity that several checks use, once.
 
         Args:
             measure: Makes it.
-            *args: What it is told beside the bench; hashable.
+            *args: Its further arguments; hashable.
             **kwargs: The same, by name.
 
         Returns:
@@ -100,7 +100,7 @@ class Bench:
             steps: Number of steps.
             rng: Source of the turns.
             burn: Steps at the beginning that are not averaged.
-            **observables: What to average, by name.
+            **observables: Quantities to average, by name.
 
         Returns:
             The record.

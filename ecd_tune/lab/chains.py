@@ -84,7 +84,7 @@ def turn_cosines(n: int, nu: float, count: int, rng: np.random.Generator) -> Arr
 
 
 class _Did(NamedTuple):
-    """What a step did; ``moved`` may be NaN where it is not ``ok``."""
+    """Events of a step; ``moved`` may be NaN where it is not ``ok``."""
 
     ok: Tensor
     moved: list[Tensor]

@@ -123,7 +123,7 @@ class _Chains:
         )
 
     def step(self, loss: Array, gradient: Array) -> dict[str, Array]:
-        """Make a step, and return what it leaves for Diagnostics."""
+        """Make a step, and return its rows for Diagnostics."""
         self._rows.filled.zero_()
         grads = [block.contiguous() for block in cut(gradient, self._setup)]
         self._runner.step(torch.from_numpy(np.ascontiguousarray(loss)), grads, self._everywhere)

@@ -117,7 +117,7 @@ def directions(rng: np.random.Generator, rows: int, n: int) -> Array:
 
     Args:
         rng: Their source.
-        rows: How many.
+        rows: Number of rows.
         n: Dimension.
 
     Returns:

@@ -1,59 +1,23 @@
 """Searches on a model of a finished study: samplers compared in seconds, without training.
 
-A random forest learns from the study's trials what a point is worth: the share of the trials that
-are better, from 0 to 1, so that losses over many decades and accuracies are alike. A trial takes
-as long as the nearest one that was run. Such surrogate benchmarks are those of Eggensperger et al.
-(Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
+The model is :mod:`ecd_tune.analysis.surrogate`. A trial takes as long as the nearest one that was
+run.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import optuna
 
-from ecd_tune.errors import NoResultError
-from ecd_tune.records import Params, TrialRecord
-from ecd_tune.space import Choice, Fixed, Float, Int, Space
+from ecd_tune.analysis.surrogate import Surrogate
 from ecd_tune.spec import SamplerSpec, StudySpec
+from ecd_tune.store.sampling.guided import guided_points
 from ecd_tune.store.sampling.samplers import make_sampler
-from ecd_tune.theory import Array
 
-__all__ = ["LEAST_TRIALS", "Replay", "Surrogate", "fit_surrogate", "replay_search"]
-
-LEAST_TRIALS = 30
-_TREES = 100
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A model of a finished study.
-
-    Attributes:
-        space: What was searched.
-        points: The study's trials, encoded, shape ``[n, d]``.
-        seconds: How long each took, shape ``[n]``.
-        forest: Predicts a point's worth.
-        agreement: Rank correlation of the worths of the study's trials with what the trees say
-            that have not seen them; 1 is a perfect model.
-    """
-
-    space: Space
-    points: Array
-    seconds: Array
-    forest: Any
-    agreement: float
-
-    def look_up(self, params: Params) -> tuple[float, float]:
-        """Return what a point is worth, 0 (best) to 1, and how long it takes, in seconds."""
-        point = _encode(self.space, [params])
-        nearest = int(np.argmin(((self.points - point) ** 2).sum(axis=1)))
-        return float(self.forest.predict(point)[0]), float(self.seconds[nearest])
+__all__ = ["Replay", "replay_search"]
 
 
 @dataclass(frozen=True)
@@ -67,46 +31,6 @@ class Replay:
 
     best: tuple[float, ...]
     seconds: tuple[float, ...]
-
-
-def fit_surrogate(
-    spec: StudySpec, optimizer: str, records: Sequence[TrialRecord], seed: int = 0
-) -> Surrogate:
-    """Learn what points of a study's space are worth.
-
-    Args:
-        spec: The study.
-        optimizer: Key of the optimizer.
-        records: Its trials; those that count are used, and one without a value is the worst.
-        seed: Of the forest.
-
-    Returns:
-        The model.
-
-    Raises:
-        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are alike.
-    """
-    from scipy.stats import rankdata, spearmanr
-    from sklearn.ensemble import RandomForestRegressor
-
-    done = [record for record in records if record.counts]
-    if len(done) < LEAST_TRIALS:
-        raise NoResultError(
-            f"{spec.key(optimizer).name}: {len(done)} trials have ended; a model of the study "
-            f"needs at least {LEAST_TRIALS}, better 100, best of a random search"
-        )
-    sign = spec.task_def.direction.sign
-    scores = [math.inf if record.value is None else sign * record.value for record in done]
-    if len(set(scores)) < 2:
-        raise NoResultError(f"{spec.key(optimizer).name}: all trials have the same value")
-    worth = (rankdata(scores) - 1) / (len(done) - 1)
-    space = spec.optimizers[optimizer].space
-    points = _encode(space, [record.params for record in done])
-    forest = RandomForestRegressor(_TREES, oob_score=True, min_samples_leaf=2, random_state=seed)
-    forest.fit(points, worth)
-    agreement = float(spearmanr(worth, forest.oob_prediction_).statistic)
-    seconds = np.array([record.cost.seconds for record in done])
-    return Surrogate(space, points, seconds, forest, agreement)
 
 
 def replay_search(
@@ -141,6 +65,8 @@ def replay_search(
     clock = 0.0
     while len(ends) < trials:
         while started < trials and len(running) < workers:
+            if guided := guided_points(changed, optimizer, [started]):
+                study.enqueue_trial(dict(guided[started].params))
             trial: Any = study.ask()
             worth, seconds = surrogate.look_up(surrogate.space.suggest(trial))
             heapq.heappush(running, (clock + seconds, started, trial, worth))
@@ -150,27 +76,3 @@ def replay_search(
         best.append(min(worth, best[-1] if best else worth))
         ends.append(clock)
     return Replay(tuple(best), tuple(ends))
-
-
-def _encode(space: Space, points: Sequence[Params]) -> Array:
-    """Return points as numbers from 0 to 1; -1 is what is not active, or not of the range.
-
-    A fixed first trial may have `lr = "auto"`, or a value that the sampler never draws.
-    """
-    columns = [
-        np.array([_place(dimension, params.get(name)) for params in points])
-        for name, dimension in space.dimensions.items()
-        if not isinstance(dimension, Fixed)
-    ]
-    return np.column_stack(columns)
-
-
-def _place(dimension: Choice | Float | Int | Fixed, value: Any) -> float:
-    if isinstance(dimension, Fixed) or not dimension.contains(value):
-        return -1.0
-    if isinstance(dimension, Choice):
-        return dimension.values.index(value) / (len(dimension.values) - 1)
-    low, high, at = dimension.low, dimension.high, float(value)
-    if dimension.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return (at - low) / (high - low)

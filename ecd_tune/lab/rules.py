@@ -1,9 +1,9 @@
 """Decision rules R and K as checks of exact systems apply them, fixed before anything is measured.
 
-Rule R stands in :mod:`ecd_tune.analysis.checks.rules`. Rule K is Kolmogorov's and Smirnov's test
-on at least 500 independent samples: supported for p > 0.01, refuted for p < 1e-4, else
-inconclusive. With several cases in one check, p is multiplied by their number (Bonferroni), so
-that the check as a whole has these levels.
+Rule R is in :mod:`ecd_tune.analysis.checks.rules`. Rule K is Kolmogorov's and Smirnov's test on at
+least 500 independent samples: supported for p > 0.01, refuted for p < 1e-4, else inconclusive. With
+several cases in one check, p is multiplied by their number (Bonferroni), so that the check as a
+whole has these levels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["interval_finding", "judge_p", "ks_finding"]
 KS_SAMPLES = 500
 KS_SUPPORTED, KS_REFUTED = 0.01, 1e-4
 MAX_SKIPPED = 0.01
-"""Share of skipped rescales from which a measurement says nothing."""
+"""Share of skipped rescales above which a measurement is inconclusive."""
 
 
 def judge_p(p: float, count: int, cases: int = 1) -> Verdict:
@@ -54,14 +54,14 @@ def interval_finding(
 
     Args:
         case: The setting.
-        statistic: What was measured.
+        statistic: The measurement.
         estimate: With its interval.
         target: T₀.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
         skipped: Share of steps whose rescale was skipped.
 
     Returns:
-        The finding; it says how many units would decide where these did not.
+        The finding; it has the number of units that would decide if these do not.
     """
     least, most = target - tolerance, target + tolerance
     verdict, note = judge_range(estimate.low, estimate.high, least, most), ""

@@ -1,4 +1,4 @@
-"""Run checks of exact systems, one process a family."""
+"""Run checks of exact systems, one process per family."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_systems(
 ) -> Iterator[CheckResult]:
     """Run checks, those of one family together, and give results as they come.
 
-    The result of a check depends on the seed alone, not on what else runs. Torch has one thread,
+    The result of a check depends only on the seed, not on the other checks. Torch has one thread,
     in this process too where it runs them itself.
 
     Args:

@@ -1,4 +1,4 @@
-"""Searches whose law is known, as the trial records of a study.
+"""Simulated searches with a known law, as the trial records of a study.
 
 :func:`simulated_search` runs every trial with the optimizers' own step, on a quadratic bowl of
 condition 10. :func:`exact_search` draws each number from its law instead, at once.
@@ -31,11 +31,11 @@ _TURNS = 4000
 
 @dataclass(frozen=True)
 class Bowl:
-    """What is searched, and where.
+    """The searched hyperparameters and their ranges.
 
     Attributes:
         integrator: ``"algorithm1"`` or ``"sync"``.
-        trials: How many.
+        trials: Number of trials.
         n: Dimension.
         F_min: Lowest loss.
         F0: Loss offset.
@@ -132,7 +132,7 @@ def simulated_search(bowl: Bowl, seed: int = 0) -> StudyTrials:
 
 @dataclass
 class _Meter:
-    """Measures chains as :class:`RunMeasurements` says."""
+    """Measures chains; see :class:`RunMeasurements`."""
 
     setup: ChainSetup
     steps: int
@@ -165,7 +165,7 @@ class _Meter:
         self._sums[name] = np.array([total + np.where(there, value, 0.0), count + there])
 
     def columns(self) -> dict[str, Array]:
-        """Return what was measured, one number a chain."""
+        """Return what was measured, one number per chain."""
         assert self._first is not None  # there was a step
         with np.errstate(invalid="ignore"):  # a chain that was held all the time has no mean
             means = {name: total / count for name, (total, count) in self._sums.items()}
@@ -249,7 +249,7 @@ def _records(
         finite = all(map(math.isfinite, own.values()))
         metrics = RunMeasurements(**common, **own).to_metrics() if finite else {}
         metrics["resolved_nu"] = float(searched["nu_sqrt_n"]) / math.sqrt(bowl.n)
-        # What has no mean was held where the gap is 0 to rounding: it is at the minimum.
+        # A chain without a mean was held because the gap is 0 up to rounding: it is at the minimum.
         value = own["tail_loss"] if finite else bowl.F_min
         yield TrialRecord(key, number, TrialState.COMPLETE, value, searched, metrics=metrics)
 
@@ -260,7 +260,7 @@ def take(data: StudyTrials, chosen: Iterable[int], **options: Scalar) -> StudyTr
     Args:
         data: All trials.
         chosen: Their places.
-        **options: What the study file says to the check.
+        **options: Options of the check in the study file.
 
     Returns:
         The smaller study.

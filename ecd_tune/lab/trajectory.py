@@ -1,4 +1,4 @@
-"""What a chain is made of and what is seen of it, in numpy: no torch here.
+"""Setup and recorded moments of a chain, in numpy, without torch.
 
 A chain is one trajectory of the Hamiltonian on a given landscape. Checks describe chains by a
 :class:`ChainSetup` and read one :class:`Moment` a step from
@@ -24,7 +24,7 @@ Landscape: TypeAlias = Callable[[Array], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class ChainSetup:
-    """B chains; what is called a column is a number, or an array of shape ``[B]``.
+    """B chains; a column is a number, or an array of shape ``[B]``.
 
     Attributes:
         landscape: The loss and its gradient.

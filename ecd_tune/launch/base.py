@@ -1,4 +1,4 @@
-"""What every engine that starts workers has in common.
+"""Base of all engines that start workers.
 
 A launch is a number of workers of one study. An engine places them in groups, one group per
 batch job, actor or machine; the workers of a group share its GPUs.
@@ -24,7 +24,7 @@ _TAIL_LINES = 15
 
 
 class WorkerState(StrEnum):
-    """What a launcher knows of one of its workers."""
+    """State of a worker, as known to its launcher."""
 
     PENDING = "waits for resources"
     RUNNING = "running"
@@ -40,12 +40,12 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True)
 class WorkerView:
-    """How one worker stands.
+    """State of one worker.
 
     Attributes:
         index: Which worker, from 0.
         pid: Process id of the present or last process; 0 where it is not known.
-        state: What is known.
+        state: Known details.
         restarts: How often it was started again.
         reason: How its last process ended, in words; empty while the first runs.
         placement: GPUs and cores.
@@ -74,7 +74,7 @@ class Group:
 
     Attributes:
         first: Index of its first worker.
-        workers: How many.
+        workers: Number of workers.
         gpus: GPUs that they share.
         cores: Cores that they need together.
     """
@@ -87,14 +87,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Launch:
-    """What is to be started.
+    """The launch.
 
     Attributes:
         study: Name of the study.
         arguments: Arguments after ``ecd-tune worker``, the same for all workers.
-        storage: Storage URL; it may hold a password.
+        storage: Storage URL; it may contain a password.
         logs: Folder of the logs ``worker-0.log`` …; on a file system that all machines share.
-        workers: How many.
+        workers: Number of workers.
         gpus_per_worker: Whole GPUs for each worker; None for none.
         workers_per_gpu: Workers that share one GPU; not together with ``gpus_per_worker``.
         cores_per_worker: Cores for each worker; None for one that is not pinned.
@@ -119,7 +119,7 @@ class Launch:
 
     @property
     def command(self) -> str:
-        """What each worker runs, for people to read."""
+        """Command of each worker, for display."""
         return shlex.join(("ecd-tune", "worker", *self.arguments))
 
     def groups(self) -> list[Group]:
@@ -144,16 +144,16 @@ class Launch:
 class Launcher(ABC):
     """Starts the workers of one launch on one engine, and looks after them.
 
-    A subclass is constructed with the launch alone and does nothing until it is called. Several
-    launchers, of one engine or of several, may work on the same study.
+    A subclass is constructed with only the launch and does nothing until a method is called.
+    Several launchers, of one engine or of several, may work on the same study.
 
     Args:
-        launch: What is to be started.
+        launch: The launch.
 
     Attributes:
-        attached: Whether the workers end with the process that submitted them. Where they do not,
-            a launcher that is made from the same launch later finds them again.
-        launch: What is to be started, its folder of logs absolute.
+        attached: Whether the workers end with the process that submitted them. If they do not, a
+            launcher that is created later from the same launch finds them again.
+        launch: The launch, with an absolute log folder.
     """
 
     attached: ClassVar[bool]
@@ -180,7 +180,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def status(self) -> list[WorkerView]:
-        """Look after the workers and say how all of them stand; call it every second or so.
+        """Supervise the workers and return their states; call it about every second.
 
         Returns:
             One view per worker, by index; none before :meth:`submit`.
@@ -206,7 +206,7 @@ class Launcher(ABC):
         for name, value in unsupported.items():
             if value:
                 raise LaunchError(
-                    f"{name} = {value!r}: this engine has no such setting; leave it out, or "
+                    f"{name} = {value!r}: this engine does not support the setting; remove it, or "
                     "choose another engine with --on"
                 )
 

@@ -13,13 +13,13 @@ def make_launcher(name: str, launch: Launch) -> Launcher:
 
     Args:
         name: Name of the engine.
-        launch: What is to be started.
+        launch: The launch.
 
     Returns:
         The launcher.
 
     Raises:
-        UnknownNameError: No one registered that name.
+        UnknownNameError: The name is not registered.
         PluginError: The package that registered it fails when it is imported.
     """
     launcher: Launcher = load_attribute(LAUNCHERS.get(name).factory)(launch)

@@ -66,7 +66,7 @@ class GroupRun:
             return self._pool.views()
 
     def views(self) -> list[WorkerView]:
-        """Say how the workers stand; none before they were started."""
+        """Return the states of the workers; empty before they are started."""
         return self._pool.views() if self._pool else []
 
     def leave(self, patience: float = 10.0) -> None:

@@ -1,8 +1,8 @@
 """Worker processes on this machine.
 
-A worker is the command ``ecd-tune worker``, never a function call: what runs here by hand is
-what a batch system runs elsewhere. The storage URL travels in the environment, so that a
-password in it does not show in the process list.
+A worker is the command ``ecd-tune worker``, never a function call: the same command runs manually
+and in a batch system. The storage URL travels in the environment, so that a password in it does not
+show in the process list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ecd_tune.signals import HUNG_STATUS
 __all__ = ["LocalLauncher", "LocalWorkers", "describe_end"]
 
 _FINAL = (0, 2, 3)
-"""Exit statuses that a restart cannot mend: complete, a mistake of the user's, gave up."""
+"""Exit statuses after which a restart is useless: complete, a user error, gave up."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Slot:
 
     @property
     def state(self) -> WorkerState:
-        """What is known of the worker."""
+        """Known details of the worker."""
         if self.due is not None:
             return WorkerState.WAITING
         status = self.process.poll()
@@ -63,7 +63,7 @@ class _Slot:
 
 
 class LocalWorkers:
-    """A set of ``ecd-tune worker`` processes, each with a log file and a place of its own.
+    """A set of ``ecd-tune worker`` processes, each with its own log file and placement.
 
     A context manager: leaving the block stops what still runs. A worker that dies is started
     again after a pause that doubles each time, up to a limit.
@@ -71,7 +71,7 @@ class LocalWorkers:
     Args:
         arguments: Arguments after ``ecd-tune worker``, the same for all.
         placements: One a worker: its GPUs and cores.
-        storage: Storage URL, handed over in ``ECD_TUNE_STORAGE``.
+        storage: Storage URL, passed in ``ECD_TUNE_STORAGE``.
         logs: Folder of the log files ``worker-0.log`` …; made when missing.
         first: Index of the first worker, where others are elsewhere.
         max_restarts: Starts of one worker after its first.
@@ -117,19 +117,19 @@ class LocalWorkers:
         self.stop()
 
     def tend(self) -> list[WorkerView]:
-        """Start again what has died and is due, and say how all workers stand.
+        """Restart dead workers whose pause is over, and return the states of all.
 
         Call it every second or so.
 
         Returns:
-            One view a worker, by index.
+            One view per worker, by index.
         """
         for slot in self._slots:
             self._tend(slot)
         return self.views()
 
     def views(self) -> list[WorkerView]:
-        """Say how all workers stand, and change nothing."""
+        """Return the states of all workers without changes."""
         return [
             WorkerView(
                 index,
@@ -177,7 +177,7 @@ class LocalWorkers:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 self._command,
-                # Never written to: its end tells the worker that we are gone.
+                # Never written to: its end of file tells the worker that this process has ended.
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -244,7 +244,7 @@ class LocalLauncher(Launcher):
         self._pool = self._stack.enter_context(pool)
 
     def status(self) -> list[WorkerView]:
-        """Start again what has died and is due, and say how all workers stand."""
+        """Restart dead workers whose pause is over, and return the states of all."""
         return self._pool.tend() if self._pool else []
 
     def cancel(self) -> None:
@@ -276,7 +276,7 @@ def describe_end(status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status == HUNG_STATUS:
-        return "left a trial that hung"
+        return "exited because a trial hung"
     return f"ended with status {status}" if status else "complete"
 
 

@@ -1,7 +1,7 @@
 """Which GPUs and cores each worker of one machine gets.
 
-The plan is a pure function of what there is and what is asked for; finding out what there is
-reads the environment, the scheduler's mask and ``nvidia-smi``.
+The plan is a pure function of the available and requested resources; the available ones are read
+from the environment, the scheduler's mask and ``nvidia-smi``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UUID = re.compile(r"^(?P<indent>\s*).*\(UUID: (?P<uuid>(GPU|MIG)-[^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Placement:
-    """What one worker may use.
+    """Resources of one worker.
 
     Attributes:
         gpus: Names for ``CUDA_VISIBLE_DEVICES``: indices or UUIDs; empty for no GPU.
@@ -66,10 +66,10 @@ def plan_placements(
         cores: Cores that may be used.
         gpus_per_worker: Whole GPUs for each worker.
         workers_per_gpu: Workers that share a GPU; not together with ``gpus_per_worker``.
-        cores_per_worker: Cores for each worker, taken in order; None pins nothing.
+        cores_per_worker: Cores per worker, assigned in order; None pins nothing.
 
     Returns:
-        One placement a worker.
+        One placement per worker.
 
     Raises:
         LaunchError: Both GPU rules are given, or the machine has too little.
@@ -79,8 +79,8 @@ def plan_placements(
     size = cores_per_worker or 0
     if workers * size > len(cores):
         raise LaunchError(
-            f"--workers {workers} --cores-per-worker {size} needs {workers * size} cores; this "
-            f"machine lets us use {len(cores)}. Ask for fewer workers or cores"
+            f"--workers {workers} --cores-per-worker {size} needs {workers * size} cores; "
+            f"{len(cores)} are available. Use fewer workers or cores"
         )
     return [
         Placement(dealt, tuple(cores[index * size : (index + 1) * size]))
@@ -89,7 +89,7 @@ def plan_placements(
 
 
 def check_gpu_rules(gpus_per_worker: int | None, workers_per_gpu: int | None) -> None:
-    """Check that at most one rule says how workers and GPUs go together.
+    """Check that at most one rule assigns GPUs to workers.
 
     Args:
         gpus_per_worker: Whole GPUs for each worker.
@@ -100,8 +100,8 @@ def check_gpu_rules(gpus_per_worker: int | None, workers_per_gpu: int | None) ->
     """
     if gpus_per_worker is not None and workers_per_gpu is not None:
         raise LaunchError(
-            "--gpus-per-worker and --workers-per-gpu exclude each other: give whole GPUs to a "
-            "worker, or several workers to a GPU"
+            "--gpus-per-worker and --workers-per-gpu are mutually exclusive: use whole GPUs per "
+            "worker, or several workers per GPU"
         )
 
 
@@ -154,7 +154,7 @@ def parse_gpu_list(text: str) -> list[str]:
     """Read the output of ``nvidia-smi -L``.
 
     Args:
-        text: One line a GPU, with indented lines for its MIG slices.
+        text: One line per GPU, with indented lines for its MIG slices.
 
     Returns:
         UUIDs; a GPU that is cut into MIG slices is replaced by its slices.

@@ -1,8 +1,8 @@
 """Workers as actors of a Ray cluster.
 
-One actor holds one group. Ray places it where its GPUs and cores are free, which makes an
-autoscaling cluster grow, and starts it elsewhere when its node is lost. The cluster is the one
-that ``RAY_ADDRESS`` names, or the one of this machine; without any, one is started here.
+One actor runs one group. Ray places it where its GPUs and cores are free, which makes an
+autoscaling cluster grow, and starts it elsewhere when its node is lost. The cluster is the one that
+``RAY_ADDRESS`` names, or the one of this machine; without any, one is started here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RayLauncher(Launcher):
     """Actors of Ray; they end with this process, and are started elsewhere when a node is lost.
 
     Args:
-        launch: What is to be started; ``address`` among its options comes before RAY_ADDRESS.
+        launch: The launch; ``address`` among its options comes before RAY_ADDRESS.
     """
 
     attached = True
@@ -141,12 +141,12 @@ class RayGroup:
         self._group = GroupRun(launch, group, Path(folder))
 
     def run(self) -> list[WorkerView]:
-        """Run the workers until all have ended, and say how."""
+        """Run the workers until all have ended, and return their states."""
         self._group.run(self._storage)
         return self.views()
 
     def views(self) -> list[WorkerView]:
-        """Say how the workers stand; none before they were started."""
+        """Return the states of the workers; empty before they are started."""
         where = platform.node()
         return [replace(view, where=where) for view in self._group.views()]
 

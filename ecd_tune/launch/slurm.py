@@ -62,11 +62,11 @@ class _Job:
 class SlurmLauncher(Launcher):
     """Jobs of Slurm, as one array; a second submission adds workers.
 
-    What is submitted is kept in the folder ``slurm`` below the logs, which its owner alone can
-    read: the storage URL, the jobs, and what submitit writes.
+    What is submitted is kept in the folder ``slurm`` below the logs, which only its owner can read:
+    the storage URL, the jobs, and what submitit writes.
 
     Args:
-        launch: What is to be started; its options are those of ``sbatch`` by their long names.
+        launch: The launch; its options are those of ``sbatch`` by their long names.
     """
 
     attached = False
@@ -104,7 +104,7 @@ class SlurmLauncher(Launcher):
         self._write_jobs(jobs)
 
     def status(self) -> list[WorkerView]:
-        """Ask Slurm's queue; jobs that have left it said themselves how they ended."""
+        """Query Slurm's queue; jobs that have left it have recorded their exit status."""
         jobs = self._read_jobs()
         queued = _read_queue([job.id for job in jobs if not self._end_file(job.group).exists()])
         return [view for job in jobs for view in self._views(job, queued.get(job.id))]
@@ -125,7 +125,7 @@ class SlurmLauncher(Launcher):
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         executor = self._executor()
-        # The URL stays out of what is pickled: it lies in its own file.
+        # The URL is not pickled: it is in its own file.
         launch = replace(self.launch, storage="")
         try:
             with executor.batch():
@@ -138,7 +138,7 @@ class SlurmLauncher(Launcher):
                     for group in groups
                 ]
         except (FailedJobError, FailedSubmissionError) as error:
-            raise LaunchError(f"--on slurm: sbatch refuses the jobs: {error}") from None
+            raise LaunchError(f"--on slurm: sbatch rejected the jobs: {error}") from None
         return [job.job_id for job in jobs]
 
     def _executor(self) -> SlurmExecutor:
@@ -152,7 +152,7 @@ class SlurmLauncher(Launcher):
         if launch.minutes is not None and launch.minutes < _LEAST_MINUTES:
             raise LaunchError(
                 f"--time {launch.minutes}: must be at least {_LEAST_MINUTES} minutes: workers are "
-                f"told to leave {_NOTICE_SECONDS} s before the limit"
+                f"stopped {_NOTICE_SECONDS} s before the limit"
             )
         try:
             executor = SlurmExecutor(self._folder / "%j", max_num_timeout=_MOST_REQUEUES)
@@ -200,12 +200,12 @@ class SlurmLauncher(Launcher):
 
 @dataclass
 class SlurmGroup:
-    """What one job runs; submitit pickles it.
+    """Payload of one job; submitit pickles it.
 
     Attributes:
         group: The workers.
-        storage: File that holds the storage URL.
-        end: File that says how the workers ended.
+        storage: File with the storage URL.
+        end: File with the exit states of the workers.
     """
 
     group: GroupRun
@@ -269,14 +269,14 @@ def _run_slurm(program: str, *arguments: str) -> str:
     except FileNotFoundError:
         raise LaunchError(f"--on slurm: {program} is not on the PATH") from None
     except subprocess.TimeoutExpired:
-        raise LaunchError(f"--on slurm: {program} does not answer") from None
+        raise LaunchError(f"--on slurm: {program} does not respond") from None
     except subprocess.CalledProcessError as error:
         raise LaunchError(f"--on slurm: {program}: {error.stderr.strip()}") from None
     return done.stdout
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, for its owner alone."""
+    """Write a file atomically, readable only by its owner."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)

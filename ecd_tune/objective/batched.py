@@ -30,12 +30,12 @@ MakeBatched = Callable[[list[Tensor], Sequence[int], Sequence[Params]], BatchedO
 
 @dataclass(frozen=True)
 class _Trace:
-    """What a batch left behind.
+    """Results of a batch.
 
     Attributes:
         losses: Loss at each iterate, ``[steps, B]``, float64; 0 where it was not evaluated.
         lengths: Number of finite losses of each row from the start, ``[B]``.
-        report: The optimizer's counters, each with one entry a row.
+        report: The optimizer's counters, each with one entry per row.
     """
 
     losses: Tensor
@@ -58,16 +58,16 @@ def evaluate_batch(
     Args:
         task: The task.
         make: ``make(theta, seeds, hyperparameters) -> BatchedOptimizer``.
-        requests: One a row; none may be missing hyperparameters.
+        requests: One per row, with all required hyperparameters.
         steps: Iterates to evaluate, the start included.
         stop: Polled every few steps.
         measure: Measure the runs for the checks of the theory, where their optimizer allows it.
 
     Returns:
-        One outcome a request, in their order. The wall time is shared equally.
+        One outcome per request, in the same order. The wall time is shared equally.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
     """
     began = time.perf_counter()
     measurer = RunMeasurer(steps, len(requests)) if measure else None

@@ -1,4 +1,4 @@
-"""Make a few steps of an optimizer on a task before a search, and say what would go wrong."""
+"""Make a few steps of an optimizer on a task before a search, and report errors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _STEPS = 3
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a few steps have shown.
+    """Result of a few steps.
 
     Attributes:
         loss: Of the first step.
         parameters: Numbers that are trained.
         without_gradient: Tensors among them that the first step gives no gradient.
         step_seconds: Time of a step.
-        run_seconds: Estimate of one search run; None of a loop, whose length no one knows.
+        run_seconds: Estimate of one search run; None for a loop, whose length is unknown.
         peak_bytes: Memory of the GPU at most; None on the CPU.
     """
 
@@ -58,7 +58,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
         optimizer: Key of the optimizer.
 
     Returns:
-        What it takes.
+        Its arguments.
 
     Raises:
         TaskError: A loss is not finite or not above F0, no gradient arrives, the same seed gives
@@ -71,11 +71,12 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
     if first[0] != second[0]:
         raise TaskError(
             f"{optimizer}: two runs with the same seed have the losses {_list(first[0])} and "
-            f"{_list(second[0])}; something random does not follow from the seed: draw it from the "
-            "global generators of torch, numpy or random, or from one made of run.seed"
+            f"{_list(second[0])}; some random numbers do not depend on the seed: draw them from "
+            "the global generators of torch, numpy or random, or from a generator seeded with "
+            "run.seed"
         )
     if spec.confirmation.runs and not loops:
-        # Only that there is one: the test data judge nothing yet.
+        # Only its presence is checked: the test data are not used yet.
         builder(task, _protocol(spec))(spec.confirm_seed(0), Stage.CONFIRM)
     _check_floor(spec, optimizer, first[0])
     return second[1]  # the first one also loads what every process loads once
@@ -117,7 +118,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
     finally:
         probe.kept.close()
     if not probe.losses:
-        raise TaskError("the loop makes no step: call optimizer.step(loss=loss) in each epoch")
+        raise TaskError("the loop makes no steps: call optimizer.step(loss=loss) in each epoch")
     without = _check_gradients(optimizer, probe.parameters, probe.missing)
     seconds = min(np.diff(probe.times), default=math.nan)
     return probe.losses, _result(probe.losses[0], probe.parameters, without, float(seconds), None)
@@ -175,7 +176,7 @@ def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
     if isinstance(floor, (int, float)) and min(losses) <= floor:
         raise TaskError(
             f"{optimizer}: the loss of the first steps is {min(losses):.4g}, and must stay above "
-            f"F0 = {floor:g}; set F0 below the smallest loss there is, for example "
+            f"F0 = {floor:g}; set F0 below the smallest possible loss, for example "
             f'space={{"{optimizer}": {{…, "F0": {math.floor(min(losses)) - 1}}}}}'
         )
 

@@ -1,4 +1,4 @@
-"""The objective of a study: what one optimizer's hyperparameters are worth on the task."""
+"""The objective of a study: evaluates one optimizer's hyperparameters on the task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,21 @@ from ecd_tune.objective.lanes.lanes import run_lanes
 from ecd_tune.objective.lanes.together import lane_kind, why_alone
 from ecd_tune.objective.lanes.widths import choose_width
 from ecd_tune.objective.loops.loop import evaluate_loop
+from ecd_tune.objective.origin import find_origin, own_version
 from ecd_tune.objective.outcomes import failure
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.row import Row, make_callbacks
 from ecd_tune.objective.single import RunPlan, evaluate_single
 from ecd_tune.objective.training.protocols import Protocol, builder
-from ecd_tune.records import Outcome, RunCost, RunRequest, Stage
-from ecd_tune.references import is_reference, place_of
+from ecd_tune.records import Origin, Outcome, RunCost, RunRequest, Stage
+from ecd_tune.references import is_reference, place_of, trim_traceback
 from ecd_tune.registry import load_attribute
 from ecd_tune.spec import StudySpec
 
 __all__ = ["Objective"]
 
 _log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[1]
 
 
 _Run = Callable[[Sequence[Row]], list[Outcome]]
@@ -52,8 +53,8 @@ class Objective:
     """Evaluates hyperparameters of one optimizer of a study.
 
     Divergence is a value (``DIVERGED`` with the best finite value and the reason), and so is an
-    exception in a trial (``FAILED`` with type and message). Only a task that cannot be made at
-    all raises: every trial would fail alike.
+    exception in a trial (``FAILED`` with type and message). Only a task that cannot be created
+    raises an error: every trial would fail.
 
     Args:
         spec: The study.
@@ -71,6 +72,7 @@ class Objective:
         self._optimizer, self._training = optimizer, spec.training_for(optimizer)
         self._protocol: Protocol = "paper" if spec.oracle else "clean"
         self._tasks: dict[Stage, Any] = {}
+        self._origins: dict[Stage, Origin] = {}
         self._met: set[tuple[type, str]] = set()
 
     @property
@@ -88,9 +90,24 @@ class Objective:
             TaskError: The task cannot be made, for example because its data are missing.
         """
         self._runner(stage, None)
+        self.origin(stage)  # reads all data, where no process of this machine has done so before
         if not self.batched:
             # The first optimizer of a process makes torch import its compiler, for a second.
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+
+    def origin(self, stage: Stage) -> Origin:
+        """Say with which data and code runs of a stage are made here; found out once.
+
+        Args:
+            stage: Search or confirmation.
+
+        Raises:
+            TaskError: The task cannot be made.
+        """
+        if stage not in self._origins:
+            options = self._spec.task_options(stage)
+            self._origins[stage] = find_origin(self.task(stage), self._task_def.name, options)
+        return self._origins[stage]
 
     def evaluate(
         self,
@@ -104,8 +121,8 @@ class Objective:
     ) -> list[Outcome]:
         """Run all requests.
 
-        Each outcome depends on its own request alone, not on which others stand beside it, nor
-        on whether the run was interrupted and continued from a checkpoint.
+        Each outcome depends only on its own request, not on the others, nor on whether the run was
+        interrupted and resumed from a checkpoint.
 
         Args:
             requests: Hyperparameters, seed and stage of each run.
@@ -114,15 +131,16 @@ class Objective:
                 Not used where requests run as one batch, which takes less than such saving.
             report: Called after each epoch with row, epoch and metric, of tasks that have
                 epochs. A continued run reports its earlier epochs again.
-            prune: Asked after each new report of a search; a reason ends the run as PRUNED.
+            prune: Called after each new report of a search; a returned reason ends the run as
+                PRUNED.
             on_step: Called before each step with row, steps done and all steps, of tasks that have
                 epochs.
 
         Returns:
-            One outcome a request, in their order.
+            One outcome per request, in the same order.
 
         Raises:
-            Interrupted: ``stop`` said so; what was done is in the checkpoints, or lost.
+            Interrupted: ``stop`` requested it; unfinished runs are in the checkpoints, or lost.
             TaskError: The task cannot be made, for example because its data are missing.
         """
         handles = checkpoints or [None] * len(requests)
@@ -145,7 +163,7 @@ class Objective:
             stage: Search or confirmation.
 
         Raises:
-            TaskError: The task cannot be made.
+            TaskError: The task cannot be created.
         """
         return why_alone(self.task(stage), self._definition, self._training)
 
@@ -161,7 +179,7 @@ class Objective:
             :func:`~ecd_tune.objective.lanes.widths.choose_width`.
 
         Raises:
-            TaskError: The task cannot be made.
+            TaskError: The task cannot be created.
         """
         if bound == 1 or self.why_alone(stage) is not None:
             return 1
@@ -187,8 +205,8 @@ class Objective:
             stop: Polled at each step; True makes this call raise.
 
         Raises:
-            Interrupted: ``stop`` said so; what was done of other jobs is in their handles, or lost.
-            TaskError: The task cannot be made.
+            Interrupted: ``stop`` requested it; other unfinished jobs are in their handles, or lost.
+            TaskError: The task cannot be created.
         """
         run = self._runner(stage, stop)
 
@@ -215,8 +233,8 @@ class Objective:
             except Interrupted:
                 raise
             except Exception as error:
-                # One bad request must not take the others with it; alone, it fails alone.
-                _log.info("batch of %d: %s; running one by one", len(rows), error)
+                # One bad request must not fail the others: run them one by one.
+                _log.info("batch of %d: %s; running its trials one by one", len(rows), error)
         return [self._attempt(run, row) for row in rows]
 
     def _attempt(self, run: _Run, row: Row) -> Outcome:
@@ -228,16 +246,19 @@ class Objective:
         except Exception as error:
             place = _place(error)
             met, self._met = (type(error), place) in self._met, {*self._met, (type(error), place)}
+            own = is_reference(self._spec.task.name)
+            if own:
+                trim_traceback(error, _PACKAGE)
             # Each kind once: a fault that ends every trial would fill the log.
             _log.log(logging.INFO if met else logging.ERROR, "trial failed", exc_info=not met)
             trace = "" if met else "".join(traceback.format_exception(error))
             cost = RunCost(time.perf_counter() - began)
-            where = place if is_reference(self._spec.task.name) else ""
+            where = place if own and not place.startswith(str(_PACKAGE)) else ""
             return failure(error, cost, where, trace)
 
     def _runner(self, stage: Stage, stop: Stop | None) -> _Run:
-        # Task and optimizer are imported and made here, outside of any trial: what fails now
-        # would fail in all trials.
+        # Task and optimizer are imported and created outside of any trial: an error here would
+        # occur in all trials.
         task, steps = self.task(stage), self._spec.steps(stage)
         definition = self._definition
         optimizer = self._spec.optimizers[self._optimizer]
@@ -275,7 +296,9 @@ class Objective:
             self._protocol,
             self._spec.training_for(self._optimizer, request.params),
             self._spec.measure,
+            request.until,
             self._copies(row),
+            self._spec.confirmation.runs > 0,
         )
 
     def _copies(self, row: Row) -> Callable[[int], CheckpointHandle] | None:
@@ -317,7 +340,7 @@ class Objective:
 
         Raises:
             TaskError: It cannot be made, for example because its data are missing.
-            EcdTuneError: The task itself says why.
+            EcdTuneError: The task gives the reason.
         """
         if stage not in self._tasks:
             make = load_attribute(self._task_def.factory)
@@ -329,22 +352,18 @@ class Objective:
             except EcdTuneError:
                 raise
             except Exception as error:
-                # What a reader says of a damaged file, or a fault in a task of one's own.
+                # The error of a reader for a damaged file, or of a user's task.
                 raise TaskError(
-                    f"task {self._task_def.name!r} cannot be made: {_place(error)}: "
-                    f"{type(error).__name__}: {error}; where its data are damaged, get them again"
+                    f"task {self._task_def.name!r} cannot be created: {_place(error)}: "
+                    f"{type(error).__name__}: {error}; if its data are damaged, download them again"
                 ) from error
         return self._tasks[stage]
 
 
 def _place(error: Exception) -> str:
-    return place_of(error, Path(__file__).parents[1])
+    return place_of(error, _PACKAGE)
 
 
 def _software() -> list[str]:
     # Another version may round otherwise, and half a run of each is neither.
-    try:
-        own = version("ecd_tune")
-    except PackageNotFoundError:  # run from its source, not installed
-        own = "unknown"
-    return [own, torch.__version__]
+    return [own_version(), torch.__version__]

@@ -20,6 +20,7 @@ __all__ = [
     "measured_metrics",
     "nonfinite",
     "optimizer_metrics",
+    "paused_after",
     "thin_steps",
     "trajectory_outcome",
 ]
@@ -32,7 +33,7 @@ _REPORTED = (
     "found_nu", "found_lr", "found_F0", "share_hot", "path", "path_needed", "hot", "slow",
     "plateau", "plateau_gap", "plateau_floor",
 )  # fmt: skip
-"""Numbers of an optimizer's ``report()`` that are kept with a trial."""
+"""Numbers of an optimizer's ``report()`` that are stored with a trial."""
 
 
 def nonfinite(what: str, value: float, place: str) -> str:
@@ -44,14 +45,19 @@ def nonfinite(what: str, value: float, place: str) -> str:
     return f"{what} became non-finite ({value}) {place}"
 
 
+def paused_after(epoch: int) -> str:
+    """Say that a run is paused after an epoch; it ends so unless someone continues it."""
+    return f"paused after epoch {epoch}"
+
+
 def failure(error: Exception, cost: RunCost, place: str = "", trace: str = "") -> Outcome:
     """Make the outcome of a run that an exception ended.
 
     Args:
-        error: The exception; its type tells the cause, type and message become the reason.
-        cost: What the run cost until then.
+        error: The exception; its type gives the cause, type and message become the reason.
+        cost: Cost of the run until then.
         place: The line that it comes from, where its reader can change that.
-        trace: Its traceback, where it is to be shown.
+        trace: Its traceback, if it should be shown.
 
     Returns:
         An outcome without a value.
@@ -61,7 +67,7 @@ def failure(error: Exception, cost: RunCost, place: str = "", trace: str = "") -
 
 
 def cause_of(error: Exception) -> Cause:
-    """Return what an exception says of the run that it ended.
+    """Return the cause of a run that an exception ended.
 
     Args:
         error: The exception.
@@ -73,7 +79,7 @@ def cause_of(error: Exception) -> Cause:
         return Cause.NON_FINITE
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return Cause.OUT_OF_MEMORY
-    # What torch raises for it on a CPU, and through its libraries on a GPU, has no type of its own.
+    # Torch has no exception type for it on a CPU, and in its libraries on a GPU.
     lacking = isinstance(error, RuntimeError) and any(t in str(error) for t in _OUT_OF_MEMORY)
     return Cause.OUT_OF_MEMORY if lacking else Cause.EXCEPTION
 
@@ -84,12 +90,12 @@ def trajectory_outcome(
     cost: RunCost,
     metrics: Mapping[str, float] | None = None,
 ) -> Outcome:
-    """Make the outcome of a run that is judged by its smallest loss.
+    """Return the outcome of a run that is evaluated by its smallest loss.
 
     Args:
         values: Loss at each evaluated iterate, the start first, up to the last finite one.
         reason: Why the run ended early, or None.
-        cost: What it cost.
+        cost: Its cost.
         metrics: Further numbers.
 
     Returns:
@@ -132,19 +138,19 @@ def thin_steps(count: int) -> tuple[int, ...]:
 
 
 def measured_metrics(measurer: RunMeasurer) -> list[dict[str, float]]:
-    """Return what was measured, as metrics that are kept with a trial.
+    """Return the measurements as metrics that are stored with a trial.
 
     Args:
-        measurer: Of runs that have gone to their end.
+        measurer: Of completed runs.
 
     Returns:
-        One mapping a row of the batch; empty where nothing could be measured.
+        One mapping per row of the batch; empty where nothing could be measured.
     """
     return [{} if found is None else found.to_metrics() for found in measurer.read()]
 
 
 def optimizer_metrics(report: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the counters of an optimizer's report that are kept with a trial.
+    """Select the counters of an optimizer's report that are stored with a trial.
 
     Args:
         report: Name to number.

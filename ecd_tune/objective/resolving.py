@@ -1,4 +1,4 @@
-"""Give optimizers what their searched values come to for a network of n parameters."""
+"""Resolve searched values for a network of n parameters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Resolving:
         """Make an optimizer of one run.
 
         Args:
-            problem: What it optimizes.
+            problem: The problem to optimize.
             seed: Of the run.
             **searched: Values as the space has them.
 
@@ -47,11 +47,11 @@ class Resolving:
         return self._make(_in_groups(problem, grouped), seed, **common)
 
     def batch(self, theta: list[Tensor], seeds: Sequence[int], searched: Sequence[Params]) -> Any:
-        """Make the optimizer of a batch.
+        """Create the optimizer of a batch.
 
         Args:
             theta: Parameter blocks, the first dimension being the batch.
-            seeds: One a run.
+            seeds: One per run.
             searched: Values of each run as the space has them.
 
         Returns:
@@ -63,7 +63,7 @@ class Resolving:
         return self._make(theta, seeds, given)
 
     def mark(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Write down what the searched values came to.
+        """Record the resolved values.
 
         Args:
             outcomes: Of the runs that were made, in order.
@@ -79,11 +79,11 @@ class Resolving:
 
 
 def _in_groups(problem: Problem, grouped: Params) -> list[Tensor] | list[dict[str, Any]]:
-    # In groups where some have values of their own, NAME.GROUP.
+    # NAME.GROUP for groups with their own values.
     if not grouped:
         return problem.parameters
     if not isinstance(problem, GroupedProblem):
-        raise TaskError(f"{', '.join(grouped)}: the task names no groups of its parameters")
+        raise TaskError(f"{', '.join(grouped)}: the task has no parameter groups")
     groups: dict[str, dict[str, Any]] = {
         name: {"params": list(params)} for name, params in problem.groups.items()
     }

@@ -24,8 +24,8 @@ class Row:
 
     Attributes:
         request: The request.
-        handle: Where its run is kept, or None.
-        callbacks: Who follows the run.
+        handle: Where its run is saved, or None.
+        callbacks: Callbacks of the run.
     """
 
     request: RunRequest

@@ -51,11 +51,13 @@ class RunPlan:
     Attributes:
         steps: Length in the task's unit: iterates to evaluate, or epochs.
         direction: Which metric is better; only for problems that have one.
-        protocol: Which data trains and which split judges, for problems that have a metric.
+        protocol: Training data and evaluation split, for problems with a metric.
         training: Schedule and the like, for problems that have a metric.
         measure: Measure each run for the checks of the theory, where its optimizer allows it.
-        copies: Epoch to the place beside the run's checkpoint that its weights are copied to, or
-            None.
+        until: Epoch after which the run is paused; None: it runs to its end. Only for problems with
+            a metric.
+        copies: Returns the handle to which the weights of an epoch are copied, or None.
+        confirms: Whether the study has confirmation runs, which evaluate on the test split.
     """
 
     steps: int
@@ -63,7 +65,9 @@ class RunPlan:
     protocol: Protocol = "clean"
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: bool = False
+    until: int | None = None
     copies: Callable[[int], CheckpointHandle] | None = None
+    confirms: bool = False
 
 
 def evaluate_single(
@@ -83,14 +87,14 @@ def evaluate_single(
         request: Hyperparameters, seed and stage.
         plan: How it goes.
         stop: Polled before each step.
-        snapshots: Where the run is saved when due and before it leaves.
+        snapshots: Where the run is saved at intervals and before it stops.
         callbacks: Who follows the run, of problems that have a metric.
 
     Returns:
         The outcome; its cost counts the work before an interruption too.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
     """
     timer = CheckpointTimer(stop, snapshots, time.perf_counter())
 
@@ -109,7 +113,7 @@ def evaluate_single(
         try:
             timer.resume(run.load_state_dict)
         except DamagedSnapshotError as error:
-            _log.warning("checkpoint does not fit, starting afresh: %s", error)
+            _log.warning("checkpoint does not match, restarting the run: %s", error)
             run = begin()
         reason = run.proceed(timer)
         return run.outcome(reason, request.stage, lambda: RunCost(timer.seconds, run.device))
@@ -129,14 +133,14 @@ def make_training(
     Args:
         problem: The problem.
         optimizer: Its optimizer.
-        metric: What judges it.
+        metric: Evaluates it.
         plan: How the run goes.
         callbacks: Who follows it.
         clock: Of its work.
         advance: Makes its steps in place of the optimizer, as :class:`Stepper` has it.
 
     Returns:
-        The run, and what makes its steps and judges it.
+        The run, its stepper and its evaluator.
     """
     settings = plan.training
     prepare_network(problem, settings)
@@ -150,7 +154,7 @@ def make_training(
     evaluator = Evaluator(problem, batches, metric, plan.direction, judged_split(plan.protocol))
     averager = _make_averager(evaluator, plan)
     training = Training(
-        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock
+        stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock, plan.until
     )
     return training, stepper, evaluator
 
@@ -168,7 +172,7 @@ def _make_averager(evaluator: Evaluator, plan: RunPlan) -> Averager | None:
 
 
 class _Descent:
-    """Iterations of a run that is judged by its loss at every step."""
+    """Iterations of a run that is evaluated by its loss at every step."""
 
     def __init__(self, stepper: Stepper, steps: int) -> None:
         self._stepper, self._steps = stepper, steps
@@ -178,7 +182,7 @@ class _Descent:
         return self._stepper.device
 
     def proceed(self, timer: CheckpointTimer) -> str | None:
-        """Evaluate all iterates, the start included; say why it ended early."""
+        """Evaluate all iterates, including the start; return why it ended early."""
         try:
             for number in range(self._stepper.number, self._steps):
                 timer.check(number, self.state_dict)

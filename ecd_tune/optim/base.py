@@ -1,8 +1,8 @@
-"""What torch asks of an optimizer that needs the value of the loss: all of ECDSep but its step.
+"""Base class of optimizers that need the value of the loss: all of ECDSep except its step.
 
-Everything that the future of a run depends on is in ``state`` (of each parameter its part of the
-momentum) and in ``param_groups``: the options, and under ``"trajectory"`` the global scalars, as
-0-d tensors in one dictionary that all groups share. Attributes hold what can be made anew.
+The complete state of a run is in ``state`` (for each parameter its part of the momentum) and in
+``param_groups``: the options, and under ``"trajectory"`` the global scalars, as 0-d tensors in one
+dictionary that all groups share. Attributes hold only what can be rebuilt from these.
 """
 
 from __future__ import annotations
@@ -42,29 +42,30 @@ __all__ = ["LossOptimizer"]
 _ON_HOST = ("seed", "steps")
 """Scalars that stay on the CPU, int64."""
 _YOUNG = {"normalised": True, "mean_moment": 0.0}
-"""Scalars that older state_dicts do not have, with what they stand for there."""
+"""Scalars that older state_dicts do not have, with their defaults."""
 
 
 class LossOptimizer(FusedSteps):
     """Base of ECDSep, ECDq1 and BBI.
 
     Args:
-        params: Parameters, or groups of them; a group may have its own values of what
-            ``per_group`` names.
+        params: Parameters, or groups of them; a group may have its own values of the
+            hyperparameters in ``per_group``.
         hyperparameters: Values by name, checked against the declarations of ``name``.
         seed: Seed of the noise; None draws one from torch's global generator, so that
             ``torch.manual_seed`` governs it.
         maximize: Maximize the loss.
         foreach: Use ``torch._foreach_*``; None decides by the number of blocks.
-        wait: Look at the loss in every step, which waits for the device; None does so on the CPU.
-        fused: Make steps in a fused form; None does so where there is one, False nowhere.
+        wait: Check the loss in every step, which waits for the device; None does so on the CPU
+            only.
+        fused: Use the fused form; None uses it where possible, False never.
         process_group: Processes over which the loss is averaged.
-        shard_group: Processes that each hold other parameters as plain tensors.
+        shard_group: Processes that each hold different parameters as plain tensors.
 
     Raises:
         HyperparameterError: A value is not allowed, a parameter is not of a dense floating or
-            complex dtype, or groups differ in a value that is global; or ``fused`` is True and
-            there is no fused form.
+            complex dtype, or groups differ in a global value; or ``fused`` is True and there is no
+            fused form.
     """
 
     name: ClassVar[str]
@@ -107,8 +108,8 @@ class LossOptimizer(FusedSteps):
         """Add to the loss of the next step.
 
         Call it once for each ``backward()``, with the value that ``backward`` was called on; then
-        ``step()`` needs no argument. With gradient accumulation the values add up as the
-        gradients do. :meth:`zero_grad` and :meth:`step` begin anew.
+        ``step()`` needs no argument. With gradient accumulation the values add up as the gradients
+        do. :meth:`zero_grad` and :meth:`step` reset the sum.
 
         Args:
             loss: The value, one number.
@@ -116,11 +117,11 @@ class LossOptimizer(FusedSteps):
         self._working.losses.append(_double(loss, self._home()))
 
     def clear_loss(self) -> None:
-        """Forget the losses that were added."""
+        """Discard the added losses."""
         self._working.losses.clear()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients, and the losses that were added with them.
+        """Clear the gradients and the added losses.
 
         Args:
             set_to_none: As in torch.
@@ -133,10 +134,10 @@ class LossOptimizer(FusedSteps):
     ) -> Any:
         """Make one step.
 
-        The loss must be the one whose gradient the parameters have. One of three ways tells it:
-        ``step(closure)``, ``step(loss=loss)``, or :meth:`add_loss` before ``step()``. Losses that
-        were added count even if a closure is given. Under ``torch.compile`` a step is a graph
-        break. ``step()`` without any loss is allowed where ``lr`` is 0 in all groups, as
+        The loss must be the one whose gradient the parameters have. Pass it in one of three ways:
+        ``step(closure)``, ``step(loss=loss)``, or :meth:`add_loss` before ``step()``. Added losses
+        are used even if a closure is given. Under ``torch.compile`` a step is a graph break.
+        ``step()`` without a loss is allowed if ``lr`` is 0 in all groups, because
         torch.distributed.checkpoint calls it on a new optimizer: it only creates the state.
 
         Args:
@@ -154,7 +155,7 @@ class LossOptimizer(FusedSteps):
         """
         if closure is None and self._quick_step(loss):
             return loss
-        # Hooks see what was given.
+        # Hooks get the original arguments.
         given = {} if loss is None else {"loss": loss}
         return self._whole_step(*(() if closure is None else (closure,)), **given)
 
@@ -183,7 +184,7 @@ class LossOptimizer(FusedSteps):
         return given
 
     def _take_loss(self, given: Any, closure: object) -> Tensor | None:
-        """Return the loss of this step, float64, 0-d; None where there is no step to make.
+        """Return the loss of this step, float64, 0-d; None if there is no step to make.
 
         Raises:
             TypeError: No loss is given.
@@ -199,7 +200,7 @@ class LossOptimizer(FusedSteps):
             self._skip()
             return None
         if closure is None and all(float(group["lr"]) == 0 for group in self.param_groups):
-            # What torch.distributed.checkpoint asks for, to see the state of a new optimizer.
+            # torch.distributed.checkpoint calls it to create the state of a new optimizer.
             begin_parameters(self.param_groups, self.state)
             return None
         raise TypeError(
@@ -222,15 +223,15 @@ class LossOptimizer(FusedSteps):
             self._share_seed()
         options = self.param_groups[0]
         mean = self._ranks.average(-value if options["maximize"] else value)
-        looked = self._looks()
+        synced = self._looks()
         plan = self._present_plan()
         gathered = self._gather() if plan is None else None
         loss = mean.wait()
-        if looked or not (gathered is None or gathered.theta):
+        if synced or not (gathered is None or gathered.theta):
             self._check_loss(loss.item(), steps)
         if not self._fused_step(plan, loss):
-            self._reference_step(loss, gathered or self._gather(), steps, looked)
-        if not looked and steps % LOOK_EVERY == 0:
+            self._reference_step(loss, gathered or self._gather(), steps, synced)
+        if not synced and steps % LOOK_EVERY == 0:
             self._look_back(steps)
 
     def _gather(self) -> Gathered:
@@ -245,15 +246,15 @@ class LossOptimizer(FusedSteps):
             self._working.factors,
         )
 
-    def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _reference_step(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         if gathered.theta:
             if any(group.get("scale") == MOMENTS for group in self.param_groups):
                 refine_scales(gathered, self.state, self._working.trajectory, step)
-            self._advance(loss, gathered, step, looked)
+            self._advance(loss, gathered, step, synced)
         self._working.steps += 1
         self._working.trajectory["steps"] = _whole_number(self._working.steps)
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         """Update parameters and state for one loss value, float64, 0-d."""
         raise NotImplementedError
 
@@ -262,18 +263,18 @@ class LossOptimizer(FusedSteps):
         raise NotImplementedError
 
     def _apply(
-        self, gathered: Gathered, go: Tensor, moved: list[Tensor], e: list[Tensor], looked: bool
+        self, gathered: Gathered, go: Tensor, moved: list[Tensor], e: list[Tensor], synced: bool
     ) -> None:
-        """Move the parameters and keep the new direction where the step is made.
+        """Update the parameters and the direction if the step is made.
 
         Args:
             gathered: The blocks.
-            go: Whether it is.
-            moved: ΔΘ; may be NaN where it is not.
-            e: Direction of the momentum, alike.
-            looked: The device is waited for anyway.
+            go: Whether the step is made.
+            moved: ΔΘ; may be NaN if it is not.
+            e: Direction of the momentum; may also be NaN then.
+            synced: The device is synchronised anyway.
         """
-        if not looked:
+        if not synced:
             algebra = gathered.algebra
             moved = algebra.where(go, moved, [torch.zeros_like(m) for m in moved])
             e = algebra.where(go, e, gathered.directions)
@@ -286,7 +287,7 @@ class LossOptimizer(FusedSteps):
             learn_scales(gathered, self.state, working.trajectory, working.steps, go)
 
     def _look_back(self, step: int) -> None:
-        """Look at the losses that were not waited for.
+        """Check the losses that were not checked in their step.
 
         Raises:
             NonFiniteLossError: One was not finite.
@@ -330,14 +331,14 @@ class LossOptimizer(FusedSteps):
     # ---------------------------------------------------------- random numbers
 
     def _draw(self, gathered: Gathered, step: int, *, uniform: bool = False) -> list[Tensor]:
-        """Return random numbers for the present blocks."""
+        """Return random numbers for the current blocks."""
         if self._working.noise is None:
             self._working.noise = Noise(int(self._working.trajectory["seed"]), self._home())
         numbers = self._working.noise.uniform if uniform else self._working.noise.normal
         return gathered.draw(numbers, step, *self._lay_out(gathered.sizes))
 
     def _lay_out(self, sizes: Sequence[int]) -> tuple[list[int], int]:
-        """Return where each parameter begins in the vector of all, and its length."""
+        """Return the start of each parameter in the vector of all parameters, and its length."""
         key = (len(self.param_groups), list(sizes))
         if self._working.layout is None or self._working.layout[0] != key:
             same = any(getattr(p, "_fsdp_flattened", False) for p in self._all_params())
@@ -392,20 +393,20 @@ class LossOptimizer(FusedSteps):
         return [p for group in self.param_groups for p in group["params"]]
 
     def _home(self) -> torch.device:
-        """Return the device of the first parameter, where scalars and noise live."""
+        """Return the device of the first parameter, which holds scalars and noise."""
         for group in self.param_groups:
             for p in group["params"]:
                 return torch.device("cpu") if p.is_meta else torch.device(p.device)
         return torch.device("cpu")
 
     def _aligned(self, gathered: Gathered, log_p: Tensor) -> Tensor:
-        """Return log|Π| of the parameters that take part."""
+        """Return log|Π| of the parameters with a gradient."""
         return align(gathered, self.state, log_p, self._working.away, self._ranks)
 
     # ------------------------------------------------------- saving and restoring
 
     def _share(self, trajectory: dict[str, Tensor]) -> None:
-        """Let all groups hold one dictionary of scalars, on the device of the parameters."""
+        """Share one dictionary of scalars among all groups, on the device of the parameters."""
         home = self._home()
         for key, value in trajectory.items():
             trajectory[key] = value.cpu() if key in _ON_HOST else value.to(home)
@@ -415,7 +416,7 @@ class LossOptimizer(FusedSteps):
             group[TRAJECTORY] = trajectory
 
     def _adopt(self) -> None:
-        """Take over what the groups hold, where someone has put it there or moved it."""
+        """Read the scalars from the groups if they were replaced or moved."""
         mine = self._working.trajectory
         home = self._home()
         moved = any(v.device != home for k, v in mine.items() if k not in _ON_HOST)
@@ -430,7 +431,7 @@ class LossOptimizer(FusedSteps):
         self._restore()
 
     def _restore(self) -> None:
-        """Make anew what depends on the scalars."""
+        """Rebuild everything that depends on the scalars."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return momenta and groups, with all global state in the groups."""
@@ -438,23 +439,23 @@ class LossOptimizer(FusedSteps):
         # torch.distributed.checkpoint loads in place: no two entries may share their memory.
         for key, value in self._working.trajectory.items():
             self._working.trajectory[key] = value.clone()
-        self._drop_plan()  # which writes where the former ones lie
+        self._drop_plan()  # which writes in place
         return super().state_dict()
 
     def _flush(self) -> None:
-        """Write into the groups what is kept elsewhere for a while."""
+        """Write values that are kept elsewhere temporarily into the groups."""
         self._adopt()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue exactly where the saved optimizer stood.
+        """Restore the exact state of the saved optimizer.
 
         Args:
-            state_dict: What :meth:`state_dict` returned; loadable with
-                ``torch.load(weights_only=True)``. Those of the first release load too: they
-                continue with other random numbers.
+            state_dict: Returned by :meth:`state_dict`; can be loaded with
+                ``torch.load(weights_only=True)``. Those of the first release can be loaded too:
+                they continue with other random numbers.
 
         Raises:
-            HyperparameterError: It comes from another kind of optimizer.
+            HyperparameterError: It belongs to another kind of optimizer.
         """
         loaded: dict[str, Any] = {}
 
@@ -484,20 +485,20 @@ class LossOptimizer(FusedSteps):
     def _checked_state(self, given: dict[str, Any]) -> dict[str, Any]:
         given = convert_state_dict(given, self._begin(), self.param_groups, self.counters)
         for group in given["param_groups"]:
-            group.setdefault("fused", None)  # of state_dicts that are older than it
+            group.setdefault("fused", None)  # missing in older state_dicts
             for key, value in _YOUNG.items():
                 if TRAJECTORY in group and key in self._working.trajectory:
                     group[TRAJECTORY].setdefault(key, torch.tensor(value))
             if TRAJECTORY not in group:
                 raise HyperparameterError(
-                    f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it is not "
-                    "from this optimizer"
+                    f"{self.name}: this state_dict has no {TRAJECTORY!r} in its groups; it belongs "
+                    "to another optimizer"
                 )
             missing = set(self._declared()) - set(group)
             if missing:
                 raise HyperparameterError(
-                    f"{self.name}: this state_dict has no {', '.join(sorted(missing))}; it is "
-                    "not from this optimizer"
+                    f"{self.name}: this state_dict has no {', '.join(sorted(missing))}; it belongs "
+                    "to another optimizer"
                 )
         return given
 

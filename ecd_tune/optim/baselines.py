@@ -1,4 +1,4 @@
-"""Torch's SGD, Adam and AdamW under the registry's names of their hyperparameters.
+"""Torch's SGD, Adam and AdamW with the registry's hyperparameter names.
 
 SGD has a ``scale`` of each tensor too, the same change of coordinates as ECDSep's
 (:mod:`ecd_tune.optim.params.scale`).
@@ -24,14 +24,14 @@ __all__ = ["ScaledSGD", "check_nesterov", "make_adam", "make_adamw", "make_gdm",
 
 
 class ScaledSGD(torch.optim.SGD):
-    """Torch's SGD in other coordinates: a tensor θ = c·u moves as SGD moves u.
+    """Torch's SGD in other coordinates: SGD updates u, where θ = c·u.
 
-    Its gradient in u is c times that in θ, and so is a step in θ that in u: together they are a
-    learning rate c² times as large. Where c is 1 this is torch's SGD, bit for bit.
+    The gradient in u is c times the gradient in θ, and a step in θ is c times the step in u:
+    together, the learning rate is c² times as large. With c = 1 this is torch's SGD, bit for bit.
 
     Args:
-        params: Parameters or groups; a group may have a ``scale`` of its own.
-        scale: c, > 0, or ``"share"``: found in the first 16 batches, as of ECDSep.
+        params: Parameters or groups; a group may have its own ``scale``.
+        scale: c, > 0, or ``"share"``: determined in the first 16 batches, as for ECDSep.
         **options: Of torch's SGD.
 
     Raises:
@@ -45,7 +45,7 @@ class ScaledSGD(torch.optim.SGD):
             group.setdefault("scale", scale)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up a state; that of torch's SGD too."""
+        """Load a state, also one of torch's SGD."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         for group in self.param_groups:
             group.setdefault("scale", 1.0)
@@ -93,7 +93,7 @@ class ScaledSGD(torch.optim.SGD):
         return factor_of(seen_of(own)).item()
 
     def report(self) -> dict[str, Any]:
-        """Return ``scales`` where they are left to the run: those found that are not 1."""
+        """Return ``scales`` with automatic scaling: those that are not 1."""
         return dict(found_scales(self.param_groups, self.state))
 
 
@@ -154,7 +154,7 @@ def make_adamw(params: Iterable[Any], seed: int, **hyperparameters: Any) -> torc
 
 
 def check_nesterov(name: str, values: dict[str, Any]) -> None:
-    """Check that Nesterov's momentum has a momentum.
+    """Check that ``momentum`` is positive if ``nesterov`` is set.
 
     Args:
         name: Optimizer, for the message.

@@ -1,4 +1,4 @@
-"""Every optimizer by name, with the exact range that each hyperparameter may lie in.
+"""Every optimizer by name, with the exact range of each hyperparameter.
 
 This module imports no torch, so that study files can be checked without it. The constructors
 of our own optimizers check against the same declarations (:func:`check_hyperparameters`).
@@ -26,25 +26,25 @@ __all__ = [
 ]
 
 AUTO = "auto"
-"""Stands for a value that ECDSep finds while it runs."""
+"""A value that ECDSep sets during the run."""
 
 ORBIT_STEP = 0.3
-"""Orbit step α* that ``lr = "auto"`` aims at by itself."""
+"""Default orbit step α* of ``lr = "auto"``."""
 
 INTEGRATORS = ("algorithm1", "sync")
 """Orders of the phases of one ECDSep step: the paper's, and a second-order one."""
 
 SHARE = "share"
-"""Stands for a factor of a tensor's step that follows from how sparse its gradient is."""
+"""A factor of a tensor's step that follows from the sparsity of its gradient."""
 
 MOMENTS = "moments"
-"""Stands for a factor of each number's step that follows from its gradient's second moments."""
+"""A factor of each number's step that follows from the second moments of its gradient."""
 
 FLOWS = ("exact", "first_order")
 """How a kick turns the unit momentum of ECD at unit speed."""
 
 ON_GAP = ("hold", "stop", "shift")
-"""What ECDSep does when the loss lies at or below F0."""
+"""Behaviour of ECDSep if the loss is at or below F0."""
 
 
 def _positive(doc: str, default: float | None = None) -> Hyperparameter:
@@ -67,7 +67,7 @@ _EPS1 = _non_negative("rescale only if |Π² − π_c²| exceeds this, ε1", 1e-
 _EPS2 = _non_negative("no step while V is below this, ε2", 1e-40)
 _CONSERVE = Hyperparameter(bool, "rescale Π to the energy surface, consEn", default=True)
 
-# What the paper's Algorithms 1 and 2 have in common.
+# Hyperparameters of both the paper's Algorithms 1 and 2.
 _ALGORITHM: Mapping[str, Hyperparameter] = {
     "lr": _positive("step size Δt", 0.4),
     "eta": Hyperparameter(float, "concentration exponent η", low=1.0, required=True),
@@ -78,8 +78,8 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
     "weight_decay": _non_negative("weight decay wd, the L² term of eq. 15", 0.0),
     "scale": replace(
         _positive(
-            "factor of a tensor's Δt; share: 1/share of its gradient that is not 0; moments: that "
-            "times a power of the gradient's second moments",
+            "factor of a tensor's Δt; share: 1/(share of non-zero gradient entries); moments: "
+            "share times a power of the gradient's second moments",
             1.0,
         ),
         words=(SHARE, MOMENTS),
@@ -95,11 +95,11 @@ _ALGORITHM: Mapping[str, Hyperparameter] = {
 
 _ECDSEP: Mapping[str, Hyperparameter] = {
     **_ALGORITHM,
-    "lr": _or_auto(_ALGORITHM["lr"], "; auto: by the orbit step"),
-    "nu": _or_auto(_ALGORITHM["nu"], "; auto: one bounce an orbit, ν*"),
-    "F0": _or_auto(_ALGORITHM["F0"], "; auto: by the plateau"),
+    "lr": _or_auto(_ALGORITHM["lr"], "; auto: from the orbit step"),
+    "nu": _or_auto(_ALGORITHM["nu"], "; auto: one bounce per orbit, ν*"),
+    "F0": _or_auto(_ALGORITHM["F0"], "; auto: from the plateau"),
     "orbit_step": replace(
-        _positive(f"α* that lr = auto aims at, by itself {ORBIT_STEP}"), only_with=("lr", AUTO)
+        _positive(f"α* that lr = auto sets, default {ORBIT_STEP}"), only_with=("lr", AUTO)
     ),
     "decoupled_weight_decay": Hyperparameter(
         bool, "wd shrinks the parameters instead of adding to the loss, §3.4", default=False
@@ -111,9 +111,7 @@ _ECDSEP: Mapping[str, Hyperparameter] = {
 
 _ECDSEP_F0: Mapping[str, Hyperparameter] = {
     **_ALGORITHM,
-    "eta": Hyperparameter(
-        int, "concentration exponent η, an odd whole number", low=1, required=True
-    ),
+    "eta": Hyperparameter(int, "concentration exponent η, an odd integer", low=1, required=True),
     "shift_factor": Hyperparameter(
         float, "shift of F0 in units of |F − F0|", low=1.0, low_open=True, default=5.0
     ),
@@ -141,14 +139,14 @@ _ECDQ1: Mapping[str, Hyperparameter] = {
     "scale": _ALGORITHM["scale"],
     "conserve_energy": Hyperparameter(
         bool,
-        "set |p| to 1 after each kick of first order; the exact flow does so by itself",
+        "set |p| to 1 after each first-order kick; the exact flow keeps |p| = 1",
         only_with=("flow", "first_order"),
         default=True,
     ),
     "integrator": _ALGORITHM["integrator"],
     "flow": Hyperparameter(
         str,
-        "how a kick turns the momentum: the exact flow, or its first order",
+        "flow of a kick: exact, or its first order",
         choices=FLOWS,
         default="exact",
     ),
@@ -309,12 +307,11 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         name: Registry name of a built-in optimizer.
-        values: Hyperparameter to value: Python's and numpy's numbers, and arrays and tensors of
-            one number. ``None`` stands for the optimizer's own choice where
-            the declaration has no default.
+        values: Hyperparameter to value: Python's and numpy's numbers, and arrays and tensors of one
+            number. ``None`` leaves the choice to the optimizer if the declaration has no default.
 
     Returns:
-        All hyperparameters by name, each as the declared type; None where undecided.
+        All hyperparameters by name, each as the declared type; None if left to the optimizer.
 
     Raises:
         HyperparameterError: An unknown name, a missing ``eta``, or a value that is not allowed;
@@ -324,7 +321,7 @@ def check_hyperparameters(name: str, values: Mapping[str, Any]) -> dict[str, Any
     unknown = sorted(set(values) - set(declared))
     if unknown:
         raise HyperparameterError(
-            f"{name} has no hyperparameter {', '.join(unknown)}; it has {', '.join(declared)}"
+            f"{name} has no hyperparameter {', '.join(unknown)}; known: {', '.join(declared)}"
         )
     for key, hyperparameter in declared.items():
         if hyperparameter.required and values.get(key) is None:

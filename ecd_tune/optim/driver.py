@@ -1,9 +1,9 @@
 """One step of ECDSep as a whole, for one trajectory and for a batch of them.
 
-:mod:`~ecd_tune.optim.dynamics` has the mathematics of a step from a point at which V exists.
-Around it stand, in this order: set the energy at the first such point; leave out what may not
-move; find what is left to the run; count what happened; lower F0 where the rules say so. All of
-it is masks: nothing is read back from the device.
+:mod:`~ecd_tune.optim.dynamics` has the mathematics of a step from a point where V is defined. This
+module adds, in this order: set the energy at the first such point; mask trials that must not move;
+determine automatic values; update counters; lower F0 if the rules require it. Everything uses
+masks: nothing is read back from the device.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ __all__ = [
 ]
 
 COUNTERS = ("held", "converged_steps", "bad_gradients", "unreachable", "shifts")
-"""What is counted, in the order of ``RunState.counts``."""
+"""Names of the counters, in the order of ``RunState.counts``."""
 
 
 class RunState(NamedTuple):
-    """Where a run stands, Θ and the direction of Π apart; 0-d or ``[B]``."""
+    """State of a run, without Θ and the direction of Π; 0-d or ``[B]``."""
 
     log_p: Tensor
     log_energy: Tensor
@@ -73,7 +73,7 @@ class RunState(NamedTuple):
 
 
 class StepInput(NamedTuple):
-    """What a step is made from."""
+    """Input of a step."""
 
     theta: Blocks
     loss: Tensor
@@ -100,12 +100,12 @@ State = TypeVar("State")
 
 
 class Made(NamedTuple, Generic[State]):
-    """What a step came to. Where ``go`` is False, ``moved`` and ``e`` may be NaN."""
+    """Result of a step. Where ``go`` is False, ``moved`` and ``e`` may be NaN."""
 
     go: Tensor
     """Where the step is made."""
     held: Tensor
-    """Where it was asked for and is not made."""
+    """Where it was requested and is not made."""
     moved: list[Tensor]
     """ΔΘ, weight decay included."""
     drifted: list[Tensor]
@@ -118,7 +118,7 @@ class Made(NamedTuple, Generic[State]):
     constants: Constants
     """Those of this step."""
     log_energy: Tensor
-    """log 𝓔 of this step; at unit speed log V, since |p|² stands for V|Π|² there."""
+    """log 𝓔 of this step; at unit speed log V, because |p|² replaces V|Π|² there."""
 
 
 def begin_state(zero: Tensor, rules: Rules) -> RunState:
@@ -139,7 +139,7 @@ def begin_state(zero: Tensor, rules: Rules) -> RunState:
 
 
 def present_constants(rules: Rules, state: RunState) -> Constants:
-    """Return the constants with F0, ν and Δt as the run has come to them."""
+    """Return the constants with the current F0, ν and Δt of the run."""
     constants = rules.constants._replace(F0=rules.constants.F0 + state.shift)
     if rules.auto is None or state.auto is None:
         return constants
@@ -157,21 +157,21 @@ def make_step(
     *,
     starting: bool,
 ) -> Made[RunState]:
-    """Make one step wherever it may be made.
+    """Make one step where allowed.
 
     Args:
         algebra: Layout of the blocks.
         point: Parameters, loss and gradient.
         e: Direction of Π.
-        state: Where the run stands.
+        state: State of the run.
         rules: Its rules.
         noise: z, standard normal; needed where any ν is not 0, and while ``starting``.
         active: Where the run continues, bool.
-        starting: The energy may not be set everywhere yet.
+        starting: The energy may be unset in some trials.
 
     Returns:
-        The step. The caller adds ``moved`` and takes ``e`` over where ``go`` holds; ``state`` is
-        right everywhere.
+        The step. The caller adds ``moved`` and uses ``e`` where ``go`` is True; ``state`` is valid
+        everywhere.
     """
     constants = present_constants(rules, state)
     seen = survey(
@@ -275,7 +275,7 @@ def _react(
     loss: Tensor,
     live: Tensor,
 ) -> RunState:
-    """Stop, lower F0 or let it follow the plateau, where the rules say so."""
+    """Stop, lower F0 or let it follow the plateau, as the rules require."""
     if rules.stops is not None:
         state = state._replace(stopped=state.stopped | (live & seen.below & rules.stops))
     if rules.auto is not None and state.auto is not None and rules.auto.any_F0:

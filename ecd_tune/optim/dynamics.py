@@ -54,7 +54,7 @@ _LOG_LIMIT = 700.0
 
 
 class Constants(NamedTuple):
-    """What does not change from step to step; float64 or bool tensors, 0-d or ``[B]``."""
+    """Constants of a run; float64 or bool tensors, 0-d or ``[B]``."""
 
     eta: Tensor
     nu: Tensor
@@ -68,11 +68,11 @@ class Constants(NamedTuple):
     log_delta: Tensor
     """log δE; -inf for δE = 0."""
     pace: Tensor | None = None
-    """What Δt of all blocks is multiplied by; None is 1."""
+    """Factor of Δt of all blocks; None is 1."""
 
 
 class Phase(NamedTuple):
-    """Where a trajectory is in phase space, Θ apart."""
+    """State of a trajectory in phase space, without Θ."""
 
     e: list[Tensor]
     """Direction of Π; norm 1 over all blocks, or 0 when Π has none."""
@@ -83,7 +83,7 @@ class Phase(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What one evaluation of loss and gradient says about the present Θ."""
+    """Quantities from one evaluation of loss and gradient at the present Θ."""
 
     gap: Tensor
     """F + ½ wd Θ² − F0."""
@@ -101,11 +101,11 @@ class Survey(NamedTuple):
 
 
 class StepInfo(NamedTuple):
-    """What happened in one step; at unit speed p stands for Π."""
+    """Events and scalars of one step; at unit speed p replaces Π."""
 
     rescaled: Tensor
     unreachable: Tensor
-    """The rescale was skipped since V exceeds 𝓔, so that no Π has the right energy."""
+    """The rescale was skipped because V exceeds 𝓔, so no Π has the right energy."""
     log_p: Tensor
     """log|Π| where it is read for the energy: after the rescale."""
     log_p_before: Tensor
@@ -119,7 +119,7 @@ class StepInfo(NamedTuple):
 
 
 def choose(algebra: Algebra, mask: Tensor, new: Phase, old: Phase) -> Phase:
-    """Return ``new`` where ``mask`` holds, ``old`` elsewhere; what is not chosen may be NaN."""
+    """Return ``new`` where ``mask`` is True, ``old`` elsewhere; unselected values may be NaN."""
     return Phase(
         algebra.where(mask, new.e, old.e),
         torch.where(mask, new.log_p, old.log_p),
@@ -139,7 +139,7 @@ def log_hamiltonian(log_p: Tensor, log_potential: Tensor, s: Tensor) -> Tensor:
 
 
 def log_norm_at(excess: Tensor, constants: Constants) -> Tensor:
-    """Return the log|Π| that the energy asks for, Π² = 𝓔/V − s (§3.3).
+    """Return the log|Π| that the energy requires, Π² = 𝓔/V − s (§3.3).
 
     Args:
         excess: log(𝓔/V).
@@ -166,7 +166,7 @@ def survey(
         algebra: Layout of the blocks.
         theta: Parameters.
         loss: F, float64, 0-d or ``[B]``.
-        grads: ∇F, one block a parameter block.
+        grads: ∇F, one block per parameter block.
         lr: Step size Δt of each block.
         weight_decay: wd of each block, or None when it is 0 everywhere.
         constants: η, F0 and ε2 are used.
@@ -210,7 +210,7 @@ def start(
     Args:
         algebra: Layout of the blocks.
         grads: Plain ∇F, without weight decay, in the dtype of the momentum.
-        noise: Normal draws; their direction is taken where the gradient is zero.
+        noise: Normal draws; their direction is used if the gradient is zero.
         seen: Survey of the same point, with gap > 0.
         constants: s and δE are used.
 
@@ -239,7 +239,7 @@ def unit(algebra: Algebra, x: Blocks, size: Tensor) -> list[Tensor]:
 def rescale(
     log_p: Tensor, target: Tensor, allowed: Tensor, log_eps1: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Give Π the norm that the energy asks for (§3.3); a Π of norm 0 stays.
+    """Set Π to the norm that the energy requires (§3.3); a Π of norm 0 is unchanged.
 
     Args:
         log_p: log|Π|.
@@ -297,7 +297,7 @@ def turn(
     Args:
         algebra: Layout of the blocks.
         e: Direction of Π.
-        log_p: log|Π|; a momentum of norm 0 is left alone.
+        log_p: log|Π|; a momentum of norm 0 is unchanged.
         noise: z, standard normal.
         nu: Chaos strength ν.
 
@@ -338,7 +338,7 @@ def advance(
         integrator: ``"algorithm1"`` or ``"sync"``.
 
     Returns:
-        What to add to the parameters, the new phase, and what happened.
+        The update of the parameters, the new phase, and the events of the step.
     """
     e, log_p = phase.e, phase.log_p
     strength = torch.log(constants.eta) - seen.log_gap
@@ -371,10 +371,10 @@ def advance(
 def rebase(
     log_p: Tensor, log_energy: Tensor, log_ratio: Tensor, eta: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Carry momentum and energy over to a basin whose D = Fmin − F0 is ρ times as large.
+    """Transform momentum and energy to a basin whose D = Fmin − F0 is ρ times as large.
 
     Around the minimum, F − F0 → ρ(F − F0), Θ − c → √ρ(Θ − c), Π → Π/√ρ and 𝓔 → ρ^{η−1} 𝓔 is a
-    symmetry of H = VΠ² (s = 0, quadratic F) that leaves the time alone.
+    symmetry of H = VΠ² (s = 0, quadratic F) that does not change the time.
 
     Args:
         log_p: log|Π|.
@@ -393,8 +393,8 @@ def decay(
 ) -> list[Tensor]:
     """Return what decoupled weight decay adds to the parameters, expm1(−Δt wd) Θ (§3.4).
 
-    To first order that is the paper's −Δt wd Θ_t; unlike it, it never overshoots zero. V changes
-    with it and Π does not: the energy holds where the next step rescales.
+    To first order this is the paper's −Δt wd Θ_t, but it never overshoots zero. It changes V and
+    not Π: the energy is conserved if the next step rescales.
 
     Args:
         algebra: Layout of the blocks.
@@ -403,7 +403,7 @@ def decay(
         pace: As in :class:`Constants`.
 
     Returns:
-        One amount a block.
+        One value per block.
     """
     amounts = []
     for block, rate in zip(theta, rates, strict=True):
@@ -427,7 +427,7 @@ def lowered_offset(
         loss: F, to find its rounding error.
         eta: Exponent η.
         log_eps2: log ε2.
-        factor: > 1; the paper has 5.
+        factor: > 1; 5 in the paper.
 
     Returns:
         The new F0.

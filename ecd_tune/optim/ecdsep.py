@@ -53,9 +53,9 @@ class ECDSep(WatchedOptimizer):
             of a group is then a factor of it, 1 unless the group or a scheduler sets another.
         eta: Concentration exponent η, >= 1.
         nu: Chaos strength ν, >= 0. ``"auto"``: ν* by the orbit that is seen (:mod:`.orbit`).
-        F0: Loss offset. ``"auto"``: 0 to begin with, then by the plateaus that are seen, and never
-            above a loss that was seen (:mod:`.plateau`); such a loss lowers it whatever
-            ``on_gap`` is, unless that stops the run.
+        F0: Loss offset. ``"auto"``: starts at 0, then follows the observed plateaus, and is never
+            above an observed loss (:mod:`.plateau`); such a loss lowers it for any ``on_gap``,
+            unless that stops the run.
         orbit_step: The α* at which ``lr="auto"`` aims, in radians, > 0; None is 0.3. Larger is
             faster and less exact; 1 is the most that suits ``"sync"``.
         delta_energy: Initial |Π|², δE. None is 0 for ``s=1`` and 1 for ``s=0``; with ``s=0``
@@ -68,8 +68,8 @@ class ECDSep(WatchedOptimizer):
             move as the rest does. ``"moments"``: that, and over the first 300 steps more and more
             of a power of the running second moments of each number's gradient, a diagonal
             preconditioner (:mod:`.moments`). May differ between groups.
-        decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step
-            instead (§3.4). V then changes while Π does not, so that 𝓔 holds only with
+        decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step instead
+            (§3.4). V then changes while Π does not, so 𝓔 is conserved only with
             ``conserve_energy``.
         conserve_energy: Rescale the momentum to the energy surface at every step.
         integrator: ``"algorithm1"``, or ``"sync"``: the same phases in an order whose energy
@@ -77,25 +77,25 @@ class ECDSep(WatchedOptimizer):
         seed: Seed of the noise; None draws one from torch's global generator.
         eps1: Rescale only if |Π² − π_c²| exceeds this.
         eps2: No step is made while V < eps2; ``report()["converged"]`` says so.
-        on_gap: What to do when F + ½ wd Θ² − F0 <= 0, where V does not exist. ``"hold"``
-            skips the step and counts it. ``"stop"`` freezes the parameters for good.
-            ``"shift"`` skips the step and lowers F0 by five times the depth, so that the same
-            loss has a gap of four times the depth (at least ε2^{1/η}); 𝓔 is kept.
+        on_gap: What to do if F + ½ wd Θ² − F0 <= 0, where V is undefined. ``"hold"`` skips the step
+            and counts it. ``"stop"`` freezes the parameters for good. ``"shift"`` skips the step
+            and lowers F0 by five times the depth, so that the same loss has a gap of four times the
+            depth (at least ε2^{1/η}); 𝓔 is kept.
         maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         wait: Look at the loss in every step, which waits for the device; None does so on the
             CPU. Else a loss that is not finite changes nothing either, but raises up to 16 steps
             later.
         fused: Make steps in one compiled pass each over gradients and parameters (:mod:`.fused`).
-            None does so where it can be: ``report()["form"]`` says if. False is the reference
-            form, of which the fused ones differ by rounding.
+            None does so where it can be: ``report()["form"]`` says whether it is used. False is the
+            reference form, of which the fused ones differ by rounding.
         process_group: Processes that each compute the loss of their own batch (DDP, FSDP): the
             loss is averaged over them and the seed is that of the first. A group, or True for
             the default one; False where all processes pass the same loss. None is False, with a
             warning where several processes run.
-        shard_group: Processes that each hold other parameters as plain tensors (FSDP1,
-            ZeroRedundancyOptimizer): norms are summed over them, and the loss is averaged over
-            them too. DTensors (FSDP2) need none.
+        shard_group: Processes that each hold different parameters as plain tensors (FSDP1,
+            ZeroRedundancyOptimizer): norms are summed over them, and the loss is averaged over them
+            too. DTensors (FSDP2) need none.
 
     Raises:
         HyperparameterError: A value is not allowed, or ``fused`` is True where it cannot be.
@@ -170,8 +170,8 @@ class ECDSep(WatchedOptimizer):
         if group["lr"] == AUTO:
             if group.get("orbit_step") is None:
                 raise HyperparameterError(
-                    f"{self.name}: lr = 'auto' is for all groups together; a group's own lr is a "
-                    "number, with lr = 'auto' of the optimizer a factor"
+                    f"{self.name}: lr = 'auto' applies to all groups; the lr of a group must be a "
+                    "number, which is a factor if the optimizer has lr = 'auto'"
                 )
             group["lr"] = 1.0
         super()._check_group(group)
@@ -179,7 +179,7 @@ class ECDSep(WatchedOptimizer):
 
     # ---------------------------------------------------------------- one step
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         rules, state = self._present_rules(), self._present_state()
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         noise = None
@@ -209,14 +209,14 @@ class ECDSep(WatchedOptimizer):
             starting=not self._working.started,
         )
         self._show(gathered, point, made, noise if rules.chaotic else None)
-        self._apply(gathered, made.go, made.moved, made.e, looked)
+        self._apply(gathered, made.go, made.moved, made.e, synced)
         self._working.run = made.state
         self._working.trajectory.update(write_record(made.state))
         if not self._working.started:
             self._working.started = bool(made.state.started)
 
     def _moving(self, gathered: Gathered, rules: Rules) -> int:
-        own = gathered.moving()  # of all processes, that "auto" alone needs
+        own = gathered.moving()  # over all processes; only "auto" needs it
         return own if rules.auto is None else self._ranks.total(own, self._home())
 
     def _fused_rules(self) -> FusedRules | str:
@@ -270,25 +270,24 @@ class ECDSep(WatchedOptimizer):
         """Return counters and global state as plain numbers.
 
         Returns:
-            ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held``
-            steps skipped since the gap was not positive; ``converged`` whether V < ε2 now and
+            ``steps`` calls of ``step``; ``updates`` steps in which parameters moved; ``held`` steps
+            skipped because the gap was not positive; ``converged`` whether V < ε2 now and
             ``converged_steps`` how often; ``stopped`` frozen by ``on_gap="stop"``;
-            ``bad_gradients`` steps skipped since the gradient was NaN or infinite; ``skipped``
-            calls without loss and gradients; ``unreachable`` rescales skipped since V exceeded
-            𝓔; ``shifts`` of F0; the present ``F0``, ``log_energy`` and ``log_momentum`` (None
-            before the first step); where they are left to the run, ``found_nu``, ``found_lr``
-            (the Δt of a group whose ``lr`` is 1) and ``found_F0``; and of the run as a whole
-            ``share_hot`` share of the steps with V > 𝓔 (for s = 0: with a loss above the first
-            one); ``loss_start`` and ``loss_end``, of F + ½ wd Θ²: the first one and the mean of the
-            last fifth; ``path`` Σ|ΔΘ|, ``path_bound`` the most that it can be and ``path_needed``
-            how far F0 is at the start, to first order, all in units of Δt, with scaled tensors
-            divided by their scale; ``plateau_gap`` and ``plateau_floor``: how far the loss stays
-            above its floor; ``hot``, ``slow`` and ``plateau``, whether that went wrong, and
-            ``remarks``, sentences that say so and what to change. None stands for what is not
-            known or does not apply; a run of fewer than 20 steps has no end. ``form`` is
-            ``"fused"`` or ``"reference"``, and ``form_reason`` why the latter. Where a gradient
-            comes or goes, and while a scale is found, single steps are of the reference form
-            anyway.
+            ``bad_gradients`` steps skipped because the gradient was NaN or infinite; ``skipped``
+            calls without loss and gradients; ``unreachable`` rescales skipped because V exceeded 𝓔;
+            ``shifts`` of F0; the present ``F0``, ``log_energy`` and ``log_momentum`` (None before
+            the first step); with "auto", ``found_nu``, ``found_lr`` (the Δt of a group whose ``lr``
+            is 1) and ``found_F0``; and of the run as a whole ``share_hot`` share of the steps with
+            V > 𝓔 (for s = 0: with a loss above the first one); ``loss_start`` and ``loss_end``, of
+            F + ½ wd Θ²: the first one and the mean of the last fifth; ``path`` Σ|ΔΘ|,
+            ``path_bound`` its upper bound and ``path_needed`` the distance to F0 at the start, to
+            first order, all in units of Δt, with scaled tensors divided by their scale;
+            ``plateau_gap`` and ``plateau_floor``: how far the loss stays above its floor; ``hot``,
+            ``slow`` and ``plateau``, flags of these failures, and ``remarks``, sentences that
+            describe them and what to change. None means unknown or not applicable; a run of fewer
+            than 20 steps has no end. ``form`` is ``"fused"`` or ``"reference"``, and
+            ``form_reason`` why the latter. Steps at which a gradient appears or disappears, and
+            those that determine a scale, always use the reference form.
         """
         self._adopt()
         rules, state = self._present_rules(), self._present_state()
@@ -314,15 +313,15 @@ class ECDSep(WatchedOptimizer):
         }
 
     def diagnostics(self, *, F_min: float = math.nan, reset: bool = True) -> dict[str, float]:
-        """Return what the steps since the last reset say about the dynamics.
+        """Return diagnostics of the steps since the last reset.
 
-        Everything comes from numbers that a step computes anyway; asking waits for the device.
-        Called after each epoch, it tells of that epoch; with a ``shard_group`` all processes must
-        call it. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
+        All values use numbers that a step computes anyway; the call waits for the device. With
+        ``reset``, a call after each epoch describes that epoch. With a ``shard_group`` all
+        processes must call it. φ = F + ½ wd |Θ|² − F0, w = V/𝓔.
 
         Args:
-            F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
-            reset: Begin anew with the next step.
+            F_min: Smallest value of the loss, if known, for ``predicted_gap``.
+            reset: Restart with the next step.
 
         Returns:
             ``steps``: calls of ``step``;
@@ -331,16 +330,16 @@ class ECDSep(WatchedOptimizer):
             ``energy_drift``: root mean square of log(V(|Π|²+s)/𝓔) (eq. 9, 10) before the
             rescale: the error of one step, or without rescaling of all so far;
             ``bounce_angle``: radians, arccos E[cos α] of turns whose |Π̂+νz|² (eq. 14) has the
-            mean that was seen, 1 + ν²n; 0 without turns;
+                observed mean, 1 + ν²n; 0 without turns;
             ``gap``: mean φ, in units of the loss;
             ``speed``: mean |ΔΘ|/Δt = 2|Π|/(|Π|²+s) (eq. 11), of equal Δt in all groups;
             ``step_over_bound``: the largest such; s = 1 bounds it by 1;
             ``share_rescaled``: share of steps at which Π was rescaled (§3.3);
-            ``share_unreachable``: share at which that was skipped since V exceeded 𝓔;
+            ``share_unreachable``: share at which that was skipped because V exceeded 𝓔;
             ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
             (eq. 4 with η_eff; small w, full batches);
-            ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
-            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+            ``implied_minimum``: the minimum of the loss for which the observed mean 1/φ is the
+            plateau, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN means undefined.
         """
         self._adopt()
         constants = present_constants(self._present_rules(), self._present_state())

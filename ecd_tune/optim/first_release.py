@@ -1,4 +1,4 @@
-"""Read what the first release saved: its global state stood under a third key of state_dict."""
+"""Read state_dicts of the first release, whose global state was under a third key."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def convert_state_dict(
         given: A state_dict of any release.
         begin: Scalars of a run before its first step.
         groups: The optimizer's present groups, for options that the first release did not save.
-        counters: Names of what the optimizer counts, in the order of ``counts``.
+        counters: Names of the counters, in the order of ``counts``.
 
     Returns:
-        The same if it is in the present form. The random numbers of the first release came from
-        a generator; the run continues with others.
+        The same if it is in the present form. The first release drew random numbers from a
+        generator; the run continues with others.
     """
     old = given.get("trajectory")
     if old is None:

@@ -1,4 +1,4 @@
-"""How an optimizer makes steps in a fused form where it can, and goes back where it cannot."""
+"""Fused steps of an optimizer where possible, and the reference form otherwise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ecd_tune.optim.working import Working
 __all__ = ["LOOK_EVERY", "FusedSteps"]
 
 LOOK_EVERY = 16
-"""Steps between two looks at losses that are not waited for."""
+"""Steps between two checks of losses that are not waited for."""
 _FULL = int(StepOutcome.FULL)
 
 
@@ -33,10 +33,10 @@ class FusedSteps(torch.optim.Optimizer):
     _ranks: Ranks
 
     def _quick_step(self, loss: Any) -> bool:
-        """Make a step like the last one, without what a step may need beside; say if it is made.
+        """Make a step like the last one, without optional features; return whether it was made.
 
-        Small networks take less time for their step than for the look at hooks, autocast and the
-        profiler; on a GPU too, which would wait for the host.
+        For small networks a step takes less time than checking hooks, autocast and the profiler;
+        also on a GPU, which would wait for the host.
         """
         if torch.compiler.is_compiling():
             return False
@@ -96,7 +96,7 @@ class FusedSteps(torch.optim.Optimizer):
         return plan
 
     def _fused_step(self, plan: FusedPlan | None, loss: Tensor) -> bool:
-        """Make a step in fused form, and say if it is made."""
+        """Make a step in fused form; return whether it was made."""
         if plan is None:
             return False
         given = loss.item() if loss.device.type == "cpu" else loss
@@ -112,7 +112,7 @@ class FusedSteps(torch.optim.Optimizer):
             self._working.plan = None
 
     def _form_reason(self) -> str | None:
-        """Return why no step is made in fused form, whatever the gradients are; or None.
+        """Return why no step can use the fused form for any gradients; or None.
 
         Raises:
             HyperparameterError: There is a reason, and ``fused`` is True.
@@ -121,13 +121,13 @@ class FusedSteps(torch.optim.Optimizer):
         reason = "fused = False" if chosen is False else lasting_reason(self._for_plan())
         if chosen and reason is not None:
             raise HyperparameterError(
-                f"{self.name}: fused = True, but there is no fused form of this: {reason}; leave "
-                "fused out to use it where it can be"
+                f"{self.name}: fused = True, but the fused form cannot be used: {reason}; remove "
+                "fused to use it only where possible"
             )
         return reason
 
     def _report_form(self) -> dict[str, str | None]:
-        """Return the form in which steps are made, and why that is not the fused one."""
+        """Return the form of the steps, and why it is not the fused one."""
         reason = self._form_reason()
         return {"form": "fused" if reason is None else "reference", "form_reason": reason}
 
@@ -148,21 +148,21 @@ class FusedSteps(torch.optim.Optimizer):
         )
 
     def _fused_rules(self) -> FusedRules | str:
-        """Return what the hyperparameters say, or why there is no fused form of that."""
+        """Return the hyperparameters, or why there is no fused form for them."""
         return f"{type(self).__name__} has no fused form"
 
     def _watched(self) -> bool:
         return False
 
     def _rows(self, rules: FusedRules, decays: bool) -> Rows | None:
-        """Return where fused steps leave their numbers."""
+        """Return the buffer in which fused steps store their numbers."""
         return None
 
     def _flush_rows(self) -> None:
-        """Work on the numbers that fused steps have left."""
+        """Process the numbers that fused steps have stored."""
 
     def _normalise(self) -> None:
-        """Divide the momentum that fused steps have left by its norm."""
+        """Normalise the momentum after fused steps."""
         self._drop_plan()
         if self._working.normalised:
             return
@@ -175,7 +175,7 @@ class FusedSteps(torch.optim.Optimizer):
         self._working.trajectory["normalised"] = torch.ones_like(flag)
         self._working.normalised = True
 
-    # ---------------------------------------------------- what the other half has
+    # ---------------------------------------------------- methods of the other half
 
     def _forget_state(self) -> None:
         """Drop a state that was read from the scalars."""
@@ -194,21 +194,21 @@ class FusedSteps(torch.optim.Optimizer):
 
 
 def _as_float(loss: Any) -> float | None:
-    """Return a loss that is quickly read, or None."""
+    """Return a loss that can be read without waiting, or None."""
     if type(loss) is Tensor:
         loss = loss.item()
     return loss if type(loss) is float and math.isfinite(loss) else None
 
 
 def _as_number_on(device: torch.device, loss: Any) -> Tensor | None:
-    """Return a loss that is there already, one number, or None."""
+    """Return a loss that is already available, one number, or None."""
     if type(loss) is not Tensor or loss.device != device or not loss.is_floating_point():
         return None
     return loss.detach() if loss.numel() == 1 else None
 
 
 def _observed() -> bool:
-    """Return whether torch's profiler or hooks of all optimizers want to see a step."""
+    """Return whether torch's profiler or global optimizer hooks must see a step."""
     return bool(
         _global_optimizer_pre_hooks
         or _global_optimizer_post_hooks

@@ -1,4 +1,4 @@
-"""Steps of many runs by one call, each with an optimizer of its own."""
+"""Steps of many runs by one call, each with its own optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["JointSteps", "Member"]
 
 
 class JointSteps:
-    """Makes the steps of its members together, where their optimizers are in fused form."""
+    """Makes the steps of its members together if their optimizers use the fused form."""
 
     def __init__(self) -> None:
         self._addresses: list[int] = []
@@ -20,10 +20,10 @@ class JointSteps:
         self._members: list[Member] = []
 
     def add(self, member: Member, address: int, loss: float) -> None:
-        """Have a step of a member made by :meth:`step`.
+        """Register a step of a member for :meth:`step`.
 
         Args:
-            member: Whose.
+            member: The member.
             address: Of its compiled run.
             loss: Its loss.
         """
@@ -32,7 +32,7 @@ class JointSteps:
         self._losses.append(loss)
 
     def step(self) -> None:
-        """Make the steps that were asked for."""
+        """Make the registered steps."""
         if not self._members:
             return
         step_several(self._addresses, self._losses)
@@ -44,8 +44,8 @@ class JointSteps:
 class Member:
     """One run of many.
 
-    The gradients of its parameters must lie where they lay at the first step, and no one else may
-    use the optimizer while a step is asked for and not made.
+    The addresses of the gradients must not change after the first step, and the optimizer must not
+    be used between the registration of a step and the step.
 
     Args:
         joint: Makes the steps.
@@ -55,10 +55,10 @@ class Member:
     def __init__(self, joint: JointSteps, optimizer: LossOptimizer) -> None:
         self._joint, self._optimizer = joint, optimizer
         self._plan: FusedPlan | None = None
-        self._address, self._room = 0, 0
+        self._address, self._free_rows = 0, 0
 
     def step(self, loss: float | Tensor) -> None:
-        """Make a step, at once or with the others.
+        """Make a step, immediately or together with the others.
 
         Args:
             loss: A finite loss, or one on a GPU; the parameters have its gradient.
@@ -71,12 +71,12 @@ class Member:
         self._optimizer.step(loss=loss)
         self._plan = plan = self._optimizer.joint_plan()
         if plan is not None and plan.address is not None:
-            self._address, self._room = plan.address, plan.room
+            self._address, self._free_rows = plan.address, plan.free_rows
 
     def count(self) -> None:
-        """Count a step that was made with the others."""
-        self._room -= 1
-        self._optimizer.count_joint_step(self._room == 0)
-        if self._room == 0:
+        """Count a step that was made together with the others."""
+        self._free_rows -= 1
+        self._optimizer.count_joint_step(self._free_rows == 0)
+        if self._free_rows == 0:
             assert self._plan is not None
-            self._room = self._plan.room
+            self._free_rows = self._plan.free_rows

@@ -44,7 +44,8 @@ def read_rules(
 
     Args:
         name: Optimizer, for messages.
-        rows: One mapping a trial, after :func:`~ecd_tune.optim.self_tuning.adaptive.set_aside_lr`;
+        rows: One mapping per trial, after
+            :func:`~ecd_tune.optim.self_tuning.adaptive.set_aside_lr`;
             ``integrator`` and what Algorithm 2 has beside it must be equal in all.
         device: Where scalars live.
         single: One trajectory, whose scalars are 0-d.
@@ -117,7 +118,7 @@ def initial_energy(name: str, s: int, delta_energy: float | None) -> float:
         return 1.0 - s
     if s == 0 and delta_energy <= 0:
         raise HyperparameterError(
-            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would "
-            "be 0); leave it out for 1"
+            f"{name}: delta_energy = {delta_energy!r} must be > 0 when s = 0 (the energy would be "
+            "0); the default is 1"
         )
     return delta_energy

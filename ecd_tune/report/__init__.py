@@ -1,7 +1,7 @@
 """The model of a study's report, and its renderers.
 
-:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads
-that alone. Names are imported on first use, so that the best hyperparameters print at once.
+:func:`build_report` turns records into one frozen :class:`StudyReport`; every renderer reads only
+that. Names are imported on first use, so that the best hyperparameters print at once.
 """
 
 from importlib import import_module
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from ecd_tune.report.model.across.studies import compare_studies
     from ecd_tune.report.model.best import BestHyperparameters, best_hyperparameters
     from ecd_tune.report.model.rows import StudyReport
-    from ecd_tune.report.render.across import COMPARISON_FORMATS, write_comparison
+    from ecd_tune.report.render.across import (
+        COMPARISON_FORMATS,
+        comparison_json,
+        write_comparison,
+    )
     from ecd_tune.report.render.data.best import BEST_FORMATS, best_table, render_best
     from ecd_tune.report.render.data.csv_files import render_csv
     from ecd_tune.report.render.data.json_file import SCHEMA_VERSION, render_json
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from ecd_tune.report.render.latex import render_latex
     from ecd_tune.report.render.markdown import render_markdown
     from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
+    from ecd_tune.report.render.plots import render_plots
     from ecd_tune.report.render.terminal import render_summary
     from ecd_tune.report.words.numbers import format_number
 
@@ -44,8 +49,10 @@ __all__ = [
     "render_json",
     "render_markdown",
     "render_notes",
+    "render_plots",
     "render_summary",
     "render_latex",
+    "comparison_json",
     "write_comparison",
     "write_report",
 ]
@@ -55,7 +62,7 @@ _MODULES = {
     "model.across.studies": ("compare_studies",),
     "model.best": ("BestHyperparameters", "best_hyperparameters"),
     "model.rows": ("StudyReport",),
-    "render.across": ("COMPARISON_FORMATS", "write_comparison"),
+    "render.across": ("COMPARISON_FORMATS", "comparison_json", "write_comparison"),
     "render.data.best": ("BEST_FORMATS", "best_table", "render_best"),
     "render.data.csv_files": ("render_csv",),
     "render.files": ("DEFAULT_FORMATS", "REPORT_FORMATS", "write_report"),
@@ -64,6 +71,7 @@ _MODULES = {
     "render.data.json_file": ("SCHEMA_VERSION", "render_json"),
     "render.markdown": ("render_markdown",),
     "render.note": ("NOTE_BEGINS", "render_notes"),
+    "render.plots": ("render_plots",),
     "render.terminal": ("render_summary",),
     "words.numbers": ("format_number",),
 }

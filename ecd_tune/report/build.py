@@ -32,6 +32,7 @@ from ecd_tune.report.model.costs import sum_costs
 from ecd_tune.report.model.curves import collect_curves
 from ecd_tune.report.model.effort import measure_effort
 from ecd_tune.report.model.importance import rank_hyperparameters
+from ecd_tune.report.model.pareto import find_pareto
 from ecd_tune.report.model.rows import (
     Answer,
     ComparisonRow,
@@ -46,6 +47,7 @@ from ecd_tune.report.model.searches import (
     pool_searches,
     runs_by_search,
 )
+from ecd_tune.report.model.sensitivity import describe_sensitivity
 from ecd_tune.report.model.theory import describe_theory
 from ecd_tune.report.words.sentences.answer import compose_answer, describe_protocol
 from ecd_tune.report.words.sentences.gaps import compose_warnings
@@ -73,7 +75,7 @@ def build_report(
         spec: The study.
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
-        judged: What the study's checks of the theory found.
+        judged: Results of the study's checks of the theory.
         made_from: Digest of study and trials, by which a report is known to be current.
 
     Returns:
@@ -109,7 +111,7 @@ def build_report(
         budget_unit=task.budget_unit,
         margin=margin,
         answer=_answer(spec, results, comparisons, oracle),
-        warnings=compose_warnings(spec, results, progress),
+        warnings=compose_warnings(spec, results, progress, trials),
         notes=compose_notes(spec, results, oracle),
         remarks=compose_remarks(spec, pooled, best, results),
         results=results,
@@ -117,8 +119,10 @@ def build_report(
         best=best,
         curves=tuple(collect_curves(spec, trials, results)),
         progress=progress,
+        pareto=find_pareto(spec, pooled),
         effort=measure_effort(results, task.direction),
         importance=tuple(rank_hyperparameters(spec, pooled)),
+        sensitivity=tuple(describe_sensitivity(spec, pooled, best)),
         theory=describe_theory(spec, trials, judged),
         cost=sum_costs(spec, pooled),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
@@ -131,9 +135,7 @@ def build_report(
 
 def _say_smoke(spec: StudySpec) -> Iterator[str]:
     if spec.smoke:
-        yield (
-            f"This is a smoke run, which shows that the study runs and nothing more: {spec.smoke}."
-        )
+        yield (f"This is a smoke run, which only shows that the study runs: {spec.smoke}.")
 
 
 def _confirm_metric(spec: StudySpec) -> str:
@@ -237,7 +239,7 @@ def _searches(
 
 
 def _without_mean_interval(row: ResultRow) -> ResultRow:
-    """Drop Student's interval, which holds for no row where the values of all span decades."""
+    """Drop Student's interval, which is not valid if the values span decades."""
     if row.summary is None:
         return row
     return dataclasses.replace(row, summary=dataclasses.replace(row.summary, mean_interval=None))
@@ -246,7 +248,7 @@ def _without_mean_interval(row: ResultRow) -> ResultRow:
 def _beside(
     metric: str, collect: Callable[[str], Confirmed], direction: Direction
 ) -> Summary | None:
-    """Summarise a number that stands beside the confirmed one.
+    """Summarise a number that is shown next to the confirmed one.
 
     Returns:
         None where no run has recorded it.

@@ -1,4 +1,4 @@
-"""What every layer of the dashboard's server needs: types, headers, and a whole answer."""
+"""Shared by all layers of the dashboard's server: types, headers, and complete responses."""
 
 from __future__ import annotations
 

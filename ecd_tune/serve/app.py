@@ -36,8 +36,8 @@ class Settings:
         port: Port to listen on.
         read_only: Refuse every write.
         reports: Folder with the reports that the page of studies and workers links to.
-        proxy: What users type to reach the proxy that asks them for a password, ``https://HOST``
-            or ``https://HOST:PORT``; empty where there is none.
+        proxy: URL of the authenticating proxy, ``https://HOST`` or ``https://HOST:PORT``; empty if
+            there is none.
 
     Raises:
         DashboardError: Others could reach the dashboard without a login, or ``proxy`` is not such
@@ -62,15 +62,15 @@ class Settings:
             object.__setattr__(self, "proxy", f"https://{host}")
         elif not is_loopback(self.host):
             raise DashboardError(
-                f"--host {self.host}: there is no login, and anyone who reaches the dashboard can "
-                "read and delete studies; use a tunnel to loopback "
-                f"(ssh -L {self.port}:127.0.0.1:{self.port} THIS-HOST), or a proxy that asks for "
-                "a password (storage/Caddyfile) and --behind-proxy https://HOST"
+                f"--host {self.host}: there is no login, and anyone with access to the dashboard "
+                "can read and delete studies; use a tunnel to loopback (ssh -L "
+                f"{self.port}:127.0.0.1:{self.port} THIS-HOST), or a proxy with authentication "
+                "(storage/Caddyfile) and --behind-proxy https://HOST"
             )
 
     @property
     def url(self) -> str:
-        """What users type."""
+        """The URL that users type."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.proxy or f"http://{host}:{self.port}"
 

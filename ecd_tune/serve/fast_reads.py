@@ -20,7 +20,7 @@ from ecd_tune.store.db.url import strip_password
 __all__ = ["PARTS", "FastStorage", "freeze"]
 
 PARTS = tuple(part for part in TrialPart if part not in (TrialPart.RUN, TrialPart.BARE_RUN))
-"""All that Optuna knows of a trial."""
+"""All of Optuna's data of a trial."""
 
 
 class FastStorage(RDBStorage):
@@ -49,7 +49,7 @@ class FastStorage(RDBStorage):
         )
 
     def __reduce__(self) -> tuple[Callable[[str], FastStorage], tuple[str]]:
-        # Without the password: where the copy is opened, libpq looks for it (PGPASSWORD, pgpass).
+        # Without the password: when the copy is opened, libpq looks it up (PGPASSWORD, pgpass).
         return FastStorage, (strip_password(self.database.url),)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class FastStorage(RDBStorage):
 
 
 def freeze(trial: StoredTrial) -> FrozenTrial:
-    """Make Optuna's own form of a trial, all parts of which were read."""
+    """Return a completely read trial in Optuna's form."""
     params, distributions = parse_params(trial)
     return FrozenTrial(
         trial_id=trial.id,

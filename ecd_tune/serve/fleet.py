@@ -1,6 +1,6 @@
-"""A page of our own beside the dashboard's: progress, workers, failures, events, reports.
+"""An additional page of the dashboard: progress, workers, failures, events, reports.
 
-It is made anew at each request and has no script; the browser asks again every five seconds.
+It is rendered at each request and has no script; the browser reloads it every five seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FleetPage:
 
     Args:
         app: The layer below.
-        storage: What is shown.
+        storage: The content.
         reports: Folder that has ``STUDY/report.html`` for some of the studies.
     """
 
@@ -55,7 +55,7 @@ class FleetPage:
             body = self._read_report(report[1]) if report else self._write().encode()
         except (StorageUnavailableError, StorageInternalError) as error:
             environ["wsgi.errors"].write(f"{path}: {error}\n")
-            reason = "the database does not answer; the server's log says more"
+            reason = "the database does not respond; see the server's log"
             return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
         if body is None:
             reason = f"{path}: no such study, or its report is not in {self._reports}"
@@ -75,12 +75,13 @@ class FleetPage:
 
     def _write(self) -> str:
         workers = self._reader.workers()
+        studies = [self._study(name) for name in self._reader.studies()]
         return (
             _environment()
             .get_template("fleet.html")
             .render(
                 storage=self._reader.url,
-                studies=[self._study(name) for name in self._reader.studies()],
+                studies=sorted(studies, key=lambda study: study["complete"]),  # active ones first
                 workers=[w for w in workers if w.trials or w.age < _IDLE_SECONDS],
             )
         )
@@ -92,7 +93,8 @@ class FleetPage:
             reasons[key.name, normalise_reason(reason)] += count
         return {
             "name": name,
-            "pace": describe_pace(name, self._pace.add(name, progress)),
+            "pace": describe_pace(self._pace.add(name, progress)),
+            "complete": not any(row.remaining for row in progress),
             "rows": [(self._id(row.key.name), row) for row in progress],
             "reasons": reasons.most_common(_REASONS),
             "events": events[: -_EVENTS - 1 : -1],

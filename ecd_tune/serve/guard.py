@@ -58,7 +58,7 @@ def parse_origin(url: str) -> Origin | None:
 
 
 def parse_host(header: str, scheme: str = "https") -> Origin | None:
-    """Return the origin that a ``Host`` header stands for; None where it is malformed."""
+    """Return the origin of a ``Host`` header; None where it is malformed."""
     return parse_origin(f"{scheme}://{header}") if _HOST.fullmatch(header) else None
 
 
@@ -67,9 +67,9 @@ class Guard:
 
     Args:
         app: The layer below.
-        proxy: Where users find the dashboard, ``https://HOST`` or ``https://HOST:PORT``: it is
-            known by that name alone. Empty: by the names of loopback, at any port, since a
-            tunnel may begin at another one.
+        proxy: URL of the dashboard for users, ``https://HOST`` or ``https://HOST:PORT``: other
+            names are rejected. Empty: by the names of loopback, at any port, since a tunnel may
+            begin at another one.
     """
 
     def __init__(self, app: App, proxy: str = "") -> None:
@@ -87,12 +87,12 @@ class Guard:
             known = self._proxy or "127.0.0.1 or localhost"
             reason = f"this dashboard is not known as {host!r}; open it as {known}"
             if not self._proxy:
-                reason += ", or start it with --behind-proxy where a proxy stands before it"
+                reason += ", or use --behind-proxy if it is behind a proxy"
             return refuse(environ, start, HTTPStatus.MISDIRECTED_REQUEST, reason)
         if not is_safe(environ) and not self._comes_from_own_page(environ):
             reason = (
-                "a write from another site was refused; use the dashboard's own pages, "
-                "or send its address as `Origin`"
+                "a write from another site was rejected; use the dashboard's own pages, or send "
+                "its address as `Origin`"
             )
             return refuse(environ, start, HTTPStatus.FORBIDDEN, reason)
         return self._app(environ, start)
@@ -104,7 +104,7 @@ class Guard:
         return origin == self._own
 
     def _comes_from_own_page(self, environ: Environ) -> bool:
-        """Tell whether a write has evidence of its origin, and all evidence says: ours."""
+        """Return whether a write has evidence of its origin, and all of it is this server."""
         site = environ.get("HTTP_SEC_FETCH_SITE")
         if site is not None and site != "same-origin":
             return False

@@ -1,4 +1,4 @@
-"""Refuse every write, and say so on the page, with a link to our own."""
+"""Reject every write, with a label on the page and a link to our own page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ReadOnly:
         page = b"".join(below).replace(b"</body>", _LABEL + b"</body>", 1)
         getattr(below, "close", lambda: None)()
         status, headers = started[-1][0], Headers(started[-1][1])
-        # They speak of the page without the label.
+        # They describe the page without the label.
         for name in ("ETag", "Last-Modified", "Accept-Ranges"):
             del headers[name]
         if environ["REQUEST_METHOD"] == "GET":

@@ -6,6 +6,8 @@ import gc
 import socket
 import socketserver
 import sys
+from collections.abc import Callable
+from signal import Signals
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -39,7 +41,7 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     request_queue_size = 128
-    # Seconds between two looks for a signal to stop.
+    # Seconds between two checks of the stop signal.
     timeout = 0.2
 
     def __init__(self, settings: Settings) -> None:
@@ -59,15 +61,16 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = self._settings.host, self._settings.port
         self.setup_environ()
 
-    def serve(self, url: str) -> None:
+    def serve(self, url: str, say: Callable[[Signals], object] = lambda number: None) -> None:
         """Serve a database until SIGINT, SIGTERM or SIGHUP, and close the server.
 
         Args:
             url: The database, its tables there.
+            say: As for :class:`~ecd_tune.signals.StopFlag`.
         """
-        with self, StopFlag() as stop:
+        with self, StopFlag(say=say) as stop:
             self.set_app(build_app(FastStorage(url), self._settings))
-            # What the imports left stays for good. Reading a large study makes the collector run
+            # Objects of the imports stay permanently. Reading a large study makes the collector run
             # often, and going through all of that each time took a third of the study call.
             gc.collect()
             gc.freeze()

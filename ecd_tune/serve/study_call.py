@@ -1,9 +1,9 @@
 """Answer the dashboard's main call, ``GET /api/studies/ID``, from bulk reads.
 
-The dashboard builds a dictionary for every parameter of every trial and merges search spaces
-trial by trial. The answer here is the same, which a test holds against the dashboard's own; it
-is put together from pieces of JSON, one piece a trial. Studies with several objectives or with
-preferences are left to the dashboard.
+The dashboard builds a dictionary for every parameter of every trial and merges search spaces trial
+by trial. The response is the same, which a test compares with the dashboard's; it is assembled from
+pieces of JSON, one per trial. Studies with several objectives or with preferences are handled by
+the dashboard.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StudyCall:
 
     Args:
         app: The dashboard.
-        storage: What both read.
+        storage: The shared reader.
     """
 
     def __init__(self, app: App, storage: FastStorage) -> None:
@@ -53,7 +53,7 @@ class StudyCall:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")
         match = _PATH.fullmatch(environ.get("PATH_INFO", ""))
         after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1]
-        # What is no number of trials the dashboard should refuse itself.
+        # An invalid number of trials is rejected by the dashboard.
         valid = after.isdecimal() and len(after) < 10
         if match is None or not valid or environ["REQUEST_METHOD"] != "GET":
             return self._app(environ, start_response)
@@ -65,7 +65,7 @@ class StudyCall:
             body = self._write(study, study_id, int(after))
         except (StorageUnavailableError, StorageInternalError) as error:
             environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
-            reason = "the database does not answer; the server's log says more"
+            reason = "the database does not respond; see the server's log"
             return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return answer(environ, start_response, HTTPStatus.OK, body)
 

@@ -1,8 +1,8 @@
-"""What the dashboard says of all trials of a study: counted by the database, not trial by trial.
+"""The dashboard's summary of all trials of a study, counted by the database, not trial by trial.
 
 The dashboard merges the search spaces trial by trial. Its results depend only on which
-distributions there are and how often, since widening a range is associative: what is merged here
-are the few different distributions.
+distributions there are and how often, because widening a range is associative: only the few
+different distributions are merged here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def summarize(
         .group_by(params.c.param_name, params.c.distribution_json)
         .order_by(sa.func.min(params.c.param_id))
     )
-    # The first character tells a number from everything else that JSON knows.
+    # The first character distinguishes a number from all other JSON values.
     head = sa.func.substr(attrs.c.value_json, 1, 1)
     heads = sa.select(attrs.c.key, head).join(trials).where(mine).group_by(attrs.c.key, head)
     numbers: dict[str, bool] = {}

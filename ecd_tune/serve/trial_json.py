@@ -76,7 +76,7 @@ def _write_param(name: str, value: float, distribution: str) -> str:
 
 @lru_cache(1000)
 def _frame(name: str, text: str) -> tuple[str, str] | None:
-    """Return what stands around a float's number twice; None for other parameters."""
+    """Return the text around a float's value, which occurs twice; None for other parameters."""
     distribution = parse_distribution(text)
     if not isinstance(distribution, FloatDistribution):
         return None

@@ -1,8 +1,10 @@
-"""Search spaces: what may vary, and how it is drawn, checked and described."""
+"""Search spaces: dimensions, and how they are drawn, checked and described."""
 
+from ecd_tune.space.conditions import Zero
 from ecd_tune.space.derived import DERIVED, RESOLVED, Derived, resolve, searchable
-from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int, Zero
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
 from ecd_tune.space.parse import parse_dimension, parse_space
+from ecd_tune.space.priors import Prior
 from ecd_tune.space.space import Space, Suggester
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Fixed",
     "Float",
     "Int",
+    "Prior",
     "Space",
     "Suggester",
     "Zero",

@@ -1,9 +1,9 @@
 """Quantities to search in place of a hyperparameter.
 
-ν√n sets the angle of a bounce whatever the number n of parameters, and 1 − β spans decades where
-β does not: such a quantity has a range that makes sense, and the optimizer's own hyperparameter
-follows from it when a trial runs, where n is known. A trial keeps what was searched among its
-parameters, and what the optimizer was given as the metric ``resolved_NAME``.
+ν√n sets the angle of a bounce for any number n of parameters, and 1 − β spans decades where β does
+not: such a quantity has a meaningful range, and the optimizer's hyperparameter is derived from it
+when a trial runs and n is known. A trial keeps what was searched among its parameters, and what the
+optimizer was given as the metric ``resolved_NAME``.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ecd_tune.registry import Hyperparameter
 __all__ = ["DERIVED", "RESOLVED", "Derived", "mean_rotation", "resolve", "searchable"]
 
 RESOLVED = "resolved_"
-"""Begins the name of the metric that holds what a derived quantity came to."""
+"""Prefix of the metric with the resolved value of a derived quantity."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A quantity that stands for one hyperparameter.
+    """A quantity from which one hyperparameter is derived.
 
     Attributes:
         target: The hyperparameter.
         words: How it follows, for reports.
-        declared: What the quantity may be.
+        declared: Allowed values of the quantity.
         formula: ``(value, hyperparameters, n)`` to the hyperparameter's value; the
             hyperparameters are those that are known by then, defaults included.
         reads: Other hyperparameters whose numbers the formula needs.
-        beside: Hyperparameters that the optimizer must have too, for the target to mean what the
+        requires: Hyperparameters that the optimizer must have too, for the target to mean what the
             formula takes it for.
     """
 
@@ -41,7 +41,7 @@ class Derived:
     declared: Hyperparameter
     formula: Callable[[float, Params, int], float]
     reads: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 def mean_rotation(nu: float, n: int) -> float:
@@ -64,7 +64,7 @@ def _eta_of_effective(value: float, params: Params, n: int) -> float:
     if params.get("integrator", "algorithm1") != "algorithm1":
         return max(1.0, value)
     rotation = mean_rotation(float(params.get("nu", 0.0)), n)
-    # η itself has no value below 1; the record shows what it came to.
+    # η cannot be below 1; the record shows the resolved value.
     return max(1.0, value * (1 + rotation) / 2 / (1 - (1 - rotation) / n))
 
 
@@ -84,18 +84,18 @@ DERIVED: Mapping[str, Derived] = {
         "nu_sqrt_n / √n",
         Hyperparameter(float, "ν√n for n parameters, in place of nu", low=0.0),
         lambda value, params, n: value / math.sqrt(n),
-        beside=_ECDSEP,
+        requires=_ECDSEP,
     ),
     # After ν, on which it depends.
     "eta_eff": Derived(
         "eta",
         "eta_eff (1 + λ) / 2 / (1 − (1 − λ) / n), at least 1",
         Hyperparameter(
-            float, "exponent that Algorithm 1 samples with, η_eff, in place of eta", low=1.0
+            float, "η_eff, exponent of the law that Algorithm 1 samples, in place of eta", low=1.0
         ),
         _eta_of_effective,
         reads=("nu",),
-        beside=_ECDSEP,
+        requires=_ECDSEP,
     ),
     "one_minus_momentum": _one_minus("momentum", "β"),
     "one_minus_beta1": _one_minus("beta1", "β1"),
@@ -111,28 +111,28 @@ def searchable(declared: Mapping[str, Hyperparameter]) -> dict[str, Hyperparamet
         declared: The optimizer's hyperparameters.
 
     Returns:
-        The hyperparameters, and the quantities that stand for one of them.
+        The hyperparameters, and the quantities from which one of them is derived.
     """
     fitting = {
         name: derived.declared
         for name, derived in DERIVED.items()
         if derived.target in declared
         and declared[derived.target].kind is float
-        and all(other in declared for other in derived.beside)
+        and all(other in declared for other in derived.requires)
     }
     return {**fitting, **declared}
 
 
 def resolve(params: Params, n: int, declared: Mapping[str, Hyperparameter]) -> dict[str, Scalar]:
-    """Put hyperparameters in the place of the quantities that stand for them.
+    """Replace derived quantities by their hyperparameters.
 
     Args:
-        params: What was searched.
+        params: The searched values.
         n: Number of parameters of the network.
         declared: The optimizer's hyperparameters.
 
     Returns:
-        What the optimizer takes, in the same order.
+        The optimizer's hyperparameters, in the same order.
     """
     used = {name: DERIVED[name] for name in _derived_in(params, declared)}
     known: dict[str, Scalar] = {k: h.default for k, h in declared.items() if h.default is not None}

@@ -1,14 +1,13 @@
 """One dimension of a search space.
 
-Four kinds: :class:`Float`, :class:`Int`, :class:`Choice` and :class:`Fixed`. Each knows how to
-ask a suggester (Optuna's trial, or anything with its three ``suggest_*`` methods), how to draw
-at random, how to check a value and how to say in words what it is.
+Four kinds: :class:`Float`, :class:`Int`, :class:`Choice` and :class:`Fixed`. Each can ask a
+suggester (Optuna's trial, or any object with its three ``suggest_*`` methods), draw at random,
+check a value and describe itself in words.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,21 +15,16 @@ import numpy as np
 
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Scalar
+from ecd_tune.space.conditions import Condition, Zero, describe_condition
+from ecd_tune.space.priors import (
+    Prior,
+    check_prior,
+    check_weights,
+    describe_prior,
+    prior_quantile,
+)
 
-__all__ = [
-    "Choice",
-    "Condition",
-    "Dimension",
-    "Fixed",
-    "Float",
-    "Int",
-    "Suggester",
-    "Zero",
-    "describe_condition",
-]
-
-Condition = Mapping[str, tuple[Scalar, ...]]
-"""Parameter name to the values for which the dimension is active; empty means always."""
+__all__ = ["Choice", "Dimension", "Fixed", "Float", "Int", "Suggester"]
 
 
 class Suggester(Protocol):
@@ -59,21 +53,6 @@ def _check_range(low: float, high: float, log: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Zero:
-    """The lower end of a range that stands for 0, which a logarithm does not reach.
-
-    A sampler sees the value that was drawn; the optimizer is given 0.
-
-    Attributes:
-        below: Values below this are 0.
-        when: Condition under which they are; elsewhere they stay what they are.
-    """
-
-    below: float
-    when: Condition = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Float:
     """A real number in [low, high], uniform, or uniform in the logarithm.
 
@@ -82,7 +61,8 @@ class Float:
         high: Upper end, > low.
         log: Uniform in log; needs low > 0.
         when: Condition under which the parameter exists.
-        zero: What stands for 0, or None.
+        zero: The values that mean 0, or None.
+        prior: Where good values are expected, or None.
     """
 
     low: float
@@ -90,33 +70,42 @@ class Float:
     log: bool = False
     when: Condition = field(default_factory=dict)
     zero: Zero | None = None
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        if self.prior is not None:
+            check_prior(self.prior, self.low, self.high, self.log)
         if self.zero is not None and not max(self.low, 0.0) < self.zero.below <= self.high:
             raise SpaceError(
-                f"zero = {{ below = {self.zero.below:g} }}; must lie above 0, in "
-                f"({self.low:g}, {self.high:g}]"
+                f"zero = {{ below = {self.zero.below:g} }}; must be above 0, in ({self.low:g}, "
+                f"{self.high:g}]"
             )
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
         """Ask ``trial`` for a value."""
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
-    def draw(self, rng: np.random.Generator) -> Scalar:
-        """Draw at random, independently of any sampler."""
-        if self.log:
-            return float(
-                np.clip(
-                    math.exp(rng.uniform(math.log(self.low), math.log(self.high))),
-                    self.low,
-                    self.high,
-                )
-            )
-        return float(rng.uniform(self.low, self.high))
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> Scalar:
+        """Draw at random, independently of any sampler; from the prior if there is one and asked.
+
+        Args:
+            rng: Source of randomness.
+            prior: Draw from the prior, if there is one; otherwise uniformly.
+
+        Returns:
+            The value.
+        """
+        if prior and self.prior is not None:
+            value = prior_quantile(self.prior, rng.random(), self.low, self.high, self.log)
+        elif self.log:
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = rng.uniform(self.low, self.high)
+        return float(np.clip(value, self.low, self.high))
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` lies in the range."""
+        """Return whether ``value`` is in the range."""
         return (
             isinstance(value, (int, float))
             and not isinstance(value, bool)
@@ -128,6 +117,8 @@ class Float:
         words = f"[{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
         if self.zero is not None:
             words += f", below {self.zero.below:g} none (0){describe_condition(self.zero.when)}"
+        if self.prior is not None:
+            words += f", {describe_prior(self.prior, self.low, self.high, self.log)}"
         return words
 
     def bounds(self) -> tuple[float, float]:
@@ -144,26 +135,34 @@ class Int:
         high: Largest value, > low.
         log: Uniform in log; needs low > 0.
         when: Condition under which the parameter exists.
+        prior: Where good values are expected, or None.
     """
 
     low: int
     high: int
     log: bool = False
     when: Condition = field(default_factory=dict)
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        if self.prior is not None:
+            check_prior(self.prior, self.low, self.high, self.log)
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
         """Ask ``trial`` for a value."""
         return trial.suggest_int(name, self.low, self.high, log=self.log)
 
-    def draw(self, rng: np.random.Generator) -> Scalar:
-        """Draw at random, independently of any sampler."""
-        if self.log:
-            edges = math.log(self.low - 0.5), math.log(self.high + 0.5)
-            return int(np.clip(round(math.exp(rng.uniform(*edges))), self.low, self.high))
-        return int(rng.integers(self.low, self.high, endpoint=True))
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> Scalar:
+        """Draw as :meth:`Float.draw`; a prior's values are rounded."""
+        ends = self.low - 0.5, self.high + 0.5
+        if prior and self.prior is not None:
+            value = prior_quantile(self.prior, rng.random(), *ends, self.log)
+        elif self.log:
+            value = math.exp(rng.uniform(math.log(ends[0]), math.log(ends[1])))
+        else:
+            return int(rng.integers(self.low, self.high, endpoint=True))
+        return int(np.clip(round(value), self.low, self.high))
 
     def contains(self, value: object) -> bool:
         """Say whether ``value`` is a whole number in the range."""
@@ -175,7 +174,11 @@ class Int:
 
     def describe(self) -> str:
         """Say in words what may be drawn."""
-        return f"{{{self.low}, …, {self.high}}}{' log' if self.log else ''}"
+        words = f"{{{self.low}, …, {self.high}}}{' log' if self.log else ''}"
+        if self.prior is not None:
+            ends = self.low - 0.5, self.high + 0.5
+            words += f", {describe_prior(self.prior, *ends, self.log)}"
+        return words
 
     def bounds(self) -> tuple[float, float]:
         """Return the smallest and the largest value."""
@@ -189,10 +192,13 @@ class Choice:
     Attributes:
         values: At least two distinct values.
         when: Condition under which the parameter exists.
+        prior: A weight for each value, proportional to how often it is expected to be the best;
+            or None.
     """
 
     values: tuple[Scalar, ...]
     when: Condition = field(default_factory=dict)
+    prior: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         keys = [_meaning(value) for value in self.values]
@@ -201,16 +207,21 @@ class Choice:
         twice = [value for value, key in zip(self.values, keys, strict=True) if keys.count(key) > 1]
         if twice:
             raise SpaceError(
-                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are one value; each "
-                "may stand there once"
+                f"choices = {list(self.values)}; {', '.join(map(repr, twice))} are the same value; "
+                "remove duplicates"
             )
+        if self.prior is not None:
+            check_weights(self.prior, len(self.values))
 
     def suggest(self, name: str, trial: Suggester) -> Scalar:
         """Ask ``trial`` for a value."""
         return trial.suggest_categorical(name, self.values)
 
-    def draw(self, rng: np.random.Generator) -> Scalar:
-        """Draw at random, independently of any sampler."""
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> Scalar:
+        """Draw as :meth:`Float.draw`."""
+        if prior and self.prior is not None:
+            shares = np.array(self.prior) / sum(self.prior)
+            return self.values[int(rng.choice(len(self.values), p=shares))]
         return self.values[int(rng.integers(len(self.values)))]
 
     def contains(self, value: object) -> bool:
@@ -219,7 +230,10 @@ class Choice:
 
     def describe(self) -> str:
         """Say in words what may be drawn."""
-        return "{" + ", ".join(_show(v) for v in self.values) + "}"
+        words = "{" + ", ".join(_show(v) for v in self.values) + "}"
+        if self.prior is not None:
+            words += f", prior {':'.join(f'{weight:g}' for weight in self.prior)}"
+        return words
 
     def bounds(self) -> tuple[Scalar, ...]:
         """Return all choices."""
@@ -242,7 +256,7 @@ class Fixed:
         """Return the value; the suggester is not asked."""
         return self.value
 
-    def draw(self, rng: np.random.Generator) -> Scalar:
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> Scalar:
         """Return the value."""
         return self.value
 
@@ -260,21 +274,6 @@ class Fixed:
 
 
 Dimension = Float | Int | Choice | Fixed
-
-
-def describe_condition(when: Condition) -> str:
-    """Say when something holds.
-
-    Args:
-        when: The condition.
-
-    Returns:
-        For example `` when s = 0 or 1``; empty for one that always holds.
-    """
-    if not when:
-        return ""
-    parts = [f"{name} = {' or '.join(str(v) for v in values)}" for name, values in when.items()]
-    return " when " + " and ".join(parts)
 
 
 def _meaning(value: object) -> tuple[bool, object]:

@@ -11,6 +11,9 @@ in TOML                                   dimension
 ``x = { value = 1, when = { s = [0] } }``  :class:`Fixed` with a condition
 ``x = { choices = [1, 2], when = … }``    :class:`Choice` with a condition
 ``x = { …, zero = { below = 1e-6 } }``    :class:`Float` whose lower end stands for 0
+``x = { low = 0, high = 1, prior = 0.2 }``  a range with a :class:`Prior`; its spread by
+                                          ``prior = { center = 0.2, spread = 0.1 }``
+``x = { choices = [1, 2], prior = [3, 1] }``  :class:`Choice`, a weight for each value
 ``scale.embeddings = …``                  any of them, for one group of parameters
 ========================================  ============================================
 """
@@ -20,14 +23,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecd_tune.errors import SpaceError
+from ecd_tune.errors import SpaceError, hint
 from ecd_tune.records import Scalar
-from ecd_tune.space.dimensions import Choice, Condition, Dimension, Fixed, Float, Int, Zero
+from ecd_tune.space.conditions import Condition, Zero
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Int
+from ecd_tune.space.priors import Prior
 from ecd_tune.space.space import Space
 
 __all__ = ["parse_dimension", "parse_space"]
 
-_RANGE_KEYS = {"low", "high", "log", "type", "when", "zero"}
+_RANGE_KEYS = {"low", "high", "log", "type", "when", "zero", "prior"}
 _KEYS = _RANGE_KEYS | {"value", "choices"}
 _FORMS = "a value, a list of values, or { low = …, high = …, log = true }"
 
@@ -42,14 +47,17 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         The space, dimensions in the table's order.
 
     Raises:
-        SpaceError: A dimension is not valid; the message begins with its name.
+        SpaceError: A dimension is not valid; the message has a line for each of them, which
+            begins with its name.
     """
-    dimensions = {}
+    dimensions, problems = {}, []
     for name, value in _flat(table):
         try:
             dimensions[name] = parse_dimension(value)
         except SpaceError as error:
-            raise SpaceError(f"{name}: {error}") from None
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise SpaceError("\n".join(problems))
     return Space(dimensions)
 
 
@@ -88,13 +96,15 @@ def _parse_table(table: Mapping[str, Any]) -> Dimension:
     keys = set(table) - {"when"}
     if keys == {"value"}:
         return Fixed(_scalars([table["value"]])[0], when)
-    if keys == {"choices"}:
-        return Choice(_scalars(table["choices"]), when)
+    if keys == {"value", "prior"}:
+        raise SpaceError("prior: a fixed value has none; leave it out, or give a range")
+    if {"choices"} <= keys <= {"choices", "prior"}:
+        weights = _parse_weights(table["prior"]) if "prior" in keys else None
+        return Choice(_scalars(table["choices"]), when, weights)
     unknown = set(table) - _RANGE_KEYS
     if unknown:
-        raise SpaceError(
-            f"unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(_RANGE_KEYS))}"
-        )
+        key = sorted(unknown)[0]
+        raise SpaceError(f"unknown key {key!r}{hint(key, sorted(_RANGE_KEYS))}")
     missing = {"low", "high"} - keys
     if missing:
         raise SpaceError(f"{sorted(missing)[0]} is missing; expected {_FORMS}")
@@ -113,21 +123,42 @@ def _parse_range(table: Mapping[str, Any], when: Condition) -> Dimension:
         if isinstance(number, bool) or not isinstance(number, wanted):
             raise SpaceError(f"{end} = {number!r}; must be a {'whole ' * (kind == 'int')}number")
     zero = _parse_zero(table["zero"]) if "zero" in table else None
+    prior = _parse_prior(table["prior"]) if "prior" in table else None
     if kind == "int":
         if zero is not None:
-            raise SpaceError("zero: a whole number's range can hold 0 itself")
-        return Int(low, high, log, when)
-    return Float(float(low), float(high), log, when, zero)
+            raise SpaceError("zero: not for integers: their range can include 0")
+        return Int(low, high, log, when, prior)
+    return Float(float(low), float(high), log, when, zero, prior)
 
 
 def _parse_zero(table: Any) -> Zero:
-    form = "zero = { below = 1e-6 }, and where it matters when = { name = [values] }"
+    form = "zero = { below = 1e-6 }, and optionally when = { name = [values] }"
     if not isinstance(table, Mapping) or not {"below"} <= set(table) <= {"below", "when"}:
         raise SpaceError(f"zero = {table!r}; expected {form}")
     below = table["below"]
-    if isinstance(below, bool) or not isinstance(below, (int, float)):
+    if not _is_number(below):
         raise SpaceError(f"zero: below = {below!r}; must be a number")
     return Zero(float(below), _parse_condition(table.get("when", {})))
+
+
+def _parse_prior(value: Any) -> Prior:
+    table = value if isinstance(value, Mapping) else {"center": value}
+    numbers = all(_is_number(number) for number in table.values())
+    if not {"center"} <= set(table) <= {"center", "spread"} or not numbers:
+        form = "prior = 0.1, or prior = { center = 0.1, spread = 3.0 }"
+        raise SpaceError(f"prior = {value!r}; expected {form}")
+    spread = table.get("spread")
+    return Prior(float(table["center"]), None if spread is None else float(spread))
+
+
+def _parse_weights(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list) or not all(_is_number(value) for value in values):
+        raise SpaceError(f"prior = {values!r}; expected a weight for each choice, such as [3, 1]")
+    return tuple(float(value) for value in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _parse_condition(table: Any) -> Condition:

@@ -9,15 +9,8 @@ import numpy as np
 
 from ecd_tune.errors import SpaceError
 from ecd_tune.records import Params, Scalar
-from ecd_tune.space.dimensions import (
-    Choice,
-    Condition,
-    Dimension,
-    Fixed,
-    Float,
-    Suggester,
-    describe_condition,
-)
+from ecd_tune.space.conditions import Condition, describe_condition
+from ecd_tune.space.dimensions import Choice, Dimension, Fixed, Float, Suggester
 
 __all__ = ["Space", "Suggester"]
 
@@ -26,15 +19,15 @@ __all__ = ["Space", "Suggester"]
 class Space:
     """Named dimensions, in the order in which they are drawn.
 
-    The same object serves Optuna's suggestions, random draws, grids, validation and the
-    report's text. A dimension with a condition is drawn only where the parameter it depends on,
-    which must stand before it, has one of the named values.
+    The same object serves Optuna's suggestions, random draws, grids, validation and the report's
+    text. A dimension with a condition is drawn only where the parameter it depends on, which must
+    be listed before it, has one of the given values.
 
     Attributes:
         dimensions: Name to dimension.
 
     Raises:
-        SpaceError: A condition names a parameter that does not stand before.
+        SpaceError: A condition names a parameter that is not listed before.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -46,7 +39,7 @@ class Space:
             for other in (*dimension.when, *(zero.when if zero else ())):
                 if other not in seen:
                     raise SpaceError(
-                        f"{name}: when = {{ {other} = … }} names a parameter that does not stand "
+                        f"{name}: when = {{ {other} = … }} names a parameter that is not listed "
                         f"before it; allowed: {', '.join(sorted(seen)) or 'none'}"
                     )
             seen.add(name)
@@ -70,28 +63,36 @@ class Space:
             point[name] = dimension.suggest(name, trial)
         return point
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Scalar]:
+    @property
+    def has_prior(self) -> bool:
+        """Whether a dimension has a prior."""
+        return any(
+            not isinstance(d, Fixed) and d.prior is not None for d in self.dimensions.values()
+        )
+
+    def draw(self, rng: np.random.Generator, *, prior: bool = False) -> dict[str, Scalar]:
         """Draw a point at random.
 
         Args:
             rng: Source of randomness.
+            prior: Draw the dimensions that have a prior from it; otherwise uniformly, as the rest.
 
         Returns:
             As :meth:`suggest`.
         """
         point: dict[str, Scalar] = {}
         for name, dimension in self._active(point):
-            point[name] = dimension.draw(rng)
+            point[name] = dimension.draw(rng, prior=prior)
         return point
 
     def resolve(self, point: Params) -> dict[str, Scalar]:
-        """Put 0 in the place of the values that stand for it.
+        """Replace the values that mean 0 by 0.
 
         Args:
             point: Parameter values by name, as drawn; others than the space's stay as they are.
 
         Returns:
-            What they mean.
+            The resolved values.
         """
         meant = dict(point)
         for name, dimension in self.dimensions.items():
@@ -102,13 +103,13 @@ class Space:
         return meant
 
     def check(self, point: Params) -> None:
-        """Check that a point lies in the space.
+        """Check that a point is in the space.
 
         Args:
             point: Parameter values by name.
 
         Raises:
-            SpaceError: A value is missing, unknown, inactive or outside; the message says which.
+            SpaceError: A value is missing, unknown, inactive or outside; the message names it.
         """
         expected = dict(self._active(point))
         for name in point:

@@ -1,5 +1,6 @@
 """The study file: its model, its loading with messages, and its fingerprint."""
 
+from ecd_tune.spec.auto import adopt_sampler
 from ecd_tune.spec.checkpoints import PLACES, CheckpointPlace, CheckpointSpec, parse_place
 from ecd_tune.spec.checks import CheckSpec, find_study_check
 from ecd_tune.spec.cost import CostSpec
@@ -19,6 +20,7 @@ from ecd_tune.spec.parts import (
     SamplerSpec,
 )
 from ecd_tune.spec.pruning import PruningSpec
+from ecd_tune.spec.rungs import Rungs, choose_promoted
 from ecd_tune.spec.sampler import SAMPLER_OPTIONS
 from ecd_tune.spec.searches import (
     SearchSpec,
@@ -48,12 +50,15 @@ __all__ = [
     "PruningSpec",
     "Reference",
     "Retries",
+    "Rungs",
     "SamplerSpec",
     "Schedule",
     "SearchSpec",
     "SelectionSpec",
     "StudySpec",
     "TrainingSpec",
+    "adopt_sampler",
+    "choose_promoted",
     "differences",
     "examples_folder",
     "find_study",

@@ -1,4 +1,4 @@
-"""What ``[training]``, ``[pruning]``, ``[search]`` and ``[selection]`` may say beside the rest."""
+"""Checks of ``[training]``, ``[pruning]``, ``[search]`` and ``[selection]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_training(spec: StudySpec, optimizer: str) -> list[str]:
         optimizer: Key of the optimizer.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     training, problems = spec.training_for(optimizer), []
     for key in ("averaging", "precision", "memory_format", "compile", "accumulate", "device"):
@@ -29,10 +29,10 @@ def check_training(spec: StudySpec, optimizer: str) -> list[str]:
     if training.device not in ("auto", "cpu") and "device" not in spec.task_def.options:
         problems.append(
             f"[{where}]: device = {training.device!r}: task {spec.task.name!r} runs on the CPU; "
-            "leave it out"
+            "remove the key"
         )
     if training.device != "auto" and "device" in spec.task.options:
-        problems.append(f"[{where}]: device: [task] gives one too; give it here alone")
+        problems.append(f"[{where}]: device: also set in [task]; set it only here")
     if training.averaging is not None and spec.learns:
         problems += _late_starts(spec, optimizer)
     return problems
@@ -63,7 +63,7 @@ def check_pruning(spec: StudySpec) -> list[str]:
         spec: The study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     kind = spec.pruning.kind
     if kind == "none":
@@ -71,18 +71,22 @@ def check_pruning(spec: StudySpec) -> list[str]:
     if not spec.learns:
         return [
             f"[pruning]: kind = {kind!r}: task {spec.task.name!r} has no epochs to prune after; "
-            "only tasks that learn do"
+            "only learning tasks have"
         ]
     if spec.protocol == "paper":
         return [
-            f"[pruning]: kind = {kind!r}: the paper ran every trial to its end, and what is "
-            "pruned here would be chosen on the test split; leave [pruning] out, or use protocol "
-            "= 'clean'"
+            f"[pruning]: kind = {kind!r}: the paper ran every trial to its end, and pruning would "
+            "select on the test split; remove [pruning], or use protocol = 'clean'"
         ]
-    if kind == "hyperband" and spec.pruning.least_epochs > spec.steps(Stage.SEARCH):
+    if kind != "median" and spec.pruning.least_epochs > spec.steps(Stage.SEARCH):
         return [
             f"[pruning]: least_epochs = {spec.pruning.least_epochs}: a trial has "
             f"{spec.steps(Stage.SEARCH)} epochs"
+        ]
+    if spec.pruning.resume and spec.checkpoints.place == "none":
+        return [
+            "[pruning]: resume = true: trials continue from their checkpoints, and [checkpoints] "
+            "place is 'none'; name a place that all workers reach, or leave it out"
         ]
     return []
 
@@ -94,11 +98,11 @@ def check_searches(spec: StudySpec) -> list[str]:
         spec: The study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     problems = []
     if spec.search.from_study == spec.name:
-        problems.append(f"[search]: from_study = {spec.name!r}: is this study itself")
+        problems.append(f"[search]: from_study = {spec.name!r}: must be another study")
     if spec.search.repeats > 1 and (spec.budget.trials or 0) > MOST_TRIALS_OF_EACH:
         problems.append(
             f"[search]: repeats = {spec.search.repeats}: each of several searches has at most "
@@ -115,7 +119,7 @@ def check_searches(spec: StudySpec) -> list[str]:
     if fixed and spec.search.repeats > 1:
         remedy = "scramble = true under [sampler]" if name == "qmc" else "another sampler"
         problems.append(
-            f"[search]: repeats = {spec.search.repeats}: {name!r} has the same points every time; "
-            f"use {remedy}, or leave it out"
+            f"[search]: repeats = {spec.search.repeats}: {name!r} draws the same points every "
+            f"time; use {remedy}, or remove the key"
         )
     return problems

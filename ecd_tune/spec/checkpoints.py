@@ -14,7 +14,7 @@ from ecd_tune.spec._table import SpecModel
 __all__ = ["PLACES", "CheckpointPlace", "CheckpointSpec", "parse_place"]
 
 PLACES = "a folder, `artifacts:FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `none`"
-"""What may be written for a place."""
+"""Allowed forms of a place."""
 
 _BUCKETS: Mapping[str, Literal["s3", "gs"]] = {"s3://": "s3", "gs://": "gs"}
 _ARTIFACTS = "artifacts:"
@@ -22,7 +22,7 @@ _ARTIFACTS = "artifacts:"
 
 @dataclass(frozen=True)
 class CheckpointPlace:
-    """Where checkpoints lie.
+    """Checkpoint storage.
 
     Attributes:
         kind: ``folder``; ``artifacts``, a folder as Optuna's artifact store keeps it; ``s3`` and
@@ -60,7 +60,7 @@ def parse_place(text: str) -> CheckpointPlace:
     if text.startswith(_ARTIFACTS):
         return CheckpointPlace("artifacts", _folder(text, text.removeprefix(_ARTIFACTS)))
     if "://" in text:
-        raise ValueError(f"{text!r}: no such kind of place; allowed: {PLACES}")
+        raise ValueError(f"{text!r}: unknown kind of place; allowed: {PLACES}")
     return CheckpointPlace("folder", _folder(text, text))
 
 

@@ -1,4 +1,4 @@
-"""``[[checks]]``: what the theory is to be checked on when the study's trials are in."""
+"""``[[checks]]``: checks of the theory on the study's trials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import UnknownNameError, hint
 from ecd_tune.registry import CHECKS, CheckDef
 from ecd_tune.spec._table import SpecModel
 from ecd_tune.spec.parts import OptimizerSpec
@@ -20,8 +20,8 @@ class CheckSpec(SpecModel):
 
     Attributes:
         name: Id of the check.
-        optimizer: Key of the optimizer whose trials are judged; by default each that has the
-            hyperparameters that the check is about.
+        optimizer: Key of the optimizer whose trials are checked; by default every optimizer with
+            the check's hyperparameters.
         expects: The verdict that is expected; ``refuted`` for a study made as a control.
         studies: Names or paths of further studies, for a check that compares several.
         fine_tuned: Those of them, or this study, that fine-tune a trained network.
@@ -36,7 +36,7 @@ class CheckSpec(SpecModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is said to the check beyond that."""
+        """Further options of the check."""
         return dict(self.__pydantic_extra__ or {})
 
     @property
@@ -44,7 +44,7 @@ class CheckSpec(SpecModel):
         """The registered check.
 
         Raises:
-            UnknownNameError: There is none of that name that judges a study.
+            UnknownNameError: There is no check on studies of that name.
         """
         return find_study_check(self.name)
 
@@ -56,7 +56,7 @@ class CheckSpec(SpecModel):
         return f"{self.name} ({', '.join(words)})" if words else self.name
 
     def judges(self, key: str, optimizer: OptimizerSpec) -> bool:
-        """Say whether it judges an optimizer's trials.
+        """Return whether it applies to an optimizer's trials.
 
         Args:
             key: The optimizer's key.
@@ -70,7 +70,7 @@ class CheckSpec(SpecModel):
 
 def _insist_on_tables(value: Any) -> Any:
     if isinstance(value, Mapping):
-        raise ValueError("is one table; write [[checks]], in double brackets, for each check")
+        raise ValueError("is a single table; write [[checks]], in double brackets, for each check")
     return value
 
 
@@ -79,16 +79,16 @@ Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_insist_on_tables)]
 
 
 def find_study_check(name: str) -> CheckDef:
-    """Return a check that judges studies.
+    """Return a check on studies.
 
     Args:
         name: Its id.
 
     Returns:
-        What it declares.
+        Its declaration.
 
     Raises:
-        UnknownNameError: There is none of that name, or it judges exact systems.
+        UnknownNameError: There is no check of that name, or it is for exact systems.
     """
     if name in CHECKS.names():
         found = CHECKS.get(name)
@@ -104,7 +104,7 @@ def _lacking(check: CheckDef, optimizer: OptimizerSpec) -> list[str]:
 def check_checks(
     checks: Sequence[CheckSpec], optimizers: Mapping[str, OptimizerSpec], study: str
 ) -> list[str]:
-    """Check what ``[[checks]]`` says.
+    """Check the tables ``[[checks]]``.
 
     Args:
         checks: The tables.
@@ -112,13 +112,13 @@ def check_checks(
         study: Name of the study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     problems = []
     for number, check in enumerate(checks):
         where = f"[checks.{number}]"
         if check in checks[:number]:
-            problems.append(f"{where}: {check.name}: is declared twice")
+            problems.append(f"{where}: {check.name}: declared twice")
         try:
             definition = check.definition
         except UnknownNameError as error:
@@ -132,8 +132,8 @@ def _problems(
     check: CheckSpec, definition: CheckDef, optimizers: Mapping[str, OptimizerSpec], study: str
 ) -> Iterator[str]:
     if check.optimizer is not None and check.optimizer not in optimizers:
-        known = ", ".join(optimizers)
-        yield f"optimizer = {check.optimizer!r}: the study has no such optimizer; it has {known}"
+        known = hint(check.optimizer, optimizers)
+        yield f"optimizer = {check.optimizer!r}: the study has no such optimizer{known}"
     elif not any(check.judges(key, optimizer) for key, optimizer in optimizers.items()):
         needs = ", ".join(definition.needs)
         yield f"no optimizer of the study has {needs}, which {check.name} needs"
@@ -142,12 +142,12 @@ def _problems(
     for name, value in check.options.items():
         declared = definition.options.get(name)
         if declared is None:
-            known = ", ".join(("name", "optimizer", "expects", *definition.options))
-            yield f"{name}: unknown key; {check.name} takes {known}"
+            known = hint(name, ("name", "optimizer", "expects", *definition.options))
+            yield f"{name}: unknown key of {check.name}{known}"
         elif reason := declared.problem(value):
             yield f"{name} = {value!r}: {reason}"
     if check.studies and not definition.several:
-        yield f"studies: {check.name} judges one study"
+        yield f"studies: {check.name} uses only one study"
     for name in check.fine_tuned:
         if name not in (study, *check.studies):
             yield f"fine_tuned: {name!r} is neither this study nor one of its studies"

@@ -1,4 +1,4 @@
-"""``[cost]``: what a study's energy and carbon are counted with; it changes no trial."""
+"""``[cost]``: settings for the energy and carbon of a study; they change no trial."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CostSpec(SpecModel):
     @model_validator(mode="after")
     def _check_region(self) -> Self:
         if self.region is not None and self.kg_per_kwh is not None:
-            raise ValueError("region and kg_per_kwh exclude each other; keep the one you know")
+            raise ValueError("region and kg_per_kwh are mutually exclusive; remove one")
         find_intensity(self.region)
         return self
 

@@ -16,7 +16,7 @@ __all__ = ["apply_smoke", "merge_tables", "read_table"]
 
 _MOST_BYTES = 2**20
 _MOST_DEPTH = 20
-_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} tables or lists; no study needs that"
+_TOO_DEEP = f"nested deeper than {_MOST_DEPTH} tables or lists, which is not supported"
 
 
 def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -27,8 +27,7 @@ def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         seen: Files that led here.
 
     Returns:
-        The merged table, without ``extends``; a task of one's own is named relative to the working
-        folder.
+        The merged table, without ``extends``; a user task is relative to the working folder.
 
     Raises:
         SpecError: A file cannot be read, is not TOML, or extends itself.
@@ -89,7 +88,7 @@ def merge_tables(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
     """Lay one table over another.
 
     Args:
-        base: What holds where nothing is said.
+        base: The defaults.
         changes: Tables are merged key by key; any other value replaces what was there.
 
     Returns:
@@ -104,11 +103,11 @@ def merge_tables(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
 
 
 def apply_smoke(table: Mapping[str, Any], smoke: bool, where: str) -> dict[str, Any]:
-    """Take ``[smoke]`` out of a study's table, and lay it over the rest if it is asked for.
+    """Remove ``[smoke]`` from a study's table, and override the table with it if requested.
 
     Args:
         table: A study's table.
-        smoke: Make the smoke form: a study of its own, named ``NAME-smoke``.
+        smoke: Return the smoke form, a separate study named ``NAME-smoke``.
         where: Begins a message.
 
     Returns:
@@ -128,6 +127,6 @@ def apply_smoke(table: Mapping[str, Any], smoke: bool, where: str) -> dict[str, 
         raise SpecError(f"{where}: has no [smoke] table; run it without --smoke")
     note = changes.get("note")
     if not isinstance(note, str) or not note.strip():
-        raise SpecError(f"{where} [smoke]: note: is missing; say what stands in for what")
+        raise SpecError(f"{where} [smoke]: note: is missing; describe the substitute data")
     merged = merge_tables(rest, {k: v for k, v in changes.items() if k != "note"})
     return {**merged, "name": f"{rest.get('name', '')}-smoke", "smoke": note.strip()}

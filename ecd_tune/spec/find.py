@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ecd_tune
-from ecd_tune.errors import UnknownNameError
+from ecd_tune.errors import SpecError, UnknownNameError
 
 __all__ = ["examples_folder", "find_study", "shipped_studies", "studies_folder"]
 
@@ -22,7 +22,7 @@ def examples_folder() -> Path:
 
 def _shipped(name: str) -> Path:
     package = Path(ecd_tune.__file__).parent
-    # In a wheel the files lie in the package; in a checkout at the project's root.
+    # In a wheel the files are in the package; in a checkout at the project's root.
     installed, checkout = package / name, package.parent / name
     return installed if installed.is_dir() else checkout
 
@@ -48,9 +48,12 @@ def find_study(name: str) -> Path:
 
     Raises:
         UnknownNameError: Not a path, and no shipped study of that name.
+        SpecError: It is a Python file.
     """
     if name.endswith(".toml"):
         return Path(name)
+    if name.endswith(".py"):
+        raise SpecError(f"{name}: is a Python file; name the task in it, {name}:NAME")
     shipped = shipped_studies()
     if name not in shipped:
         raise UnknownNameError("study", name, shipped)

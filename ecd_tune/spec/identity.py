@@ -1,4 +1,4 @@
-"""What identifies a study, compared by meaning: 10 and 10.0 are one number, 1 and true are not."""
+"""The identity of a study, compared by meaning: 10 and 10.0 are one number, 1 and true are not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["differences", "fingerprint_of"]
 
 _EXACT = 2**53
-"""Below it every whole number is a float of its own."""
+"""Below it every integer is exactly a float."""
 
 
 def fingerprint_of(identity: Mapping[str, Any]) -> str:

@@ -45,11 +45,11 @@ def parse_minutes(text: str) -> int:
 
 
 class LaunchSpec(SpecModel):
-    """``[launch]``: what ``ecd-tune launch`` does where its command line does not say otherwise.
+    """``[launch]``: defaults of ``ecd-tune launch``.
 
     Attributes:
         on: Name of the engine; looked up by the machine that launches, not by workers.
-        workers: How many.
+        workers: Number of workers.
         gpus_per_worker: Whole GPUs for each worker.
         workers_per_gpu: Workers that share one GPU; excludes ``gpus_per_worker``.
         cores_per_worker: Cores for each worker.
@@ -77,5 +77,5 @@ class LaunchSpec(SpecModel):
     @model_validator(mode="after")
     def _check_gpus(self) -> Self:
         if self.gpus_per_worker is not None and self.workers_per_gpu is not None:
-            raise ValueError("gpus_per_worker and workers_per_gpu exclude each other")
+            raise ValueError("gpus_per_worker and workers_per_gpu are mutually exclusive")
         return self

@@ -1,49 +1,32 @@
-"""Load a study file, with messages that say where, what and what is allowed."""
+"""Load a study file, with messages that give the place, the problem and what is allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError
+from ecd_tune.errors import SpaceError, SpecError, TaskError, UnknownNameError, hint
 from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import Hyperparameter, OptimizerDef, TaskDef
 from ecd_tune.space import DERIVED, Choice, Dimension, Float
 from ecd_tune.spec._running import check_pruning, check_searches, check_training
+from ecd_tune.spec._validation import explain, validate
+from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checks import check_checks
 from ecd_tune.spec.files import apply_smoke, read_table
 from ecd_tune.spec.model import StudySpec
 from ecd_tune.spec.parts import MOST_TRIALS, FirstTrial, OptimizerSpec, Reference
 from ecd_tune.spec.sampler import sampler_problems
-from ecd_tune.spec.training import SEARCHABLE_SCHEDULE
+from ecd_tune.spec.training import SEARCHABLE_SCHEDULE, TrainingSpec
 from ecd_tune.text import find_unprintable
 
 __all__ = ["load_study", "parse_study", "point_problems"]
 
 _PROSE = ("summary", "note")
 """Keys whose texts may have several lines."""
-_PHRASES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be a text",
-    "dict_type": "must be a table",
-    "list_type": "must be a list",
-    "literal_error": "must be one of {expected}",
-}
-"""What pydantic's kinds of errors say."""
 
 
 def load_study(path: Path, smoke: bool = False) -> StudySpec:
@@ -51,7 +34,7 @@ def load_study(path: Path, smoke: bool = False) -> StudySpec:
 
     Args:
         path: A TOML file.
-        smoke: Load its smoke form: a short run, on a stand-in where the data are missing.
+        smoke: Load its smoke form: a short run, on substitute data if the data are missing.
 
     Returns:
         The study.
@@ -66,7 +49,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     """Check a study given as plain values.
 
     Args:
-        table: What the TOML file holds.
+        table: Content of the TOML file.
         where: Begins every message.
         smoke: Make its smoke form.
 
@@ -74,29 +57,28 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
         The study.
 
     Raises:
-        SpecError: The table is not a valid study; all problems are named, one a line.
+        SpecError: The table is not a valid study; all problems are listed, one per line.
     """
     unprintable = [f"{where} {problem}" for problem in _text_problems(table)]
     if unprintable:
         raise SpecError("\n".join(unprintable))
     table = apply_smoke(table, smoke, where)
-    try:
-        spec = StudySpec.model_validate(dict(table))
-    except ValidationError as error:
-        known = _explain(where, error)
-        others = [f"{where} {problem}" for problem in _others(table, error)]
-        raise SpecError("\n".join(dict.fromkeys(known + others))) from None
-    except SpaceError as error:
-        raise SpecError(f"{where}: {error}") from None
-    # What all optimizers share is wrong once, not once for each of them.
-    problems = [f"{where} {problem}" for problem in dict.fromkeys(_problems(spec))]
+    checked = validate(table)
+    problems, spec = list(checked.problems), checked.spec
+    if spec is not None and spec.sampler.name == "auto":
+        spec = spec.model_copy(update={"sampler": choose_sampler(spec)})
+    if spec is not None:
+        problems += filter(checked.concerns, _problems(spec))
     if problems:
-        raise SpecError("\n".join(problems))
+        # What all optimizers share is wrong once, not once for each of them.
+        unique = dict.fromkeys(problems)
+        raise SpecError("\n".join(f"{where}{' ' if p[0] == '[' else ': '}{p}" for p in unique))
+    assert spec is not None  # without problems there is one
     return spec
 
 
 def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Say which keys and texts hold what could end a line or steer a terminal.
+    """Report keys and texts with control characters.
 
     Yields:
         One problem each.
@@ -119,74 +101,29 @@ def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
             )
 
 
-def _explain(where: str, error: ValidationError) -> list[str]:
-    lines = []
-    for item in error.errors():
-        *table, key = [str(part) for part in item["loc"]] or ["study"]
-        place = f"{where} [{'.'.join(table)}]" if table else where
-        lines.append(f"{place}: {key}: {_phrase(item)}")
-    return lines
-
-
-def _others(table: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """Return what else is wrong with a study, if what is wrong already is left out."""
-    rest = deepcopy(dict(table))
-    left_out = []
-    for item in error.errors():
-        *path, key = [str(part) for part in item["loc"]] or ["study"]
-        place: Any = rest
-        for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or place.pop(key, None) is None:
-            return []
-        left_out.append(f"[{'.'.join(path)}]: {key}:")
-    if "name" in table:
-        rest.setdefault("name", "study")
-    try:
-        problems = _problems(StudySpec.model_validate(rest))
-    except (ValidationError, SpaceError):
-        return []
-    # What was left out is missing now.
-    return [problem for problem in problems if not problem.startswith(tuple(left_out))]
-
-
-def _phrase(item: Any) -> str:
-    context = item.get("ctx", {})
-    match item["type"]:
-        case "extra_forbidden":
-            return "unknown key; see docs/study-files.md for the keys that exist"
-        case "missing":
-            return "is missing"
-        case "value_error":
-            return str(context["error"])
-        case kind if kind in _PHRASES:
-            return f"{item['input']!r}: {_PHRASES[kind].format(**context)}"
-        case _:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            return f"{item['input']!r}: {message}"
-
-
 def _problems(spec: StudySpec) -> list[str]:
+    problems, task = [], None
     try:
         task = spec.task_def
     except (UnknownNameError, TaskError) as error:
-        return [f"[task]: {error}"]
-    problems = _option_problems("[task]", task, spec.task.options)
-    problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
+        problems.append(f"[task]: {error}")
+    if task is not None:
+        problems += _option_problems("[task]", task, spec.task.options)
+        problems += _option_problems("[confirmation.task]", task, spec.confirmation.task)
+        problems += _training_problems(spec)
+        problems += check_pruning(spec)
     if spec.sampler.name == "grid":
         problems += _grid_problems(spec)
     elif spec.budget.trials is None:
-        problems.append("[budget]: trials: is missing; only a grid does without it")
+        problems.append("[budget]: trials: is missing; it is optional only for a grid")
     problems += sampler_problems(spec.sampler)
     problems += check_searches(spec)
-    problems += _training_problems(spec)
-    problems += check_pruning(spec)
     wrong = [
         problem
         for key, optimizer in spec.optimizers.items()
         for problem in _optimizer_problems(f"[optimizers.{key}]", optimizer, task)
     ]
-    # What a check fits can only be told of optimizers that are known.
+    # Whether a check applies can only be decided for known optimizers.
     return problems + (wrong or check_checks(spec.checks, spec.optimizers, spec.name))
 
 
@@ -196,7 +133,7 @@ def _training_problems(spec: StudySpec) -> list[str]:
         try:
             spec.training_for(key)
         except ValidationError as error:
-            problems += _explain(f"[optimizers.{key}.training]", error)
+            problems += explain(error, TrainingSpec, f"optimizers.{key}.training")
             continue
         problems += check_training(spec, key)
     return problems
@@ -205,6 +142,11 @@ def _training_problems(spec: StudySpec) -> list[str]:
 def _grid_problems(spec: StudySpec) -> list[str]:
     problems = []
     for key, optimizer in spec.optimizers.items():
+        if optimizer.space.has_prior:
+            problems.append(
+                f"[optimizers.{key}.space]: prior: a grid runs all points and uses none; leave "
+                "it out, or choose another sampler"
+            )
         try:
             next(optimizer.space.grid())
         except SpaceError as error:
@@ -224,16 +166,14 @@ def _option_problems(where: str, task: TaskDef, options: Mapping[str, Scalar]) -
     for name, value in options.items():
         option = task.options.get(name)
         if option is None:
-            known = ", ".join(task.options) or "none"
-            problems.append(
-                f"{where}: {name}: task {task.name!r} has no such option; known: {known}"
-            )
+            known = hint(name, task.options)
+            problems.append(f"{where}: {name}: task {task.name!r} has no such option{known}")
         elif reason := option.problem(value):
             problems.append(f"{where}: {name} = {value!r}: {reason}")
     return problems
 
 
-def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
+def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) -> list[str]:
     try:
         definition = spec.definition
     except UnknownNameError as error:
@@ -249,7 +189,9 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[
     problems += _twice_searched(f"{where[:-1]}.space]", spec)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
-        problems.append(f"{where}: references: labels {labels} must differ, and none be 'best'")
+        problems.append(
+            f"{where}: references: labels {labels} must differ, and 'best' is not allowed"
+        )
     firsts = [first.label for first in spec.first]
     if len(set(firsts)) != len(firsts):
         problems.append(f"{where}: first: labels {firsts} must differ")
@@ -268,9 +210,9 @@ def _dimension_problems(
     if declared is None:
         if name.partition(".")[0] in spec.definition.hyperparameters and "." in name:
             return []  # see _group_problems
-        known = ", ".join(spec.definition.hyperparameters)
-        return [f"{where}: {spec.definition.name!r} has no such hyperparameter; known: {known}"]
-    # The ends of a range stand for all that lies between them.
+        known = hint(name, spec.definition.hyperparameters)
+        return [f"{where}: {spec.definition.name!r} has no such hyperparameter{known}"]
+    # The ends of a range represent all values between them.
     bad = [(v, reason) for v in dimension.bounds() if (reason := declared.problem(v))]
     if isinstance(dimension, Float) and dimension.zero and (reason := declared.problem(0.0)):
         bad.append((0.0, reason))
@@ -279,7 +221,7 @@ def _dimension_problems(
 
 
 def _group_problems(
-    where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef
+    where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef | None
 ) -> list[str]:
     """Say which ``NAME.GROUP`` cannot be: of a hyperparameter or a group that has none."""
     own, problems = definition.hyperparameters, []
@@ -291,22 +233,21 @@ def _group_problems(
         if base not in by_group:
             which = ", ".join(by_group) or "none of its hyperparameters"
             problems.append(f"{where}: {name}: of {definition.name!r}, {which} may differ by group")
-        elif group not in task.groups:
-            known = ", ".join(task.groups) or "none"
+        elif task is not None and group not in task.groups:
             problems.append(
-                f"{where}: {name}: task {task.name!r} has no group {group!r} of parameters; "
-                f"known: {known}"
+                f"{where}: {name}: task {task.name!r} has no group {group!r} of parameters"
+                f"{hint(group, task.groups)}"
             )
     return problems
 
 
-def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef) -> list[str]:
+def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) -> list[str]:
     own = spec.definition.hyperparameters
     named = [k for k in SEARCHABLE_SCHEDULE if k in spec.space.dimensions and k not in own]
-    if not named or task.budget_unit != "iterations":
+    if not named or task is None or task.budget_unit != "iterations":
         return []
     return [
-        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations, without a schedule"
+        f"{where}: {', '.join(named)}: task {task.name!r} counts iterations and has no schedule"
     ]
 
 
@@ -318,13 +259,13 @@ def _twice_searched(where: str, spec: OptimizerSpec) -> list[str]:
         return []
     values = space["s"].bounds() if "s" in space else (own["s"].default,)
     both = all(0 in space[name].when.get("s", values) for name in names)
-    decay = space.get("decoupled_weight_decay")  # is in units of lr, and tells them apart
+    decay = space.get("decoupled_weight_decay")  # is in units of lr, which breaks the symmetry
     if 0 not in values or not both or (decay is not None and True in decay.bounds()):
         return []
     remedy = "leave it out" if values == (0,) else "give it when = { s = [1] }"
     return [
         f"{where}: delta_energy: with s = 0, c·lr with c²·delta_energy is the same run as lr with "
-        f"delta_energy, so that both cannot be searched; {remedy}, and it is 1 there"
+        f"delta_energy, so only one of them can be searched; {remedy}; it is then 1"
     ]
 
 
@@ -340,35 +281,37 @@ def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) 
                 f"{where}: {name}: is missing; {definition.name!r} requires it ({allowed})"
             )
         if name in given and standing:
-            problems.append(f"{where}: {name} and {standing[0]}: give one, the other follows")
+            problems.append(
+                f"{where}: {name} and {standing[0]}: give only one; the other is derived"
+            )
     return problems
 
 
 def _unfit(
     where: str, definition: OptimizerDef, given: Mapping[str, Sequence[Scalar]]
 ) -> list[str]:
-    """Name what cannot be used beside the other values: all of its values by hyperparameter."""
+    """Report values that cannot be combined: all of its values by hyperparameter."""
     problems, own = [], definition.hyperparameters
     for name in given:
         if name in own and (rule := own[name].only_with):
             other, value = rule
             if value not in given.get(other, ()):
-                problems.append(f"{where}: {name}: is for {other} = {value!r} alone")
+                problems.append(f"{where}: {name}: only allowed with {other} = {value!r}")
         for read in DERIVED[name].reads if name in DERIVED and name not in own else ():
             words = [v for v in given.get(read, ()) if read in own and v in own[read].words]
-            problems += [f"{where}: {name}: follows from {read}, which {v!r} hides" for v in words]
+            problems += [f"{where}: {name}: is derived from {read}, not from {v!r}" for v in words]
     return problems
 
 
 def point_problems(optimizer: OptimizerSpec, params: Params) -> list[str]:
-    """Say why an optimizer does not take hyperparameters, which may lie outside its space.
+    """Check hyperparameters, which may be outside the space, for an optimizer.
 
     Args:
         optimizer: The optimizer.
         params: Full hyperparameters, from another study.
 
     Returns:
-        What is wrong, one sentence each.
+        The problems, one sentence each.
     """
     point = FirstTrial(label="point", params=dict(params))
     return _point_problems("", optimizer.definition, optimizer.searchable, point)
@@ -385,7 +328,10 @@ def _point_problems(
     for name, value in point.params.items():
         declared = known.get(name)
         if declared is None:
-            problems.append(f"{place}: {name}: {definition.name!r} has no such hyperparameter")
+            known_ones = hint(name, definition.hyperparameters)
+            problems.append(
+                f"{place}: {name}: {definition.name!r} has no such hyperparameter{known_ones}"
+            )
         elif reason := declared.problem(value):
             problems.append(f"{place}: {name} = {value!r} {reason}")
     return problems

@@ -1,4 +1,4 @@
-"""What a study is: one task, some optimizers with their spaces, a budget, and how to confirm.
+"""The model of a study: one task, optimizers with their spaces, a budget, and a confirmation.
 
 The model is checked twice: pydantic checks keys and types, :mod:`ecd_tune.spec.load` checks
 what needs the registries (names of tasks, optimizers, hyperparameters and options).
@@ -15,6 +15,7 @@ from ecd_tune.records import Params, Scalar, Stage, StudyKey
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.registry import TASKS, TaskDef
 from ecd_tune.spec._table import SpecModel
+from ecd_tune.spec.auto import choose_sampler
 from ecd_tune.spec.checkpoints import CheckpointSpec
 from ecd_tune.spec.checks import Checks, CheckSpec
 from ecd_tune.spec.cost import CostSpec
@@ -48,12 +49,12 @@ _SEARCH_STRIDE = MOST_TRIALS // MOST_SEARCHES
 
 
 class StudySpec(SpecModel):
-    """A whole study, as its file says.
+    """A complete study, as in its file.
 
     Attributes:
         name: Name of the study; at most 100 letters, digits, ``-``, ``_`` and ``.``.
         title: One line for reports.
-        summary: What the study is for, in prose.
+        summary: Purpose of the study, in prose.
         protocol: ``paper`` selects as the paper did, ``clean`` on a validation split.
         seed: Every random number of the study follows from it.
         task: Task and options.
@@ -64,13 +65,13 @@ class StudySpec(SpecModel):
         confirmation: How the best are confirmed.
         retries: How often a trial without a value is tried again.
         training: How learning tasks are trained.
-        cost: What energy and carbon are counted with.
+        cost: Settings for energy and carbon.
         checkpoints: Where unfinished runs are kept.
         launch: Where and how many workers are started.
         pruning: Which trials of the search end early.
-        checks: What of the theory is to be checked on the trials.
+        checks: Checks of the theory on the trials.
         optimizers: Key to optimizer and space, in the order of the file.
-        smoke: Not empty in a smoke run: what stands in for what, for the report's first lines.
+        smoke: Not empty in a smoke run: the substitute data, for the report's first lines.
     """
 
     name: Name
@@ -123,7 +124,7 @@ class StudySpec(SpecModel):
 
     @property
     def metric(self) -> str:
-        """What a trial's value is, in words."""
+        """Description of a trial's value."""
         if self.learns and self.training.averaging is not None:
             name = self.task_def.confirm_metric.removeprefix("test_").replace("_", " ")
             return f"best {'test' if self.oracle else 'validation'} {name} of averaged weights"
@@ -133,11 +134,11 @@ class StudySpec(SpecModel):
 
     @property
     def measure(self) -> bool:
-        """Whether runs are to be measured, because a check reads what they measure."""
+        """Whether runs are measured, because a check needs the measurements."""
         return any(check.definition.measured for check in self.checks)
 
     def checks_of(self, optimizer: str) -> tuple[CheckSpec, ...]:
-        """Return the checks that judge one optimizer's trials, each naming it."""
+        """Return the checks of one optimizer's trials, each with its key."""
         return tuple(
             check.model_copy(update={"optimizer": optimizer})
             for check in self.checks
@@ -189,7 +190,7 @@ class StudySpec(SpecModel):
         return runs * (1 + len(references))
 
     def training_for(self, optimizer: str, params: Params | None = None) -> TrainingSpec:
-        """Return ``[training]`` with what one optimizer, and its searched values, change in it."""
+        """Return ``[training]`` with the changes of one optimizer and its searched values."""
         changes = self.optimizers[optimizer].training
         training = TrainingSpec.model_validate({**self.training.model_dump(), **changes})
         return training.resolved(self.oracle).with_searched(params or {})
@@ -208,9 +209,9 @@ class StudySpec(SpecModel):
         return tuple(search_key(optimizer, n + 1) for n in range(self.search.repeats))
 
     def by_search(self) -> Self:
-        """Return a copy in which each search of an optimizer is an optimizer of its own.
+        """Return a copy in which each search is a separate optimizer.
 
-        What runs trials and stores them knows no other; ``optimizers`` holds the searches' keys.
+        Worker and store use only this form; ``optimizers`` contains the searches' keys.
         """
         if self.search.repeats == 1:
             return self
@@ -256,10 +257,12 @@ class StudySpec(SpecModel):
         seed: int | None = None,
         optimizers: tuple[str, ...] | None = None,
     ) -> Self:
-        """Return a copy with what the command line changes."""
+        """Return a copy with the changes of the command line."""
         changes: dict[str, Any] = {}
         if trials is not None:
             changes["budget"] = self.budget.model_copy(update={"trials": trials})
+            if self.sampler.why:
+                changes["sampler"] = choose_sampler(self.model_copy(update=changes))
         if seed is not None:
             changes["seed"] = seed
         if optimizers is not None:
@@ -272,9 +275,9 @@ class StudySpec(SpecModel):
     def identity(self, optimizer: str) -> dict[str, Any]:
         """Return all that decides what a trial of ``optimizer`` means, as plain values.
 
-        Texts, references, costs, retries, checkpoints, launch, checks, device, room on disk, the
-        time that a trial may take, the selection, the number of searches, of trials and of
-        confirmation runs are left out: changing them continues with the same trials.
+        Texts, references, costs, retries, checkpoints, launch, checks, device, disk limits, the
+        time limit of a trial, the selection, the number of searches, of trials and of confirmation
+        runs are left out: changing them continues with the same trials.
         """
         data = self.model_dump(
             mode="json",
@@ -298,7 +301,7 @@ class StudySpec(SpecModel):
         own = self.optimizers[optimizer].model_dump(mode="json", exclude={"title", "references"})
         own["training"] = meaning(own["training"])
         if not own["first"]:
-            del own["first"]  # came later; studies from before it continue
+            del own["first"]  # added later; older studies continue
         pruning, search = self.pruning.identity(), self.search.identity()
         return {
             **data,
@@ -315,7 +318,8 @@ class StudySpec(SpecModel):
 
 
 def _first_seed(key: str) -> int:
-    # By its number alone, so that further searches leave the seeds of the first ones alone.
+    # Depends only on its number, so that further searches do not change the seeds of the first
+    # ones.
     return (number_of(key) - 1) * _SEARCH_STRIDE
 
 

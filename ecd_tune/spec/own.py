@@ -1,4 +1,4 @@
-"""The study of a task of one's own, where hardly anything is said of it."""
+"""The study of a user task, with defaults for everything."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ecd_tune.spec.find import studies_folder
 __all__ = ["OWN_OPTIMIZERS", "own_study"]
 
 OWN_OPTIMIZERS = ("ecdsep", "adamw")
-"""What is compared where nothing else is said."""
+"""Optimizers that are compared by default."""
 
 _TRIALS = 20
 _CONFIRM = 6
 _SELECT = 3
-"""Best trials of a search that run again; the clean protocol alone, as the paper did not."""
+"""Best trials of a search that run again, only with the clean protocol."""
 
 
 def own_study(
@@ -33,7 +33,7 @@ def own_study(
         reference: Of the task; or its name, where it is registered.
         optimizers: Keys, with the spaces of ``studies/_own.toml``; or key to the table of
             ``[optimizers.KEY]``, of which ``space`` may be left out.
-        **given: Tables and keys of the study file; they are laid over what holds without them.
+        **given: Tables and keys of the study file; they override the defaults.
 
     Returns:
         As read from a study file.
@@ -59,11 +59,11 @@ def own_study(
 
 def _optimizer(key: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     if "space" in table:
-        return dict(table)  # a space of one's own, and none of our first trials in it
+        return dict(table)  # a user's space, without the default first trials
     name = str(table.get("optimizer", key))
     if name not in known:
         raise SpecError(
-            f"optimizer {name!r}: has no default space; give it one, or take one of "
+            f"optimizer {name!r}: has no default space; define one, or use one of "
             f"{', '.join(known)}"
         )
     return merge_tables(known[name], table)

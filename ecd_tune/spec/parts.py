@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    model_validator,
+)
 
 from ecd_tune.records import Params, Scalar
 from ecd_tune.registry import OPTIMIZERS, Hyperparameter, OptimizerDef
@@ -30,10 +37,10 @@ MOST_TRIALS = 500_000
 """Search seeds end here, confirmation seeds begin."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-"""Of a study, an optimizer in it or a reference: fits into a column, a folder and an address."""
+"""Name of a study, an optimizer or a reference: valid in a column, a path and a URL."""
 
 Value = bool | int | float | str
-SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid"]
+SamplerName = Literal["random", "tpe", "qmc", "gp", "cmaes", "grid", "auto"]
 
 
 def _serialize_space(space: Space) -> dict[str, Any]:
@@ -42,8 +49,9 @@ def _serialize_space(space: Space) -> dict[str, Any]:
         for name, d in space.dimensions.items()
     }
     for fields in found.values():
-        if fields.get("zero", ...) is None:
-            del fields["zero"]  # came later; studies from before it continue
+        for later in ("zero", "prior"):  # added later; older studies continue
+            if fields.get(later, ...) is None:
+                del fields[later]
     return found
 
 
@@ -88,11 +96,36 @@ class SamplerSpec(SpecModel):
     """``[sampler]``: one of Optuna's samplers by name, and its options.
 
     Attributes:
-        name: random, tpe, qmc, gp, cmaes or grid.
+        name: random, tpe, qmc, gp, cmaes or grid; auto until a study is loaded, which chooses one
+            (:mod:`ecd_tune.spec.auto`).
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: SamplerName = "tpe"
+    _why: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _check_auto(self) -> Self:
+        if self.name == "auto" and self.options:
+            raise ValueError(
+                f"'auto' takes no options, and there are {', '.join(self.options)}; name a sampler"
+            )
+        return self
+
+    @property
+    def why(self) -> str:
+        """Why ``auto`` has chosen it; empty where a person has."""
+        return self._why
+
+    def chosen(self, why: str) -> Self:
+        """Return a copy that ``auto`` has chosen.
+
+        Args:
+            why: The reason, in words; no part of a study's identity.
+        """
+        copy = self.model_copy()
+        copy._why = why
+        return copy
 
     @property
     def options(self) -> dict[str, Value]:
@@ -110,7 +143,7 @@ class Confirmation(SpecModel):
         task: Task options that differ from the search's, for example a random start.
         margin: Difference of the confirmed number that is too small to matter, within which
             optimizers may be found equivalent; a factor above 1 where values span decades and are
-            compared by ratio. None: nothing is said of equivalence.
+            compared by ratio. None: equivalence is not tested.
     """
 
     runs: int = Field(default=10, ge=0, le=MOST_TRIALS)
@@ -123,8 +156,8 @@ class Confirmation(SpecModel):
 class Retries(SpecModel):
     """``[retries]``: how often a trial without a value is tried again, by cause.
 
-    An attempt that is tried again does not count against the budget; the last one does. Trials
-    that a worker gives back on a signal are always tried again and not counted here.
+    An attempt that is tried again does not count against the budget; the last one does. Trials that
+    a worker releases on a signal are always retried and not counted here.
 
     Attributes:
         lost: The worker was killed, or was not heard of in time.
@@ -133,7 +166,7 @@ class Retries(SpecModel):
         non_finite: Not even the first loss was finite.
         exception: Any other exception.
         stop_worker_after: Trials that end in a row with the same exception before the worker
-            stops: what fails every time is no property of a trial.
+            stops: repeated equal failures are not a property of a trial.
     """
 
     lost: int = Field(default=3, ge=0, le=1000)
@@ -149,7 +182,7 @@ class Retries(SpecModel):
 
 
 class Reference(SpecModel):
-    """``[[optimizers.NAME.references]]``: published hyperparameters to run beside ours.
+    """``[[optimizers.NAME.references]]``: published hyperparameters to run in addition to ours.
 
     Attributes:
         label: Short name, unique in its optimizer, for example ``paper``.
@@ -167,7 +200,7 @@ class FirstTrial(SpecModel):
 
     Attributes:
         label: Short name, unique in its optimizer: the trial's source.
-        params: Full hyperparameters; they may lie outside the space.
+        params: Complete hyperparameters; they may be outside the space.
     """
 
     label: Name
@@ -200,7 +233,7 @@ class OptimizerSpec(SpecModel):
 
     @property
     def searchable(self) -> dict[str, Hyperparameter]:
-        """All that ``space`` may name: hyperparameters, what stands for them, the schedule.
+        """All names allowed in ``space``: hyperparameters, derived quantities, the schedule.
 
         Of hyperparameters by group those ``NAME.GROUP`` that are named.
         """

@@ -10,37 +10,44 @@ from ecd_tune.spec._table import SpecModel
 
 __all__ = ["PruningSpec"]
 
+_RUNGS = frozenset({"least_epochs", "reduction", "resume"})
 _KEYS = {
     "none": frozenset[str](),
     "median": frozenset({"startup_trials", "warmup", "interval", "least_trials"}),
-    "hyperband": frozenset({"least_epochs", "reduction"}),
+    "successive_halving": _RUNGS,
+    "hyperband": _RUNGS,
 }
 
 
 class PruningSpec(SpecModel):
-    """``[pruning]``: one of Optuna's pruners, on the metric after each judged epoch.
+    """``[pruning]``: one of Optuna's pruners, on the metric after each evaluated epoch.
 
     Confirmation runs are never pruned.
 
     Attributes:
         kind: ``none``; ``median``: a trial ends when its best value so far is worse than the
-            median of the others at the same epoch; ``hyperband``: trials are dealt to brackets
-            of successive halving.
+            median of the others at the same epoch; ``successive_halving``: at each rung, an epoch,
+            only the best continue; ``hyperband``: trials are dealt to brackets of successive
+            halving whose first rungs lie at different epochs.
         startup_trials: ``median``: finished trials before the first is pruned.
         warmup: ``median``: epochs during which nothing is pruned.
         interval: ``median``: epochs between two looks.
-        least_trials: ``median``: values at an epoch that are needed to judge by their median.
-        least_epochs: ``hyperband``: epochs that each trial gets at least.
-        reduction: ``hyperband``: one of so many trials continues at each rung.
+        least_trials: ``median``: minimum number of values at an epoch for a median.
+        least_epochs: With rungs: epochs that each trial gets at least.
+        reduction: With rungs: one of so many trials continues at each of them.
+        resume: With rungs: a trial that does not continue is paused, and continues from its
+            checkpoint once it is among the best (:mod:`ecd_tune.spec.rungs`); otherwise it ends
+            for good, as Optuna's pruners end it.
     """
 
-    kind: Literal["none", "median", "hyperband"] = "none"
+    kind: Literal["none", "median", "successive_halving", "hyperband"] = "none"
     startup_trials: int = Field(default=5, ge=0)
     warmup: int = Field(default=0, ge=0)
     interval: int = Field(default=1, ge=1)
     least_trials: int = Field(default=1, ge=1)
     least_epochs: int = Field(default=1, ge=1)
     reduction: int = Field(default=3, ge=2)
+    resume: bool = False
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
@@ -48,7 +55,7 @@ class PruningSpec(SpecModel):
         if strange:
             allowed = ", ".join(sorted(_KEYS[self.kind])) or "nothing else"
             raise ValueError(
-                f"kind = {self.kind!r} does not take {', '.join(strange)}; it takes {allowed}"
+                f"kind = {self.kind!r} does not accept {', '.join(strange)}; allowed: {allowed}"
             )
         return self
 
@@ -56,4 +63,7 @@ class PruningSpec(SpecModel):
         """Return the keys that count for this kind; none where nothing is pruned."""
         if self.kind == "none":
             return {}
-        return self.model_dump(include={"kind", *_KEYS[self.kind]})
+        found = self.model_dump(include={"kind", *_KEYS[self.kind]})
+        if not self.resume:
+            found.pop("resume", None)  # came later; studies from before it continue
+        return found

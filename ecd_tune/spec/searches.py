@@ -1,7 +1,7 @@
 """``[search]`` and ``[selection]``: several searches of an optimizer, and who of a search is best.
 
-Each search of an optimizer is an Optuna study of its own: the first has the optimizer's key, the
-others ``KEY#2``, ``KEY#3``, … No key of a study file holds a ``#``.
+Each search of an optimizer is a separate Optuna study: the first has the optimizer's key, the
+others ``KEY#2``, ``KEY#3``, … Keys of study files contain no ``#``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = [
 
 MOST_SEARCHES = 20
 MOST_TRIALS_OF_EACH = 20_000
-"""Where there are several, so that each has seeds of its own."""
+"""With several searches, so that each has its own seeds."""
 
 
 class SearchSpec(SpecModel):
     """``[search]``: how often each optimizer is searched, and what its searches begin with.
 
     Attributes:
-        repeats: Independent searches of each optimizer, each with the whole budget, seeds of its
-            own and a confirmation of its own.
+        repeats: Independent searches of each optimizer, each with the full budget, its own seeds
+            and its own confirmation.
         from_study: Name of a study in the same database; each search begins with the best trials
             that it found for an optimizer of the same key.
         from_best: How many of them.
@@ -54,7 +54,7 @@ class SelectionSpec(SpecModel):
     """``[selection]``: run the best trials of a search again before one is chosen.
 
     Attributes:
-        top: How many trials of each search are run again; 0 chooses by the search alone.
+        top: Number of trials of each search that are run again; 0 selects by the search only.
         runs: Seeds that each of them runs under; the mean over them decides.
     """
 

@@ -20,27 +20,26 @@ SEARCHABLE_SCHEDULE: Mapping[str, Hyperparameter] = {
         str, "the learning rate over the run", choices=get_args(ScheduleName)
     ),
     "schedule_warmup": Hyperparameter(
-        float, "share of all steps over which lr first rises", low=0.0, high=1.0, high_open=True
+        float, "share of all steps for the warm-up of lr", low=0.0, high=1.0, high_open=True
     ),
     "schedule_final": Hyperparameter(
-        float, "factor of lr at the end of linear and cosine", low=0.0, high=1.0
+        float, "final factor of lr for linear and cosine", low=0.0, high=1.0
     ),
 }
-"""What a search space may name beside hyperparameters: name, ``warmup`` and ``final`` of the
-schedule of a task that learns."""
+"""Further names in a search space: name, ``warmup`` and ``final`` of the schedule."""
 
 
 class Schedule(SpecModel):
     """``[training.schedule]``: the learning rate over the run, as a factor of ``lr``.
 
-    It acts on each parameter group's ``lr``, whatever the optimizer.
+    It acts on each parameter group's ``lr``, for every optimizer.
 
     Attributes:
         name: ``constant``, ``linear`` (to ``final``), ``cosine`` (to ``final``) or ``step``.
         warmup: Share of all steps over which the factor first rises from 0 to 1.
         final: Factor at the end of ``linear`` and ``cosine``.
         every: Epochs between two drops of ``step``.
-        factor: What ``step`` multiplies by at each drop.
+        factor: Factor of ``step`` at each drop.
     """
 
     name: ScheduleName = "constant"
@@ -54,20 +53,19 @@ Epoch = Annotated[int, Field(ge=1)]
 
 
 class Averaging(SpecModel):
-    """``[training.averaging]``: judge the mean of several epochs' weights.
+    """``[training.averaging]``: evaluate the mean of several epochs' weights.
 
     Attributes:
-        kind: ``swa``: a running mean from the epoch ``start`` on. ``post_hoc``: the last k
-            epochs, with the k that the judged split prefers.
-        start: ``swa``: first epoch that takes part, or several, of which the judged split
-            chooses. ``post_hoc``: first epoch that may take part; by default half of the
-            training may.
+        kind: ``swa``: a running mean from the epoch ``start`` on. ``post_hoc``: the last k epochs,
+            with the best k on the evaluation split.
+        start: ``swa``: first averaged epoch, or several, from which the evaluation split selects.
+            ``post_hoc``: first epoch that may be averaged; by default half of the training.
         statistics: Running statistics of the mean's batch normalisation: ``renew`` (a pass over
             the training data) or ``average``. None: ``average`` for ``post_hoc`` under the
             paper's protocol, else ``renew``.
-        every: ``swa``: epochs between two judgements of the mean while it grows, for its curve;
-            under the paper's protocol these are also what is chosen from. None: as often as
-            single epochs under the paper's protocol, else never before the last epoch.
+        every: ``swa``: epochs between two evaluations of the mean during training, for its curve;
+            under the paper's protocol the selection is also from these. None: as often as single
+            epochs under the paper's protocol, else never before the last epoch.
         max_gib: Largest size of the weights that ``post_hoc`` keeps on disk meanwhile, in GiB.
     """
 
@@ -80,11 +78,11 @@ class Averaging(SpecModel):
     @model_validator(mode="after")
     def _check_start(self) -> Self:
         if self.kind == "swa" and self.start is None:
-            raise ValueError("swa needs start, the first epoch that takes part, such as 161")
+            raise ValueError("swa needs start, the first averaged epoch, such as 161")
         if self.kind == "post_hoc" and isinstance(self.start, tuple):
-            raise ValueError("post_hoc tries all starts from one on; give one number")
+            raise ValueError("post_hoc tries all starts from a given one; give one number")
         if self.kind == "post_hoc" and self.every is not None:
-            raise ValueError("post_hoc has no mean before the last epoch; every is for swa")
+            raise ValueError("post_hoc has no mean before the last epoch; every is only for swa")
         return self
 
     def starts(self, epochs: int) -> tuple[int, ...]:
@@ -121,7 +119,7 @@ class TrainingSpec(SpecModel):
         averaging: Weights of several epochs averaged, or None.
         second_forward: Pass each step's batch forward once more after it, as the paper's code does
             on Tiny ImageNet and ImageNet: running statistics move twice.
-        diagnostics: Keep what the optimizer says of itself, epoch by epoch.
+        diagnostics: Store the optimizer's diagnostics, epoch by epoch.
     """
 
     clip: float | None = Field(default=None, gt=0.0)
@@ -137,10 +135,9 @@ class TrainingSpec(SpecModel):
     diagnostics: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the meaning of a run, as plain values.
+        """Return the values that determine a run, as plain values.
 
-        Keys that came later are left out at their defaults, so that studies from before them go
-        on.
+        Keys that were added later are omitted at their defaults, so that older studies continue.
         """
         later = {"precision", "memory_format", "compile"}
         later |= {"accumulate", "averaging", "second_forward"}
@@ -168,13 +165,13 @@ class TrainingSpec(SpecModel):
         return self.model_copy(update={"averaging": changed})
 
     def with_searched(self, params: Params) -> Self:
-        """Return these settings with what a search space says of the schedule.
+        """Return these settings with the schedule of a search space.
 
         Args:
             params: Searched values; others than those of the schedule do not matter.
 
         Returns:
-            A changed copy, or this object where nothing is said.
+            A changed copy, or this object if nothing changes.
         """
         found: dict[str, Any] = {
             name.removeprefix("schedule_"): params[name]
@@ -190,7 +187,7 @@ class TrainingSpec(SpecModel):
 
 
 def meaning(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of ``[training]`` what changes no run: device, room on disk, diagnostics.
+    """Remove the keys of ``[training]`` that change no run: device, disk limit, diagnostics.
 
     Args:
         table: The table as plain values; keys may be missing.

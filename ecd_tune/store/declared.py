@@ -1,7 +1,7 @@
-"""What a study declared, among its attributes in Optuna: its checks, and how to make it anew.
+"""Declarations of a study in its Optuna attributes: its checks, and how to recreate it.
 
-Checks are those from before the first trial. The table of the study is kept where its task is
-named by reference, so that a worker needs the reference alone to join.
+Checks are those from before the first trial. The table of a study whose task is named by reference
+is stored, so that a worker needs only the reference to join.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_declared(connection: sa.Connection, study_id: int) -> tuple[CheckSpec, 
 
 
 def keep_table(connection: sa.Connection, spec: StudySpec, study_id: int) -> None:
-    """Keep the table of a study whose task is named by reference; the newest one holds.
+    """Store the table of a study whose task is named by reference; the newest one applies.
 
     Args:
         connection: A write transaction.
@@ -78,7 +78,7 @@ def keep_table(connection: sa.Connection, spec: StudySpec, study_id: int) -> Non
         return
     table = optuna_tables.study_user_attributes
     own = study_table(spec)
-    # Where its file lies is another matter on every machine.
+    # The path of its file differs between machines.
     own["task"] = {**own["task"], "name": spec.task_def.name}
     text = json.dumps(own)
     here = (table.c.study_id == study_id, table.c.key == _TABLE)

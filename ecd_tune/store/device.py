@@ -1,7 +1,7 @@
-"""What a process computes on, in words: its GPUs, or else its processor.
+"""The device of a process, in words: its GPUs, or else its processor.
 
-Torch is asked where it is loaded already and never loaded for this; CUDA is never started, since
-that takes a second and hundreds of megabytes on a GPU that a study may not use.
+Torch is asked where it is loaded already and never loaded for this; CUDA is never initialised,
+because that takes a second and hundreds of megabytes on a GPU that the study may not use.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def name_visible(listed: str, visible: str | None) -> list[str]:
     """Name the GPUs that CUDA shows to a process.
 
     Args:
-        listed: What ``nvidia-smi -L`` printed.
+        listed: The output of ``nvidia-smi -L``.
         visible: The variable ``CUDA_VISIBLE_DEVICES``; None where it is not set.
 
     Returns:
-        One name a GPU, or slice of one; what the list does not know is named as the variable does.
+        One name per GPU or slice; entries that are not in the list keep their names.
     """
     wholes: list[str] = []
     by_uuid: dict[str, str] = {}

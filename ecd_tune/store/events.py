@@ -1,4 +1,4 @@
-"""What happened to a study that a person may ask about later."""
+"""Events of a study, for later inspection by users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Event", "add_events", "event_row", "read_events"]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a study.
+    """An event of a study.
 
     Attributes:
         time: When; UTC, aware.
@@ -48,14 +48,14 @@ def event_row(
         trial_id: The trial, where there is one.
         kind: ``lost``, ``released``, ``fenced`` and so on.
         worker: ``host:pid``, where known.
-        **detail: What else is to be known; JSON-able.
+        **detail: Further details; JSON-able.
     """
     own = {"study_id": study_id, "trial_id": trial_id, "kind": kind, "worker": worker}
     return {**own, "detail": json.dumps(detail)}
 
 
 def add_events(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Note that things happened just now.
+    """Record events with the current time.
 
     Args:
         connection: A write transaction.

@@ -1,4 +1,4 @@
-"""What can be read from the shared store, and its connections."""
+"""Reading methods of the shared store, and its connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.errors import StoreError
-from ecd_tune.records import Cause, Curve, RunCost, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import Cause, Curve, Origin, RunCost, StudyKey, TrialRecord, TrialState
 from ecd_tune.spec import CheckSpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.cells import load
@@ -56,7 +56,7 @@ class StoreReader:
         return self._database.shown
 
     def set_stop_signal(self, stop: Stop) -> None:
-        """Let a call that waits for the database end soon when the process is told to stop.
+        """Let a call that waits for the database end soon after a stop signal.
 
         Args:
             stop: Polled while waiting.
@@ -82,7 +82,7 @@ class StoreReader:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> NoReturn:
-        # Its connections belong to this process, and the URL may hold a password.
+        # Its connections belong to this process, and the URL may contain a password.
         raise StoreError("a Store cannot be pickled; open one in the other process by its URL")
 
     def studies(self) -> list[str]:
@@ -90,11 +90,11 @@ class StoreReader:
         return self._read(list_studies)
 
     def tables(self) -> dict[str, dict[str, Any]]:
-        """Return what makes each study anew whose task is named by reference, by its name."""
+        """Return, by name, the table of each study whose task is named by reference."""
         return self._read(read_tables)
 
     def identity(self, key: StudyKey) -> dict[str, Any]:
-        """Return what a study was made from, as :meth:`StudySpec.identity` gave it.
+        """Return the identity of a study, as from :meth:`StudySpec.identity`.
 
         Args:
             key: The study.
@@ -104,6 +104,18 @@ class StoreReader:
         """
         identity = self._read(lambda connection: find_study(connection, key).identity)
         return dict(json.loads(identity))
+
+    def sampler(self, study: str) -> dict[str, Any] | None:
+        """Return the table ``[sampler]`` that a study was created with.
+
+        Args:
+            study: Name of the study.
+
+        Returns:
+            The table; None where there is no such study.
+        """
+        progress = self.progress(study)
+        return dict(self.identity(progress[0].key)["sampler"]) if progress else None
 
     def declared(self, key: StudyKey) -> tuple[CheckSpec, ...]:
         """Return the checks that a search declared before its first trial.
@@ -151,7 +163,7 @@ class StoreReader:
         return self._read(lambda connection: _read_points(connection, key))
 
     def progress(self, study: str) -> list[Progress]:
-        """Count the trials of a study; quick enough for a live display.
+        """Count the trials of a study; fast enough for a live display.
 
         Args:
             study: Name of the study.
@@ -177,7 +189,7 @@ class StoreReader:
         return self._read(read_workers)
 
     def events(self, study: str) -> list[Event]:
-        """Return what happened to a study, oldest first.
+        """Return the events of a study, oldest first.
 
         Args:
             study: Name of the study.
@@ -245,6 +257,7 @@ def _from_run(run: Any, curves: bool) -> dict[str, Any]:
             run.seconds, run.device, run.energy_kwh, run.energy_source or "", run.carbon_kg
         ),
         "worker": run.worker,
+        "origin": None if run.origin is None else Origin(**load(run.origin)),
     }
 
 

@@ -52,15 +52,15 @@ _T = TypeVar("_T")
 class Store(StoreReader):
     """The shared database of studies and trials.
 
-    All methods may be called from several threads at once: each takes a connection of its own
-    for one transaction. A worker renews its leases from a heartbeat thread while the main
-    thread runs trials. After a fork, open a store of its own in the child.
+    All methods are thread-safe: each uses its own connection for one transaction. A worker renews
+    its leases from a heartbeat thread while the main thread runs trials. After a fork, open
+    another store in the child.
 
     Use :meth:`open`, and the store as a context manager.
 
     Args:
         database: The database, its schema prepared.
-        lease_seconds: Length of a lease; renew every third of it.
+        lease_seconds: Duration of a lease; renew every third of it.
     """
 
     def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
@@ -81,14 +81,14 @@ class Store(StoreReader):
     ) -> Store:
         """Open a store; several processes may do so at the same moment.
 
-        A database that cannot be reached now is an error within five seconds; one that goes
-        away later is waited for.
+        An unreachable database raises an error within five seconds; a database that becomes
+        unavailable later is waited for.
 
         Args:
             url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
             create: Create or migrate the tables where needed.
-            lease_seconds: Length of a lease.
-            retry_seconds: Seconds for which a call waits when the database goes away.
+            lease_seconds: Duration of a lease.
+            retry_seconds: How long a call waits for an unavailable database, in seconds.
 
         Returns:
             The store.
@@ -115,7 +115,7 @@ class Store(StoreReader):
             spec: The study.
 
         Raises:
-            FingerprintMismatchError: It is there, made from a study file that says something else.
+            FingerprintMismatchError: It exists and was created from a different study file.
             SpecError: The sampler does not take the options given.
         """
         check_sampler(spec)
@@ -127,14 +127,14 @@ class Store(StoreReader):
         self._write(change)
 
     def check(self, spec: StudySpec) -> None:
-        """Check that a study is stored here and was made from the same study file.
+        """Check that a study is stored here and was created from the same study file.
 
         Args:
             spec: The study.
 
         Raises:
             StudyNotFoundError: It is not here.
-            FingerprintMismatchError: It was made from a study file that says something else.
+            FingerprintMismatchError: It was created from a different study file.
         """
         for optimizer in spec.optimizers:
             self._read(partial(self._known.find, spec=spec, optimizer=optimizer))
@@ -144,22 +144,22 @@ class Store(StoreReader):
     def ask(self, spec: StudySpec, optimizer: str, *, count: int, worker: Worker) -> list[Lease]:
         """Lease trials of the search: queued ones first, then new ones from the sampler.
 
-        However many workers ask, never more than ``spec.trials(optimizer)`` trials come to
-        count: finished ones, lost attempts left out, leased ones and queued ones.
+        For any number of workers, at most ``spec.trials(optimizer)`` trials count: finished ones
+        without lost attempts, leased ones and queued ones.
 
         Args:
             spec: The study.
             optimizer: Key of the optimizer.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
-            The leases; none when nothing is left to hand out at this moment, because the search
-            is complete or the rest of it runs elsewhere.
+            The leases; empty if no trial is available now, because the search is complete or the
+            other trials are running.
 
         Raises:
             StudyNotFoundError: The study was not created here.
-            FingerprintMismatchError: It was created from a study file that says something else.
+            FingerprintMismatchError: It was created from a different study file.
         """
         request = Request(spec, optimizer, count, worker, uuid4().hex)
 
@@ -170,11 +170,11 @@ class Store(StoreReader):
         return self._retry_policy.call(call)
 
     def queue(self, key: StudyKey, items: Sequence[QueueItem]) -> int:
-        """Queue trials whose hyperparameters are known; a label is queued once for ever.
+        """Queue trials with given hyperparameters; each label is queued only once.
 
         Args:
             key: The study.
-            items: What to queue.
+            items: The items to queue.
 
         Returns:
             How many labels were new.
@@ -192,7 +192,7 @@ class Store(StoreReader):
         Args:
             key: The study.
             count: Largest number.
-            worker: Who asks.
+            worker: The requesting worker.
 
         Returns:
             The leases.
@@ -231,11 +231,11 @@ class Store(StoreReader):
         """Store results, in one transaction.
 
         Args:
-            results: Leases and what came out.
+            results: Leases and outcomes.
             points: Of their curves, as far as :meth:`report` has not stored them.
 
         Returns:
-            For each result whether it was taken. False: the lease had expired and the trial was
+            For each result whether it was accepted. False: the lease had expired and the trial was
             given to someone else; the late result is refused and noted as an event.
         """
         if not results:
@@ -254,7 +254,7 @@ class Store(StoreReader):
             points: The points, oldest first; one of the same trial and step replaces another.
 
         Returns:
-            How many were refused, their lease being gone.
+            Number of rejected points, whose lease is no longer valid.
         """
         with self._database.write() as connection:
             return write_points(connection, points)
@@ -263,21 +263,21 @@ class Store(StoreReader):
         """Renew leases: they expire a whole lease's length from now.
 
         Args:
-            leases: The leases in hand.
+            leases: The current leases.
 
         Returns:
-            For each lease whether it still stands.
+            For each lease whether it is still valid.
         """
         if not leases:
             return []
         seconds = self.lease_seconds
         return self._write(lambda connection: renew_leases(connection, leases, seconds))
 
-    def release(self, leases: Sequence[Lease], reason: str = "its worker was told to stop") -> int:
+    def release(self, leases: Sequence[Lease], reason: str = "its worker was stopped") -> int:
         """Give trials back unfinished: they are queued again at once.
 
         Args:
-            leases: The leases in hand; those that do not stand any more are passed over.
+            leases: The current leases; invalid ones are ignored.
             reason: Why, in words for people.
 
         Returns:
@@ -290,7 +290,7 @@ class Store(StoreReader):
         return self._write(lambda connection: requeue(connection, endings, "released"))
 
     def retry(self, key: StudyKey) -> int:
-        """Queue the failed trials of a study again; the failed attempts do not count any more.
+        """Re-queue the failed trials of a study; the failed attempts no longer count.
 
         Args:
             key: The study.
@@ -308,8 +308,8 @@ class Store(StoreReader):
     def invalidate(self, key: StudyKey, number: int, reason: str) -> None:
         """Take the result of a trial out; the reason and the value stay as an event.
 
-        A worker that runs has seen the result, and its sampler goes by it until it is started
-        again.
+        The sampler of a running worker has seen the result and uses it until the worker is
+        restarted.
 
         Args:
             key: The study.
@@ -320,16 +320,16 @@ class Store(StoreReader):
             StudyNotFoundError: There is no such study.
             StoreError: There is no such trial, or it has not ended.
         """
-        # Tried once: the second time there would be nothing to take out.
+        # Not retried: the second time there would be nothing to invalidate.
         with self._database.write() as connection:
             ref = to_ref(find_study(connection, key))
             invalidate_trial(connection, ref, number, printable(reason))
 
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
-        """Queue the trials of dead workers again, each exactly once.
+        """Re-queue the trials of dead workers, each exactly once.
 
-        A worker is dead when this store, looking again and again, has seen a lease unchanged for
-        as long as a lease lasts, or when it was a process of this very machine that is no more.
+        A worker counts as dead if repeated looks of this store have seen a lease unchanged for the
+        duration of a lease, or if it was a process on this machine that no longer exists.
 
         Args:
             keys: Look at these studies only; None for all. Unknown ones are passed over.
@@ -338,7 +338,7 @@ class Store(StoreReader):
             How many trials were queued again.
         """
         wanted = None if keys is None else frozenset(keys)
-        watch = self._watches.setdefault(wanted, LeaseWatch(self.lease_seconds))
+        watch = self._watch(wanted)
 
         def look(connection: sa.Connection) -> dict[int, Ending]:
             ids = None if wanted is None else known_ids(connection, wanted)
@@ -349,8 +349,27 @@ class Store(StoreReader):
             return 0
         return self._write(lambda connection: requeue(connection, lost, "lost"))
 
+    def reap_in_turn(self, keys: Iterable[StudyKey]) -> int:
+        """Reap as :meth:`reap` does, but only where another look is of use.
+
+        For workers, which call it before each ask. At most once a second; where many leases stand,
+        so seldom that all workers together look eight times a second, but every third of a lease
+        while one of them is not renewed.
+
+        Args:
+            keys: Look at these studies only.
+
+        Returns:
+            How many trials were queued again.
+        """
+        wanted = frozenset(keys)
+        return self.reap(wanted) if self._watch(wanted).due else 0
+
+    def _watch(self, keys: frozenset[StudyKey] | None) -> LeaseWatch:
+        return self._watches.setdefault(keys, LeaseWatch(self.lease_seconds))
+
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
-        # For changes that may be made twice: the second time they find nothing left to do.
+        # For changes that may be repeated: the second time they find nothing to do.
         def call(again: bool) -> _T:
             with self._database.write() as connection:
                 return change(connection)

@@ -1,4 +1,4 @@
-"""Create studies, and check that a stored one was made from the same study file."""
+"""Create studies, and check that a stored one was created from the same study file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError
+from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError, hint
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
@@ -37,7 +37,7 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
         spec: The study.
 
     Raises:
-        FingerprintMismatchError: One is there, made from another study file.
+        FingerprintMismatchError: One exists that was created from another study file.
     """
     stored, searches = _stored_studies(connection, spec.name), spec.by_search()
     for optimizer in searches.optimizers:
@@ -50,17 +50,17 @@ def create_studies(connection: sa.Connection, spec: StudySpec) -> None:
                 check_fingerprint(searches, key, row.fingerprint, row.identity)
                 _update(connection, searches, key, row)
                 study_id = row.study_id
-            # What belongs to all searches of an optimizer is kept with the first.
+            # Attributes of all searches of an optimizer are stored with the first.
             if stage is Stage.SEARCH and optimizer in spec.optimizers:
                 keep_declared(connection, spec, key, study_id)
                 keep_table(connection, spec, study_id)
 
 
 def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity: str) -> None:
-    """Compare a stored study with the study file at hand.
+    """Compare a stored study with the current study file.
 
     Args:
-        spec: The study as its file says now.
+        spec: The study of the current file.
         key: Which of its Optuna studies.
         fingerprint: As stored.
         identity: As stored, JSON.
@@ -74,8 +74,8 @@ def check_fingerprint(spec: StudySpec, key: StudyKey, fingerprint: str, identity
         return
     lines = [f"  {line}" for line in differences(stored, spec.identity(key.optimizer))]
     raise FingerprintMismatchError(
-        f"study {key.study!r}, optimizer {key.optimizer!r}: stored from a study file that says "
-        "something else (stored -> given):\n"
+        f"study {key.study!r}, optimizer {key.optimizer!r}: the stored study differs from the "
+        "study file (stored -> given):\n"
         + "\n".join(lines)
         + "\nGive the study another name, use another storage, or undo the change."
     )
@@ -96,13 +96,15 @@ def find_study(connection: sa.Connection, key: StudyKey) -> sa.Row[Any]:
     """
     row = _stored_studies(connection, key.study).get((key.optimizer, key.stage.value))
     if row is None:
-        existing = sorted(
-            StudyKey(row.study, row.optimizer, Stage(row.stage)).name
-            for row in _all_studies(connection)
-        )
-        raise StudyNotFoundError(
-            f"no study {key.name!r} in this storage; there are: {', '.join(existing) or 'none'}"
-        )
+        existing = {
+            StudyKey(row.study, row.optimizer, Stage(row.stage)) for row in _all_studies(connection)
+        }
+        studies = sorted({other.study for other in existing})
+        if key.study not in studies:
+            told = hint(key.study, studies, "stored study")
+            raise StudyNotFoundError(f"no study {key.study!r} in this storage{told}")
+        own = sorted(other.name for other in existing if other.study == key.study)
+        raise StudyNotFoundError(f"no study {key.name!r} in this storage{hint(key.name, own)}")
     return row
 
 
@@ -139,7 +141,7 @@ class KnownStudies:
         self._compared: dict[StudyKey, tuple[StudySpec, str]] = {}
 
     def find(self, connection: sa.Connection, spec: StudySpec, optimizer: str) -> StudyRef:
-        """Find a study and check that it was made from a study file.
+        """Find a study and check that it was created from a study file.
 
         Read every time: a study that was deleted and created again has another id.
 
@@ -153,7 +155,7 @@ class KnownStudies:
 
         Raises:
             StudyNotFoundError: It is not here.
-            FingerprintMismatchError: It was made from a study file that says something else.
+            FingerprintMismatchError: It was created from a different study file.
         """
         key = spec.key(optimizer)
         values = {"study": key.study, "optimizer": key.optimizer, "stage": key.stage.value}
@@ -186,11 +188,13 @@ def to_ref(row: sa.Row[Any]) -> StudyRef:
 def known_ids(connection: sa.Connection, keys: Iterable[StudyKey]) -> list[int]:
     """Return the ids of those studies that exist."""
     wanted = {(key.study, key.optimizer, key.stage.value) for key in keys}
-    return [
-        row.study_id
-        for row in _all_studies(connection)
-        if (row.study, row.optimizer, row.stage) in wanted
-    ]
+    table = tables.studies
+    rows = connection.execute(
+        sa.select(table.c.study_id, table.c.study, table.c.optimizer, table.c.stage).where(
+            table.c.study.in_({study for study, _, _ in wanted})
+        )
+    )
+    return [study_id for study_id, *key in rows if tuple(key) in wanted]
 
 
 def list_studies(connection: sa.Connection) -> list[str]:
@@ -277,6 +281,8 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
         "task": task.name,
         "fingerprint": spec.fingerprint(key.optimizer),
     }
+    if spec.sampler.why:
+        attributes["sampler"] = f"{spec.sampler.name} (auto: {spec.sampler.why})"
     connection.execute(
         sa.insert(optuna_tables.study_user_attributes),
         [

@@ -1,4 +1,4 @@
-"""Who works on the store: one row a process, so that a dead one can be told from a slow one."""
+"""Workers of the store: one row per process, to tell dead processes from slow ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ecd_tune.store.db.cells import load
 from ecd_tune.store.db.sql import now
 from ecd_tune.store.device import describe_device
 
-__all__ = ["HeldTrial", "Worker", "WorkerRecord", "read_workers", "register", "touch"]
+__all__ = ["HeldTrial", "Worker", "WorkerRecord", "here", "read_workers", "register", "touch"]
 
 _PACKAGES = ("ecd_tune", "optuna", "torch", "numpy")
 _PROC = Path("/proc")
@@ -29,16 +29,16 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Worker:
-    """A process, told from every other that ever was.
+    """Unique identity of a process.
 
     Attributes:
         host: Name of the machine.
-        boot_id: Which boot of the machine, and which process namespace (a container's process
-            numbers mean nothing outside); empty where the system does not say.
+        boot_id: Boot and process namespace of the machine (a container's process numbers mean
+            nothing outside); empty if unknown.
         pid: Process number.
         process_start: When it started, in clock ticks since boot; 0 where not known.
         versions: Package to version.
-        device: What it may compute on: its GPUs, or else its processor.
+        device: Its device: its GPUs, or else its processor.
     """
 
     host: str
@@ -53,8 +53,7 @@ class Worker:
         """Return the worker that is this process."""
         pid = os.getpid()
         return cls(
-            socket.gethostname(),
-            _boot_id(),
+            *here(),
             pid,
             _process_start(pid) or 0,
             _versions(),
@@ -75,7 +74,7 @@ class Worker:
     @property
     def is_dead(self) -> bool:
         """True only when this process can know: same machine, same boot, and no such process."""
-        if not self.boot_id or (self.host, self.boot_id) != (socket.gethostname(), _boot_id()):
+        if not self.boot_id or (self.host, self.boot_id) != here():
             return False
         return not _is_hidden(self.pid) and _process_start(self.pid) != self.process_start
 
@@ -103,8 +102,8 @@ class WorkerRecord:
         started: When it first asked; UTC, aware.
         seen: When it last asked or renewed; UTC, aware.
         age: Seconds since then, by the database's clock.
-        device: What it computes on; empty where not known.
-        trials: What it holds now, in the order in which it was given.
+        device: Its device; empty if unknown.
+        trials: Its current trials, in the order of their leases.
     """
 
     name: str
@@ -117,7 +116,7 @@ class WorkerRecord:
 
     @property
     def running(self) -> int:
-        """How many trials it holds now."""
+        """Number of its current trials."""
         return len(self.trials)
 
 
@@ -166,7 +165,7 @@ def read_workers(connection: sa.Connection) -> list[WorkerRecord]:
         connection: A transaction.
 
     Returns:
-        One record a process.
+        One record per process.
     """
     workers, held = tables.workers, _read_held(connection)
     rows = connection.execute(
@@ -207,6 +206,11 @@ def _read_held(connection: sa.Connection) -> dict[str, list[HeldTrial]]:
     return held
 
 
+def here() -> tuple[str, str]:
+    """Return this machine's name and boot, as a worker has them."""
+    return socket.gethostname(), _boot_id()
+
+
 def _boot_id() -> str:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -216,7 +220,7 @@ def _boot_id() -> str:
 
 
 def _is_hidden(pid: int) -> bool:
-    # Where /proc is mounted with hidepid, another user's process looks as if it were gone.
+    # If /proc is mounted with hidepid, other users' processes are not visible.
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -231,7 +235,7 @@ def _process_start(pid: int) -> int | None:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    # The second field is the command in parentheses, which may hold anything.
+    # The second field is the command in parentheses, which may contain any characters.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 

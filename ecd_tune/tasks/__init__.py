@@ -1,4 +1,4 @@
-"""Tasks: what is optimized, and what a run is judged by.
+"""Tasks: the optimized problems and their metrics.
 
 Names are imported when first used: reading :data:`TASK_DEFS` imports no torch.
 """
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BatchedTask,
         ClosableProblem,
         CountedProblem,
+        DigestedTask,
         GroupedProblem,
         NetworkProblem,
         NormalisedProblem,
@@ -34,6 +35,7 @@ __all__ = [
     "BatchedTask",
     "ClosableProblem",
     "CountedProblem",
+    "DigestedTask",
     "GroupedProblem",
     "NetworkProblem",
     "NormalisedProblem",
@@ -55,6 +57,7 @@ _HOMES = dict.fromkeys(
         "BatchedTask",
         "ClosableProblem",
         "CountedProblem",
+        "DigestedTask",
         "GroupedProblem",
         "NetworkProblem",
         "NormalisedProblem",

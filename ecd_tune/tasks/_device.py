@@ -1,4 +1,4 @@
-"""Where the tensors of a task lie."""
+"""The device of a task's tensors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
     Args:
         tensor: On the CPU, and not to be written to afterwards; or there already.
-        device: Where to.
+        device: Target device.
 
     Returns:
         The tensor there; itself where it is there already.
@@ -59,11 +59,11 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def has_room_for(size: int, device: torch.device) -> bool:
-    """Say whether data should lie on a device as a whole.
+    """Return whether data should be stored completely on a device.
 
     Args:
         size: Of the data, in bytes.
-        device: Where the network lies.
+        device: Device of the network.
 
     Returns:
         False on the CPU, where processes share what they map from files.

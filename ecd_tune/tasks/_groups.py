@@ -12,7 +12,7 @@ __all__ = ["group_parameters"]
 def group_parameters(
     parameters: Sequence[Tensor], embeddings: Sequence[Tensor] = ()
 ) -> dict[str, list[Tensor]]:
-    """Put parameters into groups by what they do.
+    """Group parameters by their kind.
 
     Args:
         parameters: Those of a network.

@@ -53,7 +53,7 @@ def deal(strata: NDArray[np.int64], seed: int) -> Mapping[str, RowNumbers]:
 
     Args:
         strata: Stratum of each row, shape ``[N]``.
-        seed: Decides the split.
+        seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

@@ -1,4 +1,4 @@
-"""What a task is: the protocols that the objective needs, and nothing else.
+"""Task protocols: the interface that the objective needs, and nothing else.
 
 A *task* is made once from a study file's options. ``build`` turns it into a *problem*: one
 instance with its own parameters and data order, all of it decided by the seed. A task knows no
@@ -20,6 +20,7 @@ __all__ = [
     "BatchedTask",
     "ClosableProblem",
     "CountedProblem",
+    "DigestedTask",
     "GroupedProblem",
     "NetworkProblem",
     "NormalisedProblem",
@@ -37,14 +38,14 @@ Split = Literal["train", "val", "test"]
 
 @runtime_checkable
 class Problem(Protocol):
-    """One instance of a task: parameters to be optimized, and what they are judged by.
+    """One instance of a task: parameters to optimize, and their evaluation.
 
     Attributes:
         parameters: Leaf tensors that the optimizer changes in place.
         steps_per_epoch: Steps of the optimizer that make one epoch; 1 where the task counts
             iterations.
-        metric: Key in ``evaluate("val")`` that a trial is judged by, for example
-            ``"accuracy"``. None: it is judged by the loss itself, at every step.
+        metric: Key in ``evaluate("val")`` of the metric of a trial, for example ``"accuracy"``.
+            None: the loss is the metric, at every step.
     """
 
     parameters: list[Tensor]
@@ -93,8 +94,7 @@ class StatefulProblem(Problem, Protocol):
         """Take it up again.
 
         Args:
-            state: What :meth:`state_dict` returned, read back with
-                ``torch.load(weights_only=True)``.
+            state: Returned by :meth:`state_dict`, read with ``torch.load(weights_only=True)``.
         """
         ...
 
@@ -104,16 +104,16 @@ class ClosableProblem(Problem, Protocol):
     """A problem that holds processes or files; optional."""
 
     def close(self) -> None:
-        """Let go of them; called at the end of a run, however it ends."""
+        """Release them; called at the end of every run."""
         ...
 
 
 @runtime_checkable
 class CountedProblem(Problem, Protocol):
-    """A problem that says how many examples a step sees; optional.
+    """A problem that knows the number of examples per step; optional.
 
-    Where gradients of several batches are accumulated, each counts by its examples, and the
-    speed of a run is told in examples. Without it batches count alike.
+    Where gradients of several batches are accumulated, each is weighted by its examples, and the
+    speed of a run is in examples. Without it batches have equal weights.
     """
 
     def examples(self, step: int) -> int:
@@ -145,7 +145,7 @@ class NetworkProblem(Problem, Protocol):
     ``[training]`` can then have it compiled, or given images in another memory format.
 
     Attributes:
-        network: What every forward pass is a call of.
+        network: The module of every forward pass.
     """
 
     network: nn.Module
@@ -209,8 +209,21 @@ class PublishedTask(Task, Protocol):
             seed: As for :meth:`Task.build`.
 
         Returns:
-            A problem that can judge ``train`` and ``test``.
+            A problem that can evaluate ``train`` and ``test``.
         """
+        ...
+
+
+@runtime_checkable
+class DigestedTask(Task, Protocol):
+    """A task that says which data it has; optional.
+
+    Each trial stores the digest, so that trials on different data are told apart. For the tasks
+    here it is one of the files of their data sets.
+    """
+
+    def data_digest(self) -> str:
+        """Return up to 16 characters that change with the data; empty where it is not known."""
         ...
 
 
@@ -238,7 +251,7 @@ def differentiate(loss: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tens
     """Compute a batch of losses and gradients by automatic differentiation.
 
     Args:
-        loss: Maps ``[B, n]`` to ``[B]``; row b of the result depends on row b alone.
+        loss: Maps ``[B, n]`` to ``[B]``; row b of the result depends only on row b.
         theta: Points, shape ``[B, n]``.
 
     Returns:

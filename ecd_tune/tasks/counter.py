@@ -33,7 +33,7 @@ def uniform(key: Tensor, rows: Tensor, columns: int) -> Tensor:
         columns: Numbers for each position, up to 256.
 
     Returns:
-        Shape ``[N, columns]``, float32; row n depends on its key and ``rows[n]`` alone.
+        Shape ``[N, columns]``, float32; row n depends only on its key and ``rows[n]``.
     """
     position = rows[:, None] * _COLUMNS + torch.arange(columns, device=rows.device)
     bits = _mix(position * _signed(_GAMMA) + key.reshape(-1, 1))
@@ -49,7 +49,7 @@ def integers(key: Tensor, rows: Tensor, high: int) -> Tensor:
         high: Up to 2^40, so that no number is likelier than another by more than 2^-23.
 
     Returns:
-        Shape ``[N]``, int64; number n depends on its key and ``rows[n]`` alone.
+        Shape ``[N]``, int64; number n depends only on its key and ``rows[n]``.
     """
     return _shifted(_mix(rows * _signed(_GAMMA) + key), 1) % high
 
@@ -57,11 +57,11 @@ def integers(key: Tensor, rows: Tensor, high: int) -> Tensor:
 class CounterDropout(TorchFunctionMode):
     """While it is entered, ``torch.nn.functional.dropout`` draws from a key and a position.
 
-    A number is kept where 16 bits of its own say so, so that the probability is rounded to 2^-16.
-    A position is that in each dimension: longer padding changes no number that was there.
+    16 random bits decide whether a number is kept, so the probability is rounded to 2^-16. A
+    position is that in each dimension: longer padding changes no number that was there.
 
     Args:
-        key: 0-d, int64, on the device of what is dropped.
+        key: 0-d, int64, on the device of the input.
     """
 
     def __init__(self, key: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Find the data files of a task, or say exactly which ones are missing.
+"""Find the data files of a task, or list the missing ones.
 
 Nothing is ever downloaded. The data root is the folder that the environment variable
-``ECD_TUNE_DATA`` names; where it is not set, ``shared/data`` beside the checkout is used when it
+``ECD_TUNE_DATA`` names; if it is not set, ``shared/data`` next to the checkout is used if it
 exists.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["ROOT_VARIABLE", "Layout", "data_root", "find_layout"]
+__all__ = ["ROOT_VARIABLE", "Layout", "cache_root", "data_root", "find_layout"]
 
 ROOT_VARIABLE = "ECD_TUNE_DATA"
 """Environment variable that names the data root."""
@@ -22,13 +22,13 @@ ROOT_VARIABLE = "ECD_TUNE_DATA"
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which a task's data may lie under the data root.
+    """One possible layout of a task's data under the data root.
 
     Attributes:
-        name: What a reader tells layouts apart by, for example ``"official"``.
+        name: Name of the layout, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
-        optional: More files of this layout, used where they exist.
+        optional: More files of this layout, used where they exist; a folder stands for all in it.
     """
 
     name: str
@@ -45,13 +45,19 @@ def data_root() -> Path | None:
     """Return the data root.
 
     Returns:
-        An absolute path, which need not exist where the variable is set; None where the
-        variable is not set and there is no ``shared/data`` beside the checkout.
+        An absolute path, which need not exist where the variable is set; None if the variable is
+        not set and there is no ``shared/data`` next to the checkout.
     """
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given).expanduser().absolute()
-    beside = _beside()
-    return beside if beside.is_dir() else None
+    fallback = _checkout_data()
+    return fallback if fallback.is_dir() else None
+
+
+def cache_root() -> Path:
+    """Return the folder for what follows from data: ``ECD_TUNE_CACHE``, or in the home folder."""
+    given = os.environ.get("ECD_TUNE_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "ecd_tune"
 
 
 def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
@@ -75,8 +81,8 @@ def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
     where = f"under {root}" if root else f"anywhere: {ROOT_VARIABLE} is not set"
     ways = "; or ".join(_describe(layout, root) for layout in layouts)
     raise TaskError(
-        f"{task}: its data is not {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder "
-        "that holds these paths"
+        f"{task}: data not found {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder that "
+        "contains these paths"
     )
 
 
@@ -87,5 +93,5 @@ def _describe(layout: Layout, root: Path | None) -> str:
     return f"{', '.join(layout.files)} ({layout.source}{lack})"
 
 
-def _beside() -> Path:
+def _checkout_data() -> Path:
     return Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -1,4 +1,4 @@
-"""What a data set is to ``ecd-tune data``: its files, and where they come from. No torch."""
+"""A data set of ``ecd-tune data``: its files and sources. No torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Download:
         url: Where from.
         file: Where to, below the data root. Most tasks read archives as they are.
         digest: ``"md5:…"`` or ``"sha256:…"``; empty where the authors publish none.
-        unpack: For a zip archive that tasks read unpacked: the folder that what lies in the
-            archive's one folder goes to. The archive is not kept then.
+        unpack: For a zip archive that tasks read unpacked: the folder to which the archive's single
+            folder is moved. The archive is not kept then.
     """
 
     url: str
@@ -37,10 +37,10 @@ class DataSet:
     Attributes:
         name: As in ``ecd-tune data get NAME``.
         tasks: Names of the tasks that read it.
-        layouts: How it may lie below the data root; any one of them is enough. A file of a
-            layout may be a folder here.
-        licence: What is known of the terms.
-        downloads: The files that ``ecd-tune data get`` fetches; none: to be downloaded by hand.
+        layouts: Possible layouts below the data root; any of them is sufficient. A file of a layout
+            may be a folder here.
+        licence: The known terms.
+        downloads: The files that ``ecd-tune data get`` fetches; empty: must be downloaded manually.
         only_if: Option of the task to the values with which it reads this set; none: always.
     """
 

@@ -21,7 +21,7 @@ __all__ = ["TASK_DEFS", "check_options"]
 _DTYPE = Option(
     str,
     "float64",
-    "floating-point type; the paper's own runs used float32",
+    "floating-point type; the paper used float32",
     choices=("float64", "float32"),
 )
 
@@ -63,7 +63,7 @@ _ACKLEY = TaskDef(
         "slope": Option(
             float,
             0.2,
-            "factor of the distance in the first exponential: the paper has 0.2, its public "
+            "coefficient of the distance in the first exponential: the paper has 0.2, its public "
             "code 0.02",
             choices=(0.2, 0.02),
         ),
@@ -95,7 +95,7 @@ _QUADRATIC = TaskDef(
     budget_unit="iterations",
     options={
         "n": _N,
-        "condition": Option(float, 10.0, "largest over smallest curvature", low=1.0),
+        "condition": Option(float, 10.0, "ratio of the largest to the smallest curvature", low=1.0),
         "curvature": Option(
             float,
             1.0,
@@ -131,8 +131,8 @@ _NOISY_LOGISTIC = TaskDef(
     options={
         "n": Option(int, 20, "dimension of an example", low=1),
         "examples": Option(int, 200, "number of examples", low=1),
-        "decay": Option(float, 0.01, "factor of ½θ² in the loss", low=0.0),
-        "data_seed": Option(int, 0, "decides the data", low=0),
+        "decay": Option(float, 0.01, "coefficient of ½θ² in the loss", low=0.0),
+        "data_seed": Option(int, 0, "seed of the data", low=0),
         **_START,
     },
     batched=True,
@@ -154,8 +154,8 @@ _DIGITS = TaskDef(
             choices=("mlp", "logistic"),
         ),
         "hidden": Option(int, 32, "width of the hidden layer of the mlp", low=1),
-        "batch_size": Option(int, 64, "examples in one step", low=1),
-        "split_seed": Option(int, 0, "fixes which examples train, validate and test", low=0),
+        "batch_size": Option(int, 64, "examples per step", low=1),
+        "split_seed": Option(int, 0, "seed of the training/validation/test split", low=0),
     },
     confirm_metric="test_accuracy",
     groups=("matrices", "vectors"),
@@ -197,7 +197,7 @@ def check_options(definition: TaskDef, given: Mapping[str, Any]) -> dict[str, Sc
     for name, value in given.items():
         if name not in definition.options:
             raise TaskError(
-                f"{definition.name} has no option {name!r}; it has "
+                f"{definition.name} has no option {name!r}; known: "
                 f"{', '.join(definition.options) or 'none'}"
             )
         if reason := definition.options[name].problem(value):

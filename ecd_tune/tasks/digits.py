@@ -1,8 +1,8 @@
-"""Real handwritten digits: small enough for any machine, with data for every choice.
+"""Real handwritten digits: small enough for any machine, with a split for every choice.
 
-1797 images of 8x8 pixels, as scikit-learn ships them. They are split once, by ``split_seed``
-and stratified by class, into 60 % for training, 20 % for choosing (epoch and hyperparameters)
-and 20 % that only a confirmation run looks at.
+1797 images of 8x8 pixels, as scikit-learn ships them. They are split once, by ``split_seed`` and
+stratified by class, into 60 % for training, 20 % for selection (epoch and hyperparameters) and 20 %
+that only a confirmation run uses.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class DigitsProblem:
     def order(self, epoch: int) -> Tensor:
         """Return the order in which an epoch takes the training images.
 
-        From (seed, epoch) alone, so that any step can be asked for at any time.
+        Depends only on (seed, epoch), so that any step can be requested at any time.
 
         Args:
             epoch: Number of the epoch, from 0.
@@ -168,7 +168,7 @@ class DigitsTask:
     batch_size: int
 
     def build(self, seed: int, stage: Stage) -> DigitsProblem:
-        """Make a classifier; only in the confirmation does it hold the test split."""
+        """Build a classifier; it holds the test split only in the confirmation."""
         parts = dict(self.parts)
         if stage is not Stage.CONFIRM:
             del parts["test"]

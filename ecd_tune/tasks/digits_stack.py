@@ -27,7 +27,7 @@ class StackedDigits:
     """A :class:`~ecd_tune.tasks.StackedProblem` of classifiers of one shape.
 
     Args:
-        problems: The classifiers; all hold the same parts of the data.
+        problems: The classifiers; all have the same splits of the data.
     """
 
     def __init__(self, problems: Sequence[DigitsProblem]) -> None:
@@ -42,7 +42,7 @@ class StackedDigits:
         self._memory: dict[str, Tensor] = {}
 
     def replace(self, row: int, problem: DigitsProblem) -> None:
-        """Put another classifier into a row."""
+        """Replace the classifier of a row."""
         self._stack.replace(row, problem)
         self._epochs[row] = -1
 
@@ -52,7 +52,7 @@ class StackedDigits:
         chosen = range(len(self.problems)) if rows is None else rows
         examples = self._examples(steps, chosen)
         train, (trials, count) = self._parts["train"], examples.shape
-        images = self._room("x", trials * count, train.x.shape[1])
+        images = self._buffer("x", trials * count, train.x.shape[1])
         torch.index_select(train.x, 0, examples.flatten(), out=images)
         classes = train.y[examples][:, None]
         index = None if rows is None else torch.tensor(rows)
@@ -95,7 +95,7 @@ class StackedDigits:
         values = [x]
         for layer in range(0, len(parameters), 2):
             weight, bias = parameters[layer : layer + 2]
-            out = self._room(f"layer {layer}", len(weight), weight.shape[1], x.shape[2])
+            out = self._buffer(f"layer {layer}", len(weight), weight.shape[1], x.shape[2])
             values.append(torch.bmm(weight, values[-1], out=out).add_(bias[:, :, None]))
             if layer + 2 < len(parameters):
                 out.relu_()
@@ -104,9 +104,9 @@ class StackedDigits:
     def _softmax(self, logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities, in place of the logits, and the mean loss of each row."""
         trials, _, count = logits.shape
-        column = self._room("column", trials, 1, count)
+        column = self._buffer("column", trials, 1, count)
         logits.sub_(torch.amax(logits, 1, keepdim=True, out=column))
-        own = torch.gather(logits, 1, classes, out=self._room("own", trials, 1, count))
+        own = torch.gather(logits, 1, classes, out=self._buffer("own", trials, 1, count))
         torch.sum(logits.exp_(), 1, keepdim=True, out=column)
         logits.div_(column)
         return logits, column.log_().sub_(own).mean((1, 2))
@@ -124,12 +124,12 @@ class StackedDigits:
             torch.bmm(slope, value.transpose(1, 2), out=gradients[layer])
             torch.sum(slope, 2, out=gradients[layer + 1])
             if layer:
-                out = self._room(f"slope {layer}", *value.shape)
+                out = self._buffer(f"slope {layer}", *value.shape)
                 torch.bmm(weight.transpose(1, 2), slope, out=out)
                 slope = torch.ops.aten.threshold_backward(out, value, 0.0)
 
-    def _room(self, name: str, *shape: int) -> Tensor:
-        """Return memory that is there already: to allocate it anew takes longer than to use it."""
+    def _buffer(self, name: str, *shape: int) -> Tensor:
+        """Return existing memory: allocating it takes longer than using it."""
         size = math.prod(shape)
         if name not in self._memory or len(self._memory[name]) < size:
             self._memory[name] = self.parameters[0].new_empty(size)

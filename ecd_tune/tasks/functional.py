@@ -19,20 +19,20 @@ from ecd_tune.tasks.seeds import noise_from, stream
 __all__ = ["Batch", "FunctionalProblem", "Measured"]
 
 Batch = tuple[Any, ...]
-"""Tensors, where problems are to be stacked; then alike in shape for the same step of an epoch."""
+"""Tensors, where problems are to be stacked; then of equal shape for the same step of an epoch."""
 
 Measured = Sequence[tuple[tuple[Tensor, ...], int]]
-"""What :meth:`FunctionalProblem.measure` says of each batch, and its number of examples."""
+"""Result of :meth:`FunctionalProblem.measure` for each batch, and its number of examples."""
 
 
 class FunctionalProblem(ABC):
-    """A problem that says what its batches are and what its network makes of them.
+    """A problem defined by its batches and by functions of its network.
 
-    What a step sees, dropout included, follows from the seed and the number of the step alone, so
-    that :class:`~ecd_tune.tasks.stacked_networks.StackedNetworks` can compute many at once.
+    The data of a step, dropout included, depends only on the seed and the step number, so that
+    :class:`~ecd_tune.tasks.stacked_networks.StackedNetworks` can compute many at once.
 
     Args:
-        network: The network, with its initial values, where it is to lie.
+        network: The network, with its initial values, on its device.
         seed: Decides everything random.
         steps_per_epoch: Steps that make one epoch.
 
@@ -60,7 +60,7 @@ class FunctionalProblem(ABC):
 
     @abstractmethod
     def loss(self, network: nn.Module, *batch: Any) -> Tensor:
-        """Return the training loss of a batch, 0-d; a function of its arguments alone.
+        """Return the training loss of a batch, 0-d; a pure function of its arguments.
 
         Args:
             network: The network, with any values.
@@ -69,7 +69,7 @@ class FunctionalProblem(ABC):
 
     @abstractmethod
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split as it is judged, with the number of examples of each batch.
+        """Iterate over a split for evaluation, with the number of examples of each batch.
 
         Args:
             split: The split; the same for every seed.
@@ -80,7 +80,7 @@ class FunctionalProblem(ABC):
 
     @abstractmethod
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
-        """Return what is to be known of one batch of a split; a function of its arguments alone.
+        """Return the measurements of one batch of a split; a pure function of its arguments.
 
         Args:
             network: The network, with any values.
@@ -111,7 +111,7 @@ class FunctionalProblem(ABC):
         return tuple(torch.stack(column) for column in zip(*batches, strict=True))
 
     def begin_pass(self, *purpose: str | int) -> None:  # noqa: B027  # most need nothing
-        """Do what is to be done before the network of this problem alone sees a batch.
+        """Hook before the single network of this problem processes a batch.
 
         Args:
             purpose: As for :func:`~ecd_tune.tasks.seeds.derive_seed`.
@@ -125,7 +125,7 @@ class FunctionalProblem(ABC):
         self.network.train()
         for parameter in self.parameters:
             parameter.grad = None
-        self._last = None  # one batch at a time lies on the device
+        self._last = None  # only one batch is on the device at a time
         batch = self.batch(step)
         self._last = (step, batch)
         self.begin_pass("step", step)
@@ -188,7 +188,7 @@ class FunctionalProblem(ABC):
         """Recompute the running statistics of normalisations for the present parameters.
 
         One pass over the training data as in the first epoch, every batch with the same weight (a
-        cumulative average): what an averaged network needs before it is judged.
+        cumulative average): which an averaged network needs before its evaluation.
         """
         layers = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
         momenta = [layer.momentum for layer in layers]
@@ -202,7 +202,7 @@ class FunctionalProblem(ABC):
             layer.momentum = momentum
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the buffers: all that steps change beside the parameters."""
+        """Return the buffers: the only state besides the parameters that steps change."""
         return {name: buffer.clone() for name, buffer in self.network.named_buffers()}
 
     @torch.no_grad()
@@ -210,7 +210,7 @@ class FunctionalProblem(ABC):
         """Take the buffers up again.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: Returned by :meth:`state_dict`.
 
         Raises:
             ValueError: They are those of another network.
@@ -218,7 +218,7 @@ class FunctionalProblem(ABC):
         own = dict(self.network.named_buffers())
         shapes = [{k: tuple(v.shape) for k, v in held.items()} for held in (own, state)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"the buffers are {shapes[0]}, the saved ones {shapes[1]}")
+            raise ValueError(f"the buffers have shapes {shapes[0]}, the saved ones {shapes[1]}")
         for name, buffer in own.items():
             buffer.copy_(state[name])
 
@@ -228,7 +228,7 @@ class FunctionalProblem(ABC):
         if key is None:
             return nullcontext()
         if getattr(self.network, "_compiled_call_impl", None) is not None:
-            # A network that torch has compiled draws from the global generators alone.
+            # A compiled network draws only from the global generators.
             return noise_from(stream(self.seed, "dropout", purpose, step), key.device)
         return CounterDropout(key if purpose == "step" else ~key)
 

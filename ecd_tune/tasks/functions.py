@@ -68,9 +68,9 @@ class Ackley:
 
     F = −20 exp(−a √(r²/2)) − exp(½ Σ cos 2πθᵢ) + e + 20 + 10⁻⁸ r⁸ with r² = Σθᵢ².
 
-    The constants are taken into ``expm1``, with cos 2πθ = 1 − 2 sin² πθ, so that F keeps its
-    relative precision near the minimum, is never negative, and is 0 at 0. The formula as
-    printed is off by 10⁻⁶ there in float32.
+    The constants are moved into ``expm1``, with cos 2πθ = 1 − 2 sin² πθ, so that F keeps its
+    relative precision near the minimum, is never negative, and is 0 at 0. The formula as printed is
+    off by 10⁻⁶ there in float32.
 
     Attributes:
         slope: a; 0.2 in the paper, 0.02 in its public code.

@@ -12,10 +12,21 @@ from ecd_tune.tasks.glue.data_sets import GLUE_DATA
 from ecd_tune.tasks.graphs.data_sets import GRAPH_DATA
 from ecd_tune.tasks.images.definitions import IMAGE_DATA
 
-__all__ = ["DATA_SETS", "missing_data"]
+__all__ = ["DATA_SETS", "missing_data", "needed_data"]
 
 DATA_SETS: dict[str, DataSet] = {**IMAGE_DATA, **GRAPH_DATA, **GLUE_DATA}
 """All data sets by name."""
+
+
+def needed_data(task: str, options: Mapping[str, Scalar]) -> list[DataSet]:
+    """Find the data sets that a task reads.
+
+    Args:
+        task: Registry name.
+        options: Those that a study sets; the others have their defaults.
+    """
+    given = {name: option.default for name, option in TASKS.get(task).options.items()}
+    return [one for one in DATA_SETS.values() if one.needed_by(task, {**given, **options})]
 
 
 def missing_data(task: str, options: Mapping[str, Scalar]) -> list[DataSet]:
@@ -26,13 +37,8 @@ def missing_data(task: str, options: Mapping[str, Scalar]) -> list[DataSet]:
         options: Those that a study sets; the others have their defaults.
 
     Returns:
-        Data sets that are not complete under the data root. What a task reads from elsewhere,
-        such as the cache of Hugging Face, is not looked for.
+        Data sets that are not complete under the data root. Data from elsewhere, such as the cache
+        of Hugging Face, are not checked.
     """
-    given = {name: option.default for name, option in TASKS.get(task).options.items()}
     root = data_root()
-    return [
-        data_set
-        for data_set in DATA_SETS.values()
-        if data_set.needed_by(task, {**given, **options}) and data_set.found(root) is None
-    ]
+    return [one for one in needed_data(task, options) if one.found(root) is None]

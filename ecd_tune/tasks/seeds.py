@@ -18,12 +18,12 @@ __all__ = ["derive_seed", "noise_from", "seed_everything", "stream"]
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """Return a seed for one purpose of one run.
 
-    Two purposes of one seed are independent. Seeding all of them alike would not do: initial
-    weights, order of the data and the optimizer's noise would come from the same numbers.
+    Two purposes of one seed are independent. One seed for all would be wrong: initial weights,
+    order of the data and the optimizer's noise would use the same numbers.
 
     Args:
         seed: Seed of the run, >= 0.
-        purpose: What it is for, for example ``"order", epoch``.
+        purpose: Its purpose, for example ``"order", epoch``.
 
     Returns:
         A whole number below 2**63.
@@ -66,7 +66,7 @@ def noise_from(generator: torch.Generator, device: torch.device = CPU) -> Iterat
     ``transformers`` draws initial weights from them, and a compiled network dropout.
 
     Args:
-        generator: Its seed is taken.
+        generator: Its seed is used.
         device: A GPU whose numbers follow it too.
 
     Yields:

@@ -1,7 +1,7 @@
 """Many networks of one structure that compute together, by torch.func.
 
-Their parameters and buffers lie in common tensors, and what a
-:class:`~ecd_tune.tasks.functional.FunctionalProblem` says of one network is mapped over the rows.
+Their parameters and buffers are in common tensors, and the functions of a
+:class:`~ecd_tune.tasks.functional.FunctionalProblem` are mapped over the rows.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StackedNetworks:
             self._move(row)
 
     def replace(self, row: int, problem: FunctionalProblem) -> None:
-        """Put another network into a row."""
+        """Replace the network of a row."""
         self._stack.replace(row, problem)
         for name, value in _held(problem).items():
             self._held[name][row].copy_(value)
@@ -153,7 +153,7 @@ class _Function(nn.Module):
 
 
 def _held(problem: FunctionalProblem) -> Values:
-    """Return what a network has beside what is trained: buffers, and parameters that stay."""
+    """Return the untrained tensors of a network: buffers, and frozen parameters."""
     network = problem.network
     frozen = {name: p for name, p in network.named_parameters() if not p.requires_grad}
     return {**frozen, **dict(network.named_buffers())}

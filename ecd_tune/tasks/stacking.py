@@ -16,10 +16,10 @@ __all__ = ["ParameterStack", "StackableTask", "StackedProblem"]
 class StackedProblem(Protocol):
     """Problems of one task that compute together; row b is ``problems[b]``.
 
-    Parameters of all rows lie in common tensors, of which those of a row's problem and their
-    ``grad`` are views: who moves the parameters of a row's problem moves the row, and the problem
-    can still be judged alone. A row's numbers are those of its problem alone to rounding, and do
-    not depend on the other rows, whatever these hold, NaN included.
+    Parameters of all rows are in common tensors, of which those of a row's problem and their
+    ``grad`` are views: an optimizer that updates the parameters of a row's problem updates the row,
+    and the problem can still be evaluated separately. A row's numbers equal those of the single
+    problem up to rounding, and do not depend on the values of other rows, NaN included.
 
     Attributes:
         problems: The problem of each row.
@@ -32,10 +32,10 @@ class StackedProblem(Protocol):
     gradients: list[Tensor]
 
     def replace(self, row: int, problem: Problem) -> None:
-        """Put another problem of the same task into a row; the former one must not be used again.
+        """Replace a row's problem by another of the same task; do not use the old one again.
 
         Args:
-            row: Which.
+            row: The row.
             problem: A new one, in no stack yet.
         """
         ...
@@ -86,7 +86,7 @@ class ParameterStack:
     """Moves the parameters of problems into rows of common tensors; the objects stay the same.
 
     Args:
-        problems: Alike but for their values; each becomes a row.
+        problems: Equal except for their values; each becomes a row.
 
     Attributes:
         problems: The problem of each row.
@@ -103,10 +103,10 @@ class ParameterStack:
             self._move(row)
 
     def replace(self, row: int, problem: Problem) -> None:
-        """Put another problem into a row.
+        """Replace the problem of a row.
 
         Args:
-            row: Which.
+            row: The row.
             problem: In no stack yet.
         """
         self.problems[row] = problem

@@ -42,7 +42,7 @@ class StartRule(Protocol):
 
 @dataclass(frozen=True)
 class FixedStart:
-    """The same point whatever the seed.
+    """The same point for every seed.
 
     Attributes:
         point: Coordinates.
@@ -96,7 +96,7 @@ class SyntheticProblem:
         return loss[0]
 
     def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Return F at the present point as ``loss``; there is no data, so splits are alike."""
+        """Return F at the present point as ``loss``; there is no data, so all splits are equal."""
         with torch.no_grad():
             return {"loss": float(self._function.loss(self._theta.unsqueeze(0))[0])}
 

@@ -1,6 +1,6 @@
 """Test systems of the theory as tasks: a quadratic, a rippled bowl, a noisy logistic loss.
 
-What the laws of ``docs/theory.md`` say of them is known exactly or easy to compute, so that
+The predictions of the laws of ``docs/theory.md`` for them are known exactly or easy to compute, so
 studies on them test the theory by design. They work on rows, as the functions of
 :mod:`ecd_tune.tasks.functions` do, and a row's result does not depend on the other rows.
 """
@@ -59,7 +59,8 @@ class Quadratic:
 
     Attributes:
         n: Dimension.
-        condition: Largest over smallest F2_i; they lie evenly on a logarithmic scale.
+        condition: Ratio of the largest to the smallest F2_i; they are evenly spaced on a
+            logarithmic scale.
         curvature: Geometric mean of the F2_i: the F2 of ``ecd_tune.theory.Basin``.
         F_min: Lowest loss.
         dtype: Type of the F2_i; θ must have the same.

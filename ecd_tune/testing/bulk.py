@@ -12,7 +12,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.studies import find_study
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials

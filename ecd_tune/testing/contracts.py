@@ -1,4 +1,4 @@
-"""All contracts in one place: what a task, an optimizer, a launcher or a database must keep.
+"""All contracts in one place: for tasks, optimizers, launchers and databases.
 
 ::
 

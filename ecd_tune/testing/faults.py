@@ -1,8 +1,8 @@
-"""Workers without torch that can be killed, stalled and cut off, and what must hold after that.
+"""Workers without torch that can be killed, stalled and cut off, and invariants afterwards.
 
-:func:`run_worker` is the worker's loop with an evaluation that merely sleeps: claim, heartbeat,
-tell, reap. :func:`assert_whole` says what no fault may break: the budget is met exactly, nothing
-is left running, nothing ran twice, and no attempt is lost without its copy.
+:func:`run_worker` is the worker's loop with an evaluation that only sleeps: claim, heartbeat, tell,
+reap. :func:`assert_whole` checks the invariants: the budget is met exactly, nothing is left
+running, nothing ran twice, and no attempt is lost without its copy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run_worker(
         spec: The study.
         seconds: Length of one evaluation.
         count: Trials to ask for at once.
-        lease_seconds: Length of a lease.
+        lease_seconds: Duration of a lease.
     """
     worker = Worker.current()
     with Store.open(url, lease_seconds=lease_seconds) as store:
@@ -109,9 +109,9 @@ class Crew:
 
         Args:
             chooser: Chooses.
-            store: Tells who holds trials.
-            at_work: Only one that holds trials when it dies: it is stopped first, and runs on
-                where its result has been told in the meantime.
+            store: The store, to find workers with trials.
+            at_work: Only a worker that holds trials when it dies: it is stopped first, and
+                continues if its result was told in the meantime.
 
         Returns:
             False when there was none to kill.

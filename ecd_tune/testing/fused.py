@@ -106,7 +106,7 @@ class Pair:
         """Make several steps.
 
         Args:
-            steps: How many.
+            steps: Number of steps.
 
         Returns:
             The pair.
@@ -150,10 +150,10 @@ def _numbers(optimizer: Any) -> dict[str, float]:
 
 
 class FusedContract:
-    """What every fused form must do.
+    """Contract of every fused form.
 
     Attributes:
-        device: Where its parameters are.
+        device: Device of its parameters.
         tolerances: Largest difference to the reference form by dtype, in units of the parameters.
         steps: Steps to compare.
     """
@@ -207,7 +207,7 @@ class FusedContract:
         pair.go(self.steps).check(1e-3)
 
     def test_groups_have_their_own_steps_and_decay(self) -> None:
-        """Schedulers, too, write into them; a tensor may hold the step size."""
+        """Schedulers also write into them; the step size may be a tensor."""
 
         def groups(params: Sequence[Tensor]) -> Any:
             return [
@@ -273,7 +273,7 @@ class FusedContract:
 
     @pytest.mark.parametrize("case", ["plain", "unit speed sync", "moments at unit speed"])
     def test_parameters_may_have_another_memory_format(self, case: str) -> None:
-        """Where there is no noise, elements are taken in the order of memory."""
+        """Without noise, elements are processed in memory order."""
         kind, options = CASES[case]
         pair = Pair(kind, {**options, "nu": 0.0}, device=self.device, shapes=((5, 3, 4, 4), (7,)))
         for params in pair.params:

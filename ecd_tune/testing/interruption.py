@@ -1,4 +1,4 @@
-"""What every task that learns must keep when its runs are interrupted, as tests to inherit.
+"""Contract of learning tasks whose runs are interrupted, as tests to inherit.
 
 ::
 
@@ -50,12 +50,14 @@ class InterruptionContract:
     ) -> tuple[Outcome, int]:
         """Run one trial, interrupted so many polls after each start.
 
+        After the first interruption there is an attempt that is paused after an epoch.
+
         Returns:
-            What came out, less cost and speed; and how often it was asked whether to stop, in the
+            The outcome without cost and speed; and the number of polls of the stop signal in the
             last attempt.
 
         Raises:
-            AssertionError: Never: the last attempt is left alone.
+            AssertionError: Never: the last attempt is not interrupted.
         """
         tables = self.optimizers if isinstance(self.optimizers, Mapping) else {}
         table = own_study(
@@ -68,7 +70,9 @@ class InterruptionContract:
         first = spec.optimizers[optimizer].first
         request = RunRequest(first[0].params if first else {}, 5, stage)
         objective = Objective(spec, optimizer)
-        for after in [*polls, -1]:
+        paused = [(-1, replace(request, until=1))] if polls else []
+        left = [(after, request) for after in [*polls, -1]]
+        for after, attempt in [*left[:1], *paused, *left[1:]] if polls else left:
             asked = 0
 
             def stop(after: int = after) -> bool:
@@ -77,15 +81,17 @@ class InterruptionContract:
                 return asked == after
 
             try:
-                (found,) = objective.evaluate([request], stop=stop, checkpoints=[handle])
+                (found,) = objective.evaluate([attempt], stop=stop, checkpoints=[handle])
             except Interrupted:
+                continue
+            if attempt is not request:
                 continue
             metrics = {k: v for k, v in found.metrics.items() if k not in SPEED_METRICS}
             return replace(found, cost=RunCost(), metrics=metrics), asked
         raise AssertionError("the last attempt is not interrupted")
 
     def check(self, optimizer: str, stage: Stage) -> None:
-        """Compare a run that was interrupted at random steps with one that was left alone."""
+        """Compare a run that was interrupted at random steps with an uninterrupted one."""
         whole, asked = self.run(optimizer, stage, [], _MemoryCheckpoint())
         assert whole.value is not None, f"{optimizer}: the run has no value: {whole.reason}"
         chosen = random.Random(f"{self.seed} {optimizer} {stage}")
@@ -94,10 +100,10 @@ class InterruptionContract:
         handle = _MemoryCheckpoint()
         parts, _ = self.run(optimizer, stage, polls, handle)
         assert parts == whole, (
-            f"{optimizer}, {stage}: interrupted after {polls} steps and continued, the run "
-            "differs: something that steps change is not saved. Of a model: keep it whole "
-            "(run.model, run.keep); of a problem: return it from state_dict; random numbers: draw "
-            "them from the global generators, or from one made of run.seed_of(epoch)"
+            f"{optimizer}, {stage}: interrupted after {polls} steps, paused after an epoch and "
+            "continued, the run differs: something that steps change is not saved. Of a model: "
+            "keep it whole (run.model, run.keep); of a problem: return it from state_dict; random "
+            "numbers: draw them from the global generators, or from one made of run.seed_of(epoch)"
         )
         assert handle.saves, "nothing was saved: the state cannot be written, see the log"
 
@@ -107,7 +113,7 @@ class InterruptionContract:
             self.check(optimizer, Stage.SEARCH)
 
     def test_a_confirmation_run_goes_on_bit_equal(self) -> None:
-        """So does one that judges on the test data."""
+        """Also a run that evaluates on the test data."""
         self.check(next(iter(self.optimizers)), Stage.CONFIRM)
 
 

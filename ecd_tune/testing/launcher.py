@@ -1,4 +1,4 @@
-"""What every launcher must keep; subclass :class:`LauncherContract` and run it with pytest.
+"""Contract of launchers; subclass :class:`LauncherContract` and run it with pytest.
 
 ::
 
@@ -55,7 +55,7 @@ def write_digits_study(folder: Path, trials: int, epochs: int) -> Path:
     """Write a study of a small network; 100 epochs take about half a second of one core.
 
     Args:
-        folder: Where.
+        folder: Target folder.
         trials: Budget.
         epochs: Length of a trial.
 
@@ -73,7 +73,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = _SECON
     Args:
         condition: Polled five times a second.
         what: For the message.
-        seconds: How long.
+        seconds: Time limit.
     """
     deadline = time.monotonic() + seconds
     while not condition():
@@ -89,7 +89,7 @@ def launched(
 
     Args:
         make: Makes the launcher.
-        launch: What is to be started.
+        launch: The launch.
         study: The study's file.
 
     Yields:
@@ -137,7 +137,7 @@ class LauncherContract:
     def test_a_description_names_the_worker_and_hides_the_storage(
         self, make: Make, plan: Plan
     ) -> None:
-        """No text that may be shown holds the password of the storage."""
+        """No displayed text contains the password of the storage."""
         launch, _ = plan(1, 1)
         secret = Launch("launched", launch.arguments, "postgresql://me:secret@h/d", launch.logs)
         assert "secret" not in make(secret).describe()
@@ -158,7 +158,7 @@ class LauncherContract:
             assert all("complete" in text for text in launcher.logs())
 
     def test_cancelled_workers_queue_their_trials_again(self, make: Make, plan: Plan) -> None:
-        """A trial in hand is not lost; cancelling twice is cancelling once."""
+        """A running trial is not lost; cancelling twice has no further effect."""
         launch, study = plan(2, _LONG)
         with launched(make, launch, study) as (launcher, store, spec):
             wait_until(lambda: store.progress(spec.name)[0].running == 2, "two running trials")

@@ -57,7 +57,7 @@ class _Run:
 
 
 class OptimizerContract:
-    """What every optimizer of the registry must do.
+    """Contract of every registered optimizer.
 
     Attributes:
         definition: The optimizer.
@@ -85,7 +85,7 @@ class OptimizerContract:
         assert set(self.hyperparameters) <= set(self.definition.hyperparameters)
 
     def test_declared_defaults_are_allowed(self) -> None:
-        """A default lies in its own range."""
+        """A default is in its own range."""
         for name, declared in self.definition.hyperparameters.items():
             assert declared.default is None or declared.problem(declared.default) is None, name
 
@@ -95,7 +95,7 @@ class OptimizerContract:
         assert min(losses) - 1.0 < 0.5 * (losses[0] - 1.0)
 
     def test_same_seed_same_path(self) -> None:
-        """Two runs with one seed are bit-equal, whatever torch's global generator does."""
+        """Two runs with one seed are bit-equal, independently of torch's global generator."""
         first, second = _Run(self), _Run(self)
         torch.manual_seed(1)
         first.go(20)
@@ -162,7 +162,7 @@ class BatchedOptimizerContract:
 
     Attributes:
         definition: The optimizer; must have a batched form.
-        rows: Hyperparameters, one mapping a trial.
+        rows: Hyperparameters, one mapping per trial.
         tolerance: Largest difference in units of the size of the path, float64.
         steps: Steps to compare.
     """
@@ -193,7 +193,7 @@ class BatchedOptimizerContract:
         """Run the batch.
 
         Args:
-            active: Trials that take part; all by default.
+            active: Active trials; all by default.
             poison: A trial whose loss and gradient are NaN.
 
         Returns:
@@ -218,7 +218,7 @@ class BatchedOptimizerContract:
         return result
 
     def run_single(self, row: int) -> list[Tensor]:
-        """Run one trial alone.
+        """Run a single trial.
 
         Args:
             row: Its number in the batch.

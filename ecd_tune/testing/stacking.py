@@ -1,4 +1,4 @@
-"""What a task must keep whose problems compute together, as tests to inherit.
+"""Contract of tasks whose problems are computed together, as tests to inherit.
 
 ::
 
@@ -45,7 +45,7 @@ class StackableTaskContract(TaskContract):
         return task.stack([task.build(seed, stage) for seed in seeds])
 
     def test_stacked_rows_are_the_problems(self) -> None:
-        """Row b has the start, losses, gradients and numbers of its problem alone."""
+        """Row b has the start, losses, gradients and numbers of its single problem."""
         stack, length = self.stack(*_SEEDS), self.build().steps_per_epoch
         steps = [2 * length - 1, length - 1, length - 1]  # the last batch of an epoch may be short
         losses = stack.closure(steps)
@@ -79,7 +79,7 @@ class StackableTaskContract(TaskContract):
             assert dict(found) == pytest.approx(dict(alone[row].evaluate("val")), rel=self.rounding)
 
     def test_a_row_is_the_memory_of_its_problem(self) -> None:
-        """What moves a row's problem moves the row, and the problem can be judged alone."""
+        """Updating a row's problem updates the row, and the problem can be evaluated separately."""
         stack = self.stack(*_SEEDS)
         stack.closure([0, 0, 0])
         problem = stack.problems[1]
@@ -94,7 +94,7 @@ class StackableTaskContract(TaskContract):
         assert judged == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
 
     def test_stacked_rows_do_not_meet(self) -> None:
-        """Whatever stands in the other rows, NaN too, a row has the same bits."""
+        """A row has the same bits for any values in other rows, also NaN."""
         stack, other = self.stack(0, 1, 2), self.stack(5, 1, 6)
         with torch.no_grad():
             for parameter in other.problems[0].parameters:
@@ -127,7 +127,7 @@ class StackableTaskContract(TaskContract):
         self._assert_close([losses[1], *_row(stack.gradients, 1)], expected)
 
     def _assert_close(self, found: list[Tensor], expected: list[Tensor]) -> None:
-        # Against the largest: a gradient that is 0 but for rounding is as good as another.
+        # Relative to the largest: gradients that are 0 up to rounding are equivalent.
         size = max(float(b.abs().max()) for b in expected)
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b, rtol=self.rounding, atol=self.rounding * size)

@@ -1,4 +1,4 @@
-"""What every task must keep, as tests to inherit.
+"""Contract of every task, as tests to inherit.
 
 ::
 
@@ -83,7 +83,7 @@ class TaskContract:
         assert isinstance(task, BatchedTask) == self.definition.batched
 
     def test_a_task_judged_by_its_loss_is_minimized(self) -> None:
-        """Without a metric of its own a task cannot ask for large values."""
+        """A task without a metric cannot be maximized."""
         if self.build().metric is None:
             assert self.definition.direction is Direction.MINIMIZE
 
@@ -126,12 +126,12 @@ class TaskContract:
         assert_same(traces[0], traces[1], _SEEDED)
 
     def test_other_seed_other_problem(self) -> None:
-        """Different seeds differ, or are alike where the task says so."""
+        """Different seeds give different problems, unless the task is unseeded."""
         pairs = zip(_trace(self.build(0)), _trace(self.build(1)), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs) == self.seeded
 
     def test_closure_can_be_repeated(self) -> None:
-        """The same step gives the same loss and gradient, whatever came between."""
+        """The same step gives the same loss and gradient, independently of steps in between."""
         problem = self.build()
         first = evaluate_step(problem, 0)
         problem.closure(problem.steps_per_epoch)
@@ -164,7 +164,7 @@ class TaskContract:
     # ------------------------------------------------------------------ evaluation
 
     def test_evaluate_names_loss_and_metric(self) -> None:
-        """Whatever a trial is judged by is among the numbers."""
+        """The metric of a trial is among the numbers."""
         problem = self.build()
         for split in ("train", "val"):
             numbers = problem.evaluate(split)
@@ -214,7 +214,7 @@ class BatchedTaskContract(TaskContract):
             torch.testing.assert_close(own, automatic)
 
     def test_batch_rows_do_not_meet(self) -> None:
-        """A row of NaN leaves the others' numbers alone."""
+        """A row of NaN does not change the others' numbers."""
         task: BatchedTask = self.make()
         theta = task.start(_SEEDS)
         whole = task.loss_and_gradient(theta)
@@ -255,7 +255,7 @@ def assert_same(a: list[Tensor], b: list[Tensor], wanted: str = "must be equal")
     Args:
         a: Tensors.
         b: As many.
-        wanted: Begins the message: what was expected, and how to do it.
+        wanted: Prefix of the message: the expectation, and how to meet it.
     """
     assert len(a) == len(b), f"{wanted}: {len(a)} and {len(b)} tensors"
     for x, y in zip(a, b, strict=True):

@@ -1,7 +1,7 @@
-"""What the theory predicts: turns of the momentum, the stationary law, speed, ν* and plateau.
+"""Predictions of the theory: turns of the momentum, the stationary law, speed, ν* and plateau.
 
-Pure functions of numbers, which broadcast over arrays. Where the paper's formula differs from
-the right one, both stand side by side and the paper's is called ``paper_*``.
+Pure functions of numbers, which broadcast over arrays. Where the paper's formula differs from the
+correct one, both exist and the paper's is called ``paper_*``.
 """
 
 from ecd_tune.theory._guards import Array

@@ -25,16 +25,16 @@ def as_array(x: Numbers) -> Array:
 
 
 def require(holds: npt.ArrayLike, formula: str, assumption: str, **values: Numbers) -> None:
-    """Insist on an assumption, for every element of an array.
+    """Check an assumption for every element of an array.
 
     Args:
-        holds: Where it holds.
-        formula: What was asked for, for the message.
-        assumption: What must hold, and what to do.
+        holds: Where it is satisfied.
+        formula: The computed quantity, for the message.
+        assumption: The assumption, and what to do.
         **values: The numbers concerned; the first offending ones are shown.
 
     Raises:
-        TheoryError: It does not hold somewhere.
+        TheoryError: It is not satisfied for some element.
     """
     broken = ~np.asarray(holds)
     if not broken.any():
@@ -53,7 +53,7 @@ def require_range(
     """Return ``value`` in float64 when it is finite and at least (or above) ``low``.
 
     Args:
-        formula: What was asked for, for the message.
+        formula: The computed quantity, for the message.
         name: Name of the number.
         value: The number or numbers.
         low: The bound.

@@ -1,4 +1,4 @@
-"""What the theory says of one quadratic basin F = Fmin + F2 |Θ|² and one setting of ECDSep."""
+"""Predictions for one quadratic basin F = Fmin + F2 |Θ|² and one setting of ECDSep."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Basin:
         low, offset, start = (as_array(x) for x in (self.F_min, self.F0, self.F_init))
         require(np.isfinite(low + offset + start), "Basin", "these must be finite",
                 F_min=low, F0=offset, F_init=start)  # fmt: skip
-        require(np.asarray(self.s in (0, 1)), "Basin", "s is 0 or 1", s=self.s)
+        require(np.asarray(self.s in (0, 1)), "Basin", "s must be 0 or 1", s=self.s)
         rule = "the formulas need F_min > F0; with F_min = F0 there is no plateau"
         require(low > offset, "Basin", rule, F_min=low, F0=offset)
         rule = "V is undefined at the start; choose F0 below F_init"
@@ -135,15 +135,15 @@ class Basin:
         """Return w* = V*/𝓔.
 
         Args:
-            formula: What is being computed, for the message.
+            formula: The computed quantity, for the message.
         """
         w = np.exp(self._log_potential_at_mode - self.log_energy)
         if self.s:
             require(
                 w < 1,
                 formula,
-                "the point of eq. 7 lies outside the region that s = 1 allows; "
-                "use exact_mode_radius_squared, or more energy",
+                "the point of eq. 7 is outside the region that s = 1 allows; use "
+                "exact_mode_radius_squared, or more energy",
                 potential_over_energy=w,
             )
         return np.asarray(w)
@@ -215,7 +215,7 @@ class Basin:
             require(
                 eta_eff > 1,
                 "gap_law",
-                "the law cannot be normalised for s = 0 and η_eff = 1; take eta > 1 or s = 1",
+                "the law cannot be normalised for s = 0 and η_eff = 1; use eta > 1 or s = 1",
                 eta_eff=eta_eff,
             )
             from scipy import stats  # takes a second, which no worker is to wait for
@@ -282,7 +282,7 @@ class Basin:
         return np.sqrt(as_array(self.mode_radius_squared))
 
     def nu_star(self, lr: Numbers, variant: str = "orbit") -> Result:
-        """Return ν*, the chaos strength of one bounce an orbit (A.1).
+        """Return ν*, the chaos strength of one bounce per orbit (A.1).
 
         ``orbit`` keeps the momentum for one radian of the orbit when turns are independent:
         √(expm1(2α*)/n). ``coherent`` is (24)–(25), which adds random angles as if they were

@@ -1,4 +1,4 @@
-"""ν*, the chaos strength of about one bounce an orbit (A.1), as derived and as printed.
+"""ν*, the chaos strength of about one bounce per orbit (A.1), as derived and as printed.
 
 (25) adds the random angles of an orbit as if they were one turn. Independent turns multiply
 their mean cosines instead: with λ₁, momentum is kept for the time L when

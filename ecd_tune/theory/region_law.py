@@ -154,7 +154,7 @@ class RegionLaw:
     def ppf(self, q: Numbers) -> Result:
         """Return the quantile of q, by bisection."""
         q = np.broadcast_to(as_array(q), np.broadcast_shapes(np.shape(q), self.shape))
-        require((q >= 0) & (q <= 1), "ppf", "a probability lies between 0 and 1", q=q)
+        require((q >= 0) & (q <= 1), "ppf", "a probability must be between 0 and 1", q=q)
         low, high = np.zeros(q.shape), np.broadcast_to(self._x_max[..., 0], q.shape)
         for _ in range(60):
             middle = 0.5 * (low + high)
@@ -163,7 +163,7 @@ class RegionLaw:
         return (0.5 * (low + high))[()]
 
     def interval(self, confidence: float) -> tuple[Result, Result]:
-        """Return the quantiles that hold ``confidence`` between them, with equal tails."""
+        """Return the quantiles with probability ``confidence`` between them and equal tails."""
         return self.ppf((1 - confidence) / 2), self.ppf((1 + confidence) / 2)
 
     def rvs(

@@ -206,8 +206,8 @@ def measure_exponent(n: Numbers, nu: Numbers, integrator: str = "sync") -> Resul
 def effective_eta(eta: Numbers, n: Numbers, nu: Numbers, integrator: str = "algorithm1") -> Result:
     """Return η_eff, the exponent whose exact law the integrator samples (s = 0, small Δt).
 
-    η_eff = 2κη/n; for Algorithm 1 that is (2η/(1+λ)) (1 − (1−λ)/n), from η (λ → 1) to
-    2η(1 − 1/n) (λ → 0). So raising ν lowers the loss through η_eff, whatever it does to mixing.
+    η_eff = 2κη/n; for Algorithm 1 that is (2η/(1+λ)) (1 − (1−λ)/n), from η (λ → 1) to 2η(1 − 1/n)
+    (λ → 0). So raising ν lowers the loss through η_eff, independently of mixing.
 
     Args:
         eta: Concentration exponent η, >= 1.

@@ -1,4 +1,4 @@
-"""Run a study to its end: in this process, or with processes of its own."""
+"""Run a study to its end, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
         NoResultError: An optimizer ended its search without a single value.
     """
     stop = StopFlag()
-    # Signals reach the main thread alone.
+    # Only the main thread receives signals.
     signals = stop if current_thread() is main_thread() else nullcontext()
     display = _make_display(spec)
     view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
@@ -67,8 +67,8 @@ def run_processes(
         spec: The study.
         reference: Of its task, as ``ecd-tune worker`` takes it.
         storage: Database URL.
-        workers: How many.
-        folder: Their logs lie in its ``logs``.
+        workers: Number of workers.
+        folder: Their logs are in its ``logs``.
 
     Raises:
         KeyboardInterrupt: It was interrupted.
@@ -83,7 +83,7 @@ def run_processes(
     if stop():
         raise KeyboardInterrupt("interrupted; call it again to resume")
     if explain_failures(views):
-        raise LaunchError(f"workers of study {spec.name!r} failed; their logs say why, see above")
+        raise LaunchError(f"workers of study {spec.name!r} failed; see their logs above")
     with Store.open(storage, create=False) as store:
         check_results(store, spec)
 
@@ -104,7 +104,7 @@ def is_new(spec: StudySpec, storage: str) -> bool:
     except StorageUrlError:
         raise
     except StoreError:
-        return True  # there is no database yet; what else is wrong is told when it is used
+        return True  # no database yet; other errors are reported when it is used
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A study as a script or a notebook looks at it."""
+"""The result object of a study for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Best:
 
     Attributes:
         optimizer: Key of the optimizer.
-        value: The trial's value, the best of many tries; only a confirmation tells what it is
-            worth.
-        params: What the optimizer is called with.
+        value: The trial's value, the best of many and therefore optimistic; only a confirmation
+            gives an unbiased value.
+        params: Arguments of the optimizer.
         trial: Number of the trial, in its search.
         searched: Values as the space has them.
     """
@@ -100,7 +100,7 @@ class TunedStudy:
         return Best(key, best.value, best.given, best.trial, best.values, python)
 
     def trials(self) -> pd.DataFrame:
-        """Return all trials, those of the confirmation too, as a table: one row a trial.
+        """Return all trials, including confirmation runs, as a table with one row per trial.
 
         Returns:
             Columns as in ``trials.csv`` without curves; hyperparameters as ``params_NAME``,
@@ -125,7 +125,7 @@ class TunedStudy:
             optimizer: Its key.
 
         Returns:
-            One number a run; infinite for a run that diverged or failed.
+            One number per run; infinite for a run that diverged or failed.
         """
         report = build_report(self.spec, self._read(), {})
         rows = [r for r in report.results if r.optimizer == optimizer and r.source == "best"]

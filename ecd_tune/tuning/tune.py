@@ -1,4 +1,4 @@
-"""``ecd_tune.tune``: the whole way from a task to a study that can be looked at."""
+"""``ecd_tune.tune``: from a task to a finished study."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import ecd_tune
 from ecd_tune.cli.dry import check_task
-from ecd_tune.cli.options import DEFAULT_STORAGE
-from ecd_tune.errors import TaskError
-from ecd_tune.references import importing, is_reference
+from ecd_tune.cli.options import DEFAULT_STORAGE, as_stored
+from ecd_tune.errors import EcdTuneError, TaskError
+from ecd_tune.references import importing, is_reference, trim_traceback
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
 from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
@@ -56,27 +57,27 @@ def tune(
         trials: Finished trials of each optimizer's search.
         from_study: A study in the same database, or its name: each search begins with the three
             best trials that it found for the same optimizer, as far as they fit.
-        workers: Processes. 1 works in this process, which a notebook needs; more are started as
-            ``ecd-tune worker``, and then the call stands below ``if __name__ == "__main__":``.
+        workers: Processes. 1 runs in this process, which a notebook needs; more are started as
+            ``ecd-tune worker``, and then the call must be below ``if __name__ == "__main__":``.
         batch: Maximum number of trials that each worker trains at once, if the task supports it:
             with data in tensors, and a loss that draws no random numbers except those of
             ``nn.Dropout``. The sampler then proposes a whole batch before it sees its results.
-        confirm: Runs of the best hyperparameters of each optimizer under fresh seeds, which judge
-            on the test data; 0 for none.
-        searches: Independent searches of each optimizer, each with all its trials and a
-            confirmation of its own. With several of them the comparison covers the chance of the
-            search; with one it covers that of the seeds alone.
-        selection: How many of the best trials of each search run again, under 3 other seeds, on
-            the validation data, before the one with the best mean is chosen; or the table
-            ``[selection]``. 3 when not given, and 0, the best trial of the search alone, under
+        confirm: Runs of the best hyperparameters of each optimizer with new seeds, evaluated on the
+            test data; 0 for none.
+        searches: Independent searches of each optimizer, each with the full number of trials and
+            its own confirmation. With several searches the comparison includes the variation
+            between searches; with one it includes only that between seeds.
+        selection: Number of best trials of each search that run again, with 3 other seeds, on the
+            validation data, before the one with the best mean is selected; or the table
+            ``[selection]``. 3 when not given, and 0, the best trial of the search, under
             ``protocol="paper"``.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
         name: Of the study; the task's name when not given.
         seed: Every random number follows from it.
         epochs: Length of a trial; the task's own when not given.
-        timeout: Seconds that a trial may take; one that takes longer fails, and the search goes
-            on. With ``workers=1`` code that does not come back to Python, such as a deadlock in a
-            library, cannot be ended.
+        timeout: Time limit of a trial in seconds; a trial that exceeds it fails, and the search
+            continues. With ``workers=1`` code that does not come back to Python, such as a deadlock
+            in a library, cannot be ended.
         space: Optimizer to its search space, as in a study file; it replaces the default space,
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
@@ -117,12 +118,23 @@ def tune(
     }
     spec = parse_study(own_study(reference, _with_spaces(optimizers, space), **given), "tune")
     url = storage or os.environ.get("ECD_TUNE_STORAGE") or DEFAULT_STORAGE
+    spec = as_stored(spec, url) if spec.sampler.why else spec
     folder = Path("reports") / spec.name if out is None else Path(out)
-    if check and is_new(spec, url):
-        with as_before():
-            check_task(spec, workers)
-    _run(spec, reference, url, workers, folder)
+    _work(spec, reference, url, workers, folder, check)
     return TunedStudy(spec, url, folder)
+
+
+def _work(
+    spec: StudySpec, reference: str, url: str, workers: int, folder: Path, check: bool
+) -> None:
+    try:
+        if check and is_new(spec, url):
+            with as_before():
+                check_task(spec, workers)
+        _run(spec, reference, url, workers, folder)
+    except EcdTuneError as error:
+        trim_traceback(error, Path(ecd_tune.__file__).parent)
+        raise
 
 
 def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) -> None:
@@ -139,8 +151,8 @@ def _run(spec: StudySpec, reference: str, url: str, workers: int, folder: Path) 
     if reference.startswith("__main__:"):
         raise TaskError(
             f"tune(workers={workers}): {reference.partition(':')[2]} is defined in a notebook or "
-            "at a prompt, where no other process finds it; use workers=1, or write it into a "
-            "file and give its reference, FILE.py:NAME"
+            "at a prompt, where other processes cannot find it; use workers=1, or write it into a "
+            "file and pass its reference, FILE.py:NAME"
         )
     run_processes(spec, reference, url, workers, folder)
 
@@ -151,7 +163,7 @@ def _reference(task: Any) -> str:
     if not isinstance(task, OwnTask):
         name = getattr(task, "__name__", type(task).__name__)
         raise TaskError(
-            f"tune({name}): is no task; write "
+            f"tune({name}): not a task; write "
             f'@ecd_tune.task(metric="accuracy", direction="maximize", epochs=8) above {name}'
         )
     return task.reference
@@ -161,7 +173,7 @@ def _check_guard() -> None:
     module = importing()
     if module is not None:
         raise TaskError(
-            f"tune is called while a worker imports {module!r}; put the call below "
+            f"tune was called while a worker imported {module!r}; put the call below "
             'if __name__ == "__main__":'
         )
 
@@ -188,11 +200,11 @@ def _with_spaces(
     space: Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, dict[str, Any]]:
     if isinstance(optimizers, str):
-        raise TaskError(f'tune(optimizers={optimizers!r}): give a list, such as ["{optimizers}"]')
+        raise TaskError(f'tune(optimizers={optimizers!r}): pass a list, such as ["{optimizers}"]')
     pairs = optimizers.items() if isinstance(optimizers, Mapping) else ((k, {}) for k in optimizers)
     tables = {key: dict(table) for key, table in pairs}
     for key, own in (space or {}).items():
         if key not in tables:
-            raise TaskError(f"tune(space=…): {key!r} is none of {', '.join(tables)}")
+            raise TaskError(f"tune(space=…): {key!r} is not one of {', '.join(tables)}")
         tables[key]["space"] = dict(own)
     return tables

@@ -25,8 +25,8 @@ def selection_items(
         search: All its trials.
 
     Returns:
-        One item a run, all under the same seeds, labelled as those of a confirmation; none where
-        there is nothing to choose from.
+        One item per run, all with the same seeds, labelled as confirmation runs; empty if there is
+        nothing to select from.
     """
     best = best_trials(search, spec.selection.top, spec.task_def.direction)
     if len(best) < 2:
@@ -54,7 +54,7 @@ def confirmation_items(
 
     The best hyperparameters that the search found, and the references where the study asks for
     them, run under the same seeds. A run's label holds a digest of its hyperparameters: when a
-    longer search finds better ones, their runs are new, and the old ones stay as history.
+    longer search finds better ones, their runs are new, and the old ones are kept as history.
 
     Args:
         spec: The study.
@@ -63,7 +63,7 @@ def confirmation_items(
         selection: The runs of its selection.
 
     Returns:
-        One item a run: first all runs of the best, then those of each reference.
+        One item per run: first all runs of the best, then those of each reference.
     """
     candidates = list(_candidates(spec, optimizer, search, selection))
     return [

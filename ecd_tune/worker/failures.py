@@ -1,4 +1,4 @@
-"""Notice when trials fail alike: one after the other here, or the first of a study anywhere."""
+"""Detect repeated equal failures: consecutive ones of this worker, or the first ones of a study."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _COUNTED = (Cause.EXCEPTION, Cause.OUT_OF_MEMORY, Cause.TIMEOUT)
 
 
 _AT_START = 3
-"""So many alike, on all workers together, end each of them where no trial has a value yet."""
+"""This many equal failures over all workers stop them if no trial has a value yet."""
 
 
 class FailureStreak:
-    """Counts the latest trials of one optimizer that failed alike.
+    """Counts the latest trials of one optimizer that failed in the same way.
 
     Args:
         limit: So many in a row are no property of the trials.
+        study: Name of the study, for the message.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, study: str = "STUDY") -> None:
+        self._limit, self._study = limit, study
         self._reason: str | None = None
         self._count = 0
         self._ended_well = False
@@ -49,17 +50,19 @@ class FailureStreak:
             if reason is None:
                 continue
             if self._count >= self._limit:
-                raise self._error(f"{self._count} trials in a row failed alike", outcome)
+                raise self._error(
+                    f"{self._count} consecutive trials failed in the same way", outcome
+                )
             alike = max(self._count, self._count_first(reason, stored))
             if not self._ended_well and alike >= _AT_START:
                 raise self._error(
-                    f"the first {alike} trials failed alike, on all workers together, and none "
+                    f"the first {alike} trials failed in the same way, over all workers, and none "
                     "has a value yet",
                     outcome,
                 )
 
     def _count_first(self, reason: str, stored: Callable[[], Sequence[TrialRecord]]) -> int:
-        """Count the trials that failed alike on any worker, as long as none ended otherwise."""
+        """Count equal failures on all workers, as long as no trial ended otherwise."""
         if self._ended_well:
             return 0
         records = [record for record in stored() if record.counts]
@@ -68,10 +71,10 @@ class FailureStreak:
 
     def _error(self, what: str, last: Outcome) -> RepeatedFailureError:
         return RepeatedFailureError(
-            f"{what}, the last one with: {last.reason}. This worker stops; what it held is stored "
-            "or queued again. Fix the cause, put failed trials back with `ecd-tune retry STUDY "
-            "--failed`, and start it again; where it is no fault, raise [retries] "
-            f"stop_worker_after (now {self._limit}) in the study file"
+            f"{what}, the last one with: {last.reason}. This worker stops; its trials are stored "
+            "or re-queued. Fix the error, re-queue failed trials with `ecd-tune retry "
+            f"{self._study} --failed`, and restart the worker; if it is not an error, raise "
+            f"[retries] stop_worker_after (now {self._limit}) in the study file"
         )
 
 

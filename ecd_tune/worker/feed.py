@@ -1,4 +1,4 @@
-"""Ask for trials and tell their results in a thread beside the training."""
+"""Ask for trials and tell their results in a separate thread."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Feed"]
 _LOOK_SECONDS = 1.0
 """Between two questions for trials after one that brought none."""
 _WAKE_SECONDS = 0.25
-"""Between two looks at the signal to stop."""
+"""Seconds between two checks of the stop signal."""
 
 Result = tuple[Lease, Outcome]
 
 
 class Feed:
-    """Keeps trials ready for who trains, and tells what came of them.
+    """Keeps trials ready for training, and tells their results.
 
-    Results that have come together are told at once, and before more is asked for, so that a
-    sampler knows them.
+    Collected results are told in one call, before more trials are asked for, so that a sampler
+    knows them.
 
     Args:
-        leases: Trials in hand already.
+        leases: Trials that are already leased.
         ask: Leases up to so many further trials; called from the thread.
         tell: Stores results; called from the thread.
         ahead: Trials that are kept ready. More of them are asked for without the results of
@@ -53,13 +53,13 @@ class Feed:
 
     @contextmanager
     def flowing(self) -> Iterator[Feed]:
-        """Ask and tell for the length of a ``with`` block; all results are told at its end.
+        """Ask and tell during a ``with`` block; all results are told at its end.
 
         Yields:
             This feed.
 
         Raises:
-            BaseException: What ``ask`` or ``tell`` has raised.
+            BaseException: Any exception of ``ask`` or ``tell``.
         """
         thread = threading.Thread(target=self._run, name="feed", daemon=True)
         thread.start()
@@ -83,7 +83,7 @@ class Feed:
             there are none.
 
         Raises:
-            BaseException: What ``ask`` or ``tell`` has raised.
+            BaseException: Any exception of ``ask`` or ``tell``.
         """
         with self._changed:
             if not self._ready and not self._running:
@@ -98,7 +98,7 @@ class Feed:
         return taken
 
     def put(self, lease: Lease, outcome: Outcome) -> None:
-        """Hand over what came of a trial.
+        """Pass the outcome of a trial.
 
         Args:
             lease: The trial.
@@ -110,8 +110,8 @@ class Feed:
             self._changed.notify_all()
 
     @property
-    def in_hand(self) -> list[Lease]:
-        """Leases that are held: of trials that are ready, that run, and that are not told."""
+    def leases(self) -> list[Lease]:
+        """Current leases: of trials that are ready, running, or not yet told."""
         with self._changed:
             told = [lease for lease, _ in (*self._telling, *self._results)]
             return [*self._ready, *self._running.values(), *told]
@@ -126,7 +126,7 @@ class Feed:
                 self._changed.notify_all()
 
     def _work(self) -> bool:
-        """Tell and ask once; say whether there may be more to do."""
+        """Tell and ask once; return whether there may be more to do."""
         with self._changed:
             busy = self._changed.wait_for(
                 lambda: self._closing or self._results or self._short, _LOOK_SECONDS

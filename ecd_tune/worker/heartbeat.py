@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Calls ``renew`` with the leases in hand at a steady interval.
+    """Calls ``renew`` with the current leases at a fixed interval.
 
     Args:
         renew: Usually :meth:`ecd_tune.store.Store.renew`; called from the heartbeat's thread.
@@ -29,19 +29,19 @@ class Heartbeat:
 
     @property
     def storage_replaced(self) -> bool:
-        """Whether the file that holds the leases is gone, so that no work is of use."""
+        """Whether the file with the leases is gone, so that no result can be stored."""
         return self._replaced.is_set()
 
     @contextmanager
     def holding(self, leases: Sequence[Lease] | Callable[[], Sequence[Lease]]) -> Iterator[None]:
         """Keep ``leases`` alive for the length of a ``with`` block.
 
-        A renewal waits for a database that is away, and one that fails is logged and tried
-        again at the next beat: work continues meanwhile, and whether the lease still stands
-        is decided when the result is told.
+        A renewal waits for an unavailable database; a failed one is logged and retried at the next
+        heartbeat. Work continues meanwhile; whether the lease is still valid is decided when the
+        result is told.
 
         Args:
-            leases: The leases in hand, or what returns them at a beat.
+            leases: The current leases, or a function that returns them.
         """
         done = threading.Event()
         given = leases if callable(leases) else tuple(leases)
@@ -65,5 +65,5 @@ class Heartbeat:
                 self._replaced.set()
                 return
             except Exception as error:
-                # Whatever it is: without a heartbeat the trials in hand are given to others.
-                _log.warning("heartbeat: %s; trying again in %.0f s", error, self._interval)
+                # For any exception: without a heartbeat other workers take over the running trials.
+                _log.warning("heartbeat: %s; retrying in %.0f s", error, self._interval)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ecd_tune
 from ecd_tune.objective import CheckpointHandle, Objective
-from ecd_tune.records import Cause, Lease, Outcome, RunCost, Status, StudyKey
+from ecd_tune.records import Cause, Lease, Outcome, RunCost, RunRequest, Status, StudyKey
 from ecd_tune.references import is_reference, place_of
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import ReportBuffer
@@ -29,9 +29,10 @@ class LeaseRunner:
         handle: Returns where a run that goes step by step is saved and found again; None nowhere.
         stop: Polled during evaluations.
         pruner: Returns who ends trials of an Optuna study early, or None.
-        on_step: Told of the steps of a run, or None.
-        give_up: Takes the results of runs that have taken too long and do not come back; called
-            from another thread.
+        on_step: Callback for the steps of a run, or None.
+        request: Returns the run of a lease.
+        give_up: Receives the results of runs that exceeded their time limit and do not return;
+            called from another thread.
     """
 
     def __init__(
@@ -42,24 +43,25 @@ class LeaseRunner:
         stop: Callable[[], bool],
         pruner: Callable[[StudyKey], TrialPruner | None],
         on_step: Callable[[Lease, int, int], None] | None,
+        request: Callable[[Lease], RunRequest],
         give_up: Callable[[Sequence[Result]], None],
     ) -> None:
         self._spec, self._reports, self._handle = spec, reports, handle
         self._stop, self._pruner, self._on_step = stop, pruner, on_step
-        self._give_up = give_up
+        self._request, self._give_up = request, give_up
 
     def run(self, objective: Objective, leases: Sequence[Lease]) -> list[Outcome]:
         """Run trials of one Optuna study.
 
         Args:
             objective: Of their optimizer.
-            leases: The trials; more than one where they run as a batch.
+            leases: The trials; more than one if they run as a batch.
 
         Returns:
-            One outcome a lease.
+            One outcome per lease.
 
         Raises:
-            Interrupted: ``stop`` said so.
+            Interrupted: ``stop`` requested it.
         """
         key, began = leases[0].key, time.perf_counter()
         limit = self._spec.timeout(key.stage)
@@ -81,7 +83,7 @@ class LeaseRunner:
     def _evaluate(
         self, objective: Objective, leases: Sequence[Lease], check: Callable[[], None]
     ) -> list[Outcome]:
-        requests = [lease.request for lease in leases]
+        requests = [self._request(lease) for lease in leases]
         if objective.batched:
             return objective.evaluate(requests, stop=self._stop)
         pruner = self._pruner(leases[0].key)
@@ -111,7 +113,7 @@ class LeaseRunner:
     def _too_long(
         self, limit: float | None, seconds: float, error: BaseException | None
     ) -> Outcome:
-        reason = f"took longer than {limit:g} s, as long as a run may take ([budget] timeout)"
+        reason = f"exceeded the time limit of {limit:g} s ([budget] timeout)"
         if error is not None and is_reference(self._spec.task.name):
             reason += f" ({place_of(error, Path(ecd_tune.__file__).parent)})"
         cost = RunCost(seconds)

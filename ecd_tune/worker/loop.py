@@ -19,10 +19,11 @@ from ecd_tune.worker.checkpoint_storage.base import Checkpoints
 from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
-from ecd_tune.worker.giving_back import giving_back
 from ecd_tune.worker.heartbeat import Heartbeat
 from ecd_tune.worker.lease_runner import LeaseRunner
+from ecd_tune.worker.pausing import TrialPauser
 from ecd_tune.worker.pruning import TrialPruner
+from ecd_tune.worker.release import release_on_error
 from ecd_tune.worker.remaining_work import RemainingWork
 from ecd_tune.worker.together import follow, train_together
 from ecd_tune.worker.trial_log import TrialLog
@@ -35,16 +36,17 @@ _log = logging.getLogger(__name__)
 _CONFIRM_BATCH = 100
 _AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
-_REAP_SECONDS = 1.0
+_LONGEST_IDLE_SECONDS = 5.0
+_IDLE_SHARE = 0.25  # a worker that waits looks again after this share of the time it has waited
 
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """What one worker did.
+    """Summary of one worker.
 
     Attributes:
         told: Results that the store took.
-        refused: Results that came too late: the lease had gone to someone else.
+        refused: Results that were too late: another worker had the lease.
         interrupted: True when a signal ended the work; its trials are queued again.
     """
 
@@ -54,7 +56,7 @@ class WorkerSummary:
 
 
 class StudyWorker:
-    """Works on one study until nothing is left to do, or a signal comes.
+    """Works on one study until it is complete, or until a signal.
 
     Search first; of a search that is complete the best trials are run again where the study asks
     for it, and the best one is then confirmed. Of several searches the one with the fewest
@@ -69,8 +71,8 @@ class StudyWorker:
         checkpoints: Where runs that go step by step are saved and found again; None nowhere.
         on_step: Called before each step of a task that has epochs, with its lease, the steps
             done and all steps; for a progress bar.
-        leave: Ends this process with a status, where a run that has taken too long cannot be ended
-            otherwise; by default there is an error in the log.
+        leave: Ends this process with a status if a run that exceeds its time limit cannot be ended
+            otherwise; by default an error is logged.
     """
 
     def __init__(
@@ -87,10 +89,11 @@ class StudyWorker:
         self._store, self._spec, self._stop, self._on_told = store, spec, stop, on_told
         self._leave = leave
         store.set_stop_signal(stop)
-        # One for all searches of an optimizer, since it holds the task's data.
+        # One for all searches of an optimizer, because it holds the task's data.
         own = {key: Objective(self._study, key) for key in self._study.optimizers}
         self._objectives = {key: own[without_number(key)] for key in spec.optimizers}
-        prunes = spec.pruning.kind != "none"
+        self._pauser = TrialPauser(spec, checkpoints)
+        prunes = spec.pruning.kind != "none" and not spec.pruning.resume
         keys = spec.optimizers if prunes else ()
         self._pruners = {key: TrialPruner(store, spec, key) for key in keys}
         self._worker = Worker.current()
@@ -98,26 +101,32 @@ class StudyWorker:
         self._heartbeat = Heartbeat(store.renew, store.lease_seconds / 3)
         self._checkpoints, self._reports = checkpoints, ReportBuffer(store.report)
         self._runner = LeaseRunner(
-            spec, self._reports, self._handle, self._ends, self._pruner, on_step, self._give_up
+            spec,
+            self._reports,
+            self._handle,
+            self._ends,
+            self._pruner,
+            on_step,
+            self._pauser.request,
+            self._give_up,
         )
         limit = spec.retries.stop_worker_after
-        self._streaks = {key: FailureStreak(limit) for key in self._study.optimizers}
+        self._streaks = {key: FailureStreak(limit, spec.name) for key in self._study.optimizers}
         self._lanes: int | None = None
         self._ready: set[tuple[str, Stage]] = set()
         self._queued: set[tuple[str, Stage]] = set()
         self._work_left = RemainingWork(store, spec)
         searched = {key: optimizer.space.searched for key, optimizer in spec.optimizers.items()}
         self._trial_log = TrialLog(spec.task_def.direction, self._work_left.best, searched)
-        self._reap_due = time.monotonic()
         self._summary = WorkerSummary()
 
     def run(self) -> WorkerSummary:
         """Work until the study is complete or a signal comes.
 
-        While the database is away a trial in hand continues, and its result waits.
+        While the database is unavailable a running trial continues, and its result waits.
 
         Returns:
-            What was done.
+            The summary.
 
         Raises:
             RepeatedFailureError: Trials failed one after the other for the same reason.
@@ -125,20 +134,28 @@ class StudyWorker:
         """
         self._store.create(self._study)
         self._queue_first()
+        busy = time.monotonic()
         try:
             while not self._stop():
                 leases = self._next_leases()
                 if leases:
                     self._evaluate(leases)
+                    busy = time.monotonic()
                 elif self._all_queued() and self._work_left.complete():
+                    self._pauser.discard_paused()
                     break
                 else:
-                    self._stop.wait(_IDLE_SECONDS)
+                    self._stop.wait(self._idle_pause(time.monotonic() - busy))
         except StorageUnavailableError as error:
             if not self._stop():
                 raise
-            _log.warning("stopped while the database is away: %s", error)
+            _log.warning("stopped while the database is unavailable: %s", error)
         return replace(self._summary, interrupted=self._stop())
+
+    def _idle_pause(self, idle: float) -> float:
+        """Return how long to wait: a thousand workers wait for the last trial of a search."""
+        longest = min(_LONGEST_IDLE_SECONDS, self._store.lease_seconds / 3)
+        return max(_IDLE_SECONDS, min(_IDLE_SHARE * idle, longest))
 
     def _next_leases(self) -> list[Lease]:
         self._reap()
@@ -170,7 +187,8 @@ class StudyWorker:
         return stages if self._spec.confirmation.runs else stages[:-1]
 
     def _all_queued(self) -> bool:
-        # Else another worker's last trial, ending this moment, would leave its reruns to it alone.
+        # Otherwise, if another worker's last trial ends now, only that worker would run its
+        # confirmation.
         wanted = {(key, stage) for key in self._spec.optimizers for stage in self._reruns}
         return wanted <= self._queued
 
@@ -201,7 +219,7 @@ class StudyWorker:
         return make(self._spec, optimizer, *found)
 
     def _prepare(self, optimizer: str, stage: Stage) -> bool:
-        """Load what the trials need, before one is in hand that a signal would have to wait for.
+        """Load task and optimizer before a lease: a signal would have to wait for it.
 
         Returns:
             False when there is nothing to do: then nothing is loaded.
@@ -237,10 +255,10 @@ class StudyWorker:
         if not objective.batched and self._width(key.optimizer, key.stage) > 1:
             self._train_together(leases)
             return
-        # What runs one by one is told one by one, so that a signal costs one run and not all.
+        # Trials that run one by one are told one by one, so that a signal costs only one run.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
         left = list(leases)
-        with giving_back(self._store, lambda: left), self._heartbeat.holding(leases):
+        with release_on_error(self._store, lambda: left), self._heartbeat.holding(leases):
             for group in groups:
                 began = self._meter.start()
                 outcomes = self._meter.charge(self._runner.run(objective, group), began)
@@ -269,14 +287,21 @@ class StudyWorker:
         feed = Feed(leases, ask, tell, max(1, width // _AHEAD_SHARE), self._ends)
         pruner = self._pruner(key)
         with (
-            giving_back(self._store, lambda: feed.in_hand),
-            self._heartbeat.holding(lambda: feed.in_hand),
+            release_on_error(self._store, lambda: feed.leases),
+            self._heartbeat.holding(lambda: feed.leases),
             self._reports.flushing(),
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
             train_together(
-                objective, key.data_stage, feed, width, callbacks, self._ends, self._handle
+                objective,
+                key.data_stage,
+                feed,
+                width,
+                callbacks,
+                self._ends,
+                self._handle,
+                self._pauser.request,
             )
 
     def _pruner(self, key: StudyKey) -> TrialPruner | None:
@@ -297,15 +322,17 @@ class StudyWorker:
         return self._stop() or self._heartbeat.storage_replaced
 
     def _tell(self, leases: Sequence[Lease], outcomes: Sequence[Outcome]) -> None:
-        results = list(zip(leases, outcomes, strict=True))
+        key = leases[0].key
+        origin = self._objectives[key.optimizer].origin(key.data_stage)
+        outcomes = [replace(outcome, origin=origin) for outcome in outcomes]
+        results = self._pauser.mark(leases, outcomes)
         taken = self._store.tell(results, self._reports.take(leases))
         for (lease, outcome), accepted in zip(results, taken, strict=True):
             if not accepted:
                 _log.warning("%s #%d: result came too late", lease.key.name, lease.number)
                 continue
             self._trial_log.add(lease, outcome)
-            if self._checkpoints is not None:
-                self._checkpoints.discard(lease)
+            self._pauser.discard(lease, outcome)
         self._summary = replace(
             self._summary,
             told=self._summary.told + sum(taken),
@@ -317,17 +344,16 @@ class StudyWorker:
         """Leave a run that does not come back; called from another thread than it."""
         if self._leave is None:
             _log.error(
-                "a trial has taken too long and cannot be ended: it does not come back to Python; "
-                "`ecd-tune run` with workers=2 or more runs trials in processes that can be"
+                "a trial has exceeded its time limit and cannot be interrupted, because it does "
+                "not return to Python; with workers=2 or more, trials run in processes that can "
+                "be ended"
             )
             return
         self._store.tell(results)
-        _log.error("a trial has taken too long and does not come back to Python: leaving it")
+        _log.error("a trial has exceeded its time limit and does not return to Python: exiting")
         self._leave(HUNG_STATUS)
 
     def _reap(self) -> None:
-        if time.monotonic() >= self._reap_due:
-            lost = self._store.reap(self._work_left.keys)
-            if lost:
-                _log.info("%d trials of workers that are gone were queued again", lost)
-            self._reap_due = time.monotonic() + _REAP_SECONDS
+        lost = self._store.reap_in_turn(self._work_left.keys)
+        if lost:
+            _log.info("%d trials of workers that are gone were queued again", lost)

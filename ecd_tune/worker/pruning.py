@@ -1,28 +1,26 @@
 """Say whether a running trial is behind the others, by Optuna's pruners.
 
-A pruner judges one trial by the curves of all others. Those lie in the database, where every
-worker writes them; here they are kept in memory in Optuna's form, and at each look only what is
-new is read. Successive halving notes with a trial at which rungs it arrived, when it arrives:
-points of other workers' trials are shown to the pruner in their order, as if it had been asked.
+A pruner compares one trial with the curves of all others. The curves are in the database, where
+every worker writes them. Here they are cached in memory in Optuna's form; each update reads only
+new points. Successive halving notes with a trial at which rungs it arrived, when it arrives: points
+of other workers' trials are shown to the pruner in their order, as if it had been asked.
 """
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Lease, Stage, StudyKey, TrialState
+from ecd_tune.records import Lease, StudyKey, TrialState
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.store.db.optuna_tables import to_optuna_direction
 from ecd_tune.store.sampling.memory import MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.pruners import make_pruner
 
 __all__ = ["TrialPruner"]
 
@@ -43,7 +41,7 @@ class TrialPruner:
         self._key: StudyKey = spec.key(optimizer)
         direction = to_optuna_direction(spec.task_def.direction)
         self._memory = MemoryStorage(self._key.name, direction)
-        self._pruner = _make_pruner(spec)
+        self._pruner = make_pruner(spec)
         self._study = optuna.load_study(
             study_name=self._key.name,
             storage=self._memory,
@@ -55,7 +53,7 @@ class TrialPruner:
         self._looked = 0.0
 
     def decide(self, lease: Lease, points: Mapping[int, float]) -> str | None:
-        """Say whether to end a trial.
+        """Decide whether to prune a trial.
 
         Args:
             lease: The trial.
@@ -87,7 +85,7 @@ class TrialPruner:
         """Show new points of a trial to the pruner, in their order.
 
         Returns:
-            What it said at the last of them; False where there is none.
+            The decision at the last of them; False where there is none.
         """
         self._make_room(number)
         trial, said = self._memory.trials[number], False
@@ -100,23 +98,5 @@ class TrialPruner:
     def _make_room(self, number: int) -> None:
         trials = self._memory.trials
         while len(trials) <= number:
-            # FAIL until something is known of it: no pruner looks at those.
+            # FAIL until a point is known: pruners ignore failed trials.
             trials.append(frozen_trial(len(trials), OptunaState.FAIL))
-
-
-def _make_pruner(spec: StudySpec) -> BasePruner:
-    pruning = spec.pruning
-    if pruning.kind == "median":
-        return MedianPruner(
-            n_startup_trials=pruning.startup_trials,
-            n_warmup_steps=pruning.warmup,
-            interval_steps=pruning.interval,
-            n_min_trials=pruning.least_trials,
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return HyperbandPruner(
-            min_resource=pruning.least_epochs,
-            max_resource=spec.steps(Stage.SEARCH),
-            reduction_factor=pruning.reduction,
-        )

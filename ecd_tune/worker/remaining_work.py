@@ -1,4 +1,4 @@
-"""How a study stands, as far as a worker must know it to find work."""
+"""The progress of a study, as far as a worker needs it to find work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDER_SECONDS = 1.0
 
 
 class RemainingWork:
-    """Asks the store what is left to do.
+    """Queries the store for the remaining work.
 
     Args:
         store: The shared store.
@@ -52,9 +52,9 @@ class RemainingWork:
         """
         if len(self._order) > 1 and time.monotonic() >= self._order_due:
             running = dict.fromkeys(self._spec.optimizers, 0)
-            for stage in self._spec.stages:
-                for optimizer, progress in self.progress(stage).items():
-                    running[optimizer] += progress.running
+            for progress in self._store.progress(self._spec.name):
+                if progress.key.optimizer in running:
+                    running[progress.key.optimizer] += progress.running
             self._order = sorted(self._spec.optimizers, key=lambda optimizer: running[optimizer])
             self._order_due = time.monotonic() + _ORDER_SECONDS
         return self._order
@@ -77,14 +77,14 @@ class RemainingWork:
         return progress.running == 0 and progress.waiting == 0
 
     def complete(self) -> bool:
-        """Say whether nothing is left to do, nor being done."""
+        """Return whether nothing is queued, running or left to draw."""
         searches = all(self.searched(key) for key in self._spec.optimizers)
         reruns = [p for stage in self._spec.stages[1:] for p in self.progress(stage).values()]
         return searches and all(p.running == 0 and p.waiting == 0 for p in reruns)
 
 
 def study_complete(store: Store, spec: StudySpec) -> bool:
-    """Say whether a study has nothing left to run, runs that are not queued yet included.
+    """Return whether a study is complete, including runs that are not queued yet.
 
     Args:
         store: The shared store.
@@ -92,7 +92,7 @@ def study_complete(store: Store, spec: StudySpec) -> bool:
 
     Raises:
         StudyNotFoundError: It, or a stage of it, is not stored there.
-        FingerprintMismatchError: It was made from a study file that says something else.
+        FingerprintMismatchError: It was created from a different study file.
     """
     spec = spec.by_search()
     store.check(spec)

@@ -1,9 +1,9 @@
 """End a run that takes too long, wherever it is, as far as Python can.
 
-Between two steps it is asked for the time. Within a step, or where a user's loop hangs, a
-timer's signal raises in the main thread: it ends Python code, sleeping and waiting. Code that does
-not come back to Python, such as a deadlock in a library, cannot be ended within the process; after
-some grace ``stuck`` is called from another thread, which can end the process.
+Between two steps it is asked for the time. Within a step, or if a user's loop hangs, the signal of
+a timer raises in the main thread: it ends Python code, sleeping and waiting. Code that does not
+come back to Python, such as a deadlock in a library, cannot be ended within the process; after some
+grace ``stuck`` is called from another thread, which can end the process.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class TimeLimit:
             self._deadline = None
 
     def check(self) -> None:
-        """Look at the clock; quick enough for every step.
+        """Check the time; fast enough for every step.
 
         Raises:
             TimeLimitError: The limit of the block that this is called in has passed.
@@ -75,7 +75,9 @@ def _alarm(seconds: float) -> AbstractContextManager[None]:
     main = threading.current_thread() is threading.main_thread()
     if main and hasattr(signal, "setitimer"):
         return _signalled(seconds)
-    return nullcontext()  # signals reach the main thread alone, and steps ask by themselves
+    return (
+        nullcontext()
+    )  # only the main thread receives signals, and steps check the time themselves
 
 
 @contextmanager
@@ -95,7 +97,7 @@ def _signalled(seconds: float) -> Iterator[None]:
         finally:
             armed = False
     finally:
-        # Also where the signal came in the line before.
+        # Also if the signal came in the line before.
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)

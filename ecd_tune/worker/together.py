@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ecd_tune.objective import Callbacks, CheckpointHandle, Job, Objective
-from ecd_tune.records import Lease, Stage
+from ecd_tune.records import Lease, RunRequest, Stage
 from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.pruning import TrialPruner
@@ -22,25 +22,27 @@ def train_together(
     callbacks: Callable[[Lease], Callbacks],
     stop: Callable[[], bool],
     handle: Callable[[Lease], CheckpointHandle | None] = lambda lease: None,
+    request: Callable[[Lease], RunRequest] = lambda lease: lease.request,
 ) -> None:
-    """Train what a feed brings until it brings no more.
+    """Train the trials of a feed until it is empty.
 
     Args:
         objective: Of the trials' optimizer.
         stage: Of all trials.
         feed: Brings trials and takes their outcomes.
         width: Trials at once.
-        callbacks: Returns who follows a trial.
+        callbacks: Returns the callbacks of a trial.
         stop: Polled at each step.
         handle: Returns where a trial is saved, or None.
+        request: Returns what is to be run of a lease.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
     """
 
     def jobs(count: int) -> list[Job]:
         return [
-            Job(lease.request, partial(feed.put, lease), callbacks(lease), handle(lease))
+            Job(request(lease), partial(feed.put, lease), callbacks(lease), handle(lease))
             for lease in feed.take(count)
         ]
 
@@ -49,7 +51,7 @@ def train_together(
 
 
 def follow(reports: ReportBuffer, pruner: TrialPruner | None, lease: Lease) -> Callbacks:
-    """Return who follows a trial.
+    """Return the callbacks of a trial.
 
     Args:
         reports: Takes the metric of each epoch.

@@ -19,8 +19,8 @@ class TrialLog:
 
     Args:
         direction: Whether smaller or larger values are better.
-        stored_best: Returns the best value that the database has of a search, or None; asked
-            every five seconds at most, since other workers find better ones too.
+        stored_best: Returns the best value of a search in the database, or None; called at most
+            every five seconds, because other workers find better values too.
         searched: By optimizer, the hyperparameters that vary; the others are not logged.
     """
 
@@ -39,7 +39,7 @@ class TrialLog:
 
         Args:
             lease: The trial.
-            outcome: Its result, which the store has taken.
+            outcome: Its stored result.
         """
         if not _log.isEnabledFor(logging.INFO):
             return

@@ -1,4 +1,4 @@
-"""What a search begins with: the best trials of another study, then those that the study fixes."""
+"""First trials of a search: the best trials of another study, then the fixed ones of the study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 from ecd_tune.analysis import best_trials, same_params
-from ecd_tune.errors import StudyNotFoundError
+from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, TrialRecord
 from ecd_tune.spec import StudySpec, point_problems, without_number
 from ecd_tune.store import QueueItem, Store
@@ -25,7 +25,8 @@ def first_items(store: Store, spec: StudySpec, optimizer: str) -> list[QueueItem
         optimizer: Key of the search.
 
     Returns:
-        One item a trial, with the seeds of the first trials; not more than the search has trials.
+        One item per trial, with the seeds of the first trials; at most the search's number of
+        trials.
 
     Raises:
         StudyNotFoundError: The other study is not there.
@@ -61,8 +62,8 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
     there = store.progress(name)
     if not there:
         raise StudyNotFoundError(
-            f"[search] from_study = {name!r}: is not in this storage; there are: "
-            f"{', '.join(store.studies())}"
+            f"[search] from_study = {name!r}: is not in this storage"
+            f"{hint(name, store.studies(), 'stored study')}"
         )
     searches = [
         progress
@@ -75,7 +76,7 @@ def _best_elsewhere(store: Store, spec: StudySpec, optimizer: str) -> list[Trial
     most = spec.search.from_best
     best = best_trials(usable, most, searches[0].direction) if searches else []
     if not best:
-        _log.warning("study %s has no trial that %s could begin with", name, optimizer)
+        _log.warning("study %s has no trial that %s can start with", name, optimizer)
     return best
 
 

@@ -11,6 +11,10 @@ from ecd_tune.records import Stage, StudyKey, TrialRecord, TrialState
         ("loss 1.5e+38 at step 12, lr = -0.3", "loss N at step N, lr = N"),
         ("overflow in float32 of layer2.weight", "overflow in float32 of layer2.weight"),
         ("RuntimeError: bad\nTraceback 12", "RuntimeError: bad"),
+        (
+            "IndexError: 7 of 3 (my.py, line 12: y = x[:, 2])",
+            "IndexError: N of N (my.py, line 12: y = x[:, 2])",
+        ),
         ("", "no reason stored"),
         (None, "no reason stored"),
     ],

@@ -59,7 +59,7 @@ def test_prints_the_verdict_of_a_declared_check(stored):
     path, url = stored
     result = check(path, url)
     assert result.exit_code == 0, result.output
-    assert "S1 supported: larger η lowers the loss" in result.output
+    assert "S1 supported: larger η lowers the reached loss" in result.output
     assert "[ECDSep; declared before the run]" in result.output
     assert (
         "slope of log gap on η, best quarter of each bin predicted < 0, measured -" in result.output
@@ -78,7 +78,7 @@ def test_a_check_that_comes_later_is_told_and_one_that_goes_is_judged(stored):
     assert "S4 inconclusive, expected supported" in result.output
     assert "[ECDSep; declared after the run began]" in result.output
     assert "0 trials; left out: 30 integrator is sync" in result.output
-    assert "[ECDSep; declared before the run, taken out of the file since]" in result.output
+    assert "[ECDSep; declared before the run, removed from the file since]" in result.output
     assert "not as expected: S4 (ECDSep)" in result.output
 
 
@@ -98,7 +98,7 @@ def test_a_study_without_checks_is_told_how_to_declare_one(tmp_path):
         store.create(load_study(path))
     result = check(path, url)
     assert result.exit_code == 0
-    assert "Study bowl declares no checks. A [[checks]] table in its file" in result.output
+    assert "Study bowl declares no checks. Declare them in [[checks]] tables" in result.output
     result = check(path, url, "--only", "S1")
     assert result.exit_code == 1
     assert "needs 20 trials, has 0" in result.output

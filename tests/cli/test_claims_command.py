@@ -42,7 +42,7 @@ def test_prints_each_claim_with_its_verdict(results):
 
 def test_prints_the_page(results):
     found = claims("--no-run", "--markdown", "--results", str(results))
-    assert found.stdout.startswith("# What the paper claims, one by one\n")
+    assert found.stdout.startswith("# The paper's claims, one by one\n")
     assert "; checks of exact systems at seed 7." in found.stdout
 
 

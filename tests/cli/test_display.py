@@ -1,7 +1,9 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ecd_tune.analysis.pace import format_rate
 from ecd_tune.cli.display import RateEstimator, make_display
 from ecd_tune.launch import Placement, WorkerState, WorkerView
 from ecd_tune.records import Direction, Stage
@@ -52,6 +54,16 @@ def test_meter_counts_references_and_leaves_other_optimizers_out(spec: StudySpec
     assert meter.describe([]) == "26/26 trials, 2.0/s"
 
 
+def test_meter_counts_failed_trials(spec: StudySpec) -> None:
+    meter = RateEstimator(spec, now=0.0)
+    failed = Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=3, failed=2)
+    other = Progress(spec.key("other"), Direction.MINIMIZE, failed=7)
+    meter.update([failed, other], now=1.0)
+    assert meter.describe([]) == "5/26 trials (2 failed), 0.0/s"
+    meter.update(progress(spec, 20, 9), now=2.0)  # three of them of a result that was taken out
+    assert meter.describe([]) == "29/29 trials, 12.0/s"
+
+
 def test_plain_display_prints_lines(spec: StudySpec, capsys: pytest.CaptureFixture[str]) -> None:
     with make_display(spec, terminal=False) as display:
         display.update(progress(spec, 6, 0), [worker()])
@@ -60,6 +72,26 @@ def test_plain_display_prints_lines(spec: StudySpec, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["6/26", "26/26"]
     assert "best: ecdsep 0.25" in lines[0]
+
+
+def test_plain_display_is_silent_while_nothing_changes(
+    spec: StudySpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 0.0, 6.0, 12.0, 61.0])
+    monkeypatch.setattr("ecd_tune.cli.display.time", SimpleNamespace(monotonic=lambda: next(now)))
+    with make_display(spec, terminal=False) as display:
+        for done in (6, 6, 7, 7):  # at 0, 6, 12 and 61 seconds
+            display.update(progress(spec, done, 0), [worker()])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["6/26", "7/26"]
+    assert "5.0/min" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"), [(2.0, "2.0/s"), (0.5, "30.0/min"), (1 / 120, "30.0/h")]
+)
+def test_a_rate_has_the_unit_in_which_it_has_a_digit(per_second: float, text: str) -> None:
+    assert format_rate(per_second) == text
 
 
 def test_live_display_shows_both_stages(

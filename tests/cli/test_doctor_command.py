@@ -35,7 +35,7 @@ def test_it_tells_why_there_is_no_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch)
     assert "on a GPU: no: Triton is not installed" in told()
     monkeypatch.setattr(gpu, "_kernels", object())
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert "on a GPU: no: there is no CUDA device" in told()
+    assert "on a GPU: no: no CUDA device" in told()
 
 
 def test_it_tells_of_versions_devices_data_and_disk() -> None:

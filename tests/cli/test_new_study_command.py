@@ -61,7 +61,7 @@ def test_a_name_that_is_no_study_file_is_refused(name: str) -> None:
 
 def test_nothing_is_written_over() -> None:
     Path("a.toml").write_text("kept")
-    with pytest.raises(EcdTuneError, match="exists already"):
+    with pytest.raises(EcdTuneError, match="already exists"):
         call("a.toml")
     assert Path("a.toml").read_text() == "kept"
 

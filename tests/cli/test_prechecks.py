@@ -138,7 +138,7 @@ def test_a_finished_study_is_answered_without_workers_and_its_report_kept(
     arguments = ("run", file, "--storage", url, "--out", tmp_path / "out")
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 0, err
-    assert "nothing is left to run" in out
+    assert "is complete" in out
     written = (tmp_path / "out/report.html").stat().st_mtime_ns
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 0, err
@@ -166,5 +166,5 @@ def test_nothing_to_search_is_one_trial_and_the_report_says_so(
     arguments = ("--storage", f"sqlite:///{tmp_path / 'a.db'}", "--format", "md")
     run(monkeypatch, capsys, "report", file, *arguments, "--out", tmp_path / "out")
     text = (tmp_path / "out/report.md").read_text()
-    assert "Nothing was searched for SGD: all values are fixed, in one trial." in text
+    assert "No search for SGD: all values are fixed, in one trial." in text
     assert "(ECDSep 4, SGD 1)" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,15 +46,15 @@ def reap(url: str) -> tuple[str, str]:
 
 def test_a_dead_process_of_this_machine_is_known_at_once(url: str) -> None:
     ask(url, GONE, 2)
-    assert reap(url) == ("2 trials queued again\n", "")
-    assert reap(url) == ("0 trials queued again\n", "")
+    assert reap(url) == ("2 trials re-queued\n", "")
+    assert reap(url) == ("0 trials re-queued\n", "")
 
 
 def test_leases_of_other_machines_are_watched_for_as_long_as_they_last(url: str) -> None:
     ask(url, ELSEWHERE, 3)
     ask(url, GONE, 1)
     said = "watching the leases of 3 trials for 0 s\n"
-    assert reap(url) == ("4 trials queued again\n", said)
+    assert reap(url) == ("4 trials re-queued\n", said)
 
 
 def test_leases_that_are_renewed_stay(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +65,13 @@ def test_leases_that_are_renewed_stay(url: str, monkeypatch: pytest.MonkeyPatch)
         return looked(store)
 
     monkeypatch.setattr(Store, "reap", look)
-    assert reap(url)[0] == "1 trial queued again\n"
+    assert reap(url)[0] == "1 trial re-queued\n"
     with Store.open(url) as store:
         assert store.tell(complete(leases)) == [True, False]
+
+
+def test_watching_ends_with_a_line_and_the_signals_status(url, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(Store, "reap", lambda store: os.kill(os.getpid(), signal.SIGTERM))
+    result = CliRunner().invoke(app, ["reap", "--watch", "--storage", url])
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "\necd-tune: ended by SIGTERM\n"

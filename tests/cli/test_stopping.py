@@ -18,7 +18,9 @@ def test_sigterm_outside_the_work_ends_with_one_line(capfd) -> None:
     with pytest.raises(SystemExit) as left, ending_on_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 128 + signal.SIGTERM
-    assert capfd.readouterr().err == "\necd-tune: ended by SIGTERM; nothing was left half written\n"
+    assert (
+        capfd.readouterr().err == "\necd-tune: ended by SIGTERM; all written files are complete\n"
+    )
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -26,7 +28,7 @@ def test_within_the_work_the_flag_takes_it_and_says_what_happens(capfd) -> None:
     with ending_on_sigterm(), StopFlag(say=say_stopping) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop()
-    assert "SIGTERM: stopping; trials in hand are re-queued" in capfd.readouterr().err
+    assert "SIGTERM: stopping; running trials are re-queued" in capfd.readouterr().err
 
 
 def test_every_command_is_covered(monkeypatch, capfd) -> None:

@@ -1,4 +1,4 @@
-"""A Slurm of one machine, started as root for one test run: munged, slurmctld and slurmd."""
+"""A Slurm of one machine, started as root (munged, slurmctld, slurmd), and a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,3 +116,20 @@ def wait_for(condition, folder: Path) -> None:
             said = "\n".join(log.read_text()[-800:] for log in folder.glob("*.log"))
             pytest.fail(f"Slurm did not start:\n{said}")
         time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[Any]:
+    """A head that runs no workers, and two nodes of one worker each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,36 +26,19 @@ def ray_launcher(launch: Launch) -> Launcher:
     return make_launcher("ray", launch)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head that runs no workers, and two nodes of one worker each."""
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    ray.init(cluster.address, log_to_driver=False)
-    try:
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 class TestRayLauncher(LauncherContract):
     @pytest.fixture
     def make(self) -> Callable[[Launch], Launcher]:
         return ray_launcher
 
-    def test_the_workers_of_a_lost_node_start_on_another(self, cluster, plan) -> None:
-        node = cluster.add_node(num_cpus=1, resources={"doomed": 1})
+    def test_the_workers_of_a_lost_node_start_on_another(self, ray_cluster, plan) -> None:
+        node = ray_cluster.add_node(num_cpus=1, resources={"doomed": 1})
         launch, study = plan(3, 600, workers=3)
         with launched(ray_launcher, launch, study) as (launcher, store, spec):
             wait_until(lambda: store.progress(spec.name)[0].running == 3, "three running trials")
-            cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(num_cpus=1)
+            ray_cluster.remove_node(node, allow_graceful=False)
+            ray_cluster.add_node(num_cpus=1)
             wait_until(
                 lambda: not any(view.state.alive for view in launcher.status()), "the workers' end"
             )
@@ -67,7 +49,7 @@ class TestRayLauncher(LauncherContract):
             assert {record.state for record in records if record.counts} == {TrialState.COMPLETE}
 
 
-def test_a_worker_without_a_place_waits_for_one(cluster, tmp_path: Path) -> None:
+def test_a_worker_without_a_place_waits_for_one(ray_cluster, tmp_path: Path) -> None:
     arguments = ("zakharov", "--trials", "1")
     launch = Launch(
         "zakharov", arguments, f"sqlite:///{tmp_path}/a.db", tmp_path, gpus_per_worker=1
@@ -80,9 +62,9 @@ def test_a_worker_without_a_place_waits_for_one(cluster, tmp_path: Path) -> None
 
 
 def test_the_command_works_on_the_cluster_that_the_environment_names(
-    cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster.address)
     study = write_digits_study(tmp_path, trials=4, epochs=20)
     url = f"sqlite:///{tmp_path}/store.db"
     done = run_in(tmp_path)("launch", study, "--on", "ray", "--workers", 2, "--storage", url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,18 +29,18 @@ BALLAST = "ballast"
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A file system of its own, which is nearly filled by the server's first files."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
+    # Not in pytest's folder: another run of pytest closes that to the server's user.
+    folder = Path(tempfile.mkdtemp(prefix="ecd_tune_disk_"))
+    folder.chmod(0o755)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=777", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        folder.rmdir()
         pytest.skip("needs root that may mount a tmpfs")
-    for parent in folder.parents:
-        if parent not in (Path("/"), Path("/tmp")):
-            parent.chmod(0o755)
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
 
 
 def plain(url: str) -> str:
@@ -158,6 +159,7 @@ def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
         old.create(spec)
         engine = sa.create_engine(postgres_url)
         with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE ecd_runs DROP COLUMN origin")
             connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '0008'")
         with pytest.raises(StoreError, match="ecd-tune db upgrade"):
             Store.open(postgres_url, create=False)

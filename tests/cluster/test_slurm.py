@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 from collections.abc import Callable
@@ -12,12 +13,55 @@ import pytest
 
 from ecd_tune.errors import LaunchError
 from ecd_tune.launch import Launch, Launcher, WorkerState, make_launcher
+from ecd_tune.launch import slurm as slurm_module
 from ecd_tune.records import TrialState
 from ecd_tune.testing.contracts import LauncherContract
 from ecd_tune.testing.launcher import launched, wait_until
 from tests.acceptance.commands import run_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
+
+LIMIT_SECONDS = 900.0
+SLOW_TASK = """
+import time
+import torch
+import ecd_tune
+
+@ecd_tune.task(metric="loss", direction="minimize", epochs=300)
+def slow(run):
+    run.model(torch.nn.Linear(1, 1))
+    run.data(train=torch.ones(8, 1), val=torch.ones(8, 1), batch_size=8)
+
+    def loss(model, x):
+        time.sleep(0.2)  # of a step, and of an evaluation: 120 s at the least
+        return model(x).square().mean()
+
+    run.loss(loss)
+"""
+SLOW_STUDY = """
+name = "slow"
+[task]
+name = "{task}:slow"
+[budget]
+trials = 1
+steps = 300
+[sampler]
+name = "random"
+[confirmation]
+runs = 0
+[checkpoints]
+every = 1.0
+[optimizers.sgd.space]
+lr = {{ low = 0.01, high = 0.02 }}
+"""
+
+
+def write_slow_study(folder: Path) -> Path:
+    """Write a study of one trial that takes two minutes, however fast the machine is."""
+    task, path = folder / "slow_task.py", folder / "slow.toml"
+    task.write_text(SLOW_TASK)
+    path.write_text(SLOW_STUDY.format(task=task))
+    return path
 
 
 def slurm_launcher(launch: Launch) -> Launcher:
@@ -58,7 +102,7 @@ class TestSlurmLauncher(LauncherContract):
 
     def test_what_slurm_refuses_is_one_message(self, plan) -> None:
         launch, _ = plan(1, 1)
-        with pytest.raises(LaunchError, match="sbatch refuses the jobs"):
+        with pytest.raises(LaunchError, match="sbatch rejected the jobs"):
             slurm_launcher(replace(launch, partition="none-of-these")).submit()
 
     def test_a_notice_saves_the_trial_and_queues_the_job_again(self, plan, tmp_path: Path) -> None:
@@ -76,7 +120,34 @@ class TestSlurmLauncher(LauncherContract):
             first, second = store.trials(spec.key("sgd"))
             assert (first.lost, first.cause) == (True, "released")
             assert (second.state, second.attempt) == (TrialState.COMPLETE, 2)
+            assert "resumed at step" in launcher.logs()[0]
+
+    def test_a_trial_that_is_longer_than_the_limit_is_finished_by_several_jobs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Slurm alone sends signals: 40 s ahead of the limit of two minutes, or somewhat sooner."""
+        monkeypatch.setattr(slurm_module, "_LEAST_MINUTES", 2)
+        monkeypatch.setattr(slurm_module, "_NOTICE_SECONDS", 40)
+        study = write_slow_study(tmp_path)
+        url, logs = f"sqlite:///{tmp_path}/store.db", tmp_path / "logs"
+        arguments = (str(study), "--checkpoints", str(tmp_path / "kept"))
+        launch = Launch("slow", arguments, url, logs, workers=1, minutes=2)
+        with launched(slurm_launcher, launch, study) as (launcher, store, spec):
+            (view,) = launcher.status()
+            wait_until(
+                lambda: not launcher.status()[0].state.alive, "the study's end", LIMIT_SECONDS
+            )
+            assert launcher.status()[0].state is WorkerState.ENDED, launcher.logs()
+            *earlier, last = store.trials(spec.key("sgd"))
+            assert earlier, "the trial was over before the limit"
+            assert {(record.lost, record.cause) for record in earlier} == {(True, "released")}
+            assert (last.state, last.attempt) == (TrialState.COMPLETE, len(earlier) + 1)
             assert "continued at step" in launcher.logs()[0]
+            job = view.where.removeprefix("job ")
+            shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True)
+            # A job may also have been told to leave before its worker had begun.
+            (restarts,) = re.findall(r"Restarts=(\d+)", shown.stdout)
+            assert int(restarts) >= len(earlier)
 
     def test_a_preempted_job_is_queued_again(self, plan, tmp_path: Path) -> None:
         launch, study = plan(1, 3000, workers=1)

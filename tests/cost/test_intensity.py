@@ -9,7 +9,7 @@ from ecd_tune.errors import SpecError
 def test_the_world_is_counted_where_nothing_is_stated():
     found = find_intensity()
     assert found.kg_per_kwh == 0.475
-    assert "states none" in found.origin
+    assert "sets none" in found.origin
 
 
 def test_a_country_by_its_letters():
@@ -28,7 +28,9 @@ def test_what_is_given_goes_before_the_region():
     ("region", "hint"), [("france", "France is FRA"), ("fra", "France is FRA"), ("FR", "")]
 )
 def test_an_unknown_region_is_refused_with_what_is_allowed(region, hint):
-    with pytest.raises(SpecError, match=rf"'{region}' is no region.*{hint}.*three letters.*WORLD"):
+    with pytest.raises(
+        SpecError, match=rf"'{region}' is not a known region.*{hint}.*three-letter.*WORLD"
+    ):
         find_intensity(region)
 
 

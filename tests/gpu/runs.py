@@ -158,7 +158,7 @@ class Fused:
         self.kernels.step(loss, grads)
 
     def read_tape(self, rows):
-        """Return the numbers of the last steps, one column a step, and begin anew."""
+        """Return the numbers of the last steps, one column per step, and begin anew."""
         self.kernels.complete_tape()
         found = self.kept[:rows].clone().T.cpu()
         self.kernels.begin_tape()

@@ -198,6 +198,7 @@ def test_causes_are_filled_from_sentences_on_both_databases(store: Store) -> Non
     before = [record.cause for record in store.trials(spec.key("ecdsep"))]
     with store._database.write() as connection:
         connection.execute(sa.text("ALTER TABLE ecd_runs DROP COLUMN cause"))
+        connection.execute(sa.text("ALTER TABLE ecd_runs DROP COLUMN origin"))
         connection.execute(sa.text("UPDATE ecd_alembic_version SET version_num = '0006'"))
     with Store.open(store._database.url.render_as_string(hide_password=False)) as again:
         assert [record.cause for record in again.trials(spec.key("ecdsep"))] == before

@@ -36,10 +36,10 @@ def test_workers_share_gpus_or_own_several() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gpus_per_worker": 1, "workers_per_gpu": 1}, "exclude each other"),
+        ({"gpus_per_worker": 1, "workers_per_gpu": 1}, "mutually exclusive"),
         ({"gpus_per_worker": 2}, "needs 6 GPUs; this machine shows 2"),
         ({"workers_per_gpu": 1}, "needs 3 GPUs; this machine shows 2"),
-        ({"cores_per_worker": 2}, "needs 6 cores; this machine lets us use 4"),
+        ({"cores_per_worker": 2}, "needs 6 cores; 4 are available"),
     ],
 )
 def test_too_little_is_said_with_numbers(options: dict[str, int], message: str) -> None:

@@ -221,11 +221,11 @@ def test_weights_of_an_epoch_are_read_without_trust(temporary: Path) -> None:
     store = EpochStore(1.0, 2)
     store.keep(3, Weights.of(problem))
     store.check([3])
-    with pytest.raises(ValueError, match="epoch 4 are gone"):
+    with pytest.raises(ValueError, match="epoch 4 are missing"):
         store.check([3, 4])
     (path,) = temporary.glob("*/*")
     torch.save({"parameters": [torch.zeros(2)], "state": None}, path)
-    with pytest.raises(ValueError, match="the parameters are"):
+    with pytest.raises(ValueError, match="the parameters have"):
         store.take(3, problem)
 
 
@@ -342,7 +342,7 @@ def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixtur
         run(spec, handle, 5 * 9 + 1)
     next(part for name, part in handle.parts.items() if name.endswith("/4")).clear()
     assert run(spec, handle) == run(spec)
-    assert "epoch 4 are gone" in caplog.text
+    assert "epoch 4 are missing" in caplog.text
 
 
 def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
@@ -367,7 +367,7 @@ def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
         ({"kind": "swa", "start": 7}, "start = 7: a run has 6 epochs"),
         ({"kind": "swa", "start": [2, 9]}, "start = 9: a run has 6 epochs"),
         ({"kind": "post_hoc", "start": [2, 3]}, "post_hoc tries all starts"),
-        ({"kind": "post_hoc", "every": 2}, "every is for swa"),
+        ({"kind": "post_hoc", "every": 2}, "every is only for swa"),
         ({"kind": "swa", "start": 2, "every": 0}, "every: 0"),
         ({"kind": "ema", "start": 2}, "swa"),
     ],

@@ -165,4 +165,4 @@ def test_the_second_forward_pass_follows_the_step_over_all_its_batches() -> None
 def test_a_task_that_cannot_pass_a_batch_forward_again_says_so() -> None:
     outcome = run("sgd", {"lr": 0.1}, second_forward=True)
     assert outcome.status is Status.FAILED
-    assert "second_forward = true: this task cannot" in (outcome.reason or "")
+    assert "second_forward = true: this task does not" in (outcome.reason or "")

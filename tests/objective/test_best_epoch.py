@@ -16,7 +16,7 @@ from ecd_tune.records import Direction, RunCost, Stage
 
 
 class Drifting:
-    """One step an epoch; parameter and running state both count them, epoch 2 is the best."""
+    """One step per epoch; parameter and running state both count them, epoch 2 is the best."""
 
     metric = "accuracy"
     steps_per_epoch = 1

@@ -220,12 +220,12 @@ class Loops:
     ("loop", "message"),
     [
         (Loops.unreported, "epoch 1 ended without run.report"),
-        (Loops.reported_twice, "is called once in each epoch"),
-        (Loops.reported_outside, "is called once in each epoch"),
+        (Loops.reported_twice, "must be called once per epoch"),
+        (Loops.reported_outside, "must be called once per epoch"),
         (Loops.no_number, "run.report: needs a number; got Tensor"),
         (Loops.not_kept, r"2 trained parameters are not kept, of shape \(3, 1\)"),
-        (Loops.without_optimizer, "make the optimizer first"),
-        (lambda given: given.keep(nn.Linear(1, 1)), "the task made no optimizer"),
+        (Loops.without_optimizer, "create the optimizer first"),
+        (lambda given: given.keep(nn.Linear(1, 1)), "the task created no optimizer"),
         (Loops.not_reported, r"ended without run\.report\(value\) in any epoch"),
         (Loops.loss_missing, r"optimizer.step\(loss=loss\); got NoneType"),
         (Loops.groups, "needs the tensors to train"),
@@ -260,6 +260,26 @@ def test_a_confirmation_has_to_test() -> None:
 
     with pytest.raises(TaskError, match=r"call run\.test"):
         run(loop, Stage.CONFIRM)
+    # The first trial of the search says so too, not the confirmation after all others.
+    assert run(loop).status is Status.COMPLETE
+    with pytest.raises(TaskError, match=r"call run\.test"):
+        run(loop, plan=RunPlan(EPOCHS, Direction.MAXIMIZE, confirms=True))
+
+
+def test_a_run_that_ended_early_need_not_test() -> None:
+    plan = RunPlan(EPOCHS, Direction.MAXIMIZE, confirms=True)
+    assert run(values(0.1, float("nan"), 0.3, 0.2), plan=plan).status is Status.DIVERGED
+
+
+@pytest.mark.parametrize("value", ["0.9", None, [1.0, 2.0]])
+def test_what_is_reported_is_a_number(value: Any) -> None:
+    def loop(given: Any) -> None:
+        given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
+        for _ in given.epochs():
+            given.report(value)
+
+    with pytest.raises(TaskError, match=r"run\.report: needs a number; got"):
+        run(loop)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_group_has_the_scale_that_was_searched_for_it(optimizer):
 def test_a_task_without_groups_says_so():
     bare = SimpleNamespace(parameters=[torch.zeros(1)], steps_per_epoch=1, metric=None)
     spec = objective("digits")._spec.optimizers["ecdsep"]
-    with pytest.raises(TaskError, match=r"scale\.matrices: the task names no groups"):
+    with pytest.raises(TaskError, match=r"scale\.matrices: the task has no parameter groups"):
         Resolving(spec, None).single(bare, 0, **{"eta": 1.0, "scale.matrices": 2.0})
 
 

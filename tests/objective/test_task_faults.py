@@ -33,6 +33,6 @@ def test_any_exception_becomes_one_message(
     monkeypatch.setattr(objective, "load_attribute", lambda _: read)
     with pytest.raises(TaskError, match=type(error).__name__) as caught:
         Objective(SPEC, "sgd").prepare(Stage.SEARCH)
-    assert "'digits' cannot be made" in str(caught.value)
+    assert "'digits' cannot be created" in str(caught.value)
     assert "test_task_faults.py, line" in str(caught.value)
     assert caught.value.__cause__ is error

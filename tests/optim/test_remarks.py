@@ -90,7 +90,7 @@ def test_each_bound_decides(course: Course, flag: str | None) -> None:
             STUCK,
             PLAIN,
             [
-                "the run hardly moves: 400 steps made a path of 1, where F0 is at least 2 away",
+                "the run hardly moves: 400 steps have a path of 1, but F0 is at least 2 away",
                 "could lower F − F0 by 16 % at most; raise lr or lower eta",
             ],
         ),
@@ -98,8 +98,8 @@ def test_each_bound_decides(course: Course, flag: str | None) -> None:
             STUCK._replace(path_bound=0.4),
             PLAIN,
             [
-                "lr is too small to leave the start: 400 steps of at most 0.001 are a path of 0.4",
-                "where F0 is at least 2 away; raise lr or take more steps",
+                "lr is too small to leave the start: 400 steps of at most 0.001 give a path of 0.4",
+                "but F0 is at least 2 away; raise lr or take more steps",
             ],
         ),
         (

@@ -143,7 +143,7 @@ def test_maximize_is_minimizing_the_negative(kind: Any, options: dict[str, Any])
 @each_kind
 def test_unknown_keys_of_a_group_are_refused(kind: Any, options: dict[str, Any]):
     a, b, c = start()
-    with pytest.raises(HyperparameterError, match=r"unknown key weigth_decay; it may have .*lr"):
+    with pytest.raises(HyperparameterError, match=r"unknown key weigth_decay; allowed: .*lr"):
         kind([{"params": [a]}, {"params": [b], "weigth_decay": 0.1}], **options)
     optimizer = kind([{"params": [a], "name": "first", "initial_lr": 0.1}], **options)
     with pytest.raises(HyperparameterError, match="unknown key betas"):
@@ -355,7 +355,7 @@ def test_foreign_state_is_refused_and_nothing_is_changed(kind: Any, options: dic
         torch.optim.SGD(params, lr=0.1),
         BBI(params) if kind is not BBI else ECDSep(params, eta=2.0),
     ):
-        with pytest.raises(HyperparameterError, match="not from this optimizer"):
+        with pytest.raises(HyperparameterError, match="belongs to another optimizer"):
             optimizer.load_state_dict(foreign.state_dict())
         assert optimizer.report() == report
 

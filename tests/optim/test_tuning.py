@@ -143,7 +143,7 @@ def test_what_is_given_is_not_touched() -> None:
         ({"lr": "fast"}, r"lr = 'fast' must be a number or 'auto'"),
         ({"nu": -1.0}, r"nu = -1.0 must be >= 0 or 'auto'"),
         ({"F0": "best"}, r"F0 = 'best' must be a number or 'auto'"),
-        ({"orbit_step": 0.3}, r"orbit_step = 0.3 is what lr = 'auto' aims at"),
+        ({"orbit_step": 0.3}, r"orbit_step = 0.3 is the target of lr = 'auto'"),
         ({"lr": "auto", "orbit_step": 0.0}, r"orbit_step = 0.0 must be > 0"),
         ({"eta": "auto"}, r"eta = 'auto' must be a number"),
     ],
@@ -156,7 +156,7 @@ def test_wrong_values(values, message) -> None:
 
 def test_auto_of_one_group_alone_is_refused() -> None:
     a, b = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
-    with pytest.raises(HyperparameterError, match="for all groups together"):
+    with pytest.raises(HyperparameterError, match="applies to all groups"):
         ECDSep([{"params": [a]}, {"params": [b], "lr": "auto"}], eta=2.0)
     with pytest.raises(HyperparameterError, match="nu is global"):
         ECDSep([{"params": [a]}, {"params": [b], "nu": "auto"}], eta=2.0)

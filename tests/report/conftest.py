@@ -1,5 +1,6 @@
 """Small studies with hand-made records: what a search and a confirmation leave behind."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -201,6 +202,24 @@ def zakharov() -> StudyReport:
 def digits() -> StudyReport:
     spec = digits_spec()
     return build_report(spec, digits_trials(spec), ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def searched() -> StudyReport:
+    """Zakharov with enough trials to rank hyperparameters by, and to learn from."""
+    spec = zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
+    trials = {**zakharov_trials(spec)}
+    key = spec.key("adam")
+    # A bowl in log10(lr), of trials that differ in cost; the other hyperparameter says nothing.
+    trials[key] = [
+        dataclasses.replace(
+            r,
+            value=1e-6 * 10 ** (math.log10(r.params["lr"]) - 1) ** 2,
+            cost=RunCost(1.0 + i % 7, "cpu"),
+        )
+        for i, r in enumerate(trials[key])
+    ]
+    return build_report(spec, trials, {})
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def test_an_optimizer_that_a_study_lacks_is_shown_and_not_ranked():
     across = compare_studies([task("1", (0.9, 0.8, 0.7)), task("2", (0.9, 0.8, None))])
     assert across.ranked == ("a", "b")
     page = across_page(across)
-    assert any("confirmed run of them: C" in warning for warning in page.warnings)
+    assert any("confirmed runs of them: C" in warning for warning in page.warnings)
     assert page.sections[0].tables[0].rows[1][-1] == "–"
 
 
@@ -118,7 +118,7 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
 
 def test_oracle_and_clean_numbers_are_warned_of():
     page = across_page(compare_studies([task("1", (0.9, 0.8), oracle=True), task("2", (0.9, 0.8))]))
-    assert any("within a row alone" in warning for warning in page.warnings)
+    assert any("only within a row" in warning for warning in page.warnings)
     assert page.sections[0].tables[0].rows[0][1] == "accuracy, maximize (oracle)"
 
 
@@ -154,7 +154,7 @@ def test_all_files_are_written_and_read_back(two, tmp_path):
 
 
 def test_an_unknown_format_writes_nothing(two, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: csv, html"):
+    with pytest.raises(UnknownNameError, match="known: csv, html"):
         write_comparison(two, tmp_path / "out", ("md", "doc"))
     assert not (tmp_path / "out").exists()
 
@@ -255,7 +255,7 @@ def test_what_the_paper_prints_stands_beside_our_means_with_the_protocol():
         row.optimizer = {"a": "ecdsep", "b": "sgd"}[row.optimizer]
     (table,) = (
         t for s in across_page(compare_studies([report], paper)).sections for t in s.tables
-        if t.caption == "Means beside the paper's"
+        if t.caption == "Means compared with the paper's"
     )  # fmt: skip
     assert table.rows[1][:6] == (
         "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",

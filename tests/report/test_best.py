@@ -172,7 +172,7 @@ def test_what_a_group_has_of_its_own_is_said(studies):
     trials = {spec.key("ecdsep"): [studies.record(spec.key("ecdsep"), 0, 0.9, params=params)]}
     for format in ("hydra", "lightning", "transformers"):
         text = render_best(spec, trials, format)
-        assert "# for a group of its own: scale.embeddings = 30.0" in text
+        assert "# for a separate group: scale.embeddings = 30.0" in text
         assert text.count("scale") == 1
 
 
@@ -340,5 +340,5 @@ def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(
     assert (best.values, best.given) == (params, {"lr": 0.1, "weight_decay": 0.0})
     assert [(p.value, p.allowed, p.edge) for p in best.lines if p.name == "weight_decay"] == [
         (1.01e-7, "[1e-07, 0.01] log, below 1e-06 none (0)", ""),
-        (0.0, "none, as all below 1e-06", ""),
+        (0.0, "0, as all values below 1e-06", ""),
     ]

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ecd_tune.records import Direction, Stage, TrialState
+from ecd_tune.records import Direction, Origin, Stage, TrialState
 from ecd_tune.report import build_report, render_markdown
 from ecd_tune.report.model.compare import find_groups, find_winner, rank_results
 from ecd_tune.report.words.tables.comparison import format_effect
+from ecd_tune.space import Space
 
 
 def test_rows_stand_in_the_studys_order_with_references_beside(zakharov):
@@ -27,7 +28,7 @@ def test_answer_names_the_winner_with_its_numbers(zakharov):
     )
     assert "searched once" in claim
     assert f"ECDSep {row.summary.median:.3e}, quartiles" in medians
-    assert "better at 8 of 8 seeds" in against
+    assert "better for 8 of 8 seeds" in against
     assert "times smaller in the median (95 % interval" in against
     assert zakharov.answer.winner == "ecdsep"
     assert zakharov.answer.level == (("ecdsep",), ("adam",), ("gdm",))
@@ -59,7 +60,7 @@ def test_without_a_winner_the_headline_says_what_would_have_been_seen(studies):
     (pair,) = [c for c in report.comparisons if c.ahead is None and c.family == "optimizers"]
     assert headline == (
         "No winner on the task “Zakharov function”: ECDSep and Adam cannot be told apart "
-        f"(8 random starts; a difference above {pair.detectable:.2g} would have been seen)."
+        f"(8 random starts; a difference above {pair.detectable:.2g} would have been detected)."
     )
     assert behind == "Behind ECDSep beyond noise: GDM."
     assert report.answer.winner is None
@@ -73,10 +74,11 @@ def test_too_few_seeds_are_said_to_be_too_few(studies):
     assert report.answer.winner is None
     assert not any(c.possible for c in report.comparisons if c.family == "optimizers")
     assert (
-        "too few: no difference could be beyond noise below 7 (" not in report.answer.sentences[0]
+        "too few: no difference can be beyond noise with fewer than 7 ("
+        not in report.answer.sentences[0]
     )
     assert report.answer.sentences[0].endswith(
-        "(6 random starts; that is too few: no difference could be beyond noise below 7)."
+        "(6 random starts; too few: no difference can be beyond noise with fewer than 7)."
     )
     assert "could not be" in render_markdown(report)
     enough = runs_of(studies, {key: [*found, 9 + max(found)] for key, found in values.items()})
@@ -160,6 +162,27 @@ def test_complete_study_has_no_warnings(zakharov):
     assert zakharov.warnings == ()
 
 
+def test_trials_on_different_data_are_an_error_and_a_confirmation_may_have_its_own(studies):
+    spec = studies.digits_spec()
+
+    def warnings(digests):
+        trials = studies.digits_trials(spec)
+        marked = {
+            key: [dataclasses.replace(r, origin=Origin(digests(key, r))) for r in records]
+            for key, records in trials.items()
+        }
+        return build_report(spec, marked, {}).warnings
+
+    assert not any("different data" in w for w in warnings(lambda key, r: ""))
+    assert not any("different data" in w for w in warnings(lambda key, r: key.stage.value))
+    (sentence,) = [
+        w
+        for w in warnings(lambda key, r: "bb" if key.name.endswith("adamw") and r.number else "aa")
+        if "different data" in w
+    ]
+    assert "aa: digits-small/ecdsep 6, digits-small/adamw 1; bb: digits-small/adamw 5" in sentence
+
+
 def test_nothing_yet(studies):
     report = build_report(studies.zakharov_spec(), {}, {})
     assert report.answer.sentences == (
@@ -194,7 +217,7 @@ def test_incomplete_confirmation_is_counted(studies):
     assert row.summary.median_interval is row.summary.mean_interval is None
     assert report.answer.sentences[0].endswith(
         "AdamW and ECDSep cannot be told apart "
-        "(2 seeds; that is too few: no difference could be beyond noise below 6)."
+        "(2 seeds; too few: no difference can be beyond noise with fewer than 6)."
     )
 
 
@@ -207,10 +230,26 @@ def test_older_runs_are_left_out_and_counted(studies):
     report = build_report(spec, trials, {})
     row = next(row for row in report.results if row.optimizer == "adamw")
     assert (row.search_trial, row.summary, row.confirmed.outdated) == (6, None, 8)
-    text = "8 older confirmation runs of AdamW used other hyperparameters and are left out."
+    text = "8 older confirmation runs of AdamW used other hyperparameters and are excluded."
     assert text in report.warnings
     assert any("7 finished trials, more than the 6 planned" in w for w in report.warnings)
     assert report.answer.sentences[0].startswith("ECDSep is the only optimizer with confirmed runs")
+
+
+def test_an_optimizer_of_which_nothing_is_searched_is_told_as_it_is(studies):
+    spec = studies.digits_spec()
+    own = spec.optimizers["adamw"].model_copy(update={"space": Space({})})
+    spec = spec.model_copy(update={"optimizers": {**spec.optimizers, "adamw": own}})
+    trials = {
+        key: [dataclasses.replace(r, params={}) for r in found]
+        if key.optimizer == "adamw"
+        else found
+        for key, found in studies.digits_trials(spec).items()
+    }
+    report = build_report(spec, trials, {})
+    assert any(w.startswith("No search for AdamW") for w in report.warnings)
+    assert not any("nothing can be confirmed" in w for w in report.warnings)
+    assert "| AdamW | none searched |" in render_markdown(report)
 
 
 def test_failed_runs_count_as_worst_with_a_warning(studies):
@@ -235,7 +274,7 @@ def test_all_diverged_is_no_win(studies):
         name = spec.key(key, Stage.CONFIRM)
         trials[name] = [dataclasses.replace(r, state=TrialState.PRUNED) for r in trials[name]]
     report = build_report(spec, trials, {})
-    assert report.answer.sentences[0].startswith("No optimizer holds a value in half of its runs")
+    assert report.answer.sentences[0].startswith("No optimizer has a value in half of its runs")
     assert all(c.result.ties == 8 and not c.beyond_noise for c in report.comparisons)
 
 
@@ -348,5 +387,5 @@ def test_how_far_a_value_may_move_is_told_in_the_scale_of_its_range(studies):
     assert rows["ecdsep", "lr"].good_share == pytest.approx(math.log10(high / low) / 6)
     low, high = rows["ecdsep", "eta"].good
     assert rows["ecdsep", "eta"].good_share == pytest.approx((high - low) / 3)
-    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} % of the range)"
+    share = f"({100 * rows['ecdsep', 'eta'].good_share:.0f} %)"
     assert share in render_markdown(report)

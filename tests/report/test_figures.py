@@ -13,14 +13,16 @@ from ecd_tune.analysis.select import rank_trials, thin_ranked
 from ecd_tune.records import Direction
 from ecd_tune.report import build_report
 from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
+from ecd_tune.report.render.figures.contour import draw_contours
 from ecd_tune.report.render.figures.curves import draw_curves
 from ecd_tune.report.render.figures.everything import draw_figures
 from ecd_tune.report.render.figures.parallel import draw_parallel
-from ecd_tune.report.render.figures.parts.drawn import to_pdf, to_png, to_svg
+from ecd_tune.report.render.figures.parts.drawn import inline_svg, to_pdf, to_png, to_svg
 from ecd_tune.report.render.figures.parts.scale import choose_scale
 from ecd_tune.report.render.figures.parts.style import BEHIND, drawing, label_ends, new_panel
 from ecd_tune.report.render.figures.relations import draw_relations
 from ecd_tune.report.render.figures.seeds import draw_seeds
+from ecd_tune.report.render.figures.slices import draw_slices
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
 
@@ -38,18 +40,12 @@ def lines(figure):
     return figure.figure.axes[0].get_lines()
 
 
-@pytest.fixture(scope="module")
-def searched(studies):
-    """Zakharov with enough trials to rank hyperparameters by."""
-    spec = studies.zakharov_spec(budget={"trials": 40, "steps": 250, "batch": 4})
-    return build_report(spec, studies.zakharov_trials(spec), {})
-
-
 def test_everything_that_there_is_is_drawn(searched, digits):
     names = [figure.name for figure in draw_figures(searched)]
     assert names == [
-        "seeds", "importance", "slices-ecdsep", "slices-adam", "slices-gdm", "curves-metric",
-        "search-trials", "search-seconds",
+        "seeds", "importance", "slices-ecdsep", "slices-adam", "slices-gdm",
+        "contour-ecdsep", "contour-adam", "contour-gdm", "curves-metric",
+        "search-trials", "search-seconds", "pareto",
     ]  # fmt: skip
     names = [figure.name for figure in draw_figures(digits)]
     assert [name for name in names if name.startswith("curves")] == [
@@ -209,6 +205,58 @@ def test_the_best_trial_is_among_the_coloured_ones(searched):
         param = next(p for p in searched.importance if p.optimizer == name)
         assert best.values[param.name] in coloured.get_xdata()
         assert f"{param.name} = {best.values[param.name]:.3g}" in figure.words
+
+
+def test_predictions_are_lines_among_the_trials(searched):
+    figure = drawn(draw_slices, searched)["slices-adam"]
+    (entry,) = (entry for entry in searched.sensitivity if entry.optimizer == "adam")
+    order = [p.name for p in searched.importance if p.optimizer == "adam"]
+    rows = {row.name: row for row in entry.rows}
+    assert len(rows) == 2
+    for axes, name in zip(figure.figure.axes, order, strict=True):
+        *_, line = axes.get_lines()
+        assert tuple(line.get_xdata()) == rows[name].values
+        assert tuple(line.get_ydata()) == rows[name].predicted
+        assert axes.get_xlabel() == name
+    assert "prediction of a model" in figure.caption
+    # Noise: no model, no line.
+    noise = drawn(draw_slices, searched)["slices-ecdsep"]
+    assert [len(axes.get_lines()) for axes in noise.figure.axes] == [2, 2]
+    assert "prediction" not in noise.caption
+
+
+def test_contours_surround_the_best_trials(searched):
+    figure = drawn(draw_contours, searched)["contour-adam"]
+    axes = figure.figure.axes[0]
+    order = [p.name for p in searched.importance if p.optimizer == "adam"]
+    rest, best = lines(figure)
+    ranked = rank_trials((r for r in searched.trials if r.key.optimizer == "adam"), MIN)
+    assert list(best.get_xdata())[::-1] == [r.params[order[0]] for r in ranked[:4]]
+    assert list(rest.get_ydata())[::-1] == [r.params[order[1]] for r in ranked[4:]]
+    (contours,) = (c for c in axes.collections if hasattr(c, "levels"))
+    assert tuple(contours.levels) == (0.5, 0.65, 0.8)
+    assert {"80 %", "65 %", "50 %"} >= {t for t in texts(figure) if t.endswith("%")} > set()
+    # Of a bowl around lr = 10 the innermost contour has 10 within, and spans less than the outer.
+    spans = [
+        (path.vertices[:, 0].min(), path.vertices[:, 0].max()) for path in contours.get_paths()
+    ]
+    assert spans[-1][0] < 10 < spans[-1][1]
+    assert spans[0][0] < spans[-1][0]
+    assert spans[-1][1] < spans[0][1]
+
+
+def test_a_page_has_its_many_dots_in_one_path(searched):
+    figure = drawn(draw_slices, searched)["slices-adam"]
+    whole, inline = to_svg(figure), inline_svg(figure)
+    # 36 dots of lesser trials in each of two panels, 4 in colour.
+    found = re.findall(r'<path clip-path="[^"]*" d="((?:M[\d.]+ [\d.]+h0)+)"', inline)
+    assert [path.count("M") for path in found] == [36, 36]
+    group = re.search(r"<g clip-path[^>]*>(<use[^>]*>\s*){36}</g>", whole)[0]
+    dots = re.findall(r'x="([\d.]+)" y="([\d.]+)"', group)
+    assert found[0] == "".join(f"M{x} {y}h0" for x, y in dots)
+    assert "stroke-width: 3; stroke-linecap: round" in inline
+    assert "font-family: " in whole
+    assert "font-family: " not in inline
 
 
 def test_each_trial_is_a_line_over_its_hyperparameters(studies):

@@ -1,9 +1,12 @@
 import dataclasses
+import math
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from ecd_tune.records import RunCost
 from ecd_tune.report import build_report, render_html
 from ecd_tune.report.render.figures.everything import draw_figures
 
@@ -64,6 +67,47 @@ def test_it_is_small(text):
     assert len(text.encode()) < 600_000
 
 
+@pytest.mark.slow
+def test_seven_optimizers_with_all_their_figures_are_small(studies):
+    keys = ["adam", "adamw", *(f"sgd{i}" for i in range(5))]
+    names = {
+        "lr": {"low": 1e-4, "high": 1.0, "log": True},
+        "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+    }
+    names |= {"beta1": {"low": 0.5, "high": 0.99}, "beta2": {"low": 0.9, "high": 0.999}}
+    sgd = {**{n: names[n] for n in ("lr", "weight_decay")}, "momentum": {"low": 0.1, "high": 0.9}}
+    optimizers = {
+        key: {"optimizer": key[:3] if key.startswith("sgd") else key,
+              "space": sgd if key.startswith("sgd") else names}
+        for key in keys
+    }  # fmt: skip
+    spec = studies.digits_spec(
+        optimizers=optimizers, budget={"trials": 500, "steps": 10}, confirmation={"runs": 0}
+    )
+    rng = np.random.default_rng(0)
+    trials = {}
+    for key, optimizer in spec.optimizers.items():
+        points = [optimizer.space.draw(rng) for _ in range(500)]
+        trials[spec.key(key)] = [
+            studies.record(
+                spec.key(key),
+                i,
+                0.98 - 0.02 * abs(math.log10(point["lr"]) + 2) - 0.01 * float(rng.random()),
+                params=point,
+                cost=RunCost(1.0 + i % 9, "cpu"),
+            )
+            for i, point in enumerate(points)
+        ]
+    report = build_report(spec, trials, {})
+    figures = draw_figures(report)
+    assert {f"{kind}-{key}" for kind in ("slices", "contour", "parallel") for key in keys} < {
+        figure.name for figure in figures
+    }
+    assert all(len(entry.rows) >= 3 for entry in report.sensitivity)
+    size = len(render_html(report, figures).encode())
+    assert 300_000 < size < 600_000
+
+
 def test_names_are_unique_and_those_that_are_used_are_there(page):
     names = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(names) == len(set(names))
@@ -81,7 +125,7 @@ def test_it_can_be_read_aloud(page):
     assert len(page.named("table")) == len(page.named("caption")) >= 7
     assert all("scope" in attrs for attrs in page.named("th"))
     drawn = [a for a in page.named("div") if a.get("class") == "drawn"]
-    assert len(drawn) == len(page.named("figcaption")) == len(page.named("svg")) == 7
+    assert len(drawn) == len(page.named("figcaption")) == len(page.named("svg")) == 10
     assert all(a["role"] == "img" and len(a["aria-label"]) > 40 for a in drawn)
 
 

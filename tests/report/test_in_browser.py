@@ -16,6 +16,16 @@ COLOURS = """() => {
   return [getComputedStyle(text).fill, getComputedStyle(document.body).backgroundColor];
 }"""
 
+TOO_WIDE = """() => [...document.querySelectorAll('.scroll')]
+  .filter(table => table.scrollWidth > table.clientWidth).map(table => table.ariaLabel)"""
+ONE_WORD_A_LINE = """() => [...document.querySelectorAll('td span, tbody th')].filter(cell => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top / 6))).size;
+  const words = cell.textContent.trim().split(/\\s+/).length;
+  return words > 1 && lines >= words;
+}).map(cell => cell.textContent)"""
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -96,4 +106,8 @@ def test_on_a_telephone_a_row_is_a_card(browser, address):
     boxes = [cell.bounding_box() for cell in cells]
     assert all(box["width"] > 300 for box in boxes)
     assert [box["y"] for box in boxes] == sorted({box["y"] for box in boxes})
+    # Fingerprints included, which are one word of 64 letters.
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.evaluate(TOO_WIDE) == []
+    assert page.evaluate(ONE_WORD_A_LINE) == []
     page.close()

@@ -81,8 +81,8 @@ def test_hostile_names_stay_in_their_cell(zakharov):
 
 @pytest.mark.slow
 @pytest.mark.skipif(TEX is None, reason="neither pdflatex nor tectonic is installed")
-def test_a_real_tex_sets_the_tables(zakharov, digits, tmp_path):
-    (tmp_path / "report.tex").write_text(render_latex(zakharov) + render_latex(digits))
+def test_a_real_tex_sets_the_tables(searched, digits, tmp_path):
+    (tmp_path / "report.tex").write_text(render_latex(searched) + render_latex(digits))
     (tmp_path / "page.tex").write_text(PAGE)
     options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in TEX else []
     done = subprocess.run(

@@ -97,7 +97,7 @@ def test_an_empty_study_renders(studies):
     text = render_markdown(build_report(studies.zakharov_spec(), {}, {}))
     assert "There is no answer yet" in text
     assert "figures/" not in text
-    assert "To be read with care" in text
+    assert "**Caution**" in text
 
 
 def test_averaged_weights_stand_beside_the_best_single_epoch(studies):

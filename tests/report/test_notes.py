@@ -65,8 +65,8 @@ def test_no_final_value_no_column(digits):
 def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 5)
     text = (
-        "5 of 8 runs of ECDSep ended by its own stop rule V < ε2: the value is where it stopped, "
-        "not how far it could go."
+        "5 of 8 runs of ECDSep stopped by its stop rule V < ε2: the value is where it stopped, "
+        "not the lowest value possible."
     )
     assert row_of(report, "ecdsep").stopped == 5
     assert text in report.answer.sentences
@@ -77,7 +77,7 @@ def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
 
 def test_the_stop_rule_of_half_of_the_runs_is_told_below_the_table_alone(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 4)
-    assert any(s.startswith("4 of 8 runs of ECDSep ended") for s in report.notes)
+    assert any(s.startswith("4 of 8 runs of ECDSep stopped") for s in report.notes)
     assert not any("stop rule" in s for s in report.answer.sentences)
 
 

@@ -158,7 +158,7 @@ def test_what_was_declared_and_taken_out_is_drawn_beside_the_rest() -> None:
     records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
     drawn = relation_panels(judge_study(spec, records, {OPTIMIZER: stored}))
     assert [panel.title[:2] for panel in drawn] == ["S7", "S2"]
-    assert "taken out of the file since" in drawn[1].points[0].label
+    assert "removed from the file since" in drawn[1].points[0].label
 
 
 def test_pairs_stand_with_without_on_the_other_axis() -> None:

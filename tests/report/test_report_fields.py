@@ -13,7 +13,16 @@ from ecd_tune.report.render.data.json_file import report_to_dict
 
 PAGE = Path(__file__).parents[2] / "docs" / "report-fields.md"
 NAMED = {"trials.curves", "confirmations.curves"}
-FREE = {"params", "facts", "sources", "fingerprints", "environment", "metrics", "excluded"}
+FREE = {
+    "params",
+    "step_seconds",
+    "facts",
+    "sources",
+    "fingerprints",
+    "environment",
+    "metrics",
+    "excluded",
+}
 SHARED = {
     "results.summary": "summary",
     "results.reached": "summary",
@@ -50,15 +59,16 @@ def objects(value, path=""):
                 yield from objects(item, f"{path}.{field}" if path else field)
 
 
-@pytest.mark.parametrize("study", ["zakharov", "digits"])
+@pytest.mark.parametrize("study", ["zakharov", "digits", "searched"])
 def test_json_fields(study, request):
     page = sections()
     for name, fields in objects(report_to_dict(request.getfixturevalue(study), full=True)):
         assert fields == set(page[name]), name
 
 
-def test_page_has_no_section_that_the_json_lacks(zakharov):
-    found = {name for name, _ in objects(report_to_dict(zakharov, full=True))}
+def test_page_has_no_section_that_the_json_lacks(zakharov, searched):
+    reports = [report_to_dict(report, full=True) for report in (zakharov, searched)]
+    found = {name for report in reports for name, _ in objects(report)}
     assert found == set(sections()) - {"trials.csv", "confirmation.csv", "curves.csv"}
 
 

@@ -162,7 +162,7 @@ def test_a_format_is_enough(zakharov, tmp_path):
 
 
 def test_an_unknown_format_writes_nothing(zakharov, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: csv, html, json, latex, md"):
+    with pytest.raises(UnknownNameError, match="known: csv, html, json, latex, md"):
         write_report(zakharov, tmp_path / "out", ("md", "docx"))
     assert not (tmp_path / "out").exists()
     assert REPORT_FORMATS[:4] == DEFAULT_FORMATS
@@ -205,6 +205,13 @@ def test_summary_begins_with_the_answer_and_fits_80_columns(zakharov):
     paper = next(c for c in cells if c[:2] == ["ECDSep", "(paper)"] and len(c) == 8)
     assert paper[2:4] == ["–", "diverged"]
     assert paper[6:] == ["5", "8"]
+
+
+def test_a_narrow_terminal_shows_no_quartiles_and_cuts_no_name(zakharov):
+    text = printed(zakharov, width=60)
+    assert all(row.title in text for row in zakharov.results)
+    assert "…" not in text.partition("Optimizer")[2]
+    assert "Q1" not in text
 
 
 def test_summary_shows_warnings(studies):

@@ -66,7 +66,7 @@ def test_the_best_trial_is_told_alone(studies):
     report = report_of(studies, [], best)
     assert report.remarks == (
         "ECDSep: the best trial's loss stopped up to D/(η_eff − 1) = 0.67 above its floor "
-        "(at least 1.9); a larger eta or F0 may do better.",
+        "(at least 1.9); a larger eta or F0 may be better.",
     )
     for flag, word in (("hot", "smaller lr"), ("slow", "larger lr")):
         (sentence,) = report_of(studies, [], {flag: 1.0}).remarks
@@ -139,6 +139,6 @@ def test_a_best_value_at_an_edge_is_told_with_its_range(studies):
     key = spec.key("adam")
     trials = {key: [studies.record(key, 0, 1.0, params={"lr": 9900.0, "beta1": 0.8})]}
     assert build_report(spec, trials).remarks == (
-        "Adam: the best lr, 9900, lies at the high edge of what was searched, [0.01, 10000] log; "
-        "a wider range may do better, unless the hyperparameter itself ends there.",
+        "Adam: the best lr, 9900, is at the high edge of the searched range, [0.01, 10000] log; "
+        "a wider range may be better, unless it is a limit of the hyperparameter.",
     )

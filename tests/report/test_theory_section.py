@@ -1,4 +1,4 @@
-"""The section on theory: one row a finding, when checks were declared, what is left out."""
+"""The section on theory: one row per finding, when checks were declared, what is left out."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_one_row_a_finding_with_prediction_interval_and_verdict(report):
     )
     assert (harmonic["Trials"], harmonic["Verdict"]) == ("60", "supported")
     assert rows["S1"]["Predicted"] == "< 0"
-    assert rows["S1"]["Remarks"].startswith("a control, to be refuted")
+    assert rows["S1"]["Remarks"].startswith("negative control, refuted is expected")
     assert (rows["S4"]["Measured"], rows["S4"]["95 % interval"]) == ("–", "–")
     assert "left out: 60 integrator is sync" in rows["S4"]["Remarks"]
-    assert "does not count: a heuristic" in rows["S9"]["Remarks"]
+    assert "advisory: a heuristic" in rows["S9"]["Remarks"]
 
 
 def test_counts_and_times_of_declaration_stand_first(report):
@@ -98,5 +98,5 @@ def test_both_files_show_the_figures_in_it_where_there_are_any(report, tmp_path)
 def test_a_report_on_no_trials_says_so():
     spec = search_spec(BOWL, checks=CHECKS)
     empty = build_report(spec, {}, {}, judge_study(spec, {}, {}))
-    assert "ECDSep: 0 of 60 trials are in; verdicts may still change." in section(empty).paragraphs
+    assert "ECDSep: 0 of 60 trials are in; verdicts may change." in section(empty).paragraphs
     assert {row[1] for row in section(empty).tables[0].rows} == {"inconclusive"}

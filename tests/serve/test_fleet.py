@@ -11,8 +11,11 @@ import pytest
 from optuna_dashboard import get_note, save_note
 
 from ecd_tune.records import Outcome, Stage, Status
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.style import new_panel
+from ecd_tune.report.render.plots import to_plotly
 from ecd_tune.serve import Settings, build_app
-from ecd_tune.serve.notes import push_notes
+from ecd_tune.serve.notes import push_notes, push_plots
 from ecd_tune.spec import SelectionSpec
 from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store import complete, make_spec
@@ -65,7 +68,8 @@ def test_progress_workers_failures_and_events_are_shown(client, spec) -> None:
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     text = " ".join(reply.body.decode().split())
-    assert f"{spec.name}: 3 finished, 4 remaining" in text
+    assert "<p>3 finished, 4 remaining" in text
+    assert 'class="n zero" data-name="lost">0' in text
     assert 'data-name="finished">3/6' in text
     assert 'data-name="running">2' in text
     assert f"{Worker.current().name}</td>" in text
@@ -148,6 +152,10 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
     running = make_spec(trials=100_000)
     with Store.open(url) as store:
         store.create(running)
+    figure, axes = new_panel("a line")
+    axes.plot([0, 1], [0, 1])
+    plot = to_plotly(Drawn("line", "", "A line", "", figure))
+    push_plots(url, [running.key(OPTIMIZER).name], {"ecd-tune-line": plot})
     worker = subprocess.Popen([sys.executable, "-c", WORK, url])
     try:
         with Dashboard(url, tmp_path) as server:
@@ -166,6 +174,26 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
             assert page.errors == []
             page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
             expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")
+            if width == 390:
+                return  # the page is Optuna's, and the same
+            plot = page.locator("[id='user-defined-plot:ecd-tune-line'] image")
+            expect(plot).to_have_attribute("href", re.compile("^data:image/svg"))
+            box = plot.bounding_box()
+            assert box["width"] > 100
+            assert box["height"] > 100
+            assert page.errors == []
+            shoot(page, f"plots-{width}")
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_studies_with_work_left_come_first(url, spec, open_storage) -> None:
+    with Store.open(url) as store:
+        for name, end in (("a-complete", True), ("b-active", False)):
+            own = spec.model_copy(update={"name": name}).with_overrides(trials=1)
+            store.create(own)
+            for optimizer in own.optimizers if end else ():
+                store.tell(complete(store.ask(own, optimizer, count=1, worker=Worker.current())))
+    text = Client(build_app(open_storage(url), Settings(read_only=True)))("GET", "/fleet").body
+    assert text.index(b"study-b-active") < text.index(b"study-a-complete")

@@ -108,6 +108,9 @@ class InThread:
 
     stopped = threading.Event()
 
+    def __init__(self, say):
+        pass
+
     def __enter__(self):
         return self.stopped.is_set
 
@@ -162,7 +165,7 @@ def test_behind_a_proxy_it_answers_to_one_name(shared_url, tmp_path):
             assert server.ask("GET", "/api/studies", Host=host)[0].status == status, host
     log = server.log.read_text()
     assert "https://tune.example.org/ " in log
-    assert f"0.0.0.0 port {server.port} has no login: let only the proxy reach it." in log
+    assert f"0.0.0.0 port {server.port} has no login: only the proxy may have access." in log
 
 
 @pytest.fixture

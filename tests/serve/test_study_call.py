@@ -200,7 +200,7 @@ def test_an_outage_is_an_answer_and_a_line_in_the_log(
     client = Client(StudyCall(optuna_dashboard.wsgi(storage), storage))
     reply = client("GET", f"/api/studies/{study._study_id}")
     assert reply.status == 503
-    assert "the database does not answer" in reply.json["reason"]
+    assert "the database does not respond" in reply.json["reason"]
     assert client.errors.getvalue() == "study 1: db:5432: connection refused\n"
 
 

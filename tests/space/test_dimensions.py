@@ -57,12 +57,12 @@ def test_choice_tells_booleans_from_numbers_and_not_1_from_its_other_form():
         (lambda: Float(-1.0, 1.0, log=True), "a log range needs low > 0"),
         (lambda: Float(0.0, float("inf")), "both must be finite"),
         (lambda: Float(float("nan"), 1.0), "both must be finite"),
-        (lambda: Float(1e-3, 1.0, zero=Zero(1e-3)), r"must lie above 0, in \(0.001, 1\]"),
-        (lambda: Float(1e-3, 1.0, zero=Zero(2.0)), "must lie above 0"),
-        (lambda: Float(-1.0, 1.0, zero=Zero(-0.5)), "must lie above 0"),
+        (lambda: Float(1e-3, 1.0, zero=Zero(1e-3)), r"must be above 0, in \(0.001, 1\]"),
+        (lambda: Float(1e-3, 1.0, zero=Zero(2.0)), "must be above 0"),
+        (lambda: Float(-1.0, 1.0, zero=Zero(-0.5)), "must be above 0"),
         (lambda: Int(3, 2), "low must be smaller than high"),
         (lambda: Choice((1,)), "at least two values"),
-        (lambda: Choice((1, 1)), "1, 1 are one value"),
+        (lambda: Choice((1, 1)), "1, 1 are the same value"),
     ],
 )
 def test_impossible_dimensions_say_why(make, words):
@@ -96,10 +96,10 @@ def test_grid_of_a_range_is_refused_by_name():
 
 
 def test_a_condition_must_name_what_stands_before():
-    with pytest.raises(SpaceError, match=r"does not stand before it; allowed: a"):
+    with pytest.raises(SpaceError, match=r"is not listed before it; allowed: a"):
         Space({"a": Choice((0, 1)), "x": Float(0.0, 1.0, when={"s": (0,)}), "s": Choice((0, 1))})
 
-    with pytest.raises(SpaceError, match=r"does not stand before it; allowed: a"):
+    with pytest.raises(SpaceError, match=r"is not listed before it; allowed: a"):
         Space({"a": Choice((0, 1)), "x": Float(1e-3, 1.0, zero=Zero(0.1, {"s": (1,)}))})
 
 

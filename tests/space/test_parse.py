@@ -40,7 +40,7 @@ def test_forms(value, dimension):
         ({"low": 1, "high": 9, "zero": 2}, "expected zero = { below"),
         ({"low": 1, "high": 9, "zero": {"when": {"s": 1}}}, "expected zero = { below"),
         ({"low": 1, "high": 9, "zero": {"below": "2"}}, "must be a number"),
-        ({"low": 1, "high": 9, "type": "int", "zero": {"below": 2}}, "can hold 0 itself"),
+        ({"low": 1, "high": 9, "type": "int", "zero": {"below": 2}}, "their range can include 0"),
         ({"low": 0, "high": 1, "lgo": True}, "unknown key 'lgo'"),
         ({"low": 0, "high": 1, "log": "yes"}, "must be true or false"),
         ({"low": "0", "high": 1}, "must be a number"),

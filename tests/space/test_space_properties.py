@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.errors import SpaceError
-from ecd_tune.space import Choice, Fixed, Float, Int, Space, parse_space
+from ecd_tune.space import Choice, Fixed, Float, Int, Prior, Space, parse_space
 
 names = st.sampled_from(["lr", "eta", "nu", "s", "T0", "label"])
 scalars = st.one_of(
@@ -31,7 +32,19 @@ log_ints = ordered(st.integers(1, 10**6)).map(lambda ends: Int(*ends, log=True))
 choices = st.lists(
     scalars, min_size=2, max_size=4, unique_by=lambda v: (isinstance(v, bool), v)
 ).map(lambda values: Choice(tuple(values)))
-dimensions = st.one_of(floats, log_floats, ints, log_ints, choices, scalars.map(Fixed))
+
+
+@st.composite
+def with_priors(draw, ranges):
+    """A prior anywhere in a range, narrow or wide."""
+    dimension = draw(ranges)
+    center = draw(st.sampled_from(dimension.bounds()) | st.floats(*dimension.bounds()))
+    spread = draw(st.none() | st.floats(1.001, 1e6))
+    return replace(dimension, prior=Prior(center, spread))
+
+
+guided = with_priors(st.one_of(floats, log_floats, ints, log_ints))
+dimensions = st.one_of(guided, floats, log_floats, ints, log_ints, choices, scalars.map(Fixed))
 spaces = st.dictionaries(names, dimensions, min_size=1).map(Space)
 
 
@@ -60,14 +73,21 @@ def as_table(dimension):
         case Choice(values=values):
             return list(values)
         case Int(low=low, high=high, log=log):
-            return {"low": low, "high": high, "log": log, "type": "int"}
+            return {"low": low, "high": high, "log": log, "type": "int", **prior_table(dimension)}
         case Float(low=low, high=high, log=log):
-            return {"low": low, "high": high, "log": log}
+            return {"low": low, "high": high, "log": log, **prior_table(dimension)}
 
 
-@given(spaces, st.integers(0, 2**32))
-def test_a_drawn_point_passes_the_check(space, seed):
-    space.check(space.draw(np.random.default_rng(seed)))
+def prior_table(dimension):
+    if dimension.prior is None:
+        return {}
+    table = asdict(dimension.prior)
+    return {"prior": {key: value for key, value in table.items() if value is not None}}
+
+
+@given(spaces, st.integers(0, 2**32), st.booleans())
+def test_a_drawn_point_passes_the_check(space, seed, prior):
+    space.check(space.draw(np.random.default_rng(seed), prior=prior))
 
 
 @given(spaces, st.booleans())

@@ -62,16 +62,16 @@ def test_leaving_an_optimizer_out_leaves_its_checks_out():
         ({"name": "S99"}, "[checks.0]: name: unknown check of studies 'S99'; did you mean 'S9'?"),
         ({"name": "C04"}, "[checks.0]: name: unknown check of studies 'C04'"),
         ({}, "[checks.0]: name: is missing"),
-        ({"name": "S1", "optimizer": "sgd"}, "the study has no such optimizer; it has ecdsep, our"),
+        ({"name": "S1", "optimizer": "sgd"}, "the study has no such optimizer; known: ecdsep, our"),
         ({"name": "S1", "optimizer": "adam"}, "optimizer = 'adam': has no eta, which S1 needs"),
         (
             {"name": "S1", "f_min": 0},
-            "f_min: unknown key; S1 takes name, optimizer, expects,",
+            "f_min: unknown key of S1; did you mean 'F_min'? Known: name, optimizer, expects,",
         ),
         ({"name": "S1", "F_min": "low"}, "F_min = 'low': must be a number"),
         ({"name": "S5", "curvature": 0.0}, "curvature = 0.0: must be > 0"),
         ({"name": "S1", "expects": "yes"}, "[checks.0]: expects: 'yes': must be one of"),
-        ({"name": "S1", "studies": ["zakharov"]}, "studies: S1 judges one study"),
+        ({"name": "S1", "studies": ["zakharov"]}, "studies: S1 uses only one study"),
         (
             {"name": "S9", "studies": ["a"], "fine_tuned": ["b"]},
             "fine_tuned: 'b' is neither this study nor one of its studies",
@@ -86,13 +86,13 @@ def test_mistakes_are_named(check, message):
 
 
 def test_the_same_check_twice_is_a_mistake_and_with_another_option_is_not():
-    with pytest.raises(SpecError, match=r"\[checks.1\]: S1: is declared twice"):
+    with pytest.raises(SpecError, match=r"\[checks.1\]: S1: declared twice"):
         study({"name": "S1"}, {"name": "S1"})
     assert len(study({"name": "S1"}, {"name": "S1", "F_min": 0.0}).checks) == 2
 
 
 def test_single_brackets_are_told_from_double_ones():
-    with pytest.raises(SpecError, match=r"checks: is one table; write \[\[checks\]\]"):
+    with pytest.raises(SpecError, match=r"checks: is a single table; write \[\[checks\]\]"):
         study_of({"checks": {"name": "S1"}})
 
 

@@ -27,8 +27,8 @@ def test_values_are_taken():
 @pytest.mark.parametrize(
     ("cost", "message"),
     [
-        ({"region": "France"}, r"cost: 'France' is no region that is known \(France is FRA\)"),
-        ({"region": "FRA", "kg_per_kwh": 0.1}, "exclude each other"),
+        ({"region": "France"}, r"cost: 'France' is not a known region \(France is FRA\)"),
+        ({"region": "FRA", "kg_per_kwh": 0.1}, "mutually exclusive"),
         ({"kg_per_kwh": -0.1}, r"\[cost\]: kg_per_kwh: -0.1: .*must be at least 0"),
         ({"kg_per_kwh": float("inf")}, "finite"),
         ({"tdp_watts": 0}, "must be above 0"),

@@ -37,7 +37,7 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ({"eta": 1.0, "nu": 1e-5, "nu_sqrt_n": 0.1}, "nu and nu_sqrt_n: give one"),
+        ({"eta": 1.0, "nu": 1e-5, "nu_sqrt_n": 0.1}, "nu and nu_sqrt_n: give only one"),
         ({"eta": 1.0, "nu_sqrt_n": -0.1}, "nu_sqrt_n: value -0.1 must be >= 0"),
         ({"nu_sqrt_n": 0.1}, "eta: is missing"),
         ({"eta_eff": 0.5}, "eta_eff: value 0.5 must be >= 1"),
@@ -47,8 +47,8 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
         ({"eta": 1.0, "nu": "often"}, "nu: value 'often' must be a number or 'auto'"),
         ({"eta": "auto"}, "eta: value 'auto' must be a number"),
         ({"eta": 1.0, "lr": ["auto", -1.0]}, "lr: choice -1.0 must be > 0 or 'auto'"),
-        ({"eta": 1.0, "orbit_step": 0.3}, "orbit_step: is for lr = 'auto' alone"),
-        ({"eta_eff": 2.0, "nu": ["auto", 0.1]}, "eta_eff: follows from nu, which 'auto' hides"),
+        ({"eta": 1.0, "orbit_step": 0.3}, "orbit_step: only allowed with lr = 'auto'"),
+        ({"eta_eff": 2.0, "nu": ["auto", 0.1]}, "eta_eff: is derived from nu, not from 'auto'"),
         (
             {"eta": 1.0, "scale": {"embeddings": 3.0}},
             "scale.embeddings: task 'digits' has no group 'embeddings' of parameters; known: "
@@ -99,7 +99,7 @@ def test_the_documented_space_of_ecd_at_unit_speed_is_a_space():
     [
         ({"nu_sqrt_n": 0.1}, "nu_sqrt_n: 'ecdq1' has no such"),
         ({"eta_eff": 10.0}, "eta_eff: 'ecdq1' has no such"),
-        ({"conserve_energy": False}, "conserve_energy: is for flow = 'first_order' alone"),
+        ({"conserve_energy": False}, "conserve_energy: only allowed with flow = 'first_order'"),
     ],
 )
 def test_what_ecd_at_unit_speed_does_not_have(space, words):
@@ -123,7 +123,9 @@ def test_what_is_left_to_the_run_may_be_fixed_or_searched():
     )  # fmt: skip
     params = {"eta": 2.0, "lr": "auto", "orbit_step": 0.5, "nu": "auto", "F0": "auto"}
     assert spec.optimizers["ecdsep"].resolve(params, 100) == params
-    with pytest.raises(SpecError, match=r"references.own.*orbit_step: is for lr = 'auto'"):
+    with pytest.raises(
+        SpecError, match=r"references.own.*orbit_step: only allowed with lr = 'auto'"
+    ):
         study(space, references=[{"label": "own", "params": {"eta": 1.0, "orbit_step": 0.3}}])
 
 

@@ -83,5 +83,5 @@ def test_a_study_goes_on_when_a_number_is_written_otherwise(one: Any, other: Any
 
 @pytest.mark.parametrize("choices", [[0.5, 0.5], [0, 0.0], [1, 1.0, 2], ["a", "a"], [True, True]])
 def test_the_same_value_twice_is_refused(choices: Any) -> None:
-    with pytest.raises(SpecError, match="are one value"):
+    with pytest.raises(SpecError, match="are the same value"):
         study(momentum=choices)

@@ -51,5 +51,5 @@ def test_a_wrong_time_is_one_message(text: str) -> None:
 
 
 def test_both_rules_for_gpus_are_refused() -> None:
-    with pytest.raises(SpecError, match="exclude each other"):
+    with pytest.raises(SpecError, match="mutually exclusive"):
         study(gpus_per_worker=1, workers_per_gpu=2)

@@ -103,6 +103,10 @@ class TestShipped:
         with pytest.raises(UnknownNameError, match="did you mean 'zakharov'"):
             find_study("zakarov")
 
+    def test_a_python_file_asks_for_the_task_in_it(self):
+        with pytest.raises(SpecError, match=r"name the task in it, my\.py:NAME"):
+            find_study("my.py")
+
     def test_a_path_is_taken_as_it_is(self):
         assert find_study("elsewhere/my.toml") == Path("elsewhere/my.toml")
 
@@ -150,7 +154,7 @@ WRONG = {
     "unknown option": (
         'name = "zakharov"',
         'name = "zakharov"\nstarts = "ones"',
-        ["[task]: starts", "known: n, start, dtype"],
+        ["[task]: starts", "mean 'start'? Known: n, start, dtype"],
     ),
     "wrong option": (
         'name = "zakharov"',
@@ -232,8 +236,95 @@ def test_what_is_structurally_wrong_hides_nothing_else(tmp_path):
     assert [
         word for word in ("batch: 0: must be at least 1", "foo: unknown key") if word not in said
     ] == []
-    for word in ("unknown option 'n_startup'", "beta: 'ecdsep' has no such", "eta: is missing"):
+    for word in ("n_startup: unknown option", "beta: 'ecdsep' has no such", "eta: is missing"):
         assert word in said
+
+
+MANY_WRONG = """
+[task]
+name = "digit"
+[budget]
+trials = 0
+steps = "ten"
+trails = 3
+[sampler]
+name = "tpe"
+n_startup_trial = 3
+multivariate = "yes"
+[pruning]
+kind = "hyperbend"
+[optimizers.ecdsp.space]
+lr = 1.0
+[optimizers.ecdsep.space]
+lr = { low = 1.0, high = 0.1 }
+nu = { lo = 1.0, high = 2.0 }
+eta = 0.5
+[optimizers.adam.space]
+lr = 0.1
+etta = 2
+"""
+TOLD = """
+name: is missing
+[budget]: trials: 0: must be at least 1
+[budget]: steps: 'ten': must be a whole number
+[budget]: trails: unknown key; did you mean 'trials'? Known: trials, steps, batch, timeout
+[pruning]: kind: 'hyperbend': must be one of 'none', 'median' or 'hyperband'; did you mean
+[optimizers.ecdsep.space]: lr: low = 1, high = 0.1; low must be smaller than high
+[optimizers.ecdsep.space]: nu: unknown key 'lo'; did you mean 'low'? Known: high, log, low
+[task]: unknown task 'digit'; did you mean 'digits'?
+[sampler]: n_startup_trial: unknown option of 'tpe'; did you mean 'n_startup_trials'? Known:
+[sampler]: multivariate = 'yes': must be true or false
+[optimizers.ecdsp]: unknown optimizer 'ecdsp'; did you mean 'ecdsep'?
+[optimizers.ecdsep.space]: eta: value 0.5 must be >= 1
+[optimizers.adam.space]: etta: 'adam' has no such hyperparameter
+""".strip().splitlines()
+
+
+def test_every_problem_of_a_file_is_named_once_and_no_other(tmp_path):
+    path = write(tmp_path, MANY_WRONG)
+    with pytest.raises(SpecError) as error:
+        load_study(path)
+    said = [line.removeprefix(str(path)).lstrip(": ") for line in str(error.value).splitlines()]
+    assert len(said) == len(TOLD)
+    for line, told in zip(said, TOLD, strict=True):
+        assert line.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ('name = "tpe"\nn_startup_trials = -1', "n_startup_trials = -1: must be >= 0"),
+        ('name = "tpe"\ngroup = true', "group = true: needs multivariate = true"),
+        ('name = "tpe"\nhistory = 3', "history = 3: must be at least n_startup_trials = 10"),
+        ('name = "qmc"\nqmc_type = "sobl"', "qmc_type = 'sobl': must be one of 'sobol', 'halton'"),
+        (
+            'name = "cmaes"\nlr_adapt = true\nwith_margin = true',
+            "lr_adapt and with_margin: use one",
+        ),
+        ('name = "gb"', "name: 'gb': must be one of 'random', 'tpe'"),
+    ],
+)
+def test_sampler_options_are_checked_in_our_words(options, told, tmp_path):
+    with pytest.raises(SpecError) as error:
+        load_study(write(tmp_path, f"{GOOD}\n[sampler]\n{options}\n"))
+    assert f"[sampler]: {told}" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "optimizers = 3",
+        "[optimizers]",
+        "[optimizers]\necdsep = 1",
+        "task = 1",
+        "[[budget]]",
+        "[search]\nrepeats = 'a'\n[[checks]]\nname = 3",
+    ],
+)
+def test_any_wrong_shape_is_told_without_a_crash(wrong):
+    with pytest.raises(SpecError, match="study"):
+        parse_study(tomllib.loads(wrong))
 
 
 def test_what_is_left_out_to_look_further_is_not_called_missing(tmp_path):

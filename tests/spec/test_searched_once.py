@@ -55,7 +55,7 @@ def test_others_are_not(space):
 
 
 def test_the_later_algorithm_is_held_to_it_too():
-    with pytest.raises(SpecError, match="both cannot be searched"):
+    with pytest.raises(SpecError, match="only one of them can be searched"):
         study("ecdsep_f0", s=0, lr=RANGE, delta_energy=RANGE)
 
 

@@ -99,7 +99,7 @@ def test_merging_replaces_all_but_tables() -> None:
 def test_training_is_checked_for_each_optimizer(tmp_path: Path) -> None:
     path = tmp_path / "base.toml"
     path.write_text(BASE + '[optimizers.sgd.training]\nschedule = { name = "linaer" }\n')
-    with pytest.raises(SpecError, match=r"\[optimizers\.sgd\.training\].*schedule"):
+    with pytest.raises(SpecError, match=r"\[optimizers\.sgd\.training\.schedule\].*linaer"):
         load_study(path)
     text = '[training]\nclip = 1.0\n[optimizers.sgd.training]\nschedule = { name = "linear" }\n'
     path.write_text(BASE + text)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ecd_tune.errors import SpecError
 from ecd_tune.records import Stage
-from ecd_tune.spec import StudySpec, parse_study
+from ecd_tune.spec import StudySpec, adopt_sampler, parse_study
 
 TABLE = {
     "name": "small",
@@ -110,7 +110,7 @@ def test_a_selection_is_a_stage_only_where_there_is_one():
     [
         ({"search": {"repeats": 21}}, "[search]: repeats: 21: must be at most 20"),
         ({"search": {"repeat": 2}}, "[search]: repeat: unknown key"),
-        ({"search": {"from_study": "small"}}, "from_study = 'small': is this study itself"),
+        ({"search": {"from_study": "small"}}, "from_study = 'small': must be another study"),
         ({"search": {"from_study": "../x"}}, "[search]: from_study: '../x'"),
         ({"sampler": {"name": "qmc"}, "search": {"repeats": 2}}, "use scramble = true"),
         (
@@ -135,6 +135,53 @@ def test_grid_runs_its_points_and_no_more():
         budget = {"steps": 5} if trials is None else {"steps": 5, "trials": trials}
         spec = study(sampler={"name": "grid"}, budget=budget, optimizers=optimizers)
         assert spec.trials("ecdsep") == expected
+
+
+GRID = {"ecdsep": {"space": {"lr": [0.1, 0.2, 0.3], "eta": [1.0, 2.0]}}}
+
+
+class TestAutoSampler:
+    @pytest.mark.parametrize(
+        ("changes", "name", "why"),
+        [
+            ({"optimizers": GRID}, "grid", "each space is a list that fits into the budget"),
+            ({"optimizers": GRID, "budget": {"steps": 5}}, "grid", "each space is a list"),
+            (
+                {"optimizers": GRID, "budget": {"steps": 5, "trials": 5}},
+                "tpe",
+                "no grid, ecdsep has 6 points for 5 trials",
+            ),
+            ({"optimizers": GRID, "search": {"repeats": 2}}, "tpe", "several searches"),
+            ({}, "tpe", "a grid needs a list of values for every parameter"),
+        ],
+    )
+    def test_it_is_a_grid_that_fits_and_otherwise_tpe(self, changes, name, why):
+        budget = {"budget": {"steps": 5, "trials": 6}}
+        spec = study(**{"sampler": {"name": "auto"}, **budget, **changes})
+        assert spec.sampler.name == name
+        assert why in spec.sampler.why
+
+    def test_it_is_the_study_of_the_sampler_that_it_has_chosen(self):
+        chosen, named = (study(sampler={"name": name}) for name in ("auto", "tpe"))
+        assert chosen.fingerprint("sgd") == named.fingerprint("sgd")
+        assert not named.sampler.why
+
+    def test_a_new_study_chooses_again_for_another_budget_and_a_stored_one_does_not(self):
+        changes = {"optimizers": GRID, "budget": {"steps": 5, "trials": 5}}
+        spec = study(sampler={"name": "auto"}, **changes)
+        stored = spec.identity("ecdsep")["sampler"]
+        larger = spec.with_overrides(trials=6)
+        assert (spec.sampler.name, larger.sampler.name) == ("tpe", "grid")
+        resumed = adopt_sampler(larger, stored)
+        assert resumed.fingerprint("ecdsep") == spec.fingerprint("ecdsep")
+        assert adopt_sampler(larger, None) is larger
+        assert adopt_sampler(study(sampler={"name": "qmc"}), stored).sampler.name == "qmc"
+
+    def test_it_takes_no_options_and_needs_a_budget_but_for_a_grid(self):
+        with pytest.raises(SpecError, match="'auto' takes no options, and there are popsize"):
+            study(sampler={"name": "auto", "popsize": 3})
+        with pytest.raises(SpecError, match="trials: is missing; it is optional only for a grid"):
+            study(sampler={"name": "auto"}, budget={"steps": 5})
 
 
 class TestFingerprint:

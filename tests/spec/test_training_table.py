@@ -91,9 +91,9 @@ def test_keys_that_came_later_leave_older_studies_as_they_are() -> None:
         ({"task": "ackley", "training": {"accumulate": 2}}, "accumulate.*does not train by epochs"),
         (
             {"task": "cora", "training": {"device": "cpu"}, "task_options": {"device": "cpu"}},
-            "device: .task. gives one too",
+            "device: also set in .task.",
         ),
-        ({"pruning": {"kind": "median", "reduction": 3}}, "'median' does not take reduction"),
+        ({"pruning": {"kind": "median", "reduction": 3}}, "'median' does not accept reduction"),
         ({"pruning": {"kind": "best"}}, "kind: 'best'"),
         ({"protocol": "paper", "pruning": {"kind": "median"}}, "the paper ran every trial"),
         ({"task": "ackley", "pruning": {"kind": "hyperband"}}, "no epochs to prune after"),

@@ -93,7 +93,7 @@ def test_trials_in_hand_must_end_first(move, file, postgres_url):
     Store.open(postgres_url).close()
     with Store.open(f"sqlite:///{file}") as store:
         store.ask(make_spec(trials=20), "ecdsep", count=1, worker=Worker.current())
-    with pytest.raises(StoreError, match="trials in hand"):
+    with pytest.raises(StoreError, match="running trials"):
         move(file, postgres_url)
     with Store.open(postgres_url) as target:
         assert target.studies() == []

@@ -71,7 +71,9 @@ def test_a_wrong_result_does_not_count(store: Store, spec: StudySpec) -> None:
     assert [p.best for p in store.progress(spec.name) if p.key == key] == [1.0]
     (new,) = ask(store, spec)  # another one in its place
     assert new.number == 3
-    with pytest.raises(StoreError, match="trial 0 is not there, has not ended, or does not count"):
+    with pytest.raises(
+        StoreError, match="trial 0 does not exist, has not ended, or no longer counts"
+    ):
         store.invalidate(key, 0, "once more")
 
 

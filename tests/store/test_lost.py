@@ -55,6 +55,85 @@ def test_a_lease_that_nobody_renews_is_lost(clock: Any, pause: float, looks: int
     assert watch.look({7: 1.0, 8: 2.0, 9: 1.0}) == {7}
 
 
+@pytest.mark.parametrize(
+    ("leases", "doubtful", "pause"),
+    [
+        (0, False, 1.0),
+        (8, False, 1.0),
+        (800, False, 100.0),
+        (10_000, False, 300.0),
+        (800, True, 10.0),
+        (4, True, 1.0),
+    ],
+)
+def test_looks_come_the_less_often_the_more_leases_stand(
+    clock: Any, leases: int, doubtful: bool, pause: float
+) -> None:
+    """800 workers, one look each in 100 s, are eight looks a second; so are 8 and one second."""
+    watch = LeaseWatch(SECONDS)
+    assert watch.due
+    watch.plan(leases, doubtful=doubtful)
+    clock.now += 0.749 * pause
+    assert not watch.due
+    clock.now += 0.252 * pause
+    assert watch.due
+
+
+class Workers:
+    """Workers with trials of ten seconds, which renew, look in their turn, and die.
+
+    Args:
+        clock: Moved on by :meth:`run`.
+        count: How many.
+    """
+
+    def __init__(self, clock: Any, count: int) -> None:
+        self.clock, self.alive, self.looks = clock, dict[int, LeaseWatch](), 0
+        self.stamps = dict.fromkeys(range(count), clock.now)
+        self.alive = {worker: LeaseWatch(SECONDS) for worker in range(count)}
+
+    def run(self, seconds: int) -> set[int]:
+        """Let time pass, and return whose leases were found lost."""
+        lost: set[int] = set()
+        for second in range(seconds):
+            self.clock.now += 1.0
+            for worker, watch in self.alive.items():
+                if (second + worker) % 10 == 0:  # between two trials, and as often renewed
+                    self.stamps[worker] = self.clock.now
+                    lost |= self.look(watch) if watch.due else set()
+        return lost
+
+    def look(self, watch: LeaseWatch) -> set[int]:
+        self.looks += 1
+        oldest = min(self.stamps.values())
+        watch.plan(len(self.stamps), doubtful=self.clock.now - oldest > 0.4 * SECONDS)
+        found = watch.look(self.stamps)
+        self.stamps = {w: stamp for w, stamp in self.stamps.items() if w not in found}
+        return found
+
+    def kill(self, workers: set[int]) -> set[int]:
+        self.alive = {w: watch for w, watch in self.alive.items() if w not in workers}
+        return workers
+
+
+@pytest.mark.parametrize("count", [4, 500])
+def test_the_dead_are_found_however_few_look_and_however_few_are_left(
+    clock: Any, count: int
+) -> None:
+    workers = Workers(clock, count)
+    assert workers.run(100) == set()
+    before = workers.looks
+    assert workers.run(150) == set()
+    assert workers.looks - before <= 150 * 8 / 0.75  # per second, of all together
+    # Within the last renewal, the doubt, a lease of looks, and the end of a trial.
+    dead = workers.kill({1})
+    assert workers.run(75) == dead
+    # Nearly all at once: those who are left look when their turn comes, n/8 s later.
+    dead = workers.kill(set(workers.alive) - {2, 3})
+    assert workers.run(75 + count // 8) == dead
+    assert set(workers.stamps) == {2, 3}
+
+
 def test_a_lease_that_was_away_begins_anew(clock: Any) -> None:
     watch = LeaseWatch(SECONDS)
     for stamps in ({7: 1.0}, {7: 1.0}, {7: 1.0}, {}, {7: 1.0}):

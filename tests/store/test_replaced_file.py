@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_opened_to_look_says_what_to_do(tmp_path: Path) ->
     path = tmp_path / "trials.db"
     Store.open(f"sqlite:///{path}").close()
     path.with_name("trials.db-wal").mkdir()
-    with pytest.raises(StorageUnavailableError, match="copy it elsewhere and name the copy"):
+    with pytest.raises(StorageUnavailableError, match="copy it elsewhere and use the copy"):
         Store.open(f"sqlite:///{path}", create=False)
 
 
@@ -83,4 +83,4 @@ def test_a_missing_search_is_not_said_to_be_there(tmp_path: Path) -> None:
         with pytest.raises(StudyNotFoundError) as caught:
             store.trials(key)
     assert f"no study {key.name!r}" in str(caught.value)
-    assert f"there are: {key.name}/confirm" in str(caught.value)
+    assert f"Known: {key.name}/confirm" in str(caught.value)

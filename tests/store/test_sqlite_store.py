@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 
 import optuna
@@ -138,3 +139,15 @@ def test_a_newer_schema_is_refused(url, tmp_path):
     connection.close()
     with pytest.raises(StoreError, match="9999"):
         Store.open(url)
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_disk_that_is_full_at_the_creation_is_one_message(room, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # larger files are refused
+    try:
+        with pytest.raises(StorageUnavailableError, match="full") as caught:
+            Store.open(f"sqlite:///{tmp_path}/new.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(str(caught.value).splitlines()) == 1

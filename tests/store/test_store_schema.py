@@ -65,6 +65,7 @@ def test_the_one_curve_of_older_tables_becomes_the_metrics(tmp_path):
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         for line in (
+            "ALTER TABLE ecd_runs DROP COLUMN origin",
             "ALTER TABLE ecd_runs DROP COLUMN cause",
             "ALTER TABLE ecd_runs RENAME COLUMN curves TO curve",
             """UPDATE ecd_runs SET curve = '[[0,3],[1.5,"inf"]]' WHERE curve IS NOT NULL""",

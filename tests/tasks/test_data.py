@@ -23,7 +23,7 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
 @pytest.mark.parametrize("exists", [True, False])
 def test_without_it_the_folder_beside_the_checkout_is_used(tmp_path, monkeypatch, exists):
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    monkeypatch.setattr(data, "_beside", lambda: tmp_path if exists else tmp_path / "none")
+    monkeypatch.setattr(data, "_checkout_data", lambda: tmp_path if exists else tmp_path / "none")
     assert data_root() == (tmp_path if exists else None)
 
 
@@ -48,6 +48,6 @@ def test_missing_files_are_named_with_root_and_source(tmp_path, monkeypatch):
 
 def test_without_a_root_the_variable_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    monkeypatch.setattr(data, "_beside", lambda: tmp_path / "none")
+    monkeypatch.setattr(data, "_checkout_data", lambda: tmp_path / "none")
     with pytest.raises(TaskError, match=r"ECD_TUNE_DATA is not set.*old/z\.csv"):
         find_layout("sum", (OLD,))

@@ -216,7 +216,7 @@ def test_limits_of_the_printed_nu_star():
         (lambda: Basin(10, 2, 1, 0, 0, 4), "curvature must be finite and > 0"),
         (lambda: Basin(10, 2, 1, 0, 1, -4), "V is undefined at the start"),
         (lambda: Basin(10, 2, 1, 0, 1, 4, 0, 0), "s = 0 needs delta_energy > 0"),
-        (lambda: Basin(10, 2, 1, 0, 1, 4, 2), "s is 0 or 1"),
+        (lambda: Basin(10, 2, 1, 0, 1, 4, 2), "s must be 0 or 1"),
         (lambda: Basin(10, 2, 1, math.nan, 1, 4), "F0 = nan.*must be finite"),
         (lambda: Basin(10, 1, 1, 0, 1, 4, 0, 1).gap_law(), "cannot be normalised"),
         (lambda: Basin(10, 1.1, 1, 0, 1, 4, 0, 1).plateau_gap(), r"needs \(η_eff−1\)n > 2"),

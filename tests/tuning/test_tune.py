@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_the_report_is_written_where_asked(study: TunedStudy, tmp_path: Path) ->
 
 
 def test_an_optimizer_that_is_not_in_it_is_named(study: TunedStudy) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown optimizer of study tensors 'sgd'\. Known"):
+    with pytest.raises(UnknownNameError, match=r"unknown optimizer of study tensors 'sgd'; known"):
         study.best("sgd")
     assert repr(study) == "TunedStudy('tensors', trials: ecdsep 4, adamw 4)"
 
@@ -139,17 +140,21 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"optimizers": "adamw"}, TaskError, r'give a list, such as \["adamw"\]'),
-        ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; give it one"),
-        ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is none of ecdsep, adamw"),
+        ({"optimizers": "adamw"}, TaskError, r'pass a list, such as \["adamw"\]'),
+        ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; define one"),
+        ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is not one of ecdsep, adamw"),
         ({"trials": 0}, SpecError, "trials: 0: must be at least 1"),
         ({"sampler": "best"}, SpecError, "sampler"),
         ({"task": "no_such.py:net"}, TaskError, "there is no such file"),
-        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): is no task; write @ecd_tune"),
+        ({"task": own_tasks.numbers}, TaskError, r"tune\(numbers\): not a task; write @ecd_tune"),
         ({"storage": "sqlit://x", "check": True}, StorageUrlError, "'sqlit' is not supported"),
         ({"workers": 0}, TaskError, "must be a whole number, >= 1"),
         ({"task": "digits", "workers": 2, "epochs": 1}, TaskError, "is tuned in this process only"),
-        ({"task": "__main__:tensors", "workers": 2}, TaskError, "where no other process finds it"),
+        (
+            {"task": "__main__:tensors", "workers": 2},
+            TaskError,
+            "where other processes cannot find it",
+        ),
     ],
 )
 def test_wrong_arguments_are_said(given, error, message, tmp_path: Path, monkeypatch) -> None:
@@ -161,7 +166,7 @@ def test_wrong_arguments_are_said(given, error, message, tmp_path: Path, monkeyp
 
 def test_a_call_without_the_guard_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "_under_way", ["my_file"])
-    with pytest.raises(TaskError, match="while a worker imports 'my_file'; put the call below"):
+    with pytest.raises(TaskError, match="while a worker imported 'my_file'; put the call below"):
         et.tune(own_tasks.tensors)
 
 
@@ -194,7 +199,7 @@ def no_gradient(run) -> None:
     [
         (broken, r"RuntimeError: .*own_tasks\.py, line \d+: return self\.layers"),
         (below_floor, "must stay above F0 = 0; set F0 below"),
-        (other_random, "something random does not follow from the seed"),
+        (other_random, "some random numbers do not depend on the seed"),
         (no_gradient, "no parameter has a gradient after backward"),
     ],
 )
@@ -210,12 +215,42 @@ def test_a_dry_run_finds_faults(function, message, tmp_path: Path, monkeypatch) 
 def test_a_fault_in_every_trial_ends_the_search(tmp_path: Path, monkeypatch) -> None:
     task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
     monkeypatch.setitem(globals(), "broken", task)
-    with pytest.raises(RepeatedFailureError, match=r"first 3 trials failed alike.*none has"):
+    with pytest.raises(
+        RepeatedFailureError, match=r"first 3 trials failed in the same way.*none has"
+    ):
         et.tune(task, storage=url(tmp_path), check=False)
     with Store.open(url(tmp_path)) as store:
         (event,) = [event for event in store.events("broken") if event.kind == "exception"]
     assert "test_tune.py" in event.detail["trace"]
     assert "own_tasks.py" in event.detail["reason"]  # the last line that is the user's
+
+
+def test_an_error_shows_the_lines_of_its_reader_alone(tmp_path: Path, monkeypatch) -> None:
+    task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
+    monkeypatch.setitem(globals(), "broken", task)
+    with pytest.raises(TaskError) as error:
+        et.tune(task, storage=url(tmp_path))
+    cause = error.value.__cause__
+    assert cause is not None
+    first = [traceback.extract_tb(e.__traceback__)[0] for e in (error.value, cause)]
+    assert [Path(frame.filename).name for frame in first] == ["test_tune.py"] * 2
+    package = str(Path(et.__file__).parent)
+    lines = traceback.extract_tb(error.value.__traceback__)
+    ours = [Path(frame.filename).name for frame in lines if frame.filename.startswith(package)]
+    assert ours == ["tune.py"]  # the call that the reader made, and nothing below it
+
+
+def test_a_confirmation_without_a_run_that_ends_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    def untested(run) -> None:
+        own_tasks.loop.function(run)
+        run.test(lambda: 1 / 0)
+
+    untested.__qualname__ = "untested"
+    task: OwnTask = et.task(metric="accuracy", direction="maximize", epochs=1)(untested)
+    monkeypatch.setitem(globals(), "untested", task)
+    given = {"trials": 1, "confirm": 1, "selection": 0, "check": False}
+    with pytest.raises(NoResultError, match=r"no confirmation run of adamw .*retry untested"):
+        et.tune(task, ["adamw"], storage=url(tmp_path), **given)
 
 
 def test_an_optimizer_without_a_value_is_an_error(tmp_path: Path, monkeypatch) -> None:
@@ -226,5 +261,5 @@ def test_an_optimizer_without_a_value_is_an_error(tmp_path: Path, monkeypatch) -
     diverges.__qualname__ = "diverges"
     task: OwnTask = et.task(metric="accuracy", direction="maximize", epochs=1)(diverges)
     monkeypatch.setitem(globals(), "diverges", task)
-    with pytest.raises(NoResultError, match="no trial of adamw came to its end with a value"):
+    with pytest.raises(NoResultError, match="no trial of adamw ended with a value"):
         et.tune(task, ["adamw"], trials=1, confirm=0, storage=url(tmp_path), check=False)

@@ -63,7 +63,7 @@ class TestStudyFile:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ({"place": "ftp://a"}, r"\[checkpoints\]: place: .*'ftp://a': no such kind of place"),
+            ({"place": "ftp://a"}, r"\[checkpoints\]: place: .*'ftp://a': unknown kind of place"),
             ({"max_gib": 0}, r"\[checkpoints\]: max_gib: 0: "),
             ({"every": -1}, r"\[checkpoints\]: every: -1: "),
             ({"folder": "a"}, r"\[checkpoints\]: folder: unknown key"),
@@ -93,7 +93,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': no such kind"),
+            (["--checkpoints", "ftp://a"], "--checkpoints 'ftp://a': unknown kind"),
             (["--checkpoint-limit", "0"], "--checkpoint-limit 0: must be"),
             (["--checkpoint-limit", "nan"], "--checkpoint-limit nan: must be"),
         ],
@@ -130,7 +130,7 @@ class TestOpening:
 
     def test_a_folder_of_artifacts_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(CheckpointError, match="cannot be made"):
+        with pytest.raises(CheckpointError, match="cannot be created"):
             open_checkpoints(CheckpointSpec(place=f"artifacts:{tmp_path}/file/a"))
 
     @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ class TestBuckets:
             slot.save(data)
             assert bucket.open().handle(make_lease()).load() == data
         names = [name.partition("mine/a/b/")[2] for name in bucket.objects]
-        assert sorted(name[-2:] for name in names) == [".0", ".1"]
+        assert [name[-2:] for name in names] == [".0"]
         first.discard(make_lease())
         assert bucket.objects == {}
 
@@ -191,13 +191,14 @@ class TestBuckets:
         assert bucket.objects == {}
         assert caplog.text == ""
 
-    def test_a_write_that_is_cut_short_leaves_the_former(self, bucket):
+    def test_a_damaged_object_is_not_loaded(self, bucket):
+        bucket.open().handle(make_lease()).save(b"one")
+        (name,) = bucket.objects
+        bucket.objects[name] = bucket.objects[name][:-1]
         slot = bucket.open().handle(make_lease())
-        slot.save(b"one")
+        assert slot.load() is None
         slot.save(b"two")
-        newest = max(bucket.objects, key=lambda name: bucket.objects[name][8:16])
-        bucket.objects[newest] = bucket.objects[newest][:-1]
-        assert bucket.open().handle(make_lease()).load() == b"one"
+        assert bucket.open().handle(make_lease()).load() == b"two"
 
     def test_a_limit_holds_for_reading_and_writing(self, bucket, caplog):
         limit = 10 / 2**30
@@ -206,7 +207,7 @@ class TestBuckets:
         before = dict(bucket.objects)
         bucket.open(max_gib=limit).handle(make_lease(2)).save(b"x" * 11)
         assert bucket.objects == before
-        assert "larger than 10" in caplog.text
+        assert "exceeds the limit of 10" in caplog.text
 
 
 def test_a_worker_starts_without_what_it_may_never_need() -> None:

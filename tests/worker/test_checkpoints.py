@@ -122,8 +122,10 @@ class TestPlaces:
             slot.save(b"y" * 11)
             slot.save(b"y" * 11)
         assert slot.load() == b"x" * 10
-        assert [r.message for r in caplog.records if "larger than 10" in r.message][1:] == []
-        assert "larger than 10" in caplog.text
+        assert [r.message for r in caplog.records if "exceeds the limit of 10" in r.message][
+            1:
+        ] == []
+        assert "exceeds the limit of 10" in caplog.text
         assert make(max_bytes=9).handle(make_lease()).load() is None
 
     def test_due_after_the_interval_and_again_after_saving(self, make, monkeypatch):
@@ -257,6 +259,11 @@ class TestArtifacts:
         again.discard(make_lease())
         assert table.content == {}
         assert repr(kept) == "checkpoints in a table"
+        one = ArtifactCheckpoints(table, slots=1)  # of a bucket, which replaces at once
+        for data in (b"one", b"two", b"three"):
+            one.handle(make_lease()).save(data)
+        assert len(table.content) == 1
+        assert ArtifactCheckpoints(table, slots=1).handle(make_lease()).load() == b"three"
 
     def test_short_runs_cost_no_request(self, tmp_path):
         class Closed(FileSystemArtifactStore):

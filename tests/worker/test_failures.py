@@ -49,7 +49,7 @@ def test_three_are_enough_where_no_trial_has_a_value() -> None:
     FailureStreak(10).add([same] * 9, yes)
     FailureStreak(10).add([same, same, failed("ValueError: other"), same, same], no)
     with pytest.raises(
-        RepeatedFailureError, match=r"first 3 trials failed alike.* none has a value"
+        RepeatedFailureError, match=r"first 3 trials failed in the same way.* none has a value"
     ):
         FailureStreak(10).add([same] * 9, no)
 
@@ -58,7 +58,9 @@ def test_the_first_failures_are_counted_on_all_workers_together() -> None:
     same, other = failed("RuntimeError: device 1 lost"), failed("ValueError: other")
     elsewhere = [record(same), record(other)]
     FailureStreak(10).add([same], lambda: [*elsewhere, record(same)])
-    with pytest.raises(RepeatedFailureError, match=r"first 3 trials failed alike, on all workers"):
+    with pytest.raises(
+        RepeatedFailureError, match=r"first 3 trials failed in the same way, over all workers"
+    ):
         FailureStreak(10).add([same], lambda: [*elsewhere, record(same), record(same)])
     lost = dataclasses.replace(record(same), lost=True)  # put back into the queue
     FailureStreak(10).add([same], lambda: [lost, lost, lost, record(same)])
@@ -68,7 +70,7 @@ def test_the_first_failures_are_counted_on_all_workers_together() -> None:
 def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
     streak = FailureStreak(3)
     streak.add([failed("RuntimeError: device 1 lost"), failed("RuntimeError: device 2 lost")], yes)
-    with pytest.raises(RepeatedFailureError, match=r"3 trials in a row.*device 3 lost"):
+    with pytest.raises(RepeatedFailureError, match=r"3 consecutive trials.*device 3 lost"):
         streak.add([failed("RuntimeError: device 3 lost")], yes)
 
 

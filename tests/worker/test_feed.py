@@ -63,7 +63,7 @@ def test_each_trial_is_handed_out_and_told_once(ahead: int) -> None:
     assert sorted(source.told) == sorted(seen)
     assert source.threads == {"feed"}
     assert max(source.asked) <= ahead
-    assert feed.in_hand == []
+    assert feed.leases == []
 
 
 def test_who_trains_waits_for_neither_while_it_has_work() -> None:
@@ -79,7 +79,7 @@ def test_who_trains_waits_for_neither_while_it_has_work() -> None:
         began = time.monotonic()
         assert feed.take(8) == []  # the question is not answered yet
         assert time.monotonic() - began < 5
-        assert feed.in_hand == [own]
+        assert feed.leases == [own]
         slow.set()
         feed.put(own, DONE)
         assert len(drain(feed, 3)) == 10
@@ -95,13 +95,13 @@ def test_what_is_held_is_known_at_any_time() -> None:
     feed = Feed([lease(1), lease(2), lease(3)], lambda count: [], tell, 1, lambda: False)
     with feed.flowing():
         first, second = feed.take(2)
-        assert [own.number for own in feed.in_hand] == [3, 1, 2]
+        assert [own.number for own in feed.leases] == [3, 1, 2]
         feed.put(first, DONE)
         assert telling.wait(30)
-        assert [own.number for own in feed.in_hand] == [3, 2, 1]  # 1 is not stored yet
+        assert [own.number for own in feed.leases] == [3, 2, 1]  # 1 is not stored yet
         told.set()
         feed.put(second, DONE)
-    assert [own.number for own in feed.in_hand] == [3]  # and no one has run it
+    assert [own.number for own in feed.leases] == [3]  # and no one has run it
 
 
 @pytest.mark.parametrize("where", ["ask", "tell"])
@@ -114,7 +114,7 @@ def test_an_error_of_the_database_reaches_who_trains(where: str) -> None:
     feed = Feed([lease(100)], ask, tell, 1, lambda: False)  # type: ignore[arg-type]
     with pytest.raises(OSError, match="gone"), feed.flowing():
         drain(feed, 1)
-    assert where == "ask" or 100 in [own.number for own in feed.in_hand]
+    assert where == "ask" or 100 in [own.number for own in feed.leases]
 
 
 def test_a_stop_asks_for_no_more_and_wakes_who_waits() -> None:

@@ -88,7 +88,7 @@ def test_the_report_compares_searches(store: Store) -> None:
     assert trials[spec.key(spec.searches("adam")[best.search - 1])][best.trial].value == best.value
     text = render_markdown(report)
     assert "Search by search" in text
-    assert "(3 searches of each, 6 random starts in all" in text
+    assert "(3 searches of each, 6 random starts in total" in text
     assert "searched once" not in text
     assert len(report.progress) == 6
     assert len(report.confirmations) == 12
@@ -112,7 +112,7 @@ def test_the_best_trials_run_again_and_their_mean_decides(store: Store) -> None:
     costs = [row for row in report.cost.rows if row.stage is Stage.SELECT and row.optimizer]
     assert [row.trials for row in costs] == [6, 6]
     text = render_markdown(report)
-    assert "Mean of its runs again" in text
+    assert "Mean of the selection runs" in text
     assert "| selection | 6 |" in text
 
 
@@ -213,7 +213,7 @@ class TestWarmStart:
 
     def test_a_study_that_is_not_there_is_named(self, store: Store) -> None:
         spec = make(search={"from_study": "nowhere"})
-        with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*there are: small"):
+        with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*known: small"):
             StudyWorker(store, spec, StopFlag()).run()
 
 

@@ -142,7 +142,7 @@ def test_the_trial_fails_with_its_cause_and_the_worker_goes_on(
     failed = next(r for r in trials if r.state is bad)
     assert failed.cause is Cause.TIMEOUT
     assert (failed.seed, failed.attempt) == (1, 1 + retries)
-    assert "took longer than 2 s" in (failed.reason or "")
+    assert "exceeded the time limit of 2 s" in (failed.reason or "")
     assert failed.cost.seconds > 0
 
 

@@ -1,4 +1,4 @@
-"""One line a trial, as Optuna logs them."""
+"""One line per trial, as Optuna logs them."""
 
 from __future__ import annotations
 

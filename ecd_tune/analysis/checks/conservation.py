@@ -16,7 +16,7 @@ from ecd_tune.theory import Array
 
 __all__ = ["CHECKS", "pairs", "superiority"]
 
-_BETTER = Prediction("chance that on is better than off", 0.5, 0.5, 1.0, ">")
+_BETTER = Prediction("probability that on is better than off", 0.5, 0.5, 1.0, ">")
 _LEAST = 10
 
 
@@ -62,7 +62,7 @@ def _judge_pairs(sample: Sample, values: Array) -> Finding:
     wins, untied = (
         int(np.sum(x)) for x in (values[:, 0] < values[:, 1], values[:, 0] != values[:, 1])
     )
-    case = f"{len(values)} pairs that differ in nothing else, {len(values) - untied} tied"
+    case = f"{len(values)} pairs that differ only in this, {len(values) - untied} tied"
     lack = too_few(_BETTER, sample, [Need("pairs without a tie", untied, _LEAST)], case)
     return lack or judge(_BETTER, sample, share(wins, untied), case)
 
@@ -71,7 +71,7 @@ def superiority(first: Array, second: Array) -> Estimate:
     """Return the chance that a number of one sample is below one of another, ties half.
 
     Args:
-        first: One sample; may hold infinities.
+        first: One sample; may contain infinities.
         second: The other.
 
     Returns:
@@ -87,10 +87,10 @@ def superiority(first: Array, second: Array) -> Estimate:
 CHECKS = (
     Check(
         "S10",
-        Relation("conserving the energy reaches better values than not", "§3.3"),
-        "the 95 % interval of the chance that a trial with it is better lies above 0.5; over "
-        "pairs of trials that differ in nothing else where there are 10, else over all trials, "
-        "at least 10 with and 10 without",
+        Relation("conserving the energy gives better values", "§3.3"),
+        "the 95 % interval of the probability that a trial with it is better is above 0.5; over "
+        "pairs of trials that differ only in this if there are 10, else over all trials, at least "
+        "10 with and 10 without",
         _check_conservation,
         Subject.STUDY,
         needs=("conserve_energy",),

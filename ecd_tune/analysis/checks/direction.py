@@ -1,4 +1,4 @@
-"""S1 and S4: what η and ν do to the loss that a study's runs reach."""
+"""S1 and S4: the effect of η and ν on the loss that a study's runs reach."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["CHECKS", "best_of_bins"]
 
 _BINS, _BEST = 5, 0.25
 _FALLS = negative("slope of log gap on η, best quarter of each bin")
-_WITH_ETA = negative("log ν beside log(η−1), slope of log gap")
-_WITH_EFFECTIVE = near("log ν beside log(η_eff−1), slope of log gap", 0.0, 0.05)
+_WITH_ETA = negative("log ν with log(η−1), slope of log gap")
+_WITH_EFFECTIVE = near("log ν with log(η_eff−1), slope of log gap", 0.0, 0.05)
 
 
 def best_of_bins(eta: Array, gaps: Array) -> Array:
@@ -35,7 +35,7 @@ def best_of_bins(eta: Array, gaps: Array) -> Array:
 
     Args:
         eta: η of the runs.
-        gaps: What is to be small.
+        gaps: The quantity to minimize.
 
     Returns:
         Indices of the chosen runs.
@@ -110,9 +110,9 @@ def _effects_of_nu(data: StudyTrials, sample: Sample, case: str) -> list[Finding
 CHECKS = (
     Check(
         "S1",
-        Relation("larger η lowers the loss that is reached, where Fmin > F0", "§2, eq. 4"),
-        "the 95 % interval of the slope lies below 0; of each of 5 quantile bins of η the best "
-        "quarter by tail mean; at least 20 trials, 4 values of η, 1 as span of η",
+        Relation("larger η lowers the reached loss if Fmin > F0", "§2, eq. 4"),
+        "the 95 % interval of the slope is below 0; the best quarter by tail mean of each of 5 "
+        "quantile bins of η; at least 20 trials, 4 values of η, 1 as span of η",
         _check_direction,
         Subject.STUDY,
         needs=ECD,
@@ -122,11 +122,11 @@ CHECKS = (
     Check(
         "S4",
         Relation(
-            "under Algorithm 1 ν lowers the loss through η_eff, and at fixed η_eff not at all",
+            "under Algorithm 1 ν lowers the loss only through η_eff",
             "theory: Algorithm 1",
         ),
-        "stationary trials of s = 0; the 95 % interval of the slope of log ν lies below 0 beside "
-        "log(η−1), and within 0 ± 0.05 beside log(η_eff−1), which alone can refute; at least 30 "
+        "stationary trials of s = 0; the 95 % interval of the slope of log ν is below 0 with "
+        "log(η−1), and within 0 ± 0.05 with log(η_eff−1); only the latter can refute; at least 30 "
         "trials, 0.3 as span of λ",
         _check_confounding,
         Subject.STUDY,

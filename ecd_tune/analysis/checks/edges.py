@@ -1,4 +1,4 @@
-"""S12: whether the best values lie inside of what was searched."""
+"""S12: whether the best values are inside the searched ranges."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Di
     best = ranked[: max(_BEST, round(_BEST_SHARE * len(ranked)))]
     places = place_in_range(dimension, [run.record.params[name] for run in best])
     low, high = int(np.sum(places <= _OUTER)), int(np.sum(places >= 1 - _OUTER))
-    # Below a range whose low end stands for 0 there is nothing to be searched.
+    # Below a range whose low end means 0 there is nothing to search.
     end, count = ("low", low) if low >= high and not _reaches_zero(dimension) else ("high", high)
-    note = f"{name} itself ends there" if _ends_itself(data, name, dimension, end) else ""
+    note = f"a limit of {name}" if _ends_itself(data, name, dimension, end) else ""
     return judge(claim, active, share(count, len(places)), f"{case}, {end} end", note)
 
 
@@ -73,7 +73,7 @@ def _ends(dimension: Dimension) -> tuple[float, float]:
 
 
 def place_in_range(dimension: Dimension, values: Sequence[Scalar]) -> Array:
-    """Return where values lie in a dimension, from 0 at its low end to 1 at its high end.
+    """Return the positions of values in a dimension, from 0 at its low end to 1 at its high end.
 
     Args:
         dimension: A range, or a list of numbers.
@@ -95,11 +95,9 @@ def place_in_range(dimension: Dimension, values: Sequence[Scalar]) -> Array:
 CHECKS = (
     Check(
         "S12",
-        Relation(
-            "the best values lie inside of the ranges that were searched", "§4, search spaces"
-        ),
-        "for each range and each list of at least 3 numbers: of the best tenth of the trials, 8 at "
-        "least, less than half lie in the fifth of the range at one end, 95 % interval (exact "
+        Relation("the best values are inside the searched ranges", "§4, search spaces"),
+        "for each range and each list of at least 3 numbers: of the best tenth of the trials, at "
+        "least 8, less than half are in the fifth of the range at one end, 95 % interval (exact "
         "binomial); at least 40 trials",
         _check_edges,
         Subject.STUDY,

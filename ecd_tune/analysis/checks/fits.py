@@ -1,4 +1,4 @@
-"""Least squares with the covariance of what is fitted, and shares with exact intervals."""
+"""Least squares with the covariance of the fit, and shares with exact intervals."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The lowest loss of a study, and the samples in which it is one number.
+"""The lowest loss of a study, and the samples with a single lowest loss.
 
-Laws of the plateau hold for the runs of one landscape, so that runs with another F0 or weight
-decay are judged apart.
+Laws of the plateau hold for runs of one loss function, so runs with another F0 or weight decay are
+evaluated separately.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
     "stationary_needs",
 ]
 
-F_MIN = {"F_min": Hyperparameter(float, "lowest loss, where it is known")}
+F_MIN = {"F_min": Hyperparameter(float, "lowest loss, if known")}
 """The option of checks that need the lowest loss."""
-_MINIBATCHES = "minibatches, and the law is for full batches"
+_MINIBATCHES = "minibatches; the law is for full batches"
 _EXTRA_ERROR = 0.01
 """Relative error of a tail mean beyond its standard error."""
 _LEAST_RUNS, _LEAST_EXPONENTS, _LEAST_SPAN = 12, 4, 0.2
@@ -44,7 +44,7 @@ class Floor:
 
     Attributes:
         value: F̂min.
-        origin: Where it comes from.
+        origin: Its origin.
         guess: Whether it is too rough to found a verdict on.
     """
 
@@ -112,7 +112,7 @@ def _landscape(run: CheckedRun) -> tuple[float, float]:
 
 
 def advice(sample: Sample) -> str:
-    """Return why a law of full batches only advises here; empty where it judges."""
+    """Return why a law of full batches is only advisory here; empty if it is not."""
     return "" if all(run.full_batch for run in sample) else _MINIBATCHES
 
 
@@ -127,7 +127,7 @@ def stationary_needs(sample: Sample) -> list[Need]:
 
 
 def harmonic_fit(sample: Sample) -> Fit:
-    """Fit ⟨1/(F−F0)⟩ = A (1 − 1/η_eff) without holding slope and intercept together."""
+    """Fit ⟨1/(F−F0)⟩ = A (1 − 1/η_eff) without a constraint between slope and intercept."""
     mean, error = sample.column("tail_inverse_gap"), sample.column("tail_inverse_gap_se")
     total = np.hypot(error, _EXTRA_ERROR * mean)
     return fit(mean, 1 / sample.column("eta_eff"), errors=total)

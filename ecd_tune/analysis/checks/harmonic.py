@@ -77,8 +77,9 @@ CHECKS = (
     Check(
         "S2",
         Relation("⟨1/(F−F0)⟩ = (1 − 1/η_eff)/(Fmin−F0): the harmonic law", "theory: law"),
-        "stationary trials of s = 0 (drift < 0.05), weights 1/(se² + (1 %)²); the 95 % interval of "
-        "slope/intercept lies within −1 ± 0.1; at least 12 trials, 4 values of η_eff, 0.2 as span "
+        "stationary trials of s = 0 (drift < 0.05), weights 1/(se² + (1 %)²); the 95 % interval "
+        "of slope/intercept is within −1 ± 0.1; at least 12 trials, 4 values of η_eff, 0.2 as "
+        "span "
         "of 1/η_eff",
         _on_plateaus(_HARMONIC, _harmonic),
         Subject.STUDY,
@@ -88,7 +89,7 @@ CHECKS = (
     Check(
         "S3",
         Relation("F − Fmin ∝ 1/(η_eff − 1 − 2/n) on the plateau", "theory: law"),
-        "the trials of S2; the 95 % interval of the slope lies within −1 ± 0.15",
+        "the trials of S2; the 95 % interval of the slope is within −1 ± 0.15",
         _on_plateaus(_LOG_LOG, _log_log),
         Subject.STUDY,
         needs=ECD,

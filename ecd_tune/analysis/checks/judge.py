@@ -1,4 +1,4 @@
-"""Judge a study by the checks that it declares, and say when it declared them."""
+"""Evaluate a study by the checks that it declares, with the time of their declaration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKS = cast("registry.Registry[Check]", registry.CHECKS)
 through the entry-point group ``ecd_tune.checks``."""
 
 _INDEPENDENT = ("random", "qmc", "grid")
-"""Samplers that propose trials whatever others gave."""
+"""Samplers whose proposals do not depend on earlier results."""
 
 
 class Declared(StrEnum):
@@ -29,7 +29,7 @@ class Declared(StrEnum):
 
     BEFORE = "declared before the run"
     AFTER = "declared after the run began"
-    REMOVED = "declared before the run, taken out of the file since"
+    REMOVED = "declared before the run, removed from the file since"
     NEVER = "not declared before the run"
 
 
@@ -40,9 +40,9 @@ class Judged:
     Attributes:
         check: As declared, naming the optimizer.
         title: The optimizer's, as reports print it.
-        result: What was found.
+        result: The result.
         declared: When it was declared.
-        data: The trials that were judged.
+        data: The trials used.
     """
 
     check: CheckSpec
@@ -79,11 +79,10 @@ def judge_study(
     """Judge a study's trials.
 
     Args:
-        spec: The study as its file says now.
+        spec: The study of the current file.
         trials: Records by study key.
         stored: By optimizer, the checks that were declared before the first trial.
-        only: Ids of checks; those that the study does not declare are judged all the same. None
-            at all means the declared ones.
+        only: Ids of checks; undeclared ones are evaluated too. None at all means the declared ones.
         others: Further studies that declared checks name, by that name; those that are not there
             are left out.
 
@@ -118,7 +117,7 @@ def _choose(
         if check.name in (only or [check.name]):
             yield check, Declared.BEFORE if check in stored else Declared.AFTER
     for check in stored:
-        # One of another package that is not installed any more can be judged by no one.
+        # A check of a package that is no longer installed cannot be evaluated.
         if (
             check not in now
             and check.name in CHECKS.names()
@@ -181,10 +180,10 @@ def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:
         done = sum(record.counts for record in trials.get(spec.key(key), ()))
         if done < spec.trials(key):
             title = optimizer.title or optimizer.definition.title
-            yield f"{title}: {done} of {spec.trials(key)} trials are in; verdicts may still change."
+            yield f"{title}: {done} of {spec.trials(key)} trials are in; verdicts may change."
     if spec.sampler.name not in _INDEPENDENT:
         yield (
-            f"The sampler {spec.sampler.name} proposes trials by what others gave: they are not "
-            f"independent, and intervals may be too narrow. {', '.join(_INDEPENDENT)} have no such "
-            "flaw."
+            f"The sampler {spec.sampler.name} proposes trials from earlier results: they are not "
+            f"independent, and intervals may be too narrow. {', '.join(_INDEPENDENT)} do not have "
+            "this problem."
         )

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is predicted of a statistic.
+    """Prediction for a statistic.
 
     Attributes:
         statistic: Its name.
@@ -84,7 +84,7 @@ def near(statistic: str, target: float, tolerance: float) -> Prediction:
     Args:
         statistic: Its name.
         target: T₀.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
 
     Returns:
         The claim.
@@ -106,12 +106,12 @@ def negative(statistic: str) -> Prediction:
 
 @dataclass(frozen=True)
 class Need:
-    """A part of the smallest sample that a check judges.
+    """A requirement on the sample of a check.
 
     Attributes:
         what: For example ``"stationary trials"``.
-        have: What there is.
-        least: What there must be.
+        have: The available amount.
+        least: The required amount.
         grows: Whether more trials of the same kind bring more of it.
     """
 
@@ -151,14 +151,14 @@ def judge(
     """Apply rule R.
 
     Args:
-        claim: What is predicted.
+        claim: The prediction.
         sample: The runs.
         estimate: Measured on them, or on some of them.
         case: The setting.
-        note: What has to be known of it.
+        note: The required knowledge.
         advisory: Why the finding decides nothing.
-        capped: Whether it may not be more than inconclusive.
-        unit: What the estimate's units are; only trials are counted up to those of the study.
+        capped: Whether it must not be more than inconclusive.
+        unit: Unit of the estimate; only trials are counted up to the study's number.
 
     Returns:
         The finding, with the number of trials that would decide where these did not.
@@ -172,7 +172,7 @@ def judge(
         if not math.isfinite(estimate.error):
             notes.append("too few points for an interval")
         elif units is None:
-            notes.append("lies at the end of what the rule allows, where no number decides")
+            notes.append("is at the limit that the rule allows, where no number of trials decides")
         elif unit == "trials":
             needed = math.ceil(units * sample.total / estimate.count)
             notes.append(f"about {needed} trials would decide")
@@ -209,9 +209,9 @@ def too_few(
     """Say what the smallest sample lacks.
 
     Args:
-        claim: What is predicted.
+        claim: The prediction.
         sample: The runs.
-        needs: What the check needs of them.
+        needs: The requirements of the check.
         case: The setting.
         advisory: Why the finding decides nothing.
 
@@ -231,7 +231,7 @@ def too_few(
         shares = [n.have / sample.total if sample.total else 1.0 for n in growing]
         needed = max(math.ceil(n.least / share) for n, share in zip(growing, shares, strict=True))
         if any(need.what != "trials" for need in growing):
-            notes.append(f"about {needed} trials would give that")
+            notes.append(f"about {needed} trials would be sufficient")
     note = "; ".join(notes)
     return claim.finding(
         sample, case, Verdict.INCONCLUSIVE, note=note, needed=needed, advisory=advisory

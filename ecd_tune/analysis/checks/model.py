@@ -1,9 +1,9 @@
 """Relations and checks as plain objects.
 
-A :class:`Relation` says what is predicted and from where. A :class:`Check` measures it on data
-and answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data are
-what the check's subject says: a :class:`~ecd_tune.lab.bench.Bench` that runs exact
-systems, or the trials of a study.
+A :class:`Relation` is a prediction with its source. A :class:`Check` measures it on data and
+answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data depend on
+the check's subject: a :class:`~ecd_tune.lab.bench.Bench` that runs exact systems, or the trials of
+a study.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Check", "CheckResult", "Finding", "Relation", "Subject", "Verdict", 
 
 
 class Verdict(StrEnum):
-    """What the data say of a relation."""
+    """Verdict of the data on a relation."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 
 class Subject(StrEnum):
-    """What a check needs as its data."""
+    """The kind of data of a check."""
 
     SYSTEMS = "systems"
     """A bench that runs exact systems."""
@@ -42,8 +42,8 @@ class Relation:
 
     Attributes:
         statement: The prediction, in one line.
-        source: Where it stands: an equation or section of the paper, or ``"theory: law"`` for a
-            section of ``docs/theory.md``.
+        source: Its source: an equation or section of the paper, or ``"theory: law"`` for a section
+            of ``docs/theory.md``.
     """
 
     statement: str
@@ -56,7 +56,7 @@ class Finding:
 
     Attributes:
         case: The setting, for example ``"n=20 η=2 ν√n=1"``.
-        statistic: What was measured, for example ``"1/mean x"``.
+        statistic: The measured statistic, for example ``"1/mean x"``.
         predicted: Its predicted value.
         measured: Its measured value.
         low: Lower end of the 95 % interval; None where the rule has none.
@@ -92,7 +92,7 @@ class Finding:
 
     @property
     def measurement(self) -> str:
-        """What was measured in print; a dash where nothing could be."""
+        """The measurement as text; a dash if there is none."""
         return "–" if math.isnan(self.measured) else f"{self.measured:.5g}"
 
     @property
@@ -120,17 +120,17 @@ class Check:
 
     Attributes:
         id: Short name, for example ``"C04"``.
-        relation: What is tested.
+        relation: The tested relation.
         rule: The decision rule and its tolerance, in words.
         measure: From the data of ``subject`` to findings; every one is a case that must hold.
-        subject: What data it needs.
-        expects: What a working system gives; ``REFUTED`` for a negative control.
+        subject: The kind of data.
+        expects: The verdict for a working system; ``REFUTED`` for a negative control.
         family: Checks of one family share measurements and run in one process.
         seconds: About how long the whole family takes, to spread families over processes.
-        needs: Of a study's check: hyperparameters that an optimizer must have to be judged.
+        needs: For a study's check: hyperparameters that an optimizer must have.
         measured: Of a study's check: it reads what runs measure, so they have to be measured.
         several: Of a study's check: it compares the study with others.
-        options: Of a study's check: what a study file may say of it beyond its name.
+        options: For a study's check: its options in a study file.
     """
 
     id: str
@@ -155,7 +155,7 @@ class Check:
         """Measure and decide.
 
         Args:
-            data: As ``subject`` says.
+            data: Data of the kind ``subject``.
 
         Returns:
             The result.
@@ -166,7 +166,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
         id: The check's.

@@ -1,4 +1,4 @@
-"""S5: where the best ν lies at each Δt, against ν*."""
+"""S5: the best ν at each Δt, compared with ν*."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
 
 
 def _settings(sample: Sample) -> list[tuple[str, Sample]]:
-    """Split into trials that differ in Δt and ν alone, and say in what the others differ."""
+    """Split into groups that differ only in Δt and ν, with the other values."""
     parts = sample.split(_setting, "other hyperparameters")
     values: dict[str, set[Scalar]] = defaultdict(set)
     for name, value in (pair for key in parts for pair in key or ()):
@@ -106,7 +106,7 @@ def _find_optima(data: StudyTrials, sample: Sample) -> tuple[list[_Optimum], Sam
 
 
 def _parabola(data: StudyTrials, lr: float, level: Sample) -> _Optimum | None:
-    """Fit a parabola in log ν to what is to be small; its vertex, if it has one inside."""
+    """Fit a parabola in log ν to the quantity to minimize; return its vertex, if it is inside."""
     nu = np.log(level.column("nu"))
     centre = float(nu.mean())
     found = fit(_worse(data, level), nu - centre, (nu - centre) ** 2)
@@ -162,8 +162,9 @@ CHECKS = (
     Check(
         "S5",
         Relation("the best ν grows as ν* = √(expm1(2α*)/n), about as √Δt", "A.1, theory: ν*"),
-        "the 95 % interval of the exponent lies within [0.4, 0.75], and the median of best ν / ν* "
-        "in [0.5, 2]; the best ν by a parabola in log ν at each Δt, its curvature above 0 by 2 se; "
+        "the 95 % interval of the exponent is within [0.4, 0.75], and the median of best ν / ν* "
+        "in [0.5, 2]; the best ν from a parabola in log ν at each Δt, with a curvature above 0 by "
+        "2 se; "
         "at least 8 values of ν at 5 levels of Δt over a decade",
         _check_optimum,
         Subject.STUDY,
@@ -172,7 +173,7 @@ CHECKS = (
         options={
             **F_MIN,
             "curvature": Hyperparameter(
-                float, "F2, half the Hessian's eigenvalue, where it is known", low=0, low_open=True
+                float, "F2, half the Hessian's eigenvalue, if known", low=0, low_open=True
             ),
         },
     ),

@@ -25,7 +25,7 @@ from ecd_tune.theory import Array
 __all__ = ["CHECKS", "rank_correlation"]
 
 _SHARE = Prediction("largest tail mean of V/𝓔", 1.0, -math.inf, 1.0, "≤")
-_REACH = negative("rank correlation of log reachable F−F0 with the value to be small")
+_REACH = negative("rank correlation of log reachable F−F0 with the minimized value")
 _LEAST = 20
 
 
@@ -81,11 +81,11 @@ CHECKS = (
     Check(
         "S11",
         Relation(
-            "s = 1: V stays below 𝓔, and a larger reachable region, 𝓔^(1/η), reaches better values",
+            "s = 1: V stays below 𝓔, and a larger reachable region, 𝓔^(1/η), gives better values",
             "§3.1, §3.5",
         ),
-        "no tail mean of V/𝓔 above 1 by 1e-9, 1e5 steps in all; the 95 % interval of the rank "
-        "correlation lies below 0, over at least 20 trials of s = 1, 4 values of δE, a factor 2 in "
+        "no tail mean of V/𝓔 above 1 by 1e-9, 1e5 steps in total; the 95 % interval of the rank "
+        "correlation is below 0, over at least 20 trials of s = 1, 4 values of δE, a factor 2 in "
         "1+δE",
         _check_region,
         Subject.STUDY,

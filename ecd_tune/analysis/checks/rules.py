@@ -1,8 +1,7 @@
 """The decision rules, fixed before anything is measured.
 
-- R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol], or against another range
-  that is allowed. Supported when the interval lies inside, refuted when it lies outside, else
-  inconclusive.
+- R: a statistic with its 95 % interval against [T₀ − tol, T₀ + tol], or against another range that
+  is allowed. Supported if the interval is inside, refuted if it is outside, else inconclusive.
 - B: a bound. Refuted by any excess above 1e-9, supported after 1e5 steps without one.
 
 Chains, or trials, are the independent units: intervals are Student's t over them, for anything
@@ -34,7 +33,7 @@ __all__ = [
 BOUND_STEPS = 100_000
 BOUND_SLACK = 1e-9
 POWER = 0.8
-"""Probability of a decision at the number of units that is said to be needed."""
+"""Probability of a decision at the reported number of units."""
 _MOST_UNITS = 10_000_000
 
 
@@ -127,8 +126,8 @@ def units_needed(estimate: Estimate, least: float, most: float) -> int | None:
         most: Upper end.
 
     Returns:
-        The number, larger than that at hand; None when the error is not known, or when even ten
-        million would not do because the statistic lies at an end of the range.
+        The number, larger than the present one; None when the error is not known, or if even ten
+        million would not be sufficient because the statistic is at an end of the range.
     """
     if not (math.isfinite(estimate.value) and math.isfinite(estimate.error)):
         return None
@@ -145,7 +144,7 @@ def units_needed(estimate: Estimate, least: float, most: float) -> int | None:
 
 
 def _power(estimate: Estimate, count: int, least: float, most: float) -> float:
-    """Return the probability that ``count`` units decide as the value at hand would."""
+    """Return the probability that ``count`` units decide, for the present value."""
     error = estimate.error * math.sqrt(estimate.count / count)
     half = estimate.half_width(count)
     if not (error > 0 and math.isfinite(half)):
@@ -163,7 +162,7 @@ def bound_finding(
 
     Args:
         case: The setting.
-        statistic: What is bounded.
+        statistic: The bounded statistic.
         largest: Its largest value.
         bound: The bound.
         excess: How far it is exceeded, in the units of the rule; <= 1e-9 is none.

@@ -1,4 +1,4 @@
-"""The trials of a study as the checks read them: which take part, and what they measured."""
+"""The trials of a study for checks: selection and measurements."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _MAX_HAZARD = 0.01
 
 @dataclass(frozen=True)
 class StudyTrials:
-    """What a check on a study judges.
+    """The data of a check on a study.
 
     Attributes:
         spec: The study.
         optimizer: Key of the optimizer.
         records: Its trials of the search.
-        options: What the study file says to the check.
+        options: Options of the check in the study file.
         others: For a check of several studies, those that it is compared with.
         tuned: Whether it fine-tunes a network, for such a check.
     """
@@ -64,7 +64,7 @@ class StudyTrials:
         return Sample(runs, {}).keep("pruned", lambda run: not run.record.pruned)
 
     def finished(self) -> Sample:
-        """Return the trials that went to their end, measured or not."""
+        """Return the completed trials, measured or not."""
         states = {"diverged": TrialState.PRUNED, "failed": TrialState.FAIL}
         sample = self.ended()
         for reason, state in states.items():
@@ -72,14 +72,14 @@ class StudyTrials:
         return sample
 
     def measured(self) -> Sample:
-        """Return the trials that went to their end and were measured."""
+        """Return the completed trials with measurements."""
         return self.finished().keep("not measured", lambda run: run.seen is not None)
 
     def usable(self) -> Sample:
         """Return the measured trials of given Δt, η, ν, F0 with hazards in at most 1 % of steps."""
         return (
             self.measured()
-            .keep("Δt, η, ν or F0 chosen by the run", lambda run: run.given)
+            .keep("Δt, η, ν or F0 set during the run", lambda run: run.given)
             .keep(
                 "hazards in more than 1 % of the steps",
                 lambda run: run.measured.share_hazard <= _MAX_HAZARD,
@@ -122,13 +122,13 @@ class CheckedRun:
 
     @cached_property
     def seen(self) -> RunMeasurements | None:
-        """What was measured, if it was."""
+        """The measurements, if any."""
         return RunMeasurements.from_metrics(self.record.metrics)
 
     @property
     def measured(self) -> RunMeasurements:
-        """What was measured, of a run that was."""
-        assert self.seen is not None  # samples of measured runs hold no other
+        """The measurements of a measured run."""
+        assert self.seen is not None  # samples of measured runs contain no other
         return self.seen
 
     @property
@@ -177,13 +177,13 @@ class CheckedRun:
 
     @property
     def full_batch(self) -> bool:
-        """Whether each step saw all data: one step an epoch, or no data at all."""
+        """Whether each step saw all data: one step per epoch, or no data at all."""
         return self.measured.steps <= self.epochs
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The runs that take part in a check, and why others do not.
+    """The runs that a check uses, and why others are excluded.
 
     Attributes:
         runs: Those that do.
@@ -209,7 +209,7 @@ class Sample:
 
         Args:
             otherwise: Why those are left out that fail.
-            test: What a run must pass.
+            test: The filters.
 
         Returns:
             The smaller sample.
@@ -223,7 +223,7 @@ class Sample:
         """Split into samples of runs with the same key, the largest first.
 
         Args:
-            key: What is the same within a sample.
+            key: The values that are equal within a sample.
             otherwise: Why a run of another sample is left out of this one.
 
         Returns:
@@ -250,7 +250,7 @@ class Sample:
         return np.array([run.loss_score(direction) for run in self.runs], dtype=np.float64)
 
     def column(self, name: str) -> Array:
-        """Return a number of all runs: of the run itself, or of what was measured."""
+        """Return a number of all runs: of the run itself, or a measurement."""
         return np.array([_look(run, name) for run in self.runs], dtype=np.float64)
 
 

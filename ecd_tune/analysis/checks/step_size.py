@@ -15,7 +15,7 @@ from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrial
 __all__ = ["CHECKS", "best_of_tasks"]
 
 _SLOPE = negative("slope of log best Δt on log n")
-_ADVISORY = "a heuristic of six tasks, reported only"
+_ADVISORY = "a heuristic from six tasks, reported only"
 
 
 def best_of_tasks(data: StudyTrials) -> list[tuple[CheckedRun, bool]]:
@@ -58,8 +58,9 @@ def _check_step_size(data: StudyTrials) -> list[Finding]:
 CHECKS = (
     Check(
         "S9",
-        Relation("the best Δt falls with the number n of parameters", "B.6, Table 5"),
-        "the 95 % interval of the slope lies below 0, beside a dummy for fine-tuning; at least 5 "
+        Relation("the best Δt decreases with the number n of parameters", "B.6, Table 5"),
+        "the 95 % interval of the slope is below 0, with a dummy variable for fine-tuning; at "
+        "least 5 "
         "tasks, n over 2 decades; reported only",
         _check_step_size,
         Subject.STUDY,

@@ -48,7 +48,7 @@ def _check_bounce(data: StudyTrials) -> list[Finding]:
 
 
 def _check_bound(data: StudyTrials) -> list[Finding]:
-    # Hazards do not matter here: the bound holds for any loss, and they count w > 1 as well.
+    # Hazards are irrelevant here: the bound holds for any loss, and they count w > 1 as well.
     sample = data.measured().keep("s = 0", lambda run: run.measured.s == 1)
     lack = too_few(_BOUND, sample, [Need("trials of s = 1", len(sample), 1)], "")
     if lack is not None:
@@ -60,8 +60,8 @@ CHECKS = (
     Check(
         "S6",
         Relation("½⟨Θ·G⟩ = η/η_eff: the virial about the origin", "theory: virial"),
-        "stationary trials of s = 0; the 95 % interval of the mean over trials lies within "
-        "1 ± 0.05; at least 8 trials",
+        "stationary trials of s = 0; the 95 % interval of the mean over trials is within 1 ± "
+        "0.05; at least 8 trials",
         _check_virial,
         Subject.STUDY,
         needs=ECD,
@@ -70,7 +70,7 @@ CHECKS = (
     Check(
         "S7",
         Relation("mean cos α = λ(n, ν): the bounce angle", "eq. 14, 22"),
-        "the 95 % interval of the ratio of the means over trials lies within 1 ± 0.01; at least "
+        "the 95 % interval of the ratio of the means over trials is within 1 ± 0.01; at least "
         "1000 steps",
         _check_bounce,
         Subject.STUDY,
@@ -80,7 +80,7 @@ CHECKS = (
     Check(
         "S8",
         Relation("s = 1: a step is never longer than Δt", "theory: speed"),
-        "no excess above 1e-9 in any trial of s = 1, and at least 1e5 steps of all trials",
+        "no excess above 1e-9 in any trial of s = 1, and at least 1e5 steps in all trials",
         _check_bound,
         Subject.STUDY,
         needs=ECDSEP,

@@ -7,8 +7,15 @@ from ecd_tune.lab.claims.catalogue import (
     judge_claims,
     needed_systems,
 )
-from ecd_tune.lab.claims.evidence import give, read_results
-from ecd_tune.lab.claims.model import Claim, ClaimSection, Decision, Evidence, Given, Judgement
+from ecd_tune.lab.claims.evidence import read_results, record_results
+from ecd_tune.lab.claims.model import (
+    Claim,
+    ClaimSection,
+    Decision,
+    Evidence,
+    Judgement,
+    RecordedResult,
+)
 from ecd_tune.lab.claims.page import count_decisions, render_page
 from ecd_tune.lab.claims.printed import Printed, read_printed
 
@@ -16,7 +23,7 @@ __all__ = [
     "SECTIONS",
     "Claim",
     "Evidence",
-    "Given",
+    "RecordedResult",
     "JudgedClaim",
     "JudgedSections",
     "Judgement",
@@ -24,7 +31,7 @@ __all__ = [
     "ClaimSection",
     "Decision",
     "count_decisions",
-    "give",
+    "record_results",
     "judge_claims",
     "needed_systems",
     "read_printed",

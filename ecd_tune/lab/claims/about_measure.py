@@ -1,4 +1,4 @@
-"""Claims of §2, §3.2 and §A about where results lie: the measure, its mode, η."""
+"""Claims of §2, §3.2 and §A about the distribution of results: the measure, its mode, η."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["SECTIONS"]
 
 _MEASURE = ClaimSection(
     "Measure",
-    "What holds, and why: [law](theory.md#law), [Algorithm 1](theory.md#algorithm-1), "
-    "[virial](theory.md#virial).",
+    "Correct forms and their derivation: [law](theory.md#law), [Algorithm "
+    "1](theory.md#algorithm-1), [virial](theory.md#virial).",
     (
         Claim(
             "prefactor",
@@ -33,8 +33,8 @@ _MEASURE = ClaimSection(
                 "C04",
                 "C05",
             ),
-            note="Tested on quadratic basins with `sync`, the integrator of second order that "
-            "ecd_tune adds, at small Δt and several ν.",
+            note="Tested on quadratic basins with `sync`, the second-order integrator of "
+            "ecd_tune, at small Δt and several ν.",
         ),
         Claim(
             "law-on-studies",
@@ -45,7 +45,7 @@ _MEASURE = ClaimSection(
                 "S2",
                 "eta-scaling",
             ),
-            note="S2 takes η_eff for Algorithm 1 (see `law-discrete`).",
+            note="S2 uses η_eff for Algorithm 1 (see `law-discrete`).",
         ),
         Claim(
             "law-any-loss",
@@ -73,21 +73,20 @@ _MEASURE = ClaimSection(
                 "C07",
                 "C08",
             ),
-            "Tested at ν√n = 3, where turns are large. It is a matter of ν√n: for many parameters "
+            "Tested at ν√n = 3, where turns are large. It depends on ν√n: for many parameters "
             "η_eff/η is 1.002 at 0.1, 1.02 at 0.3, 1.06 at 0.5, 1.17 at 1 and 1.52 at 3 "
-            "(`law-in-its-runs` has the paper's own). The difference comes "
-            "from rescaling and turning a Π that belongs half a step earlier or later, not from "
-            "(12).",
+            "(`law-in-its-runs` has the paper's values). The difference comes from rescaling and "
+            "turning a Π that is half a step earlier or later, not from (12).",
         ),
         Claim(
             "law-in-its-runs",
             "§3.2, Table 5",
             by_numbers(
-                "In the paper's own runs that holds: their Algorithm 1 has the exponent of (4).",
+                "It holds in the paper's runs: their Algorithm 1 has the exponent of (4).",
                 "η_eff/η = 1 ± 0.05",
                 scaling.check_exponents,
             ),
-            note="By run: η_eff as under `law-discrete`, with n as counted and the best ν of B.2 "
+            note="By run: η_eff as in `law-discrete`, with n as counted and the best ν of B.2 "
             "to B.5. MNLI, QQP and SST-2 ran at ν = 1e-4, the other tasks of GLUE at 1e-5; "
             "Table 5 has their mean.",
         ),
@@ -121,7 +120,7 @@ _MEASURE = ClaimSection(
             "mode-depth",
             "§2, eq. 7",
             by_systems("Θ*² is proportional to Fmin − F0, so that F0 near Fmin lowers it.", "C18"),
-            note="The plateau of the loss falls as Θ*² does, if Δt is tuned again; at the old Δt "
+            note="The plateau of the loss falls as Θ*² does if Δt is tuned again; with the old Δt "
             "the slower motion may not reach it.",
         ),
         Claim(
@@ -133,7 +132,7 @@ _MEASURE = ClaimSection(
                 partial(formulas.check_concentration, (1.0, 1.5, 2.0)),
             ),
             by_formula(
-                "For η > 1 it is; at η = 1 and s = 0 its mass grows as log|Θ|, without end.",
+                "For η > 1 it is; at η = 1 and s = 0 its mass grows as log|Θ| without limit.",
                 "mass ratio 1 ± 0.01 at η = 1.5 and 2; equal mass in equal steps of log|Θ| at 1",
                 formulas.check_concentration_above_one,
             ),
@@ -168,7 +167,7 @@ _MEASURE = ClaimSection(
 
 _ETA = ClaimSection(
     "η and the loss",
-    "What holds, and why: [η and F0](theory.md#η-and-f0).",
+    "Correct forms and their derivation: [η and F0](theory.md#η-and-f0).",
     (
         Claim(
             "eta-lowers-loss",
@@ -185,8 +184,8 @@ _ETA = ClaimSection(
                 "C17",
             ),
             note="C17 has a power of the number of steps, N^(−1/(η−1)), which is slower for a "
-            "larger η. N10 asks whether a larger η lowers the loss here too; the paper does not "
-            "say so.",
+            "larger η. N10 tests whether a larger η lowers the loss here too; the paper does not "
+            "claim it.",
         ),
         Claim(
             "eta-on-studies",
@@ -202,10 +201,10 @@ _ETA = ClaimSection(
             "Fig. 2, §4.2",
             untested(
                 "CIFAR-100: the training loss falls monotonically with η, up to η = 4.",
-                "Needs 300 epochs of WRN-28-10 for each η; the study `cifar100-eta` runs them, and "
-                "its report has the losses side by side. The figure prints no numbers.",
+                "Needs 300 epochs of WRN-28-10 for each η; the study `cifar100-eta` runs them, "
+                "and its report compares the losses. The figure prints no numbers.",
             ),
-            note="`eta-lowers-loss` is the same on exact systems.",
+            note="`eta-lowers-loss` is the same claim on exact systems.",
         ),
         Claim(
             "fig-2-accuracy",

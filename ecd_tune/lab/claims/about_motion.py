@@ -12,7 +12,8 @@ __all__ = ["SECTIONS"]
 
 _SPEED = ClaimSection(
     "Speed and energy",
-    "What holds, and why: [speed](theory.md#speed), [energy error](theory.md#energy-error).",
+    "Correct forms and their derivation: [speed](theory.md#speed), [energy "
+    "error](theory.md#energy-error).",
     (
         Claim(
             "motion",
@@ -28,8 +29,8 @@ _SPEED = ClaimSection(
             "eq. 2, 5, 8, 20",
             by_systems("H = VΠ² = Θ̇²/V, so that Θ̇² = E V.", "N01"),
             by_systems("Θ̇ = ∂H/∂Π = 2VΠ, so that Θ̇² = 4EV.", "C10"),
-            "The update rules (11) and (12) have the factor. Where (8) is compared with itself, at "
-            "two values of F0 for example, it drops out.",
+            "The update rules (11) and (12) have the factor. It cancels if (8) is compared with "
+            "itself, for example at two values of F0.",
         ),
         Claim(
             "speed-depth",
@@ -55,7 +56,7 @@ _SPEED = ClaimSection(
                 "2(φ*/φ_init)^(η/2) ± 1e-9",
                 formulas.check_speed_in_steps,
             ),
-            "The printed form is judged in the time of (2), for Fmin − F0 = 1; the paper asks for "
+            "The printed form is tested in the time of (2), for Fmin − F0 = 1; the paper asks for "
             "|F − F0| ≳ 1. The algorithm integrates log H, whose time runs 𝓔 times slower, and 𝓔 "
             "grows with η too: at a fixed number of steps, Δt has to be tuned again.",
         ),
@@ -63,8 +64,9 @@ _SPEED = ClaimSection(
             "region",
             "§3.1, §3.5",
             by_systems("s = 1 explores only F − F0 ≤ (F_init − F0)(1 + δE)^(1/η).", "C12", "N09"),
-            by_systems("It holds while Δt is small.", "C12"),
-            "A bound of the flow. The paper states it for the algorithm without a condition on Δt.",
+            by_systems("It holds for small Δt.", "C12"),
+            "This is a bound of the flow. The paper states it for the algorithm without a "
+            "condition on Δt.",
         ),
         Claim(
             "energy-order",
@@ -79,8 +81,9 @@ _SPEED = ClaimSection(
                 "C03",
                 "C02",
             ),
-            "Measured is |log H − log 𝓔| with Θ and Π of the same index, without rescale and "
-            "turns; over a fixed time its largest value. (12) is a scheme of first order: a step "
+            "The measured quantity is |log H − log 𝓔| with Θ and Π of the same index, without "
+            "rescale and turns; over a fixed time its maximum. (12) is a scheme of first order: a "
+            "step "
             "errs by Δt², and the errors of 1/Δt steps add up to Δt. N02 has Δt² over a fixed "
             "time refuted.",
         ),
@@ -102,11 +105,11 @@ _SPEED = ClaimSection(
                 partial(formulas.check_start_energy, printed=True),
             ),
             by_formula(
-                "It is 𝓔 = (F_init − F0)^η (s + δE), which is the same for F0 = 0.",
+                "It is 𝓔 = (F_init − F0)^η (s + δE), which is equal for F0 = 0.",
                 "ratio 1 ± 1e-9 at F0 = 0 and 0.5",
                 partial(formulas.check_start_energy, printed=False),
             ),
-            "A slip of the pen: Algorithm 1 has F0, and the paper's experiments have F0 = 0.",
+            "A typing error: Algorithm 1 has F0, and the paper's experiments have F0 = 0.",
         ),
         Claim(
             "energy-bounded",
@@ -118,7 +121,7 @@ _SPEED = ClaimSection(
             "§3.3",
             untested(
                 "With full batches the rescale can be skipped.",
-                "What may be lost by it is not stated.",
+                "The paper does not say what may be lost.",
             ),
             by_study("With full batches too, values are better with it.", "S10", "rescaling-full"),
         ),
@@ -133,8 +136,8 @@ _SPEED = ClaimSection(
             "Thm. 1",
             untested(
                 "The evolution never stops where V ≠ 0 and V ≠ E/s.",
-                "A finite number of steps cannot decide whether one of them is exactly 0; "
-                "what is drawn from it is tested under `local-basin`.",
+                "A finite number of steps cannot decide whether one of them is exactly 0; the "
+                "conclusion from it is tested in `local-basin`.",
             ),
         ),
         Claim(
@@ -150,9 +153,10 @@ _SPEED = ClaimSection(
                 "at least half of 64 chains leave in 250 steps, exact binomial 95 % interval",
                 synthetic.check_basin_left,
             ),
-            "The printed form is tested at Δt = 0.1 and η = 2; it is refuted for Δt ≤ 0.3. Not to "
-            "stop is not to leave: with δE = 0 the orbit starts at rest on the edge of what it may "
-            "reach, in its own basin. Theorem 1 is not touched. At the tuned Δt the bound of the "
+            "The printed form is tested at Δt = 0.1 and η = 2; it is refuted for Δt ≤ 0.3. An "
+            "orbit that does not stop need not leave: with δE = 0 it starts at rest on the edge "
+            "of its reachable region, in its own basin. Theorem 1 is not touched. At the tuned Δt "
+            "the bound of the "
             "flow does not hold (`region`).",
         ),
     ),
@@ -160,7 +164,7 @@ _SPEED = ClaimSection(
 
 _TURNS = ClaimSection(
     "Turns and ν*",
-    "What holds, and why: [turns](theory.md#turns), [ν*](theory.md#ν).",
+    "Correct forms and their derivation: [turns](theory.md#turns), [ν*](theory.md#ν).",
     (
         Claim(
             "small-turns",
@@ -185,7 +189,7 @@ _TURNS = ClaimSection(
             "§3.2",
             by_systems("The angle is ν√n up to ν√n = 1, and π/2 above.", "N06"),
             by_systems("E[cos α] = λ(n, ν), near (1+ν²n)^(−1/2): about arctan(ν√n).", "C01"),
-            "Judged at ν√n = 1. `small-turns` and `large-turns` are the limits.",
+            "Tested at ν√n = 1. `small-turns` and `large-turns` are the limits.",
         ),
         Claim(
             "noise-moment",
@@ -200,13 +204,13 @@ _TURNS = ClaimSection(
                 "n ± 1e-9",
                 turns.check_noise_norm,
             ),
-            "A slip of the pen: the angle ν√n that follows in the paper is that of δ_ij.",
+            "A typing error: the angle ν√n that follows in the paper is that of δ_ij.",
         ),
         Claim(
             "nu-star-algebra",
             "eq. 24–27",
             by_formula(
-                "(26) and (27) are (24)–(25) with (7) and (8) put in, for n ≫ 1.",
+                "(26) and (27) are (24)–(25) with (7) and (8) substituted, for n ≫ 1.",
                 "ratio 1 ± 1e-3",
                 turns.check_nu_star_algebra,
             ),
@@ -216,8 +220,8 @@ _TURNS = ClaimSection(
             "nu-star",
             "A.1, eq. 26",
             by_systems(
-                "The chaos that is needed is one bounce an orbit, ν* of (26); read as: it "
-                "minimises the autocorrelation time of θ_i².",
+                "The required chaos is one bounce per orbit, ν* of (26); read as: it minimises "
+                "the autocorrelation time of θ_i².",
                 "N07",
                 "N08",
             ),
@@ -225,7 +229,7 @@ _TURNS = ClaimSection(
                 "The ν that decorrelates fastest is near √(expm1(2α*)/n), α* = Δt|Θ̇*|/|Θ*|.",
                 "C14",
             ),
-            "It goes with Δt. (25) adds random angles as if they were one turn; independent turns "
+            "It depends on Δt. (25) adds random angles as if they were one turn; independent turns "
             "multiply their cosines. The optimum is flat.",
         ),
         Claim(
@@ -241,7 +245,7 @@ _TURNS = ClaimSection(
                 "exponent ± 10 %",
                 partial(turns.check_nu_sensitivity, "orbit", 0.5),
             ),
-            "The printed form is judged as a property of (26).",
+            "The printed form is tested as a property of (26).",
         ),
         Claim(
             "nu-star-on-studies",
@@ -274,8 +278,8 @@ _F0 = ClaimSection(
             "§3.4",
             untested(
                 "Decay outside the loss changes E, the L² term of (15) does not.",
-                "(15) is part of F, so that what is tested of F holds with it; no check compares "
-                "it with the decoupled form yet.",
+                "(15) is part of F, so tests of F include it; no check compares it with the "
+                "decoupled form yet.",
             ),
         ),
     ),

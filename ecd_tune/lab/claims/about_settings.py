@@ -33,7 +33,7 @@ _SCANS = ClaimSection(
                 f"{section}, {lists}",
                 by_numbers(
                     f"{name}: the best hyperparameters were found with the scan.",
-                    "none lies outside the scan",
+                    "none is outside the scan",
                     partial(scans.check_best_in_scan, lists=lists),
                 ),
             )
@@ -49,8 +49,8 @@ _SCANS = ClaimSection(
 
 _SCALING = ClaimSection(
     "Table 5: hyperparameters and size",
-    "Parameters are counted from the layers of the networks that the paper names; where it leaves "
-    "something open (biases of convolutions, heads) as the authors' public code has them.",
+    "Parameters are counted from the layers of the networks that the paper names; details that it "
+    "leaves open (biases of convolutions, heads) follow the authors' public code.",
     (
         Claim(
             "parameters",
@@ -62,7 +62,7 @@ _SCALING = ClaimSection(
                 scaling.check_parameter_counts,
             ),
             note="The two ResNet-18 differ by their heads, of 1000 and of 200 classes; one number "
-            "stands for both, so that the count of Tiny ImageNet, 11.3M, is a matter of rounding. "
+            "is given for both, so the count of Tiny ImageNet, 11.3M, is a matter of rounding. "
             "That of WRN-28-10 is not.",
         ),
         Claim(
@@ -82,8 +82,8 @@ _SCALING = ClaimSection(
                 _BELOW,
                 scaling.check_step_size_trend,
             ),
-            note="Six tasks of different kinds, whose Δt were chosen from different scans: a "
-            "trend of this table, not a law.",
+            note="Six tasks of different kinds, whose Δt were selected from different scans: a "
+            "trend in this table, not a law.",
         ),
         Claim(
             "step-size-on-studies",
@@ -98,7 +98,7 @@ _SCALING = ClaimSection(
             "small-bounces",
             "A.1, B.6",
             by_numbers(
-                "Training from scratch has small bounces, of about ν√n a step.",
+                "Training from scratch has small bounces, of about ν√n per step.",
                 "angle/ν√n = 1 ± 0.05",
                 scaling.check_small_bounces,
             ),
@@ -116,7 +116,7 @@ _SCALING = ClaimSection(
             "right-angles",
             "A.1, B.6",
             by_numbers(
-                "There the bounce angle is about π/2 each step.",
+                "There the bounce angle is about π/2 in each step.",
                 "90° ± 5°",
                 scaling.check_right_angles,
             ),
@@ -127,8 +127,8 @@ _SCALING = ClaimSection(
 
 _CARBON = ClaimSection(
     "CO₂",
-    "§6 and B.7. Hours and intensities are printed as approximate; intervals hold what rounds to "
-    "them.",
+    "§6 and B.7. Hours and intensities are printed as approximate; intervals contain all values "
+    "that round to them.",
     (
         Claim(
             "emissions",
@@ -139,18 +139,18 @@ _CARBON = ClaimSection(
                 "within what the rounded hours and intensity allow",
                 carbon.check_emissions,
             ),
-            note="What is found takes the printed numbers as they stand; the interval allows for "
-            "the digits that they lack.",
+            note="The found value uses the printed numbers; the interval allows for their "
+            "rounding.",
         ),
         Claim(
             "emissions-total",
             "§6",
-            by_numbers("683.34 kg in all.", _ROUNDS, partial(carbon.check_sum, quantity="kg")),
+            by_numbers("683.34 kg in total.", _ROUNDS, partial(carbon.check_sum, quantity="kg")),
         ),
         Claim(
             "hours",
             "§6",
-            by_numbers("11658 h in all.", _ROUNDS, partial(carbon.check_sum, quantity="hours")),
+            by_numbers("11658 h in total.", _ROUNDS, partial(carbon.check_sum, quantity="hours")),
         ),
         Claim(
             "hours-in-paper",

@@ -33,9 +33,9 @@ def _means() -> tuple[Claim, ...]:
 
 _TABLES = ClaimSection(
     "Tables 1 to 4 against the lists of runs",
-    "The appendix lists the runs that each entry is said to be the mean of. Refuted says that "
-    "one entry or more is not that mean, rounded to two digits; it does not say which of the two "
-    "is right. Every entry stands [below](#numbers).",
+    "The appendix lists the runs whose mean each entry should be. Refuted means that at least one "
+    "entry is not that mean, rounded to two digits; it does not say which of the two is right. "
+    "Every entry is listed [below](#numbers).",
     (
         Claim(
             "repeats",
@@ -85,16 +85,16 @@ _TABLES = ClaimSection(
                 _ROUNDS,
                 partial(tables.check_averages_from_runs, column="average"),
             ),
-            note="Whether the order is that of the lists is judged under `lead-average`.",
+            note="`lead-average` tests whether the order is that of the lists.",
         ),
     ),
 )
 
 _ORDERS = ClaimSection(
     "Which optimizer is ahead",
-    "Printed differences against the noise of the listed runs. Inconclusive says that as few runs "
-    "as these do not decide. The noise is that of seeds: it does not cover the choice of tasks, of "
-    "scans, or that the best epoch is chosen on the split that is reported.",
+    "Printed differences against the noise of the listed runs. Inconclusive means that so few "
+    "runs do not decide. The noise is that of seeds: it does not include the choice of tasks and "
+    "scans, or the selection of the best epoch on the reported split.",
     (
         Claim(
             "lead-average",
@@ -137,7 +137,8 @@ _ORDERS = ClaimSection(
             "lead-table-4",
             "Table 4",
             by_numbers(
-                "ECDSep stands to the best other optimizer as printed on the eight tasks of GLUE.",
+                "ECDSep compares to the best other optimizer as printed on the eight tasks of "
+                "GLUE.",
                 _SIGN,
                 partial(orders.check_leads, table="Table 4"),
             ),
@@ -217,8 +218,8 @@ _ORDERS = ClaimSection(
                 "none of 2000 draws stays finite for 250 iterations",
                 synthetic.check_rates_of_gdm,
             ),
-            note="From (1, …, 1), α drawn evenly in its logarithm, β in (0.8, 1). The other half, "
-            "a best α of about 1e-6, is what `ecd-tune run zakharov` searches for.",
+            note="From (1, …, 1), α drawn evenly in its logarithm, β in (0.8, 1). `ecd-tune run "
+            "zakharov` searches the other half, a best α of about 1e-6.",
         ),
     ),
 )

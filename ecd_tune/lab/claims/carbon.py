@@ -20,9 +20,9 @@ def check_emissions(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding a block. The interval is what the printed hours and intensity stand for, since
-        they are rounded; the power is the device's TDP. Supported when it has a number that
-        rounds to the printed one.
+        One finding per block. The interval contains all values that round to the printed hours and
+        intensity; the power is the device's TDP. Supported when it has a number that rounds to the
+        printed one.
     """
     return [_emissions(block) for block in printed.computing]
 

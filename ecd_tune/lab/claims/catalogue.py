@@ -1,4 +1,4 @@
-"""All claims, and their judgement."""
+"""All claims, and their verdicts."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SECTIONS: tuple[ClaimSection, ...] = (
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim with what was found.
+    """A claim with its results.
 
     Attributes:
         claim: The claim.
-        judgements: What was found of its statements, the printed one first.
+        judgements: The results of its statements, the printed one first.
     """
 
     claim: Claim
@@ -41,7 +41,7 @@ class JudgedClaim:
 
     @property
     def decision(self) -> Decision:
-        """What is known of the printed statement."""
+        """The verdict on the printed statement."""
         return self.judgements[0].decision
 
     @property
@@ -51,7 +51,7 @@ class JudgedClaim:
 
     @property
     def relation(self) -> str:
-        """How the second statement stands to the printed one: ``"instead"`` or ``"besides"``."""
+        """Relation of the second statement to the printed one: ``"instead"`` or ``"besides"``."""
         return "instead" if self.decision is Decision.REFUTED else "besides"
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ JudgedSections = Sequence[tuple[ClaimSection, Sequence[JudgedClaim]]]
 
 
 def needed_systems(sections: Sequence[ClaimSection] = SECTIONS) -> list[str]:
-    """Return the checks of exact systems by which claims are judged.
+    """Return the checks of exact systems that the claims use.
 
     Args:
         sections: The claims.
@@ -93,11 +93,11 @@ def judge_claims(evidence: Evidence, sections: Sequence[ClaimSection] = SECTIONS
     """Judge all claims.
 
     Args:
-        evidence: What they are judged by.
+        evidence: The evidence.
         sections: The claims.
 
     Returns:
-        Each section with its claims, judged.
+        Each section with its claims and verdicts.
     """
     return [
         (

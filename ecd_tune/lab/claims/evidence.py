@@ -10,15 +10,15 @@ from typing import Any
 
 from ecd_tune.analysis.checks.model import CheckResult, Finding, Relation, Verdict
 from ecd_tune.errors import ReportError
-from ecd_tune.lab.claims.model import Given
+from ecd_tune.lab.claims.model import RecordedResult
 
-__all__ = ["give", "read_results"]
+__all__ = ["record_results", "read_results"]
 
 _NAME = "checks.json"
 _NUMBERS = ("predicted", "measured", "low", "high")
 
 
-def give(results: Iterable[CheckResult], seed: int) -> tuple[Given, ...]:
+def record_results(results: Iterable[CheckResult], seed: int) -> tuple[RecordedResult, ...]:
     """Take results of exact systems as evidence.
 
     Args:
@@ -28,15 +28,15 @@ def give(results: Iterable[CheckResult], seed: int) -> tuple[Given, ...]:
     Returns:
         The same, with their origin.
     """
-    return tuple(Given(result, "", _seeded(seed)) for result in results)
+    return tuple(RecordedResult(result, "", _seeded(seed)) for result in results)
 
 
-def read_results(path: Path) -> tuple[Given, ...]:
+def read_results(path: Path) -> tuple[RecordedResult, ...]:
     """Read what ``ecd-tune check --json`` wrote.
 
     Args:
-        path: A file, or a folder, below which all files named ``checks.json`` are taken. The
-            ``study`` of a file, if it has one, is the study that was judged.
+        path: A file, or a folder, below which all files named ``checks.json`` are read. The
+            ``study`` of a file, if it has one, is the study that was checked.
 
     Returns:
         The results.
@@ -48,7 +48,7 @@ def read_results(path: Path) -> tuple[Given, ...]:
     return tuple(given for file in files for given in _read_file(file))
 
 
-def _read_file(path: Path) -> tuple[Given, ...]:
+def _read_file(path: Path) -> tuple[RecordedResult, ...]:
     """Read one file.
 
     Raises:
@@ -71,11 +71,11 @@ def _explain(path: Path, reason: str) -> str:
     )
 
 
-def _parse(document: dict[str, Any]) -> Iterator[Given]:
+def _parse(document: dict[str, Any]) -> Iterator[RecordedResult]:
     study = document.get("study", "")
     origin = f"study {study}" if study else _seeded(document["seed"])
     for entry in document["results"]:
-        yield Given(_result(entry), study, origin)
+        yield RecordedResult(_result(entry), study, origin)
 
 
 def _seeded(seed: int) -> str:

@@ -21,10 +21,10 @@ def rounding_finding(
     """Compare a printed number with the one that it should be the rounded form of.
 
     Args:
-        case: What it is the number of.
+        case: Description of the number.
         statistic: How it was recomputed.
         printed: The number.
-        exact: What the recomputation gives.
+        exact: Description of the recomputed number.
         samples: Of how many values.
         note: Anything to add.
 
@@ -38,13 +38,13 @@ def rounding_finding(
 def close_finding(
     case: str, statistic: str, predicted: float, measured: float, tolerance: float = 0.0
 ) -> Finding:
-    """Compare an exact number with what is claimed of it.
+    """Compare an exact number with the claim.
 
     Args:
-        case: What it is the number of.
-        statistic: What was computed.
+        case: Description of the number.
+        statistic: The computed number.
         predicted: The claim.
-        measured: What the computation gives.
+        measured: Description of the result.
         tolerance: Largest distance that is allowed.
 
     Returns:
@@ -111,15 +111,15 @@ def order_finding(
     """Ask whether listed runs bear out the sign of a printed difference.
 
     Args:
-        case: Where it is printed.
-        statistic: What was subtracted from what.
+        case: Source of the printed number.
+        statistic: Description of the difference.
         printed: The difference in print; 0 for a tie.
         listed: The same difference of the listed runs.
         level: Confidence of the interval.
 
     Returns:
-        Supported when the interval lies on the printed side of 0, refuted when it lies on the
-        other one, or beside 0 where a tie is printed, else inconclusive.
+        Supported if the interval is on the printed side of 0, refuted if it is on the other side,
+        or excludes 0 where a tie is printed, else inconclusive.
     """
     found = listed.interval(level)
     sign = float(np.sign(found.low)) if np.sign(found.low) == np.sign(found.high) else 0.0

@@ -1,7 +1,7 @@
 """The paper's formulas put against one another, or against what they are derived from.
 
 No trajectory is run here: what runs trajectories are the checks of exact systems. Functions take
-the formula that is judged, so that a wrong one can be put in its place.
+the tested formula as an argument, so that a wrong one can be substituted.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def check_prefactor(
         log_measure: log μ of n, E and V.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     found = []
     for n, energy, potential in ((1, 0.7, 2.0), (2, 3.0, 0.5), (10, 0.3, 1.7), (100, 2.0, 3.0)):
@@ -79,13 +79,13 @@ def check_prefactor(
 
 
 def check_concentration(etas: tuple[float, ...]) -> list[Finding]:
-    """Ask whether the mass of (6) lies about the radius of (7), s = 0.
+    """Test whether the mass of (6) is near the radius of (7), s = 0.
 
     Args:
         etas: Values of η.
 
     Returns:
-        One finding an η: the mass within 1000 |Θ*| over that within 10 |Θ*|, which is 1 for a
+        One finding per η: the mass within 1000 |Θ*| over that within 10 |Θ*|, which is 1 for a
         measure that is concentrated there.
     """
     found = []
@@ -110,7 +110,7 @@ def _mass_within(multiple: float, eta: float) -> float:
 
 
 def check_concentration_above_one() -> list[Finding]:
-    """Ask whether the mass lies about (7) for η > 1, and grows as log|Θ| at η = 1.
+    """Test whether the mass is near (7) for η > 1, and grows as log|Θ| at η = 1.
 
     Returns:
         The findings of :func:`check_concentration` for η = 1.5 and 2; at η = 1 the mass between
@@ -188,7 +188,7 @@ def check_speed_in_steps() -> list[Finding]:
     """Compare the length of a step at the mode, in units of Δt, with 2 (φ*/φ_init)^(η/2), s = 0.
 
     Returns:
-        One finding an η.
+        One finding per η.
     """
     found = []
     for eta in (_SLOW, 2.0, _FAST):
@@ -208,7 +208,7 @@ def check_start_energy(printed: bool) -> list[Finding]:
         printed: Take F_init^η (s + δE), as §3.1 prints it, or else (F_init − F0)^η (s + δE).
 
     Returns:
-        One finding an F0.
+        One finding per F0.
     """
     eta, delta_energy, found = 2.5, 0.3, []
     for offset in (0.0, 0.5):
@@ -225,7 +225,7 @@ def check_region_far_below() -> list[Finding]:
     """Compare the exact mode for s = 1 with (7), where V is far below 𝓔.
 
     Returns:
-        One finding a case: the ratio of the two |Θ|² is 1.
+        One finding per case: the ratio of the two |Θ|² is 1.
     """
     found = []
     for share in (1e-3, 1e-5):

@@ -1,7 +1,7 @@
-"""Claims as plain objects: what the paper says, how that is tested, what came out.
+"""Claims as plain objects: the statement of the paper, its test, the result.
 
-A :class:`Claim` carries one or two :class:`Statement` s: what is printed, judged as printed, and
-what holds instead or belongs beside it. A statement gives a :class:`Judgement` from
+A :class:`Claim` carries one or two :class:`Statement` s: the printed statement, tested as printed,
+and a correction or a related statement. A statement gives a :class:`Judgement` from
 :class:`Evidence`; no verdict is written down anywhere.
 """
 
@@ -17,7 +17,7 @@ from ecd_tune.lab.claims.printed import Printed
 __all__ = [
     "Claim",
     "Evidence",
-    "Given",
+    "RecordedResult",
     "Judgement",
     "ClaimSection",
     "Decision",
@@ -26,23 +26,23 @@ __all__ = [
 
 
 class Decision(StrEnum):
-    """What is known of a statement: a check's verdict, or that there is none."""
+    """The status of a statement: a check's verdict, or that there is none."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
     INCONCLUSIVE = "inconclusive"
     NO_RESULT = "no result given"
-    """A check of a recorded study decides, and its result was not handed in."""
+    """A check of a recorded study decides, and its result was not given."""
     NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
-class Given:
+class RecordedResult:
     """A check's result, and where it comes from.
 
     Attributes:
         result: The result.
-        study: Name of the study whose trials were judged; empty for exact systems.
+        study: Name of the study whose trials were checked; empty for exact systems.
         origin: In words, for example ``"exact systems at seed 7"``.
     """
 
@@ -53,7 +53,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that claims are judged by.
+    """The evidence for all claims.
 
     Attributes:
         printed: The paper's numbers.
@@ -61,9 +61,9 @@ class Evidence:
     """
 
     printed: Printed
-    given: tuple[Given, ...] = ()
+    given: tuple[RecordedResult, ...] = ()
 
-    def find(self, check: str, study: str = "") -> list[Given]:
+    def find(self, check: str, study: str = "") -> list[RecordedResult]:
         """Return the results of one check.
 
         Args:
@@ -71,14 +71,14 @@ class Evidence:
             study: Name of the study; empty for exact systems.
 
         Returns:
-            All that were handed in.
+            All given results.
         """
         return [g for g in self.given if g.result.id == check and g.study == study]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is found of a statement.
+    """Result of a statement.
 
     Attributes:
         decision: The verdict, or why there is none.
@@ -98,7 +98,7 @@ class Statement:
     """A sentence, and what decides about it.
 
     Attributes:
-        text: What is claimed, in one line.
+        text: The claim, in one line.
         judge: Decides.
         links: Words for what decides, and where they lead, relative to ``docs/``.
         rule: The decision rule in words; empty where the links lead to it.
@@ -119,26 +119,26 @@ class Claim:
     Attributes:
         id: Short and lasting, for example ``"speed"``.
         where: Section, equation or table.
-        printed: What the paper says.
-        beside: What holds instead, or what belongs beside it.
+        printed: The statement of the paper.
+        related: A correction or a related statement.
         note: How the claim was read, and what its verdict means; sentences.
     """
 
     id: str
     where: str
     printed: Statement
-    beside: Statement | None = None
+    related: Statement | None = None
     note: str = ""
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """The printed statement, and the one beside it if there is one."""
-        return (self.printed,) if self.beside is None else (self.printed, self.beside)
+        """The printed statement, and the second one if there is one."""
+        return (self.printed,) if self.related is None else (self.printed, self.related)
 
 
 @dataclass(frozen=True)
 class ClaimSection:
-    """Claims about one thing.
+    """Claims about one topic.
 
     Attributes:
         title: Heading.

@@ -1,6 +1,6 @@
 """How many parameters the paper's networks have, counted from the shapes of their layers.
 
-Arithmetic alone, without torch; the tests count the networks of ``ecd_tune.tasks`` themselves.
+Arithmetic only, without torch; the tests count the networks of ``ecd_tune.tasks`` themselves.
 """
 
 from __future__ import annotations

@@ -34,26 +34,26 @@ def check_lead(
 
     Args:
         printed: The paper's numbers.
-        optimizer: The one that is said to be ahead.
+        optimizer: The optimizer that is claimed to be ahead.
         over: The other one.
         experiments: Rows.
 
     Returns:
-        One finding a row.
+        One finding per row.
     """
     level = _level(len(experiments))
     return [_lead(printed.experiment(name), optimizer, over, level) for name in experiments]
 
 
 def check_leads(printed: Printed, *, table: str) -> list[Finding]:
-    """Ask whether ECDSep stands to the best other optimizer in print as it is printed.
+    """Test whether ECDSep compares to the best other optimizer as printed.
 
     Args:
         printed: The paper's numbers.
         table: Whose rows to take.
 
     Returns:
-        One finding a row.
+        One finding per row.
     """
     rows = printed.of_table(table)
     return [_lead(row, OURS, _best_other(row), _level(len(rows))) for row in rows]
@@ -91,14 +91,14 @@ def check_average_lead(printed: Printed) -> list[Finding]:
 
 
 def check_no_gaps(printed: Printed, *, experiment: str) -> list[Finding]:
-    """Ask whether the listed runs of one row tell any two optimizers apart.
+    """Test whether any two optimizers differ significantly in the listed runs of one row.
 
     Args:
         printed: The paper's numbers.
         experiment: The row.
 
     Returns:
-        One finding a pair: supported where they do not, refuted where they do.
+        One finding per pair: supported where they do not, refuted where they do.
     """
     row = printed.experiment(experiment)
     pairs = list(combinations(row.results, 2))

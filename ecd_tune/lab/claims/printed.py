@@ -1,4 +1,4 @@
-"""The numbers that the paper prints, from ``printed.toml`` beside this module."""
+"""The numbers printed in the paper, from ``printed.toml`` in this folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Grid = Mapping[str, list[float]]
 
 @dataclass(frozen=True)
 class Number:
-    """A number in print, which stands for all that round to it.
+    """A printed number, which represents all numbers that round to it.
 
     Attributes:
         text: The digits, for example ``"82.50"`` for 82.50 ± 0.005.
@@ -53,12 +53,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Result:
-    """What one optimizer came to in one experiment.
+    """Results of one optimizer in one experiment.
 
     Attributes:
         mean: The entry of the table.
         runs: The list in the appendix.
-        best: Hyperparameters that the appendix gives beside the list.
+        best: Hyperparameters that the appendix gives with the list.
     """
 
     mean: Number
@@ -137,12 +137,12 @@ class Printed:
 
     Attributes:
         experiments: Rows of Tables 2 to 4.
-        grids: What was scanned, by name and optimizer (§4).
+        grids: The scanned values, by name and optimizer (§4).
         combinations: Sizes of scans as stated, by grid and optimizer.
         average: Table 1.
         average_glue: Last column of Table 4.
         scaling: Table 5.
-        large_bounce: ν of the runs that are said to turn by about π/2 each step, by experiment.
+        large_bounce: ν of the runs that are claimed to turn by about π/2 each step, by experiment.
         computing: B.7.
         computing_total: §6: ``hours``, ``hours_in_paper``, ``kg``.
         reported: Results of others that the paper compares with.

@@ -36,7 +36,7 @@ def check_parameter_counts(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding a row of Table 5.
+        One finding per row of Table 5.
     """
     return [
         rounding_finding(row.name, f"parameters of {row.network}", row.n, _count(row))
@@ -51,14 +51,14 @@ def _count(row: ScalingRow) -> int:
 def check_hyperparameters(printed: Printed) -> list[Finding]:
     """Compare Δt, η and ν of Table 5 with the best values of B.2 to B.5.
 
-    The row of BERT is the mean over the tasks of GLUE. What the appendix does not list (η of the
-    image tasks, Δt of BERT) is fixed in §4 and is not compared.
+    The row of BERT is the mean over the tasks of GLUE. Values that the appendix does not list (η of
+    the image tasks, Δt of BERT) are fixed in §4 and not compared.
 
     Args:
         printed: The paper's numbers.
 
     Returns:
-        One finding a row and symbol.
+        One finding per row and symbol.
     """
     found = []
     for row in printed.scaling:
@@ -82,8 +82,8 @@ def check_step_size_trend(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding a fit, with n as printed and as counted: supported when the 95 % interval of
-        the slope lies below 0, refuted when it lies above.
+        One finding per fit, with n as printed and as counted: supported if the 95 % interval of the
+        slope is below 0, refuted if it is above.
     """
     rows = printed.scaling
     log_lr = np.log([row.lr.value for row in rows])
@@ -111,13 +111,13 @@ def _falling(case: str, slope: Estimate) -> Finding:
 
 
 def check_large_bounces(printed: Printed) -> list[Finding]:
-    """Compare ν√n of the runs that are said to turn by a large angle with 1.
+    """Compare ν√n of the runs that are claimed to turn by a large angle with 1.
 
     Args:
         printed: The paper's numbers; n is counted.
 
     Returns:
-        One finding a run.
+        One finding per run.
     """
     found = []
     for row, nu in _large(printed):
@@ -135,7 +135,7 @@ def check_right_angles(printed: Printed) -> list[Finding]:
         printed: The paper's numbers; n is counted.
 
     Returns:
-        One finding a run.
+        One finding per run.
     """
     return [
         close_finding(
@@ -157,7 +157,7 @@ def check_exponents(printed: Printed) -> list[Finding]:
             appendix, η too where it is listed, else that of Table 5.
 
     Returns:
-        One finding an experiment.
+        One finding per experiment.
     """
     found = []
     for experiment in printed.experiments:
@@ -178,7 +178,7 @@ def check_small_bounces(printed: Printed) -> list[Finding]:
         printed: The paper's numbers; n is counted.
 
     Returns:
-        One finding a run of one setting.
+        One finding per run of one setting.
     """
     found = []
     for row in printed.scaling:

@@ -20,7 +20,7 @@ def check_combinations(printed: Printed, *, grid: str) -> list[Finding]:
         grid: Name of the scan.
 
     Returns:
-        One finding an optimizer.
+        One finding per optimizer.
     """
     return [
         close_finding(
@@ -41,7 +41,7 @@ def check_best_in_scan(printed: Printed, *, lists: str) -> list[Finding]:
         lists: Section of the appendix that gives the best values.
 
     Returns:
-        One finding an experiment: how many values lie outside; the case names them.
+        One finding per experiment: the number of values outside; the case names them.
     """
     found = []
     for row in printed.experiments:

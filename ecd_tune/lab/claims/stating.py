@@ -1,4 +1,4 @@
-"""Statements, by what decides about them: checks, a calculation, or nothing."""
+"""Statements, by their test: checks, a calculation, or nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecd_tune.analysis.checks.model import Finding, Verdict, combine
-from ecd_tune.lab.claims.model import Decision, Evidence, Given, Judgement, Statement
+from ecd_tune.lab.claims.model import Decision, Evidence, Judgement, RecordedResult, Statement
 from ecd_tune.lab.claims.printed import Printed
 
 __all__ = ["by_formula", "by_numbers", "by_study", "by_systems", "untested"]
@@ -26,7 +26,7 @@ def by_systems(text: str, *checks: str) -> Statement:
     return Statement(
         text,
         lambda evidence: _combine({name: evidence.find(name) for name in checks}),
-        tuple((name, "results/theory/systems.md#how-often-by-check") for name in checks),
+        tuple((name, "results/theory/systems.md#verdicts-by-check") for name in checks),
         systems=checks,
     )
 
@@ -57,7 +57,7 @@ def by_formula(text: str, rule: str, compute: Callable[[], Sequence[Finding]]) -
     Args:
         text: The claim.
         rule: The decision rule in words.
-        compute: Gives findings, every one of which must hold.
+        compute: Returns findings, all of which must hold.
 
     Returns:
         The statement.
@@ -71,7 +71,7 @@ def by_numbers(text: str, rule: str, compute: Callable[[Printed], Sequence[Findi
     Args:
         text: The claim.
         rule: The decision rule in words.
-        compute: From the numbers to findings, every one of which must hold.
+        compute: From the numbers to findings, all of which must hold.
 
     Returns:
         The statement.
@@ -103,7 +103,7 @@ def _decide(findings: Sequence[Finding]) -> Judgement:
     return Judgement(Decision(verdict), tuple(findings))
 
 
-def _combine(found: dict[str, list[Given]]) -> Judgement:
+def _combine(found: dict[str, list[RecordedResult]]) -> Judgement:
     missing = [name for name, given in found.items() if not given]
     if missing:
         return Judgement(Decision.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")

@@ -19,7 +19,7 @@ _CHAINS, _STEPS = 64, 250
 _AWAY = 0.5
 _DRAWS, _N = 2000, 10
 _TUNED = {"lr": 0.697843092, "eta": 1.010220311, "nu": 0.507272292}
-"""What the authors' public code found for Ackley's function."""
+"""Best values of the authors' public code for Ackley's function."""
 
 
 def check_basin_left(lr: float = _TUNED["lr"]) -> list[Finding]:

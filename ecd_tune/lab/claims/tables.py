@@ -34,7 +34,7 @@ def check_means(printed: Printed, *, experiment: str) -> list[Finding]:
         experiment: The row.
 
     Returns:
-        One finding an optimizer.
+        One finding per optimizer.
     """
     row = printed.experiment(experiment)
     return [
@@ -64,7 +64,7 @@ def check_repeats(printed: Printed) -> list[Finding]:
         printed: The paper's numbers.
 
     Returns:
-        One finding an experiment; measured is the length of a list that is farthest from it.
+        One finding per experiment; measured is the length of a list that is farthest from it.
     """
     found = []
     for row in printed.experiments:
@@ -113,7 +113,7 @@ def check_averages(printed: Printed, *, column: str) -> list[Finding]:
             ``"average_glue"``, the last column of Table 4: of its rows.
 
     Returns:
-        One finding an optimizer.
+        One finding per optimizer.
     """
     found, glue = [], column == "average_glue"
     rows = [row for row in printed.experiments if (row.table == _GLUE) is glue]
@@ -134,7 +134,7 @@ def check_averages_from_runs(printed: Printed, *, column: str) -> list[Finding]:
         column: As of :func:`check_averages`.
 
     Returns:
-        One finding an optimizer.
+        One finding per optimizer.
     """
     terms = glue_terms(printed) if column == "average_glue" else average_terms(printed)
     found = []

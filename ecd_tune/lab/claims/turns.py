@@ -44,7 +44,7 @@ def check_small_turn(angle: Callable[[float, float], float] = bounce_angle) -> l
         angle: Of n and ν.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     return [
         close_finding(
@@ -62,7 +62,7 @@ def check_large_turn(cosine: Callable[[float, float], float] = bounce_cosine) ->
         cosine: Of n and ν.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     return [
         close_finding(

@@ -49,7 +49,7 @@ def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
         steps: Steps of each of 8 step sizes times 64 chains.
 
     Returns:
-        One finding an integrator.
+        One finding per integrator.
     """
     found = []
     landscape = Quadratic(np.geomspace(0.3, 3.0, _N))
@@ -75,7 +75,7 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
         steps: Steps of each.
 
     Returns:
-        One finding a step size and integrator.
+        One finding per step size and integrator.
     """
     found = []
     for integrator in _INTEGRATORS:
@@ -83,7 +83,7 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
         largest = np.full(len(lr), -np.inf)
         # δE = 0: at rest on the edge of the region.
         for moment in bench.run(_start(RippledBowl(), rng, lr, 0.0, integrator), steps, rng):
-            if moment.t:  # the start lies on the edge itself
+            if moment.t:  # the start is exactly on the edge
                 largest = np.maximum(largest, moment.log_potential - moment.log_energy)
         for index, size in enumerate(step_sizes):
             log_w = float(part(largest, index, _CHAINS).max())

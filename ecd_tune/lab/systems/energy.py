@@ -67,7 +67,7 @@ def check_order(bench: Bench, integrator: str, order: float) -> list[Finding]:
         order: The predicted slope.
 
     Returns:
-        One finding a setting.
+        One finding per setting.
     """
     worst = bench.once(_measure, integrator)
     return [

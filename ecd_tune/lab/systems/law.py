@@ -69,7 +69,7 @@ def split_cases(record: Record, names: Sequence[str], chains: int) -> list[Case]
         chains: Rows of each.
 
     Returns:
-        One case a setting.
+        One case per setting.
     """
     final, average = x_of(record.last), record.means["x"]
     return [
@@ -90,7 +90,7 @@ def measure_law(
         steps: Steps; 8000 of Algorithm 1 by default, else 6000.
 
     Returns:
-        One case a setting, in the order of :func:`settings`.
+        One case per setting, in the order of :func:`settings`.
     """
     lr, burn, basins = _SETTINGS[integrator]
     steps = steps or (8000 if integrator == "algorithm1" else 6000)
@@ -131,7 +131,7 @@ def check_beta_law(cases: Sequence[Case]) -> list[Finding]:
         cases: All those of :func:`measure_law`, in order.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     return [
         ks_finding(case.name, case.final, beta_law(n, eta), len(cases), case.skipped)
@@ -145,7 +145,7 @@ def harmonic_finding(case: Case, target: float, tolerance: float) -> Finding:
     Args:
         case: The chains.
         target: The predicted exponent.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
 
     Returns:
         The finding.
@@ -164,7 +164,7 @@ def check_effective_eta(
         predict: From η, n and ν to the prediction.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     return [
         harmonic_finding(case, float(predict(eta, n, nu)), _HARMONIC * eta)

@@ -103,7 +103,7 @@ def check_speed(runs: list[_Radii], factor: float) -> list[Finding]:
         factor: The multiple.
 
     Returns:
-        One finding a run.
+        One finding per run.
     """
     return [
         interval_finding(run.name, "speed/√(w(1−sw))", mean(run.speeds), factor, _SPEED_TOLERANCE)

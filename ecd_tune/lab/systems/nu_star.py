@@ -140,7 +140,7 @@ def check_value(bench: Bench, variant: str, factor: float) -> list[Finding]:
         factor: How far the median may be off.
 
     Returns:
-        One finding a setting.
+        One finding per setting.
     """
     found = []
     for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):
@@ -177,10 +177,10 @@ def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list
     Args:
         bench: Where to run.
         target: The predicted exponent; None is that of ν* on the same step sizes.
-        tolerance: Half width of what is allowed.
+        tolerance: Half width of the allowed range.
 
     Returns:
-        One finding a setting.
+        One finding per setting.
     """
     found = []
     for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):

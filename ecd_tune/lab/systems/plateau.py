@@ -104,7 +104,7 @@ def check_plateau(
         which: Settings; all by default.
 
     Returns:
-        One finding a run.
+        One finding per run.
     """
     found = []
     for run in bench.once(_measure)[which]:

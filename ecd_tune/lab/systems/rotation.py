@@ -41,7 +41,7 @@ def check_cosines(
         cases: Pairs of n and ν√n; none means all.
 
     Returns:
-        One finding a case.
+        One finding per case.
     """
     measured = bench.once(_measure)
     return [

@@ -41,7 +41,7 @@ def _bowl(rng: np.random.Generator, etas: Array, lr: float | Array, F0: Array) -
     """Start sync on the bowl with F2_i from 0.1 to 1 at normal draws."""
     landscape = Quadratic(np.geomspace(0.1, 1.0, _N))
     setup = place(landscape, rng, len(etas), _N, lr=lr, eta=etas, F0=F0, nu=_ROOT / _N**0.5)
-    # The same starts for every setting, so that settings differ in nothing else.
+    # The same starts for every setting, so that nothing else differs.
     theta = np.tile(rng.standard_normal((_CHAINS, _N)), (len(etas) // _CHAINS, 1))
     return ChainSetup(**{**vars(setup), "theta": theta})
 

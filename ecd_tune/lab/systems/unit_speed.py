@@ -150,7 +150,7 @@ def measure_tensors(
         steps: Steps; a sixth is burn-in.
 
     Returns:
-        η to F − Fmin of each chain, averaged, in units of what the law of η_eff predicts.
+        η to F − Fmin of each chain, averaged, in units of the prediction of the law of η_eff.
     """
     rng, eta = bench.rng(f"tensors {tensors}"), column(chains, *_ETAS)[:, None]
     landscape, dt, burn = isotropic(_N), _LR / np.sqrt(eta), steps // 6

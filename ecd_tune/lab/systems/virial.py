@@ -30,7 +30,7 @@ _TOLERANCE, _REGION_TOLERANCE = 0.03, 0.01
 def _measure_logistic(
     bench: Bench, integrator: str, chains: int = _CHAINS, steps: int = _STEPS
 ) -> Array:
-    """Return W = ½ ⟨(Θ−c)·G⟩ of each chain about the minimiser c, one row a ν."""
+    """Return W = ½ ⟨(Θ−c)·G⟩ of each chain about the minimiser c, one row per ν."""
     rng = bench.rng(f"virial {integrator}")
     landscape = Logistic.random(bench.rng("virial data"), n=_N)
     centre = landscape.minimiser()
@@ -84,7 +84,7 @@ def check_virial(
         steps: Steps; a quarter is burn-in.
 
     Returns:
-        One finding a ν.
+        One finding per ν.
     """
     table = bench.once(_measure_logistic, integrator, chains, steps)
     return [

@@ -1,4 +1,4 @@
-"""What a run needs from outside to be continued and to be watched; knows no torch."""
+"""Interfaces of a run for checkpoints and callbacks; no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Callbacks:
     """Who follows one run.
 
     Attributes:
-        report: Called with epoch and metric after each epoch that is judged.
+        report: Called with epoch and metric after each evaluated epoch.
         prune: Asked after each report whether to end here: a reason, or None.
         on_step: Called with the number of steps done and of all before each step.
     """
@@ -56,7 +56,7 @@ class CheckpointHandle(Protocol):
         ...
 
     def part(self, name: str) -> CheckpointHandle:
-        """Return a place of its own for a further piece of the same run.
+        """Return a separate handle for another part of the same run.
 
         Args:
             name: Names the piece; the next attempt finds it by that.

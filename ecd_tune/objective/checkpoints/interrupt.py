@@ -20,11 +20,11 @@ def check_stop(stop: Stop | None, step: int) -> None:
     """Poll ``stop`` at every sixteenth step.
 
     Args:
-        stop: What to poll, or None.
+        stop: The stop signal to poll, or None.
         step: Number of the step, from 0.
 
     Raises:
-        Interrupted: ``stop`` says so.
+        Interrupted: ``stop`` requested it.
     """
     if stop is not None and step % _POLL_STEPS == 0 and stop():
         raise Interrupted(f"stopped at step {step}")

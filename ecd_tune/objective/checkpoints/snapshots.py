@@ -1,7 +1,7 @@
 """The state of a run as bytes, and back without trusting them.
 
-Written by ``torch.save``, read with ``weights_only=True`` alone: a checkpoint lies where others
-may write, and reading it must not run what they wrote.
+Written by ``torch.save``, read only with ``weights_only=True``: others may write to the folder, and
+reading must not execute their code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["FORMAT", "Snapshots", "CheckpointTimer"]
 _log = logging.getLogger(__name__)
 
 FORMAT = 5
-"""Version of what a snapshot holds; another one is not read."""
+"""Version of the snapshot format; others are not read."""
 
 State = dict[str, Any]
 
@@ -31,8 +31,8 @@ class Snapshots:
     """Keeps the state of one run behind a handle.
 
     Args:
-        handle: Where to.
-        run: All that decides how the run goes, as text. A snapshot of any other is not taken.
+        handle: Handle to write to.
+        run: All that decides how the run goes, as text. Snapshots of other runs are not used.
     """
 
     def __init__(self, handle: CheckpointHandle, run: str) -> None:
@@ -48,7 +48,7 @@ class Snapshots:
         """Return the state that was saved last.
 
         Returns:
-            None when there is none, or none that can be used; the log says why.
+            None if there is no usable snapshot; the reason is logged.
         """
         data = self._handle.load()
         if data is None:
@@ -57,22 +57,22 @@ class Snapshots:
             held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             kind, run, state = held["format"], held["run"], held["state"]
         except Exception as error:
-            _log.warning("checkpoint is damaged, starting afresh: %s", _first_line(error))
+            _log.warning("checkpoint is damaged, restarting the run: %s", _first_line(error))
             return None
         if kind != FORMAT:
             _log.warning(
-                "checkpoint has format %s, not %d; starting afresh: it is from another version",
+                "checkpoint has format %s of another version, not %d; restarting the run",
                 kind,
                 FORMAT,
             )
             return None
         if run != self._run:
-            _log.warning("checkpoint is of another run; starting afresh")
+            _log.warning("checkpoint belongs to another run; restarting the run")
             return None
         return dict(state)
 
     def save(self, state: State) -> None:
-        """Save a state; one that cannot be written is said once and not tried again.
+        """Save a state; a failure is logged once and not retried.
 
         Args:
             state: Tensors, numbers, strings, and lists and dictionaries of them.
@@ -107,12 +107,12 @@ class CheckpointTimer:
         """Continue from the last snapshot, if there is one.
 
         Args:
-            restore: Takes up a state and returns the number of the next step. What it raises
-                counts as a damaged checkpoint.
+            restore: Takes up a state and returns the number of the next step. Its exceptions count
+                as a damaged checkpoint.
 
         Raises:
-            DamagedSnapshotError: The state could not be taken up, perhaps only in part: the run
-                must be made anew.
+            DamagedSnapshotError: The state could not be restored, perhaps only in part: the run
+                must be recreated.
         """
         state = None if self._snapshots is None else self._snapshots.load()
         if state is None:
@@ -123,7 +123,7 @@ class CheckpointTimer:
         except Exception as error:
             raise DamagedSnapshotError(_first_line(error)) from error
         self._began -= seconds
-        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+        _log.info("resumed at step %d, after %.1f s of work", self._kept, seconds)
 
     @property
     def saves(self) -> bool:
@@ -143,15 +143,25 @@ class CheckpointTimer:
             state: Returns the state before this step.
 
         Raises:
-            Interrupted: ``stop`` said so; where there are snapshots, the state was saved.
+            Interrupted: ``stop`` requested it; with snapshots, the state was saved.
         """
         stopped = self._stop is not None and self._stop()
-        snapshots = self._snapshots
-        if snapshots is not None and step > self._kept and (stopped or snapshots.due):
-            snapshots.save({"seconds": self.seconds, "run": state()})
-            self._kept = step
+        due = self._snapshots is not None and step > self._kept and self._snapshots.due
+        if stopped or due:
+            self.save(step, state)
         if stopped:
             raise Interrupted(f"stopped at step {step}")
+
+    def save(self, step: int, state: Callable[[], State]) -> None:
+        """Save now, unless that is done.
+
+        Args:
+            step: Number of the step that would come next.
+            state: Returns the state before this step.
+        """
+        if self._snapshots is not None and step > self._kept:
+            self._snapshots.save({"seconds": self.seconds, "run": state()})
+            self._kept = step
 
 
 class DamagedSnapshotError(Exception):

@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One trial that is to be run.
+    """One trial to run.
 
     Attributes:
         request: Hyperparameters, seed and stage.
         done: Told the outcome, once.
-        callbacks: Who follows the run; no one is told of its steps.
+        callbacks: Callbacks of the run; ``on_step`` is not called.
         handle: Where the run is kept, or None.
     """
 
@@ -45,14 +45,14 @@ class Job:
 
 @dataclass(frozen=True)
 class LaneKind:
-    """What all lanes have in common.
+    """Settings that all lanes share.
 
     Attributes:
         stack: Lets problems compute together.
         build: Makes the problem of a job.
         begin: Puts together what trains it, in a row of a stack; may raise.
         alone: Runs a job by itself; does not raise but ``Interrupted``.
-        split: What judges the epochs.
+        split: Evaluates the epochs.
     """
 
     stack: Callable[[Sequence[Problem]], StackedProblem]
@@ -66,7 +66,7 @@ class Lane:
     """One run of many.
 
     Args:
-        job: What is run.
+        job: The job to run.
         training: Its epochs.
         stepper: Its steps.
         evaluator: Judges it.
@@ -117,19 +117,19 @@ class Lane:
 
     @property
     def begun(self) -> bool:
-        """Whether the state before training is judged."""
+        """Whether the state before training is evaluated."""
         return self._training.begun
 
     @property
     def ends_judged(self) -> bool:
-        """Whether the epoch that the last step has ended is judged."""
+        """Whether the epoch that the last step ended is evaluated."""
         return self._training.ends_judged
 
     def resume(self) -> None:
         """Continue from what was saved, if anything was.
 
         Raises:
-            DamagedSnapshotError: It does not fit, and may have been taken up in part.
+            DamagedSnapshotError: It does not match, and may have been restored in part.
         """
         state = None if self._snapshots is None else self._snapshots.load()
         if state is None:
@@ -140,7 +140,7 @@ class Lane:
         except Exception as error:
             raise DamagedSnapshotError(f"{type(error).__name__}: {error}") from error
         self._began -= seconds
-        _log.info("continued at step %d, after %.1f s of work", self._kept, seconds)
+        _log.info("resumed at step %d, after %.1f s of work", self._kept, seconds)
 
     @property
     def due(self) -> bool:
@@ -149,13 +149,14 @@ class Lane:
 
     def save(self) -> None:
         """Save the state before the next step, unless that is done."""
-        if self._snapshots is not None and self.live and self.number > self._kept:
+        lasts = self.live or (self._training.paused and not self.broken)
+        if self._snapshots is not None and lasts and self.number > self._kept:
             run = self._training.state_dict()
             self._snapshots.save({"seconds": self._clock() - self._began, "run": run})
             self._kept, self.saved_at = self.number, time.monotonic()
 
     def begin(self, numbers: Mapping[str, float] | None) -> None:
-        """Begin; ``numbers`` are those of the state before training, on what judges."""
+        """Begin; ``numbers`` are those of the state before training, on the evaluation split."""
         self._evaluator.tell(numbers)
         self._guard(self._training.begin)
         self._evaluator.tell(None)
@@ -170,18 +171,19 @@ class Lane:
             self._end(error)
 
     def see(self, loss: float, number: int) -> None:
-        """Look at the loss of a step; one that was made after the end is passed over."""
+        """Check the loss of a step; steps after the end are ignored."""
         if not self.broken:
             self._guard(lambda: self._stepper.see(loss, number))
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
-        """Look at the epoch that has ended; ``numbers`` are those of the split that judges."""
+        """Look at the epoch that has ended; ``numbers`` are those of the evaluation split."""
         self._evaluator.tell(numbers)
         self._guard(self._training.end_step)
         self._evaluator.tell(None)
 
     def outcome(self) -> Outcome:
-        """Return what came of it."""
+        """Return the outcome; a paused run is saved first."""
+        self.save()
         if self._failure is None:
             reason, stage = self._ended or self._training.pruned, self.job.request.stage
             try:

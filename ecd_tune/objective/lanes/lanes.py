@@ -30,14 +30,13 @@ __all__ = ["run_lanes"]
 _log = logging.getLogger(__name__)
 
 _WAIT_STEPS = 64
-"""A lane that is free waits for the end of an epoch of others that is no more steps away: lanes
-that are at one place of their epochs compute and are judged by one call."""
+"""A free lane waits at most this many steps for the end of the other lanes' epoch."""
 
 _SAVING_SHARE = 0.05
-"""Of the time, what checkpoints may take but for those before a stop."""
+"""Share of the time that checkpoints may take, except those before a stop."""
 
 _SAVING_LOOK_SECONDS = 1.0
-"""Between two looks for what is to be saved."""
+"""Seconds between two checks whether a lane must be saved."""
 
 _Live = list[tuple[int, Lane]]
 
@@ -48,15 +47,15 @@ def run_lanes(
     """Run jobs, many at a time, until there are none.
 
     Args:
-        kind: What they have in common.
+        kind: Settings that they share.
         jobs: Returns up to so many further jobs. None while lanes are running means that there
             are none yet; while none is, that this was all.
         width: Lanes; halved whenever memory does not suffice.
         stop: Polled at each step; True makes this call raise.
 
     Raises:
-        Interrupted: ``stop`` said so; what was done of other jobs is saved where they have a
-            handle, else lost.
+        Interrupted: ``stop`` requested it; other jobs are saved if they have a handle, otherwise
+            lost.
     """
     lanes = _Lanes(kind, jobs, stop)
     while True:
@@ -74,7 +73,7 @@ def run_lanes(
 
 
 class _BrokenStackError(Exception):
-    """What is computed for all lanes together could not be."""
+    """The joint computation of all lanes failed."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -164,13 +163,13 @@ class _Lanes:
     def _begin(
         self, row: int, job: Job, problem: Problem, stack: StackedProblem, rows: RowOptimizers
     ) -> None:
-        """Put a trial, from where it was saved last, into a row that has its problem."""
+        """Start a trial, from its last checkpoint, in a row that has its problem."""
         try:
             lane = self._kind.begin(job, problem, row, rows, self._clock)
             try:
                 lane.resume()
             except DamagedSnapshotError as error:
-                _log.warning("checkpoint does not fit, starting afresh: %s", error)
+                _log.warning("checkpoint does not match, restarting the run: %s", error)
                 problem = self._kind.build(job.request)
                 stack.replace(row, problem)
                 lane = self._kind.begin(job, problem, row, rows, self._clock)
@@ -192,7 +191,7 @@ class _Lanes:
             lane.begin(judged.get(row))
 
     def _refill(self, stack: StackedProblem, rows: RowOptimizers) -> bool:
-        """End lanes and begin others in their place; say whether any is running."""
+        """Finish lanes and refill them; return whether any is running."""
         while True:
             for row, lane in enumerate(self._lanes):
                 if lane is not None and not lane.live:
@@ -219,10 +218,10 @@ class _Lanes:
         return not places or 0 in places or length - max(places) > _WAIT_STEPS
 
     def _look_up(self) -> None:
-        """Save what is due, and leave when asked.
+        """Save lanes whose interval has passed, and stop if requested.
 
         Raises:
-            Interrupted: ``stop`` said so; all lanes are saved.
+            Interrupted: ``stop`` requested it; all lanes are saved.
         """
         stopped = self._stop is not None and self._stop()
         if not stopped and time.monotonic() < self._save_from:
@@ -243,7 +242,7 @@ class _Lanes:
             self._save_from = ended + (ended - began) * (1 / _SAVING_SHARE - 1)
 
     def _step(self, stack: StackedProblem, rows: RowOptimizers) -> None:
-        """Make a step of all lanes, and judge those whose epoch it ends."""
+        """Make a step of all lanes, and evaluate those whose epoch it ends."""
         began, length = time.perf_counter(), stack.problems[0].steps_per_epoch
         live = [(row, lane) for row, lane in enumerate(self._lanes) if lane is not None]
         last = [(row, lane) for row, lane in live if lane.place == length - 1]
@@ -294,7 +293,7 @@ class _Lanes:
             lane.see(loss, number)
 
     def _evaluate(self, stack: StackedProblem, rows: list[int]) -> dict[int, Mapping[str, float]]:
-        """Return what the split that judges says of rows."""
+        """Return the numbers of rows on the evaluation split."""
         split = self._kind.split
         if not rows:
             return {}

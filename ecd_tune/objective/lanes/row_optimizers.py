@@ -21,10 +21,10 @@ __all__ = ["RowOptimizer", "RowOptimizers"]
 class RowOptimizer:
     """Stands for a row of a batched optimizer where an optimizer of one run is expected.
 
-    What it saves is what that optimizer would, so that a run can continue in either form.
+    Its state is that of torch's optimizer, so that a run can be resumed in either form.
 
     Args:
-        row: Which.
+        row: The row.
         batched: The batched optimizer; a trial has begun in the row.
         single: The optimizer of one run with the same hyperparameters.
         mark: Called with the row when a step is asked for.
@@ -44,7 +44,7 @@ class RowOptimizer:
         self._row, self._batched, self._single, self._mark = row, batched, single, mark
 
     def step(self, closure: Callable[[], float]) -> None:
-        """Ask for a step, which :meth:`RowOptimizers.step` makes; the loss does not matter."""
+        """Request a step, which :meth:`RowOptimizers.step` makes; the loss is not used."""
         self._mark(self._row)
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class RowOptimizers:
         self._asked = False
         self._rows: dict[int, RowOptimizer] = {}
         self._lrs: list[float] = []
-        self._no_losses = torch.zeros(len(stack.problems))  # these optimizers look at none
+        self._no_losses = torch.zeros(len(stack.problems))  # these optimizers do not use it
         self._marked: list[int] = []
         self._free = set(range(len(stack.problems)))
 
@@ -96,8 +96,8 @@ class RowOptimizers:
 
         Args:
             make: Makes a batched optimizer; always the same.
-            row: Whose.
-            single: What is used in its place where there is none.
+            row: The row.
+            single: Used instead if there is none.
             values: Its hyperparameters.
 
         Raises:
@@ -114,11 +114,11 @@ class RowOptimizers:
             return None
         self._batched.begin_row(row, values)
         own = RowOptimizer(row, self._batched, single, self._mark)
-        self._rows[row], self._lrs = own, []  # all are to be set again
+        self._rows[row], self._lrs = own, []  # all must be set again
         return cast(torch.optim.Optimizer, own)
 
     def free(self, row: int) -> None:
-        """Say that no one needs a row until it is given to another trial."""
+        """Release a row until it is assigned to another trial."""
         self._free.add(row)
 
     def join(
@@ -127,11 +127,11 @@ class RowOptimizers:
         """Return what makes the steps of a row's optimizer with those of others.
 
         Args:
-            row: Whose; it is not free any more.
+            row: Its optimizer; the row is no longer free.
             optimizer: As a single run has it, or one that was offered.
 
         Returns:
-            To be called with the loss; None where ``optimizer.step`` is to be called.
+            To be called with the loss; None if ``optimizer.step`` must be called.
         """
         self._free.discard(row)
         if isinstance(optimizer, LossOptimizer):

@@ -1,4 +1,4 @@
-"""Whether trials of a study can be trained together, and what their lanes are made of."""
+"""Whether trials of a study can be trained together, and the settings of their lanes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
         training: How it is trained.
     """
     if not isinstance(task, StackableTask):
-        return "the task has no form for many trials at once"
+        return "the task has no batched form"
     if definition.batched is None:
-        return f"optimizer {definition.name!r} has no form for many trials at once"
+        return f"optimizer {definition.name!r} has no batched form"
     unsupported = {
         "averaging": training.averaging is not None,
         "accumulate": training.accumulate > 1,
@@ -43,7 +43,7 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
     }
     named = [key for key, found in unsupported.items() if found]
     if named:
-        return f"[training] {', '.join(named)}: one trial at a time"
+        return f"[training] {', '.join(named)}: needs single trials"
     return task.why_alone()
 
 
@@ -55,7 +55,7 @@ def lane_kind(
     alone: Callable[[Job], Outcome],
     snapshots: Callable[[Job], Snapshots | None],
 ) -> LaneKind:
-    """Return what the lanes of an optimizer are made of.
+    """Return the settings of an optimizer's lanes.
 
     Args:
         task: The task; a :class:`~ecd_tune.tasks.StackableTask`.
@@ -66,7 +66,7 @@ def lane_kind(
         snapshots: Returns where a job is saved, or None.
 
     Returns:
-        What :func:`~ecd_tune.objective.lanes.lanes.run_lanes` takes.
+        The arguments of :func:`~ecd_tune.objective.lanes.lanes.run_lanes`.
     """
     build = builder(task, protocol)
     definition = optimizer.definition

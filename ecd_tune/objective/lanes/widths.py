@@ -1,4 +1,4 @@
-"""How many trials are trained at once: as many as memory holds and as make the work faster."""
+"""Number of trials to train at once, limited by memory and speed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ knows the more, the fewer trials it proposes at once."""
 _REPEATS, _SECONDS = 5, 0.25
 """Steps of a width that are timed, but none begins after so many seconds."""
 _COPIES = 8
-"""Of its parameters that a trial may need: gradients, optimizer, best epoch, what lies between."""
+"""Memory of a trial in units of its parameters: gradients, optimizer, best epoch, activations."""
 _MEMORY_SHARE = 0.5
 """Of a GPU's free memory, or of the machine's, that all trials of a worker may take."""
 
@@ -39,8 +39,8 @@ def choose_width(
 ) -> int:
     """Measure steps of some widths, and choose one.
 
-    Tried are 1, which is a problem alone, 4, 16 and so on, and the bound, until a width does not
-    fit into memory or makes fewer steps a second than one before.
+    The widths 1 (a single problem), 4, 16 and so on, and the bound are tried, until one does not
+    fit into memory or makes fewer steps per second than an earlier one.
 
     Args:
         build: Makes the problem of a seed.
@@ -55,7 +55,7 @@ def choose_width(
     for width in _candidates(bound):
         try:
             problems = [build(0)]
-            if width > 1 and width * _size(problems[0]) > _room(problems[0]):
+            if width > 1 and width * _size(problems[0]) > _free_memory(problems[0]):
                 break
             problems += [build(seed) for seed in range(1, width)]
             rates[width] = width / _seconds_of_a_step(problems, stack, clock)
@@ -106,7 +106,7 @@ def _size(problem: Problem) -> int:
     return _COPIES * sum(p.numel() * p.element_size() for p in problem.parameters)
 
 
-def _room(problem: Problem) -> float:
+def _free_memory(problem: Problem) -> float:
     """Return the bytes that all trials may take."""
     device = problem.parameters[0].device
     if device.type == "cuda":

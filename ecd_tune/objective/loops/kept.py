@@ -1,4 +1,4 @@
-"""What a loop of one's own keeps, and whether that is all that it has to."""
+"""State that a user's loop keeps, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Kept"]
 class Kept:
     """Things with a state, in the order in which they were given.
 
-    It watches the modules that are called in the first epoch: one whose buffers change, such as a
-    batch normalisation, and that no one keeps would be restored with its initial statistics.
+    It watches the modules that are called in the first epoch: a module with changing buffers, such
+    as a batch normalisation, that is not kept would be restored with its initial statistics.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Kept:
         self._hook: Any = None
 
     def add(self, thing: Any) -> None:
-        """Keep a thing; once is enough.
+        """Keep an object; repeated calls have no effect.
 
         Args:
             thing: Has ``state_dict`` and ``load_state_dict``.
@@ -64,7 +64,7 @@ class Kept:
             self._seen[id(module)] = module, buffers
 
     def check_used(self) -> None:
-        """Check that no module has changed its buffers that no one keeps; ends the watch.
+        """Check that all modules with changed buffers are kept; stops watching.
 
         Raises:
             TaskError: One has.
@@ -77,8 +77,8 @@ class Kept:
             if number not in known and changed:
                 raise TaskError(
                     f"the buffers {', '.join(changed)} of a {type(module).__name__} change in "
-                    "training and no one keeps them; write model = run.keep(model) for the module "
-                    "that it belongs to"
+                    "training and are not kept; write model = run.keep(model) for the module that "
+                    "contains it"
                 )
         self._seen.clear()
 
@@ -90,7 +90,7 @@ class Kept:
 
     @staticmethod
     def copy_of(thing: Any) -> Any:
-        """Return a copy of a thing's state, buffers that it does not save included."""
+        """Return a copy of an object's state, including buffers that it does not save."""
         state = copy_state(thing.state_dict())
         if not isinstance(thing, nn.Module):
             return state
@@ -112,7 +112,7 @@ class Kept:
             ValueError: They are not as many.
         """
         if len(states) != len(self._things):
-            raise ValueError(f"{len(self._things)} things are kept, {len(states)} were saved")
+            raise ValueError(f"{len(self._things)} objects are kept, {len(states)} were saved")
         for thing, held in zip(self._things, states, strict=True):
             if not isinstance(thing, nn.Module):
                 thing.load_state_dict(copy_state(held))

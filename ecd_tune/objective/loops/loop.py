@@ -1,8 +1,8 @@
 """Run one trial of a task that keeps its own loop.
 
-What happens between two epochs is ours: the state is copied there, and an interrupted run begins
-again with the epoch that it was in. Random numbers of an epoch follow from the seed and its
-number, so that the epoch goes as it would have gone.
+Between two epochs the state is copied, and an interrupted run restarts at the interrupted epoch.
+Random numbers of an epoch follow from the seed and its number, so the repeated epoch gives the same
+result.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from ecd_tune.objective.loops.loop_steps import (
     read_number,
     trained_tensors,
 )
-from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics
+from ecd_tune.objective.outcomes import nonfinite, optimizer_metrics, paused_after
 from ecd_tune.objective.single import MakeOptimizer, RunPlan
 from ecd_tune.objective.training.epochs import TRAIN_LOSS
 from ecd_tune.objective.training.metric_history import MetricHistory
@@ -44,7 +44,7 @@ from ecd_tune.tasks.own.run import Driver
 __all__ = ["EndedError", "Loop", "LoopTask", "evaluate_loop"]
 
 _LOOK_STEPS = 16
-"""Steps on a GPU between two looks at the losses."""
+"""Steps on a GPU between two checks of the losses."""
 
 
 class LoopTask(Protocol):
@@ -57,7 +57,7 @@ class LoopTask(Protocol):
     metric: str
 
     def drive(self, seed: int, stage: Stage, driver: Driver) -> None:
-        """Run the loop with what stands behind it."""
+        """Run the loop."""
 
 
 def evaluate_loop(
@@ -77,14 +77,14 @@ def evaluate_loop(
         request: Hyperparameters, seed and stage.
         plan: How long it is, and which metric is better.
         stop: Polled at each step of the optimizer.
-        snapshots: Where the run is saved when due and before it leaves.
-        callbacks: Who follows the run.
+        snapshots: Where the run is saved at intervals and before it stops.
+        callbacks: Callbacks of the run.
 
     Returns:
         The outcome.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` requested it.
         TaskError: The study asks for what only a task that describes a model can do, or the
             task does not do what a loop must.
     """
@@ -108,7 +108,7 @@ def evaluate_loop(
 
 
 class _StartAfreshError(BaseException):
-    """The saved state does not fit, and may have been taken up in part."""
+    """The saved state does not match, and may have been restored in part."""
 
 
 class EndedError(BaseException):
@@ -116,7 +116,7 @@ class EndedError(BaseException):
 
 
 class Loop:
-    """What stands behind one run of a loop.
+    """The state behind one run of a loop.
 
     Args:
         metric: Name of the metric.
@@ -124,8 +124,8 @@ class Loop:
         request: Hyperparameters, seed and stage.
         plan: How long the run is.
         timer: Looks up at each step.
-        callbacks: Who follows the run.
-        resume: Continue where a saved run stood.
+        callbacks: Callbacks of the run.
+        resume: Resume a saved run.
     """
 
     def __init__(
@@ -148,18 +148,19 @@ class Loop:
         self._held: dict[str, Any] = {}
         self._best: tuple[int, float, float] | None = None
         self._best_state: list[Any] = []
+        self._has_test = False
         self._tested: float | None = None
         self.reason: str | None = None
         self._pruned = False
 
-    # What a run asks for.
+    # Requests of a run.
 
     def keep(self, thing: Any) -> None:
         """Save and restore something."""
         self.kept.add(thing)
 
     def optimizer(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
-        """Make the trial's optimizer, whose step takes the loss whichever it is.
+        """Create the trial's optimizer, whose step takes the loss for every optimizer.
 
         Raises:
             TaskError: Nothing that can be trained is given.
@@ -196,8 +197,8 @@ class Loop:
         """
         if not self._looping or self._epoch in self._history.get(METRIC):
             raise TaskError(
-                "run.report(value): is called once in each epoch, inside "
-                "`for epoch in run.epochs():`"
+                "run.report(value): must be called once per epoch, inside `for epoch in "
+                "run.epochs():`"
             )
         for optimizer in self._optimizers:
             check_averaged(optimizer)
@@ -222,16 +223,17 @@ class Loop:
             TaskError: The loop has not ended, or the function returns no number.
         """
         if self._looping:
-            raise TaskError("run.test(function): is called after the loop over run.epochs()")
+            raise TaskError("run.test(function): must be called after the loop over run.epochs()")
+        self._has_test = True
         if self._request.stage is Stage.CONFIRM and self._best is not None:
             self.kept.load(self._best_state)
             seed_everything(self._request.seed, "test")
             self._tested = read_number("test", function())
 
-    # What happens in between.
+    # Between two epochs.
 
     def before_step(self, loss: Tensor) -> None:
-        """Look at the loss of a step, and up from the run.
+        """Check the loss of a step and the stop signal.
 
         Args:
             loss: Detached, 0-d.
@@ -244,7 +246,7 @@ class Loop:
 
     def _begin(self) -> None:
         if not self._optimizers:
-            raise TaskError("run.epochs(): make the optimizer first, run.optimizer(parameters)")
+            raise TaskError("run.epochs(): create the optimizer first: run.optimizer(parameters)")
         self.kept.check(p for o in self._optimizers for g in o.param_groups for p in g["params"])
         if not self._resume:
             return
@@ -258,6 +260,9 @@ class Loop:
         if self._timer.saves:
             self._held = self._state()
         self._timer.check(epoch - 1, lambda: self._held)
+        if self._plan.until is not None and epoch > self._plan.until:
+            self._timer.save(epoch - 1, lambda: self._held)
+            self._prune(paused_after(self._plan.until))
         seed_everything(self._request.seed, "epoch", epoch)
         if epoch == 1:
             self.kept.watch()
@@ -271,11 +276,13 @@ class Loop:
         if self._losses:
             self._history.add(epoch, {TRAIN_LOSS: float(np.mean(self._losses))})
             self._losses = []
-        if epoch < self._plan.steps:
-            self.reason = self._callbacks.prune()
-            self._pruned = self.reason is not None
-        if self._pruned:
-            raise EndedError
+        reason = self._callbacks.prune() if epoch < self._plan.steps else None
+        if reason is not None:
+            self._prune(reason)
+
+    def _prune(self, reason: str) -> NoReturn:
+        self.reason, self._pruned = reason, True
+        raise EndedError
 
     def _better(self, number: float, tie: float) -> bool:
         sign = self._plan.direction.sign
@@ -303,7 +310,7 @@ class Loop:
     def _load(self, state: dict[str, Any]) -> int:
         self.kept.load(state["kept"])
         if len(state["optimizers"]) != len(self._optimizers):
-            raise ValueError("not as many optimizers as were saved")
+            raise ValueError("the number of optimizers differs from the saved one")
         for optimizer, held in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
         self._history.load_state_dict(state["tracks"])
@@ -311,7 +318,7 @@ class Loop:
         self._epoch = int(state["epoch"])
         judged = self._history.get(METRIC)
         if list(judged) != list(range(1, self._epoch + 1)):
-            raise ValueError(f"epochs {list(judged)} judged, of {self._epoch}")
+            raise ValueError(f"epochs {list(judged)} evaluated, of {self._epoch}")
         for epoch, value in judged.items():
             self._callbacks.report(epoch, value)
         return self._epoch
@@ -320,11 +327,12 @@ class Loop:
         """Make the outcome.
 
         Raises:
-            TaskError: Nothing was reported, or a confirmation has not judged on the test data.
+            TaskError: Nothing was reported, or a confirmation cannot evaluate on the test data.
         """
         if not self._optimizers:
             raise TaskError(
-                "the task made no optimizer: call run.optimizer(model.parameters()), and train in "
+                "the task created no optimizer: call run.optimizer(model.parameters()), and train "
+                "in "
                 "`for epoch in run.epochs():`"
             )
         device = str(self._optimizers[0].param_groups[0]["params"][0].device)
@@ -342,16 +350,23 @@ class Loop:
             metrics |= {} if report is None else optimizer_metrics(report())
         if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
-        if self._request.stage is Stage.CONFIRM and self.reason is None:
-            metrics[f"test_{self._metric}"] = self._test_value()
+        if self.reason is None:
+            self._check_test()
+        if self._tested is not None:
+            metrics[f"test_{self._metric}"] = self._tested
         ended = Status.PRUNED if self._pruned else Status.DIVERGED
         status = Status.COMPLETE if self.reason is None else ended
         return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
-    def _test_value(self) -> float:
-        if self._tested is None:
+    def _check_test(self) -> None:
+        """Find out in the first trial of a search what would fail in all confirmation runs.
+
+        Raises:
+            TaskError: They would have nothing to judge by.
+        """
+        wanted = self._plan.confirms or self._request.stage is Stage.CONFIRM
+        if wanted and not self._has_test:
             raise TaskError(
-                "a confirmation judges on the test data: call run.test(lambda: …) after the loop, "
-                "or use confirm=0"
+                "a confirmation evaluates on the test data: call run.test(lambda: …) after the "
+                "loop, or use confirm=0"
             )
-        return self._tested

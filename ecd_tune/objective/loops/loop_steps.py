@@ -1,4 +1,4 @@
-"""What goes into a loop of one's own and comes out of it: its plan, its optimizer, its numbers."""
+"""Plan, optimizer and reported numbers of a user's loop."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def check_plan(plan: RunPlan) -> None:
     if foreign := [key for key in asked if key != "clip"]:
         raise TaskError(
             f"[training]: {', '.join(foreign)}: needs a task that describes a model (run.model); "
-            "a task that keeps its own loop does this in the loop, for example with a scheduler "
-            "of torch under run.keep or with torch.autocast; only clip and device apply to it"
+            "a task with its own loop does this in the loop, for example with a torch scheduler "
+            "and run.keep, or with torch.autocast; only clip and device are supported"
         )
     if plan.protocol != "clean":
         raise TaskError(
-            f"protocol = {plan.protocol!r}: a task that keeps its own loop reports validation "
-            "values; use protocol 'clean'"
+            f"protocol = {plan.protocol!r}: a task with its own loop reports validation values; "
+            "use protocol 'clean'"
         )
 
 
@@ -52,7 +52,7 @@ class Trained:
     """As much of a problem as an optimizer is made for.
 
     Args:
-        parameters: What is trained.
+        parameters: The trained tensors.
     """
 
     def __init__(self, parameters: list[Tensor]) -> None:
@@ -60,7 +60,7 @@ class Trained:
 
 
 def read_number(name: str, value: Any) -> float:
-    """Read what a user gives as a number.
+    """Read a number given by a user.
 
     Args:
         name: Of the method, for the message.
@@ -72,6 +72,8 @@ def read_number(name: str, value: Any) -> float:
     Raises:
         TaskError: It is none.
     """
+    if isinstance(value, str):
+        raise TaskError(f"run.{name}: needs a number; got the text {value!r}")
     try:
         return float(value)
     except (TypeError, ValueError) as error:
@@ -95,12 +97,12 @@ def trained_tensors(parameters: Iterable[Any]) -> list[Tensor]:
     given = list(parameters)
     if not all(isinstance(tensor, Tensor) for tensor in given):
         raise TaskError(
-            "run.optimizer: needs the tensors to train, such as model.parameters(); groups with "
-            "options of their own are not searched"
+            "run.optimizer: needs the tensors to train, such as model.parameters(); parameter "
+            "groups with their own options are not supported"
         )
     trained = [tensor for tensor in given if tensor.requires_grad]
     if not trained:
-        raise TaskError("run.optimizer: no tensor is given that requires a gradient")
+        raise TaskError("run.optimizer: none of the tensors requires a gradient")
     return trained
 
 
@@ -109,9 +111,9 @@ def fit_to_loop(
 ) -> torch.optim.Optimizer:
     """Give an optimizer the methods by which every optimizer serves the same loop.
 
-    ``step(loss=loss)``, ``step(closure)`` and ``add_loss(loss)`` before ``step()`` tell the loss,
-    as for ECDSep; training libraries use the last two. ``eval()`` and ``train()`` do nothing
-    where an optimizer keeps no average of the weights.
+    ``step(loss=loss)``, ``step(closure)`` and ``add_loss(loss)`` before ``step()`` pass the loss,
+    as for ECDSep; training libraries use the last two. ``eval()`` and ``train()`` do nothing where
+    an optimizer keeps no average of the weights.
 
     Args:
         optimizer: Changed in place.
@@ -179,7 +181,7 @@ def check_averaged(optimizer: torch.optim.Optimizer) -> None:
         raise TaskError(
             f"{type(optimizer).__name__} evaluates an average of the weights: call "
             "optimizer.eval() before the evaluation and optimizer.train() before the training of "
-            "each epoch; both do nothing for the other optimizers"
+            "each epoch; both do nothing for other optimizers"
         )
 
 

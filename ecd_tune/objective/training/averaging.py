@@ -1,4 +1,4 @@
-"""Judge means of several epochs' weights beside the weights of single epochs."""
+"""Evaluate means of several epochs' weights in addition to single epochs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["Averager", "ChosenMean", "PostHoc", "Swa"]
 
 @dataclass(frozen=True)
 class ChosenMean:
-    """The mean that the judged split prefers.
+    """The mean that is best on the evaluation split.
 
     Attributes:
         judged: Its numbers there.
         first: First epoch in it.
         last: Last epoch in it.
-        weights: Mean and its statistics; None where nothing is left to be judged with them.
+        weights: Mean and its statistics; None if they are not needed for another evaluation.
     """
 
     judged: Mapping[str, float]
@@ -36,7 +36,7 @@ class ChosenMean:
 
 
 class Averager(Protocol):
-    """Follows a run, and has a choice at its end.
+    """Follows a run, and selects a mean at its end.
 
     Attributes:
         choice: The best mean so far, or None.
@@ -46,7 +46,7 @@ class Averager(Protocol):
 
     @property
     def curve(self) -> Curve:
-        """The metric of the chosen mean while it grew; empty where it was not judged then."""
+        """The metric of the selected mean during training; empty if it was not evaluated then."""
 
     def end_epoch(self, epoch: int) -> None:
         """Take the weights of an epoch.
@@ -74,7 +74,7 @@ class Averager(Protocol):
         """Continue.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: Returned by :meth:`state_dict`.
             epochs: Epochs that were done by then.
         """
 
@@ -94,7 +94,9 @@ class _Choosing:
             mean.put(problem)
             if self._renew:
                 self._evaluator.renew()
-            judged = self._evaluator.evaluate(f"of the mean of epochs {first} to {last}")
+            judged = self._evaluator.evaluate(
+                f"of the weights averaged over epochs {first} to {last}"
+            )
             if choose and self._evaluator.better(
                 judged, self.choice.judged if self.choice else None
             ):
@@ -123,14 +125,14 @@ class _Choosing:
 class Swa(_Choosing):
     """Running means from given epochs on.
 
-    Where the test split drives the choices, as in the paper, each mean that is judged is a
-    candidate; else those of the last epoch alone, so that only the start is chosen.
+    If the test split selects, as in the paper, each evaluated mean is a candidate; otherwise only
+    those of the last epoch, so that only the start is selected.
 
     Args:
         evaluator: Judges them.
         settings: Starts and statistics.
         epochs: Length of the run.
-        every: Epochs between two judgements before the last epoch; None for no such.
+        every: Epochs between two evaluations before the last epoch; None for no such.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Swa(_Choosing):
 
     @property
     def curve(self) -> Curve:
-        """The metric of the chosen mean against its last epoch, where it was judged on the way."""
+        """The metric of the selected mean by its last epoch, if evaluated during training."""
         if self._every is None or self.choice is None:
             return Curve()
         return self._history.curves()[str(self.choice.first)]
@@ -210,7 +212,7 @@ class PostHoc(_Choosing):
         evaluator: Judges them.
         settings: First epoch and statistics.
         epochs: Length of the run.
-        store: Where the weights of the epochs lie meanwhile.
+        store: Temporary storage of the weights of the epochs.
     """
 
     def __init__(
@@ -225,12 +227,12 @@ class PostHoc(_Choosing):
         return Curve()
 
     def end_epoch(self, epoch: int) -> None:
-        """Keep the weights of an epoch that may take part."""
+        """Store the weights of an epoch that may be averaged."""
         if epoch >= self._starts[0]:
             self._store.keep(epoch, Weights.of(self._evaluator.problem))
 
     def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
-        """Average backwards from the last epoch, and judge each mean."""
+        """Average backwards from the last epoch, and evaluate each mean."""
         mean, last = Mean(), self._starts[-1]
         self.choice = None
         for start in reversed(self._starts):
@@ -243,7 +245,7 @@ class PostHoc(_Choosing):
         self._store.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing but a mark: the weights lie beside the checkpoint."""
+        """Return only the kept epochs: the weights are stored next to the checkpoint."""
         return {"kept": list(self._starts)}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:

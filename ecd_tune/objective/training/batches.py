@@ -1,4 +1,4 @@
-"""What one step of the optimizer sees: one batch of the task, or several put together."""
+"""The data of one optimizer step: one batch of the task, or several combined."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class Batches:
     ) -> None:
         if again and not isinstance(problem, RepeatableProblem):
             raise TaskError(
-                "[training]: second_forward = true: this task cannot pass a batch forward once "
-                "more; leave it out"
+                "[training]: second_forward = true: this task does not support a second forward "
+                "pass; remove the key"
             )
         self._problem, self._accumulate, self._precision = problem, accumulate, precision
         self._again = again
-        # Asked once: a look at all members of a protocol takes as long as a small step.
+        # Checked once: isinstance with a protocol takes as long as a small step.
         self._examples = problem.examples if isinstance(problem, CountedProblem) else None
         self._length = problem.steps_per_epoch
         self.steps_per_epoch = -(-self._length // accumulate)
 
     def precision(self) -> AbstractContextManager[None]:
-        """Return the context in which the network runs, to judge it as well."""
+        """Return the context in which the network runs, also for evaluation."""
         return computing(self._problem.parameters[0].device, self._precision)
 
     def closure(self, step: int) -> Tensor:
@@ -76,7 +76,7 @@ class Batches:
         return losses
 
     def finish(self, step: int) -> None:
-        """Do what is to be done after a step of the optimizer.
+        """Run the second forward pass after a step, if the study requires it.
 
         Args:
             step: Number of the step that was made.
@@ -87,7 +87,7 @@ class Batches:
                     self._problem.pass_forward(part)
 
     def examples(self, step: int) -> int:
-        """Return the number of examples of a step; of batches where the problem has no count.
+        """Return the number of examples of a step, or of batches if the problem has no count.
 
         Args:
             step: Number of the step, from 0.

@@ -1,4 +1,4 @@
-"""Weights of many epochs on disk, for a pass over them at the end of a run."""
+"""Weights of many epochs on disk, read once at the end of a run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class EpochStore:
     """Weights by epoch, in a temporary folder of this process.
 
     Args:
-        max_gib: What may lie in it at most, in GiB.
+        max_gib: Maximum size in GiB.
         count: Epochs that will be kept.
-        copies: Epoch to the place beside the run's checkpoint that its file is copied to, where
-            another attempt finds it; None for a run that has no checkpoints.
+        copies: Returns the handle to which an epoch's file is copied, where a resumed run finds it;
+            None for a run that has no checkpoints.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class EpochStore:
         """Check that some epochs are there, and fetch those that are but copied.
 
         Args:
-            epochs: Which.
+            epochs: The epochs.
 
         Raises:
             ValueError: One is not.
         """
         missing = [epoch for epoch in epochs if not self._fetch(epoch)]
         if missing:
-            raise ValueError(f"the weights of epoch {missing[0]} are gone")
+            raise ValueError(f"the weights of epoch {missing[0]} are missing")
 
     def clear(self) -> None:
         """Remove all of it, the copies too."""
@@ -105,7 +105,7 @@ class EpochStore:
         if needed > self._max_gib:
             raise TaskError(
                 f"[training.averaging]: the weights of {self._count} epochs need {needed:.3g} "
-                f"GiB of disk, and max_gib = {self._max_gib:g}; raise it, or start later"
+                f"GiB of disk, above max_gib = {self._max_gib:g}; raise it, or start later"
             )
 
     def _path(self, epoch: int) -> Path:

@@ -1,4 +1,4 @@
-"""Train by epochs, and judge each of them."""
+"""Train by epochs, and evaluate each of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from ecd_tune.errors import NonFiniteLossError
 from ecd_tune.objective.checkpoints.checkpoint import Callbacks
 from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
+from ecd_tune.objective.outcomes import paused_after
 from ecd_tune.objective.training.averaging import Averager
 from ecd_tune.objective.training.evaluator import Evaluator
 from ecd_tune.objective.training.means import Weights
@@ -26,19 +27,20 @@ TRAIN_LOSS = "train_loss"
 
 
 class Training:
-    """Epochs of a run, each judged on the split that drives the choices.
+    """Epochs of a run, each evaluated on the split that selects.
 
-    Epoch 0 is the state before training. It is the best one only until another is judged, so
-    that a run which diverges at once still has a value.
+    Epoch 0 is the state before training. It is the best one only until another is evaluated, so
+    that a run which diverges immediately still has a value.
 
     Args:
         stepper: The problem with its optimizer.
         evaluator: Judges it.
         epochs: Length of the run.
-        eval_every: Epochs between two judgements; the first and the last always are.
+        eval_every: Epochs between two evaluations; the first and the last are always evaluated.
         averager: Judges means of weights too, or None.
         callbacks: Called as the run continues, or None.
         clock: Of the run's work.
+        until: Epoch after which the run is paused, or None.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Training:
         averager: Averager | None = None,
         callbacks: Callbacks | None = None,
         clock: Clock = time.perf_counter,
+        until: int | None = None,
     ) -> None:
         self._stepper, self._evaluator, self._length = stepper, evaluator, epochs
+        self._until = epochs if until is None else until
         self._eval_every, self._callbacks = eval_every, callbacks or Callbacks()
         self._averager, self._speed = averager, Speed(stepper, clock)
         self._total = epochs * stepper.batches.steps_per_epoch
@@ -64,7 +68,7 @@ class Training:
 
     @property
     def device(self) -> str:
-        """Where the parameters lie."""
+        """Device of the parameters."""
         return self._stepper.device
 
     def proceed(self, timer: CheckpointTimer) -> str | None:
@@ -85,25 +89,33 @@ class Training:
                 timer.check(number, self.state_dict)
                 self._stepper.step()
                 self.end_step()
-            if self._averager is not None and self._pruned is None:
+            if self.paused:
+                timer.save(self._stepper.number, self.state_dict)
+            elif self._averager is not None and self._pruned is None:
                 self._averager.finish(timer, total, self.state_dict)
         except NonFiniteLossError as error:
             return str(error)
-        return self._pruned
+        return self.pruned
 
     @property
     def over(self) -> bool:
-        """Whether no step is left to make."""
-        return self._pruned is not None or self._stepper.number >= self._total
+        """Whether all steps are made, or all before a pause."""
+        return self._pruned is not None or self.paused or self._stepper.number >= self._total
+
+    @property
+    def paused(self) -> bool:
+        """Whether it has come to the epoch after which it is paused."""
+        reached = self._until * self._stepper.batches.steps_per_epoch
+        return reached <= self._stepper.number < self._total
 
     @property
     def pruned(self) -> str | None:
-        """Why someone ended the run, or None."""
-        return self._pruned
+        """Why someone ended or paused the run, or None."""
+        return self._pruned or (paused_after(self._until) if self.paused else None)
 
     @property
     def begun(self) -> bool:
-        """Whether the state before training is judged."""
+        """Whether the state before training is evaluated."""
         return bool(self._history.get(METRIC))
 
     def begin(self) -> None:
@@ -128,15 +140,14 @@ class Training:
 
     @property
     def ends_judged(self) -> bool:
-        """Whether the epoch that the last step has ended is judged."""
+        """Whether the epoch that the last step ended is evaluated."""
         return self._is_judged(self._stepper.number // self._stepper.batches.steps_per_epoch)
 
     def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
-        """Make the outcome; a confirmation is judged on the test split now, once.
+        """Return the outcome; a confirmation is evaluated on the test split here, once.
 
-        Where the test split has driven the choices all along, there is nothing left to judge.
-        With averaging the chosen mean gives value and numbers, and the best single epoch stands
-        beside it as ``single_…``.
+        If the test split selected, no further evaluation is needed. With averaging the selected
+        mean gives value and numbers, and the best single epoch is added as ``single_…``.
 
         Args:
             reason: Why the run ended early, or None.
@@ -158,7 +169,7 @@ class Training:
             metrics |= self._stepper.measured()
         if losses := self._history.get(TRAIN_LOSS):
             metrics[TRAIN_LOSS] = [*losses.values()][-1]
-        ended = Status.DIVERGED if self._pruned is None else Status.PRUNED
+        ended = Status.PRUNED if reason == self.pruned else Status.DIVERGED
         return self._close(
             Outcome(
                 status=Status.COMPLETE if reason is None else ended,
@@ -188,12 +199,12 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Continue where the saved run stood, and report its epochs again.
+        """Resume the saved run, and report its epochs again.
 
         They were reported for another trial: a run that is continued is a new attempt.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: Returned by :meth:`state_dict`.
 
         Returns:
             Number of the next step.
@@ -207,7 +218,7 @@ class Training:
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._evaluator.metric
         if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
-            raise ValueError(f"epochs {list(judged)} judged, at step {number}")
+            raise ValueError(f"epochs {list(judged)} evaluated, at step {number}")
         if list(self._history.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
@@ -224,7 +235,7 @@ class Training:
         return number
 
     def _choose(self, stage: Stage) -> dict[str, float]:
-        """Return the numbers of what was chosen, on the judged split and perhaps the test."""
+        """Return the numbers of the selected weights, perhaps also on the test split."""
         split, metric = self._evaluator.split, self._evaluator.metric
         assert self._best is not None  # asked with a value only
         single = _named(split, self._best)
@@ -247,7 +258,8 @@ class Training:
         return self._evaluator.test()
 
     def _close(self, outcome: Outcome) -> Outcome:
-        if self._averager is not None:
+        continues = self.paused and outcome.status is Status.PRUNED
+        if self._averager is not None and not continues:
             self._averager.close()
         return outcome
 

@@ -22,13 +22,13 @@ class Evaluator:
     Args:
         problem: The problem.
         batches: Knows the precision in which the network runs.
-        metric: What counts, a key of ``evaluate(split)``.
+        metric: The metric, a key of ``evaluate(split)``.
         direction: Which metric is better.
         split: What judges: ``"val"``, or under the paper's protocol ``"test"``.
 
     Attributes:
         problem: The problem.
-        metric: What counts.
+        metric: The metric.
         split: What judges.
     """
 

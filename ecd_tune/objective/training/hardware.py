@@ -24,7 +24,7 @@ def prepare_network(problem: Problem, settings: TrainingSpec) -> None:
 
     Args:
         problem: The problem, before its first step.
-        settings: What the study says.
+        settings: The settings of the study.
 
     Raises:
         TaskError: They are set, and the problem does not show its network.
@@ -35,10 +35,11 @@ def prepare_network(problem: Problem, settings: TrainingSpec) -> None:
     if not isinstance(problem, NetworkProblem):
         key = "memory_format" if channels_last else "compile"
         raise TaskError(
-            f"[training]: {key}: this task has no torch module to set it on; leave it out"
+            f"[training]: {key}: this task has no torch module to apply it to; remove the key"
         )
     if channels_last:
-        # The weights stay: noise goes by their order in memory, and torch converts them itself.
+        # The weights stay contiguous: noise follows their order in memory, and torch converts them
+        # itself.
         problem.network.register_forward_pre_hook(_to_channels_last)
     if settings.compile:
         problem.network.compile()
@@ -55,10 +56,10 @@ def _to_channels_last(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, 
 
 @contextmanager
 def computing(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute float32 products on a device as a study says.
+    """Set the precision of float32 products on a device as in the study.
 
     Args:
-        device: Where the network lies. TF32 exists on CUDA devices; elsewhere float32 is itself.
+        device: Device of the network. TF32 exists on CUDA devices; elsewhere float32 is itself.
         precision: ``fp32``: all 24 bits; ``tf32`` and ``auto``: products of numbers rounded to 11
             bits; ``bf16``: torch's autocast, the rest in float32.
     """

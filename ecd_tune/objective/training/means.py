@@ -20,7 +20,7 @@ class Weights:
     """Parameters of a problem, and its running statistics where it has any.
 
     Args:
-        parameters: Copies, one a parameter.
+        parameters: Copies, one per parameter.
         state: Of a stateful problem, or None.
     """
 
@@ -35,9 +35,9 @@ class Weights:
             problem: The problem.
 
         Returns:
-            What later steps do not change.
+            A copy that later steps do not change.
         """
-        # Not isinstance: a look at all members of a protocol takes longer than the copy.
+        # Not isinstance: for a protocol it takes longer than the copy.
         state_of = getattr(problem, "state_dict", None)
         state = None if state_of is None else copy_state(state_of())
         return cls([p.detach().clone() for p in problem.parameters], state)
@@ -65,7 +65,7 @@ class Weights:
             like: A problem that they must fit.
 
         Returns:
-            Weights of their own memory, where the problem's are.
+            Weights in separate memory, on the problem's device.
         """
         own = [p.detach().clone() for p in like.parameters]
         copy_into(own, held["parameters"])
@@ -159,10 +159,10 @@ def copy_state(state: Any, device: torch.device | None = None) -> Any:
 
     Args:
         state: Tensors, numbers and texts in lists and dictionaries.
-        device: Where the copies lie; None where the originals do.
+        device: Device of the copies; None where the originals do.
 
     Returns:
-        What later steps do not change.
+        A copy that later steps do not change.
     """
     if isinstance(state, Tensor):
         return state.detach().to(device or state.device, copy=True)

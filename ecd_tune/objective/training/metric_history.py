@@ -17,10 +17,10 @@ _FRACTION = 1024
 class MetricHistory:
     """Named curves, point by point; long ones are thinned as they grow.
 
-    All points up to step 2047 stay. Beyond, one stays when it lies a 1024th of its step or more
-    after the one before it: a million steps leave about 8700 points, evenly spaced in the
-    logarithm. The last point is always there. Which points stay follows from the steps alone, so
-    that runs of equal length have theirs at the same steps, wherever they were interrupted.
+    All points up to step 2047 stay. Beyond that, a point is kept if it is at least a 1024th of its
+    step after the previous one: a million steps give about 8700 points, evenly spaced in the
+    logarithm. The last point is always there. The kept points depend only on the steps, so that
+    runs of equal length have points at the same steps, also after interruptions.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class MetricHistory:
         return self._points.get(name, {})
 
     def curves(self) -> dict[str, Curve]:
-        """Return all of them as they stand."""
+        """Return all curves."""
         return {
             name: Curve(tuple(points), tuple(points.values()))
             for name, points in self._points.items()
@@ -68,7 +68,7 @@ class MetricHistory:
         """Continue.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: Returned by :meth:`state_dict`.
         """
         self._points = {
             str(name): {int(step): float(value) for step, value in points.items()}
@@ -77,7 +77,7 @@ class MetricHistory:
 
 
 def thinned(steps: Iterable[int]) -> list[int]:
-    """Return those steps at which a curve that grew step by step has a point.
+    """Return the steps at which a curve has points.
 
     Args:
         steps: All steps, increasing.
@@ -89,7 +89,7 @@ def thinned(steps: Iterable[int]) -> list[int]:
 
 
 def _append(points: dict[int, float], step: int, value: float) -> bool:
-    """Add a point, in place of the last one where that is too close to the one before it."""
+    """Add a point; it replaces the last one if that is too close to the one before it."""
     last = list(islice(reversed(points), 2))
     if len(last) == 2 and not _is_apart(*last):
         del points[last.pop(0)]

@@ -1,4 +1,4 @@
-"""What a study's protocol means for one run: which data trains, and which split judges."""
+"""Training data and evaluation split of a run, by the study's protocol."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def judged_split(protocol: Protocol) -> Split:
 
 
 def builder(task: Task, protocol: Protocol) -> Build:
-    """Return what makes the problems of a study.
+    """Return the function that builds the problems of a study.
 
     Args:
         task: The task.
         protocol: Of the study.
 
     Returns:
-        Under the clean protocol the task's own ``build``. Under the paper's a problem that holds
-        the test split in both stages; where the task takes its validation split out of the
-        published training data, that split trains too.
+        Under the clean protocol the task's own ``build``. Under the paper's protocol problems hold
+        the test split in both stages; if the validation split is part of the published training
+        data, it is used for training too.
     """
     if protocol == "clean":
         return task.build

@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a factor of what the study says."""
+"""The learning rate schedule of a run, as a factor of the study's rate."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lr_factor(schedule: Schedule, step: int, steps: int, steps_per_epoch: int) -
     """
     rising = schedule.warmup * steps
     if step < rising:
-        # The first step has a share of the rise, not 0: ECDSep and SGD would stand still.
+        # The first step has a share of the rise, not 0: ECDSep and SGD would not move.
         return (step + 1) / (math.floor(rising) + 1)
     done = (step - rising) / (steps - rising)
     match schedule.name:

@@ -1,4 +1,4 @@
-"""How fast a run trains, and how much memory it takes."""
+"""Training speed and memory of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Clock = Callable[[], float]
 """Seconds of work, from some moment on."""
 
 SPEED_METRICS = ("examples_per_second", "peak_memory_mib")
-"""Names of what :meth:`Speed.metrics` returns: of the machine, not of the run."""
+"""Names of the metrics of :meth:`Speed.metrics`: they describe the machine, not the run."""
 
 _MIB = 2**20
 

@@ -30,10 +30,10 @@ class Stepper:
         problem: The problem.
         optimizer: Its optimizer.
         pace: Number of a step to the factor of each group's ``lr`` at it; None leaves ``lr``
-            alone.
+            unchanged.
         clip: Largest norm of the gradient, or None.
         batches: What a step sees; None: one batch of the problem.
-        diagnose: Let the optimizer say how it goes, where it can.
+        diagnose: Record the optimizer's diagnostics, if it has them.
         measurer: Measures the run for the checks of the theory, or None.
         advance: Makes a step of :meth:`take` in place of the optimizer's own, or None.
 
@@ -69,7 +69,7 @@ class Stepper:
 
     @property
     def device(self) -> str:
-        """Where the parameters lie, for example ``"cpu"``."""
+        """Device of the parameters, for example ``"cpu"``."""
         return str(self.problem.parameters[0].device)
 
     @property
@@ -95,7 +95,7 @@ class Stepper:
 
         def closure() -> Tensor:
             loss = self.batches.closure(number)
-            # Before the optimizer can spread it: not all of them look at the loss.
+            # Check it before the optimizer uses it: not all optimizers check the loss.
             if self._look_every == 1:
                 _check(float(loss), number)
             if len(self._unseen) == first:  # some optimizers ask twice
@@ -114,7 +114,7 @@ class Stepper:
             self._look()
 
     def take(self, loss: float | Tensor) -> None:
-        """Make one step from a loss whose gradient the parameters hold already.
+        """Make one step for a loss whose gradient the parameters already have.
 
         Args:
             loss: The loss, which :meth:`see` has seen, or will see within
@@ -178,15 +178,14 @@ class Stepper:
         return optimizer_metrics(report()) if report is not None else {}
 
     def measured(self) -> dict[str, float]:
-        """Return the metrics of what was measured; of a run that has gone to its end."""
+        """Return the measurements of a completed run as metrics."""
         return {} if self._measurer is None else measured_metrics(self._measurer)[0]
 
     def diagnostics(self) -> dict[str, float]:
-        """Return what the optimizer says of the steps since the last time, what is defined of it.
+        """Return the optimizer's diagnostics since the last call, without undefined values.
 
         Returns:
-            Name to number, as ``ECDSep.diagnostics`` has them; empty where it was not asked for
-            or the optimizer says nothing.
+            Name to number, as in ``ECDSep.diagnostics``; empty if not requested or not available.
         """
         diagnostics = getattr(self._optimizer, "diagnostics", None)
         if not self._diagnose or diagnostics is None:
@@ -209,10 +208,10 @@ class Stepper:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where the saved run stood.
+        """Resume the saved run.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: Returned by :meth:`state_dict`.
 
         Raises:
             ValueError: It does not fit this problem.
@@ -221,13 +220,11 @@ class Stepper:
         copy_into(problem.parameters, state["parameters"])
         self._optimizer.load_state_dict(state["optimizer"])
         if isinstance(problem, StatefulProblem) != (extra is not None):
-            raise ValueError(
-                "the problem has state of its own and the checkpoint none, or reversed"
-            )
+            raise ValueError("only one of problem and checkpoint has additional state")
         if isinstance(problem, StatefulProblem):
             problem.load_state_dict(extra)
         if (self._measurer is None) != (state["meter"] is None):
-            raise ValueError("the run is measured and the saved one was not, or reversed")
+            raise ValueError("only one of the run and its checkpoint has measurements")
         if self._measurer is not None:
             self._measurer.load_state_dict(state["meter"], problem.parameters[0].device)
         self._losses, self._unseen = [float(loss) for loss in state["losses"]], []
@@ -235,7 +232,7 @@ class Stepper:
 
 
 def steps_between_looks(device: torch.device) -> int:
-    """Return how many steps are made between two looks at their losses.
+    """Return the number of steps between two checks of the losses.
 
     Args:
         device: Where they are computed. A look waits for all that was asked of a GPU.
@@ -253,15 +250,15 @@ def copy_into(parameters: list[Tensor], saved: list[Tensor]) -> None:
     """Write saved values into parameters, in place.
 
     Args:
-        parameters: Where to.
-        saved: One a parameter.
+        parameters: Target parameters.
+        saved: One per parameter.
 
     Raises:
-        ValueError: Number, shapes or dtypes differ; ``copy_`` alone would broadcast and round.
+        ValueError: Number, shapes or dtypes differ; ``copy_`` would broadcast and round.
     """
     present = [(tuple(p.shape), p.dtype) for p in parameters]
     kept = [(tuple(s.shape), s.dtype) for s in saved]
     if present != kept:
-        raise ValueError(f"the parameters are {present}, the saved ones {kept}")
+        raise ValueError(f"the parameters have shapes {present}, the saved ones {kept}")
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.copy_(value)

@@ -1,1 +1,1 @@
-"""Optimizers of B trials at once, one row each."""
+"""Batched optimizers: B trials, one per row."""

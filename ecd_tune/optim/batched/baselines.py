@@ -1,4 +1,4 @@
-"""SGD, GDM, Adam and AdamW for B trials at once, row by row torch's formulas."""
+"""Batched SGD, GDM, Adam and AdamW for B trials, with torch's formulas in each row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALGEBRA = Algebra(batched=True)
 
 
 class _Refillable:
-    """What rows that are replaced have in common: columns are read again when they are needed."""
+    """Base of optimizers whose rows can be replaced: columns are re-read when they are needed."""
 
     _outdated = False
     _counted = False  # whether the single optimizer keeps the number of its steps
@@ -47,7 +47,7 @@ class _Refillable:
         blocks = self._named(row)
         for number, saved in enumerate(state):
             if saved.keys() != blocks.keys() | ({"step"} if self._counted else set()):
-                raise ValueError(f"a state of {sorted(saved)} is not of this optimizer")
+                raise ValueError(f"a state with {sorted(saved)} belongs to another optimizer")
             for name, own in blocks.items():
                 if saved[name].shape != own[number][row].shape:
                     raise ValueError(f"{name} has shape {tuple(saved[name].shape)}")
@@ -76,8 +76,8 @@ class BatchedSGD(_Refillable):
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: Not used but for their number.
-        hyperparameters: One mapping a trial, as declared for ``name``.
+        seeds: Only their number is used.
+        hyperparameters: One mapping per trial, as declared for ``name``.
         name: ``"sgd"`` or ``"gdm"``; they differ in the default of ``momentum``.
     """
 
@@ -113,7 +113,7 @@ class BatchedSGD(_Refillable):
         return {"momentum_buffer": self._buffers} if self._rows.values[row]["momentum"] else {}
 
     def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
-        """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
+        """Start a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
         values = self._rows.replace(row, hyperparameters)
         check_nesterov(self._rows.name, values)
         for buffer in self._buffers:
@@ -162,8 +162,8 @@ class BatchedAdam(_Refillable):
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: Not used but for their number.
-        hyperparameters: One mapping a trial, as declared for ``adam`` or ``adamw``.
+        seeds: Only their number is used.
+        hyperparameters: One mapping per trial, as declared for ``adam`` or ``adamw``.
         decoupled: Shrink the parameters instead of adding to the gradient (AdamW).
     """
 
@@ -205,7 +205,7 @@ class BatchedAdam(_Refillable):
         return {"exp_avg": self._mean, "exp_avg_sq": self._square} | largest
 
     def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
-        """Begin a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
+        """Start a trial in a row; see :class:`~ecd_tune.optim.RefillableOptimizer`."""
         values = self._rows.replace(row, hyperparameters)
         for block in (*self._mean, *self._square, *self._largest):
             block[row] = 0.0

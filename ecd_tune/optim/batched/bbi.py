@@ -1,4 +1,4 @@
-"""BBI for B trials at once."""
+"""Batched BBI for B trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BatchedBBI:
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.
         seeds: Seed of each trial's bounces.
-        hyperparameters: One mapping a trial, as declared for ``bbi``.
+        hyperparameters: One mapping per trial, as declared for ``bbi``.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ def make_bbi(
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed a trial.
-        hyperparameters: One mapping a trial.
+        seeds: One seed per trial.
+        hyperparameters: One mapping per trial.
 
     Returns:
         The batched optimizer.

@@ -1,4 +1,4 @@
-"""Many trials of one optimizer at once: every tensor has a leading trial dimension B.
+"""Batched optimizers: every tensor has a leading trial dimension B.
 
 Row b of a batched optimizer goes exactly the way of the single optimizer with the same
 hyperparameters and ``seed=seeds[b]``: the mathematics and the noise are the same code.
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class BatchedOptimizer(Protocol):
-    """What the objective needs of an optimizer that runs B trials at once.
+    """Interface of an optimizer that runs B trials at once.
 
     Attributes:
         params: Blocks with leading dimension B, updated in place by :meth:`step`.
@@ -59,7 +59,7 @@ class BatchedOptimizer(Protocol):
         """
 
     def report(self) -> dict[str, Any]:
-        """Return counters and states by name, each with one entry a trial."""
+        """Return counters and states by name, each with one entry per trial."""
 
 
 @runtime_checkable
@@ -67,10 +67,10 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
     """A batched optimizer of which a row can be given to another trial at any time."""
 
     def begin_row(self, row: int, hyperparameters: Mapping[str, Scalar]) -> float:
-        """Begin a trial in a row.
+        """Start a trial in a row.
 
         Args:
-            row: Which.
+            row: The row.
             hyperparameters: Of the trial; ``scale`` is a number.
 
         Returns:
@@ -91,14 +91,14 @@ class RefillableOptimizer(BatchedOptimizer, Protocol):
         """Return what the single optimizer of a row's trial would have in ``state``.
 
         Args:
-            row: Which.
+            row: The row.
 
         Returns:
-            One dictionary a parameter, empty before the first step; copies.
+            One dictionary per parameter, empty before the first step; copies.
         """
 
     def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
-        """Continue in a row where another run of its trial stood.
+        """Resume a trial in a row from the state of another run.
 
         Args:
             row: Which; a trial has begun in it.
@@ -115,8 +115,8 @@ class BatchedECDSep(FusedBatch):
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.
         seeds: Seed of each trial's noise.
-        hyperparameters: One mapping a trial, as declared for ``name``; only ``integrator``, and
-            what Algorithm 2 has beside ``eta``, must be equal in all.
+        hyperparameters: One mapping per trial, as declared for ``name``; only ``integrator`` and
+            the additional hyperparameters of Algorithm 2 must be equal in all.
         name: ``"ecdsep"`` or ``"ecdsep_f0"``.
     """
 
@@ -189,7 +189,7 @@ class BatchedECDSep(FusedBatch):
     def report(self) -> dict[str, Any]:
         """Return, of shape ``[B]`` each, the numbers of ``ECDSep.report``, and lists of remarks.
 
-        What is not known is NaN.
+        Unknown values are NaN.
         """
         rules, state = self._rules, self._state
         F0 = rules.constants.F0 + state.shift
@@ -216,7 +216,7 @@ class BatchedECDSep(FusedBatch):
 
         Args:
             F_min: Smallest value of the loss, where it is known.
-            reset: Begin anew with the next step.
+            reset: Restart with the next step.
 
         Returns:
             Name to numbers, float64, on the CPU.
@@ -233,8 +233,8 @@ def make_ecdsep(
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed a trial.
-        hyperparameters: One mapping a trial.
+        seeds: One seed per trial.
+        hyperparameters: One mapping per trial.
 
     Returns:
         The batched optimizer.

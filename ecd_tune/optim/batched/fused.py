@@ -29,7 +29,7 @@ __all__ = ["FusedBatch"]
 
 
 class _Plan(NamedTuple):
-    """What makes fused steps while the blocks are where they were."""
+    """Makes fused steps while the blocks keep their memory."""
 
     runner: BatchRunner
     places: list[int]
@@ -116,7 +116,7 @@ class FusedBatch(WatchedBatch):
         if self._undecided():
             return 'lr, nu or F0 is "auto"'
         if self._watchers:
-            return "the steps are watched"
+            return "watchers are registered"
         if not all(block.is_contiguous() for block in self.params):
             return "a block of parameters is not contiguous"
         if self._rows.device.type != "cpu" and len({row["scale"] == MOMENTS for row in values}) > 1:
@@ -130,7 +130,7 @@ class FusedBatch(WatchedBatch):
         return {"form": [form] * trials, "form_reason": [reason] * trials}
 
     def _undecided(self) -> bool:
-        """Return whether any of lr, nu and F0 is left to the run."""
+        """Return whether any of lr, nu and F0 is "auto"."""
         return False
 
     def _close_plan(self) -> None:

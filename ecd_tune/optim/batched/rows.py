@@ -24,12 +24,12 @@ class BatchRows:
 
     Args:
         name: Registry name of the optimizer.
-        hyperparameters: One mapping a trial; what one does not name takes its default.
+        hyperparameters: One mapping per trial; missing hyperparameters have their defaults.
         theta: Parameter blocks; their leading dimension must be the number of trials.
-        seeds: One seed a trial.
+        seeds: One seed per trial.
 
     Attributes:
-        begins: Where each block begins in the vector of all parameters of a trial.
+        begins: Start of each block in the vector of all parameters of a trial.
         total: Length of that vector.
 
     Raises:
@@ -67,7 +67,7 @@ class BatchRows:
         """Give a row other hyperparameters.
 
         Args:
-            row: Which.
+            row: The row.
             values: Its hyperparameters; what is not named takes its default.
 
         Returns:
@@ -80,7 +80,7 @@ class BatchRows:
         return self.values[row]
 
     def draw(self, step: int, *, uniform: bool = False) -> list[Tensor]:
-        """Return the random numbers of a step, one block a parameter block.
+        """Return the random numbers of a step, one block per parameter block.
 
         Args:
             step: Number of the step.
@@ -101,7 +101,7 @@ class BatchRows:
         return self.tensor([row[key] for row in self.values])
 
     def tensor(self, values: Sequence[Any]) -> Tensor:
-        """Return one value a trial, bool if they are bool, else float64."""
+        """Return one value per trial, bool if they are bool, else float64."""
         dtype = torch.bool if isinstance(values[0], bool) else torch.float64
         return torch.tensor(values, dtype=dtype, device=self.device)
 
@@ -123,8 +123,8 @@ class BatchRows:
         values = {row[key] for row in self.values}
         if len(values) > 1:
             raise HyperparameterError(
-                f"{self.name}: {key} must be equal in a batch, not {sorted(values)}; "
-                "run one batch for each"
+                f"{self.name}: {key} must be equal in a batch, not {sorted(values)}; run one batch "
+                "per value"
             )
         return values.pop()
 
@@ -138,7 +138,7 @@ class StepSizes:
     Attributes:
         top: Δt without scales, ``[B]``.
         lr: Δt of each block with them, shaped to multiply it.
-        scales: Factor of each block, shaped alike, or None where all are 1.
+        scales: Factor of each block, of the same shape, or None if all are 1.
     """
 
     def __init__(self, rows: BatchRows) -> None:
@@ -187,7 +187,7 @@ class StepSizes:
         self._log_k, self._mean = pair
 
     def see(self, grads: Sequence[Tensor], step: int) -> None:
-        """Find the scales of a step that are left to the run.
+        """Determine the automatic scales of a step.
 
         Args:
             grads: Gradients, with leading dimension B.
@@ -199,7 +199,7 @@ class StepSizes:
             self._refine(step)
 
     def learn(self, grads: Sequence[Tensor], step: int, made: Tensor) -> None:
-        """Let the gradients of a step tell the scales of those that follow.
+        """Update the scales of later steps from the gradients of a step.
 
         Args:
             grads: Gradients, with leading dimension B.

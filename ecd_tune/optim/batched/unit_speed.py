@@ -1,4 +1,4 @@
-"""ECD at unit speed for B trials at once."""
+"""Batched ECD at unit speed for B trials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BatchedECDq1(FusedBatch):
     Args:
         theta: Parameter blocks with leading dimension B, float32 or float64; updated in place.
         seeds: Seed of each trial's noise.
-        hyperparameters: One mapping a trial, as declared for ``ecdq1``; ``integrator`` and
+        hyperparameters: One mapping per trial, as declared for ``ecdq1``; ``integrator`` and
             ``flow`` must be equal in all.
     """
 
@@ -102,7 +102,7 @@ class BatchedECDq1(FusedBatch):
 
         Args:
             F_min: Smallest value of the loss, where it is known.
-            reset: Begin anew with the next step.
+            reset: Restart with the next step.
 
         Returns:
             Name to numbers, float64, on the CPU.
@@ -119,8 +119,8 @@ def make_ecdq1(
 
     Args:
         theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed a trial.
-        hyperparameters: One mapping a trial.
+        seeds: One seed per trial.
+        hyperparameters: One mapping per trial.
 
     Returns:
         The batched optimizer.

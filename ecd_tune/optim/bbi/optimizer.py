@@ -93,7 +93,7 @@ class BBI(LossOptimizer):
             shard_group=shard_group,
         )
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         shared = self._shared()
         state = read_tuple(BBIState, self._working.trajectory, clock=Clock)
         state = state._replace(log_p=self._aligned(gathered, state.log_p))

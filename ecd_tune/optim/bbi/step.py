@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 BBI_COUNTERS = ("held", "bad_gradients", "bounces")
-"""What is counted, in the order of ``BBIState.counts``."""
+"""Names of the counters, in the order of ``BBIState.counts``."""
 
 
 class Bounces(NamedTuple):
@@ -65,17 +65,17 @@ class Clock(NamedTuple):
     """Counters towards the next bounce, 0-d or ``[B]``."""
 
     best: Tensor
-    """Smallest log V met in a step."""
+    """Smallest log V of any step."""
     idle: Tensor
     """Steps since then, or since the last bounce."""
     fixed: Tensor
-    """Steps since the last fixed bounce that starts the count anew."""
+    """Steps since the last fixed bounce that resets the count."""
     bounces: Tensor
     """Fixed bounces made."""
 
 
 class BBIState(NamedTuple):
-    """Where a run stands, Θ and the direction of π apart; 0-d or ``[B]``."""
+    """State of a run, without Θ and the direction of π; 0-d or ``[B]``."""
 
     log_p: Tensor
     log_energy: Tensor
@@ -151,7 +151,7 @@ def advance_bbi(
         constants: ``conserve`` and ε1 are used.
 
     Returns:
-        What to add to the parameters, and the new phase.
+        The update of the parameters, and the new phase.
     """
     x = phase.log_energy - seen.log_potential
     target = _log_target(seen.log_potential, x)
@@ -188,7 +188,7 @@ def make_bbi_step(
         grads: ∇F.
         lr: Step size Δt of each block.
         e: Direction of π.
-        state: Where the run stands.
+        state: State of the run.
         rules: Constants, and when to bounce.
         draw: Called with whether it is for a bounce: uniform numbers, else normal ones.
         active: Where the run continues, bool.

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = ["NAME", "compile_step"]
@@ -32,7 +33,7 @@ _LEVELS = {"x86_64": ("v3", "v4")}
 
 
 def compile_step(folder: Path = _HERE) -> str | None:
-    """Compile the sources of a folder into a module beside them.
+    """Compile the sources of a folder into a module in the same folder.
 
     Args:
         folder: This package's folder.
@@ -70,10 +71,13 @@ def _build(compiler: list[str], folder: Path, made: Path) -> None:
     flags = [*_FLAGS, f"-I{sysconfig.get_paths()['include']}", *(["-DLEVELS"] if levels else [])]
     jobs: list[tuple[str, list[str]]] = [(part, []) for part in (*_PARTS, "passes.c")]
     jobs += [("passes.c", [f"-DLEVEL={level}", f"-march=x86-64-{level}"]) for level in levels]
-    objects = []
-    for number, (part, more) in enumerate(jobs):
-        objects.append(str(made / f"{number}.o"))
-        _run([*compiler, *flags, *more, "-c", str(folder / part), "-o", objects[-1]])
+    objects = [str(made / f"{number}.o") for number in range(len(jobs))]
+    commands = [
+        [*compiler, *flags, *more, "-c", str(folder / part), "-o", target]
+        for (part, more), target in zip(jobs, objects, strict=True)
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_run, commands))
     shared = ["-shared"]
     if sys.platform == "darwin":
         shared = ["-bundle", "-undefined", "dynamic_lookup"]

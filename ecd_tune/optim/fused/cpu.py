@@ -66,12 +66,12 @@ def problem() -> str | None:
     """Return in words why the compiled step cannot be used, or None."""
     if _step is None:
         return (
-            "the compiled step is not there: no C compiler was found when ecd_tune was "
-            "installed; install one and reinstall"
+            "the compiled step is missing: no C compiler was found when ecd_tune was installed; "
+            "install one and reinstall ecd_tune"
         )
     sizes = ctypes.sizeof(_Block), ctypes.sizeof(_Run)
     if sizes != (_step.block_bytes, _step.run_bytes) or not hasattr(_step, "step_several"):
-        return "the compiled step is of another version of ecd_tune; reinstall it"
+        return "the compiled step belongs to another version of ecd_tune; reinstall ecd_tune"
     return None
 
 
@@ -85,7 +85,7 @@ class Runner:
 
     Args:
         table: The blocks.
-        rules: What the hyperparameters say.
+        rules: The hyperparameters.
         scalars: The run's scalars; written to.
         rows: Where Diagnostics finds its numbers, or None.
     """
@@ -125,7 +125,7 @@ class Runner:
 
     @property
     def address(self) -> int:
-        """Where the run lies, for :func:`step_several`; its blocks know the last gradients."""
+        """Address of the run, for :func:`step_several`; its blocks hold the last gradients."""
         return ctypes.addressof(self._run)
 
     def set_lr(self) -> None:
@@ -141,7 +141,7 @@ class Runner:
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it, an ``StepOutcome`` as a plain number.
+            The result, a ``StepOutcome`` as a plain number.
         """
         threads = torch.get_num_threads() if self._large else 1
         outcome: int = _step.step(*self._arguments, grads, loss, threads)
@@ -216,7 +216,7 @@ def step_several(addresses: Sequence[int], losses: Sequence[float]) -> None:
     """Make one step of each of several runs, each by one thread.
 
     Args:
-        addresses: Of the runs; their gradients lie where they lay at the last step.
+        addresses: Of the runs; the addresses of their gradients are unchanged since the last step.
         losses: F of each.
     """
     count = len(addresses)

@@ -30,7 +30,7 @@ __all__ = ["BatchRunner", "Runner", "problem"]
 def problem() -> str | None:
     """Return in words why the kernels cannot be used, or None."""
     if _kernels is None:
-        return "Triton is not installed; it comes with a torch that is built for CUDA"
+        return "Triton is not installed; it is part of CUDA builds of torch"
     return None
 
 
@@ -43,7 +43,7 @@ class Runner:
 
     Args:
         table: The blocks.
-        rules: What the hyperparameters say.
+        rules: The hyperparameters.
         scalars: The run's scalars; written to.
         rows: Where Diagnostics finds its numbers, or None.
     """
@@ -101,7 +101,7 @@ class Runner:
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it.
+            The result.
         """
         if self._changed():
             return StepOutcome.CHANGED

@@ -36,13 +36,13 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 class OptimizerView(NamedTuple):
-    """What a plan needs of an optimizer."""
+    """Interface that a plan needs from an optimizer."""
 
     groups: list[dict[str, Any]]
     state: Mapping[Any, dict[str, Tensor]]
     trajectory: dict[str, Tensor]
     rules: FusedRules | str
-    """What the hyperparameters say, or why there is no fused form of that."""
+    """The hyperparameters, or why there is no fused form for them."""
     started: bool
     away: set[Tensor]
     """Parameters that were left out of the last step."""
@@ -59,13 +59,13 @@ class OptimizerView(NamedTuple):
 def form_problem(device: torch.device) -> str | None:
     """Return in words why there is no fused form for a device, or None."""
     if device.type not in FORMS:
-        return f"there is no fused form for a device of type {device.type}"
+        return f"there is no fused form for device type {device.type}"
     problem: str | None = importlib.import_module(FORMS[device.type]).problem()
     return problem
 
 
 def lasting_reason(run: OptimizerView) -> str | None:
-    """Return why steps cannot be made in fused form, whatever the gradients are; or None.
+    """Return why steps cannot use the fused form for any gradients; or None.
 
     Args:
         run: The optimizer's.
@@ -73,7 +73,7 @@ def lasting_reason(run: OptimizerView) -> str | None:
     return (
         (run.rules if isinstance(run.rules, str) else None)
         or ("the optimizer has a shard_group" if run.sharded else None)
-        or ("the steps are watched" if run.watched else None)
+        or ("watchers are registered" if run.watched else None)
         or _of_params(run)
     )
 
@@ -89,12 +89,12 @@ def _passing_reason(run: OptimizerView) -> str | None:
     missing = [p for p in params if p.grad is None and p.numel()]
     leaving = any(p in run.state and p not in run.away for p in missing)
     if leaving or present & run.away or any(p not in run.state for p in present):
-        return "a gradient has come or gone"
+        return "a gradient has appeared or disappeared"
     for group in run.groups:
         if group.get("scale") in _SHARED and not all(
             _settled(run, p, group["scale"]) for p in group["params"] if p in present
         ):
-            return "scales are not settled yet"
+            return "scales are not determined yet"
     return None
 
 
@@ -123,7 +123,7 @@ def _of_params(run: OptimizerView) -> str | None:
         if not _dense(p):
             return "a parameter is a view with gaps"
         if turns and not p.is_contiguous():
-            return "nu > 0 and a parameter has another memory format than the contiguous one"
+            return "nu > 0 and a parameter does not have the contiguous memory format"
     return form_problem(devices.pop())
 
 
@@ -206,11 +206,11 @@ class FusedPlan:
 
     @property
     def address(self) -> int | None:
-        """Where the compiled run lies; None on a GPU, and where it maximizes."""
+        """Address of the compiled run; None on a GPU, and where it maximizes."""
         return self._runner.address if self.on_host and self.sign > 0 else None
 
     @property
-    def room(self) -> int:
+    def free_rows(self) -> int:
         """Steps until the rows of Diagnostics are full."""
         return FUSED_ROWS - (0 if self._rows is None else int(self._rows.filled[0]))
 

@@ -1,4 +1,4 @@
-"""What a fused step is made from, whatever device makes it."""
+"""Input of a fused step, for all devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FUSED_ROWS, FUSED_COLUMNS = 256, 17
 
 @dataclass(frozen=True)
 class FusedRules:
-    """What the hyperparameters say, as numbers.
+    """The hyperparameters, as numbers.
 
     Attributes:
         unit_speed: The step is that of ECDq1, else of ECDSep.
@@ -50,7 +50,7 @@ class FusedRules:
         on_gap: Of ECDSep.
         shift_factor: Depths by which ``on_gap="shift"`` lowers F0.
         shifts_early: V < ε2 lowers F0 too (Algorithm 2).
-        resets_energy: 𝓔 is measured anew where F0 falls.
+        resets_energy: 𝓔 is measured again when F0 is lowered.
         exact: ECDq1 follows the exact flow.
     """
 
@@ -121,7 +121,7 @@ class FusedRules:
 
 @dataclass
 class ParamBlock:
-    """One parameter that takes part.
+    """One parameter with a gradient.
 
     Attributes:
         param: The parameter; real, dense.
@@ -160,7 +160,7 @@ class ParamBlock:
 
 @dataclass
 class ParamTable:
-    """The blocks of a step, and what must not change while it is used.
+    """The blocks of a step, and the properties that must not change while it is used.
 
     Attributes:
         blocks: The parameters that have a gradient.
@@ -203,7 +203,7 @@ class ParamTable:
 
 
 class Scalars:
-    """The scalars of a run, or of B, in a few tensors; what the trajectory holds are views of them.
+    """The scalars of a run, or of B runs, in a few tensors; the trajectory holds views of them.
 
     Args:
         trajectory: The scalars by name, 0-d or ``[B]``; its values are replaced by the views.
@@ -242,7 +242,7 @@ class Rows:
 
     Attributes:
         block: float64, ``[256, 17]``, or ``[B, 256, 17]``, on the parameters' device.
-        filled: How many rows are filled, int64 on the CPU, ``[1]``, or ``[B]``, all alike.
+        filled: Number of filled rows, int64 on the CPU, ``[1]``, or ``[B]`` with equal entries.
         complete: To be called before the last row is read, whose turn the next step would measure.
     """
 
@@ -253,7 +253,7 @@ class Rows:
     """Row from which on the largest Δt without scales is another one, with that."""
 
     def take(self) -> tuple[Tensor, ...]:
-        """Return the filled rows as columns, the largest Δt last, and begin anew."""
+        """Return the filled rows as columns, the largest Δt last, and reset them."""
         if self.complete is not None:
             self.complete()
         filled = int(self.filled[0])
@@ -267,7 +267,7 @@ class Rows:
 
 
 class StepOutcome(enum.IntEnum):
-    """What came of asking for a fused step."""
+    """Result of a request for a fused step."""
 
     DONE = 0
     FULL = 1
@@ -303,7 +303,7 @@ class Runner(Protocol):
 
     @property
     def address(self) -> int:
-        """Where the compiled run lies; on a CPU only."""
+        """Address of the compiled run; on a CPU only."""
 
     def set_lr(self) -> None:
         """Take over the step sizes of the table."""
@@ -316,7 +316,7 @@ class Runner(Protocol):
             grads: Instead of the parameters' gradients; laid out as these.
 
         Returns:
-            What came of it, an :class:`StepOutcome` as a plain number.
+            The result, a :class:`StepOutcome` as a plain number.
         """
 
     def complete(self) -> None:

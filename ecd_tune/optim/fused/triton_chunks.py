@@ -1,4 +1,4 @@
-"""What the kernels of the fused step do with one chunk of a tensor.
+"""Operations of the fused step's kernels on one chunk of a tensor.
 
 A chunk is ``BLOCK`` numbers of the vector of all parameters that belong to one tensor, cut where
 the blocks of 64 of the noise are cut; lane ``c`` of ``BLOCK / 4`` lanes holds the numbers
@@ -99,7 +99,7 @@ def places(BLOCK: tl.constexpr):
 
 @triton.jit
 def noise(seed, counter, lanes, FAST: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr):
-    """Return the normal numbers of a chunk, one tensor a word."""
+    """Return the normal numbers of a chunk, one tensor per word."""
     c = tl.arange(0, BLOCK // 4)
     if FAST:
         # Read as the numbers of the chunk are, the lanes lie in the same threads as these: made

@@ -20,7 +20,7 @@ __all__ = ["reduce_kernel", "update_kernel"]
 
 @triton.jit
 def _total(partials, at, present):
-    # Past the first cache, which may hold what was there before.
+    # Bypasses the first cache, which may hold old values.
     return tl.sum(tl.load(partials + at, mask=present, other=0.0, cache_modifier=".cg"))
 
 
@@ -96,7 +96,7 @@ def update_kernel(
     PRESENT: tl.constexpr, SYNC: tl.constexpr, NOISE: tl.constexpr, WD: tl.constexpr,
     REFINED: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Make the step where it is to be made; programs ``[P, B]``."""
+    """Make the step where requested; programs ``[P, B]``."""
     program, programs = tl.program_id(0), tl.num_programs(0)
     trial = tl.program_id(1).to(tl.int64)
     coefs += trial * N_COEFS

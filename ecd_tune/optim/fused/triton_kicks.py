@@ -1,4 +1,4 @@
-"""What a kick does to the momentum, and the functions of numbers that scalars need."""
+"""The kick of the momentum, and functions of numbers that the scalars need."""
 
 from __future__ import annotations
 

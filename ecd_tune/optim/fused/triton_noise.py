@@ -84,7 +84,7 @@ def _log(x):
 
 @triton.jit
 def _cos_sin(turn):
-    """Return cos and sin of π·2⁻³¹ times a uint32, taken as signed (polynomials of Cephes)."""
+    """Return cos and sin of π·2⁻³¹ times a uint32, read as signed (polynomials of Cephes)."""
     quadrant = (turn + 0x20000000) >> 30
     rest = (turn - (quadrant << 30)).to(tl.int32, bitcast=True)
     x = rest.to(tl.float32) * _TO_ANGLE

@@ -1,4 +1,4 @@
-"""The scalars of one fused step: what :mod:`~ecd_tune.optim.driver` and ``unit_step`` compute.
+"""The scalars of one fused step: as in :mod:`~ecd_tune.optim.driver` and ``unit_speed.step``.
 
 Everything is float64 and in logarithms, as there, and comes from the sums m·m, m·f, f·f and those
 with θ and z. The direction of Π is e = m/|m|. A norm |keep e − push f| is expanded in these sums;
@@ -27,7 +27,7 @@ CONSTANTS = (
     "eta", "nu", "s", "F0", "conserve", "log_eps1", "log_eps2", "sign", "stops", "shifts",
     "shift_factor", "early", "resets", "size", "eps2", "exact", "rounding", "tiny",
 )  # fmt: skip
-"""What does not change from step to step, float64, in this order.
+"""Constants of a run, float64, in this order.
 
 ``sign`` of the gradients is −1 to maximize; ``early``: V < ε2 lowers F0 too; ``size``: n of ECDq1;
 ``eps2`` and ``exact`` (the flow) are those of ECDq1; ``rounding`` and ``tiny`` those of the flows
@@ -37,7 +37,7 @@ TAPE = 17
 """Numbers of a step that ``Diagnostics`` sees, in its order; kept in a ring of rows."""
 
 N_SUMS, N_COEFS = tl.constexpr(11), tl.constexpr(12)
-"""Sums of a row, and numbers that the update takes from the scalars."""
+"""Sums of a row, and numbers that the update reads from the scalars."""
 N_CONSTANTS = tl.constexpr(len(CONSTANTS))
 SIGN = tl.constexpr(CONSTANTS.index("sign"))
 _TAPE = tl.constexpr(TAPE)
@@ -173,7 +173,7 @@ def step_scalars(
         )  # fmt: skip
     after = log_after(before, shift, norm, conserve, UNIT)
     if UNIT:
-        # p in the place of Π, and V in that of 𝓔, as unit_step.py shows a step to watchers.
+        # p in the place of Π, and V in that of 𝓔, as unit_speed/step.py shows a step to watchers.
         old = tl.where(exact, 0.0, shift + tl.log(norm))
         before = tl.where(conserve, 0.0, after)
         rescaled, unreachable, log_energy = conserve, go & False, log_potential
@@ -183,7 +183,7 @@ def step_scalars(
         speed = 2.0 / (tl.exp(tame) + s * tl.exp(-tame))
         speed = tl.where(after > -_INF, speed, 0.0)
 
-    # All threads have read the state before one writes it: none may come to another conclusion.
+    # All threads must have read the state before one writes it, so that all decide alike.
     tl.debug_barrier()
     coefs += trial * N_COEFS
     tl.store(coefs, tl.where(go, 1.0, 0.0))

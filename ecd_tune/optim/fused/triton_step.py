@@ -1,8 +1,8 @@
 """One fused step on a GPU: two kernels, nothing read back, nothing allocated.
 
-The momenta are kept unnormalised: a step leaves Π̂ + νz, and the next one divides by its norm.
-All that a step needs lies on the device, also the number of the step, so that a captured CUDA
-graph continues with new noise when it is replayed. ``docs`` of the kernels are in
+The momenta are kept unnormalised: a step leaves Π̂ + νz, and the next one divides by its norm. All
+data of a step is on the device, including the step number, so that a captured CUDA graph continues
+with new noise when it is replayed. ``docs`` of the kernels are in
 :mod:`~ecd_tune.optim.fused.triton_kernels`; with ``TRITON_INTERPRET=1`` they run on the CPU.
 """
 
@@ -57,8 +57,8 @@ class TritonStep:
         theta: Parameters on one device, of the dtypes in ``KINDS``; with B runs each has a first
             dimension B. Their memory is dense, and in the order of their momentum's.
         momenta: Their momenta, unnormalised, float64 for float64 and float32 for the others.
-        constants: What the hyperparameters say, by the names of ``CONSTANTS``: numbers, 0-d
-            tensors or ``[B]``; see :func:`~.triton_tables.rule_constants`.
+        constants: The hyperparameters, by the names of ``CONSTANTS``: numbers, 0-d tensors or
+            ``[B]``; see :func:`~.triton_tables.rule_constants`.
         unit: The step is that of ECDq1, else of ECDSep.
         sync: Kick, turn, kick, drift instead of kick, drift, turn.
         chaotic: Any ν is not 0.
@@ -80,9 +80,9 @@ class TritonStep:
         kept: Where the numbers of the last steps are kept for diagnostics, float64, ``[k, 17]``
             or ``[B, k, 17]``; None for nowhere.
         chunk: Numbers of a chunk, ``rows`` sums that are added up apart, ``warps`` of a program.
-            They change the last bits of a run.
-        rows: As said.
-        warps: As said.
+            These change the last bits of a run.
+        rows: See the class.
+        warps: See the class.
         programs: Of the reduction and of the update; they change no bit.
     """
 
@@ -185,8 +185,8 @@ class TritonStep:
     ) -> None:
         """Change Δt and weight decay; arguments as for the class.
 
-        What is on the device already stays there. Where a graph reads Δt from the device, write
-        to :attr:`rates`.
+        Tensors on the device stay there. Where a graph reads Δt from the device, write to
+        :attr:`rates`.
         """
         given = [None if column is None else list(column) for column in (lr, weight_decay, decay)]
         if self._trials == 1 and given == self._rates:
@@ -217,7 +217,7 @@ class TritonStep:
 
         Args:
             loss: F, or −F to maximize, on the device, of a floating dtype, 0-d or ``[B]``.
-            grads: One gradient a parameter.
+            grads: One gradient per parameter.
             active: Where a run continues, bool ``[B]``; None for everywhere.
         """
         fitting = [

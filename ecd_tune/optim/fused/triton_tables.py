@@ -1,4 +1,4 @@
-"""What the kernels of a fused step read besides the numbers themselves, as tensors."""
+"""Tables that the kernels of a fused step read in addition to the numbers, as tensors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def chunk_table(begins: Sequence[int], lengths: Sequence[int], total: int, size:
     Returns:
         int32, ``[C, 2]``, on the CPU.
     """
-    moves = noise_stride(total) % BLOCK != 0  # the first number lies elsewhere in each step
+    moves = noise_stride(total) % BLOCK != 0  # the first number has another address in each step
     parts = []
     for number, (begin, length) in enumerate(zip(begins, lengths, strict=True)):
         skip = BLOCK - 1 if moves else begin % BLOCK
@@ -81,7 +81,7 @@ def chunk_table(begins: Sequence[int], lengths: Sequence[int], total: int, size:
 
 
 def rule_constants(rules: Rules | UnitRules) -> dict[str, float | Tensor | None]:
-    """Return what rules say that does not change from step to step, by the names of ``CONSTANTS``.
+    """Return the constants of the rules, by the names of ``CONSTANTS``.
 
     Args:
         rules: Of ECDSep or of ECDq1, with 0-d or ``[B]`` tensors.

@@ -1,4 +1,4 @@
-"""The update of a fused step, and the norm of what it writes, for one chunk of a tensor."""
+"""The update of a fused step, and the norm of the result, for one chunk of a tensor."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class CourseMeter:
             integrator: ``"algorithm1"`` or ``"sync"``.
 
         Returns:
-            One entry a run.
+            One entry per run.
         """
         rows = eta.numel()
         if self._sums is None or self._start is None:

@@ -162,8 +162,8 @@ class Diagnostics:
         if found is not None:
             warnings.warn(
                 f"the mean loss changed by {found[0]:.3g} where the gradients imply {found[1]:.3g} "
-                f"or more, in the first {len(made)} steps: give step the loss whose backward() "
-                "made the gradients. With gradient accumulation call add_loss(loss) for each "
+                f"or more, in the first {len(made)} steps: pass the loss whose backward() computed "
+                "the gradients to step. With gradient accumulation call add_loss(loss) for each "
                 "part, with distributed training pass process_group",
                 stacklevel=2,
             )

@@ -123,7 +123,7 @@ def _hot(course: Course, setting: Setting) -> str:
         facts.append(f"{above} in {100 * course.share_hot:.0f} % of the steps")
     if not facts:
         angle = f"{course.orbit_step:.1f} radians of an orbit"
-        facts.append(f"the loss stays near {end}, and a step is {angle}, too long to stay on it")
+        facts.append(f"the loss stays near {end}, and a step is {angle}, which is too long")
     lower = "lower orbit_step" if setting.auto_lr else "lower lr"
     remedy = lower
     if setting.s and course.share_hot > _HOT:
@@ -136,16 +136,16 @@ def _hot(course: Course, setting: Setting) -> str:
 def _slow(course: Course, setting: Setting) -> str:
     step = "orbit_step" if setting.auto_lr else "lr"
     steps = f"{course.steps:.0f} steps"
-    needed = f"where F0 is at least {course.path_needed:.3g} away"
+    needed = f"but F0 is at least {course.path_needed:.3g} away"
     if course.path_bound < course.path_needed:
         mean = course.path_bound / course.steps
         return (
-            f"{step} is too small to leave the start: {steps} of at most {mean:.3g} are a path of "
+            f"{step} is too small to leave the start: {steps} of at most {mean:.3g} give a path of "
             f"{course.path_bound:.3g}, {needed}; raise {step} or take more steps"
         )
-    other = "" if setting.unit_speed else " or lower eta (the larger, the slower)"
+    other = "" if setting.unit_speed else " or lower eta (a larger eta is slower)"
     return (
-        f"the run hardly moves: {steps} made a path of {course.path:.3g}, {needed} at the start, "
+        f"the run hardly moves: {steps} have a path of {course.path:.3g}, {needed} at the start, "
         f"and the last 60 % of them could lower F − F0 by {_percent(course)} at most; raise "
         f"{step}{other}"
     )

@@ -99,7 +99,7 @@ class RunMeasurer:
         """Wait for the device, and return what was measured.
 
         Returns:
-            One entry a run; None where it did not go to its end, is shorter than twenty steps,
+            One entry per run; None where it did not go to its end, is shorter than twenty steps,
             or has a twelfth of its tail in which no step was made.
         """
         self._buffer.flush()

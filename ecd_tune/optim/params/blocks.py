@@ -25,7 +25,7 @@ __all__ = ["Algebra", "Blocks", "Factors", "split_flat"]
 
 Blocks = Sequence[Tensor]
 Factors = Sequence[float | Tensor]
-"""One factor a block; a tensor must broadcast against its block."""
+"""One factor per block; a tensor must broadcast against its block."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Algebra:
     Attributes:
         batched: Blocks have a leading trial dimension.
         foreach: Use ``torch._foreach_*``; only for unbatched blocks on one device.
-        reduce: Turns one float64 number a block, shape ``[k]``, into their sum over all blocks of
+        reduce: Turns one float64 number per block, shape ``[k]``, into their sum over all blocks of
             all processes, 0-d. None where this process holds everything.
     """
 

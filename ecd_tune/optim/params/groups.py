@@ -40,7 +40,7 @@ def known_keys(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(kept) - allowed - {TRAJECTORY})
     if unknown:
         raise HyperparameterError(
-            f"{name}: a parameter group has the unknown key {', '.join(unknown)}; it may have "
+            f"{name}: a parameter group has the unknown key {', '.join(unknown)}; allowed: "
             f"{', '.join(sorted(allowed))}"
         )
     return kept
@@ -61,16 +61,16 @@ def check_params(name: str, group: Mapping[str, Any]) -> None:
     if group.get("scale") in (SHARE, MOMENTS) and flattened:
         raise HyperparameterError(
             f"{name}: scale = {group['scale']!r} needs whole tensors, and "
-            "FullyShardedDataParallel flattens them; use FSDP2 (fully_shard), or give the groups "
-            "numbers"
+            "FullyShardedDataParallel flattens them; use FSDP2 (fully_shard), or set numbers for "
+            "the groups"
         )
     for p in group["params"]:
         dense = p.layout == torch.strided and (p.is_floating_point() or p.is_complex())
         if not dense or p.dtype.itemsize < 2:
             raise HyperparameterError(
                 f"{name}: a parameter of dtype {p.dtype} and layout {p.layout} cannot be "
-                "optimized; dense real or complex floating tensors of 16 bits or more can. Keep "
-                "a dense copy in bfloat16 or float32 and optimize that"
+                "optimized; supported are dense real or complex floating-point tensors of 16 bits "
+                "or more. Optimize a dense copy in bfloat16 or float32"
             )
 
 

@@ -47,8 +47,8 @@ class Ranks:
         for name in ("process_group", "shard_group"):
             if not isinstance(getattr(self, name), (bool, type(None))):
                 raise TypeError(
-                    f"an optimizer with a {name} of its own cannot be pickled; save its "
-                    f"state_dict(), or pass {name}=True for the default group"
+                    f"an optimizer with its own {name} cannot be pickled; save its state_dict(), "
+                    f"or pass {name}=True for the default group"
                 )
         return Ranks, (self.process_group, self.shard_group)
 
@@ -135,10 +135,10 @@ class Ranks:
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             self._warned = True
             warnings.warn(
-                "torch.distributed runs with several processes, but the optimizer was not told "
-                "how: pass process_group=True (or a group) where every process computes the loss "
-                "of its own batch, as with DDP and FSDP; pass process_group=False where all "
-                "processes pass the same loss",
+                "torch.distributed runs with several processes, but process_group is not set: "
+                "pass process_group=True (or a group) if every process computes the loss of its "
+                "own batch, as with DDP and FSDP; pass process_group=False if all processes pass "
+                "the same loss",
                 stacklevel=_frames_to_the_user(),
             )
 
@@ -191,7 +191,7 @@ class ShardSum:
         """Return the sum of all blocks of all processes.
 
         Args:
-            numbers: One float64 number a block, shape ``[k]``.
+            numbers: One float64 number per block, shape ``[k]``.
 
         Returns:
             0-d.
@@ -243,12 +243,12 @@ def check_shards(name: str, params: Sequence[Tensor], shard_group: GroupChoice) 
     if any(getattr(p, "_fsdp_flattened", False) for p in params):
         what = "FullyShardedDataParallel holds shards as plain tensors"
     elif dist.is_available() and dist.is_initialized() and _inside_zero():
-        what = "ZeroRedundancyOptimizer gives each process other parameters"
+        what = "ZeroRedundancyOptimizer gives each process different parameters"
     else:
         return
     raise HyperparameterError(
         f"{name}: {what}, and the step needs norms over all of them: pass shard_group=True (or "
-        "the group that holds them); the loss is then averaged over it too"
+        "their group); the loss is then averaged over it too"
     )
 
 

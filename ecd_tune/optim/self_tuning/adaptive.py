@@ -82,8 +82,8 @@ def set_aside_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return {**values, "lr": 1.0, "orbit_step": aim}
     if values["orbit_step"] is not None:
         raise HyperparameterError(
-            f"{name}: orbit_step = {values['orbit_step']!r} is what lr = 'auto' aims at; leave it "
-            f"out, or set lr to 'auto' in place of {values['lr']!r}"
+            f"{name}: orbit_step = {values['orbit_step']!r} is the target of lr = 'auto'; remove "
+            f"it, or set lr to 'auto' instead of {values['lr']!r}"
         )
     return dict(values)
 

@@ -128,7 +128,7 @@ class ECDq1(WatchedOptimizer):
 
     # ---------------------------------------------------------------- one step
 
-    def _advance(self, loss: Tensor, gathered: Gathered, step: int, looked: bool) -> None:
+    def _advance(self, loss: Tensor, gathered: Gathered, step: int, synced: bool) -> None:
         rules, state = self._present_rules(), self._present_state()
         state = state._replace(log_p=self._aligned(gathered, state.log_p))
         starting = not self._working.started
@@ -154,7 +154,7 @@ class ECDq1(WatchedOptimizer):
             starting=starting,
         )
         self._show(gathered, point, made, noise if rules.chaotic else None)
-        self._apply(gathered, made.go, made.moved, made.e, looked)
+        self._apply(gathered, made.go, made.moved, made.e, synced)
         self._working.trajectory.update(write_record(made.state))
         if starting:
             self._working.started = bool(made.state.started)

@@ -34,7 +34,7 @@ def read_unit_rules(
     """Turn checked hyperparameters into rules.
 
     Args:
-        rows: One mapping a trial; ``integrator`` and ``flow`` must be equal in all.
+        rows: One mapping per trial; ``integrator`` and ``flow`` must be equal in all.
         device: Where scalars live.
         single: One trajectory, whose scalars are 0-d.
 

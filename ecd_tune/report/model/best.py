@@ -30,8 +30,8 @@ class BestParam:
     Attributes:
         name: Its name.
         value: Its value.
-        allowed: What the search allowed, in words.
-        edge: ``"low"`` or ``"high"`` when the value lies at that edge of what was allowed.
+        allowed: Range of the search, in words.
+        edge: ``"low"`` or ``"high"`` if the value is at that edge of the range.
     """
 
     name: str
@@ -48,14 +48,14 @@ class BestHyperparameters:
         study: Name of the study.
         optimizer: Key in the study.
         registry_name: Name of the registered optimizer.
-        title: As reports print it.
-        metric: What the value is, in words.
+        title: Title in reports.
+        metric: Description of the value.
         search: Number of the search that found it, from 1.
         trial: Number of the trial in that search.
         value: Its value in the search.
         selected: Mean over the seeds of the selection, which it was chosen by; None without one.
         params: Its hyperparameters as searched, in the space's order.
-        resolved: What searched quantities such as ν√n came to, and the values that stand for 0.
+        resolved: Resolved values of searched quantities such as ν√n, and values that mean 0.
     """
 
     study: str
@@ -77,7 +77,7 @@ class BestHyperparameters:
 
     @property
     def given(self) -> dict[str, Scalar]:
-        """What the optimizer is called with: ν for ν√n, and nothing of the schedule."""
+        """Arguments of the optimizer: ν for ν√n, without the schedule."""
         own = OPTIMIZERS.get(self.registry_name).hyperparameters
         other = {*DERIVED, *SEARCHABLE_SCHEDULE} - set(own)
         values = {name: value for name, value in self.values.items() if name not in other}
@@ -85,13 +85,13 @@ class BestHyperparameters:
 
     @property
     def schedule(self) -> dict[str, Scalar]:
-        """What was searched of the learning rate's schedule."""
+        """Searched keys of the learning rate's schedule."""
         given = self.given
         return {k: self.values[k] for k in SEARCHABLE_SCHEDULE if k in self.values.keys() - given}
 
     @property
     def lines(self) -> tuple[BestParam, ...]:
-        """All to be shown: what was searched, and what it came to."""
+        """All values to show: searched and resolved."""
         return (*self.params, *self.resolved)
 
 
@@ -148,7 +148,7 @@ def _resolved(optimizer: OptimizerSpec, record: TrialRecord) -> Iterator[BestPar
     for name, dimension in optimizer.space.dimensions.items():
         value = record.metrics.get(f"{RESOLVED}{name}")
         if isinstance(dimension, Float) and dimension.zero is not None and value is not None:
-            yield BestParam(name, value, f"none, as all below {dimension.zero.below:g}")
+            yield BestParam(name, value, f"0, as all values below {dimension.zero.below:g}")
 
 
 def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:
@@ -156,13 +156,13 @@ def _edge(dimensions: Mapping[str, Dimension], name: str, value: Scalar) -> str:
 
 
 def edge_of(dimension: Dimension, value: Scalar) -> str:
-    """Say whether a value lies at an edge of what was searched.
+    """Return whether a value is at an edge of the searched range.
 
     A range's edge is its outer 2 %, in the logarithm where it is drawn so. A list of choices has
     no edge.
 
     Args:
-        dimension: What was searched.
+        dimension: The searched dimension.
         value: A value of it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What stands beside the results: what was searched, what it took, what it cost."""
+"""Circumstances of the results: search spaces, effort, costs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CostRow:
-    """What one optimizer's trials of one stage cost, or a sum over several.
+    """Costs of one optimizer's trials of one stage, or a sum over several.
 
     Attributes:
         optimizer: Key of the optimizer; None for all of them.
-        title: As reports print it.
+        title: Title in reports.
         stage: The stage; None for both.
         trials: Trials that took time, attempts that were tried again included.
         uncounted: Those of them whose energy is not known, and not in the sum.
@@ -46,14 +46,14 @@ class CostRow:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the study cost.
+    """Costs of the study.
 
     Attributes:
         kg_per_kwh: Carbon intensity that the sums count with.
-        origin: Where it comes from, in words.
+        origin: Its origin, in words.
         offset: Share of the carbon that the provider offsets.
-        sources: Number of trials by what their energy was read from.
-        recorded_kg: Sum of what the trials recorded when they ran, perhaps at another intensity.
+        sources: Number of trials by the source of their energy.
+        recorded_kg: Sum of the values recorded by the trials, perhaps at another intensity.
         rows: Each optimizer and stage, then each stage, then all.
     """
 
@@ -86,7 +86,7 @@ class SpaceRow:
 
 @dataclass(frozen=True)
 class EffortRow:
-    """What runs under one set of hyperparameters took to the target.
+    """Effort of runs with one set of hyperparameters to the target.
 
     Attributes:
         label: As tables print it.
@@ -130,11 +130,11 @@ class SearchedParam:
         optimizer: Key of the optimizer.
         name: Hyperparameter.
         log: Whether it was drawn in the logarithm.
-        importance: Its share of what sets the best tenth of the complete trials apart
-            (PED-ANOVA), all of an optimizer's summing to 1; None for too few trials.
-        fanova: Share of the variance of the ranks of all complete trials that it explains
-            (fANOVA on a random forest), summing to 1 likewise: it tells what ruins a trial, where
-            ``importance`` tells what makes the best ones.
+        importance: Its share in distinguishing the best tenth of the complete trials (PED-ANOVA);
+            the shares of an optimizer sum to 1; None for too few trials.
+        fanova: Share of the variance of the ranks of all complete trials that it explains (fANOVA
+            on a random forest), also summing to 1: it shows what makes trials fail, while
+            ``importance`` shows what makes the best ones.
         good: Smallest and largest value among the best tenth of the complete trials; None for
             what is no number, and for fewer than twenty trials.
         good_share: Share of the searched range that ``good`` spans, of its logarithm where it was
@@ -152,7 +152,7 @@ class SearchedParam:
 
 @dataclass(frozen=True)
 class Setup:
-    """What was searched, and where.
+    """The search spaces.
 
     Attributes:
         spaces: Every hyperparameter of every optimizer.

@@ -25,8 +25,8 @@ __all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
 def rank_results(results: Sequence[ResultRow], direction: Direction) -> list[ResultRow]:
     """Order the optimizers by their confirmed median.
 
-    Equal medians are told apart by the share of runs without a value, then by what runs reached
-    before they diverged, then by the mean; what is still equal keeps the study's order.
+    Ties of medians are broken by the share of runs without a value, then by the values before
+    divergence, then by the mean, then by the study's order.
 
     Args:
         results: All rows; references and rows without runs are left out.
@@ -65,8 +65,8 @@ def compare_results(
         direction: Whether a smaller or a larger value is better.
         log: Compare by ratio.
         repeats: Searches of each optimizer; where there are several, they are the unit.
-        margin: Difference that does not matter, a factor above 1 where ``log``; a factor that is
-            not says nothing, and so do several searches.
+        margin: Irrelevant difference, a factor above 1 if ``log``; ignored for other factors and
+            for several searches.
 
     Returns:
         First the family ``"optimizers"``, then ``"references"``; p-values are adjusted within
@@ -173,7 +173,7 @@ def find_groups(
         comparisons: All comparisons; the family ``"optimizers"`` counts.
 
     Returns:
-        The largest groups no two of which are told apart, as keys in the order of ``ranked``.
+        Maximal groups of which no two differ significantly, as keys in the order of ``ranked``.
     """
     keys = [row.optimizer for row in ranked]
     apart = {

@@ -1,4 +1,4 @@
-"""What a study cost: hours, energy and carbon by optimizer and stage (B.7 of the paper)."""
+"""Costs of a study: hours, energy and carbon by optimizer and stage (B.7 of the paper)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sum_costs(spec: StudySpec, trials: Trials) -> Cost:
     """Add up what the trials of a study cost, attempts that were tried again included.
 
     Args:
-        spec: The study; its ``[cost]`` gives the intensity, whatever it was when trials ran.
+        spec: The study; its current ``[cost]`` gives the intensity.
         trials: Records by study key.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The curves of a report: which runs they describe, and what stands on their axes."""
+"""The curves of a report: their runs and axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Panel:
     """All curves of one quantity.
 
     Attributes:
-        title: What it is, with the mark of an oracle number where it is one.
+        title: Its title, with the mark of an oracle number if it is one.
         curves: At least one.
     """
 
@@ -33,7 +33,7 @@ def panels_of(report: StudyReport) -> tuple[Panel, ...]:
         report: The model.
 
     Returns:
-        One panel a quantity; none without curves.
+        One panel per quantity; none without curves.
     """
     names = dict.fromkeys(row.quantity for row in report.curves)
     groups = [tuple(row for row in report.curves if row.quantity == name) for name in names]
@@ -53,7 +53,7 @@ def collect_curves(
         results: The rows whose runs are described.
 
     Yields:
-        One row a quantity and set of hyperparameters.
+        One row per quantity and set of hyperparameters.
     """
     for row in results:
         records = [run.record for run in row.confirmed.runs]

@@ -1,4 +1,4 @@
-"""What it took confirmed runs to reach a value that all optimizers reach."""
+"""Effort of confirmed runs to reach a value that all optimizers reach."""
 
 from __future__ import annotations
 

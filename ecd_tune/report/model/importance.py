@@ -28,15 +28,15 @@ hundredths."""
 def rank_hyperparameters(
     spec: StudySpec, trials: Mapping[StudyKey, Sequence[TrialRecord]]
 ) -> Iterator[SearchedParam]:
-    """Rank the searched hyperparameters of each optimizer by PED-ANOVA, with fANOVA beside it.
+    """Rank the searched hyperparameters of each optimizer by PED-ANOVA, with fANOVA.
 
     Args:
         spec: The study.
         trials: Records by study key.
 
     Yields:
-        What was searched, optimizer by optimizer, the most important first; in the space's order
-        where there are too few trials to tell.
+        The search spaces by optimizer, the most important dimension first; in the space's order if
+        there are too few trials.
     """
     for key, optimizer in spec.optimizers.items():
         searched = {
@@ -66,7 +66,7 @@ def _share(dimension: Dimension, good: tuple[float, float] | None) -> float | No
     if good is None or not isinstance(dimension, (Float, Int)):
         return None
     ends = (float(dimension.low), float(dimension.high))
-    # What stands for zero, below a logarithmic range, counts as its low end.
+    # Zero, below a logarithmic range, counts as its low end.
     inside = [min(max(value, ends[0]), ends[1]) for value in good]
     if dimension.log:
         ends, inside = (math.log(ends[0]), math.log(ends[1])), [math.log(v) for v in inside]
@@ -111,7 +111,7 @@ def _importances(
 def _to_optuna(
     records: Sequence[TrialRecord], searched: Mapping[str, Dimension]
 ) -> list[FrozenTrial]:
-    """Return the trials that lie within the space."""
+    """Return the trials inside the space."""
     import optuna
 
     from ecd_tune.store.db.optuna_tables import to_distribution

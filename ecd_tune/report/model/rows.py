@@ -13,6 +13,8 @@ from ecd_tune.report.model.theory import Theory
 
 if TYPE_CHECKING:  # these load scipy
     from ecd_tune.analysis import Band, Confirmed, Counts, PairedComparison, ReasonGroup, Summary
+    from ecd_tune.report.model.pareto import Pareto
+    from ecd_tune.report.model.sensitivity import Sensitivity
 
 __all__ = [
     "SIGNIFICANT",
@@ -31,7 +33,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class SearchRow:
-    """What one search of an optimizer came to.
+    """Result of one search of an optimizer.
 
     Attributes:
         number: Of the search, from 1.
@@ -52,22 +54,22 @@ class SearchRow:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """What one set of hyperparameters gave.
+    """Results of one set of hyperparameters.
 
     Attributes:
         optimizer: Key of the optimizer in the study.
-        title: As reports print it.
+        title: Title in reports.
         source: ``"best"``, or the label of a reference.
         note: Where a reference comes from.
         params: The hyperparameters, those of the best search where there are several; empty when
             no trial of a search is complete.
         search_value: The search's best value; None for references.
         search_trial: Number of that trial, in its search.
-        searches: What each search came to; none for references.
+        searches: Result of each search; empty for references.
         confirmed: The confirmation runs of all searches.
         planned: How many of them the study asks for, for all searches together.
         summary: Distribution of the confirmed number, diverged and failed runs as the worst.
-        reached: The same with what diverged runs reached before the end; None when no run
+        reached: The same with the values of diverged runs before divergence; None when no run
             diverged, or nothing was reached.
         final: Distribution of the value at the end of each run, diverged and failed runs as the
             worst; None where the task records none.
@@ -112,7 +114,7 @@ class Answer:
     Attributes:
         winner: Key of the optimizer that is ahead of every other one beyond noise; None where
             there is none, and where no two optimizers have confirmed runs.
-        level: Largest groups of optimizers no two of which can be told apart, by key, in the
+        level: Maximal groups of optimizers of which no two differ significantly, by key, in the
             order of their medians; an optimizer may be in several.
         sentences: The same in words.
     """
@@ -139,7 +141,7 @@ class ComparisonRow:
         p_adjusted: Holm-adjusted p-value.
         detectable: Difference that would have been seen with a power of 80 %, in log10 where
             ``result`` is; None where it is not known.
-        possible: False when so few pairs could not have told any difference.
+        possible: False if no difference can be significant with so few pairs.
         equivalence_p: Holm-adjusted p-value that both are equivalent within the study's margin;
             None where it states none.
     """
@@ -159,7 +161,7 @@ class ComparisonRow:
 
     @property
     def equivalent(self) -> bool:
-        """True when the difference is shown to lie within the study's margin."""
+        """True if the difference is shown to be within the study's margin."""
         return self.equivalence_p is not None and self.equivalence_p < SIGNIFICANT
 
     @property
@@ -185,7 +187,7 @@ class CurveRow:
         label: As legends print it.
         stage: Confirmation, or search where there is no confirmation yet (the best trial).
         quantity: Name of the curve in the records.
-        title: What it is, in words.
+        title: Its description.
         band: Median and quartiles.
     """
 
@@ -205,8 +207,8 @@ class ProgressRow:
     Attributes:
         optimizer: Key of the optimizer.
         search: Number of the search, from 1.
-        title: As reports print it.
-        counts: How its trials stand.
+        title: Title in reports.
+        counts: Progress of its trials.
         planned: Trials that the budget asks for.
         seconds: Sum of the trials' own wall times.
         elapsed: From the first start to the last end, in seconds; None before any end.
@@ -237,35 +239,37 @@ class StudyReport:
     Attributes:
         name: Name of the study.
         title: Headline.
-        summary: What the study is for, from its file.
+        summary: Purpose of the study, from its file.
         protocol: ``paper`` or ``clean``.
         oracle: True when every number is a maximum on the split that is also reported.
-        protocol_text: What the protocol means for the numbers.
-        metric: What the search's value is.
-        confirm_metric: What the confirmed number is.
+        protocol_text: Meaning of the protocol for the numbers.
+        metric: Description of the search's value.
+        confirm_metric: Description of the confirmed number.
         direction: Whether a smaller or a larger value is better.
         log: True when confirmed values span decades and are compared by ratio.
         budget_unit: Unit of a curve's steps.
         margin: Difference, or where ``log`` factor, that does not matter; None where the study
             states none.
         answer: The answer.
-        warnings: What is incomplete or to be read with care.
-        notes: What has to be known to read the results.
-        remarks: What went wrong with the runs of the search, by their own account.
+        warnings: Warnings: incomplete or unreliable results.
+        notes: Notes on the results.
+        remarks: Diagnoses of the runs of the search.
         results: The best of each optimizer followed by its references.
         comparisons: Paired comparisons.
         best: Best hyperparameters of each optimizer that has any.
         curves: Curves of each quantity that runs recorded.
         progress: Each search of each optimizer.
+        pareto: Value of search trials against cost; None where their costs do not differ.
         effort: Steps, seconds and memory to a target; None where no run has a curve.
         importance: Searched hyperparameters of each optimizer, the most important first.
-        theory: What the study's checks of the theory found; None where it declares none.
+        sensitivity: Predictions of a model of the trials around each best trial.
+        theory: Results of the study's checks of the theory; None where it declares none.
         cost: Hours, energy and carbon.
-        setup: What was searched.
+        setup: The search spaces.
         reasons: Trials that diverged or failed, grouped.
         trials: All search trials.
         confirmations: All confirmation trials, and those of the selection.
-        made_from: Digest of what it was made from; empty where no one gave one.
+        made_from: Digest of its input; empty if not given.
     """
 
     name: str
@@ -289,8 +293,10 @@ class StudyReport:
     best: tuple[BestHyperparameters, ...]
     curves: tuple[CurveRow, ...]
     progress: tuple[ProgressRow, ...]
+    pareto: Pareto | None
     effort: Effort | None
     importance: tuple[SearchedParam, ...]
+    sensitivity: tuple[Sensitivity, ...]
     theory: Theory | None
     cost: Cost
     setup: Setup
@@ -301,5 +307,5 @@ class StudyReport:
 
     @property
     def mark(self) -> str:
-        """What every number carries: `` (oracle)`` or nothing."""
+        """Mark of every number: `` (oracle)`` or nothing."""
         return " (oracle)" if self.oracle else ""

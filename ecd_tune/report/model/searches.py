@@ -1,4 +1,4 @@
-"""What each search of an optimizer came to. Loads neither scipy nor pandas nor torch."""
+"""Results of each search of an optimizer. Loads neither scipy nor pandas nor torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chosen_trials(spec: StudySpec, trials: Trials, optimizer: str) -> dict[str, 
 
 
 def best_search(spec: StudySpec, chosen: Mapping[str, ChosenTrial]) -> str | None:
-    """Return the key of the search whose trial is the best, told as within a search.
+    """Return the key of the search with the best trial, by the same order as within a search.
 
     Args:
         spec: The study.
@@ -113,7 +113,7 @@ def pool_searches(spec: StudySpec, trials: Trials) -> Trials:
         trials: Records by study key.
 
     Returns:
-        Records by the keys of the first searches, for what looks at an optimizer as a whole.
+        Records by the keys of the first searches, for sections about an optimizer as a whole.
     """
     if spec.search.repeats == 1:
         return trials

@@ -1,4 +1,4 @@
-"""What a study's declared checks say of the theory."""
+"""Results of a study's declared checks of the theory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FindingRow:
     """One measured case of a check.
 
     Attributes:
-        case: The setting; empty where there is one alone.
-        statistic: What was measured.
+        case: The setting; empty if there is only one.
+        statistic: The statistic.
         sense: How it relates to ``predicted``: ``"="``, ``"≤"``, ``"<"`` or ``">"``.
         predicted: The value predicted, or the bound.
         measured: The value measured; None where nothing could be.
@@ -57,8 +57,8 @@ class CheckRow:
         check: Its id.
         optimizer: Key of the optimizer.
         title: The optimizer's, as reports print it.
-        statement: What is predicted.
-        source: Where that stands.
+        statement: The prediction.
+        source: Its source.
         rule: The decision rule.
         declared: When it was declared, in words.
         expects: The verdict expected.
@@ -85,8 +85,8 @@ class Theory:
     """The declared checks of a study.
 
     Attributes:
-        checks: What each found.
-        reservations: What keeps verdicts from being final or exact, sentence by sentence.
+        checks: Their findings.
+        reservations: Limitations of the verdicts, one sentence each.
     """
 
     checks: tuple[CheckRow, ...]
@@ -99,7 +99,7 @@ def describe_theory(spec: StudySpec, trials: Trials, judged: Sequence[Judged]) -
     Args:
         spec: The study.
         trials: Records by study key.
-        judged: What the declared checks found.
+        judged: Results of the declared checks.
 
     Returns:
         Their part of the model; None where none is declared.

@@ -23,10 +23,10 @@ from ecd_tune.report.words.across import across_page
 if TYPE_CHECKING:
     from ecd_tune.report.render.figures.parts.drawn import Drawn
 
-__all__ = ["COMPARISON_FORMATS", "write_comparison"]
+__all__ = ["COMPARISON_FORMATS", "comparison_json", "write_comparison"]
 
 COMPARISON_FORMATS = ("md", "html", "csv", "json", "latex", "svg", "pdf", "png")
-"""What ``formats`` may name; the last three are the figures as files."""
+"""Allowed ``formats``; the last three are the figures as files."""
 
 
 def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[Path]:
@@ -62,8 +62,7 @@ def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[
             case "csv":
                 files["comparison.csv"] = _csv(across)
             case "json":
-                text = json.dumps(to_plain(across), indent=1, ensure_ascii=False, allow_nan=False)
-                files["comparison.json"] = text + "\n"
+                files["comparison.json"] = comparison_json(across)
             case "latex":
                 files["comparison.tex"] = set_latex(page, "comparison")
             case "svg" | "pdf" | "png":
@@ -71,6 +70,15 @@ def write_comparison(across: Across, out: Path, formats: Sequence[str]) -> list[
             case _:
                 raise UnknownNameError("comparison format", name, COMPARISON_FORMATS)
     return write_files(out, files)
+
+
+def comparison_json(across: Across) -> str:
+    """Write a comparison as JSON, with a newline at its end.
+
+    Args:
+        across: The comparison.
+    """
+    return json.dumps(to_plain(across), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _csv(across: Across) -> str:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FORMATS", "REPORT_FORMATS", "draw_files", "write_files", "write_report"]
 
 DEFAULT_FORMATS = ("md", "html", "csv", "json")
-"""What is written where nothing is said."""
+"""Default formats."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What all forms are made from; figures are drawn when the first of them is asked for."""
+    """Input of all formats; figures are drawn on first use."""
 
     report: StudyReport
     relations: Sequence[ScatterPanel]
@@ -60,7 +60,7 @@ def draw_files(figures: Sequence[Drawn], form: str) -> _Files:
     """Make the files of figures.
 
     Args:
-        figures: What is drawn.
+        figures: The figures.
         form: ``"svg"``, ``"pdf"`` or ``"png"``.
 
     Returns:
@@ -86,7 +86,7 @@ _RENDERERS: dict[str, Callable[[_Source], _Files]] = {
 }
 
 REPORT_FORMATS = tuple(_RENDERERS)
-"""What ``formats`` may name; the last three are the figures as files."""
+"""Allowed ``formats``; the last three are the figures as files."""
 
 
 def write_report(
@@ -98,14 +98,14 @@ def write_report(
 ) -> list[Path]:
     """Write the report into a folder.
 
-    Each file is written beside its place and then renamed, so that a reader sees the old one
-    or the new one, never half of it.
+    Each file is written to a temporary file and then renamed, so that a reader sees the old or the
+    new file, never a partial one.
 
     Args:
         report: The model.
         out: Folder; made when it does not exist.
         formats: Some of :data:`REPORT_FORMATS`.
-        relations: What the study's checks relate, for figures.
+        relations: Relations of the study's checks, for figures.
         full: Put every trial into report.json too.
 
     Returns:

@@ -24,8 +24,8 @@ def set_html(page: Page, figures: Sequence[Drawn] = ()) -> str:
     """Write a report.
 
     Args:
-        page: What it says.
-        figures: What is drawn, each in its section.
+        page: Its content.
+        figures: The figures, each in its section.
 
     Returns:
         The text of the file.

@@ -1,4 +1,4 @@
-"""A report's tables as LaTeX with booktabs, to be put into a paper."""
+"""A report's tables as LaTeX with booktabs, for a paper."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
+    "÷": r"$\div$",
     "−": r"$-$",
     "±": r"$\pm$",
     "≤": r"$\leq$",
@@ -54,7 +55,7 @@ def set_latex(page: Page, name: str) -> str:
     """Write the tables of results, comparisons and hyperparameters.
 
     Args:
-        page: What the report says.
+        page: Content of the report.
         name: Begins the labels.
 
     Returns:
@@ -93,7 +94,7 @@ def _row(cells: list[str]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Write a text so that LaTeX prints it as it is.
+    """Escape a text for LaTeX.
 
     Args:
         text: Any text.

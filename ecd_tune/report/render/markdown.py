@@ -1,4 +1,4 @@
-"""A report as Markdown (GitHub's), with its figures as SVG files beside it."""
+"""A report as Markdown (GitHub's), with its figures as SVG files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def set_markdown(page: Page, figures: Sequence[Drawn] = ()) -> str:
     """Write a report.
 
     Args:
-        page: What it says.
-        figures: What is drawn; each is a file ``figures/NAME.svg`` beside this one.
+        page: Its content.
+        figures: The figures; each is a file ``figures/NAME.svg``.
 
     Returns:
         The text of the file.
@@ -38,7 +38,7 @@ def set_markdown(page: Page, figures: Sequence[Drawn] = ()) -> str:
         "",
     ]
     if page.warnings:
-        lines += ["**To be read with care**", ""]
+        lines += ["**Caution**", ""]
         lines += [*(f"- {escape_markdown(warning)}" for warning in page.warnings), ""]
     if page.summary:
         lines += [escape_markdown(page.summary), ""]
@@ -87,7 +87,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Write a text so that Markdown shows it as it is, in one line.
+    """Escape a text for Markdown, in one line.
 
     Args:
         text: Any text.

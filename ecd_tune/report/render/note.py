@@ -12,7 +12,7 @@ from ecd_tune.spec import without_number
 
 __all__ = ["NOTE_BEGINS", "render_notes"]
 
-NOTE_BEGINS = "*Written by ecd-tune, and written again with each report.*"
+NOTE_BEGINS = "*Written by ecd-tune; updated with each report.*"
 
 
 def render_notes(report: StudyReport) -> dict[str, str]:

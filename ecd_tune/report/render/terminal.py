@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 from ecd_tune.report.words.numbers import format_number
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
 __all__ = ["render_summary"]
 
+_WIDE = 76
+"""Columns of a terminal that hold quartiles with exponents."""
+_QUARTILES = ("Q1", "Q3")
+
 
 def render_summary(report: StudyReport) -> RenderableType:
-    """Lay out the answer, the warnings, what runs say of themselves, and the main table.
+    """Lay out the answer, the warnings, the remarks on runs, and the main table.
 
     Args:
         report: The model.
 
     Returns:
-        What ``rich`` prints.
+        The renderable for ``rich``.
     """
     from rich.console import Group
     from rich.text import Text
@@ -31,37 +37,51 @@ def render_summary(report: StudyReport) -> RenderableType:
         *(Text(sentence) for sentence in report.answer.sentences),
         *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
         *(Text(f"! {remark}", style="yellow") for remark in report.remarks),
-        _table(report),
+        _Results(report),
     ]
     return Group(*parts)
 
 
-def _table(report: StudyReport) -> Table:
+@dataclass(frozen=True)
+class _Results:
+    """The main table, without quartiles where a terminal is too narrow for them."""
+
+    report: StudyReport
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        yield _table(self.report, quartiles=options.max_width >= _WIDE)
+
+
+def _table(report: StudyReport, quartiles: bool) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     # Fewer columns than in the files, so that 80 characters are enough.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("Optimizer", "Search", "Median", "Q1", "Q3", "Diverged", "Runs"):
+    headers = ("Optimizer", "Search", "Median", *_QUARTILES * quartiles, "Diverged", "Runs")
+    for header in headers:
         right = header != "Optimizer"
-        table.add_column(header, justify="right" if right else "left", no_wrap=right)
+        table.add_column(
+            header, justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
     for row in report.results:
-        # Text, not str: brackets would be taken for markup.
-        table.add_row(*(Text(cell) for cell in _cells(row)))
-    mark = report.mark
-    table.caption = f"Search: its best value{mark}. Median, Q1, Q3: confirmed runs{mark}"
+        # Text, not str: brackets would be read as markup.
+        table.add_row(*(Text(cell) for cell in _cells(row, quartiles)))
+    mark, shown = report.mark, ", ".join(("Median", *_QUARTILES * quartiles))
+    table.caption = f"Search: its best value{mark}. {shown}: confirmed runs{mark}"
     return table
 
 
-def _cells(row: ResultRow) -> tuple[str, ...]:
+def _cells(row: ResultRow, quartiles: bool) -> tuple[str, ...]:
     runs = len(row.confirmed.runs)
     summary = row.summary
     quantiles = (summary.median, summary.q1, summary.q3) if summary else (None, None, None)
+    shown = quantiles if quartiles else quantiles[:1]
     return (
         row.label,
         format_number(row.search_value, 3),
-        *(format_number(value, 3, "diverged") for value in quantiles),
+        *(format_number(value, 3, "diverged") for value in shown),
         str(row.lacking) if runs else "–",
         str(runs) if runs == row.planned else f"{runs} of {row.planned}",
     )

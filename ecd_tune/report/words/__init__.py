@@ -1,1 +1,1 @@
-"""What a report says, in sentences and tables of text."""
+"""The content of a report, in sentences and tables of text."""

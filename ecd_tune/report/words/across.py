@@ -22,7 +22,7 @@ def across_page(across: Across) -> Page:
         across: The comparison.
 
     Returns:
-        What Markdown and HTML set.
+        Input of Markdown and HTML.
     """
     names = ", ".join(row.study for row in across.rows)
     sections = (
@@ -42,7 +42,7 @@ def _answer(across: Across) -> Iterator[str]:
         told = f"{across.titles[row.winner]} is ahead of every other" if row.winner else "no winner"
         yield f"{row.title}: {told}."
     if across.critical is None or len(across.ranked) < 2:
-        yield "A comparison of ranks needs two optimizers that two studies have confirmed."
+        yield "A comparison of ranks needs two optimizers with confirmed runs in two studies."
         return
     means = across.mean_ranks
     ranks = ", ".join(f"{across.titles[k]} {means[k]:.2f}" for k in across.ranked)
@@ -62,12 +62,12 @@ def _answer(across: Across) -> Iterator[str]:
 def _warnings(across: Across) -> Iterator[str]:
     if len({row.oracle for row in across.rows}) > 1:
         yield (
-            "Some studies follow the paper's protocol, whose numbers are maxima on the split that "
-            "is reported, and others the clean one: compare within a row alone."
+            "Some studies follow the paper's protocol, whose numbers are maxima on the reported "
+            "split, and others the clean one: compare only within a row."
         )
     absent = [title for key, title in across.titles.items() if key not in across.ranked]
     if absent:
-        yield f"Not ranked, since a study has no confirmed run of them: {', '.join(absent)}."
+        yield f"Not ranked, because a study has no confirmed runs of them: {', '.join(absent)}."
 
 
 def _results(across: Across) -> Section:
@@ -88,8 +88,8 @@ def _results(across: Across) -> Section:
         "Confirmed medians",
         ("Task", "Metric", "Protocol", *(across.titles[key] for key in keys)),
         tuple(rows),
-        "Median over confirmed runs and its 95 % interval (order statistics), each optimizer under "
-        "its own best hyperparameters; bold where it is ahead of every other on the task beyond "
+        "Median over confirmed runs and its 95 % interval (order statistics), each optimizer with "
+        "its own best hyperparameters; bold if it is ahead of every other on the task beyond "
         "noise.",
         frozenset(bold),
     )
@@ -123,11 +123,11 @@ def _ranks(across: Across) -> Section:
     )
     if across.critical is not None:
         note += (
-            f" Nemenyi's critical difference is {across.critical:.2f}: mean ranks nearer than that "
-            "are not told apart at 5 %."
+            f" Nemenyi's critical difference is {across.critical:.2f}: smaller differences between "
+            "mean ranks are not significant at 5 %."
         )
     if across.friedman_p is not None:
-        note += f" Friedman's test that all are alike: p = {format_p(across.friedman_p)}."
+        note += f" Friedman's test that all are equal: p = {format_p(across.friedman_p)}."
     header = ("Optimizer", "Mean rank", *(row.study for row in across.rows))
     table = Table("Ranks by task", header, rows, note)
     return Section("ranks", "Ranks", tables=(table, *_without(across)))
@@ -152,7 +152,7 @@ def _without(across: Across) -> Iterator[Table]:
         "Mean ranks without one task",
         ("Left out", "First", *titles),
         tuple(rows),
-        "Whether the order hangs on a single task: the mean ranks over all others.",
+        "Whether the order depends on a single task: the mean ranks over all other tasks.",
     )
 
 
@@ -169,9 +169,9 @@ def _times(across: Across) -> Section:
     header = ("Optimizer", *(row.study for row in across.rows), "Within twice the fastest", "Score")
     note = (
         "Seconds of a confirmed run to the value that the median run of every optimizer of the "
-        "study reaches, on the machines where they ran. Score: area below the performance "
-        f"profile from 1 to {MOST_TIMES:g} times the fastest of a task, as AlgoPerf has it; "
-        "its 95 % interval is of 2000 sets of tasks drawn again, for three tasks or more."
+        "study reaches, on the machines used. Score: area below the performance profile from 1 to "
+        f"{MOST_TIMES:g} times the fastest of a task, as in AlgoPerf, with a 95 % bootstrap "
+        "interval over tasks (2000 resamples, three tasks or more)."
     )
     return Section("times", "Time to target", tables=(Table("Seconds", header, rows, note),))
 
@@ -204,14 +204,15 @@ def _printed(across: Across) -> Section:
                     )
                 )
     settings = [f"{row.study}: {row.settings}" for row in across.rows if row.settings]
-    differ = f" Settings that are not the paper's: {'; '.join(settings)}." if settings else ""
+    differ = f" Settings that differ from the paper's: {'; '.join(settings)}." if settings else ""
     table = Table(
-        "Means beside the paper's",
+        "Means compared with the paper's",
         ("Study", "Optimizer", "Ours", "Printed", "Mean of listed", "Difference", "Runs", "Where"),
         tuple(rows),
-        "Every number of the paper is a maximum over epochs on the split that is reported: of ours "
-        "only those marked oracle are comparable. Mean of listed: of the runs in its appendix, "
-        f"which is not always what its table prints. Difference: ours less that.{differ}",
+        "Every number of the paper is a maximum over epochs on the reported split: only our "
+        "numbers marked oracle are comparable. Mean of listed: the mean of the runs in its "
+        "appendix, which sometimes differs from its table. Difference: ours minus that mean."
+        f"{differ}",
     )
     return Section("printed", "Beside the paper", tables=(table,))
 
@@ -230,13 +231,13 @@ def _attempts(across: Across) -> Section:
             shown = (_tried(found.get(key)) for key in keys)
             rows.append((row.study, format_number(known[0].target, 4), *shown))
     table = Table(
-        "Trials until one is good enough",
+        "Trials to the target",
         ("Study", "Target", *(across.titles[key] for key in keys)),
         tuple(rows),
-        "Target: the value of the search that every optimizer of the study gets to. Mean number of "
-        "trials until the first that is as good, over all orders in which they could have run: "
-        "(N + 1) / (m + 1) for m such trials among N, which are in brackets. Fewer is easier to "
-        "tune, under these search spaces.",
+        "Target: the search value that every optimizer of the study reaches. Mean number of "
+        "trials until the target is reached, over all orders of the trials: (N + 1) / (m + 1) if "
+        "m of N trials reach it (in brackets). Fewer trials mean that the optimizer is easier to "
+        "tune in this search space.",
     )
     return Section("attempts", "Ease of tuning", tables=(table,))
 
@@ -283,11 +284,11 @@ def _scaling(scaling: Scaling) -> Section:
                 "n as printed. Ours: best of the search of a compared study on the same task.",
             ),
             Table(
-                "Power of n that fits",
+                "Fitted power of n",
                 ("Hyperparameter", "Values", "Exponent [95 % interval]", "Tasks"),
                 fits,
-                "Least squares on logarithms; Student's t with so few tasks is wide, and tasks "
-                "differ in more than n.",
+                "Least squares on logarithms; Student's t intervals are wide for so few tasks, "
+                "and tasks differ in more than n.",
             ),
         ),
     )

@@ -1,4 +1,4 @@
-"""What a report is laid out in: tables of texts and sections, free of any markup."""
+"""Layout of a report: tables of texts and sections, without markup."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Table:
     """A table of texts.
 
     Attributes:
-        caption: What it shows.
-        header: One text a column.
+        caption: Its caption.
+        header: One text per column.
         rows: Texts, as many as columns.
         note: How to read it.
-        bold: Row and column of cells that stand out.
+        bold: Row and column of emphasised cells.
         aside: Whether pages fold it away.
     """
 
@@ -32,7 +32,7 @@ class Table:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold numbers alone, and are aligned right."""
+        """Columns that contain only numbers, which are aligned right."""
         columns = zip(*self.rows, strict=True)
         found = tuple(all(map(_NUMBER.match, column)) for column in columns)
         return found or (False,) * len(self.header)
@@ -70,9 +70,9 @@ class Page:
 
     Attributes:
         title: Headline.
-        summary: What it is about; may be empty.
+        summary: Its title; may be empty.
         answer: Its first lines, sentence by sentence.
-        warnings: What is incomplete or to be read with care.
+        warnings: Warnings: incomplete or unreliable results.
         sections: None that is empty.
         oracle: True when every number is a maximum on the split that is also reported.
     """

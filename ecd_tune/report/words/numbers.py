@@ -17,7 +17,7 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
     Args:
         value: The number; None prints as a dash.
         digits: Significant digits.
-        infinite: What stands for infinity, for example ``"diverged"``; a signed ∞ by default.
+        infinite: Text for infinity, for example ``"diverged"``; a signed ∞ by default.
 
     Returns:
         For example ``0.9713``, ``1.2e-07`` or ``12340``; scientific below 1e-3 and from 1e5 on.
@@ -63,7 +63,7 @@ def _trim(text: str) -> str:
 
 
 def format_scalar(value: Scalar) -> str:
-    """Print a hyperparameter with all digits that rerunning it takes.
+    """Format a hyperparameter with all digits that a rerun needs.
 
     Args:
         value: A number, true or false, or text.

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
-from ecd_tune.records import METRIC, Scalar
+from ecd_tune.records import METRIC
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import (
-    format_duration,
-    format_number,
-    format_scalar,
-)
+from ecd_tune.report.words.numbers import format_number, format_within
 from ecd_tune.report.words.sentences.search_only import search_tables
 from ecd_tune.report.words.tables.comparison import comparison_tables
 from ecd_tune.report.words.tables.costs import cost_section
+from ecd_tune.report.words.tables.hyperparameters import best_section
 from ecd_tune.report.words.tables.results import result_table
+from ecd_tune.report.words.tables.search import search_section
 from ecd_tune.report.words.tables.searches import searches_table
 from ecd_tune.report.words.tables.theory import theory_section
 
@@ -36,7 +34,7 @@ def build_page(report: StudyReport) -> Page:
         report: The model.
 
     Returns:
-        What Markdown and HTML set.
+        Input of Markdown and HTML.
     """
     return Page(
         report.title,
@@ -71,9 +69,9 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             f"Comparison, {'search by search' if several else 'seed by seed'}",
             tables=comparison_tables(report),
         ),
-        _best_section(report),
+        best_section(report),
         _curve_section(report),
-        _progress_section(report),
+        search_section(report),
         Section("runs", "How the runs went", report.remarks),
         *([theory_section(report.theory)] if report.theory else []),
         _searched_section(report),
@@ -83,56 +81,14 @@ def build_sections(report: StudyReport) -> tuple[Section, ...]:
             "reproduce",
             "How to reproduce",
             (
-                "Each trial and each run has its own seed, so that one rerun alone gives the same "
-                "number on the same versions and hardware. Under several workers the sampler sees "
-                "results in another order and may propose other trials.",
+                "Each trial and each run has its own seed, so a single rerun gives the same "
+                "number with the same versions and hardware. With several workers the sampler "
+                "sees results in another order and may propose other trials.",
             ),
             code=report.setup.command,
         ),
     )
     return tuple(section for section in sections if not section.empty)
-
-
-def _best_section(report: StudyReport) -> Section:
-    searched = {(row.optimizer, row.name): row for row in report.importance}
-    rows = []
-    for best in report.best:
-        for param in best.lines:
-            found = searched.get((best.optimizer, param.name))
-            if found is None and param not in best.resolved:
-                continue  # fixed: it stands with the search spaces
-            value = _short(param.value) + (f" ({param.edge} edge)" if param.edge else "")
-            good = found.good if found else None
-            ends = " to ".join(format_number(end, 3) for end in good or ())
-            share = found.good_share if found else None
-            wide = "" if share is None else f" ({100 * share:.0f} % of the range)"
-            shares = (found.importance, found.fanova) if found else (None, None)
-            rows.append(
-                (
-                    best.title,
-                    param.name,
-                    value,
-                    f"{ends}{wide}" or "–",
-                    *("–" if share is None else f"{100 * share:.0f} %" for share in shares),
-                    param.allowed,
-                )
-            )
-    names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
-    note = (
-        "Values to three digits; `ecd-tune best` and report.json have all of them. Best tenth: "
-        "smallest and largest value among the best tenth of the trials, and the share of the range "
-        "between them: how far a value may move. Importance by PED-ANOVA: share of what sets these "
-        "trials apart; by fANOVA: of the variance of the ranks of all complete trials, which tells "
-        "what ruins a trial."
-    )
-    caption = "Best hyperparameters of the search"
-    table = Table(caption, ("Optimizer", *names), tuple(rows), note.replace("`", ""))
-    return Section("best", "Hyperparameters", tables=(table,))
-
-
-def _short(value: Scalar) -> str:
-    exact = isinstance(value, (bool, str, int))
-    return format_scalar(value) if exact else format_number(float(value), 3)
 
 
 def _effort_table(report: StudyReport) -> Iterator[Table]:
@@ -161,9 +117,9 @@ def _effort_table(report: StudyReport) -> Iterator[Table]:
         f"Steps and time to a {title} of {format_number(report.effort.target, 3)}{report.mark}",
         header,
         rows,
-        "Medians over confirmed runs of the first step whose recorded value is at least as good as "
-        "what the median run of every optimizer reaches, and of the time to it, a run's wall time "
-        "shared out evenly over its steps. Memory is that of the whole process.",
+        "Medians over confirmed runs of the first step whose recorded value is at least as good "
+        "as the value that the median run of every optimizer reaches, and of the time to it, with "
+        "a run's wall time divided evenly among its steps. Memory is that of the whole process.",
     )
 
 
@@ -176,15 +132,15 @@ def _curve_section(report: StudyReport) -> Section:
     panels = panels_of(report)
     several = f", one panel per quantity ({len(panels)})" if len(panels) > 1 else ""
     text = (
-        f"Median over runs of what the task records at each step ({report.budget_unit}), with the "
-        f"band from the lower to the upper quartile{several}."
+        f"Median over runs of the recorded value at each step ({report.budget_unit}), with a band "
+        f"from the lower to the upper quartile{several}."
     )
     rows = panels[0].curves
     held = [f"{c.label} {c.band.held} of {c.band.runs}" for c in rows if c.band.held]
     if held:
         text += f" A run that diverged keeps its last finite point: {', '.join(held)}."
     searched = [c.label for c in rows if c.stage.value == "search"]
-    extra = (f"Not confirmed, the search's best trial alone: {', '.join(searched)}.",)
+    extra = (f"Not confirmed, only the search's best trial: {', '.join(searched)}.",)
     paragraphs = (text, *(extra if searched else ()))
     tables = tuple(_curve_table(report, panel) for panel in panels)
     return Section("curves", title, paragraphs, (*_effort_table(report), *tables))
@@ -198,48 +154,12 @@ def _curve_table(report: StudyReport, panel: Panel) -> Table:
 
 
 def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
-    for curve in panel.curves:
-        reached = [v for s, v in zip(curve.band.steps, curve.band.median, strict=True) if s <= step]
-        yield format_number(reached[-1]) if reached else "–"
-
-
-def _progress_section(report: StudyReport) -> Section:
-    pruned = any(row.counts.pruned for row in report.progress)
-    rows = tuple(
-        (
-            row.title,
-            f"{row.counts.finished} of {row.planned}",
-            str(row.counts.complete),
-            str(row.counts.diverged),
-            *([str(row.counts.pruned)] if pruned else []),
-            str(row.counts.failed),
-            str(row.counts.lost),
-            format_duration(row.seconds),
-            format_duration(row.elapsed),
-            format_number(row.rate, 3),
-        )
-        for row in report.progress
-    )
-    header = (
-        "Optimizer",
-        "Finished",
-        "Complete",
-        "Diverged",
-        *(["Pruned"] if pruned else []),
-        "Failed",
-        "Interrupted",
-        "Time in trials",
-        "Elapsed",
-        "Trials per second",
-    )
-    note = (
-        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
-        "Interrupted attempts were queued again and do not."
-    )
-    if pruned:
-        note += " A pruned trial was ended because it was behind the others, and is never the best."
-    table = Table("Trials of the search", header, rows, note)
-    return Section("search", f"Search{report.mark}", tables=(table,))
+    bands = [(curve.band, sum(s <= step for s in curve.band.steps) - 1) for curve in panel.curves]
+    spreads = [abs(band.q3[at] - band.q1[at]) / 2 for band, at in bands if at >= 0]
+    # All cells of a row to the digits that the surest of them has.
+    sure = min(filter(None, spreads), default=None)
+    for band, at in bands:
+        yield "–" if at < 0 else format_within(band.median[at], sure)
 
 
 def _searched_section(report: StudyReport) -> Section:
@@ -270,5 +190,5 @@ def _reason_section(report: StudyReport) -> Section:
         for g in report.reasons
     )
     header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
-    note = "Numbers in a reason are replaced by N, so that equal reasons stand together."
+    note = "Numbers in a reason are replaced by N, so that equal reasons are grouped."
     return Section("failures", title, tables=(Table("By reason", header, rows, note),))

@@ -9,6 +9,7 @@ which SQLAlchemy leaves out on SQLite).
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,37 +30,37 @@ _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
 _NAMES_LOCK = _CREATION_LOCK + 1
 _BEGIN = "ecd_tune_begin"
 # A deferred transaction of SQLite that turns from reading to writing can fail at once with
-# "database is locked"; one that begins with the write lock waits for its turn. A result is on the
-# disk when it is told; what else is written, a crash of the machine may undo: its workers are gone
-# with it.
+# "database is locked"; one that begins with the write lock waits for its turn. A result is on disk
+# when ``tell`` returns. A crash of the machine may undo other writes, because it also ends its
+# workers.
 _SQLITE_READ = {_BEGIN: ("BEGIN",)}
 _SQLITE_WRITE = {_BEGIN: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")}
 _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
 _POSTGRES_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-# What was locked is read as it is now, not as it was when the transaction began.
+# Locked rows are read in their current state, not as of the start of the transaction.
 _POSTGRES_WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
     "connect_timeout": 4,
-    # A host that is gone without a word is noticed within half a minute.
+    # A host that disappears is detected within half a minute.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
     "application_name": "ecd_tune",
-    # PgBouncer hands each transaction to another server, which knows no statement by name.
+    # PgBouncer sends each transaction to another server, which has no named statements.
     "prepare_threshold": None,
 }
 _HINTS = {
-    "too many clients already": (
-        "raise max_connections, or put PgBouncer before the server (docs/scale.md)"
-    ),
-    "database or disk is full": "free some space; what waits is stored then",
+    "too many clients already": ("raise max_connections, or use PgBouncer (docs/scale.md)"),
+    "database or disk is full": "free some space; waiting writes are then stored",
+    "disk I/O error": "the disk may be full, and reading needs some space too",
     "attempt to write a readonly database": "make the file and its folder writable",
     "unable to open database file": (
-        "this user needs to read and write it and its folder, even to look: SQLite keeps two files "
-        "beside it; on a read-only medium, copy it elsewhere and name the copy"
+        "this user needs read and write access to the file and its folder, even for reading, "
+        "because SQLite keeps two files next to it; on a read-only medium, copy it elsewhere and "
+        "use the copy"
     ),
 }
 
@@ -67,8 +68,8 @@ _HINTS = {
 class Database:
     """One database: its engine and its kinds of transaction.
 
-    Safe to use from several threads; every transaction takes a connection of its own. Not to be
-    carried over a fork: open it in the child.
+    Safe to use from several threads; every transaction has its own connection. Not to be carried
+    over a fork: open it in the child.
 
     Args:
         url: As :func:`ecd_tune.store.db.url.parse_url` takes it.
@@ -96,7 +97,7 @@ class Database:
             event.listen(self.engine, "begin", _begin_sqlite)
 
     def connect_arguments(self) -> dict[str, Any]:
-        """Return what the driver is told beside the URL."""
+        """Return the driver's connection arguments."""
         if self.is_sqlite:
             return {"timeout": _BUSY_SECONDS}
         return {name: value for name, value in _POSTGRES.items() if name not in self.url.query}
@@ -143,7 +144,7 @@ class Database:
             connection.execution_options(**options)
             with connection.begin():
                 yield connection
-        self._check_file()  # what went into a file without a name is lost
+        self._check_file()  # writes to a deleted file are lost
 
     @contextmanager
     def creation_lock(self) -> Iterator[None]:
@@ -153,7 +154,7 @@ class Database:
             Nothing.
 
         Raises:
-            StorageUnavailableError: The lock file beside an SQLite file cannot be written.
+            StorageUnavailableError: The lock file next to an SQLite file cannot be written.
         """
         if not self.is_sqlite:
             with self._translate(), self.engine.begin() as connection:
@@ -181,20 +182,27 @@ class Database:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
 
     def prepare(self) -> None:
-        """Set what stays with a new database: on SQLite the write-ahead log."""
+        """Set what stays with a new database: on SQLite the write-ahead log.
+
+        Raises:
+            StorageUnavailableError: It cannot be written.
+        """
         if self.is_sqlite:
             with self._translate(), self.engine.connect() as connection:
                 # Outside a transaction, which the "begin" listener would open.
                 raw = connection.connection.driver_connection
                 assert raw is not None
-                raw.execute("PRAGMA journal_mode=WAL").fetchone()
+                try:
+                    raw.execute("PRAGMA journal_mode=WAL").fetchone()
+                except sqlite3.Error as error:
+                    raise StorageUnavailableError(self.explain(error)) from error
 
     def _check_file(self) -> None:
         """Compare an SQLite file with the one that was seen first.
 
         Raises:
-            StorageReplacedError: It is another one, or there is none any more: connections that are
-                open still read and write what has no name now.
+            StorageReplacedError: It was replaced or deleted: open connections still read and write
+                the deleted file.
         """
         if not self.is_sqlite:
             return
@@ -203,7 +211,7 @@ class Database:
         except FileNotFoundError:
             present = None
         except OSError:
-            return  # the connection says what it is
+            return  # the connection gives the error
         else:
             present = (found.st_dev, found.st_ino)
         if self._seen is None:
@@ -211,9 +219,9 @@ class Database:
         elif present != self._seen:
             done = "replaced" if present else "removed or moved"
             raise StorageReplacedError(
-                f"storage {self.shown}: the file was {done} while it was in use, and what "
-                "is told now would be lost; stop all workers before the file is touched, and start "
-                "them again afterwards"
+                f"storage {self.shown}: the file was {done} while it was in use, and new results "
+                "would be lost; stop all workers before you change the file, and restart them "
+                "afterwards"
             )
 
     def close(self) -> None:
@@ -235,13 +243,18 @@ class Database:
             yield
         except DBAPIError as error:
             if is_outage(error):
-                raise OutageError(self._explain(error)) from error
+                raise OutageError(self.explain(error.orig)) from error
             if type(error) not in (DatabaseError, OperationalError, InterfaceError):
                 raise
-            raise StorageUnavailableError(self._explain(error)) from error
+            raise StorageUnavailableError(self.explain(error.orig)) from error
 
-    def _explain(self, error: DBAPIError) -> str:
-        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+    def explain(self, error: BaseException | None) -> str:
+        """Say what went wrong and what to do about it, in one line.
+
+        Args:
+            error: The driver's error.
+        """
+        text = next(iter(str(error or "").strip().splitlines()), "") or "no answer"
         if self.url.password:
             text = text.replace(str(self.url.password), "***")
         text += next((f"; {hint}" for part, hint in _HINTS.items() if part in text), "")
@@ -252,12 +265,12 @@ class Database:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
-    # SQLAlchemy says how a transaction begins, not the driver.
+    # SQLAlchemy begins transactions, not the driver.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # What comes from elsewhere, as from Alembic, looks first.
+    # Connections from elsewhere, such as Alembic, are checked first.
     for text in connection.get_execution_options().get(_BEGIN, _SQLITE_READ[_BEGIN]):
         connection.exec_driver_sql(text)

@@ -96,7 +96,7 @@ def to_distribution(dimension: Dimension) -> BaseDistribution | None:
 
 
 def single_distribution(value: Scalar) -> BaseDistribution:
-    """Return the distribution that holds one value only."""
+    """Return the distribution with a single value."""
     if isinstance(value, (bool, str)):
         return CategoricalDistribution((value,))
     if isinstance(value, int):

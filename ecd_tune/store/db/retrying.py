@@ -1,8 +1,8 @@
 """Tell a database that is away from a mistake, and wait for it to come back.
 
-A whole call of the store is made again, never a part of a transaction. What makes that safe is
-written where it matters: an ask or a claim that is repeated first looks for the leases of its
-first try, and a tell knows its own results again.
+A whole call of the store is made again, never a part of a transaction. This is safe because a
+repeated ask or claim first looks for the leases of its first attempt, and a tell recognises its own
+results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 RETRY_SECONDS = 3600.0
-"""How long a call waits for a database that is away before it gives up."""
+"""How long a call waits for an unavailable database, in seconds."""
 
 _LONGEST_PAUSE = 5.0
 _SAY_SECONDS = 60.0
@@ -34,8 +34,8 @@ _STOPPED_SECONDS = 10.0
 # starting (57), input or output failed (58), transaction to be repeated (40), read-only (25006),
 # which is what a client meets that still talks to the old primary after a failover.
 _CLASSES = ("08", "40", "53", "57", "58")
-# A row or object that someone holds for longer than a timeout, or a transaction that was idle or
-# continued for too long.
+# A row or object that is locked for longer than a timeout, or a transaction that was idle or took
+# too long.
 _HELD = ("55P03", "55006", "25P03", "25P04")
 _READ_ONLY = "25006"
 _CANCELLED = "57014"
@@ -45,11 +45,11 @@ _SQLITE_CODES = frozenset({5, 6, 8, 10, 13, 14, 15})
 
 
 class OutageError(StorageUnavailableError):
-    """The database is away, full or busy for a while: the call is worth making again."""
+    """The database is temporarily unavailable, full or busy: the call can be retried."""
 
 
 class Stop(Protocol):
-    """What tells a waiting call to hurry: :class:`ecd_tune.signals.StopFlag` is one."""
+    """The stop signal of a waiting call: :class:`ecd_tune.signals.StopFlag` is one."""
 
     def __call__(self) -> bool:
         """Say whether to stop."""
@@ -88,7 +88,7 @@ class RetryPolicy:
 
     Args:
         shown: The database, for the log.
-        seconds: How long one call waits before it gives up.
+        seconds: How long one call waits.
     """
 
     def __init__(self, shown: str, seconds: float = RETRY_SECONDS) -> None:
@@ -106,11 +106,11 @@ class RetryPolicy:
                 answer.
 
         Returns:
-            What it returned.
+            Its result.
 
         Raises:
-            OutageError: The database was away for too long, or for ten seconds after the
-                process was told to stop.
+            OutageError: The database was unavailable for too long, or for ten seconds after a stop
+                signal.
         """
         began, again, pauses = time.monotonic(), False, _pauses()
         while True:
@@ -141,10 +141,10 @@ class RetryPolicy:
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since, self._said = now, now
-                _log.warning("%s; trying again, work continues meanwhile", error)
+                _log.warning("%s; retrying, work continues meanwhile", error)
             elif now - self._said >= _SAY_SECONDS:
                 self._said = now
-                _log.warning("%s; away for %.0f s, trying again", error, now - self._away_since)
+                _log.warning("%s; unavailable for %.0f s, retrying", error, now - self._away_since)
 
     def _note_success(self) -> None:
         if self._away_since is None:
@@ -153,11 +153,11 @@ class RetryPolicy:
             since, self._away_since = self._away_since, None
         if since is not None:
             gone = time.monotonic() - since
-            _log.warning("storage %s: answers again after %.1f s", self._shown, gone)
+            _log.warning("storage %s: available again after %.1f s", self._shown, gone)
 
 
 def _pauses() -> Iterator[float]:
-    """Yield none, for a connection that had merely gone stale, then growing ones with jitter."""
+    """Yield no pause first, for a stale connection, then increasing pauses with jitter."""
     yield 0.0
     ceiling = 0.1
     while True:

@@ -15,6 +15,10 @@ from ecd_tune.store.db.tables import HEAD, VERSION_TABLE
 
 __all__ = ["SchemaState", "prepare_schema", "schema_state"]
 
+_ABSENT = (
+    "storage {}: the file does not exist; `ecd-tune run` creates it, --storage or ECD_TUNE_STORAGE "
+    "names another one"
+)
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -23,8 +27,8 @@ class SchemaState:
     """Versions of our tables.
 
     Attributes:
-        storage: The database's URL, its password hidden.
-        stored: Version in the database; None when it has no tables of ours.
+        storage: The database's URL, without its password.
+        stored: Version in the database; None if our tables do not exist.
         needed: Version that this ecd_tune needs.
     """
 
@@ -34,8 +38,17 @@ class SchemaState:
 
     @property
     def current(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether the database has the schema that this ecd_tune needs."""
         return self.stored == self.needed
+
+    @property
+    def words(self) -> str:
+        """The versions, in words."""
+        if self.current:
+            return f"schema version {self.needed}, current"
+        if self.stored is None:
+            return f"schema not created; version {self.needed} is required"
+        return f"schema version {self.stored}; version {self.needed} is required"
 
 
 def schema_state(url: str) -> SchemaState:
@@ -53,7 +66,7 @@ def schema_state(url: str) -> SchemaState:
     database = Database(url)
     try:
         if database.is_sqlite and not database.file.exists():
-            raise StorageUnavailableError(f"storage {database.shown}: the file does not exist")
+            raise StorageUnavailableError(_ABSENT.format(database.shown))
         with database.read() as connection:
             return SchemaState(database.shown, _stored_version(connection), HEAD)
     finally:
@@ -73,7 +86,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
             this version of ecd_tune.
     """
     if database.is_sqlite and not create and not database.file.exists():
-        raise StorageUnavailableError(f"storage {database.shown}: the file does not exist")
+        raise StorageUnavailableError(_ABSENT.format(database.shown))
     version = _read_version(database)
     if version == HEAD:
         return
@@ -90,7 +103,7 @@ def prepare_schema(database: Database, *, create: bool) -> None:
 
 
 def _stored_version(connection: sa.Connection) -> str | None:
-    """Return the migration that our tables stand at, or None when there are none."""
+    """Return the migration of our tables, or None if they do not exist."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
@@ -102,8 +115,8 @@ def _read_version(database: Database) -> str | None:
         version = _stored_version(connection)
     if version is not None and version > HEAD:
         raise StoreError(
-            f"storage {database.shown}: its tables are at version {version}, newer than this "
-            f"ecd_tune knows ({HEAD}); update ecd_tune"
+            f"storage {database.shown}: its schema version {version} is newer than that of this "
+            f"ecd_tune ({HEAD}); update ecd_tune"
         )
     return version
 
@@ -118,11 +131,10 @@ def _create_optuna_schema(database: Database) -> None:
             warnings.simplefilter("ignore")
             storage = RDBStorage(url, engine_kwargs=options)
     except SQLAlchemyError as error:
-        raise StorageUnavailableError(
-            f"storage {database.shown}: cannot create Optuna's tables: {error}"
-        ) from error
+        told = database.explain(getattr(error, "orig", None) or error)
+        raise StorageUnavailableError(f"{told} (while creating Optuna's tables)") from error
     except RuntimeError as error:
-        # Optuna's own message says which of its versions made the tables, and how to upgrade.
+        # Optuna's message says which version created the tables, and how to upgrade.
         raise StoreError(f"storage {database.shown}: {error}") from error
     storage.scoped_session.remove()
     storage.engine.dispose()

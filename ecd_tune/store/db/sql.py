@@ -1,4 +1,4 @@
-"""What is said otherwise on PostgreSQL than on SQLite, beside how a transaction begins.
+"""Differences between the SQL of PostgreSQL and SQLite, except how a transaction begins.
 
 Many rows are written by one statement on PostgreSQL, which takes each column as one array
 (``INSERT … SELECT … FROM unnest(…)``), and by ``executemany`` on SQLite, which has no arrays and
@@ -53,7 +53,7 @@ def insert_rows(
 
     Args:
         connection: A write transaction.
-        table: Where to.
+        table: Target table.
         rows: The rows.
         common: Values that all rows have in common; of other columns.
         computed: Value of the column of its name (``label``), of parameters in ``common``.
@@ -81,7 +81,7 @@ def replace_rows(
 
     Args:
         connection: A write transaction.
-        table: Where to.
+        table: Target table.
         unique: Columns that no two rows may have in common.
         rows: The rows; no two of them with the same unique columns.
     """
@@ -99,7 +99,7 @@ def update_rows(connection: sa.Connection, table: sa.Table, key: str, rows: Sequ
 
     Args:
         connection: A write transaction.
-        table: Which.
+        table: The table.
         key: The column by which each row finds the one that it changes.
         rows: The rows: the key and the new values.
     """

@@ -1,4 +1,4 @@
-"""The one reader of trials: what stands in the tables about chosen trials, a statement a table.
+"""The only reader of trials: the rows of selected trials, one statement per table.
 
 Records, samplers, pruners and the dashboard each want other parts of a trial in another form;
 they make it from a :class:`StoredTrial`.
@@ -24,7 +24,7 @@ __all__ = ["StoredTrial", "TrialPart", "fill_trials", "parse_params", "read_tria
 
 
 class TrialPart(Enum):
-    """A part of a trial that is read only where it is wanted; each stands in a table of its own."""
+    """A part of a trial that is read only on request; each is in its own table."""
 
     PARAMS = "params"
     VALUES = "values"
@@ -78,7 +78,7 @@ def read_trials(
     Args:
         connection: A transaction.
         condition: Which, in terms of Optuna's table ``trials``.
-        parts: What of them, beside number, state and times.
+        parts: The parts to read, in addition to number, state and times.
         system_attrs: Patterns of the keys wanted (``LIKE``); None for all.
 
     Returns:
@@ -111,7 +111,7 @@ def fill_trials(
         connection: A transaction.
         found: Trial id to the trial, filled in place.
         condition: Chooses them, in terms of Optuna's table ``trials``; others are passed over.
-        parts: What is read.
+        parts: The selection.
         system_attrs: As for :func:`read_trials`.
     """
     trials = optuna_tables.trials

@@ -1,7 +1,7 @@
-"""Our tables, beside Optuna's: what its schema has no place for.
+"""Our tables, in addition to Optuna's.
 
-All names begin with ``ecd_``. :data:`HEAD` is the migration that makes these tables as they
-stand here; a test compares the two.
+All names begin with ``ecd_``. :data:`HEAD` is the migration that creates these tables; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "events", "leases", "runs", "studies", "workers"]
 
-HEAD = "0009"
+HEAD = "0010"
 VERSION_TABLE = "ecd_alembic_version"
 METADATA = sa.MetaData()
 
@@ -68,8 +68,10 @@ runs = sa.Table(
     sa.Column("energy_kwh", sa.Double, nullable=True),
     sa.Column("energy_source", sa.String(64), nullable=True),
     sa.Column("carbon_kg", sa.Double, nullable=True),
-    # What ended it; none while it waits or runs.
+    # Why it ended; null while it waits or runs.
     sa.Column("cause", sa.String(16), nullable=True),
+    # Data and code that it was run with.
+    sa.Column("origin", sa.Text, nullable=True),
     sa.UniqueConstraint("study_id", "label", name="uq_ecd_runs_label"),
     sa.Index(
         "ix_ecd_runs_lost",

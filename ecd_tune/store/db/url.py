@@ -40,14 +40,15 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # What cannot be parsed cannot have its password hidden either: it is not shown.
+        # The password of an invalid URL cannot be hidden, so the URL is not shown.
         raise StorageUrlError(
             f"the storage is not a URL; write {_ALLOWED} (a file by name: sqlite:///NAME)"
         ) from None
     if not url.drivername.startswith("sqlite") and text.count("@") != (url.username is not None):
-        # Cut at the wrong place, a part of a password would be taken for a host, and shown.
+        # With a wrong split, a part of a password would be read as the host, and shown.
         raise StorageUrlError(
-            "the storage's user or password holds a character that parts a URL; write %40 for @, "
+            "the storage's user or password contains a reserved character of URLs; write %40 for "
+            "@, "
             "%2F for /, %3A for :, %3F for ? and %25 for %"
         )
     if url.drivername not in _DRIVERS:
@@ -85,7 +86,7 @@ def _check(url: URL) -> None:
         if name == ":memory:" or name.startswith("file:"):
             raise StorageUrlError(
                 f"storage {show_url(url)}: a database in memory cannot be shared or resumed; "
-                "name a file, for example sqlite:///ecd_tune.db"
+                "use a file, for example sqlite:///ecd_tune.db"
             )
     elif find_spec("psycopg") is None:
         raise StorageUrlError(

@@ -1,9 +1,9 @@
-"""Trials that went beyond memory or time, as Optuna's samplers take them: as violated constraints.
+"""Trials that exceeded memory or time, as violated constraints for Optuna's samplers.
 
-Such a trial has failed, and no sampler looks at failed trials. The constraint stands in Optuna's
-own attribute ``constraints:CAUSE``, 1 where it is violated. TPE ranks a trial that violates one
-behind all others, and the Gaussian process learns where it is likely to be violated; the other
-samplers know no constraints.
+Such a trial has failed, and samplers ignore failed trials. The constraint is in Optuna's attribute
+``constraints:CAUSE``, 1 where it is violated. TPE ranks a trial that violates one behind all
+others, and the Gaussian process learns where it is likely to be violated; the other samplers know
+no constraints.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 PREFIX = "constraints:"
-"""Begins Optuna's keys of constraints, among the system attributes of a trial."""
+"""Prefix of Optuna's constraint keys in the system attributes of a trial."""
 VIOLATING = (Cause.OUT_OF_MEMORY, Cause.TIMEOUT)
-"""Causes of a failure that belong to the hyperparameters, and say where not to look."""
+"""Causes of failure that depend on the hyperparameters, which samplers should avoid."""
 _ANY = f"{PREFIX}limits"
 
 
 def constraint_key(cause: Cause) -> str:
-    """Return the attribute that says that a trial failed by a cause."""
+    """Return the attribute for a failure with this cause."""
     return f"{PREFIX}{cause.value}"
 
 
@@ -44,17 +44,17 @@ def violates(trial: FrozenTrial) -> bool:
 
 
 def knows_constraints(sampler: BaseSampler) -> bool:
-    """Say whether a sampler looks at constraints."""
+    """Return whether a sampler uses constraints."""
     return isinstance(sampler, TPESampler | GPSampler)
 
 
 def show_violations(
     trials: Sequence[FrozenTrial], sampler: BaseSampler, direction: StudyDirection
 ) -> list[FrozenTrial]:
-    """Return trials as a sampler takes up those among them that violate a constraint.
+    """Return trials in the form in which a sampler uses violated constraints.
 
     Args:
-        trials: What it is to see; those that violate a constraint are failed ones.
+        trials: The trials to show; those that violate a constraint are failed.
         sampler: One that knows constraints.
         direction: Which value is the worst.
 

@@ -1,4 +1,4 @@
-"""What a sampler sees of one study: the stored trials in memory, read on incrementally.
+"""The history of one study for a sampler: the stored trials in memory, read incrementally.
 
 Optuna's samplers read whole studies at every draw. A history gives them the database's trials from
 memory: at each :meth:`TrialHistory.sync` only those are read that are new or were not finished
@@ -7,21 +7,19 @@ Running trials are shown too, so that samplers keep away from points that someon
 
 A sampler with a bounded history of N sees the N complete or pruned trials of the highest numbers,
 the best complete ones (:data:`ecd_tune.store.sampling.memory.BEST`), and those that run. Then only
-these are read when a study is opened. Of trials that went beyond memory or time it sees those
-among the latest (:mod:`ecd_tune.store.sampling.constraints`).
+these are read when a study is opened. Of trials that exceeded memory or time it sees those among
+the latest (:mod:`ecd_tune.store.sampling.constraints`).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
@@ -47,34 +45,20 @@ from ecd_tune.store.sampling.constraints import (
     violates,
 )
 from ecd_tune.store.sampling.memory import BEST, BestTrials, MemoryStorage, frozen_trial
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.sampling.samplers import SeededSampler
 from ecd_tune.store.studies import StudyRef
 
-__all__ = ["StoredPoint", "TrialHistory"]
+__all__ = ["TrialHistory"]
 
 _SHOWN = (OptunaState.RUNNING, OptunaState.COMPLETE, OptunaState.PRUNED)
 _FINISHED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 _VALUED = (OptunaState.COMPLETE, OptunaState.PRUNED)
 # Stands for trials that a bounded history does not show.
 _UNSEEN = frozen_trial(-1, OptunaState.FAIL)
-# Samplers write these for other processes that draw at the same moment; here a trial becomes
-# visible to others with all its parameters at once, so they would say the same thing twice.
+# Samplers write these for other processes that draw at the same time; here a trial becomes visible
+# with all its parameters at once, so they would be redundant.
 _REDUNDANT = ("tpe:relative_params", "gp:relative_params")
-
-
-@dataclass(frozen=True)
-class StoredPoint:
-    """Hyperparameters as they are stored.
-
-    Attributes:
-        params: All of them, fixed ones included.
-        distributions: Of those that Optuna is to see: a sampler's, those that it drew.
-        system_attrs: What a sampler noted with the trial.
-    """
-
-    params: Params
-    distributions: Mapping[str, BaseDistribution]
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrialHistory:
@@ -106,7 +90,7 @@ class TrialHistory:
 
     @property
     def changed_study_attrs(self) -> dict[str, Any]:
-        """What samplers noted with the study since the last sync."""
+        """Attributes that samplers set on the study since the last sync."""
         return self._storage.changed_study_attrs
 
     def sync(self, connection: sa.Connection, bound: int | None = None) -> None:
@@ -114,7 +98,8 @@ class TrialHistory:
 
         Args:
             connection: A transaction.
-            bound: How many finished trials the sampler sees beside the best ones; None for all.
+            bound: Number of finished trials that the sampler sees in addition to the best ones;
+                None for all.
 
         Raises:
             StoreError: The trial numbers have a gap, which neither Optuna nor the store makes.
@@ -166,13 +151,17 @@ class TrialHistory:
     def _take(self, stored: StoredTrial) -> None:
         trial = _to_frozen(stored, OptunaState[stored.state])
         self._place(stored.id, trial)
+        for number in trial.system_attrs.get("retry_history", ()):
+            # A paused trial was one with a value until it was promoted.
+            if self._storage.trials[number].state is OptunaState.PRUNED:
+                self._storage.trials[number] = _UNSEEN
         if violates(trial):
             self._violating.add(trial.number)
         if trial.state is OptunaState.COMPLETE:
             self._best.add(trial)
 
     def skip_to(self, number: int) -> None:
-        """Forget all trials and continue at a number, for a sampler that looks at none.
+        """Drop all trials and continue at a number, for a sampler that ignores them.
 
         Args:
             number: Number of the first trial that is not in the database.
@@ -185,7 +174,7 @@ class TrialHistory:
         """Let a sampler draw points; they stay in the view as running trials until the next sync.
 
         Args:
-            space: What to draw from.
+            space: The search space.
             count: How many points.
             sampler: Who draws.
 
@@ -203,7 +192,7 @@ class TrialHistory:
         """Let a sampler draw what a queued trial leaves open.
 
         Args:
-            space: What to draw from.
+            space: The search space.
             number: Number of the queued trial.
             fixed: The values that were queued.
             sampler: Who draws.
@@ -223,13 +212,16 @@ class TrialHistory:
             warnings.simplefilter("ignore")
             return self._suggest(space, Trial(self._study, number))
 
-    def adopt(self, trial_ids: Sequence[int]) -> None:
+    def adopt(self, trial_ids: Sequence[int], replaced: Mapping[int, StoredPoint]) -> None:
         """Keep the drawn points: they are in the database now, under the numbers of the view.
 
         Args:
             trial_ids: Their ids, in the order in which they were drawn.
+            replaced: Number to the point that was stored in place of the drawn one.
         """
         for trial_id in trial_ids:
+            if self._next in replaced:
+                self._storage.trials[self._next] = _running(self._next, replaced[self._next])
             self._open[trial_id] = self._next
             self._next += 1
         self._storage.changed_study_attrs = {}
@@ -266,7 +258,7 @@ class TrialHistory:
         mine = trials.c.study_id == self._ref.id
         fresh = mine & (trials.c.number >= self._next)
         known = mine & trials.c.trial_id.in_(list(self._open))
-        # Two looks, since a database that is told "either, or" may read the whole study.
+        # Two queries, because with a single OR a database may read the whole study.
         return [
             trial
             for chosen in ((known, fresh) if self._open else (fresh,))
@@ -287,7 +279,11 @@ class TrialHistory:
     def _sync_attrs(self, connection: sa.Connection) -> None:
         table = optuna_tables.study_system_attributes
         rows = connection.execute(
-            sa.select(table.c.key, table.c.value_json).where(table.c.study_id == self._ref.id)
+            sa.select(table.c.key, table.c.value_json).where(
+                # Without notes and plots of the dashboard, which may be large.
+                table.c.study_id == self._ref.id,
+                table.c.key.not_like("dashboard:%"),
+            )
         )
         self._storage.study_attrs = {key: optuna_tables.load_attr(text) for key, text in rows}
         self._storage.changed_study_attrs = {}
@@ -300,7 +296,7 @@ def _read_shown(connection: sa.Connection, condition: sa.ColumnElement[bool]) ->
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS, TrialPart.VALUES)
     fill_trials(connection, shown, condition, parts)
     _fill_violating(connection, found, condition)
-    # Samplers look at the reports of pruned trials only.
+    # Samplers use the reports of pruned trials only.
     pruned = {i: trial for i, trial in shown.items() if trial.state == OptunaState.PRUNED.name}
     only = condition & (state == OptunaState.PRUNED)
     fill_trials(connection, pruned, only, (TrialPart.POINTS,))
@@ -328,6 +324,13 @@ def _to_frozen(stored: StoredTrial, state: OptunaState) -> FrozenTrial:
         system_attrs={k: optuna_tables.load_attr(text) for k, text in stored.system_attrs},
         intermediate_values=dict(stored.points),
         values=stored.values or None,
+    )
+
+
+def _running(number: int, point: StoredPoint) -> FrozenTrial:
+    params = {name: point.params[name] for name in point.distributions}
+    return frozen_trial(
+        number, OptunaState.RUNNING, params=params, distributions=dict(point.distributions)
     )
 
 

@@ -49,7 +49,7 @@ def frozen_trial(number: int, state: TrialState, **parts: Any) -> FrozenTrial:
 
 
 class BestTrials:
-    """The best complete trials of a study; of equal ones those with the lower numbers.
+    """The best complete trials of a study; ties are broken by the lower number.
 
     Args:
         direction: Whether small or large values are good.
@@ -68,7 +68,7 @@ class BestTrials:
         """Take a trial that has become complete.
 
         Args:
-            trial: The trial, with its value; each is to be taken once.
+            trial: The trial, with its value; each must be added once.
         """
         if trial.value is not None:
             insort(self._ranked, (self._sign * trial.value, trial.number, trial))
@@ -97,7 +97,7 @@ class MemoryStorage(BaseStorage):
         self.study_attrs: dict[str, Any] = {}
         self.changed_study_attrs: dict[str, Any] = {}
 
-    # What samplers write.
+    # Methods with which samplers write.
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Append a provisional running trial."""
@@ -120,7 +120,7 @@ class MemoryStorage(BaseStorage):
         trial.distributions[param_name] = distribution
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note something with a trial."""
+        """Set an attribute of a trial."""
         self.trials[trial_id].system_attrs[key] = value
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
@@ -128,7 +128,7 @@ class MemoryStorage(BaseStorage):
         self.study_attrs[key] = value
         self.changed_study_attrs[key] = value
 
-    # What samplers read.
+    # Methods with which samplers read.
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -172,12 +172,12 @@ class MemoryStorage(BaseStorage):
             FrozenStudy(self._name, self._direction, {}, self.study_attrs, study_id=_ONLY_STUDY)
         ]
 
-    # What no sampler does to a view.
+    # Methods that samplers do not call on a view.
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        """Refuse: a view holds one study."""
+        """Raise: a view contains one study."""
         raise NotImplementedError
 
     def delete_study(self, study_id: int) -> None:

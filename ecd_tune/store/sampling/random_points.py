@@ -1,7 +1,7 @@
 """Random points, as Optuna's random sampler draws them with the same seed.
 
 Optuna builds a transformation for every value that it draws; without it thousands of short trials
-a second can be drawn. A test compares the two.
+per second can be drawn. A test compares the two.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import numpy as np
 
 from ecd_tune.records import Scalar
 from ecd_tune.space import Space
-from ecd_tune.store.db import optuna_tables
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 
 __all__ = ["draw_random"]
 
@@ -22,7 +21,7 @@ def draw_random(space: Space, count: int, seed: int) -> list[StoredPoint]:
     """Draw points at random.
 
     Args:
-        space: What to draw from.
+        space: The search space.
         count: How many points.
         seed: Of the generator.
 
@@ -30,11 +29,7 @@ def draw_random(space: Space, count: int, seed: int) -> list[StoredPoint]:
         The points, in order.
     """
     suggester = _RandomSuggester(seed)
-    known = {
-        name: distribution
-        for name, dimension in space.dimensions.items()
-        if (distribution := optuna_tables.to_distribution(dimension)) is not None
-    }
+    known = distributions_of(space, space.dimensions)
     drawn = [space.suggest(suggester) for _ in range(count)]
     return [
         StoredPoint(params, {name: known[name] for name in params if name in known})

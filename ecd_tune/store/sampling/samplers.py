@@ -1,8 +1,8 @@
 """Optuna's samplers by name, seeded so that a study that is resumed continues as if it never ended.
 
-A sampler is built anew for every batch, and its seed follows from the study's seed, the
-optimizer and the number of the batch's first trial: what a batch draws depends on the stored
-trials alone, never on how long a process has been running.
+A sampler is created for every batch, and its seed follows from the study's seed, the optimizer and
+the number of the batch's first trial: the points of a batch depend only on the stored trials, never
+on how long a process has been running.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _CLASSES: Mapping[str, Callable[..., BaseSampler]] = {
     "gp": optuna.samplers.GPSampler,
     "cmaes": optuna.samplers.CmaEsSampler,
 }
-# Falling back to independent draws is what these do at the start and for choices; their
-# warning about it at every draw tells no one anything.
+# Falling back to independent draws is what these do at the start and for choices; their warning at
+# every draw is not useful.
 _QUIET = {"qmc", "gp", "cmaes"}
 _HISTORY = {"tpe": 1000}
-"""How many finished trials a sampler sees where the study file does not say; others see all."""
+"""Default number of finished trials that a sampler sees; others see all."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class SeededSampler:
 
     Attributes:
         sampler: Optuna's sampler.
-        history: How many of the latest finished trials it is to see beside the best ones; None
-            for all.
+        history: Number of the latest finished trials that it sees in addition to the best ones;
+            None for all.
     """
 
     sampler: BaseSampler
@@ -97,7 +97,7 @@ def make_sampler(
 
 
 def history_bound(spec: StudySpec) -> int | None:
-    """Return how many finished trials the sampler sees beside the best ones; None for all.
+    """Return how many finished trials the sampler sees in addition to the best; None for all.
 
     Args:
         spec: The study.
@@ -144,7 +144,7 @@ def is_serial(spec: StudySpec) -> bool:
 
 
 def is_blind(spec: StudySpec) -> bool:
-    """Say whether the sampler never looks at the trials before."""
+    """Return whether the sampler ignores earlier trials."""
     return spec.sampler.name == "random"
 
 

@@ -1,3 +1,3 @@
-"""What happens to a trial in the database, from the ask to the tell."""
+"""Operations on a trial in the database, from ask to tell."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Put failed trials back into the queue, and take wrong results out, when a person says so."""
+"""Re-queue failed trials and invalidate wrong results at a user's request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDED = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.FAIL)
 def retry_failed(connection: sa.Connection, ref: StudyRef) -> int:
     """Queue every trial again that ended without a value.
 
-    The failed attempts stay as history and do not count against the budget any more.
+    The failed attempts are kept as history and no longer count against the budget.
 
     Args:
         connection: A write transaction.
@@ -64,8 +64,8 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
     row = connection.execute(_rows(ref.id).where(trials.c.number == number)).first()
     if row is None or row.state not in _ENDED:
         raise StoreError(
-            f"study {ref.key.name}: trial {number} is not there, has not ended, or does not count "
-            f"any more; `ecd-tune status {ref.key.study}` shows what there is"
+            f"study {ref.key.name}: trial {number} does not exist, has not ended, or no longer "
+            f"counts; `ecd-tune status {ref.key.study}` shows the trials"
         )
     values = optuna_tables.trial_values
     mine = values.c.trial_id == row.trial_id
@@ -122,7 +122,7 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
             number=row.number,
             queued_as=first + offset,
             attempt=row.attempt,
-            reason="asked for by hand",
+            reason="requested by a user",
         )
         for offset, row in enumerate(rows)
     ]
@@ -136,7 +136,6 @@ def _rows(study_id: int) -> sa.Select[Any]:
             trials.c.trial_id,
             trials.c.number,
             trials.c.state,
-            runs.c.history,
             runs.c.cause,
             runs.c.reason,
             *REQUEST_COLUMNS,

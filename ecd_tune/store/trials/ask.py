@@ -32,7 +32,7 @@ class Asker:
     Args:
         database: The database.
         known: Finds studies.
-        lease_seconds: Length of a lease.
+        lease_seconds: Duration of a lease.
     """
 
     def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
@@ -41,14 +41,14 @@ class Asker:
         self._shared: set[int] = set()  # studies that other processes draw for too
         # Studies whose last ask drew new trials, with a sampler that looks at none.
         self._flowing: dict[StudyKey, tuple[StudySpec, StudyRef]] = {}
-        self._missed: set[int] = set()  # studies whose last draw came to nothing
+        self._missed: set[int] = set()  # studies whose last draw gave no trials
         self._lock = threading.Lock()
 
     def ask(self, request: Request) -> list[Lease]:
-        """Lease up to ``count`` trials, as :meth:`ecd_tune.store.Store.ask` says.
+        """Lease up to ``count`` trials, see :meth:`ecd_tune.store.Store.ask`.
 
         Args:
-            request: What is asked for.
+            request: The request.
 
         Returns:
             The leases.
@@ -57,10 +57,10 @@ class Asker:
             try:
                 return self._ask_on(request) or self._ask(request)
             except BaseException:
-                # What was undone may have left something here.
+                # A rolled-back attempt may have left entries here.
                 self._drawer.forget()
                 self._flowing.clear()
-                self._missed.clear()  # without a history no one knows which numbers were expected
+                self._missed.clear()  # without a history the expected numbers are unknown
                 raise
 
     def _ask_on(self, request: Request) -> list[Lease]:
@@ -81,13 +81,13 @@ class Asker:
             counts = count_trials(connection, ref.id)
             self._drawer.drop_outdated(ref, counts.next_number)
             self._note_others(ref, counts)
-            room = counts.room(self._drawer.target(ref, request))
-            drawn = room and not counts.waiting and spec.sampler.name != "grid"
+            remaining = counts.remaining(self._drawer.target(ref, request))
+            drawn = remaining and not counts.waiting and spec.sampler.name != "grid"
             if drawn and not is_serial(spec):
                 self._drawer.sync(connection, ref, spec, counts.next_number)
         if drawn:
-            return self._ask_new(ref, request, min(request.count, room))
-        if room and spec.sampler.name == "grid":
+            return self._ask_new(ref, request, min(request.count, remaining))
+        if remaining and spec.sampler.name == "grid":
             self._queue_grid(ref, request)
         elif not counts.waiting:
             return []
@@ -124,7 +124,7 @@ class Asker:
         with self._database.read() as connection:
             counts = count_trials(connection, ref.id)
             self._note_others(ref, counts)
-            if counts.waiting or not counts.room(self._drawer.target(ref, request)):
+            if counts.waiting or not counts.remaining(self._drawer.target(ref, request)):
                 return []
             self._drawer.sync(connection, ref, request.spec, counts.next_number)
         return self._draw_ahead(ref, request, count)
@@ -139,7 +139,7 @@ class Asker:
         return leases
 
     def _note_others(self, ref: StudyRef, counts: TrialCounts) -> None:
-        """Find out why a draw came to nothing, before the history is brought up to date."""
+        """Find out why a draw gave no trials, before the history is updated."""
         if ref.id not in self._missed:
             return
         self._missed.remove(ref.id)

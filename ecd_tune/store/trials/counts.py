@@ -17,13 +17,13 @@ __all__ = ["TrialCounts", "count_trials"]
 
 @dataclass(frozen=True)
 class TrialCounts:
-    """How a study's trials stand.
+    """Counts of a study's trials.
 
     Attributes:
         key: Names of the study.
-        fingerprint: Of the study file that it was made from.
+        fingerprint: Fingerprint of its study file.
         finished: COMPLETE, PRUNED or FAIL, lost attempts left out.
-        leased: Running under a lease; a trial that plain Optuna runs is not ours to wait for.
+        leased: Running under a lease; trials that plain Optuna runs are not included.
         waiting: Queued.
         next_number: The number that the next new trial gets.
     """
@@ -35,7 +35,7 @@ class TrialCounts:
     waiting: int
     next_number: int
 
-    def room(self, target: int) -> int:
+    def remaining(self, target: int) -> int:
         """Return how many new trials may be made when ``target`` are wanted."""
         return max(0, target - self.finished - self.leased - self.waiting)
 
@@ -51,8 +51,8 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
     finished: the time does not grow with the study.
 
     Args:
-        connection: A transaction. On PostgreSQL a lock that is to hold before must have been
-            taken by another statement: one that waits for a lock counts as of before.
+        connection: A transaction. On PostgreSQL the lock must be taken by an earlier statement: a
+            statement that waits for a lock counts in its earlier snapshot.
         study_id: Optuna's study id.
 
     Returns:
@@ -63,7 +63,7 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
     """
     row = connection.execute(_COUNTS, {"study": study_id}).first()
     if row is None:
-        raise StudyNotFoundError(f"study {study_id} is not in this storage any more")
+        raise StudyNotFoundError(f"study {study_id} is no longer in this storage")
     study, optimizer, stage, fingerprint, number, waiting, running, lost, leased = row
     return TrialCounts(
         key=StudyKey(study, optimizer, Stage(stage)),

@@ -1,9 +1,9 @@
 """Curves while they grow: points come in at once and are written in the background.
 
-The points become Optuna's intermediate values, so that its dashboard shows a trial that still
-runs. A report only appends to a list in memory; a thread writes what came together at
-each interval, in one transaction. A trial that is shorter than the interval costs none: its
-points travel with its result.
+The points become Optuna's intermediate values, so that its dashboard shows a trial that still runs.
+A report only appends to a list in memory; a thread writes the collected points at each interval, in
+one transaction. A trial that is shorter than the interval costs none: its points travel with its
+result.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CurvePoint(NamedTuple):
 
 
 class ReportBuffer:
-    """Takes points from the one who computes, and writes them from a thread of its own.
+    """Collects points from the computing thread, and writes them from a separate thread.
 
     Args:
         write: Usually :meth:`ecd_tune.store.Store.report`: stores points and returns how many
@@ -58,7 +58,7 @@ class ReportBuffer:
         limit: Points kept at most; then the oldest are dropped.
 
     Attributes:
-        refused: Points that came after their lease was lost.
+        refused: Points reported after their lease was lost.
         dropped: Points that found no place while the database was away.
     """
 
@@ -92,8 +92,8 @@ class ReportBuffer:
     def flushing(self) -> Iterator[None]:
         """Write at each interval for the length of a ``with`` block.
 
-        After the block nothing is being written: what is left is for :meth:`take`. When it
-        raises, the trials are not going to be told, and what is left is forgotten.
+        After the block nothing is being written: the remaining points are for :meth:`take`. If it
+        raises, the trials will not be told, and the remaining points are dropped.
         """
         done = threading.Event()
         thread = threading.Thread(target=self._run, args=(done,), name="reports", daemon=True)
@@ -113,7 +113,7 @@ class ReportBuffer:
         """Return what is not written yet and forget it; :meth:`Store.tell` stores it.
 
         Args:
-            leases: Points of these alone; None for all.
+            leases: Only points of these; None for all.
         """
         with self._writing:
             points = self._empty()
@@ -136,7 +136,7 @@ class ReportBuffer:
                 self._say_away(error)
                 return
             except Exception:
-                # Not an outage: it would fail again. The result holds the curve anyway.
+                # Not an outage: it would fail again. The result contains the curve anyway.
                 self.dropped += len(points)
                 _log.warning("%d points of curves cannot be stored", len(points), exc_info=True)
                 return
@@ -161,19 +161,19 @@ class ReportBuffer:
 
     def _say_away(self, error: StoreError) -> None:
         if not self._away:
-            _log.warning("curves: %s; kept for later", error)
+            _log.warning("curves: %s; kept in memory for a later attempt", error)
         self._away = True
 
 
 def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int:
-    """Store points of trials whose leases still stand.
+    """Store points of trials whose leases are still valid.
 
     Args:
         connection: A write transaction.
         points: The points, oldest first.
 
     Returns:
-        How many were refused, their lease being gone.
+        Number of rejected points, whose lease is no longer valid.
     """
     leases, trials = tables.leases, optuna_tables.trials
     tokens = {point.token for point in points}
@@ -192,7 +192,7 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
 
 
 def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> None:
-    """Store points, whatever the leases of their trials.
+    """Store points without checking the leases of their trials.
 
     Args:
         connection: A write transaction.

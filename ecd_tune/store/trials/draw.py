@@ -1,4 +1,4 @@
-"""Draw new trials with a sampler, and insert them where no one else did meanwhile."""
+"""Draw new trials with a sampler, and insert them if their numbers are still free."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.sampling.history import StoredPoint, TrialHistory
+from ecd_tune.store.sampling.guided import guided_points
+from ecd_tune.store.sampling.history import TrialHistory
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.sampling.random_points import draw_random
 from ecd_tune.store.sampling.samplers import (
     history_bound,
@@ -34,7 +36,7 @@ __all__ = ["Drawer", "Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What one ask wants.
+    """The request of one ask.
 
     Attributes:
         spec: The study.
@@ -57,7 +59,7 @@ class Drawer:
     Args:
         database: The database.
         known: Finds studies.
-        lease_seconds: Length of a lease.
+        lease_seconds: Duration of a lease.
     """
 
     def __init__(self, database: Database, known: KnownStudies, lease_seconds: float) -> None:
@@ -98,7 +100,7 @@ class Drawer:
         return known[1]
 
     def sync(self, connection: sa.Connection, ref: StudyRef, spec: StudySpec, number: int) -> None:
-        """Bring the history of a study up to date, as far as the sampler looks at it.
+        """Update the history of a study, as far as the sampler uses it.
 
         Args:
             connection: A transaction.
@@ -116,7 +118,7 @@ class Drawer:
 
         Args:
             ref: The study.
-            request: What is asked for.
+            request: The request.
             count: Largest number.
 
         Returns:
@@ -126,8 +128,8 @@ class Drawer:
             lock_studies(connection, [ref.id])
             counts = count_trials(connection, ref.id)
             self.sync(connection, ref, request.spec, counts.next_number)
-            room = counts.room(self.target(ref, request))
-            points = self._draw(ref, request, min(count, room), "")
+            remaining = counts.remaining(self.target(ref, request))
+            points = self._draw(ref, request, min(count, remaining), "")
             return self._store(connection, ref, request, points, counts.next_number)
 
     def draw_ahead(
@@ -141,14 +143,14 @@ class Drawer:
 
         Args:
             ref: The study.
-            request: What is asked for.
-            count: Largest number; what was drawn is fitted to what is wanted then.
+            request: The request.
+            count: Maximum number; the drawn points are cut to the number required then.
             salt: As for :func:`~ecd_tune.store.sampling.samplers.make_sampler`; with it, other
                 numbers than those that the history expects will do.
 
         Returns:
-            The leases; none when it turned out that queued trials come first, that nothing is
-            wanted any more, that the study was deleted or that someone else took the numbers.
+            The leases; empty if queued trials come first, if no trial is required any longer, if
+            the study was deleted, or if another worker took the numbers.
         """
         first = self.history(ref).next_number
         points = self._draw(ref, request, count, salt)
@@ -157,7 +159,7 @@ class Drawer:
             counts = count_trials(connection, ref.id)
             if not self._fits(ref, counts, first, anywhere=bool(salt)):
                 return []
-            points = points[: counts.room(self.target(ref, request))]
+            points = points[: counts.remaining(self.target(ref, request))]
             return self._store(connection, ref, request, points, counts.next_number)
 
     def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
@@ -169,7 +171,7 @@ class Drawer:
     def register(self, connection: sa.Connection, worker: Worker) -> None:
         """Write a worker's row, unless that was done a moment ago.
 
-        The heartbeat says often enough that the worker is alive; its row is needed once.
+        The heartbeat updates the worker often enough; its row is needed only once.
 
         Args:
             connection: A write transaction.
@@ -204,14 +206,20 @@ class Drawer:
         spec, worker = request.spec, request.worker
         self.register(connection, worker)
         _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
+        # Under the lock, where the numbers are known.
+        guided = guided_points(spec, request.optimizer, range(first, first + len(points)))
         drafts = [
-            Draft(point, "sampler", spec.search_seed(at, request.optimizer))
+            Draft(
+                guided.get(at, point),
+                "prior" if at in guided else "sampler",
+                spec.search_seed(at, request.optimizer),
+            )
             for at, point in enumerate(points, first)
         ]
         ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
         tokens = insert_leases(connection, ref.id, ids, grant)
-        self._keep(ref, spec, first, ids)
+        self._keep(ref, spec, first, ids, guided)
         return [
             Lease(
                 key=ref.key,
@@ -220,17 +228,25 @@ class Drawer:
                 token=tokens[trial_id],
                 attempt=1,
                 request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
+                source=draft.source,
             )
             for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
         ]
 
-    def _keep(self, ref: StudyRef, spec: StudySpec, first: int, trial_ids: Sequence[int]) -> None:
+    def _keep(
+        self,
+        ref: StudyRef,
+        spec: StudySpec,
+        first: int,
+        trial_ids: Sequence[int],
+        replaced: Mapping[int, StoredPoint],
+    ) -> None:
         """Note in the history which of the points that it shows are stored now."""
         history = self.history(ref)
         if is_blind(spec):
             history.skip_to(first + len(trial_ids))
         elif first == history.next_number:
-            history.adopt(trial_ids)
+            history.adopt(trial_ids, replaced)
 
 
 def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
 from ecd_tune.store.db.sql import insert_rows
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.trials.retries import History, dump_counts
 
 __all__ = ["Draft", "insert_details", "insert_trials"]
@@ -51,7 +51,7 @@ def insert_trials(
     """Insert trials with consecutive numbers.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         first_number: Number of the first.
         drafts: The trials.
@@ -91,9 +91,9 @@ def insert_details(
     """Insert everything about trials that are in Optuna's ``trials`` already.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
-        stored: Trial ids, and what is to be stored for them.
+        stored: Trial ids, and the values to store for them.
         running_on: As for :func:`insert_trials`.
     """
     insert_rows(

@@ -1,4 +1,4 @@
-"""Give trials to workers, for as long as these say that they are alive."""
+"""Assign trials to workers for as long as they renew their leases."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
 from ecd_tune.store.db.sql import insert_rows, now
 from ecd_tune.store.studies import StudyRef, lock_studies
+from ecd_tune.store.trials.retries import count_promotions, load_counts
 from ecd_tune.store.workers import Worker, touch
 
 __all__ = [
@@ -137,8 +138,14 @@ def _read_leases(
 
 
 _RUNS = tables.runs
-REQUEST_COLUMNS = (_RUNS.c.attempt, _RUNS.c.params, _RUNS.c.seed, _RUNS.c.source)
-"""What a lease says of its trial."""
+REQUEST_COLUMNS = (
+    _RUNS.c.attempt,
+    _RUNS.c.params,
+    _RUNS.c.seed,
+    _RUNS.c.source,
+    _RUNS.c.history,
+)
+"""The trial's data in a lease."""
 
 
 def _to_lease(ref: StudyRef, row: Any) -> Lease:
@@ -150,11 +157,12 @@ def _to_lease(ref: StudyRef, row: Any) -> Lease:
         attempt=row.attempt,
         request=RunRequest(load(row.params), row.seed, ref.key.data_stage),
         source=row.source,
+        promotions=count_promotions(load_counts(row.history)),
     )
 
 
 def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: float) -> list[bool]:
-    """Renew leases that still stand.
+    """Renew valid leases.
 
     Args:
         connection: A write transaction.
@@ -162,12 +170,12 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
         seconds: From now on.
 
     Returns:
-        For each lease whether it still stands.
+        For each lease whether it is still valid.
     """
     table = tables.leases
     mine = table.c.token.in_([lease.token for lease in leases])
-    connection.execute(sa.update(table).where(mine).values(expires_at=now() + seconds))
-    rows = connection.execute(sa.select(table.c.token, table.c.worker_id).where(mine)).all()
+    renewal = sa.update(table).where(mine).values(expires_at=now() + seconds)
+    rows = connection.execute(renewal.returning(table.c.token, table.c.worker_id)).all()
     for worker_id in {row.worker_id for row in rows}:
         touch(connection, worker_id)
     standing = {row.token for row in rows}

@@ -1,55 +1,89 @@
-"""Find the leases that no one works on any more, without a clock that all machines share.
+"""Find leases whose workers are gone, without a common clock.
 
 A worker renews its leases by the third of a lease's length, and each renewal changes the lease's
-row. A process that takes trials back measures with its monotonic clock how long it has seen the row
-stand still. So a machine whose clock is wrong, or is set, neither loses its trials nor takes those
-of others.
+row. A reaping process measures with its monotonic clock how long the row has been unchanged. So a
+machine whose clock is wrong, or is set, neither loses its trials nor takes those of others.
+The database's clock only says when another look is useful.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from ecd_tune.records import Cause
 from ecd_tune.store.db import tables
+from ecd_tune.store.db.sql import now
 from ecd_tune.store.trials.requeue import Ending
-from ecd_tune.store.workers import Worker
+from ecd_tune.store.workers import Worker, here
 
 __all__ = ["LeaseWatch", "find_lost"]
 
 _LARGEST_SHARE = 0.35
+_LOOKS_PER_SECOND = 8.0
+"""Of all workers of a study together, while all renew their leases."""
+_SHORTEST_PAUSE = 1.0
+_LONGEST_PAUSE = 10.0
+"""In leases."""
+_FRESH = (0.6, 1.05)
+"""What is left of a lease that is renewed, as it should be, by the third of its length."""
 
 
 class LeaseWatch:
     """Remembers what leases looked like, and for how long they have not changed.
 
     Args:
-        seconds: Length of a lease.
+        seconds: Duration of a lease.
+
+    Attributes:
+        seconds: Duration of a lease.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._looked = seconds, -math.inf
+        self.seconds, self._looked = seconds, -math.inf
         self._still: dict[int, tuple[float, float]] = {}
+        self._due = -math.inf
+        # Not Python's global generator: a trial seeds that, and workers would look all at once.
+        self._chance = random.Random()
+
+    @property
+    def due(self) -> bool:
+        """Whether another look is of use."""
+        return time.monotonic() >= self._due
+
+    def plan(self, leases: int, *, doubtful: bool) -> None:
+        """Plan the next look.
+
+        As many workers look as leases stand, so that each may look the less often the more there
+        are. Who has seen a lease that was not renewed looks as often as it takes to know.
+
+        Args:
+            leases: How many stand.
+            doubtful: Whether one of them was not renewed when it should have been.
+        """
+        longest = self.seconds * (1 / 3 if doubtful else _LONGEST_PAUSE)
+        pause = max(_SHORTEST_PAUSE, min(leases / _LOOKS_PER_SECOND, longest))
+        self._due = time.monotonic() + pause * self._chance.uniform(0.75, 1.0)
 
     def look(self, stamps: Mapping[int, float]) -> set[int]:
         """Look once more.
 
         The time since the last look counts, but no more than about a third of a lease: a process
-        that could not look for longer, because the database was away or locked or the machine
-        asleep, knows nothing of workers that could not renew in the meantime.
+        that could not look for longer, because the database was unavailable or locked or the
+        machine suspended, knows nothing about workers that could not renew in the meantime.
 
         Args:
-            stamps: Token to what each renewal changes, of all leases that stand.
+            stamps: Token to the value that each renewal changes, for all valid leases.
 
         Returns:
             Tokens of the leases that were seen unchanged for as long as a lease lasts.
         """
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, _LARGEST_SHARE * self._seconds), now
+        passed, self._looked = min(now - self._looked, _LARGEST_SHARE * self.seconds), now
         before = self._still
         self._still = {
             token: (stamp, before[token][1] + passed)
@@ -57,37 +91,67 @@ class LeaseWatch:
             else (stamp, 0.0)
             for token, stamp in stamps.items()
         }
-        return {token for token, (_, still) in self._still.items() if still >= self._seconds}
+        return {token for token, (_, still) in self._still.items() if still >= self.seconds}
 
 
 def find_lost(
     connection: sa.Connection, study_ids: Iterable[int] | None, watch: LeaseWatch
 ) -> dict[int, Ending]:
-    """Find the leases that no one works on any more.
+    """Find leases whose workers are gone.
 
     Args:
         connection: A transaction.
         study_ids: Look at these studies only; None for all.
-        watch: What earlier looks at the same studies have seen.
+        watch: Observations from earlier looks at the same studies.
 
     Returns:
         Token to how the attempt ended.
     """
+    leases = tables.leases
+    mine = [] if study_ids is None else [leases.c.study_id.in_(list(study_ids))]
+    left = leases.c.expires_at - now()
+    low, high = (share * watch.seconds for share in _FRESH)
+    # Two numbers of each: there may be thousands, of which next to none is lost.
+    rows = connection.execute(
+        sa.select(leases.c.token, leases.c.expires_at, left.between(low, high)).where(*mine)
+    ).all()
+    watch.plan(len(rows), doubtful=not all(row[2] for row in rows))
+    expired = watch.look({token: stamp for token, stamp, _ in rows})
+    dead = _find_dead(connection, mine)
+    return _judge(connection, mine, expired, dead) if expired or dead else {}
+
+
+def _find_dead(connection: sa.Connection, mine: Sequence[sa.ColumnElement[bool]]) -> set[str]:
+    """Return the ids of the workers that hold leases, and whose process was here and is gone."""
     leases, workers = tables.leases, tables.workers
-    statement = sa.select(leases.c.token, leases.c.expires_at, workers).join(
-        workers, workers.c.id == leases.c.worker_id
+    host, boot_id = here()
+    rows = connection.execute(
+        sa.select(workers.c.id, workers.c.pid, workers.c.process_start).where(
+            workers.c.host == host,
+            workers.c.boot_id == boot_id,
+            workers.c.id.in_(sa.select(leases.c.worker_id).where(*mine)),
+        )
     )
-    if study_ids is not None:
-        statement = statement.where(leases.c.study_id.in_(list(study_ids)))
-    rows = connection.execute(statement).all()
-    expired = watch.look({row.token: row.expires_at for row in rows})
-    dead: dict[str, bool] = {}
+    return {id for id, pid, start in rows if Worker(host, boot_id, pid, start).is_dead}
+
+
+def _judge(
+    connection: sa.Connection,
+    mine: Sequence[sa.ColumnElement[bool]],
+    expired: set[int],
+    dead: set[str],
+) -> dict[int, Ending]:
+    leases, workers = tables.leases, tables.workers
+    rows = connection.execute(
+        sa.select(leases.c.token, workers.c.host, workers.c.pid)
+        .join(workers, workers.c.id == leases.c.worker_id)
+        .where(*mine, leases.c.token.in_(sorted(expired)) | workers.c.id.in_(sorted(dead)))
+    )
     lost = {}
-    for row in rows:
-        worker = Worker(row.host, row.boot_id, row.pid, row.process_start)
-        if row.token in expired:
-            reason = f"lost: {worker.name} did not renew its lease in time"
-            lost[row.token] = Ending(Cause.LOST, reason)
-        elif dead.setdefault(row.id, worker.is_dead):
-            lost[row.token] = Ending(Cause.KILLED, f"lost: the process {worker.name} has ended")
+    for token, host, pid in rows:
+        if token in expired:
+            reason = f"lost: {host}:{pid} did not renew its lease in time"
+            lost[token] = Ending(Cause.LOST, reason)
+        else:
+            lost[token] = Ending(Cause.KILLED, f"lost: the process {host}:{pid} has ended")
     return lost

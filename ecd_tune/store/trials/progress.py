@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
 
-from ecd_tune.records import Direction, Stage, StudyKey
+from ecd_tune.records import Cause, Direction, Stage, StudyKey
 from ecd_tune.store.db import optuna_tables, tables
 
 __all__ = ["Progress", "read_progress", "read_reasons"]
@@ -17,7 +17,7 @@ __all__ = ["Progress", "read_progress", "read_reasons"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How one Optuna study stands.
+    """Progress of one Optuna study.
 
     Attributes:
         key: The study.
@@ -28,9 +28,10 @@ class Progress:
         pruned: Diverged or pruned trials.
         failed: Trials without a value, lost attempts left out.
         lost: Attempts that were interrupted and queued again.
+        promoted: Attempts that were paused at a rung and promoted; another one continues each.
         best: Best value of a complete trial, or None.
-        target: Trials that the search is to have; None in the confirmation, where what is
-            queued is what is to be done.
+        target: Trials that the search is to have; None in the confirmation, whose work is the
+            queue.
     """
 
     key: StudyKey
@@ -41,6 +42,7 @@ class Progress:
     pruned: int = 0
     failed: int = 0
     lost: int = 0
+    promoted: int = 0
     best: float | None = None
     target: int | None = None
 
@@ -75,9 +77,11 @@ def read_progress(connection: sa.Connection, study: str) -> list[Progress]:
     ids = [row.study_id for row in rows]
     states = _count_states(connection, ids)
     runs, leases = tables.runs, tables.leases
-    lost = _count(connection, runs, ids, runs.c.lost.is_(True))
+    left_out = runs.c.lost.is_(True)
+    lost = _count(connection, runs, ids, left_out)
+    promoted = _count(connection, runs, ids, left_out, runs.c.cause == Cause.PROMOTED.value)
     leased = _count(connection, leases, ids)
-    return [_to_progress(row, states.get(row.study_id, {}), lost, leased) for row in rows]
+    return [_to_progress(row, states.get(row.study_id, {}), lost, promoted, leased) for row in rows]
 
 
 def _count_states(
@@ -119,6 +123,7 @@ def _to_progress(
     row: Any,
     states: Mapping[OptunaState, tuple[int, float | None, float | None]],
     lost: Mapping[int, int],
+    promoted: Mapping[int, int],
     leased: Mapping[int, int],
 ) -> Progress:
     direction = Direction(row.direction)
@@ -132,7 +137,8 @@ def _to_progress(
         complete=counts[OptunaState.COMPLETE],
         pruned=counts[OptunaState.PRUNED],
         failed=counts[OptunaState.FAIL] - lost.get(row.study_id, 0),
-        lost=lost.get(row.study_id, 0),
+        lost=lost.get(row.study_id, 0) - promoted.get(row.study_id, 0),
+        promoted=promoted.get(row.study_id, 0),
         best=low if direction is Direction.MINIMIZE else high,
         target=row.target,
     )
@@ -151,7 +157,7 @@ def read_reasons(connection: sa.Connection, study: str) -> list[tuple[StudyKey, 
     """
     runs, studies, trials = tables.runs, tables.studies, optuna_tables.trials
     own = (studies.c.optimizer, studies.c.stage, runs.c.reason)
-    # From the small rows of trials to those of runs, which hold curves: few trials end badly.
+    # Join from the small rows of trials to those of runs, which contain curves: few trials fail.
     rows = connection.execute(
         sa.select(*own, sa.func.count())
         .select_from(studies)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
@@ -36,12 +35,12 @@ class QueueItem:
     """A trial to be queued.
 
     Attributes:
-        label: Unique in its study: what was queued once is never queued again.
-        params: All hyperparameters; values may lie outside the search space.
+        label: Unique in its study: a label is never queued twice.
+        params: All hyperparameters; values may be outside the search space.
         seed: Seed of the run.
         source: Where the hyperparameters are from, for example ``best`` or ``paper``.
-        space: What a sampler is to learn from it: values that lie in the space. None: it sees
-            each value as one that could be no other.
+        space: The values that the sampler uses: those inside the space. None: it sees each value as
+            one that could be no other.
     """
 
     label: str
@@ -57,7 +56,7 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     Args:
         connection: A write transaction.
         ref: The study.
-        items: What to queue, in this order.
+        items: The items to queue, in this order.
 
     Returns:
         How many were new.
@@ -97,7 +96,7 @@ def queue_grid(
     drafts = [
         _draft(
             QueueItem(label, point, seed_of(first + offset), "grid"),
-            StoredPoint(point, _space_distributions(space, point)),
+            StoredPoint(point, distributions_of(space, point)),
         )
         for offset, (label, point) in enumerate(fresh)
     ]
@@ -105,19 +104,13 @@ def queue_grid(
     return len(drafts)
 
 
-def _space_distributions(space: Space, point: Params) -> dict[str, BaseDistribution]:
-    """Return the distributions of a point's searched parameters."""
-    found = {name: optuna_tables.to_distribution(space.dimensions[name]) for name in point}
-    return {name: distribution for name, distribution in found.items() if distribution is not None}
-
-
 def adopt_external_trials(connection: sa.Connection, ref: StudyRef) -> int:
     """Make trials claimable that were queued through plain Optuna with all that they need.
 
-    Their seed is their number: no one said another one.
+    Their seed is their number, because none was given.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         ref: The study.
 
     Returns:
@@ -170,7 +163,7 @@ def store_external_trial(
     """Give a trial that plain Optuna queued the rows of one that the store queued.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         trial_id: The trial.
         point: All its hyperparameters.
@@ -191,7 +184,7 @@ def fail_external_trial(
     """End a trial that was queued through plain Optuna with values that cannot be run.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         trial_id: The trial.
         seed: Seed that the run would have had.
@@ -219,11 +212,11 @@ def _point(item: QueueItem) -> StoredPoint:
         return _single_point(item.params)
     dimensions = item.space.dimensions
     inside = {k: v for k, v in item.params.items() if k in dimensions and dimensions[k].contains(v)}
-    return StoredPoint(item.params, _space_distributions(item.space, inside))
+    return StoredPoint(item.params, distributions_of(item.space, inside))
 
 
 def _single_point(params: Params) -> StoredPoint:
-    """Return a point whose distributions hold one value each."""
+    """Return a point whose distributions have a single value each."""
     single = optuna_tables.single_distribution
     return StoredPoint(params, {name: single(value) for name, value in params.items()})
 

@@ -1,4 +1,4 @@
-"""Take trials back from the dead, and queue them again.
+"""Re-queue the trials of dead or stopped workers.
 
 A trial is leased once in its life: when its run is lost or released, the trial itself becomes a
 FAIL that does not count, and a copy of it waits, with the same hyperparameters and seed. Both
@@ -22,14 +22,17 @@ from ecd_tune.store.db.sql import insert_rows, update_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
 from ecd_tune.store.events import add_events, event_row
 from ecd_tune.store.sampling.constraints import PREFIX
-from ecd_tune.store.sampling.history import StoredPoint
+from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.studies import lock_studies
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import Draft, insert_trials
 from ecd_tune.store.trials.lease import REQUEST_COLUMNS
 from ecd_tune.store.trials.retries import add_cause, allows, load_counts
 
-__all__ = ["Ending", "copy_trials", "find_repeatable", "requeue"]
+__all__ = ["RUNG_PREFIX", "Ending", "copy_trials", "find_repeatable", "requeue"]
+
+RUNG_PREFIX = "rung:"
+"""Begins the system attributes that say at which rungs of successive halving a trial stands."""
 
 
 class Ending(NamedTuple):
@@ -48,7 +51,7 @@ def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> s
     """Find the failed trials that the study allows another attempt.
 
     Args:
-        connection: A write transaction that holds the study's lock.
+        connection: A write transaction with the study's lock.
         causes: Token to why the trial has no value.
 
     Returns:
@@ -65,12 +68,11 @@ def find_repeatable(connection: sa.Connection, causes: Mapping[int, Cause]) -> s
 def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str) -> int:
     """Turn leased trials into FAIL, and queue a copy of each that may be tried again.
 
-    A trial that may not stays FAIL with its reason and counts against the budget.
+    A trial without remaining retries stays FAIL with its reason and counts against the budget.
 
     Args:
         connection: A write transaction.
-        endings: Token to how the attempt ended; leases that do not stand any more are passed
-            over.
+        endings: Token to how the attempt ended; invalid leases are ignored.
         kind: Kind of the event: ``lost``, ``released`` or ``retried``.
 
     Returns:
@@ -117,7 +119,7 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
 
 
 def _retries(row: Any) -> dict[str, int]:
-    # A study that an earlier version stored says nothing: as often as a study file says by itself.
+    # A study from an earlier version has no limits: use the defaults of a study file.
     return load_counts(row.retries) or Retries().counts()
 
 
@@ -135,7 +137,6 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
             trials.c.number,
             trials.c.state,
             runs.c.worker,
-            runs.c.history,
             tables.studies.c.retries,
             *REQUEST_COLUMNS,
         )
@@ -184,7 +185,7 @@ def copy_trials(
         endings: How each has ended.
 
     Returns:
-        One draft a trial, in order.
+        One draft per trial, in order.
     """
     chosen = optuna_tables.trials.c.trial_id.in_([row.trial_id for row in rows])
     parts = (TrialPart.PARAMS, TrialPart.SYSTEM_ATTRS)
@@ -197,7 +198,8 @@ def _draft(row: Any, trial: StoredTrial, cause: Cause) -> Draft:
     attrs = {
         key: optuna_tables.load_attr(text)
         for key, text in trial.system_attrs
-        if not key.startswith(PREFIX)  # the next attempt may have memory and time
+        # The next attempt may have memory and time, and comes to another rung.
+        if not key.startswith((PREFIX, RUNG_PREFIX))
     }
     # Optuna's own names for a retried trial.
     attrs["retry_history"] = [*attrs.get("retry_history", []), row.number]

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from ecd_tune.records import Cause
 
-__all__ = ["History", "add_cause", "allows", "dump_counts", "load_counts"]
+__all__ = ["History", "add_cause", "allows", "count_promotions", "dump_counts", "load_counts"]
 
 History = Mapping[str, int]
-"""Entry of ``[retries]`` to a number of attempts."""
-
+"""Entry of ``[retries]``, or ``promoted``, to a number of attempts."""
 
 _ENTRIES: Mapping[Cause, str] = {
     Cause.NON_FINITE: "non_finite",
@@ -20,8 +19,9 @@ _ENTRIES: Mapping[Cause, str] = {
     Cause.EXCEPTION: "exception",
     Cause.LOST: "lost",
     Cause.KILLED: "lost",
+    Cause.PROMOTED: "promoted",
 }
-"""Cause to the entry of ``[retries]`` that allows another attempt."""
+"""Cause to the entry of ``[retries]`` that allows another attempt; none allows a promotion."""
 
 
 def allows(retries: History, history: History, cause: Cause) -> bool:
@@ -30,8 +30,8 @@ def allows(retries: History, history: History, cause: Cause) -> bool:
     Args:
         retries: Extra attempts that the study allows, by entry of ``[retries]``.
         history: How many attempts were tried again already, likewise.
-        cause: Why this attempt has no value; one that was given back on purpose may be repeated
-            for ever, one that has a value is not.
+        cause: Why this attempt has no value; a released attempt may be repeated without limit, one
+            with a value is not repeated.
     """
     entry = _ENTRIES.get(cause, "")
     return cause is Cause.RELEASED or history.get(entry, 0) < retries.get(entry, 0)
@@ -41,6 +41,11 @@ def add_cause(history: History, cause: Cause) -> History:
     """Return the history of the next attempt."""
     entry = _ENTRIES.get(cause)
     return dict(history) if entry is None else {**history, entry: history.get(entry, 0) + 1}
+
+
+def count_promotions(history: History) -> int:
+    """Return how often successive halving has promoted a trial's hyperparameters."""
+    return history.get(_ENTRIES[Cause.PROMOTED], 0)
 
 
 def dump_counts(counts: History) -> str | None:

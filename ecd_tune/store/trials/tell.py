@@ -1,8 +1,9 @@
-"""Take results, where the lease that they were made under still stands."""
+"""Store results whose lease is still valid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from ecd_tune.store.sampling.constraints import VIOLATING, constraint_key
 from ecd_tune.store.studies import known_ids, lock_studies
 from ecd_tune.store.trials.curves import CurvePoint, insert_points
 from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
+from ecd_tune.store.trials.rungs import lock_rungs, promote
 
 __all__ = ["Result", "tell"]
 
@@ -41,13 +43,14 @@ def tell(
 
     Args:
         connection: A write transaction.
-        results: Leases and what came out.
+        results: Leases and outcomes.
         points: Of their curves, as far as they are not stored yet.
         again: This call may have been answered before, without the answer arriving.
 
     Returns:
-        For each result whether it was taken; False where the lease is outdated.
+        For each result whether it was accepted; False where the lease is outdated.
     """
+    lock_rungs(connection, results)
     failed = [result for result in results if result[1].status is Status.FAILED]
     known = _try_again(connection, failed, points) if failed else set()
     known |= _end(connection, [r for r in results if r[0].token not in known], points)
@@ -60,7 +63,7 @@ def tell(
 def _end(
     connection: sa.Connection, results: Sequence[Result], points: Sequence[CurvePoint]
 ) -> set[int]:
-    """End the leases that still stand, and the trials with them.
+    """End the valid leases and their trials.
 
     Returns:
         The tokens of those leases.
@@ -78,6 +81,7 @@ def _end(
     _note_traces(connection, own)
     last = _last_points(own)
     insert_points(connection, [*(p for p in points if p.token in ended), *last])
+    promote(connection, own)
     return ended
 
 
@@ -103,6 +107,7 @@ def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> Non
             "energy_kwh": outcome.cost.energy_kwh,
             "energy_source": outcome.cost.energy_source or None,
             "carbon_kg": outcome.cost.carbon_kg,
+            "origin": outcome.origin and dump(asdict(outcome.origin)),
         }
         for lease, outcome in results
     ]
@@ -166,8 +171,8 @@ def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:
 
 
 def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
-    # As Optuna's own tell: a pruned trial's value is also its last intermediate value, which is
-    # where samplers look for it.
+    # As in Optuna's tell: a pruned trial's value is also its last intermediate value, where
+    # samplers expect it.
     return [
         CurvePoint(
             lease.trial_id,
@@ -181,8 +186,8 @@ def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
 
 
 def _find_told(connection: sa.Connection, results: Sequence[Result]) -> set[int]:
-    # A trial is leased once in its life, and only a tell writes metrics: where they stand, it
-    # was this lease's own tell.
+    # A trial is leased only once, and only a tell writes metrics: if they exist, this lease's tell
+    # wrote them.
     runs, tokens = tables.runs, {lease.trial_id: lease.token for lease, _ in results}
     statement = sa.select(runs.c.trial_id).where(
         runs.c.trial_id.in_(list(tokens)), runs.c.metrics.is_not(None)

@@ -78,11 +78,11 @@ def build_classifier(
     Args:
         model: As for :func:`load_tokenizer`.
         outputs: Classes, or 1 for a number.
-        start: Its seed draws whatever no file gives: the last layer, or everything.
+        start: Its seed initialises the weights that no file contains: the last layer, or all.
         size: Of ``tiny``; None for the default.
 
     Returns:
-        The network; called with a batch, its answer has ``logits``, shape ``[B, outputs]``.
+        The network; its output for a batch has ``logits``, shape ``[B, outputs]``.
     """
     # Eager attention: the fused kernels need not add in the same order each time.
     settings = {"num_labels": outputs, "attn_implementation": "eager"}
@@ -112,7 +112,7 @@ def _load(name: str, model: str, **settings: Any) -> Any:
         raise TaskError(
             f"model = {model!r} is neither {TINY!r}, nor a folder with config.json, "
             "model.safetensors and tokenizer.json, nor in the Hugging Face cache; "
-            f"`hf download {model}` puts it there. It could not be loaded: "
+            f"`hf download {model}` downloads it. It could not be loaded: "
             f"{str(error).splitlines()[0]}"
         ) from error
 

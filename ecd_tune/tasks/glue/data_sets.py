@@ -8,7 +8,7 @@ from ecd_tune.tasks.glue.layouts import GLUE, layouts_of
 
 __all__ = ["GLUE_DATA"]
 
-_TERMS = "each task has terms of its own: see gluebenchmark.com and the papers it names"
+_TERMS = "each task has its own terms: see gluebenchmark.com and the papers listed there"
 
 
 _READERS = {"glue_cola": ("char_lm",), "glue_sst2": ("char_lm",)}

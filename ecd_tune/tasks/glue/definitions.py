@@ -19,18 +19,18 @@ _OPTIONS = {
     "model": Option(
         str,
         "bert-base-uncased",
-        "name of a BERT in the Hugging Face cache, a folder, or tiny: a small one of 2 heads, "
+        "name of a BERT in the Hugging Face cache, a folder, or tiny: a small one with 2 heads, "
         "trained from scratch",
     ),
     "width": Option(int, 128, "hidden size of tiny, an even number", low=8),
     "layers": Option(int, 2, "layers of tiny", low=1),
-    "batch_size": Option(int, 8, "examples in one step", low=1),
+    "batch_size": Option(int, 8, "examples per step", low=1),
     "max_length": Option(int, 0, "longest input in tokens; 0: 512, or 64 for tiny", low=0),
     "subset": Option(
-        float, 1.0, "training rows to use: a share up to 1, or a number above 1", low=1e-6
+        float, 1.0, "training rows to use: a fraction up to 1, or a number above 1", low=1e-6
     ),
-    "device": Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N"),
-    "split_seed": Option(int, 0, "fixes which training rows validate", low=0),
+    "device": Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N"),
+    "split_seed": Option(int, 0, "seed of the training/validation split", low=0),
 }
 
 

@@ -1,7 +1,7 @@
-"""What the nine tasks ask, how they are scored, and how their files look. Plain values.
+"""The nine tasks, their metrics, and the format of their files. Plain values.
 
-Each task has the layout of the official download. For three of them a single file of public
-origin stands in where the official ones are missing; it is then split three ways.
+Each task has the layout of the official download. For three of them a single public file
+substitutes for missing official ones; it is then split three ways.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class GlueTask:
         columns: Names of the columns of files without a header; empty where they have one.
         train: Official file to train and validate on.
         dev: Official files to test on, the first of them needed.
-        single: File that stands in for all of them, or empty.
+        single: Substitute file for all of them, or empty.
         single_columns: Like ``columns``, for that file.
         single_names: Its names for ``(*sentences, label)`` where they differ.
-        groups: Columns of which no value may be in two parts of the file that stands in.
+        groups: Columns whose values must not be in two splits of the substitute file.
     """
 
     title: str
@@ -96,13 +96,13 @@ GLUE: dict[str, GlueTask] = {
 
 
 def layouts_of(task: GlueTask) -> tuple[Layout, ...]:
-    """Return how a task's files may lie under the data root.
+    """Return the possible layouts of a task's files under the data root.
 
     Args:
         task: The task.
 
     Returns:
-        ``official``, and ``single`` where a file stands in.
+        ``official``, and ``single`` for a substitute file.
     """
     folder = f"glue/{task.title}"
     needed = (f"{folder}/{task.train}", f"{folder}/{task.dev[0]}")

@@ -138,9 +138,8 @@ class Classification(StacksNetworks):
         outputs: Classes, or 1 for a number.
         metric: See :func:`~ecd_tune.tasks.glue.metrics.score`.
         batch_size: Examples in one step; the last step of an epoch takes what is left.
-        device: Where the network lies, and the tokens.
-        thinned: Whether ``train`` holds some of the training rows only, as the option
-            ``subset`` asks.
+        device: Device of the network, and the tokens.
+        thinned: Whether ``train`` contains only some of the training rows (option ``subset``).
         size: Of the network ``tiny``.
     """
 
@@ -167,14 +166,14 @@ class Classification(StacksNetworks):
         return self._placed.get(id(part)) or part.to(self.device)
 
     def build(self, seed: int, stage: Stage) -> GlueProblem:
-        """Make a network; only in the confirmation does it hold the test rows."""
+        """Build a network; it holds the test rows only in the confirmation."""
         parts = dict(self.parts)
         if stage is not Stage.CONFIRM:
             del parts["test"]
         return GlueProblem(self, parts, seed)
 
     def build_published(self, seed: int) -> GlueProblem:
-        """Make a network that trains on the rows that validate too, and holds the test rows.
+        """Build a network that also trains on the validation rows, and holds the test rows.
 
         Where a subset trains, it is the same one as under any other protocol.
         """
@@ -187,7 +186,7 @@ class Classification(StacksNetworks):
 def _batches(
     part: Encoded, order: Tensor, size: int, device: torch.device
 ) -> list[tuple[Tensor, int]]:
-    """Cut an order into batches: rows on a device, and the tokens of the longest of them."""
+    """Split an order into batches: rows on a device, padded to the longest of them."""
     lengths = [int(own.max()) for own in torch.split(part.lengths[order], size)]
     return list(zip(torch.split(order.to(device), size), lengths, strict=True))
 
@@ -197,7 +196,7 @@ def _by_length(part: Encoded) -> Tensor:
 
 
 def _logits(network: nn.Module, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
-    # The mask as what attention adds: for one of another shape the library looks at its values.
+    # The additive mask: for a mask of another shape the library reads its values.
     added = (1.0 - mask)[:, None, None, :] * torch.finfo(torch.float32).min
     added = added.expand(-1, 1, mask.shape[1], -1)
     found = network(input_ids=ids, token_type_ids=types, attention_mask=added)

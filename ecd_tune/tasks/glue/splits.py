@@ -45,7 +45,7 @@ def split_single(table: GlueTable, split_seed: int) -> Mapping[str, GlueTable]:
 
     Args:
         table: Its rows; with groups, no group is in two parts.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.
@@ -71,8 +71,8 @@ def split_groups(groups: NDArray[Any], split_seed: int) -> Mapping[str, RowNumbe
     hundredth of all rows train, so that the small parts are of the right size.
 
     Args:
-        groups: Shape ``[N, 2]``; both columns hold values of one kind, such as question ids.
-        split_seed: Decides the split.
+        groups: Shape ``[N, 2]``; both columns contain values of one kind, such as question ids.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

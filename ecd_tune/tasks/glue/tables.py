@@ -43,7 +43,7 @@ class GlueTable:
         return len(self.texts)
 
     def take(self, rows: RowNumbers) -> GlueTable:
-        """Return some rows as a table of their own."""
+        """Return some rows as a separate table."""
         groups = None if self.groups is None else self.groups[rows]
         texts = tuple(self.texts[row] for row in rows)
         return GlueTable(texts, self.labels[rows], self.sources[rows], groups)
@@ -54,7 +54,7 @@ def read_official(task: GlueTask, folder: Path) -> tuple[GlueTable, GlueTable]:
 
     Args:
         task: The task.
-        folder: Where they lie.
+        folder: Their folder.
 
     Returns:
         Training rows, and rows to test on: of all dev files that exist.
@@ -73,11 +73,11 @@ def read_official(task: GlueTask, folder: Path) -> tuple[GlueTable, GlueTable]:
 
 
 def read_single(task: GlueTask, folder: Path) -> GlueTable:
-    """Read the file that stands in for the official ones.
+    """Read the substitute file.
 
     Args:
         task: The task.
-        folder: Where it lies.
+        folder: Its folder.
 
     Returns:
         All of its rows.
@@ -112,7 +112,7 @@ def read_table(
     frame = _read_frame(path, columns)
     if lacking := [name for name in (*names, *groups) if name not in frame]:
         raise TaskError(
-            f"{path} has no column {', '.join(lacking)}; it has {', '.join(map(str, frame))}"
+            f"{path} has no column {', '.join(lacking)}; known: {', '.join(map(str, frame))}"
         )
     frame = frame[frame[names[-1]] != ""]
     texts = tuple(frame[list(names[:-1])].itertuples(index=False, name=None))

@@ -42,7 +42,7 @@ def load_tables(name: str, split_seed: int = 0) -> Mapping[str, GlueTable]:
 
     Args:
         name: Registry name.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.
@@ -59,7 +59,7 @@ def load_tables(name: str, split_seed: int = 0) -> Mapping[str, GlueTable]:
 def _encode(
     name: str, root: Path | None, split_seed: int, subset: float, model: str, max_length: int
 ) -> dict[Split, Encoded]:
-    # Root is in the key because the data is looked up under it, at each call anew.
+    # The root is in the key because the data are looked up under it in each call.
     tables = dict(load_tables(name, split_seed))
     tables["train"] = thin(tables["train"], subset, split_seed)
     tokenizer = load_tokenizer(model, max_length)

@@ -9,8 +9,8 @@ __all__ = ["GRAPH_DEFS"]
 
 _HIDDEN = Option(int, 256, "width of the two hidden layers", low=1)
 _DROPOUT = Option(float, 0.5, "dropout after each hidden layer, in [0, 1)", low=0)
-_DEVICE = Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
-_SPLIT_SEED = Option(int, 0, "fixes which nodes train, validate and test (60/20/20)", low=0)
+_DEVICE = Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N")
+_SPLIT_SEED = Option(int, 0, "seed of the training/validation/test split (60/20/20)", low=0)
 _SPLIT = Option(
     str,
     "public",
@@ -63,35 +63,35 @@ GRAPH_DEFS: dict[str, TaskDef] = {
             "Cora, GraphSAGE",
             _ACCURACY,
             _PLANETOID,
-            "Planetoid; stands in for ogbn-arxiv: 2708 nodes, 7 classes",
+            "Planetoid; substitute for ogbn-arxiv: 2708 nodes, 7 classes",
         ),
         _define(
             "citeseer",
             "CiteSeer, GraphSAGE",
             _ACCURACY,
             _PLANETOID,
-            "Planetoid; stands in for ogbn-arxiv: 3327 nodes, 6 classes",
+            "Planetoid; substitute for ogbn-arxiv: 3327 nodes, 6 classes",
         ),
         _define(
             "facebook",
             "Facebook pages, GraphSAGE",
             _ACCURACY,
             {**_SINGLE, "split_seed": _SPLIT_SEED},
-            "MUSAE; stands in for ogbn-arxiv: 22,470 nodes, 4 classes",
+            "MUSAE; substitute for ogbn-arxiv: 22,470 nodes, 4 classes",
         ),
         _define(
             "twitch",
             "Twitch DE, GraphSAGE",
             _ROC_AUC,
             {"hidden": _HIDDEN, "split_seed": _SPLIT_SEED},
-            "MUSAE; stands in for ogbn-proteins: 9498 nodes, 2 labels (mature, partner)",
+            "MUSAE; substitute for ogbn-proteins: 9498 nodes, 2 labels (mature, partner)",
         ),
         _define(
             "blogcatalog",
             "BlogCatalog, GraphSAGE",
             _ROC_AUC,
             {"hidden": _HIDDEN, "split_seed": _SPLIT_SEED},
-            "Tang and Liu, KDD 2009; stands in for ogbn-proteins: 10,312 nodes, 39 labels",
+            "Tang and Liu, KDD 2009; substitute for ogbn-proteins: 10,312 nodes, 39 labels",
         ),
     )
 }

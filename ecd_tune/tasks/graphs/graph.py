@@ -26,8 +26,8 @@ class Graph:
     Attributes:
         adjacency: Undirected and unweighted, shape ``[N, N]``, entries 1, CSR.
         features: Shape ``[N, F]``, float32, an array or CSR.
-        labels: Class of each node, shape ``[N]``, int64, -1 where unknown; or float32 0/1,
-            shape ``[N, L]``, where each of L labels is a question of its own.
+        labels: Class of each node, shape ``[N]``, int64, -1 where unknown; or float32 0/1, shape
+            ``[N, L]``, with L independent labels.
         parts: The split that the data set ships, or None.
     """
 
@@ -59,7 +59,7 @@ def connect(edges: NDArray[Any], nodes: int, *, loops: bool = True) -> Sparse:
     if len(edges) and (edges.min() < 0 or edges.max() >= nodes):
         raise TaskError(
             f"edges name nodes {edges.min()} to {edges.max()}, but there are only nodes 0 to "
-            f"{nodes - 1}; edges and labels are not of the same data set"
+            f"{nodes - 1}; edges and labels belong to different data sets"
         )
     if not loops:
         edges = edges[edges[:, 0] != edges[:, 1]]
@@ -109,7 +109,7 @@ def split_labelled(graph: Graph, split_seed: int) -> Mapping[str, RowNumbers]:
 
     Args:
         graph: The graph.
-        split_seed: Decides the split.
+        split_seed: Seed of the split.
 
     Returns:
         ``train``, ``val`` and ``test``.

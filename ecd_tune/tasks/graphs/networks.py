@@ -1,4 +1,4 @@
-"""The stand-ins that are social networks: Facebook pages, Twitch DE, BlogCatalog.
+"""The substitutes that are social networks: Facebook pages, Twitch DE, BlogCatalog.
 
 Facebook and Twitch come as CSV and JSON, BlogCatalog as a MATLAB file. None ships a split.
 """
@@ -58,7 +58,7 @@ def read_twitch() -> Graph:
 
 
 def read_blogcatalog() -> Graph:
-    """Read BlogCatalog; it has no features, so those of :func:`locate` stand in.
+    """Read BlogCatalog; it has no features, so those of :func:`locate` are used.
 
     Returns:
         The graph with its 39 labels.
@@ -73,7 +73,7 @@ def read_blogcatalog() -> Graph:
 
 
 def locate(adjacency: Sparse, count: int = 64) -> NDArray[np.float32]:
-    """Describe each node by where it lies in the graph.
+    """Describe each node by its position in the graph.
 
     Learned vectors would be the other way; with them the same network memorises its training
     nodes and stays near chance on the others.

@@ -82,7 +82,9 @@ def mean_edge_features(path: Path, edges: NDArray[Any], nodes: int) -> NDArray[n
             for side in ends.T:
                 sums[:, column] += np.bincount(side, weights, minlength=nodes)
     if done != len(edges):
-        raise TaskError(f"ogbn_proteins: {path} has not one line for each of {len(edges)} edges")
+        raise TaskError(
+            f"ogbn_proteins: {path} does not have one line for each of {len(edges)} edges"
+        )
     degrees = np.bincount(edges.ravel(), minlength=nodes)
     return (sums / np.maximum(degrees, 1)[:, None]).astype(np.float32)
 
@@ -90,13 +92,13 @@ def mean_edge_features(path: Path, edges: NDArray[Any], nodes: int) -> NDArray[n
 def _find(name: str, tables: tuple[str, ...], split: str) -> Path:
     files = [f"graphs/{name}/raw/{table}.csv.gz" for table in tables]
     files += [f"graphs/{name}/split/{split}/{part}.csv.gz" for part in _PARTS.values()]
-    source = f"what the ogb package unpacks for {name.replace('_', '-', 1)}, moved into graphs/"
+    source = f"files of the ogb package for {name.replace('_', '-', 1)}, moved into graphs/"
     _, root = find_layout(name, (Layout("ogb", tuple(files), source),))
     return root / "graphs" / name
 
 
 def _read(path: Path, dtype: type) -> NDArray[Any]:
-    # A copy: what pandas hands out must not be written to, and torch insists that it may.
+    # A copy: arrays of pandas are read-only, and torch requires writable ones.
     return pd.read_csv(path, header=None, dtype=dtype).to_numpy(copy=True)
 
 

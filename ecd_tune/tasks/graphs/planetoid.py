@@ -25,7 +25,7 @@ _VAL = 500
 
 
 class _Csr:
-    """What the pickles call ``scipy.sparse.csr.csr_matrix``: its attributes, and no code."""
+    """Replaces ``scipy.sparse.csr.csr_matrix`` of the pickles: its attributes, no code."""
 
     data: Any
     indices: Any
@@ -46,8 +46,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if (module_name, global_name) not in self.known:
             raise TaskError(
-                f"a pickle asks for {module_name}.{global_name}, which no Planetoid file needs; "
-                "it was not run. Get the file anew, or use the .npz form"
+                f"a pickle asks for {module_name}.{global_name}, which no Planetoid file needs; it "
+                "was not executed. Download the file again, or use the .npz form"
             )
         return self.known[module_name, global_name]
 
@@ -127,7 +127,7 @@ def read_arrays(path: Path) -> Graph:
 
 
 def read_pickles(folder: Path, name: str) -> Graph:
-    """Read the raw files, with the test nodes put back into their places.
+    """Read the raw files, with the test nodes in their original order.
 
     Args:
         folder: Where they lie.

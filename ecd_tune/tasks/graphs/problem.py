@@ -40,8 +40,8 @@ class NodePart:
 class GraphProblem(FunctionalProblem):
     """A network with its own initial weights and dropout.
 
-    Every node's features and edges are seen in training, the labels of the training nodes
-    alone; a problem built for the search does not hold the labels of the test nodes.
+    Training uses the features and edges of all nodes, but only the labels of the training nodes; a
+    problem built for the search does not hold the labels of the test nodes.
 
     Args:
         task: The graph and the shape of the network.
@@ -118,7 +118,7 @@ class GraphTask(StacksNetworks):
         widths: Layer widths from input to output.
         normalise: Batch normalisation.
         dropout: Probability of dropout.
-        device: Where network, features and parts lie.
+        device: Device of network, features and splits.
     """
 
     name: str
@@ -136,7 +136,7 @@ class GraphTask(StacksNetworks):
         return "roc_auc" if self.parts["train"].labels.dim() == 2 else "accuracy"
 
     def build(self, seed: int, stage: Stage) -> GraphProblem:
-        """Make a network; only in the confirmation does it hold the labels of the test nodes."""
+        """Build a network; it holds the labels of the test nodes only in the confirmation."""
         parts = dict(self.parts)
         if stage is not Stage.CONFIRM:
             del parts["test"]
@@ -161,7 +161,9 @@ def mean_roc_auc(truth: Tensor, scores: Tensor) -> float:
     y, x = truth.cpu().numpy(), scores.cpu().numpy()
     both = np.flatnonzero((y.min(0) == 0) & (y.max(0) == 1))
     if len(both) == 0:
-        raise TaskError("no label occurs with both values, so there is no ROC curve; split anew")
+        raise TaskError(
+            "no label occurs with both values, so there is no ROC curve; use another split"
+        )
     return float(np.mean([roc_auc_score(y[:, label], x[:, label]) for label in both]))
 
 

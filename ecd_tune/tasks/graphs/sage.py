@@ -29,12 +29,12 @@ class SparseMatrix:
 
     Args:
         matrix: SciPy CSR matrix, shape ``[N, M]``.
-        device: Where it is needed.
+        device: Its device.
     """
 
     def __init__(self, matrix: Sparse, device: torch.device = CPU) -> None:
         self.shape = matrix.shape
-        # Torch would transpose the matrix anew in each backward pass.
+        # Torch would transpose the matrix in each backward pass.
         self.either_way = tuple(_to_torch(m).to(device) for m in (matrix, matrix.T.tocsr()))
 
     def __matmul__(self, dense: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def average_neighbours(adjacency: Sparse, device: torch.device = CPU) -> SparseM
 
     Args:
         adjacency: Shape ``[N, N]``, entries 1.
-        device: Where it is needed.
+        device: Its device.
 
     Returns:
         Rows that sum to 1; a node without neighbours has a row of zeros.
@@ -115,7 +115,7 @@ class _Layer(nn.Module):
         width_out, width_in = self.neighbour.shape
         if isinstance(x, Tensor) and width_in <= width_out:
             out = linear(mean @ x, self.neighbour, self.bias) + linear(x, self.root)
-        else:  # the mean is linear: taken after the weights where that side is the narrower one
+        else:  # the mean is linear: computed after the weights if that side is narrower
             out = mean @ (x @ self.neighbour.T) + self.bias + x @ self.root.T
         return out if self.norm is None else self.norm(out)
 

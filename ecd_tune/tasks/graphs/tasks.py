@@ -97,8 +97,8 @@ def _make(name: str, **options: Scalar) -> GraphTask:
     )
 
 
-def _choose_rows(graph: Graph, anew: bool, split_seed: int) -> Mapping[str, RowNumbers]:
-    if graph.parts is not None and not anew:
+def _choose_rows(graph: Graph, reshuffle: bool, split_seed: int) -> Mapping[str, RowNumbers]:
+    if graph.parts is not None and not reshuffle:
         return graph.parts
     return split_labelled(graph, split_seed)
 

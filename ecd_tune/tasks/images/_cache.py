@@ -1,8 +1,8 @@
 """Decode once, for all workers of a machine: arrays that are mapped, not loaded.
 
-A cache entry is a folder with ``images.npy`` (uint8, ``[N, H, W, 3]``) and ``labels.npy``
-(int64). Its name follows from all that decides its content, so an entry is never changed: it is
-made under a lock, in a folder beside, and renamed when it is complete.
+A cache entry is a folder with ``images.npy`` (uint8, ``[N, H, W, 3]``) and ``labels.npy`` (int64).
+Its name follows from all that decides its content, so an entry is never changed: it is created
+under a lock, in a temporary folder, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ import numpy.typing as npt
 
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar
+from ecd_tune.tasks.data import cache_root
 from ecd_tune.tasks.images._decode import Pixels
 
-__all__ = ["Decoded", "Images", "cache_root", "decoded"]
+__all__ = ["Decoded", "Images", "decoded"]
 
 Images = Iterable[tuple[Pixels, int]]
 """Images with their classes, one after the other."""
@@ -46,21 +46,15 @@ class Decoded:
     labels: npt.NDArray[np.int64]
 
 
-def cache_root() -> Path:
-    """Return the folder for decoded data: ``ECD_TUNE_CACHE``, else ``~/.cache/ecd_tune``."""
-    given = os.environ.get("ECD_TUNE_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "ecd_tune"
-
-
 def decoded(
     name: str, source: Path, options: Mapping[str, Scalar], read: Callable[[], Images]
 ) -> Decoded:
     """Return a part of a data set, decoded by the first process that asks.
 
     Args:
-        name: What it is, for people who open the folder.
+        name: Description, for users who open the folder.
         source: File or folder that it is read from; another size or time makes another entry.
-        options: What else decides the content.
+        options: Other inputs that determine the content.
         read: Decodes it; called in one process only.
 
     Returns:
@@ -80,8 +74,8 @@ def decoded(
         return Decoded(images, np.load(folder / "labels.npy"))
     except OSError as error:
         raise TaskError(
-            f"decoded images cannot be kept in {folder.parent} ({error}); set ECD_TUNE_CACHE to "
-            "a folder with room, or remove a damaged entry"
+            f"decoded images cannot be stored in {folder.parent} ({error}); set ECD_TUNE_CACHE to "
+            "a folder with free space, or remove a damaged entry"
         ) from error
 
 
@@ -107,14 +101,16 @@ def _make(folder: Path, source: Path, images: Images) -> None:
     with (unfinished / "images.npy").open("wb") as file:
         labels = _write(file, images)
     if not labels:
-        raise TaskError(f"{source} holds no image of this part; is it the right file, and whole?")
+        raise TaskError(
+            f"{source} contains no image of this split; is it the right file, and complete?"
+        )
     np.save(unfinished / "labels.npy", np.array(labels, dtype=np.int64))
     unfinished.rename(folder)
 
 
 def _write(file: IO[bytes], images: Images) -> list[int]:
-    # How many there are is known at the end: the header is written again then. Numpy leaves
-    # room in it for the first axis to grow.
+    # How many there are is known at the end: the header is written again then. Numpy's header
+    # allows the first axis to grow.
     labels: list[int] = []
     shape: tuple[int, ...] = ()
     for pixels, label in images:

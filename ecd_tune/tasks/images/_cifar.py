@@ -33,7 +33,7 @@ def read_batches(path: Path, part: PartName, classes: int) -> Images:
     """Read the official batches.
 
     Args:
-        path: Archive or folder; the files' names tell which version it is.
+        path: Archive or folder; the file names identify the version.
         part: Which of them.
         classes: 10 or 100.
 
@@ -79,7 +79,7 @@ def _split_binary(data: bytes, classes: int, name: str) -> tuple[list[int], Pixe
     records = np.frombuffer(data, dtype=np.uint8)
     if not len(records) or len(records) % (head + 3 * _SIDE**2):
         raise TaskError(
-            f"{name}: {len(records)} bytes are no whole number of records; get it again"
+            f"{name}: {len(records)} bytes are not a multiple of the record size; download it again"
         )
     records = records.reshape(-1, head + 3 * _SIDE**2)
     return _checked(records[:, head - 1].tolist(), classes, name), records[:, head:]
@@ -94,7 +94,7 @@ def _split_pickle(data: bytes, classes: int, name: str) -> tuple[list[int], Pixe
     except TaskError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        raise TaskError(f"{name}: the batch is damaged ({error}); get it again") from error
+        raise TaskError(f"{name}: the batch is damaged ({error}); download it again") from error
 
 
 def _checked(labels: list[int], classes: int, name: str) -> list[int]:

@@ -1,7 +1,7 @@
 """ImageNet in folders ``<part>/<class>/*.JPEG``: too large to keep decoded, so read as we go.
 
 Threads decode (Pillow lets go of the interpreter's lock meanwhile) while the network computes.
-What is cropped follows from seed, epoch and image, and not from the order in which threads finish.
+Crops depend on seed, epoch and image, not on the order in which threads finish.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[int]]:
     """List the images of one part; classes are numbered in the order of their folders' names.
 
     Args:
-        folder: Holds one folder a class.
+        folder: Holds one folder per class.
 
     Returns:
         Files below ``folder`` (as text: a million paths would fill memory), and their classes.
@@ -56,7 +56,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[int]]:
         labels += [label] * len(found)
     if not files:
         raise TaskError(
-            f"{folder} holds no images in folders by class, such as n01440764/x.JPEG; "
+            f"{folder} contains no images in folders by class, such as n01440764/x.JPEG; "
             "ImageNet's validation images have to be sorted into such folders first"
         )
     return files, labels
@@ -74,7 +74,7 @@ class FolderPart:
         folder: Where they lie.
         files: Their names below it.
         labels: The class of each.
-        size: Side of what the network sees, in pixels.
+        size: Side of the network's input, in pixels.
         threads: How many decode at a time; all parts of a process share them.
     """
 
@@ -156,7 +156,8 @@ def centre_crop(image: Any, size: int) -> Pixels:
     width, height = image.size
     shorter = round(size * 256 / 224)
     scale = shorter / min(width, height)
-    # The longer side is cut down, not rounded: torchvision's way, which the weights were judged by.
+    # The longer side is truncated, not rounded, as in torchvision, with which the weights were
+    # evaluated.
     scaled = tuple(shorter if side == min(width, height) else int(side * scale)
                    for side in (width, height))  # fmt: skip
     left, top = (round((side - size) / 2) for side in scaled)

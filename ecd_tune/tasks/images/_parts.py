@@ -38,7 +38,7 @@ class ImageSplit(Protocol):
 
         Args:
             rows: Rows of this part, int64, ``[B]``.
-            key: What augments them is drawn from it and the row, see
+            key: Augmentation is drawn from it and the row, see
                 :func:`~ecd_tune.tasks.counter.uniform`; None: as in a test.
 
         Returns:
@@ -53,7 +53,7 @@ class CachedPart:
     Args:
         source: The decoded images.
         rows: Which of them belong to the part.
-        device: Where the network lies; the images lie there too where there is room.
+        device: Device of the network; the images are stored there too if they fit.
         padding: Black pixels on each side before the random crop; the paper has 4.
     """
 

@@ -46,8 +46,8 @@ def carve(
         count = per_class or max(1, round(fraction * len(rows)))
         if count >= len(rows):
             raise TaskError(
-                f"class {label} has {len(rows)} training images, and {count} of them should "
-                "validate; use more images per class (subset) or a smaller validation split"
+                f"class {label} has {len(rows)} training images, too few for {count} validation "
+                "images; use more images per class (subset) or a smaller validation split"
             )
         chosen.append(random.permutation(rows)[:count])
     val = np.sort(np.concatenate(chosen))

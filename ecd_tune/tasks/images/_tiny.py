@@ -1,8 +1,8 @@
 """Tiny ImageNet: as its authors ship it, and as a subset sorted into folders.
 
-The official layout has ``train/<wnid>/images/*.JPEG`` and ``val/images/*.JPEG`` with the classes
-in ``val/val_annotations.txt``; in the subset both parts are ``<part>/<wnid>/*.JPEG``. Both list
-the classes in ``wnids.txt``. What lies where tells which one it is.
+The official layout has ``train/<wnid>/images/*.JPEG`` and ``val/images/*.JPEG`` with the classes in
+``val/val_annotations.txt``; in the subset both parts are ``<part>/<wnid>/*.JPEG``. Both list the
+classes in ``wnids.txt``. The layout identifies the version.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError) as error:
         raise TaskError(
-            f"{path} cannot be read ({error}); it may be cut short: get it again"
+            f"{path} cannot be read ({error}); it may be truncated: download it again"
         ) from error
 
 

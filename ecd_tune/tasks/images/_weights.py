@@ -33,7 +33,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         Name to tensor, without the prefix ``module.`` of a data-parallel network.
 
     Raises:
-        TaskError: The file cannot be read, or holds more than tensors.
+        TaskError: The file cannot be read, or contains more than tensors.
     """
     read = {".npz": _read_npz, ".safetensors": _read_safetensors}.get(path.suffix, _read_pth)
     try:
@@ -93,7 +93,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it is one array and not several by name")
+            raise ValueError("it is a single array, not several named ones")
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
@@ -114,5 +114,5 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     if isinstance(held, dict):
         held = held.get("state_dict", held)
     if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
-        raise ValueError("it holds no state dictionary of tensors")
+        raise ValueError("it contains no state dictionary of tensors")
     return dict(held)

@@ -10,7 +10,7 @@ from ecd_tune.tasks.data_sets import DataSet, Download
 __all__ = ["IMAGE_DATA", "IMAGE_DEFS"]
 
 _TORONTO = "https://www.cs.toronto.edu/~kriz"
-_TORONTO_TERMS = "no licence stated; its authors ask to be cited"
+_TORONTO_TERMS = "no licence stated; the authors ask for a citation"
 _IMAGENET_TERMS = "ImageNet terms: non-commercial research"
 _STAND_IN_TERMS = "licence not confirmed: local experiments only, never redistribute"
 
@@ -21,9 +21,9 @@ def _official_cifar(name: str, folder: str, first: str, archive: str) -> tuple[L
     python_folder = folder.replace("-bin", "-py").replace("-binary", "-python")
     return (
         Layout("official", (f"{archive}-binary.tar.gz",), source),
-        Layout("official", (f"{folder}/{first}",), source),
+        Layout("official", (f"{folder}/{first}",), source, optional=(folder,)),
         Layout("official", (f"{archive}-python.tar.gz",), source),
-        Layout("official", (f"{python_folder}/{pickled}",), source),
+        Layout("official", (f"{python_folder}/{pickled}",), source, optional=(python_folder,)),
     )
 
 
@@ -75,7 +75,12 @@ IMAGE_DATA: dict[str, DataSet] = {
             ("tiny_imagenet",),
             (
                 Layout("official", ("tiny-imagenet-200.zip",), "http://cs231n.stanford.edu"),
-                Layout("official", ("tiny-imagenet-200/wnids.txt",), "http://cs231n.stanford.edu"),
+                Layout(
+                    "official",
+                    ("tiny-imagenet-200/wnids.txt",),
+                    "http://cs231n.stanford.edu",
+                    optional=("tiny-imagenet-200",),
+                ),
             ),
             _IMAGENET_TERMS,
             (
@@ -152,31 +157,31 @@ IMAGE_DATA: dict[str, DataSet] = {
 }
 """The data sets and weights of the image tasks by name."""
 
-_DEVICE = Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
+_DEVICE = Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N")
 _COMMON = {
-    "batch_size": Option(int, 128, "images in one step", low=1),
+    "batch_size": Option(int, 128, "images per step", low=1),
     "augment": Option(bool, True, "augment the training images as the paper does"),
     "weights": Option(
         str,
         "",
-        "start from these weights: a file (.npz, .safetensors, .pth), its name below weights/ in "
+        "initial weights: a file (.npz, .safetensors, .pth), its name below weights/ in "
         "the data root, or torchvision (imagenet1k only); empty: random",
     ),
-    "subset": Option(int, 0, "only so many images of each class, in each part; 0: all", low=0),
-    "split_seed": Option(int, 0, "fixes which training images validate", low=0),
+    "subset": Option(int, 0, "number of images per class in each split; 0: all", low=0),
+    "split_seed": Option(int, 0, "seed of the training/validation split", low=0),
     "device": _DEVICE,
 }
 _VAL_FRACTION = Option(
-    float, 0.1, "share of each class's training images that validates, in (0, 1)", low=0
+    float, 0.1, "fraction of each class's training images used for validation, in (0, 1)", low=0
 )
 _RESNETS = ("resnet20", "resnet32", "resnet56")
-_RESNET_WORDS = "resnet20/32/56: of He et al. for CIFAR, with ImageNet's normalisation constants"
+_RESNET_WORDS = "resnet20/32/56: CIFAR networks of He et al., with ImageNet's normalisation"
 _WRN = {
     "model": Option(str, "wrn", f"wrn: wide ResNet; {_RESNET_WORDS}", choices=("wrn", *_RESNETS)),
     "depth": Option(int, 28, "depth of the wide ResNet, 6 n + 4", low=10),
-    "widen": Option(int, 10, "its factor of the widths; 1 for a small machine", low=1),
+    "widen": Option(int, 10, "width factor of the wide ResNet; 1 for a small machine", low=1),
 }
-_WIDTH = Option(int, 64, "channels of ResNet-18's first stage; less for a small machine", low=1)
+_WIDTH = Option(int, 64, "channels of ResNet-18's first stage; fewer for a small machine", low=1)
 
 
 def _define(name: str, title: str, options: dict[str, Option], source: str) -> TaskDef:
@@ -204,14 +209,14 @@ IMAGE_DEFS: dict[str, TaskDef] = {
                 "source": Option(
                     str,
                     "official",
-                    "official: the batches; jpeg: the stand-in, whose lossy images cost accuracy",
+                    "official: official files; jpeg: substitute with lossy images, less accurate",
                     choices=("official", "jpeg"),
                 ),
                 **_WRN,
                 "val_fraction": _VAL_FRACTION,
                 **_COMMON,
             },
-            "CIFAR-10 with the network of §4.2, B.2; stands in for CIFAR-100",
+            "CIFAR-10 with the network of §4.2, B.2; substitute for CIFAR-100",
         ),
         _define(
             "cifar100",
@@ -226,7 +231,7 @@ IMAGE_DEFS: dict[str, TaskDef] = {
                 "source": Option(
                     str,
                     "official",
-                    "official: 500 training images of each class; subset: the stand-in with 120",
+                    "official: 500 training images per class; subset: substitute data with 120",
                     choices=("official", "subset"),
                 ),
                 "model": Option(
@@ -236,7 +241,7 @@ IMAGE_DEFS: dict[str, TaskDef] = {
                     choices=("resnet18", *_RESNETS),
                 ),
                 "width": _WIDTH,
-                "image_size": Option(int, 64, "side in pixels; others are resized to", low=8),
+                "image_size": Option(int, 64, "side in pixels; other images are resized", low=8),
                 "val_fraction": _VAL_FRACTION,
                 **_COMMON,
             },
@@ -252,9 +257,9 @@ IMAGE_DEFS: dict[str, TaskDef] = {
                 "width": _WIDTH,
                 "image_size": Option(int, 224, "side of the crops, in pixels", low=64),
                 "val_per_class": Option(
-                    int, 50, "training images of each class that validate", low=1
+                    int, 50, "training images per class used for validation", low=1
                 ),
-                "threads": Option(int, 8, "how many images are decoded at a time", low=1),
+                "threads": Option(int, 8, "number of decoding threads", low=1),
                 **_COMMON,
                 "weights": Option(str, "resnet18-5c106cde.pth", _COMMON["weights"].doc),
             },

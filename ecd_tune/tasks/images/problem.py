@@ -1,4 +1,4 @@
-"""One network on one image data set: its steps, how it is judged, and its statistics."""
+"""One network on one image data set: its steps, evaluation, and statistics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Recipe:
         augment: Whether training images are augmented.
         mean: Subtracted from each channel, of pixels in [0, 1].
         std: Then divided by.
-        device: Where the network lies, for example ``"cpu"``.
+        device: Device of the network, for example ``"cpu"``.
     """
 
     batch_size: int
@@ -159,7 +159,7 @@ class ImageProblem(FunctionalProblem):
 
     def _draw_epoch(self, epoch: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return the batches of an epoch, and what augments its images is drawn from."""
-        # From (seed, epoch) alone, so that any step can be asked for at any time.
+        # Depends only on (seed, epoch), so that any step can be requested at any time.
         place = self._train.device
         order = torch.randperm(len(self._train.labels), generator=stream(self.seed, "order", epoch))
         key = torch.tensor(derive_seed(self.seed, "augment", epoch))

@@ -68,14 +68,14 @@ class ImageTask(StacksNetworks):
         return None
 
     def build(self, seed: int, stage: Stage) -> ImageProblem:
-        """Make a classifier; only in the confirmation does it hold the test split."""
+        """Build a classifier; it holds the test split only in the confirmation."""
         parts = dict(self.parts)
         if stage is Stage.CONFIRM:
             parts["test"] = self.test()
         return self._assemble(parts, seed)
 
     def build_published(self, seed: int) -> ImageProblem:
-        """Make a classifier that trains on all training images, and holds the test split."""
+        """Build a classifier that trains on all training images, and holds the test split."""
         return self._assemble({"train": self.published(), "test": self.test()}, seed)
 
     def _assemble(self, parts: Mapping[Split, ImageSplit], seed: int) -> ImageProblem:
@@ -271,7 +271,7 @@ def _weights(name: str) -> Mapping[str, Tensor]:
             return read_weights(place)
     raise TaskError(
         f"weights = {name!r}: no such file; looked for {', '.join(map(str, places))}. "
-        f'Set {ROOT_VARIABLE} to the data root, or give weights = "" for random initial values'
+        f'Set {ROOT_VARIABLE} to the data root, or set weights = "" for random initial values'
     )
 
 
@@ -296,7 +296,7 @@ def _find_folder(name: str) -> Path:
     if different := sorted(names[0] ^ names[1]):
         # Classes are numbered by their order: one that is missing would shift all others.
         raise TaskError(
-            f"imagenet1k: train and val in {folder} are not of the same classes; "
-            f"{len(different)} are in one of them only, the first is {different[0]}"
+            f"imagenet1k: train and val in {folder} have different classes; {len(different)} are "
+            f"in only one of them, the first is {different[0]}"
         )
     return folder

@@ -1,1 +1,1 @@
-"""Tasks of one's own: a function that describes a model, or trains one in its own loop."""
+"""User tasks: a function that describes a model, or trains one in its own loop."""

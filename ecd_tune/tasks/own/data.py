@@ -1,7 +1,7 @@
-"""The data of a task of one's own: tensors in memory, or a data set that a DataLoader reads.
+"""The data of a user task: tensors in memory, or a data set that a DataLoader reads.
 
-Which examples a step sees follows from the seed and the number of the step alone, and so do the
-random numbers of a data set that draws some for each example: any step can be asked for again.
+The examples of a step depend only on the seed and the step number, and so do the random numbers
+that a data set draws for each example: any step can be repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reading:
         batch_size: Examples in one step; the last step of an epoch takes what is left.
         workers: Processes of the DataLoader that read a data set; 0 reads in this one.
         collate: Makes a batch of a list of examples; None as the DataLoader does by itself.
-        device: Where the model lies.
+        device: Device of the model.
     """
 
     batch_size: int
@@ -194,13 +194,13 @@ def make_part(split: str, data: Any, reading: Reading) -> ExampleSplit:
         data = data.tensors
     if isinstance(data, DataLoader):
         raise TaskError(
-            f"run.data({split}=…): is a DataLoader, whose order no seed decides; give its dataset, "
-            "with batch_size, workers and collate"
+            f"run.data({split}=…): is a DataLoader, whose order does not depend on the seed; pass "
+            "its dataset, with batch_size, workers and collate"
         )
     if isinstance(data, IterableDataset):
         raise TaskError(
-            f"run.data({split}=…): is an IterableDataset, of which no example can be read again; "
-            "keep a loop of your own (run.keep, run.optimizer, run.epochs)"
+            f"run.data({split}=…): is an IterableDataset, without random access; use your own loop "
+            "(run.keep, run.optimizer, run.epochs)"
         )
     part: ExampleSplit
     if isinstance(data, Dataset):
@@ -211,7 +211,8 @@ def make_part(split: str, data: Any, reading: Reading) -> ExampleSplit:
         if len(lengths) != 1:
             shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors) or "none"
             raise TaskError(
-                f"run.data({split}=…): tensors need the same number of examples first; got {shapes}"
+                f"run.data({split}=…): tensors need the same first dimension, the number of "
+                f"examples; got {shapes}"
             )
         part = TensorPart(tensors, reading)
     if not part.count:
@@ -228,8 +229,8 @@ def _to_tensor(split: str, value: Any) -> Tensor:
         return value.detach()
     if not isinstance(value, np.ndarray) or not value.ndim:
         raise TaskError(
-            f"run.data({split}=…): holds {type(value).__name__}; give tensors or arrays whose "
-            "first dimension counts the examples, such as (x, y), or a torch Dataset"
+            f"run.data({split}=…): contains {type(value).__name__}; pass tensors or arrays whose "
+            "first dimension is the number of examples, such as (x, y), or a torch Dataset"
         )
     tensor = torch.from_numpy(np.ascontiguousarray(value))
     if tensor.is_floating_point():

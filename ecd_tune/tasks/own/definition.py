@@ -1,4 +1,4 @@
-"""``@ecd_tune.task``: a task of one's own, made from one function."""
+"""``@ecd_tune.task``: a user task, made from one function."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OwnTask", "task"]
 
 _OPTIONS = {
-    "device": Option(str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:N"),
+    "device": Option(str, "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N"),
 }
 
 
@@ -27,10 +27,10 @@ class OwnTask:
 
     Args:
         function: Describes a model on a :class:`~ecd_tune.tasks.own.run.Run`, or trains one.
-        metric: What a trial is judged by.
+        metric: The metric of a trial.
         direction: Whether a smaller or a larger metric is better.
         epochs: Length of a trial.
-        title: As reports print it.
+        title: Title in reports.
 
     Attributes:
         function: The function.
@@ -49,6 +49,7 @@ class OwnTask:
         self.function, self.metric, self.direction = function, metric, direction
         self._epochs, self._title = epochs, title
         self.loops: bool | None = None
+        self.data_digest = ""
         update_wrapper(self, function)
 
     def __call__(self, run: Run) -> object:
@@ -65,7 +66,7 @@ class OwnTask:
         return reference_to(self.function.__module__, self.function.__qualname__)
 
     def define(self, reference: str) -> TaskDef:
-        """Return the definition that stands in the place of a registered one.
+        """Return the definition that replaces a registered one.
 
         Args:
             reference: Under which the task was found.
@@ -104,7 +105,7 @@ class OwnTask:
 
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
-            raise TaskError(f"{self._title} has no option {unknown[0]}; it has device")
+            raise TaskError(f"{self._title} has no option {unknown[0]}; known: device")
         return FunctionTask(self, str(options.get("device", "auto")))
 
 
@@ -118,8 +119,8 @@ def task(
     """Make a task of a function.
 
     Args:
-        metric: Name of what a trial is judged by, for example ``"accuracy"``; ``"loss"`` where the
-            loss itself judges.
+        metric: Name of the metric, for example ``"accuracy"``; ``"loss"`` if the loss is the
+            metric.
         direction: Whether a smaller or a larger metric is better.
         epochs: Length of a trial.
         title: As reports print it; the function's name when not given.

@@ -1,4 +1,4 @@
-"""A problem of the first form of a task of one's own."""
+"""The problem of a user task that describes its model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ModelProblem(FunctionalProblem):
     """A model with its data, loss and score.
 
     Args:
-        description: What the task says.
+        description: The description.
         seed: Decides order and everything else that is random.
 
     Attributes:
-        description: What the task says.
+        description: The description.
     """
 
     def __init__(self, description: Description, seed: int) -> None:
@@ -79,8 +79,10 @@ class ModelProblem(FunctionalProblem):
                 part.close()
 
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
-        """Return what loss and score say, of each example or on average."""
-        return tuple(torch.as_tensor(judge(network, *batch)) for _, judge in self._judges())
+        """Return loss and score, per example or as a mean."""
+        return tuple(
+            _numbers(name, judge, judge(network, *batch)) for name, judge in self._judges()
+        )
 
     def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
         """Return the metric and ``loss`` on one split, means over its examples."""
@@ -96,24 +98,38 @@ class ModelProblem(FunctionalProblem):
         return min(size, self._train.count - number * size)
 
     def _judges(self) -> list[tuple[str, Callable[..., Any]]]:
-        """Return what judges a split, by the name of the number."""
+        """Return the evaluation of a split, by name."""
         score, metric = self.description.score, self.description.metric
         own = [] if score is None or metric == "loss" else [(metric, score)]
         return [("loss", self.description.loss), *own]
 
 
+def _numbers(name: str, function: Callable[..., Any], value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(
+            f"run.{_call(name)}: {_place(function)} returned {type(value).__name__} ({error}); "
+            "expected one number per example, or their mean"
+        ) from None
+
+
+def _call(name: str) -> str:
+    return "loss" if name == "loss" else "score"
+
+
 def _total(name: str, function: Callable[..., Any], value: Tensor, count: int) -> Tensor:
-    """Return the sum over a batch of what a function says of it: a mean, or one number each.
+    """Return the sum over a batch of a function's result: a mean, or one number per example.
 
     Raises:
-        TaskError: It says neither.
+        TaskError: It returns neither.
     """
     if value.dim() == 0:
         return value.double() * count
     if len(value) != count:
         raise TaskError(
-            f"run.{'loss' if name == 'loss' else 'score'}: {_place(function)} returned shape "
-            f"{tuple(value.shape)} for {count} examples; one number for each, or their mean"
+            f"run.{_call(name)}: {_place(function)} returned shape {tuple(value.shape)} for "
+            f"{count} examples; expected one number per example, or their mean"
         )
     return value.double().flatten(1).mean(1).sum() if value.dim() > 1 else value.double().sum()
 
@@ -122,13 +138,13 @@ def _check_loss(function: Callable[..., Any], loss: Any) -> None:
     if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.dim():
         found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise TaskError(
-            f"run.loss: {_place(function)} returned {found}; one number is needed, a tensor of "
-            "shape (), such as the mean over the batch"
+            f"run.loss: {_place(function)} returned {found}; expected a tensor of shape (), such "
+            "as the mean over the batch"
         )
     if not loss.requires_grad:
         raise TaskError(
-            f"run.loss: {_place(function)} returned a loss without a gradient; does it pass "
-            "through the model, without detach() or .item()?"
+            f"run.loss: {_place(function)} returned a loss without a gradient; is it computed by "
+            "the model, without detach() or .item()?"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a task of one's own is given: it describes a model with it, or trains one in a loop."""
+"""The argument of a user task, with which it describes a model or trains one in a loop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
 from ecd_tune.tasks.own.data import ExampleSplit, Reading, make_part
+from ecd_tune.tasks.own.digest import digest_examples
 from ecd_tune.tasks.seeds import derive_seed
 
 __all__ = ["Description", "Driver", "KeepsLoop", "Run"]
@@ -20,14 +21,14 @@ _SEED_BITS = 31
 
 
 class KeepsLoop(BaseException):
-    """A task that is only to be described has begun a loop of its own.
+    """A task that should only be described has started its own loop.
 
     No Exception, so that no handler in a user's function takes it for a fault.
     """
 
 
 class Driver(Protocol):
-    """What stands behind the loop of a task; :mod:`ecd_tune.objective.loops.loop` has it."""
+    """Implementation behind the loop of a task; :mod:`ecd_tune.objective.loops.loop` has it."""
 
     def keep(self, thing: Any) -> None:
         """Save and restore something."""
@@ -72,16 +73,16 @@ class Description:
 class Run:
     """One run of a task.
 
-    The first form says what there is: :meth:`model`, :meth:`data`, :meth:`loss`, :meth:`score`.
-    The second keeps its own loop: :meth:`keep`, :meth:`optimizer`, :meth:`epochs`,
-    :meth:`seed_of`, :meth:`report`, :meth:`test`.
+    The first form describes the model: :meth:`model`, :meth:`data`, :meth:`loss`, :meth:`score`.
+    The second keeps its own loop: :meth:`keep`, :meth:`optimizer`, :meth:`epochs`, :meth:`seed_of`,
+    :meth:`report`, :meth:`test`.
 
     Before the function is called, and at the start of each step or epoch, the global generators
     of torch, numpy and Python are seeded from the seed of the run.
 
     Args:
         seed: Decides everything random.
-        device: Where the model should lie.
+        device: Device for the model.
         metric: Name of the task's metric.
         tests: Whether the test split is open: in a confirmation.
         driver: Drives a loop; None where the task is only described.
@@ -134,13 +135,13 @@ class Run:
         workers: int = 0,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        """Say what it learns from, and what judges it.
+        """Set the training data and the validation and test data.
 
         Each split is ``(x, y)`` of tensors or arrays (or any number of them), a ``TensorDataset``,
         or another torch data set with a length.
 
         Args:
-            train: Shuffled anew in each epoch.
+            train: Shuffled in each epoch.
             val: Chooses epochs and hyperparameters.
             test: Looked at once in each confirmation run, after all choices.
             batch_size: Examples in one step; the last step of an epoch takes what is left.
@@ -169,7 +170,7 @@ class Run:
         self._loss = _callable("loss", function)
 
     def score(self, function: Callable[..., Any]) -> None:
-        """Say what a trial is judged by; without it the metric must be ``"loss"``.
+        """Set the metric of a trial; without it the metric must be ``"loss"``.
 
         Args:
             function: ``function(model, *batch)`` to one number for each example ``[B]``, or to
@@ -181,8 +182,13 @@ class Run:
         self._check_form("score")
         self._score = _callable("score", function)
 
+    def data_digest(self) -> str:
+        """Return the digest of what the task gave to learn from and to choose by."""
+        splits = self._data[0] if self._data else {}
+        return digest_examples({name: splits[name] for name in splits if name != "test"})
+
     def describe(self) -> Description:
-        """Return what the first form has said.
+        """Return the description of the first form.
 
         Returns:
             The description.
@@ -194,18 +200,19 @@ class Run:
         missing = [f"run.{name}(…)" for name, value in given.items() if value is None]
         if missing and len(missing) == len(given):
             raise TaskError(
-                "the task used nothing of its run; call run.model, run.data, run.loss and "
-                "run.score, or keep a loop with run.keep, run.optimizer, run.epochs and run.report"
+                "the task called nothing of its run; call run.model, run.data, run.loss and "
+                "run.score, or use your own loop with run.keep, run.optimizer, run.epochs and "
+                "run.report"
             )
         if self._score is None and self._metric != "loss":
-            missing.append(f'run.score(…), which gives {self._metric!r} (or metric="loss")')
+            missing.append(f'run.score(…), which returns {self._metric!r} (or use metric="loss")')
         if missing or self._model is None or self._data is None or self._loss is None:
             raise TaskError(f"the task does not call {', '.join(missing)}")
         splits, reading = self._data
         wanted = [name for name in splits if name != "test" or self._tests]
         for name in wanted:
             if splits[name] is None:
-                hint = "; a confirmation needs one, confirm=0 does without" * (name == "test")
+                hint = "; required for a confirmation, not with confirm=0" * (name == "test")
                 raise TaskError(f"run.data({name}=None): is missing{hint}")
         return Description(
             self._model,
@@ -257,7 +264,7 @@ class Run:
     def epochs(self) -> Iterator[int]:
         """Go through the epochs, from where an interrupted run stopped.
 
-        What is drawn in an epoch from the global generators follows from the seed and the epoch.
+        Random numbers from the global generators depend on the seed and the epoch.
 
         Yields:
             Numbers of epochs, from 1.
@@ -278,7 +285,7 @@ class Run:
     def report(self, value: Any, *, loss: Any = None) -> None:
         """Report the metric on the validation data, once at the end of each epoch.
 
-        The run is saved, pruned or stopped here where that is due.
+        The run is saved, pruned or stopped here if necessary.
 
         Args:
             value: The metric, a number.
@@ -312,7 +319,7 @@ class Run:
     def _mixed(self, name: str) -> NoReturn:
         raise TaskError(
             f"run.{name}: a task either describes a model (run.model, run.data, run.loss, "
-            "run.score) or keeps its own loop (run.keep, run.optimizer, run.epochs, run.report)"
+            "run.score) or has its own loop (run.keep, run.optimizer, run.epochs, run.report)"
         )
 
 

@@ -1,7 +1,7 @@
-"""Whether the models of a task of one's own can compute together.
+"""Whether the models of a user task can be computed together.
 
-What torch cannot map, such as a branch that depends on values, is found by a trial step beside two
-models alone.
+Operations that torch.func cannot map, such as a branch that depends on values, are detected by
+comparing a trial step with two single models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-4
 def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
     """Return why the models of a task do not compute together, or None.
 
-    A step and a judgement of two of them are compared with those of each alone.
+    A step and an evaluation of two of them are compared with those of each single model.
 
     Args:
         build: Makes the problem of a seed.
@@ -34,7 +34,7 @@ def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
     try:
         alone, problems = ([build(seed) for seed in (0, 1)] for _ in range(2))
         if not all(isinstance(p, TensorPart) for p in alone[0].description.parts.values()):
-            return "its data are no tensors"
+            return "its data are not tensors"
         before = _random_states()
         stack = StackedNetworks(problems)
         losses = stack.closure([0, 0])
@@ -52,9 +52,9 @@ def why_not_stacked(build: Callable[[int], ModelProblem]) -> str | None:
                 ),
             ]
             if not all(_close(found, expected) for found, expected in pairs):
-                return "computed together its models come to other numbers than alone"
+                return "its models give different numbers when they are computed together"
     except Exception as error:
-        return f"torch cannot compute its models together: {type(error).__name__}: {_line(error)}"
+        return f"torch cannot map its models: {type(error).__name__}: {_line(error)}"
     return None
 
 

@@ -1,7 +1,8 @@
-"""A task of one's own with its options set: builds problems, or runs a loop."""
+"""A user task with its options set: builds problems, or runs a loop."""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from ecd_tune.records import Stage
@@ -19,7 +20,7 @@ __all__ = ["FunctionTask"]
 
 
 class FunctionTask(StacksNetworks):
-    """A task of one's own.
+    """A user task.
 
     Args:
         own: The decorated function.
@@ -36,29 +37,43 @@ class FunctionTask(StacksNetworks):
 
     @property
     def loops(self) -> bool:
-        """Whether the function keeps a loop of its own; it is called once to find out."""
+        """Whether the function has its own loop; it is called once to find out."""
         if self._own.loops is None:
+            run = self._run(0, Stage.SEARCH, None)
             try:
-                self.describe(0, Stage.SEARCH)
+                self._own.function(run)
+                run.describe()
             except KeepsLoop:
                 self._own.loops = True
             else:
-                self._own.loops = False
+                self._own.loops, self._own.data_digest = False, run.data_digest()
         return self._own.loops
+
+    def data_digest(self) -> str:
+        """Return the digest of the data for seed 0; empty where a loop of its own reads them."""
+        return "" if self.loops else self._own.data_digest
+
+    def source(self) -> tuple[str, str]:
+        """Return the file of the function, empty where there is none, and its source."""
+        function = inspect.unwrap(self._own.function)
+        try:
+            return inspect.getsourcefile(function) or "", inspect.getsource(function)
+        except (OSError, TypeError):  # typed at a prompt, or no function at all
+            return "", ""
 
     def describe(self, seed: int, stage: Stage) -> Description:
         """Return what the task is for one seed.
 
         Args:
             seed: Decides the model's initial values.
-            stage: Only in a confirmation does it hold the test split.
+            stage: It holds the test split only in a confirmation.
 
         Returns:
             The description; its model is a new one.
 
         Raises:
-            KeepsLoop: It keeps a loop of its own.
-            TaskError: The function does not say all that is needed.
+            KeepsLoop: It has its own loop.
+            TaskError: The function's description is incomplete.
         """
         run = self._run(seed, stage, None)
         self._own.function(run)
@@ -71,7 +86,7 @@ class FunctionTask(StacksNetworks):
     def why_alone(self) -> str | None:
         """Return why its models do not compute together, or None; tried once."""
         if self._why_alone is None:
-            kept = "it keeps a loop of its own" if self.loops else None
+            kept = "it has its own loop" if self.loops else None
             found = kept or why_not_stacked(lambda seed: self.build(seed, Stage.SEARCH))
             self._why_alone = (found,)
         return self._why_alone[0]
@@ -82,7 +97,7 @@ class FunctionTask(StacksNetworks):
         Args:
             seed: Of the run.
             stage: Search or confirmation.
-            driver: What stands behind the run.
+            driver: The implementation behind the run.
         """
         self._own.function(self._run(seed, stage, driver))
 

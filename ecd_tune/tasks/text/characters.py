@@ -45,7 +45,7 @@ def read_text(root: Path | None, split_seed: int) -> Mapping[Split, Tensor]:
     """Read the text.
 
     Args:
-        root: The data root, where it is looked for; here so that another root is another text.
+        root: The data root; an argument so that the cache distinguishes roots.
         split_seed: Decides which sentences validate, and the order of all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A small GPT: what it takes to predict the next character."""
+"""A small GPT that predicts the next character."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Transformer(nn.Module):
             text: Numbers of symbols, shape ``[B, T]``, int64; T up to ``block``.
 
         Returns:
-            Shape ``[B, T, symbols]``; the logits at t depend on the text up to t alone.
+            Shape ``[B, T, symbols]``; the logits at t depend only on the text up to t.
         """
         place = torch.arange(text.shape[1], device=text.device)
         x = self.symbols(text) + self.positions(place)

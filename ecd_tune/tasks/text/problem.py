@@ -28,7 +28,7 @@ from ecd_tune.tasks.text.network import Transformer
 __all__ = ["CharacterModel", "CharacterProblem", "Size", "make"]
 
 _JUDGED = 1024
-"""Blocks of a split that judge, at most."""
+"""Maximum number of blocks for an evaluation."""
 
 _EVALUATE = 64
 
@@ -135,7 +135,7 @@ class CharacterModel(StacksNetworks):
         size: Of the network.
         batch_size: Blocks in one step.
         epoch_steps: Steps that make one epoch.
-        device: Where the network lies, and the text.
+        device: Device of the network and the text.
     """
 
     parts: Mapping[Split, Tensor]
@@ -145,14 +145,14 @@ class CharacterModel(StacksNetworks):
     device: torch.device = CPU
 
     def build(self, seed: int, stage: Stage) -> CharacterProblem:
-        """Make a network; only in the confirmation does it hold the test text."""
+        """Build a network; it holds the test text only in the confirmation."""
         parts = dict(self.parts)
         if stage is not Stage.CONFIRM:
             del parts["test"]
         return CharacterProblem(self, parts, seed)
 
     def build_published(self, seed: int) -> CharacterProblem:
-        """Make a network that trains on the text that validates too, and holds the test text."""
+        """Build a network that also trains on the validation text, and holds the test text."""
         train = torch.cat([self.parts["train"], self.parts["val"]])
         return CharacterProblem(self, {"train": train, "test": self.parts["test"]}, seed)
 

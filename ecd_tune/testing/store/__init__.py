@@ -1,4 +1,4 @@
-"""What every database behind the store must keep, as tests to inherit.
+"""Contract of every database behind the store, as tests to inherit.
 
 ::
 

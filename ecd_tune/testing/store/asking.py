@@ -1,10 +1,10 @@
-"""Ask and tell: the budget, the records, and what plain Optuna sees of them."""
+"""Ask and tell: the budget, the records, and their view in plain Optuna."""
 
 from __future__ import annotations
 
 import math
 
-from ecd_tune.records import METRIC, Curve, Outcome, RunCost, Stage, Status, TrialState
+from ecd_tune.records import METRIC, Curve, Origin, Outcome, RunCost, Stage, Status, TrialState
 from ecd_tune.store import CurvePoint, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
 from ecd_tune.testing.store.study import OPTIMIZER, complete, make_spec, plain_optuna
@@ -13,10 +13,10 @@ __all__ = ["AskingContract"]
 
 
 class AskingContract(StoreFixtures):
-    """Ask and tell: the budget, the records, and what plain Optuna sees of them."""
+    """Ask and tell: the budget, the records, and their view in plain Optuna."""
 
     def test_ask_hands_out_the_budget_and_no_more(self, store: Store) -> None:
-        """Running trials count; what is told does not free a place."""
+        """Running trials count; telling does not free a place in the budget."""
         spec = make_spec(trials=5)
         store.create(spec)
         first = self.ask(store, spec, 3)
@@ -28,7 +28,7 @@ class AskingContract(StoreFixtures):
         assert (progress.complete, progress.running, progress.remaining) == (3, 2, 2)
 
     def test_request_carries_fixed_values_and_the_search_seed(self, store: Store) -> None:
-        """What is handed out is complete, and its seed follows from its number."""
+        """Leases are complete, and their seeds follow from their numbers."""
         spec = make_spec(seed=7)
         store.create(spec)
         for lease in self.ask(store, spec, 4):
@@ -76,7 +76,7 @@ class AskingContract(StoreFixtures):
     def test_curves_of_running_trials_are_stored_while_the_lease_stands(
         self, store: Store, url: str
     ) -> None:
-        """Not finite ones too; a repeated point replaces, a tell brings the rest."""
+        """Also non-finite ones; a repeated point replaces, a tell adds the rest."""
         spec = make_spec(trials=3)
         store.create(spec)
         done, gone, diverged = self.ask(store, spec, 3)
@@ -109,6 +109,7 @@ class AskingContract(StoreFixtures):
             },
             reason="left the finite numbers",
             cost=RunCost(1.25, "cuda:0"),
+            origin=Origin("0123456789abcdef", "1.0", "abc-dirty"),
         )
         (lease,) = self.ask(store, spec, 1)
         store.tell([(lease, outcome)])
@@ -120,6 +121,7 @@ class AskingContract(StoreFixtures):
         assert record.curve.steps == (0, 1, 5)
         assert repr(record.curves) == repr(outcome.curves)
         assert (record.reason, record.cost) == (outcome.reason, outcome.cost)
+        assert record.origin == outcome.origin
         assert (record.seed, record.attempt, record.worker) == (0, 1, worker.name)
         assert record.started is not None
         assert record.completed is not None

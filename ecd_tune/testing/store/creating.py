@@ -56,7 +56,7 @@ class CreatingContract(StoreFixtures):
         assert (progress.complete, progress.remaining, progress.target) == (4, 0, 2)
 
     def test_checks_are_kept_until_the_first_trial(self, store: Store) -> None:
-        """What is declared after that, and by other files, changes nothing."""
+        """Later declarations, and those of other files, change nothing."""
         early, late = make_spec(checks=[{"name": "S1", "F_min": 0.5}]), make_spec()
         key = early.key(OPTIMIZER)
         store.create(make_spec(checks=[{"name": "S2"}]))

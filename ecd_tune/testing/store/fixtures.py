@@ -1,4 +1,4 @@
-"""What the parts of the store's contract share."""
+"""Shared parts of the store's contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["StoreFixtures"]
 
 
 class StoreFixtures:
-    """What the parts of the contract share; the fixture :meth:`url` is to be overridden."""
+    """Shared parts of the contract; override the fixture :meth:`url`."""
 
     @pytest.fixture
     def url(self) -> str:
@@ -42,6 +42,6 @@ class StoreFixtures:
         return store.ask(spec, OPTIMIZER, count=count, worker=Worker.current())
 
     def search(self, store: Store, spec: StudySpec) -> Progress:
-        """Return how the search stands."""
+        """Return the progress of the search."""
         (found,) = (p for p in store.progress(spec.name) if p.key == spec.key(OPTIMIZER))
         return found

@@ -7,7 +7,8 @@ from collections import Counter
 
 import optuna
 
-from ecd_tune.records import Outcome, Stage, Status, TrialState
+from ecd_tune.records import Outcome, Rung, Stage, Status, TrialState
+from ecd_tune.spec import choose_promoted
 from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store.fixtures import StoreFixtures
 from ecd_tune.testing.store.processes import at_once
@@ -88,7 +89,7 @@ class LeasingContract(StoreFixtures):
     def test_a_trial_that_plain_optuna_ended_is_not_ended_twice(
         self, store: Store, url: str
     ) -> None:
-        """Its value stands; the worker's own is refused and noted, with or without one."""
+        """Its value is kept; the worker's result is rejected and recorded, with or without one."""
         spec = make_spec(trials=4)
         store.create(spec)
         first, second, third = self.ask(store, spec, 3)
@@ -117,7 +118,7 @@ class LeasingContract(StoreFixtures):
             assert {token >> bit & 1 for token in tokens} == {0, 1}
 
     def test_leases_seen_unrenewed_are_reaped_and_renewed_ones_stay(self, url: str) -> None:
-        """Whatever the clocks say; the copy keeps parameters, seed and source."""
+        """Independently of clocks; the copy keeps parameters, seed and source."""
         spec = make_spec()
         key = spec.key(OPTIMIZER)
         with Store.open(url, lease_seconds=0.1) as reaper, Store.open(url) as store:
@@ -135,7 +136,7 @@ class LeasingContract(StoreFixtures):
             assert again.attempt == 2
 
     def test_who_could_not_look_for_long_takes_nothing_at_once(self, url: str) -> None:
-        """The workers may have had to wait for the same thing."""
+        """The workers may have waited for the same outage."""
         spec = make_spec()
         with Store.open(url, lease_seconds=0.05) as reaper:
             reaper.create(spec)
@@ -160,3 +161,32 @@ class LeasingContract(StoreFixtures):
             records = store.trials(spec.key(OPTIMIZER))
             assert sum(record.state is TrialState.WAITING for record in records) == 8
             assert sum(record.lost for record in records) == 40
+
+    def test_each_trial_of_a_rung_is_promoted_once(self, store: Store) -> None:
+        """Three workers tell at the same time; none is left that should go on."""
+        spec, reduction = make_spec(trials=12), 2
+        store.create(spec)
+
+        def work() -> list[tuple[int, int]]:
+            ran = []
+            while leases := self.ask(store, spec, 1):
+                (lease,) = leases
+                ran.append((lease.request.seed, lease.promotions))
+                value = float(lease.request.seed * 7 % 12)
+                if lease.promotions < 2:
+                    rung = Rung(0, lease.promotions, reduction)
+                    outcome = Outcome(Status.PRUNED, value, reason="paused", rung=rung)
+                else:
+                    outcome = Outcome(Status.COMPLETE, value)
+                assert store.tell([(lease, outcome)]) == [True]
+            return ran
+
+        ran = [run for runs in at_once(3, work) for run in runs]
+        assert len(ran) == len(set(ran))
+        losses = {seed: float(seed * 7 % 12) for seed, _ in ran}
+        for rung in (0, 1):
+            reached = {seed: losses[seed] for seed, stands in ran if stands == rung}
+            promoted = {seed for seed, stands in ran if stands == rung + 1}
+            assert len(promoted) >= len(reached) // reduction
+            assert choose_promoted(reached, promoted, reduction) == []
+        assert self.search(store, spec).finished == 12

@@ -1,4 +1,4 @@
-"""What the contract runs in other processes and threads, all at the same moment."""
+"""Parts of the contract that run concurrently in other processes and threads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def create_at_signal(url: str, spec: StudySpec, ready: Any, start: Any, done: An
 
 
 def claim_at_signal(url: str, spec: StudySpec, ready: Any, start: Any, done: Any) -> None:
-    """Claim queued trials, 7 at a time, until there are none; say which."""
+    """Claim queued trials, 7 at a time, until there are none; return them."""
     ready.put(True)
     start.wait()
     numbers: list[int] = []
@@ -72,10 +72,10 @@ def at_once(count: int, call: Any) -> list[Any]:
 
     Args:
         count: How many threads.
-        call: What each of them calls, without arguments.
+        call: The functions to call, without arguments.
 
     Returns:
-        What the calls returned, in the order in which they ended.
+        The results, in the order in which the calls ended.
     """
     barrier, results = threading.Barrier(count), []
 
@@ -101,7 +101,7 @@ def in_processes(count: int, target: Any, url: str, spec: StudySpec) -> list[Any
         spec: The study.
 
     Returns:
-        What the processes said, in the order in which they ended.
+        The results, in the order in which the processes ended.
     """
     ready, start, done = PROCESSES.Queue(), PROCESSES.Event(), PROCESSES.Queue()
     arguments = (url, spec, ready, start, done)

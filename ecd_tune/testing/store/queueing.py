@@ -1,4 +1,4 @@
-"""The queue: labels once for ever, and trials that plain Optuna queued."""
+"""The queue: unique labels, and trials queued by plain Optuna."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["QueueingContract"]
 
 
 class QueueingContract(StoreFixtures):
-    """The queue: labels once for ever, and trials that plain Optuna queued."""
+    """The queue: unique labels, and trials queued by plain Optuna."""
 
     def test_a_label_is_queued_once_for_ever(self, store: Store, worker: Worker) -> None:
-        """Queued twice, also after it ran, it runs once; its values may lie anywhere."""
+        """Queued twice, also after it ran, it runs once; its values may be outside the space."""
         spec = make_spec()
         store.create(spec)
         key = spec.key(OPTIMIZER, Stage.CONFIRM)
@@ -39,7 +39,7 @@ class QueueingContract(StoreFixtures):
         assert store.claim(key, count=5, worker=worker) == []
 
     def test_trials_enqueued_through_plain_optuna_are_run(self, store: Store, url: str) -> None:
-        """What they leave open is drawn; what cannot be run fails with its reason."""
+        """Missing parameters are drawn; invalid trials fail with their reason."""
         spec = make_spec("tpe", trials=4, space={**RANGES, "nu": [0.1, 0.2]})
         store.create(spec)
         with plain_optuna(url) as study:
@@ -76,10 +76,10 @@ class QueueingContract(StoreFixtures):
 
     @pytest.mark.parametrize("sampler", ["random", "tpe"])
     def test_trials_enqueued_half_way_come_next(self, store: Store, url: str, sampler: str) -> None:
-        """Whatever was drawn before, and whether the sampler looks at trials."""
+        """For any earlier draws, and for samplers with and without history."""
         spec = make_spec(sampler, trials=9)
         store.create(spec)
-        # A second process that draws too: numbers are no longer those that one alone expects.
+        # A second process draws too: numbers differ from those that a single process expects.
         with Store.open(url) as other:
             for asked in (store, other, store, store):
                 store.tell(complete(self.ask(asked, spec, 1)))

@@ -70,7 +70,7 @@ def complete(leases: Sequence[Lease]) -> list[tuple[Lease, Outcome]]:
 
 
 def work(url: str, spec: StudySpec, count: int) -> int:
-    """Work until nothing is handed out any more, as one worker process does.
+    """Work until no trial is assigned, like one worker process.
 
     Args:
         url: The storage.
@@ -91,7 +91,7 @@ def reap_expired(store: Store, keys: Sequence[StudyKey] | None = None) -> int:
     """Look for as long as a lease lasts, as an idle worker does; short leases make it quick.
 
     Args:
-        store: Its ``lease_seconds`` say how long.
+        store: Uses its ``lease_seconds``.
         keys: As for :meth:`ecd_tune.store.Store.reap`.
 
     Returns:

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Artifacts(Protocol):
-    """What is used of Optuna's artifact stores: local folders, S3, Google's storage."""
+    """The used methods of Optuna's artifact stores: folders, S3, Google Cloud Storage."""
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """Open an artifact to read; raises ``ArtifactNotFound``."""
@@ -36,8 +36,9 @@ class Artifacts(Protocol):
 class ArtifactCheckpoints(Checkpoints):
     """Checkpoints in one of Optuna's artifact stores.
 
-    Not all of those replace an artifact at once. So each run has two, written in turn, each
-    with a number and a digest: of those that are whole the one of the higher number counts.
+    A bucket replaces an object at once or not at all. A folder of Optuna's store does not, so each
+    run has two artifacts there, written in turn, each with a number and a digest: of those that
+    are whole the one of the higher number counts.
 
     Args:
         store: For example ``optuna.artifacts.FileSystemArtifactStore(folder)``.
@@ -45,6 +46,7 @@ class ArtifactCheckpoints(Checkpoints):
         shown: The place, for the log.
         max_bytes: As in :class:`Checkpoints`.
         interval: As in :class:`Checkpoints`.
+        slots: Artifacts of each run: 2, or 1 where the store replaces an artifact at once.
     """
 
     def __init__(
@@ -55,30 +57,31 @@ class ArtifactCheckpoints(Checkpoints):
         *,
         prefix: str = "",
         shown: str = "",
+        slots: int = 2,
     ) -> None:
         super().__init__(max_bytes, interval)
-        self._store, self._prefix = store, prefix
+        self._store, self._prefix, self._slots = store, prefix, slots
         self._shown = shown or type(store).__name__
         self._numbers: dict[str, int] = {}
-        # What may be there: not every store takes it well to remove what is not.
+        # Only existing artifacts: not every store accepts the removal of missing ones.
         self._parts: dict[str, set[int]] = {}
 
     def __repr__(self) -> str:
         return f"checkpoints in {self._shown}"
 
     def read(self, key: str) -> bytes | None:
-        """Return the content of the newer whole artifact of the two, or None."""
-        number, data = max(self._read_part(key, 0), self._read_part(key, 1))
+        """Return the content of the newest whole artifact, or None."""
+        number, data = max(self._read_part(key, slot) for slot in range(self._slots))
         self._numbers[key] = number
         return data if number else None
 
     def write(self, key: str, data: bytes) -> None:
-        """Write over the older artifact of the two."""
+        """Write over the oldest artifact."""
         if key not in self._numbers:
             self.read(key)
         number = self._numbers[key] + 1
-        self._parts.setdefault(key, set()).add(number % 2)
-        self._store.write(self._name(key, number % 2), io.BytesIO(seal(data, number)))
+        self._parts.setdefault(key, set()).add(number % self._slots)
+        self._store.write(self._name(key, number % self._slots), io.BytesIO(seal(data, number)))
         self._numbers[key] = number
 
     def remove(self, key: str) -> None:

@@ -1,9 +1,9 @@
-"""Checkpoints of runs in hand: where the next attempt finds what the last one had done.
+"""Checkpoint storage of unfinished runs, from which the next attempt resumes.
 
-A checkpoint is named after what is run (study, hyperparameters, seed), not after the trial or
-the process: the copy of a lost trial has another number, and another worker may run it. It is
-removed when a result is stored and kept when the run is lost. Nothing here ends a trial: a place
-that is full, gone or closed is logged, and the run continues without.
+A checkpoint is named after what is run (study, hyperparameters, seed), not after the trial or the
+process: the copy of a lost trial has another number, and another worker may run it. It is removed
+when a result is stored and kept when the run is lost. Nothing here ends a trial: a full, missing or
+unreachable storage is logged, and the run continues without checkpoints.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["INTERVAL", "MAX_BYTES", "Checkpoints"]
 _log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 2**30
-"""A larger checkpoint is not kept, unless someone says so."""
+"""Default maximum size of a checkpoint."""
 
 INTERVAL = 60.0
-"""Seconds between two checkpoints of a run, unless someone says otherwise."""
+"""Default interval between two checkpoints of a run, in seconds."""
 
 
 class Checkpoints(ABC):
@@ -47,7 +47,7 @@ class Checkpoints(ABC):
         Args:
             lease: The lease; another attempt at the same run has the same place.
         """
-        return _KeyedSlot(self, _key(lease))
+        return _KeyedSlot(self, _key(lease), lease if lease.promotions else None)
 
     def discard(self, lease: Lease) -> None:
         """Remove the checkpoint of a run whose result is stored.
@@ -87,7 +87,7 @@ class Checkpoints(ABC):
             return None
         self._present.add(key)
         if len(data) > self.max_bytes:
-            self._say_once("a checkpoint is larger than %d bytes and not read", self.max_bytes)
+            self._say_once("a checkpoint is larger than %d bytes and is ignored", self.max_bytes)
             return None
         return data
 
@@ -100,7 +100,8 @@ class Checkpoints(ABC):
         """
         if len(data) > self.max_bytes:
             self._say_once(
-                "checkpoints of %d bytes are larger than %d and not kept; the run continues",
+                "a checkpoint of %d bytes exceeds the limit of %d and is not saved; the run "
+                "continues",
                 len(data),
                 self.max_bytes,
             )
@@ -135,14 +136,29 @@ class Checkpoints(ABC):
 
 
 class _KeyedSlot:
-    """The place of one run."""
+    """The place of one run.
 
-    def __init__(self, checkpoints: Checkpoints, key: str) -> None:
-        self._checkpoints, self._key = checkpoints, key
+    Args:
+        checkpoints: Where it is.
+        key: Its name there.
+        promoted: A trial whose checkpoint must be there; None where there may be none.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, key: str, promoted: Lease | None = None) -> None:
+        self._checkpoints, self._key, self._promoted = checkpoints, key, promoted
         self._last = time.monotonic()
 
     def load(self) -> bytes | None:
-        return self._checkpoints.load(self._key)
+        data = self._checkpoints.load(self._key)
+        if data is None and self._promoted is not None:
+            _log.warning(
+                "%s #%d was promoted, and its checkpoint is not in %r: it is trained again from "
+                "the start; all workers need one place for checkpoints, which each of them reaches",
+                self._promoted.key.name,
+                self._promoted.number,
+                self._checkpoints,
+            )
+        return data
 
     def save(self, data: bytes) -> None:
         self._checkpoints.save(self._key, data)

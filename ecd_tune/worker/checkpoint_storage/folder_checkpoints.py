@@ -22,7 +22,7 @@ _PRIVATE = 0o700
 class FolderCheckpoints(Checkpoints):
     """Checkpoints as files of a folder, which is made when the first one is saved.
 
-    Files of ours that no one came back for are removed after 30 days.
+    Our own files are deleted after 30 days without use.
 
     Args:
         folder: The folder; where workers run on several machines, one that all of them see.
@@ -50,7 +50,7 @@ class FolderCheckpoints(Checkpoints):
         return unseal(sealed, self.max_bytes)[1]
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file beside it, see it onto the disk, and give it the name."""
+        """Write a temporary file next to it, sync it to disk, and rename it."""
         if not self._ready:
             self.folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
             self._tidy()

@@ -44,10 +44,13 @@ def open_checkpoints(spec: CheckpointSpec = CheckpointSpec()) -> Checkpoints | N
     # Optuna's artifact stores import the clients of all clouds that are installed.
     from ecd_tune.worker.checkpoint_storage.artifact_checkpoints import ArtifactCheckpoints
 
-    store = _open_folder(place.name) if place.kind == "artifacts" else _open_bucket(place)
-    shown = f"{place.kind}://{place.name}/{place.prefix}"
+    if place.kind == "artifacts":
+        store, slots = _open_folder(place.name), 2
+    else:
+        store, slots = _open_bucket(place), 1
+    shown = spec.place or f"{place.kind}://{place.name}/{place.prefix}"
     return ArtifactCheckpoints(
-        store, max_bytes, spec.every, prefix=place.prefix, shown=spec.place or shown
+        store, max_bytes, spec.every, prefix=place.prefix, shown=shown, slots=slots
     )
 
 
@@ -58,8 +61,8 @@ def _open_folder(folder: str) -> Artifacts:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"checkpoints: artifacts:{folder}: the folder cannot be made: {error}; name one that "
-            "this user may write"
+            f"checkpoints: artifacts:{folder}: the folder cannot be created: {error}; choose one "
+            "with write access"
         ) from error
     return FileSystemArtifactStore(folder)
 
@@ -71,12 +74,12 @@ def _open_bucket(place: CheckpointPlace) -> Artifacts:
     except ImportError as error:
         raise CheckpointError(
             f"checkpoints: {place.kind}://{place.name} needs the package {package}, which is not "
-            f"installed; pip install 'ecd_tune[{extra}]', or name a folder"
+            f"installed; run: pip install 'ecd_tune[{extra}]', or use a folder"
         ) from error
     try:
         return _open_s3(place.name) if place.kind == "s3" else _open_google(place.name)
     except Exception as error:
-        # Either library has errors of its own, without a common base, for a missing login.
+        # Each library has its own errors for missing credentials, without a common base class.
         raise CheckpointError(
             f"checkpoints: {place.kind}://{place.name}: {type(error).__name__}: {error}"
         ) from error
@@ -87,7 +90,7 @@ def _open_s3(bucket: str) -> Artifacts:
     from botocore.config import Config
     from optuna.artifacts import Boto3ArtifactStore
 
-    # A save stands in the way of the training: what does not answer is given up soon.
+    # A save blocks the training: give up soon if the storage does not respond.
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,

@@ -1,4 +1,4 @@
-"""The form of a checkpoint where it lies: a mark, a number, a digest, then its content."""
+"""Format of a stored checkpoint: a mark, a number, a digest, then its content."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unseal(sealed: bytes, most: int) -> tuple[int, bytes]:
     """Return number and content of a sealed checkpoint.
 
     Args:
-        sealed: What was read.
+        sealed: The bytes read.
         most: A larger content is returned unchecked: no more than its beginning was read.
 
     Raises:
@@ -42,5 +42,5 @@ def unseal(sealed: bytes, most: int) -> tuple[int, bytes]:
     digest = sealed[begin + _NUMBER : HEAD]
     whole = len(data) > most or hashlib.sha256(counted + data).digest() == digest
     if sealed[:begin] != MARK or not whole:
-        raise ValueError("it is damaged: its digest is not that of its content")
+        raise ValueError("it is damaged: the digest does not match the content")
     return int.from_bytes(counted), data

@@ -88,6 +88,6 @@ def test_reservations():
     spec = search_spec(BOWL, sampler={"name": "tpe"})
     found = list(reservations(spec, {spec.key("ecdsep"): DATA.records[:20]}))
     assert found[0].startswith("ECDSep: 20 of 60 trials are in")
-    assert "The sampler tpe proposes trials by what others gave" in found[1]
+    assert "The sampler tpe proposes trials from earlier results" in found[1]
     spec = replace(DATA).spec
     assert list(reservations(spec, {spec.key("ecdsep"): DATA.records})) == []

@@ -292,7 +292,7 @@ def test_s12_says_where_a_hyperparameter_itself_ends():
     data = changed(replace(exact_search(Bowl(trials=80)), spec=spec), stretch)
     found = {f.case.split()[0]: f for f in run("S12", data).findings}
     assert found["eta"].verdict is R
-    assert found["eta"].note == "eta itself ends there"
+    assert found["eta"].note == "a limit of eta"
     assert run("S12", with_best_at(0.0)).findings[1].note == ""
 
 

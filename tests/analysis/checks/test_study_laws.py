@@ -225,7 +225,7 @@ def test_minibatches_only_advise(sync):
 @pytest.mark.parametrize("name", ["lr", "nu", "F0"])
 def test_what_the_run_chose_itself_is_left_out(sync, name):
     (found,) = run("S7", searched(sync, **{name: "auto"})).findings
-    assert found.excluded == {"Δt, η, ν or F0 chosen by the run": 60}
+    assert found.excluded == {"Δt, η, ν or F0 set during the run": 60}
 
 
 def test_no_trials_at_all():

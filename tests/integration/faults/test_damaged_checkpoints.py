@@ -99,6 +99,6 @@ def test_the_result_is_that_of_a_run_that_was_left_alone(
         if damage is not None:
             path.write_bytes(damage(path.read_bytes(), chooser))
     done, said = continue_run(spec, file, url, tmp_path)
-    assert ("continued at step" in said) == (damage is None)
+    assert ("resumed at step" in said) == (damage is None)
     assert ("damaged" in said) == (damage is not None)
     assert numbers(done) == numbers(alone(spec, done))

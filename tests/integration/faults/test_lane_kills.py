@@ -88,7 +88,7 @@ def test_lanes_go_on_where_they_were(
             work(url, kept)
         records = assert_whole(store, spec)
     assert sum(record.lost for record in records) > WIDTH // 4
-    continued = [line for line in caplog.messages if "continued at step" in line]
+    continued = [line for line in caplog.messages if "resumed at step" in line]
     assert len(continued) >= (1 if number == signal.SIGKILL else WIDTH // 4)
     ended = {(r.seed, *r.params.values()): r for r in records if r.counts}
     objective = Objective(spec, "ecdsep")

@@ -157,7 +157,7 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
             assert len(ask(store, spec)) == 1
             seconds = time.monotonic() - began
     texts = [record.getMessage() for record in caplog.records]
-    assert "trying again, work continues meanwhile" in texts[0]
+    assert "retrying, work continues meanwhile" in texts[0]
     assert "answers again after" in texts[-1]
     assert 3 <= len(texts) <= 2 + seconds / 0.5
     assert server.password not in caplog.text

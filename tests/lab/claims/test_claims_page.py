@@ -16,10 +16,10 @@ from ecd_tune.lab.claims import (
     Decision,
     Evidence,
     count_decisions,
-    give,
     judge_claims,
     needed_systems,
     read_printed,
+    record_results,
     render_page,
 )
 from ecd_tune.lab.claims.model import Claim, ClaimSection
@@ -39,7 +39,7 @@ def all_supported():
     ]
 
 
-PAGE = render_page(judge_claims(Evidence(read_printed(), give(all_supported(), 5))))
+PAGE = render_page(judge_claims(Evidence(read_printed(), record_results(all_supported(), 5))))
 
 
 def anchors(page):
@@ -114,7 +114,7 @@ def test_all_rows_of_a_table_have_its_columns():
 
 
 def test_verdicts_on_the_page_are_counted():
-    judged = judge_claims(Evidence(read_printed(), give(all_supported(), 5)))
+    judged = judge_claims(Evidence(read_printed(), record_results(all_supported(), 5)))
     counts = count_decisions(judged)
     assert sum(counts.values()) == len(CLAIMS)
     for decision in Decision:

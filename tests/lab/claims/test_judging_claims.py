@@ -10,7 +10,14 @@ import pytest
 
 from ecd_tune.analysis.checks.model import CheckResult, Finding, Relation, Verdict
 from ecd_tune.errors import ReportError
-from ecd_tune.lab.claims import Decision, Evidence, Given, give, read_printed, read_results
+from ecd_tune.lab.claims import (
+    Decision,
+    Evidence,
+    RecordedResult,
+    read_printed,
+    read_results,
+    record_results,
+)
 from ecd_tune.lab.claims.catalogue import judge_claims, needed_systems
 from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, by_numbers, by_study, by_systems, untested
@@ -43,7 +50,7 @@ def judge(statement, *given):
 )
 def test_all_checks_of_a_claim_must_hold(first, second, decision):
     claim = by_systems("it holds", "C04", "C05")
-    found = judge(claim, *give([result("C04", *first), result("C05", *second)], 3))
+    found = judge(claim, *record_results([result("C04", *first), result("C05", *second)], 3))
     assert found.decision is decision
     assert len(found.findings) == len(first) + len(second)
     assert found.origin == "exact systems at seed 3"
@@ -52,14 +59,14 @@ def test_all_checks_of_a_claim_must_hold(first, second, decision):
 
 def test_without_a_result_there_is_no_verdict():
     claim = by_systems("it holds", "C04", "C05")
-    found = judge(claim, *give([result("C04", S)], 3))
+    found = judge(claim, *record_results([result("C04", S)], 3))
     assert found.decision is Decision.NO_RESULT
     assert "C05" in found.remark
     assert found.findings == ()
 
 
 def test_a_check_of_a_study_counts_for_that_study_alone():
-    (given,) = give([result("S1", R)], 3)
+    (given,) = record_results([result("S1", R)], 3)
     claim = by_study("it falls", "S1", "eta-scaling")
     assert judge(claim, given).decision is Decision.NO_RESULT
     assert judge(claim, replace(given, study="other")).decision is Decision.NO_RESULT
@@ -72,7 +79,10 @@ def test_negative_controls_and_advice_of_a_study():
     right, wrong = result("S1", S), replace(result("S1", R), expects=R)
     advised = replace(right, findings=(replace(finding(S), advisory="minibatches"),))
     claim = by_study("it falls", "S1", "eta-scaling")
-    given = [Given(entry, "eta-scaling", "study eta-scaling") for entry in (right, wrong, advised)]
+    given = [
+        RecordedResult(entry, "eta-scaling", "study eta-scaling")
+        for entry in (right, wrong, advised)
+    ]
     assert judge(claim, given[1]).decision is Decision.NO_RESULT
     found = judge(claim, *given)
     assert found.decision is Decision.SUPPORTED

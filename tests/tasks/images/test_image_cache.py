@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks.images._cache import cache_root, decoded
+from ecd_tune.tasks.data import cache_root
+from ecd_tune.tasks.images._cache import decoded
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_what_is_missing_is_named(make, options, message):
 def test_folders_of_different_classes_are_refused(tmp_path):
     write_imagenet(tmp_path / "imagenet")
     (tmp_path / "imagenet/val/n01").rename(tmp_path / "imagenet/val/n07")
-    with pytest.raises(TaskError, match="2 are in one of them only, the first is n01"):
+    with pytest.raises(TaskError, match="2 are in only one of them, the first is n01"):
         make_imagenet1k(folder=str(tmp_path / "imagenet"))
 
 

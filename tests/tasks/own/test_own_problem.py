@@ -144,19 +144,22 @@ def data(**changes: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (nothing, "used nothing of its run; call run.model"),
+        (nothing, "called nothing of its run; call run.model"),
         (lambda run: run.model(nn.Linear(2, 2)), r"does not call run\.data\(…\), run\.loss\(…\)"),
-        (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which gives 'acc"),
+        (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which returns 'acc"),
         (lambda run: linear(run, model=3), "needs a torch.nn.Module; got int"),
         (lambda run: linear(run, model=nn.ReLU()), "no parameter of the model requires"),
         (lambda run: linear(run, loss=3), "run.loss: needs a function; got int"),
         (data(batch_size=0), "batch_size = 0: must be a whole number, >= 1"),
         (data(val=None), r"run\.data\(val=None\): is missing"),
-        (data(train=DataLoader(TensorDataset(*numbers()))), "give its dataset, with batch_size"),
-        (data(train=Stream()), "IterableDataset, of which no example can be read again"),
-        (data(train=(numbers()[0], numbers()[1][:3])), "the same number of examples first; got"),
+        (data(train=DataLoader(TensorDataset(*numbers()))), "pass its dataset, with batch_size"),
+        (data(train=Stream()), "IterableDataset, without random access"),
+        (
+            data(train=(numbers()[0], numbers()[1][:3])),
+            "the same first dimension, the number of examples; got",
+        ),
         (data(train=(torch.zeros(0, 2), torch.zeros(0))), "has no examples"),
-        (data(train={"x": 1}), "holds dict; give tensors or arrays"),
+        (data(train={"x": 1}), "contains dict; pass tensors or arrays"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(function: Callable[[Any], None], message: str) -> None:
@@ -166,7 +169,7 @@ def test_what_is_missing_or_wrong_is_said(function: Callable[[Any], None], messa
 
 def test_a_confirmation_needs_test_data() -> None:
     build(without_test)
-    with pytest.raises(TaskError, match="a confirmation needs one, confirm=0 does without"):
+    with pytest.raises(TaskError, match="required for a confirmation, not with confirm=0"):
         build(without_test, Stage.CONFIRM)
 
 
@@ -216,3 +219,9 @@ def test_the_training_table_reaches_the_model(
     assert isinstance(problem, NetworkProblem)
     assert (compiled == [problem.network]) == ("compile" in training)
     assert problem.closure(0).isfinite()
+
+
+def test_a_score_that_is_no_number_names_the_function() -> None:
+    problem = build(lambda run: linear(run, score=lambda model, x, y: "good"))
+    with pytest.raises(TaskError, match=r"run\.score: .*test_own_problem\.py.* returned str"):
+        problem.evaluate("val")

@@ -139,7 +139,7 @@ def own_weight(run: Any) -> None:
         (noise_of_torch, "random"),
         (branch, "data-dependent"),
         (noise_of_numpy, "random numbers"),
-        (own_weight, "other numbers than alone"),
+        (own_weight, "different numbers when they are computed together"),
     ],
 )
 def test_what_cannot_be_mapped_says_so(function: Callable[[Any], object], word: str) -> None:
@@ -149,9 +149,9 @@ def test_what_cannot_be_mapped_says_so(function: Callable[[Any], object], word: 
 
 
 def test_data_sets_and_loops_say_so() -> None:
-    assert own_tasks.dataset.make().why_alone() == "its data are no tensors"
+    assert own_tasks.dataset.make().why_alone() == "its data are not tensors"
     loop = make(lambda run: [None for _ in run.epochs()])
-    assert loop.why_alone() == "it keeps a loop of its own"
+    assert loop.why_alone() == "it has its own loop"
 
 
 @pytest.mark.parametrize("stage", list(Stage))

@@ -1,4 +1,4 @@
-"""How many trials of a search it takes until one is good enough: ease of tuning."""
+"""Number of trials of a search to a target: ease of tuning."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _against(target: float, values: Sequence[float], sign: int) -> Attempts:
 
 
 def _values(trials: Sequence[TrialRecord], key: str, sign: int) -> list[float]:
-    """Return values to be made small, infinite for trials that did not come to their end."""
+    """Return minimized values, infinite for incomplete trials."""
     return [
         sign * t.value if t.state is TrialState.COMPLETE and t.value is not None else math.inf
         for t in trials

@@ -1,4 +1,4 @@
-"""What the paper prints beside what studies found, and its Table 5 with fits."""
+"""The paper's printed values compared with studies, and its Table 5 with fits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PrintedValue:
     """An entry of the paper's Tables 2 to 4, in the unit of the study's metric.
 
     Attributes:
-        table: Where it stands.
+        table: Its source.
         value: As printed.
         listed: The runs that the appendix lists for it.
     """
@@ -94,11 +94,11 @@ class Scaling:
 
 @dataclass(frozen=True)
 class PaperResults:
-    """What the paper prints for the studies that are compared.
+    """The paper's printed values for the compared studies.
 
     Attributes:
         values: Study to optimizer key to an entry of Tables 2 to 4.
-        settings: Study to what of its task differs from the paper's, in words.
+        settings: Study to the differences of its task from the paper's, in words.
         scaling: Rows of Table 5; none where no study is on one of its tasks.
     """
 

@@ -1,4 +1,4 @@
-"""Performance profiles of times to target, with what other tasks might have changed."""
+"""Performance profiles of times to target, with bootstrap intervals over tasks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Profile:
 def profile_times(slowdowns: Mapping[str, Sequence[float]]) -> dict[str, Profile]:
     """Make the profiles of optimizers, and resample the tasks.
 
-    All optimizers are resampled alike, with a fixed seed.
+    All optimizers use the same resamples, with a fixed seed.
 
     Args:
         slowdowns: Optimizer key to each task's time to target over the fastest one there;

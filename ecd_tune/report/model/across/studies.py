@@ -28,7 +28,7 @@ _FEWEST_TO_LEAVE_OUT = 3
 
 @dataclass(frozen=True)
 class Cell:
-    """What one optimizer gave on one task.
+    """Results of one optimizer on one task.
 
     Attributes:
         median: Confirmed median; infinite where at least half of the runs have no value.
@@ -43,7 +43,7 @@ class Cell:
             of them has no value.
         attempts: Search trials until one is as good as every optimizer gets; None where one of
             them has no complete trial.
-        printed: What the paper prints for it; None where it does not.
+        printed: The paper's printed value; None where it does not.
     """
 
     median: float
@@ -64,14 +64,14 @@ class TaskRow:
     Attributes:
         study: Its name.
         title: Its headline.
-        metric: What is confirmed.
+        metric: The confirmed metric.
         direction: Whether a smaller or a larger value is better.
         protocol: ``paper`` or ``clean``.
         oracle: True when every number is a maximum on the split that is also reported.
         log: Whether values span decades.
         winner: Key of the optimizer that is ahead of every other, or None.
         cells: Optimizer key to its numbers; without those that have no confirmed run.
-        settings: What of its task differs from the paper's; empty for nothing.
+        settings: Differences of its task from the paper's; empty if none.
     """
 
     study: str
@@ -95,9 +95,9 @@ class Across:
         rows: The studies.
         ranked: Keys of the optimizers that all studies have confirmed, by mean rank.
         mean_ranks: Key to mean rank.
-        critical: Difference of two mean ranks from which on Nemenyi's test tells them apart at
-            5 %; None for fewer than two tasks or optimizers.
-        friedman_p: p-value of Friedman's test that all are alike; None for fewer than three
+        critical: Smallest difference of two mean ranks that is significant at 5 % in Nemenyi's
+            test; None for fewer than two tasks or optimizers.
+        friedman_p: p-value of Friedman's test that all are equal; None for fewer than three
             optimizers or two tasks.
         slowdowns: Key to each task's time to target over that of the fastest optimizer there;
             infinite where the target is not reached.
@@ -123,7 +123,7 @@ def compare_studies(reports: Sequence[StudyReport], paper: PaperResults | None =
 
     Args:
         reports: Their reports; optimizers are the same where their keys are.
-        paper: What the paper prints for them.
+        paper: The paper's printed values for them.
 
     Returns:
         The comparison.
@@ -214,7 +214,7 @@ def critical_difference(optimizers: int, tasks: int, level: float = _LEVEL) -> f
     Args:
         optimizers: Number of them, k.
         tasks: Number of them, N.
-        level: Chance of telling any two apart that are alike.
+        level: Probability that any two equal ones are found different.
 
     Returns:
         q √(k (k + 1) / (6 N)), q being the quantile of the studentized range for infinitely many

@@ -1,1 +1,1 @@
-"""What the checks of a study relate, as panels of points and predictions."""
+"""Relations of a study's checks, as panels of points and predictions."""

@@ -1,4 +1,4 @@
-"""What the checks of a study relate, as panels: each trial's measurement against the prediction."""
+"""Relations of a study's checks, as panels: each trial's measurement against the prediction."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PANELS: Mapping[str, Callable[[Drawn], Iterator[ScatterPanel]]] = {
     **laws.PANELS,
     **runs.PANELS,
 }
-"""Id of a check to what it relates."""
+"""Id of a check to the panels of its relation."""
 
 
 def relation_panels(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
-    """Draw the trials that checks judged.
+    """Draw the trials that the checks used.
 
     Args:
-        judged: What they found.
+        judged: Their results.
 
     Returns:
         Panels in the order of the checks; none for checks that relate no two numbers, or whose

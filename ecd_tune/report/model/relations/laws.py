@@ -1,4 +1,4 @@
-"""S1, S2, S3 and S6 as panels: what the stationary law says of the loss."""
+"""S1, S2, S3 and S6 as panels: the stationary law of the loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def _against_eta(drawn: Drawn) -> Iterator[ScatterPanel]:
         x = x[(x - 1) * n > 2]
         yield ScatterPanel(
             "S1: the loss reached against η, Fmin above F0",
-            "line: plateau of sync, n/((η−1)n−2); Algorithm 1 has a lower one; above: on the way",
+            "line: plateau of sync, n/((η−1)n−2); Algorithm 1 has a lower one; points above: not "
+            "yet stationary",
             "η",
             "tail mean of (F−Fmin)/(Fmin−F0)",
             False,

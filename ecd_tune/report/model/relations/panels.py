@@ -1,4 +1,4 @@
-"""Panels of measured points beside a prediction."""
+"""Panels of measured points with a prediction."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class ScatterPanel:
     """One relation, on one pair of axes.
 
     Attributes:
-        title: What it is.
-        note: What line and band are.
+        title: Its title.
+        note: Meaning of line and band.
         x_title: Quantity and unit of x.
         y_title: Quantity and unit of y.
         log_x: Whether x is logarithmic; every x is then above 0.
         log_y: Whether y is logarithmic; every y is then above 0.
-        points: What was measured, at least one point in all.
-        line: What is predicted, or None.
+        points: The measurements, at least one point.
+        line: The prediction, or None.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What panels of relations are made of: groups of runs, predicted lines, equal pairs."""
+"""Parts of relation panels: groups of runs, predicted lines, equal pairs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Drawn = Sequence[tuple[str, StudyTrials]]
-"""For the legend, and the trials that a check judged."""
+"""For the legend, and the trials that a check used."""
 
 _PLACES = 60
 """Points of a predicted line."""
@@ -70,7 +70,7 @@ def groups_of(
 
     Args:
         drawn: The trials.
-        choose: Which of them take part.
+        choose: The selected trials.
         part: From those of a landscape to those that a check relates, and their lowest loss.
 
     Returns:
@@ -99,7 +99,7 @@ def grid(values: Sequence[Array], log: bool = False) -> Array:
         log: Evenly in the logarithm.
 
     Returns:
-        Sixty places; a tenth to either side of it where there is one value alone.
+        Sixty points; a tenth to either side for a single value.
     """
     every = np.concatenate(values)
     low, high = every.min(), every.max()
@@ -140,7 +140,7 @@ def equal_panel(
         note: As of the panel.
         x_title: As of the panel.
         y_title: As of the panel.
-        points: What is measured; nothing is drawn without any.
+        points: The measurements; without any, nothing is drawn.
         tolerance: Relative half width of the band; 0 for none.
 
     Yields:

@@ -1,4 +1,4 @@
-"""S5, S7, S9 and S10 as panels: what chaos, step size and rescaling do."""
+"""S5, S7, S9 and S10 as panels: effects of chaos, step size and rescaling."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _against_nu(drawn: Drawn) -> Iterator[ScatterPanel]:
         x = grid([np.array(group.x) for group in points], log=True)
         yield ScatterPanel(
             "S5: the loss reached against ν/ν*",
-            "line: on the plateau, whatever ν; trials on their way to it lie above",
+            "line: the plateau, for every ν; points above: not yet on it",
             "ν/ν*",
             "tail mean of F−Fmin over its plateau",
             True,
@@ -110,7 +110,7 @@ def _conservation(drawn: Drawn) -> Iterator[ScatterPanel]:
             without = f" ({missing} without a value left out)" if missing else ""
             points.append(points_of(label + without, *(sign * finite).T))
     return equal_panel(
-        "S10: pairs of trials that differ in conserving the energy alone",
+        "S10: pairs of trials that differ only in conserving the energy",
         "line: equal",
         "value without",
         "value with",

@@ -1,4 +1,4 @@
-"""The best hyperparameters of a study, as data, as code, and as settings of other tools.
+"""The best hyperparameters of a study, as data, as code, and as configurations of other tools.
 
 Nothing here loads scipy, pandas or torch: ``ecd-tune best`` answers at once.
 """
@@ -40,8 +40,8 @@ def render_best(
         format: One of :data:`BEST_FORMATS`.
 
     Returns:
-        Text without a newline at its end; where no search has a complete trial, a comment (or
-        for JSON an empty object) that says so.
+        Text without a newline at its end; if no search has a complete trial, a comment that says so
+        (for JSON an empty object).
 
     Raises:
         UnknownNameError: There is no such format.
@@ -58,7 +58,7 @@ def best_table(bests: Sequence[BestHyperparameters]) -> Table:
         bests: From :func:`best_hyperparameters`.
 
     Returns:
-        A table, one line a hyperparameter.
+        A table, one line per hyperparameter.
     """
     from rich import box
     from rich.table import Table
@@ -156,7 +156,7 @@ def _keywords(best: BestHyperparameters) -> tuple[str, dict[str, Any]]:
 def _grouped(best: BestHyperparameters) -> str:
     """Say what no keyword of a constructor can: values of single groups of parameters."""
     own = {name: value for name, value in best.given.items() if "." in name}
-    return "".join(f"# for a group of its own: {n} = {format_scalar(v)}\n" for n, v in own.items())
+    return "".join(f"# for a separate group: {n} = {format_scalar(v)}\n" for n, v in own.items())
 
 
 def _hydra(best: BestHyperparameters) -> str:
@@ -206,4 +206,4 @@ _RENDERERS: dict[str, Callable[[Sequence[BestHyperparameters]], str]] = {
     "transformers": lambda bests: _blocks(bests, _transformers, "\n\n\n"),
 }
 BEST_FORMATS = tuple(_RENDERERS)
-"""What ``format`` may be."""
+"""Allowed values of ``format``."""

@@ -31,8 +31,8 @@ def describe_call(name: str, params: Mapping[str, Scalar]) -> tuple[str, dict[st
 
     Args:
         name: Registry name of the optimizer.
-        params: Hyperparameters by name; those of a group alone, such as ``scale.embeddings``,
-            are left out.
+        params: Hyperparameters by name; those of a single group, such as ``scale.embeddings``, are
+            omitted.
 
     Returns:
         Module and attribute, joined by a dot, and the keywords.
@@ -55,9 +55,8 @@ def render_constructor(name: str, params: Mapping[str, Scalar]) -> str:
         params: Hyperparameters by name.
 
     Returns:
-        An import and an assignment to ``optimizer``; ``model`` is the reader's, and where a
-        group has values of its own so are the lists of parameters that have its name, and
-        ``others``.
+        An import and an assignment to ``optimizer``; The reader defines ``model`` and, for groups
+        with their own values, the lists of parameters with the groups' names, and ``others``.
     """
     grouped = {key: value for key, value in params.items() if "." in key}
     first = _groups(grouped) if grouped else "model.parameters()"
@@ -68,7 +67,7 @@ def render_constructor(name: str, params: Mapping[str, Scalar]) -> str:
 
 
 def render_import(path: str) -> tuple[str, str]:
-    """Write the import of what a path names.
+    """Write the import of a dotted path.
 
     Args:
         path: Module and attribute, joined by a dot.

@@ -36,6 +36,10 @@ TRIAL_FIELDS = (
     "started",
     "completed",
     "worker",
+    "data_digest",
+    "version",
+    "commit",
+    "function_digest",
 )
 """Columns of trials.csv before one ``param.NAME`` and one ``metric.NAME`` column each."""
 

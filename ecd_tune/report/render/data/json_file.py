@@ -61,7 +61,7 @@ def report_to_dict(report: StudyReport, full: bool = False) -> dict[str, Any]:
         full: With every trial.
 
     Returns:
-        What the JSON file holds.
+        Content of the JSON file.
     """
     data: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for field in dataclasses.fields(report):
@@ -72,10 +72,10 @@ def report_to_dict(report: StudyReport, full: bool = False) -> dict[str, Any]:
 
 
 def to_plain(value: Any) -> Any:
-    """Turn frozen values into what strict JSON holds.
+    """Convert frozen values to strict JSON.
 
     Args:
-        value: A dataclass, or anything that is made of them.
+        value: A dataclass, or a container of them.
 
     Returns:
         Dictionaries, lists, texts, numbers; infinities and NaN as texts.
@@ -102,7 +102,7 @@ def to_plain(value: Any) -> Any:
 def _result(row: ResultRow) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(row) if field.name != "confirmed")
     data = {name: to_plain(getattr(row, name)) for name in names}
-    # The runs' records stand in confirmation.csv; a number finds them there.
+    # The runs' records are in confirmation.csv, by number.
     data["confirmed"] = {
         "runs": [
             {

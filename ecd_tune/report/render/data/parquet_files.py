@@ -25,7 +25,7 @@ def render_parquet(report: StudyReport) -> dict[str, bytes]:
         ReportError: pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
-        raise ReportError("the format parquet needs pyarrow; pip install pyarrow, or choose csv")
+        raise ReportError("the format parquet needs pyarrow; run: pip install pyarrow, or use csv")
     import pandas as pd
 
     files = {}

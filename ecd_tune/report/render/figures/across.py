@@ -19,7 +19,7 @@ from ecd_tune.report.render.figures.parts.style import (
 __all__ = ["draw_across"]
 
 _ROW, _REST = 0.26, 0.9
-"""Inches of a row, and of what stands above and below all."""
+"""Inches per row, and of the margins above and below."""
 
 
 def draw_across(across: Across) -> tuple[Drawn, ...]:
@@ -51,7 +51,7 @@ def _draw_ranks(across: Across) -> Iterator[Drawn]:
     axes.text(1 + across.critical, -0.35, f" critical difference {across.critical:.2f}", ha="right")
     for place, key in enumerate(keys, 1):
         colour = _colours(across)[key]
-        # Whatever lies within the bar of another is not told apart from it.
+        # Optimizers within the bar of another do not differ significantly from it.
         axes.plot(
             [means[key], means[key] + across.critical],
             [place, place],
@@ -73,8 +73,8 @@ def _draw_ranks(across: Across) -> Iterator[Drawn]:
     yield Drawn(
         "ranks",
         "ranks",
-        f"Mean ranks over {len(across.rows)} tasks; a bar reaches as far as the critical "
-        "difference (Nemenyi, 5 %), and those within it are not told apart",
+        f"Mean ranks over {len(across.rows)} tasks; bars show the critical difference (Nemenyi, 5 "
+        "%); optimizers within one bar do not differ significantly",
         ", ".join(f"{across.titles[key]} {means[key]:.2f}" for key in keys),
         figure,
     )
@@ -113,8 +113,9 @@ def _draw_profiles(across: Across) -> Iterator[Drawn]:
     yield Drawn(
         "profiles",
         "times",
-        "Performance profiles: on which share of the tasks an optimizer needs at most so many "
-        "times the seconds of the fastest one; bands: 95 % over tasks drawn again, from three on",
+        "Performance profiles: share of the tasks on which an optimizer needs at most the given "
+        "multiple of the fastest optimizer's seconds; bands: 95 % bootstrap intervals over tasks, "
+        "for three or more",
         ", ".join(
             f"{across.titles[key]} is fastest on {sum(r == 1 for r in found)} of {len(found)}"
             for key, found in known.items()

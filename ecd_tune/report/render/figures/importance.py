@@ -11,7 +11,7 @@ from ecd_tune.report.render.figures.parts.style import INK, SOFT, colours, new_p
 __all__ = ["draw_importance"]
 
 _ROW, _REST = 0.19, 0.85
-"""Inches of a bar, and of what stands above and below all."""
+"""Inches per bar, and of the margins above and below."""
 _CHARACTER = 0.08
 
 
@@ -29,7 +29,7 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
     if not rows:
         return
     keys = list(dict.fromkeys(row.optimizer for row in rows))
-    # An empty row stands between two optimizers, and one with the title above each.
+    # An empty row separates two optimizers; a row with the title is above each.
     lines = len(rows) + 2 * len(keys) - 1
     figure, axes = new_panel("", (), _ROW * lines + _REST)
     box = axes.get_position()
@@ -56,7 +56,7 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
     yield Drawn(
         "importance",
         "best",
-        "Which hyperparameters set the best tenth of the trials apart (PED-ANOVA)",
+        "Hyperparameters that distinguish the best tenth of the trials (PED-ANOVA)",
         "; ".join(
             f"{titles[row.optimizer]} {row.name} {100 * (row.importance or 0):.0f} %"
             for row in rows

@@ -56,7 +56,7 @@ def _draw(
     columns = [_places(axes, at, param, records) for at, param in enumerate(params)]
     best = max(1, round(_TOP * len(records)))
     at, heights = [*range(len(params))], [*zip(*columns, strict=True)]
-    # In one path, with a gap after each trial: a page has room for a hundred of them then.
+    # One path with a gap after each trial, which keeps a page with a hundred trials small.
     gap = (math.nan,)
     rest = [height for line in heights[:-best] for height in (*line, *gap)]
     axes.plot([*at, *gap] * (len(heights) - best), rest, "-", color=BEHIND, lw=0.5, alpha=0.4)

@@ -30,7 +30,7 @@ def draw_relations(panels: Sequence[ScatterPanel]) -> Iterator[Drawn]:
         panels: From the checks.
 
     Yields:
-        One figure a panel.
+        One figure per panel.
     """
     labels = list(dict.fromkeys(group.label for panel in panels for group in panel.points))
     colours = {label: PALETTE[k % len(PALETTE)] for k, label in enumerate(labels)}

@@ -82,7 +82,7 @@ def _draw(
     return Drawn(
         f"search-{'seconds' if timed else 'trials'}",
         "search",
-        f"The best value after so {'much time' if timed else 'many trials'} of search: median and "
+        f"The best value by {'time' if timed else 'number of trials'} of the search: median and "
         "quartiles over all orders of the trials",
         f"{', '.join(titles.values())} against {against}.",
         figure,

@@ -13,7 +13,7 @@ from ecd_tune.report.render.figures.parts.style import INK, SOFT, colours, new_p
 __all__ = ["draw_seeds"]
 
 _ROW, _REST = 0.34, 0.95
-"""Inches of a row, and of what stands above and below all."""
+"""Inches per row, and of the margins above and below."""
 _SPREAD = 0.5
 """Part of a row over which points are spread."""
 _CHARACTER = 0.08
@@ -71,7 +71,7 @@ def draw_seeds(report: StudyReport) -> Iterator[Drawn]:
     yield Drawn(
         "seeds",
         "results",
-        "Every confirmed run, one point a seed; the bar is the median"
+        "Every confirmed run, one point per seed; the bar is the median"
         + (", on a logarithmic axis" if scale.log else ""),
         "; ".join(f"{row.label}: median {_median(row):.4g}" for row in rows),
         figure,

@@ -1,1 +1,1 @@
-"""What a report says in sentences."""
+"""Sentences of a report."""

@@ -33,18 +33,18 @@ def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
     if not spec.learns:
         return False, (
             f"Protocol {spec.protocol}. A synthetic task has no test split: a value is the "
-            f"{spec.task_def.metric}. The search minimises it from its own start; the "
-            "confirmation reruns the chosen hyperparameters from the starts of fresh seeds."
+            f"{spec.task_def.metric}. The search minimises it from a fixed start; the confirmation "
+            "runs the selected hyperparameters from the starts of new seeds."
         )
     if spec.oracle:
         return True, (
             "Protocol paper: every number is an oracle number, a maximum selected on the test "
-            "split that is also reported. It is too good, as the paper's own are, and must not "
-            "stand beside numbers of the clean protocol."
+            "split that is also reported. It is too good, like the paper's numbers, and must not "
+            "be compared with numbers of the clean protocol."
         )
     return False, (
-        "Protocol clean: a validation split drives every choice; the test split is looked at "
-        "once for each confirmation run, after all choices."
+        "Protocol clean: every choice uses a validation split; the test split is used once per "
+        "confirmation run, after all choices."
     )
 
 
@@ -89,11 +89,11 @@ def _answer_from_search(spec: StudySpec, results: Sequence[ResultRow], mark: str
     values = ", ".join(f"{label} {format_number(v)}{mark}" for _, label, v in found)
     yield f"There is no confirmed answer yet. Best so far in the search: {values}."
     if all(spec.trials(key) == 1 for key in spec.optimizers):
-        yield "Each is a single trial; only runs under several seeds can tell them from noise."
+        yield "Each is a single trial; only runs with several seeds can separate them from noise."
         return
     yield (
-        "These are values that the search selected, each the best of many tries; "
-        "only runs under fresh seeds can confirm them."
+        "These values were selected by the search, each the best of many trials; only runs with "
+        "new seeds can confirm them."
     )
 
 
@@ -115,7 +115,7 @@ def _answer_from_runs(
         yield _claim(spec, best, ranked, pairs)
     elif math.isinf(_median(best)):
         yield (
-            f"No optimizer holds a value in half of its runs: {best.label} comes nearest, with "
+            f"No optimizer has a value in half of its runs: {best.label} comes closest, with "
             f"{best.lacking} of {len(best.confirmed.runs)} runs that diverged or failed."
         )
     else:
@@ -134,7 +134,7 @@ def _equivalent(spec: StudySpec, pairs: Sequence[ComparisonRow], mark: str) -> I
     found = [f"{row.first} and {row.second}" for row in pairs if row.equivalent]
     if found:
         margin = format_margin(spec.confirmation.margin, pairs[0].result.log)
-        yield f"Equivalent within {margin}{mark}, as the study states it: {', '.join(found)}."
+        yield f"Equivalent within {margin}{mark}, the margin of the study: {', '.join(found)}."
 
 
 def _about_best(spec: StudySpec, best: ResultRow) -> Iterator[str]:
@@ -206,7 +206,7 @@ def _seeds(spec: StudySpec, rows: Sequence[ComparisonRow]) -> str:
     if spec.search.repeats == 1:
         return runs
     searches = _number(sorted({row.result.searches for row in rows}), "search", "searches")
-    return f"{searches} of each, {runs} in all"
+    return f"{searches} of each, {runs} in total"
 
 
 def _number(counts: Sequence[int], one: str, several: str = "") -> str:
@@ -218,18 +218,18 @@ def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
     """Say which difference would have been seen, or that none could have been."""
     if not any(row.possible for row in rows):
         if rows[0].result.searches:
-            return "; it takes two confirmed searches of each to tell them apart"
+            return "; at least two confirmed searches of each are needed"
         needed = fewest_pairs(comparisons)
-        return f"; that is too few: no difference could be beyond noise below {needed}"
+        return f"; too few: no difference can be beyond noise with fewer than {needed}"
     if all(row.result.ties == row.result.pairs for row in rows):
-        return ", at all of which they are equal"
+        return ", with equal values for all"
     sizes = [row.detectable for row in rows]
     if None in sizes:
         return ""
     largest = max(size for size in sizes if size is not None)
     if rows[0].result.log:
-        return f"; a factor above {format_number(as_ratio(largest), 2)} would have been seen"
-    return f"; a difference above {format_number(largest, 2)}{mark} would have been seen"
+        return f"; a factor above {format_number(as_ratio(largest), 2)} would have been detected"
+    return f"; a difference above {format_number(largest, 2)}{mark} would have been detected"
 
 
 def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
@@ -241,7 +241,7 @@ def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
     first = f"{state_median(best, mark)}, quartiles {q1} to {q3}"
     if best.reached is not None and math.isfinite(best.reached.median):
         reached = format_number(best.reached.median)
-        first += f", counting what runs reached before they diverged {reached}{mark}"
+        first += f", including values before divergence {reached}{mark}"
     others = "; ".join(state_median(row, mark) for row in ranked[1:])
     return f"Medians ({metric}): {first}{'; ' if others else ''}{others}."
 
@@ -264,7 +264,7 @@ def _against_next(
     swap = row.first_optimizer != best.optimizer
     wins = row.result.losses if swap else row.result.wins
     return (
-        f"Against {other.label}, seed by seed, {best.label} is better at {wins} of "
+        f"Against {other.label}, seed by seed, {best.label} is better for {wins} of "
         f"{row.result.pairs} seeds; its value is {format_effect(row, swap, direction)}{mark}."
     )
 

@@ -1,9 +1,11 @@
-"""What a report has to be wary of: searches and confirmations that are not complete."""
+"""Warnings of a report: incomplete searches and confirmations, trials on different data."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from ecd_tune.records import Stage, Trials
 from ecd_tune.report.model.rows import ProgressRow, ResultRow
 from ecd_tune.spec import StudySpec
 
@@ -11,19 +13,24 @@ __all__ = ["compose_warnings"]
 
 
 def compose_warnings(
-    spec: StudySpec, results: Sequence[ResultRow], progress: Sequence[ProgressRow]
+    spec: StudySpec,
+    results: Sequence[ResultRow],
+    progress: Sequence[ProgressRow],
+    trials: Trials,
 ) -> tuple[str, ...]:
-    """Name what is incomplete.
+    """Name what is incomplete, and what cannot be compared.
 
     Args:
         spec: The study.
         results: All rows.
         progress: The search of each optimizer.
+        trials: Records by study key, of all stages.
 
     Returns:
         Sentences; none for a complete study.
     """
     return (
+        *_different_data(trials),
         *_nothing_searched(spec, progress),
         *_search_warnings(progress),
         *_choices(spec, results),
@@ -31,11 +38,36 @@ def compose_warnings(
     )
 
 
+def _different_data(trials: Trials) -> Iterator[str]:
+    """Name the data of trials that should have had the same; a confirmation may have its own.
+
+    Yields:
+        A sentence for each stage with several.
+    """
+    for stage in (Stage.SEARCH, Stage.CONFIRM):
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for key, records in trials.items():
+            for record in records if key.data_stage is stage else ():
+                if record.counts and record.origin is not None and record.origin.data:
+                    found[record.origin.data][key.name] += 1
+        if len(found) > 1:
+            listed = "; ".join(
+                f"{digest}: " + ", ".join(f"{name} {count}" for name, count in names.items())
+                for digest, names in found.items()
+            )
+            yield (
+                "Error: trials were run on different data, and their values cannot be compared. "
+                f"Trials by the digest of their data: {listed}. Take those with the wrong data out "
+                "(ecd-tune invalidate), put the data right on every machine, and run the study "
+                "again."
+            )
+
+
 def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Iterator[str]:
     optimizers = spec.by_search().optimizers
     fixed = [row.title for row in progress if not optimizers[row.optimizer].space.searched]
     if fixed:
-        yield f"Nothing was searched for {', '.join(fixed)}: all values are fixed, in one trial."
+        yield f"No search for {', '.join(fixed)}: all values are fixed, in one trial."
 
 
 def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
@@ -46,7 +78,7 @@ def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
         if open_ones:
             yield (
                 f"The selection of {row.label} is incomplete: the best trial is still that of the "
-                "search alone."
+                "search."
             )
 
 
@@ -65,8 +97,8 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
     if all(row.counts.finished == row.planned for row in progress):
         sizes = ", ".join(f"{row.title} {row.planned}" for row in progress)
         yield (
-            f"The study gives the optimizers unequally many trials ({sizes}): those with more "
-            "have the better chances."
+            f"The optimizers have different numbers of trials ({sizes}): those with more have an "
+            "advantage."
         )
     else:
         yield "Optimizers have different numbers of trials: their comparison is not fair yet."
@@ -74,18 +106,18 @@ def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
 
 def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
     if spec.confirmation.runs == 0:
-        yield "The study asks for no confirmation: all numbers are those that the search selected."
+        yield "The study has no confirmation: all numbers were selected by the search."
         return
     for row in results:
         done = len(row.confirmed.runs)
-        if not row.params:
+        if row.source == "best" and row.search_trial is None:
             yield f"{row.label} has no complete trial in the search, so nothing can be confirmed."
         elif done < row.planned:
             yield f"The confirmation of {row.label} is incomplete: {done} of {row.planned} runs."
         if row.confirmed.outdated:
             yield (
                 f"{row.confirmed.outdated} older confirmation runs of {row.label} used other "
-                "hyperparameters and are left out."
+                "hyperparameters and are excluded."
             )
         if row.confirmed.failed:
             yield (

@@ -1,6 +1,6 @@
 """Sentences that qualify the results: where runs end, which stop by themselves, published values.
 
-The answer takes up those that concern it; all stand below the table of results.
+The answer includes those that concern it; all are shown below the table of results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def compose_notes(spec: StudySpec, results: Sequence[ResultRow], oracle: bool) -
         oracle: Whether every number carries that word.
 
     Returns:
-        Sentences; none where there is nothing to say.
+        Sentences; may be empty.
     """
     mark = " (oracle)" if oracle else ""
     direction = spec.task_def.direction
@@ -48,7 +48,7 @@ def state_median(row: ResultRow, mark: str) -> str:
 
     Args:
         row: One with runs.
-        mark: What every number carries.
+        mark: Mark of every number.
 
     Returns:
         For example ``GDM 0.6936 (17 of 100 runs diverged)``.
@@ -67,16 +67,16 @@ def _published(results: Sequence[ResultRow], direction: Direction, mark: str) ->
     rows.sort(key=lambda row: order.index(row.optimizer))
     if rows:
         medians = ", ".join(state_median(row, mark) for row in rows)
-        yield f"Medians under the published hyperparameters, with the same seeds: {medians}."
+        yield f"Medians with the published hyperparameters and the same seeds: {medians}."
 
 
 def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
-    """Say that runs leave the minimum that they are judged by.
+    """Report that runs leave the minimum by which they are evaluated.
 
     Args:
-        row: What one set of hyperparameters gave.
+        row: Results of one set of hyperparameters.
         direction: Whether a smaller or a larger value is better.
-        mark: What every number carries.
+        mark: Mark of every number.
 
     Returns:
         A sentence; empty unless the median of the final values is more than ten times the
@@ -95,7 +95,7 @@ def describe_stop(spec: StudySpec, row: ResultRow) -> str:
 
     Args:
         spec: The study.
-        row: What one set of hyperparameters gave.
+        row: Results of one set of hyperparameters.
 
     Returns:
         A sentence; empty when no run was.
@@ -105,18 +105,18 @@ def describe_stop(spec: StudySpec, row: ResultRow) -> str:
     share = f"{row.stopped} of {len(row.confirmed.runs)} runs of {row.label}"
     if spec.learns:
         # The loss of another minibatch may be above the threshold again.
-        return f"{share} made no update at some steps, by its own stop rule V < ε2."
+        return f"{share} made no update at some steps, because of its stop rule V < ε2."
     return (
-        f"{share} ended by its own stop rule V < ε2: the value is where it stopped, not how far "
-        "it could go."
+        f"{share} stopped by its stop rule V < ε2: the value is where it stopped, not the lowest "
+        "value possible."
     )
 
 
 def describe_holding(row: ResultRow) -> str:
-    """Say how many runs stood still because the loss was not above the optimizer's offset.
+    """Report how many runs stopped moving because the loss was not above the optimizer's offset.
 
     Args:
-        row: What one set of hyperparameters gave.
+        row: Results of one set of hyperparameters.
 
     Returns:
         A sentence; empty when no run did.

@@ -1,4 +1,4 @@
-"""What the runs of a search say of themselves: how many were hot, slow or on a plateau."""
+"""Diagnoses of the runs of a search: how many were hot, slow or on a plateau."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ecd_tune.spec import StudySpec, number_of
 __all__ = ["compose_remarks"]
 
 _MANY = 0.25
-"""Share of the trials from which on they are told: in a wide space some always fail."""
+"""Smallest share of the trials that is reported: in a wide space some always fail."""
 _WAY = 0.1
-"""Part of the way from the start to the best value that a trial which trained has gone."""
+"""Part of the improvement from the start to the best value that counts as trained."""
 
 
 def compose_remarks(
@@ -26,7 +26,7 @@ def compose_remarks(
     best: Sequence[BestHyperparameters],
     results: Sequence[ResultRow],
 ) -> tuple[str, ...]:
-    """Say per optimizer what went wrong with a quarter of its trials or more, or with the best.
+    """Report per optimizer the failures of a quarter of its trials or more, or of the best.
 
     Args:
         spec: The study.
@@ -68,23 +68,24 @@ def _trained(search: Sequence[TrialRecord], direction: Direction, goal: float) -
     starts = [r.curve.values[0] for r in search if r.curve.steps[:1] == (0,)]
     if not starts:
         return
-    # One start for all: trials that failed have none of their own.
+    # One start for all: failed trials have no start.
     start = direction.sign * statistics.median(starts)
     bound = start + _WAY * (goal - start)
     ended = [r.value for r in search if r.state is TrialState.COMPLETE or r.pruned]
     count = sum(v is not None and direction.sign * v <= bound for v in ended)
     if goal < start and len(search) - count >= _MANY * len(search):
         yield (
-            f"{count} of {len(search)} trials trained at all; the others diverged, failed or went "
-            "less than a tenth of the way from the start to the best value of the study."
+            f"{count} of {len(search)} trials trained at all; the others diverged, failed or "
+            "improved by less than a tenth of the difference between the start and the best value "
+            "of the study."
         )
 
 
 def _many(told: Sequence[TrialRecord], energy: bool) -> Iterator[str]:
     above = "V above 𝓔" if energy else "the loss above its start"
     words = {
-        "hot": f"hot ({above} in more than half of the steps, the loss above its start at the "
-        "end, or steps too long for a loss that stays level); search a smaller lr",
+        "hot": f"hot ({above} in more than half of the steps, a final loss above the start, or "
+        "steps too long for a loss that no longer decreases); search a smaller lr",
         "slow": "too slow to leave the start (lr too small, or eta too large for it); search a "
         "larger lr",
         "plateau": "on a plateau (the loss stays D/(η_eff − 1) above its floor, D = floor − F0); "
@@ -100,16 +101,16 @@ def _many(told: Sequence[TrialRecord], energy: bool) -> Iterator[str]:
 def _chosen(metrics: Mapping[str, float], energy: bool) -> Iterator[str]:
     if metrics.get("hot"):
         share = _share_hot([metrics], energy)
-        yield f"the best trial was hot itself{share}, so that a smaller lr may do better."
+        yield f"the best trial was hot{share}; a smaller lr may be better."
     if metrics.get("slow"):
         small = metrics.get("path_needed", 0) > metrics.get("path", math.inf)
         way = ": its steps were too small to leave the start" if small else ""
-        yield f"the best trial was too slow itself{way}; a larger lr may do better."
+        yield f"the best trial was too slow{way}; a larger lr may be better."
     if metrics.get("plateau"):
         gap, floor = (format_number(metrics.get(f"plateau_{k}"), 2) for k in ("gap", "floor"))
         yield (
             f"the best trial's loss stopped up to D/(η_eff − 1) = {gap} above its floor "
-            f"(at least {floor}); a larger eta or F0 may do better."
+            f"(at least {floor}); a larger eta or F0 may be better."
         )
 
 
@@ -134,7 +135,7 @@ def _edges(entry: BestHyperparameters) -> Iterator[str]:
         if param.edge:
             value = format_number(float(param.value), 3)
             yield (
-                f"the best {param.name}, {value}, lies at the {param.edge} edge of what was "
-                f"searched, {param.allowed}; a wider range may do better, unless the "
-                "hyperparameter itself ends there."
+                f"the best {param.name}, {value}, is at the {param.edge} edge of the searched "
+                f"range, {param.allowed}; a wider range may be better, unless it is a limit of the "
+                "hyperparameter."
             )

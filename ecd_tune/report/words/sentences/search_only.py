@@ -13,7 +13,7 @@ __all__ = ["search_tables"]
 
 
 def search_tables(report: StudyReport) -> Iterator[Table]:
-    """Set what the best trial of each optimizer recorded beside its value.
+    """Show further recorded values of the best trial of each optimizer.
 
     Args:
         report: The model.

@@ -1,1 +1,1 @@
-"""What a report says in tables."""
+"""Tables of a report."""

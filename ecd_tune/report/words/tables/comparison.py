@@ -9,7 +9,7 @@ from ecd_tune.analysis import Interval
 from ecd_tune.records import Direction
 from ecd_tune.report.model.rows import ComparisonRow, StudyReport
 from ecd_tune.report.words.layout import Table
-from ecd_tune.report.words.numbers import format_number, format_p
+from ecd_tune.report.words.numbers import format_number, format_p, format_within
 
 __all__ = ["as_ratio", "comparison_tables", "format_effect", "format_margin"]
 
@@ -21,7 +21,7 @@ def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
         report: The model.
 
     Returns:
-        The tables that have a row.
+        The non-empty tables.
     """
     pairs = {
         (c.first_optimizer, c.second_optimizer): c
@@ -41,7 +41,7 @@ def comparison_tables(report: StudyReport) -> tuple[Table, ...]:
             f"First {'over' if report.log else 'minus'} second [95 % interval]{report.mark}",
             "First better at",
             "p (corrected)",
-            f"Would have been seen from{report.mark}",
+            f"Detectable difference{report.mark}",
         )
         caption = "Our best hyperparameters against the published ones"
         tables.append(Table(caption, header, rows, "" if pairs else note))
@@ -65,12 +65,11 @@ def _matrix(report: StudyReport, pairs: dict[tuple[str, str], ComparisonRow], no
         rows.append(tuple(cells))
     unit = "row over column" if report.log else "row minus column"
     return Table(
-        f"Every pair of optimizers, each under its own best hyperparameters{report.mark}",
+        f"Every pair of optimizers, each with its own best hyperparameters{report.mark}",
         ("", *titles.values()),
         tuple(rows),
         f"Above the diagonal: {unit}, {_measure(report)} and its 95 % interval. Below it: the "
-        "p-value, with a * where the two are told apart, and the difference that would have been "
-        f"seen. {note}",
+        f"p-value, with a * for significant differences, and the detectable difference. {note}",
     )
 
 
@@ -90,8 +89,11 @@ def _effect_cell(row: ComparisonRow) -> str:
     numbers = [result.median, *((ends.low, ends.high) if ends else ())]
     if result.log:
         middle, *interval = (f"×{format_number(as_ratio(v), 3)}" for v in numbers)
-    else:
+    elif ends is None:
         middle, *interval = (f"{'+' * (v > 0)}{format_number(v, 3)}" for v in numbers)
+    else:
+        half = (ends.high - ends.low) / 2
+        middle, *interval = (f"{'+' * (v > 0)}{format_within(v, half)}" for v in numbers)
     return middle + (f" [{interval[0]}, {interval[1]}]" if interval else "")
 
 
@@ -131,29 +133,29 @@ def _note(report: StudyReport) -> str:
         return kind + _SEARCHES_NOTE
     within = format_margin(report.margin, report.log)
     margin = (
-        f"Equivalent: shown to lie within the study's margin of {within} (two one-sided "
-        "signed-rank tests, corrected as above). "
+        f"Equivalent: shown to be within the study's margin of {within} (two one-sided signed-rank "
+        "tests, corrected as above). "
         if any(row.equivalence_p is not None for row in report.comparisons)
         else ""
     )
     return (
-        f"{kind}Both sides ran under the same seeds. A run that diverged loses against one that "
-        "did not; two of them tie. The test is Wilcoxon's signed-rank one, exact up to 1000 seeds, "
-        "corrected by Holm's method for all comparisons of a table; two sides are told apart where "
-        "the corrected p is below 0.05. “Seen” is with a power of 80 %, at the spread of these "
-        "runs and for normal differences; “could not be” means that with so few seeds no "
-        f"difference can get below 0.05. {margin}The variation between searches is not "
-        "included: each optimizer was searched once."
+        f"{kind}Both sides used the same seeds. A diverged run loses against one that did not "
+        "diverge; two diverged runs tie. The test is Wilcoxon's signed-rank test, exact up to "
+        "1000 seeds, corrected by Holm's method for all comparisons of a table; a difference is "
+        "significant if the corrected p is below 0.05. The detectable difference has a power of "
+        "80 %, for the spread of these runs and normal differences; “could not be” means that "
+        f"with so few seeds no p-value can be below 0.05. {margin}The variation between searches "
+        "is not included: each optimizer was searched once."
     )
 
 
 _SEARCHES_NOTE = (
-    "Each search counts once, by the median of its confirmation runs, so that test and interval "
+    "Each search counts once, by the median of its confirmation runs, so test and interval "
     "include the variation between searches and between seeds. The test is Welch's t over "
-    "searches; where a search has no value in half of its runs, the rank-sum test by "
-    "permutation. It is corrected by Holm's method for all comparisons of a table; two sides "
-    "are told apart where the corrected p is below 0.05. It takes two searches a side. How "
-    "often a side is better is counted seed by seed, and is no test."
+    "searches or, if a search has no value in half of its runs, the permutation rank-sum test. It "
+    "is corrected by Holm's method for all comparisons of a table; a difference is significant if "
+    "the corrected p is below 0.05. It needs two searches per side. How often a side is better is "
+    "counted seed by seed, and is not a test."
 )
 
 

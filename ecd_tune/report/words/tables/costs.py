@@ -1,4 +1,4 @@
-"""What a study cost, as a section of its report."""
+"""Costs of a study, as a section of its report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cost_section(cost: Cost) -> Section:
 
 
 def _tiny(cost: Cost) -> bool:
-    """Say whether the cost is too small to be looked at: less than a gram of carbon."""
+    """Return whether the cost is negligible: less than a gram of carbon."""
     carbon = cost.rows[-1].carbon_kg
     return carbon is not None and carbon < 1e-3
 
@@ -46,9 +46,9 @@ _STAGES = {
     Stage.CONFIRM: "confirmation",
 }
 _NOTE = (
-    "Hours are the wall times of trials, one's share where several ran as a batch. Not in them: "
-    "loading of data, idle workers, and attempts that were interrupted and left no checkpoint. "
-    "Memory, disks and cooling are not counted."
+    "Hours are the wall times of trials; a trial in a batch has its share. They do not include "
+    "loading of data, idle workers, and interrupted attempts without a checkpoint. Memory, disks "
+    "and cooling are not counted."
 )
 
 
@@ -76,8 +76,8 @@ def _paragraphs(cost: Cost) -> Iterator[str]:
         return
     if not math.isclose(total.carbon_kg, cost.recorded_kg, rel_tol=1e-6, abs_tol=1e-15):
         yield (
-            f"When they ran, the trials recorded {format_number(cost.recorded_kg, 3)} kg, under "
-            "the intensity that was stated then."
+            f"At the time of the runs the trials recorded {format_number(cost.recorded_kg, 3)} kg, "
+            "with the intensity set then."
         )
 
 
@@ -85,7 +85,7 @@ def _describe(source: str, count: int) -> str:
     trials = f"{count} trial{'s' * (count != 1)}"
     match source:
         case "":
-            return f"not counted for {trials}, which a version before it was counted had run"
+            return f"not counted for {trials}, which were run by an earlier version"
         case "TDP":
             return f"estimated as power × time (TDP) for {trials}"
         case _ if "TDP" in source:

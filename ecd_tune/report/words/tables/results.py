@@ -13,10 +13,10 @@ from ecd_tune.report.words.numbers import format_number, format_within
 
 __all__ = ["result_table"]
 
-_FINAL = "Final: the value at the last step of a run, which may have left its minimum again. "
+_FINAL = "Final: the value at the last step of a run, which may be above its minimum. "
 _SINGLE = (
-    "The weights of several epochs are averaged and the mean is judged; best single epoch: the "
-    "same number for the weights of the epoch that was chosen. "
+    "The averaged weights of several epochs are evaluated; best single epoch: the same number for "
+    "the weights of the selected epoch. "
 )
 
 
@@ -31,7 +31,7 @@ def result_table(report: StudyReport) -> Table:
 
     Returns:
         One row for the best of each optimizer, ranked, and for each reference below it; the
-        winner's median stands out where there is one.
+        winner's median is emphasised if there is one.
     """
     ranked = _ranked(report)
     columns = [(header, [cell(row, report) for row in ranked]) for header, cell in _columns(report)]
@@ -45,10 +45,10 @@ def result_table(report: StudyReport) -> Table:
     better = "Smaller" if report.direction is Direction.MINIMIZE else "Larger"
     notes = " ".join(dict.fromkeys(_notes(report)))
     note = (
-        f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with fresh "
-        f"seeds, the same for every row. {better} is better. Runs that diverged or failed count "
-        "as the worst value in every median and quartile; where such a run decides, the cell "
-        f"says “diverged”. {notes}"
+        f"Search best: {report.metric}. Confirmed: {report.confirm_metric}, over runs with new "
+        f"seeds, the same for every row. {better} is better. Runs that diverged or failed count as "
+        "the worst value in every median and quartile; if such a run decides, the cell shows "
+        f"“diverged”. {notes}"
     )
     return Table("Search and confirmation", header, rows, note.strip(), bold)
 
@@ -90,7 +90,7 @@ def _notes(report: StudyReport) -> Iterator[str]:
     if any(len(row.searches) > 1 for row in report.results):
         yield (
             "Each optimizer was searched several times: the search best is the best of all "
-            "searches, the median is over the runs of all searches, each under its own best "
+            "searches, the median is over the runs of all searches, each with its own best "
             "hyperparameters, and its interval is Student's t over the medians of the searches."
         )
     else:

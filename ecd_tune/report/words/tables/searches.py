@@ -1,4 +1,4 @@
-"""What each search of an optimizer came to, where there are several or its best were run again."""
+"""Results of each search, if there are several or a selection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def searches_table(report: StudyReport) -> Iterator[Table]:
     selected = any(own.selected is not None for _, own in rows)
     if not (several or selected):
         return
-    again = (f"Mean of its runs again{report.mark}",) if selected else ()
+    again = (f"Mean of the selection runs{report.mark}",) if selected else ()
     header = (
         "Optimizer",
         "Search",
@@ -47,10 +47,10 @@ def searches_table(report: StudyReport) -> Iterator[Table]:
         )
         for title, own in rows
     )
-    note = f"Value in the search: {report.metric}, the best of many and therefore too good."
+    note = f"Value in the search: {report.metric}, the best of many and therefore optimistic."
     if selected:
         note += (
-            " The best trials of a search were run again under other seeds, and the best trial is "
-            "the one with the best mean of these runs."
+            " The best trials of a search were run again with other seeds; the best trial is the "
+            "one with the best mean over these runs."
         )
     yield Table("Search by search", header, cells, note)

@@ -1,4 +1,4 @@
-"""What was searched, where and when, in words."""
+"""Settings, machine and versions of a study, in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ecd_tune.report.model.circumstances import Setup, SpaceRow
 from ecd_tune.report.words.numbers import format_duration, format_scalar
 from ecd_tune.space import DERIVED, Fixed
 from ecd_tune.spec import StudySpec
+from ecd_tune.spec.sampler import GUIDED_EVERY, guided_trials
 
 __all__ = ["describe_setup"]
 
@@ -81,16 +82,21 @@ def _facts(
     yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
     yield "Batch", f"at most {spec.budget.batch} trials at once"
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
-    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "")
+    chosen = f"; auto: {spec.sampler.why}" if spec.sampler.why else ""
+    yield "Sampler", spec.sampler.name + (f" ({options})" if options else "") + chosen
+    if any(optimizer.space.has_prior for optimizer in spec.optimizers.values()):
+        most = guided_trials(spec.sampler)
+        of = "all trials" if most is None else f"the first {most} trials"
+        yield "Priors", f"{GUIDED_EVERY - 1} of {GUIDED_EVERY} of {of} are drawn from them"
     yield "Seed", str(spec.seed)
     keys = spec.searches("")
     if len(keys) > 1:
-        yield "Searches", f"{len(keys)} of each optimizer, each with the whole budget"
+        yield "Searches", f"{len(keys)} per optimizer, each with the full budget"
     seeds = [str(spec.search_seed(0, key)) for key in keys]
     yield "Search seeds", f"{', '.join(seeds)} + trial number, the same for every optimizer"
     if spec.selection.top:
         again = f"the best {spec.selection.top} trials of each search"
-        yield "Selection", f"{again} under {spec.selection.runs} seeds each"
+        yield "Selection", f"{again} with {spec.selection.runs} seeds each"
     if spec.confirmation.runs:
         runs, steps = spec.confirmation.runs, spec.steps(Stage.CONFIRM)
         of_each = " of each search's best" if len(keys) > 1 else ""

@@ -1,4 +1,4 @@
-"""What a study's declared checks say of the theory, as a section of its report."""
+"""Results of a study's declared checks, as a section of its report."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def theory_section(theory: Theory) -> Section:
         "theory",
         "Theory",
         (_count(theory), *_timing(theory), *theory.reservations),
-        (Table("What the study's trials say of the theory", header, tuple(rows)),),
+        (Table("Checks of the theory on the study's trials", header, tuple(rows)),),
         tuple(about),
     )
 
@@ -62,8 +62,8 @@ def _cells(check: CheckRow, finding: FindingRow) -> Iterator[str]:
 def _remarks(check: CheckRow, finding: FindingRow) -> str:
     left_out = ", ".join(f"{count} {reason}" for reason, count in finding.excluded.items())
     parts = (
-        "a control, to be refuted" if check.expects == "refuted" else "",
-        f"does not count: {check.advisory}" if check.advisory else "",
+        "negative control, refuted is expected" if check.expects == "refuted" else "",
+        f"advisory: {check.advisory}" if check.advisory else "",
         finding.note,
         f"left out: {left_out}" if left_out else "",
     )

@@ -1,3 +1,3 @@
-"""Alembic migrations of our own tables; Optuna's are left to Optuna."""
+"""Alembic migrations of our own tables; Optuna migrates its own."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates over the connection that the store hands in."""
+"""Run by Alembic: migrates over the connection that the store passes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several figures are made of: style, scales, files."""
+"""Shared parts of figures: style, scales, files."""

@@ -32,7 +32,7 @@ class Scale:
         title: Of the axis.
         error: Whether 1 - value is shown.
         log: Whether the axis is logarithmic.
-        low: Smallest value shown; what lies below it stands at the edge.
+        low: Smallest value shown; values below it are at the edge.
         high: Largest value shown, as ``low``.
     """
 
@@ -43,7 +43,7 @@ class Scale:
     high: float
 
     def show(self, values: Iterable[float]) -> list[float]:
-        """Return what stands on the axis for values: inside it, infinite ones at its edge."""
+        """Return the axis positions of values: infinite ones are at the edge."""
         shown = (1 - v if self.error else v for v in values)
         return [min(max(v, self.low), self.high) for v in shown]
 
@@ -54,15 +54,15 @@ class Scale:
 
 
 def choose_scale(values: Sequence[float], title: str, direction: Direction) -> Scale:
-    """Choose the scale that tells the good values apart.
+    """Choose the scale that separates the good values.
 
-    Shares that are to be large are shown as errors, 1 - value. Positive values that span more
-    than a factor of five have a logarithmic axis. A linear axis leaves out the worst tenth of the
-    values where it would take up most of the axis.
+    Maximized shares are shown as errors, 1 - value. Positive values that span more than a factor of
+    five have a logarithmic axis. A linear axis leaves out the worst tenth of the values if it would
+    take most of the axis.
 
     Args:
-        values: All that is to be shown; infinite ones, and those beyond 1e100, are left out.
-        title: What they are.
+        values: All values to show; infinite ones, and those beyond 1e100, are left out.
+        title: Their description.
         direction: Whether a smaller or a larger value is better.
 
     Returns:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f7f7f")
-"""Okabe and Ito's colours, told apart by the colour-blind too; its yellow darkened."""
+"""Okabe and Ito's colour-blind safe colours, with a darker yellow."""
 INK, SOFT, GRID, BEHIND = "#1b1f24", "#57606a", "#d5dae0", "#a9b1ba"
 """Text and axes, lesser text, grid, and points of no special interest."""
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2.5)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -72,7 +72,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw, or write, with the settings of reports whatever the reader's own are."""
+    """Draw or write with the settings of reports instead of the user's."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -84,8 +84,8 @@ def new_panel(title: str, labels: Sequence[str] = (), height: float = 3.1) -> tu
     """Make a figure of one panel.
 
     Args:
-        title: What stands on its y axis, set above it.
-        labels: Texts that will stand to its right.
+        title: Label of its y axis, above it.
+        labels: Texts to its right.
         height: Of the figure, in inches.
 
     Returns:
@@ -114,7 +114,7 @@ def number_axis(axes: Axes, which: str, log: bool, few: bool = False) -> None:
         axes: The panel; its limits are set.
         which: ``"x"`` or ``"y"``.
         log: Whether the axis is logarithmic.
-        few: Whether there is room for a few numbers only.
+        few: Whether there is space for only a few numbers.
     """
     axis = axes.xaxis if which == "x" else axes.yaxis
     if log:
@@ -132,7 +132,7 @@ def number_axis(axes: Axes, which: str, log: bool, few: bool = False) -> None:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write labels to the right of a panel, at the height of what they name.
+    """Write labels to the right of a panel, at the height of their lines.
 
     Args:
         axes: The panel; its limits and scales are set.
@@ -168,7 +168,7 @@ def colours(report: StudyReport) -> dict[str, str]:
 
 
 def dashes(report: StudyReport) -> dict[tuple[str, str], Any]:
-    """Give every row its kind of line: solid for our best, then one kind a reference.
+    """Give every row its kind of line: solid for our best, then one kind per reference.
 
     Args:
         report: The model.

@@ -1,4 +1,4 @@
-"""What repeats need: the batch of a lease, what a study allows, what a run has gone through."""
+"""Columns for retries: the batch of a lease, the limits of a study, the history of a run."""
 
 from __future__ import annotations
 

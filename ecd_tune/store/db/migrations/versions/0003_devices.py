@@ -1,4 +1,4 @@
-"""What a worker computes on."""
+"""The device of a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trial cost in energy and carbon."""
+"""Energy and carbon of a trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several curves a trial, by name."""
+"""Several named curves per trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Turn the one curve of a run, the metric's, into the first of several."""
+    """Convert the single curve of a run, the metric's, to the first of several."""
     op.execute("ALTER TABLE ecd_runs RENAME COLUMN curve TO curves")
     # Both are JSON in a text, so that a prefix and a suffix are the whole change.
     op.execute(

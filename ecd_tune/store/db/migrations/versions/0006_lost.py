@@ -1,4 +1,4 @@
-"""An index of lost attempts alone."""
+"""An index of lost attempts only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ended a run, as a word beside the sentence."""
+"""The cause of a run's end, in addition to the sentence."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def upgrade() -> None:
     op.execute(_FILL)
 
 
-# An exception's sentence begins with its type and a colon, and may say anything after it; what the
-# objective itself said of a loss begins with the loss.
+# An exception's sentence begins with its type and a colon, followed by any text; the objective's
+# own sentence about a loss begins with the loss.
 _FILL = """
 UPDATE ecd_runs SET cause = CASE
     WHEN reason LIKE 'interrupted:%' THEN 'released'

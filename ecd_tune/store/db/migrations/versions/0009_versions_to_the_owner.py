@@ -1,4 +1,4 @@
-"""Leave the rows that tell the versions of tables to their owner: without them no one can work."""
+"""Only the owner may write the rows with the versions of tables: without them nothing works."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""One module a migration, in the order of their numbers."""
+"""One module per migration, in the order of their numbers."""
 
 __all__: list[str] = []

@@ -10,20 +10,20 @@ from ecd_tune.objective import Interrupted
 from ecd_tune.records import Lease
 from ecd_tune.store import Store
 
-__all__ = ["giving_back"]
+__all__ = ["release_on_error"]
 
 
 @contextmanager
-def giving_back(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
+def release_on_error(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[None]:
     """Queue what is held again when a ``with`` block ends early; a stop is no error.
 
     Args:
         store: The shared store.
-        held: Returns the leases in hand at that moment.
+        held: Returns the current leases.
 
     Raises:
         StorageUnavailableError: The database is away: it would be waited for again.
-        BaseException: Whatever else has ended the work, but ``Interrupted``.
+        BaseException: Any other exception, except ``Interrupted``.
     """
     try:
         yield
@@ -32,6 +32,6 @@ def giving_back(store: Store, held: Callable[[], Sequence[Lease]]) -> Iterator[N
     except StorageUnavailableError:
         raise
     except BaseException as error:
-        # What cannot even begin here may run elsewhere.
+        # A trial that cannot start here may run elsewhere.
         store.release(held(), f"its worker ended with {type(error).__name__}: {error}")
         raise

@@ -1,0 +1,111 @@
+"""``ecd-tune replay --pruner``: what a budget of epochs brings with each pruner."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+from ecd_tune.errors import NoResultError, UnknownNameError
+from ecd_tune.spec import PruningSpec, StudySpec
+
+__all__ = ["PRUNERS", "compare_pruners", "pruner_table"]
+
+PRUNERS: Mapping[str, PruningSpec] = {
+    "none": PruningSpec(),
+    "median": PruningSpec(kind="median"),
+    "successive_halving": PruningSpec(kind="successive_halving"),
+    "successive_halving+resume": PruningSpec(kind="successive_halving", resume=True),
+    "hyperband": PruningSpec(kind="hyperband"),
+    "hyperband+resume": PruningSpec(kind="hyperband", resume=True),
+}
+
+Row = dict[str, Any]
+
+
+def compare_pruners(
+    spec: StudySpec, storage: str, names: str, repeats: int, epochs: int | None, workers: int
+) -> list[Row]:
+    """Simulate searches with pruners on the stored trials of a study.
+
+    Args:
+        spec: The study.
+        storage: Where it is stored.
+        names: Pruners, with commas between them.
+        repeats: Searches of each.
+        epochs: Budget of a search; half of what the study has used where not given.
+        workers: Simulated workers.
+
+    Returns:
+        One row an optimizer and pruner.
+
+    Raises:
+        UnknownNameError: There is no pruner of that name.
+        NoResultError: No optimizer has trials that a pruner can be replayed on.
+    """
+    from ecd_tune.lab.replayed_pruners import read_curves, replay_pruner
+    from ecd_tune.store import Store
+
+    chosen = _chosen(names)
+    with Store.open(storage, create=False) as store:
+        store.check(spec)
+        records = {key: store.trials(spec.key(key)) for key in spec.optimizers}
+    rows: list[Row] = []
+    for key, own in records.items():
+        try:
+            curves = read_curves(spec, key, own)
+        except NoResultError as error:
+            if len(records) == 1:
+                raise
+            typer.echo(f"ecd-tune: left out: {error}", err=True)
+            continue
+        budget = epochs or sum(curve.epochs[-1] for curve in curves) // 2
+        for name in chosen:
+            searches = [
+                replay_pruner(spec, key, curves, PRUNERS[name], seed, budget, workers)
+                for seed in range(repeats)
+            ]
+            row: Row = {"optimizer": key, "pruner": name}
+            row |= {
+                field: statistics.median(getattr(search, field) for search in searches)
+                for field in ("best", "epochs", "begun", "complete", "seconds")
+            }
+            row["worst"] = max(search.best for search in searches)
+            row |= {"budget": budget, "stored": len(curves), "repeats": repeats, "workers": workers}
+            rows.append(row)
+    if not rows:
+        raise NoResultError(f"study {spec.name!r}: no optimizer has curves to prune")
+    return rows
+
+
+def pruner_table(rows: Sequence[Row]) -> str:
+    """Write the rows as a Markdown table.
+
+    Args:
+        rows: As :func:`compare_pruners` returns them.
+    """
+    first = rows[0]
+    lines = [
+        "share of the study's trials that are better than the best complete one, "
+        f"{first['repeats']} searches, {first['workers']} worker{'s' * (first['workers'] != 1)}",
+        "",
+        "| optimizer | pruner | budget | median | worst | epochs | begun | complete | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['optimizer']} | {row['pruner']} | {row['budget']} | {row['best']:.4f} | "
+        f"{row['worst']:.4f} | {row['epochs']:g} | {row['begun']:g} of {row['stored']} | "
+        f"{row['complete']:g} | {row['seconds']:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _chosen(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names or [text]:
+        if name not in PRUNERS:
+            raise UnknownNameError("pruner", name, PRUNERS)
+    return names

@@ -1,0 +1,89 @@
+"""Trials over the two most important hyperparameters, with contours of their rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ecd_tune.analysis.select import thin_ranked
+from ecd_tune.records import TrialRecord
+from ecd_tune.report.model.circumstances import SearchedParam
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render.figures.parts.drawn import Drawn
+from ecd_tune.report.render.figures.parts.places import fit_places, numeric_searches
+from ecd_tune.report.render.figures.parts.style import BEHIND, INK, SOFT, colours, new_panel
+from ecd_tune.theory import Array
+
+__all__ = ["draw_contours"]
+
+_POINTS, _TOP = 150, 0.1
+_CELLS, _WIDTH = 32, 0.12
+"""Places along a side at which ranks are averaged, and the width of the Gaussian weight."""
+_LEVELS = (0.5, 0.65, 0.8)
+"""Mean ranks of the contours, 1 being the best."""
+
+
+def draw_contours(report: StudyReport) -> Iterator[Drawn]:
+    """Draw one figure for each optimizer with two searched hyperparameters or more.
+
+    Args:
+        report: The model.
+
+    Yields:
+        The figures; none for optimizers with fewer than five complete trials.
+    """
+    for title, records, params in numeric_searches(report):
+        if len(params) > 1:
+            yield _draw(report, title, thin_ranked(records, _POINTS), params[:2])
+
+
+def _draw(
+    report: StudyReport,
+    title: str,
+    records: Sequence[TrialRecord],
+    params: Sequence[SearchedParam],
+) -> Drawn:
+    optimizer = params[0].optimizer
+    figure, axes = new_panel(params[1].name)
+    x, y = ([float(r.params[p.name]) for r in records] for p in params)
+    fit_places(axes, "x", x, params[0].log)
+    fit_places(axes, "y", y, params[1].log)
+    best = max(1, round(_TOP * len(records)))
+    axes.plot(x[:-best], y[:-best], "o", color=BEHIND, ms=3, mew=0, alpha=0.8)
+    axes.plot(x[-best:], y[-best:], "o", color=colours(report)[optimizer], ms=4, mew=0)
+    # In places of the panel, where a logarithmic axis is straight.
+    place = axes.transScale + axes.transLimits
+    side = np.linspace(0, 1, _CELLS)
+    cells = np.stack(np.meshgrid(side, side), axis=-1)
+    at = place.transform(np.column_stack([x, y]))
+    ranks = _smooth(at, np.linspace(0, 1, len(records)), cells)
+    if ranks.min() < _LEVELS[-1] and ranks.max() > _LEVELS[0]:
+        corners = place.inverted().transform(cells.reshape(-1, 2)).reshape(cells.shape)
+        lines = axes.contour(
+            corners[..., 0],
+            corners[..., 1],
+            ranks,
+            _LEVELS,
+            colors=SOFT,
+            linewidths=(0.6, 1.0, 1.5),
+        )
+        axes.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", colors=INK, fontsize=8)
+    axes.set_xlabel(params[0].name)
+    return Drawn(
+        f"contour-{optimizer}",
+        "best",
+        f"{title}: trials over the two most important hyperparameters, the best tenth in colour; "
+        "within a contour a trial is on average better than so many of all trials",
+        f"The best trial of {title}: "
+        + ", ".join(f"{p.name} = {at[-1]:.3g}" for p, at in zip(params, (x, y), strict=True)),
+        figure,
+        aside=True,
+    )
+
+
+def _smooth(at: Array, ranks: Array, cells: Array) -> Array:
+    """Return the mean rank about each cell, weighted by a Gaussian of the distance."""
+    distance = ((cells[:, :, None, :] - at) ** 2).sum(axis=-1)
+    weight = np.exp(-distance / (2 * _WIDTH**2)) + 1e-9
+    return np.asarray((weight * ranks).sum(axis=-1) / weight.sum(axis=-1))

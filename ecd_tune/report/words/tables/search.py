@@ -1,0 +1,112 @@
+"""How the searches went: their trials, and value against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecd_tune.analysis.select import thin_ranked
+from ecd_tune.report.model.pareto import CostedTrial
+from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.words.layout import Section, Table
+from ecd_tune.report.words.numbers import format_duration, format_number
+
+__all__ = ["search_section"]
+
+_MOST = 6
+"""Rows of one optimizer's front, from its cheapest to its best trial."""
+
+
+def search_section(report: StudyReport) -> Section:
+    """Set how the searches stand, and what their trials reached at which cost.
+
+    Args:
+        report: The model.
+
+    Returns:
+        The section.
+    """
+    pruned = any(row.counts.pruned for row in report.progress)
+    promoted = any(row.counts.promoted for row in report.progress)
+    rows = tuple(
+        (
+            row.title,
+            f"{row.counts.finished} of {row.planned}",
+            str(row.counts.complete),
+            str(row.counts.diverged),
+            *([str(row.counts.pruned)] if pruned else []),
+            str(row.counts.failed),
+            str(row.counts.lost),
+            *([str(row.counts.promoted)] if promoted else []),
+            format_duration(row.seconds),
+            format_duration(row.elapsed),
+            format_number(row.rate, 3),
+        )
+        for row in report.progress
+    )
+    header = (
+        "Optimizer",
+        "Finished",
+        "Complete",
+        "Diverged",
+        *(["Pruned"] if pruned else []),
+        "Failed",
+        "Interrupted",
+        *(["Promoted"] if promoted else []),
+        "Time in trials",
+        "Elapsed",
+        "Trials per second",
+    )
+    note = (
+        f"Diverged{', pruned' if pruned else ''} and failed trials count against the budget. "
+        "Interrupted attempts were re-queued and do not count."
+    )
+    if pruned:
+        note += " A pruned trial was stopped because it was behind, and is never the best."
+    if promoted:
+        note += (
+            " Promoted attempts were paused, were then among the best, and were continued by "
+            "further attempts, which count in their place."
+        )
+    table = Table("Trials of the search", header, rows, note)
+    return Section("search", f"Search{report.mark}", tables=(table, *_front_table(report)))
+
+
+def _front_table(report: StudyReport) -> Iterator[Table]:
+    if report.pareto is None:
+        return
+    keys = dict.fromkeys(trial.optimizer for trial in report.pareto.front)
+    fronts = [[t for t in report.pareto.front if t.optimizer == key] for key in keys]
+    shown = [trial for front in fronts for trial in reversed(thin_ranked(front, _MOST))]
+    several = any(trial.search > 1 for trial in shown)
+    memory = any(trial.memory_mib is not None for trial in shown)
+    header = (
+        "Optimizer",
+        "Trial",
+        f"{report.metric.capitalize()}{report.mark}",
+        report.budget_unit.capitalize(),
+        "Seconds",
+        *(["Peak GPU memory [MiB]"] if memory else []),
+    )
+    rows = tuple(tuple(_front_cells(trial, several, memory)) for trial in shown)
+    seconds = (
+        "Seconds: the steps of a trial at the mean time of a step of its optimizer."
+        if report.pareto.step_seconds
+        else "Seconds: the wall time of a trial, its share where several ran as a batch."
+    )
+    note = (
+        f"At most {_MOST} of each optimizer, from the cheapest to the best. {seconds} A pruned "
+        "trial has the best value before its end. The search selected these values, so that they "
+        "are optimistic."
+    )
+    title = "Value against cost: trials that no cheaper trial of the same optimizer beats"
+    yield Table(title, header, rows, note, aside=True)
+
+
+def _front_cells(trial: CostedTrial, several: bool, memory: bool) -> Iterator[str]:
+    yield trial.title
+    yield f"{trial.trial}" + f" of search {trial.search}" * several
+    yield format_number(trial.value)
+    yield "–" if trial.steps is None else str(trial.steps)
+    yield format_number(trial.seconds, 3)
+    if memory:
+        yield format_number(trial.memory_mib, 3)

@@ -1,0 +1,239 @@
+"""Make a study of plain values, or find all that pydantic says of them.
+
+What is wrong is replaced by a stand-in, so that the rest is checked too, here and by
+:mod:`ecd_tune.spec.load`; what is said of a stand-in concerns no one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from ecd_tune.errors import did_you_mean, hint
+from ecd_tune.spec.model import StudySpec
+
+__all__ = ["Validated", "explain", "validate"]
+
+_ROUNDS = 50
+_PHRASES = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "literal_error": "must be one of {expected}",
+}
+"""What pydantic's kinds of errors say."""
+_STAND_INS: Mapping[tuple[str, ...], Any] = {
+    ("name",): "study",
+    ("task",): {"name": ""},
+    ("task", "name"): "",
+    ("budget",): {"steps": 10**9},
+    ("budget", "steps"): 10**9,
+    ("optimizers",): {"sgd": {"space": {"lr": 1.0}}},
+}
+"""What must be there; so many steps are too few for nothing."""
+_DECIDE = {("task", "name"), ("sampler", "name"), ("pruning", "kind")}
+"""What the other keys of their tables depend on."""
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A study, or what is left of one.
+
+    Attributes:
+        spec: The study; with stand-ins where there are problems. None where none could be made.
+        problems: What is wrong, one sentence each.
+        replaced: Where the stand-ins are.
+    """
+
+    spec: StudySpec | None
+    problems: tuple[str, ...] = ()
+    replaced: frozenset[Path] = frozenset()
+
+    def concerns(self, problem: str) -> bool:
+        """Say whether a problem is of the study itself and not of a stand-in.
+
+        Args:
+            problem: A sentence that begins with its table and, where there is one, its key.
+        """
+        if problem.startswith("[checks") and any("optimizers" in path for path in self.replaced):
+            return False
+        return not any(re.match(_begins(path), problem) for path in self.replaced)
+
+
+def validate(table: Mapping[str, Any]) -> Validated:
+    """Make a study of plain values.
+
+    Args:
+        table: What a study file holds.
+
+    Returns:
+        The study with all problems; none where it is valid as far as pydantic can tell.
+    """
+    rest = deepcopy(dict(table))
+    problems: list[str] = []
+    replaced: set[Path] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return Validated(StudySpec.model_validate(rest), tuple(problems), frozenset(replaced))
+        except ValidationError as error:
+            before = deepcopy(rest)
+            for item in error.errors():
+                if not _is_within(item["loc"], replaced):
+                    problems += _sentences(item, StudySpec, "")
+                replaced |= _replace(rest, item)
+            if rest == before:
+                break
+    return Validated(None, tuple(problems), frozenset(replaced))
+
+
+def explain(error: ValidationError, model: type[BaseModel], table: str = "") -> list[str]:
+    """Say in our words what pydantic found.
+
+    Args:
+        error: Its error.
+        model: What was to be made.
+        table: Name of the table that the model is of; none for a whole study.
+
+    Returns:
+        One sentence for each problem, beginning with table and key.
+    """
+    return [line for item in error.errors() for line in _sentences(item, model, table)]
+
+
+def _sentences(item: Any, model: type[BaseModel], table: str) -> list[str]:
+    path = [str(part) for part in item["loc"]] or ["study"]
+    # A space names each of its dimensions that is wrong on a line of its own.
+    own = str(item["ctx"]["error"]).splitlines() if _is_space(item) else []
+    place = ".".join(filter(None, (table, *(path if own else path[:-1]))))
+    begin = f"[{place}]: " if place else ""
+    if own:
+        return [f"{begin}{line}" for line in own]
+    return [f"{begin}{path[-1]}: {_phrase(item, model)}"]
+
+
+def _is_space(item: Any) -> bool:
+    return bool(item["type"] == "value_error" and item["loc"] and item["loc"][-1] == "space")
+
+
+def _phrase(item: Any, model: type[BaseModel]) -> str:
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            *table, key = item["loc"]
+            return f"unknown key{hint(str(key), _keys(model, table))}"
+        case "missing":
+            return "is missing"
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", context["expected"])
+            guess = did_you_mean(str(item["input"]), allowed)
+            return f"{item['input']!r}: must be one of {context['expected']}{guess}"
+        case kind if kind in _PHRASES:
+            return f"{item['input']!r}: {_PHRASES[kind].format(**context)}"
+        case _:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            return f"{item['input']!r}: {message}"
+
+
+def _keys(model: Any, path: list[str | int]) -> list[str]:
+    """Return the keys that a table may have; none where that cannot be told."""
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = None if field is None else _plain(field.annotation)
+        else:
+            values = [kind for kind in get_args(model) if kind is not Ellipsis]
+            model = _plain(values[-1]) if values else None
+    is_model = isinstance(model, type) and issubclass(model, BaseModel)
+    return list(model.model_fields) if is_model else []
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a type without what may stand around it: Annotated, None."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _plain(next(a for a in get_args(annotation) if a is not NoneType))
+    return annotation
+
+
+def _is_within(path: Path, replaced: set[Path]) -> bool:
+    return any(path[: len(one)] == one or one[: len(path)] == path for one in replaced)
+
+
+def _replace(rest: dict[str, Any], item: Any) -> set[Path]:
+    """Put a stand-in where a problem is, or take out what nothing needs; return where."""
+    path: Path = item["loc"]
+    if _is_space(item):
+        table = _dig(rest, path)
+        names = [line.partition(":")[0] for line in str(item["ctx"]["error"]).splitlines()]
+        return {(*path, name) for name in names if _fix_dimension(table, name)}
+    if item["type"] == "missing" and isinstance(parent := _dig(rest, path[:-1]), dict):
+        stand_in = {} if path[-1] == "space" else _STAND_INS.get(path)  # type: ignore[arg-type]
+        if stand_in is not None:
+            parent[path[-1]] = deepcopy(stand_in)
+            return {path}
+    return _take_out(rest, path)
+
+
+def _dig(place: Any, path: Path) -> Any:
+    for part in path:
+        place = place.get(part) if isinstance(place, dict) else None
+    return place
+
+
+def _fix_dimension(table: dict[str, Any], name: str) -> bool:
+    base, _, group = name.partition(".")
+    if name in table:
+        table[name] = 0
+    elif isinstance(table.get(base), dict):
+        table[base][group] = 0
+    else:
+        return False
+    return True
+
+
+def _take_out(rest: dict[str, Any], path: Path) -> set[Path]:
+    """Delete the deepest key of a path that there is; return its path."""
+    place: Any = rest
+    for depth, part in enumerate(path):
+        below = place.get(part)
+        if below is None or depth + 1 == len(path) or not isinstance(below, dict):
+            found: Path = path[: depth + 1] if below is not None else path[:depth]
+            parent = _dig(rest, found[:-1])
+            if found and isinstance(parent, dict):
+                parent.pop(found[-1], None)
+                return {found[:-1] if found in _DECIDE else found}
+            return set()
+        place = below
+    return set()
+
+
+def _begins(path: Path) -> str:
+    """Return the pattern of sentences about a place: its table and all below, or its key."""
+    *table, key = map(str, path)
+    inside = rf"\[{re.escape('.'.join(map(str, path)))}[.\]]"
+    named = rf"\[{re.escape('.'.join(table))}\]:? {re.escape(key)}\b" if table else rf"{key}\b"
+    return f"{inside}|{named}"

@@ -1,0 +1,18 @@
+"""With which data and which code a trial was run."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+__all__: list[str] = []
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the column; trials that ran before have none of it."""
+    op.add_column("ecd_runs", sa.Column("origin", sa.Text, nullable=True))

@@ -1,0 +1,167 @@
+"""Promote paused trials: asynchronous successive halving, decided where a result is stored.
+
+A trial that is paused at a rung is a pruned one, with its value, and counts against the budget; so
+nothing is left to be done for those that are never promoted. A promotion is a retry that no one has
+to ask for: the paused attempt becomes a FAIL that does not count, and a copy of it waits, which its
+worker continues from the checkpoint. Both happen in the transaction that stores the result of
+another trial at the same rung, under the study's lock: only such a result can bring a trial among
+the best, and it brings no more than one. Whoever asks next gets it before a new trial.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState as OptunaState
+
+from ecd_tune.records import Cause, Lease, Outcome, Rung, Status
+from ecd_tune.spec import choose_promoted
+from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.studies import StudyRef, find_study, lock_studies, to_ref
+from ecd_tune.store.trials.counts import count_trials
+from ecd_tune.store.trials.insert import insert_trials
+from ecd_tune.store.trials.lease import REQUEST_COLUMNS
+from ecd_tune.store.trials.requeue import RUNG_PREFIX, Ending, copy_trials
+
+__all__ = ["lock_rungs", "promote"]
+
+Result = tuple[Lease, Outcome]
+
+
+def lock_rungs(connection: sa.Connection, results: Sequence[Result]) -> None:
+    """Lock the studies of results that stand at a rung, which comes before locks of leases.
+
+    Args:
+        connection: A write transaction.
+        results: What is about to be stored.
+    """
+    tokens = [lease.token for lease, outcome in results if outcome.rung is not None]
+    if tokens:
+        leases = tables.leases
+        own = sa.select(leases.c.study_id).where(leases.c.token.in_(tokens))
+        lock_studies(connection, set(connection.execute(own).scalars()))
+
+
+def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
+    """Note at which rungs trials stand, and promote those that are among the best there.
+
+    Args:
+        connection: A write transaction that holds the studies' locks.
+        results: What was stored in it.
+    """
+    reached = [(lease, outcome) for lease, outcome in results if outcome.rung is not None]
+    rows = [
+        {
+            "trial_id": lease.trial_id,
+            "key": _key(outcome.rung),
+            # What has not reached the rung takes part in it, as the worst.
+            "value_json": json.dumps(outcome.value if outcome.status is Status.PRUNED else None),
+        }
+        for lease, outcome in reached
+        if outcome.rung is not None
+    ]
+    replace_rows(connection, optuna_tables.trial_system_attributes, ("trial_id", "key"), rows)
+    met = dict.fromkeys((lease.key, outcome.rung) for lease, outcome in reached)
+    for key, rung in met:
+        if rung is not None:
+            _promote_at(connection, to_ref(find_study(connection, key)), rung)
+
+
+def _promote_at(connection: sa.Connection, ref: StudyRef, rung: Rung) -> None:
+    members = _read_members(connection, ref, rung)
+    losses = {row.number: _loss(json.loads(row.value_json), ref) for row in members}
+    promoted = {row.number for row in members if row.lost}
+    chosen = {*choose_promoted(losses, promoted, rung.reduction)}
+    if chosen:
+        _continue(connection, ref, [r.trial_id for r in members if r.number in chosen], rung)
+
+
+def _loss(value: float | None, ref: StudyRef) -> float:
+    return math.inf if value is None else ref.direction.sign * value
+
+
+def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Sequence[Any]:
+    """Read the trials that stand at a rung, or have stood there until they were promoted."""
+    trials, runs = optuna_tables.trials, tables.runs
+    attributes = optuna_tables.trial_system_attributes
+    promoted = runs.c.cause == Cause.PROMOTED.value
+    return connection.execute(
+        sa.select(trials.c.trial_id, trials.c.number, attributes.c.value_json, runs.c.lost)
+        .join(attributes, attributes.c.trial_id == trials.c.trial_id)
+        .join(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(trials.c.study_id == ref.id, attributes.c.key == _key(rung))
+        # What was retried or taken out by hand stands there no more.
+        .where(runs.c.lost.is_(False) | promoted)
+    ).all()
+
+
+def _continue(
+    connection: sa.Connection, ref: StudyRef, trial_ids: Sequence[int], rung: Rung
+) -> None:
+    """Take paused attempts out, and queue copies that continue them."""
+    trials, runs = optuna_tables.trials, tables.runs
+    rows = connection.execute(
+        sa.select(trials.c.trial_id, trials.c.number, *REQUEST_COLUMNS)
+        .join(runs, runs.c.trial_id == trials.c.trial_id)
+        .where(trials.c.trial_id.in_(trial_ids))
+        .order_by(trials.c.number)
+    ).all()
+    first = count_trials(connection, ref.id).next_number
+    endings = [Ending(Cause.PROMOTED, _reason(rung, first + n)) for n in range(len(rows))]
+    for row, ending in zip(rows, endings, strict=True):
+        _take_out(connection, row.trial_id, ending)
+    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    events = [
+        event_row(
+            study_id=ref.id,
+            trial_id=row.trial_id,
+            kind="promoted",
+            worker=None,
+            number=row.number,
+            queued_as=first + offset,
+            attempt=row.attempt,
+            reason=endings[offset].reason,
+        )
+        for offset, row in enumerate(rows)
+    ]
+    add_events(connection, events)
+
+
+def _reason(rung: Rung, number: int) -> str:
+    return f"promoted at rung {rung.number} of bracket {rung.bracket}; continued as trial {number}"
+
+
+def _take_out(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
+    trials, runs, values = optuna_tables.trials, tables.runs, optuna_tables.trial_values
+    connection.execute(sa.delete(values).where(values.c.trial_id == trial_id))
+    connection.execute(
+        sa.update(trials).where(trials.c.trial_id == trial_id).values(state=OptunaState.FAIL)
+    )
+    changes: dict[str, Any] = {
+        "lost": True,
+        "cause": ending.cause.value,
+        "reason": ending.reason,
+        # The attempt that continues it counts them too.
+        "seconds": 0.0,
+        "energy_kwh": None,
+        "carbon_kg": None,
+    }
+    connection.execute(sa.update(runs).where(runs.c.trial_id == trial_id).values(changes))
+    attribute = {
+        "trial_id": trial_id,
+        "key": "reason",
+        "value_json": optuna_tables.dump_attr(ending.reason),
+    }
+    table = optuna_tables.trial_user_attributes
+    replace_rows(connection, table, ("trial_id", "key"), [attribute])
+
+
+def _key(rung: Rung | None) -> str:
+    assert rung is not None  # the caller has looked
+    return f"{RUNG_PREFIX}{rung.bracket}:{rung.number}"

@@ -1,0 +1,104 @@
+"""A short digest of the data that a task reads, so that a trial can say what it was trained on.
+
+Files are read once per machine and content: a file below ``ECD_TUNE_CACHE`` keeps the digest of a
+data set under the names, sizes and times of its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ecd_tune.records import Scalar
+from ecd_tune.tasks.base import DigestedTask
+from ecd_tune.tasks.data import cache_root, data_root
+from ecd_tune.tasks.needed_data import needed_data
+
+__all__ = ["DIGITS", "data_digest", "digest_files"]
+
+DIGITS = 16
+"""Hexadecimal digits of a digest: enough to tell data apart, which is all that it is for."""
+
+_BLOCK = 1 << 20
+_MOST_BLOCKS = 1 << 10  # of a file
+_MOST_FILES = 20_000
+
+
+def data_digest(task: Any, name: str, options: Mapping[str, Scalar]) -> str:
+    """Return the digest of a task's data.
+
+    Args:
+        task: The task; a :class:`~ecd_tune.tasks.DigestedTask` says it itself.
+        name: Its registry name.
+        options: Those that a study sets.
+
+    Returns:
+        :data:`DIGITS` digits; empty where the task reads no data, or where they are not known.
+    """
+    if isinstance(task, DigestedTask):
+        return task.data_digest()
+    root = data_root()
+    layouts = [data_set.found(root) for data_set in needed_data(name, options)]
+    names = [n for layout in layouts if layout for n in (*layout.files, *layout.optional)]
+    return digest_files(root, tuple(sorted(names))) if root is not None and names else ""
+
+
+def digest_files(root: Path, names: tuple[str, ...]) -> str:
+    """Return the digest of files: of all their names, and of what is in them.
+
+    Of more than 20 000 files it is that of evenly spaced ones, and of a file of more than 1 GiB
+    that of evenly spaced blocks.
+
+    Args:
+        root: What the names are relative to.
+        names: Files and folders; those that are not there are passed over.
+
+    Returns:
+        :data:`DIGITS` digits.
+    """
+    found = sorted({path for name in names for path in _walk(root / name)})
+    digest = hashlib.sha256()
+    for path in found:
+        digest.update(f"{path.removeprefix(f'{root}/')}\0".encode())
+    chosen = found[:: 1 + len(found) // _MOST_FILES]
+    stats = [(path, Path(path).stat()) for path in chosen]
+    listing = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    return _digest_listing(digest.hexdigest(), listing)
+
+
+@lru_cache(maxsize=64)
+def _digest_listing(names: str, listing: tuple[tuple[str, int, int], ...]) -> str:
+    key = hashlib.sha256(repr((names, listing)).encode()).hexdigest()[:32]
+    kept = cache_root() / "digests" / key
+    with suppress(OSError):
+        text = kept.read_text()
+        if len(text) == DIGITS:  # not the half of it that a full disk left
+            return text
+    digest = _read(names, listing)
+    with suppress(OSError):  # it is found again the next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(digest)
+    return digest
+
+
+def _walk(path: Path) -> Iterator[str]:
+    if path.is_file():
+        yield str(path)
+    for folder, _, files in os.walk(path):
+        yield from (f"{folder}/{file}" for file in files)
+
+
+def _read(names: str, listing: Iterable[tuple[str, int, int]]) -> str:
+    digest = hashlib.sha256(names.encode())
+    for path, size, _ in listing:
+        digest.update(f"\0{size}\0".encode())
+        with Path(path).open("rb") as file:
+            for start in range(0, size, max(_BLOCK, size // _MOST_BLOCKS)):
+                file.seek(start)
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:DIGITS]

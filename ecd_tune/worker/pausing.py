@@ -1,0 +1,90 @@
+"""Pause trials at the rungs of successive halving; the store promotes the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ecd_tune.errors import CheckpointError
+from ecd_tune.records import Lease, Outcome, Rung, RunRequest, Stage, Status
+from ecd_tune.spec import Rungs, StudySpec
+from ecd_tune.worker.checkpoint_storage.base import Checkpoints
+
+__all__ = ["TrialPauser"]
+
+
+class TrialPauser:
+    """Says how far trials of a study go, and keeps the checkpoints of those that are paused.
+
+    Args:
+        spec: The study, search by search.
+        checkpoints: Where runs are saved; None nowhere.
+
+    Raises:
+        CheckpointError: The study resumes trials, and there is no place for checkpoints.
+    """
+
+    def __init__(self, spec: StudySpec, checkpoints: Checkpoints | None) -> None:
+        self._checkpoints, self._reduction = checkpoints, spec.pruning.reduction
+        keys = spec.optimizers if spec.pruning.resume else ()
+        self._rungs = {key: Rungs(spec, key) for key in keys}
+        self._paused: list[Lease] = []
+        if self._rungs and checkpoints is None:
+            raise CheckpointError(
+                f"study {spec.name!r}: [pruning] resume = true: trials continue from their "
+                "checkpoints, and none are kept; give --checkpoints a place that all workers reach"
+            )
+
+    def request(self, lease: Lease) -> RunRequest:
+        """Return what is to be run of a trial now.
+
+        Args:
+            lease: The trial.
+        """
+        rung = self._rung(lease)
+        if rung is None:
+            return lease.request
+        until = self._rungs[lease.key.optimizer].until(rung.bracket, rung.number)
+        return replace(lease.request, until=until)
+
+    def mark(
+        self, leases: Sequence[Lease], outcomes: Sequence[Outcome]
+    ) -> list[tuple[Lease, Outcome]]:
+        """Note with each outcome the rung that its run was to reach.
+
+        Args:
+            leases: The trials.
+            outcomes: What came of them.
+
+        Returns:
+            What the store takes.
+        """
+        pairs = zip(leases, outcomes, strict=True)
+        return [(lease, replace(outcome, rung=self._rung(lease))) for lease, outcome in pairs]
+
+    def discard(self, lease: Lease, outcome: Outcome) -> None:
+        """Remove the checkpoint of a run whose result is stored, unless it may be continued.
+
+        Args:
+            lease: The trial.
+            outcome: What was stored.
+        """
+        if outcome.rung is not None and outcome.status is Status.PRUNED:
+            self._paused.append(lease)
+        elif self._checkpoints is not None:
+            self._checkpoints.discard(lease)
+
+    def discard_paused(self) -> None:
+        """Remove the checkpoints of runs that were paused here: the study is complete."""
+        if self._checkpoints is not None:
+            for lease in self._paused:
+                self._checkpoints.discard(lease)
+
+    def _rung(self, lease: Lease) -> Rung | None:
+        rungs = self._rungs.get(lease.key.optimizer)
+        if rungs is None or lease.key.stage is not Stage.SEARCH:
+            return None
+        bracket = rungs.bracket(lease.key, lease.request)
+        if rungs.until(bracket, lease.promotions) is None:
+            return None
+        return Rung(bracket, lease.promotions, self._reduction)

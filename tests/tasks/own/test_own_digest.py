@@ -1,0 +1,89 @@
+"""The digest of what a task of one's own gives to ``run.data``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from ecd_tune.records import Stage
+from ecd_tune.tasks.own import digest as module
+from ecd_tune.tasks.own.definition import task
+from ecd_tune.tasks.own.digest import digest_examples
+from ecd_tune.tasks.own.task import FunctionTask
+
+VALUES = arrays.arrays(
+    np.float32, arrays.array_shapes(max_dims=3), elements=st.floats(0, 1, width=32)
+)
+
+
+class Unreadable(Dataset[Any]):
+    """A data set of which no example may be read."""
+
+    def __init__(self, data: torch.Tensor, name: str) -> None:
+        self.data, self.targets, self.root = data, [0, 1, 1], name
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("an example was read")
+
+
+@given(values=VALUES, data=st.data())
+def test_any_other_value_or_shape_is_another_digest(values: Any, data: Any) -> None:
+    first = digest_examples({"train": values})
+    assert digest_examples({"train": torch.from_numpy(values.copy())}) == first
+    assert digest_examples({"val": values}) != first
+    assert digest_examples({"train": values[None]}) != first
+    assert digest_examples({"train": values.astype(np.float64)}) != first
+    changed = values.copy()
+    changed[data.draw(st.tuples(*(st.integers(0, n - 1) for n in values.shape)))] += 1.0
+    assert digest_examples({"train": changed}) != first
+
+
+def test_a_data_set_is_told_by_its_tensors_and_numbers_and_not_by_its_folder() -> None:
+    data = torch.arange(6.0)
+    first = digest_examples({"train": Unreadable(data, "/here")})
+    assert digest_examples({"train": Unreadable(data, "/there")}) == first
+    assert digest_examples({"train": Unreadable(data + 1, "/here")}) != first
+    halves = [Subset(Unreadable(data, ""), rows) for rows in ([0, 1], [1, 2])]
+    assert len({digest_examples({"train": half}) for half in halves}) == 2
+    tensors = TensorDataset(data), TensorDataset(data + 1)
+    assert len({digest_examples({"train": one}) for one in tensors}) == 2
+
+
+def test_of_a_large_tensor_some_examples_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_BYTES", 16)
+    values = torch.zeros(8)  # 32 bytes: every second example
+    first = digest_examples({"train": values})
+    changes = [digest_examples({"train": values + torch.eye(8)[row]}) != first for row in range(8)]
+    assert changes == [True, False] * 4
+
+
+def make_task(offset: float, loops: bool = False) -> FunctionTask:
+    @task(metric="loss", direction="minimize", epochs=1)
+    def one(run: Any) -> None:
+        if loops:
+            run.keep(torch.nn.Linear(1, 1))
+        data = torch.ones(4, 1) + offset
+        run.model(torch.nn.Linear(1, 1))
+        run.data(train=data, val=data, test=torch.rand(4, 1), batch_size=2)
+        run.loss(lambda model, x: model(x).square().mean())
+
+    return FunctionTask(one, "cpu")
+
+
+def test_a_task_says_the_digest_of_its_training_and_validation_data() -> None:
+    first = make_task(0.0)
+    expected = {"train": torch.ones(4, 1), "val": torch.ones(4, 1)}
+    assert first.data_digest() == digest_examples(expected)
+    first.build(3, Stage.CONFIRM)
+    assert first.data_digest() == make_task(0.0).data_digest() != make_task(0.5).data_digest()
+    assert make_task(0.0, loops=True).data_digest() == ""
