@@ -226,8 +226,14 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
 
 
 def score(task: str, points: Sequence[Mapping[str, Any]], few: int) -> float:
-    """Return the mean of the best of some points of a task."""
-    return best_of([point["value"] for point in points], few, CASES[task].classes)
+    """Return the mean of the best of some points of a task.
+
+    A squared error above 1, that of the mean target, counts as 1: else a setting that diverges
+    without becoming infinite would outweigh all others.
+    """
+    classes = CASES[task].classes
+    values = [point["value"] if classes else min(point["value"], 1.0) for point in points]
+    return best_of(values, few, classes)
 
 
 def percent(task: str, value: float, other: float) -> str:
