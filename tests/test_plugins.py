@@ -33,7 +33,7 @@ def test_the_others_are_listed_and_the_broken_one_is_said(
 
 
 def test_who_asks_for_it_is_told_what_to_do(kind: Registry[Any]) -> None:
-    with pytest.raises(PluginError, match=r"ModuleNotFoundError: .*uninstall that package"):
+    with pytest.raises(PluginError, match=r"ModuleNotFoundError: .*uninstall the package"):
         kind.get("broken")
 
 

@@ -1,4 +1,4 @@
-"""Code of one's own by reference."""
+"""User code by reference."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def test_many_names_do_not_hide_the_one_that_was_meant() -> None:
     names = [f"study-{number}" for number in range(50)]
     said = str(UnknownNameError("study", "study-4x", names))
     assert "did you mean 'study-4" in said
-    assert "50 are known; `ecd-tune studies` lists them" in said
+    assert "There are 50; `ecd-tune studies` lists them" in said
     assert said.count("study-") == 2
-    assert "study-0, study-1," in str(UnknownNameError("study", "quite other", names))
+    assert "; there are 50; `ecd-tune studies`" in str(UnknownNameError("study", "other", names))
 
 
 def test_names_agree_with_definitions() -> None:

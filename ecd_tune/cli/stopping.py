@@ -22,7 +22,7 @@ def say_stopping(number: signal.Signals) -> None:
 
 
 def say_ending(number: signal.Signals) -> None:
-    """Say that a command ends which has nothing in hand.
+    """Report the end of a command that has no running trials.
 
     Args:
         number: The signal that came.

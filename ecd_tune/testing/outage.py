@@ -60,7 +60,7 @@ nu = 0.01
 """
 _START_SECONDS = 400.0
 _FINISH_SECONDS = 900.0
-_SPOKEN = ("work continues meanwhile", "trying again", "answers again after")
+_SPOKEN = ("retrying", "available again after")
 _STAMP = "%Y-%m-%d %H:%M:%S,%f"
 LONGEST_SILENCE = 75.0
 """Seconds: a minute, the longest pause between two tries, and what a busy machine adds."""

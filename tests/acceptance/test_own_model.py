@@ -1,4 +1,4 @@
-"""A model of one's own, as a user tunes it: scripts, workers by reference, wrong inputs."""
+"""A user's model: scripts, workers by reference, wrong inputs."""
 
 from __future__ import annotations
 

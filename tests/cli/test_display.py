@@ -59,7 +59,7 @@ def test_meter_counts_failed_trials(spec: StudySpec) -> None:
     failed = Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=3, failed=2)
     other = Progress(spec.key("other"), Direction.MINIMIZE, failed=7)
     meter.update([failed, other], now=1.0)
-    assert meter.describe([]) == "5/26 trials (2 failed), 0.0/s"
+    assert meter.describe([]) == "5/26 trials (2 failed)"
     meter.update(progress(spec, 20, 9), now=2.0)  # three of them of a result that was taken out
     assert meter.describe([]) == "29/29 trials, 12.0/s"
 

@@ -332,7 +332,7 @@ def test_weights_are_found_beside_the_checkpoint(
     done = stop_at // 9
     assert held(handle) == list(range(4, done + 1))
     assert run(spec, handle) == run(spec)
-    assert "afresh" not in caplog.text
+    assert "restarting" not in caplog.text
     assert held(handle) == []
 
 

@@ -288,7 +288,7 @@ class TestDistrust:
             run(digits("adam"), "adam", handle, stop_before=12)
         return handle.data
 
-    def starts_afresh(self, data, steps, caplog, spec=None, **params):
+    def restarts(self, data, steps, caplog, spec=None, **params):
         handle, spec = MemoryCheckpoint(), spec or digits("adam")
         handle.data = data
         steps.clear()
@@ -296,19 +296,19 @@ class TestDistrust:
             outcome = run(spec, "adam", handle, **params)
         assert steps[0] == 0
         assert outcome == run(spec, "adam", **params)
-        assert "afresh" in caplog.text
+        assert "restarting the run" in caplog.text
         return caplog.text
 
     def test_damage(self, saved, steps, caplog):
         for data in (b"", b"nonsense", saved[: len(saved) // 2], _bytes([1, 2]), _bytes({})):
-            assert "damaged" in self.starts_afresh(data, steps, caplog)
+            assert "damaged" in self.restarts(data, steps, caplog)
             caplog.clear()
 
     def test_code_in_it_is_not_run(self, saved, steps, caplog, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         held = torch.load(io.BytesIO(saved), weights_only=True)
         for data in (pickle.dumps(_Shell()), _bytes({**held, "state": _Shell()})):
-            self.starts_afresh(data, steps, caplog)
+            self.restarts(data, steps, caplog)
             caplog.clear()
         assert list(tmp_path.iterdir()) == []
 
@@ -316,7 +316,7 @@ class TestDistrust:
         held = torch.load(io.BytesIO(saved), weights_only=True)
         assert held["format"] == FORMAT
         data = _bytes({**held, "format": FORMAT + 1})
-        assert "another version" in self.starts_afresh(data, steps, caplog)
+        assert "another version" in self.restarts(data, steps, caplog)
 
     @pytest.mark.parametrize("change", ["params", "epochs", "task", "torch"])
     def test_another_run(self, change, saved, steps, caplog, monkeypatch):
@@ -329,7 +329,7 @@ class TestDistrust:
             spec = digits("adam", split_seed=1)
         else:
             monkeypatch.setattr(torch, "__version__", "1.0")
-        assert "another run" in self.starts_afresh(saved, steps, caplog, spec, **params)
+        assert "another run" in self.restarts(saved, steps, caplog, spec, **params)
 
     @pytest.mark.parametrize(
         ("path", "value"),
@@ -356,7 +356,7 @@ class TestDistrust:
         for name in path[:-1]:
             place = place[name]
         place[path[-1]] = value
-        assert "does not fit" in self.starts_afresh(_bytes(held), steps, caplog)
+        assert "does not match" in self.restarts(_bytes(held), steps, caplog)
 
 
 class TestReports:

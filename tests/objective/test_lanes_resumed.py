@@ -108,7 +108,7 @@ def test_a_checkpoint_that_does_not_fit_costs_its_lane_alone(
     torch.save(held, buffer)
     slots[1].data = buffer.getvalue()
     resumed = run_together(objective, requests, 8, slots=slots)
-    assert "starting afresh" in caplog.text
+    assert "restarting the run" in caplog.text
     for outcome, request in zip(resumed, requests, strict=True):
         assert_alike(outcome, objective.evaluate([request])[0])
 

@@ -209,7 +209,11 @@ def test_reasons_are_told() -> None:
     watched.watch(Watcher())
     auto = build(ECDSep, start(2), [{"eta": 2.0, "nu": "auto"}] * 2, [0, 1])
     gaps = build(ECDSep, [torch.ones(2, 4)[:, ::2]], rows, [0, 1])
-    for batch, reason in ((watched, "watched"), (auto, '"auto"'), (gaps, "not contiguous")):
+    for batch, reason in (
+        (watched, "watchers are registered"),
+        (auto, '"auto"'),
+        (gaps, "not contiguous"),
+    ):
         report = batch.report()
         assert report["form"] == ["reference"] * 2
         assert reason in report["form_reason"][0]

@@ -46,7 +46,7 @@ def spec():
 
 @pytest.fixture
 def client(url, spec, open_storage, tmp_path):
-    """The page on a study with two results, a failure, a queued run and two trials in hand."""
+    """The page on a study with two results, a failure, a queued run and two running trials."""
     worker = Worker.current()
     with Store.open(url) as store:
         store.create(spec)

@@ -268,7 +268,7 @@ name: is missing
 [budget]: trials: 0: must be at least 1
 [budget]: steps: 'ten': must be a whole number
 [budget]: trails: unknown key; did you mean 'trials'? Known: trials, steps, batch, timeout
-[pruning]: kind: 'hyperbend': must be one of 'none', 'median' or 'hyperband'; did you mean
+[pruning]: kind: 'hyperbend': must be one of 'none', 'median'
 [optimizers.ecdsep.space]: lr: low = 1, high = 0.1; low must be smaller than high
 [optimizers.ecdsep.space]: nu: unknown key 'lo'; did you mean 'low'? Known: high, log, low
 [task]: unknown task 'digit'; did you mean 'digits'?

@@ -1,4 +1,4 @@
-"""Studies of tasks of one's own: default spaces, first trials, and tables that say the same."""
+"""Studies of user tasks: default spaces, first trials, and equivalent tables."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def check_restored(url: str, grown: str) -> None:
         later = source.trials(spec.key("ecdsep"))
     assert 9 <= len(records) < len(later)
     assert [r.number for r in records] == list(range(len(records)))
-    # A snapshot: whole batches, each either told or still in hand.
+    # A snapshot: whole batches, each either told or still running.
     assert len(records) % 3 == 0
     running = [r for r in records if r.value is None]
     assert len(running) in (0, 3)

@@ -135,9 +135,3 @@ def test_a_prior_is_part_of_what_identifies_a_study(url):
 def test_a_grid_refuses_a_prior():
     with pytest.raises(SpecError, match="prior: a grid runs all points and uses none"):
         study("grid", lr={"choices": [0.1, 0.2], "prior": [1, 2]})
-
-
-@pytest.mark.parametrize("value", [-1, 2.5, True, "5"])
-def test_the_number_of_first_trials_is_a_whole_number(value):
-    with pytest.raises(SpecError, match=r"n_startup_trials = .*whole number"):
-        study(n_startup_trials=value)

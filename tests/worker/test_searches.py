@@ -140,7 +140,7 @@ def test_nothing_is_confirmed_before_the_selection_is_complete(
     StudyWorker(store, spec, StopFlag()).run()
     runs = store.trials(spec.key("adam", Stage.SELECT))
     assert sum(r.counts for r in runs) == 4
-    assert sum(r.lost for r in runs) == 4  # what was in hand, queued again once each
+    assert sum(r.lost for r in runs) == 4  # running trials, each re-queued once
     assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
 
 

@@ -86,7 +86,7 @@ def test_a_signal_gives_all_lanes_back_and_none_is_lost(
     def stop_after_five(self: Feed, lease: Lease, outcome: Outcome) -> None:
         put(self, lease, outcome)
         told.append(lease.number)
-        # While others are in hand: on a slow machine none may have been asked for yet.
+        # While others are running: on a slow machine none may have been asked for yet.
         if len(told) >= 5 and (self._ready or self._running):
             flag._event.set()
 

@@ -77,6 +77,6 @@ class CreatingContract(StoreFixtures):
     def test_unknown_study_lists_the_known_ones(self, store: Store) -> None:
         """A wrong name is answered with the right ones."""
         store.create(make_spec())
-        with pytest.raises(StudyNotFoundError, match=r"contract/ecdsep"):
+        with pytest.raises(StudyNotFoundError, match=r"did you mean .contract."):
             store.trials(StudyKey("contrakt", OPTIMIZER))
         assert store.progress("contrakt") == []

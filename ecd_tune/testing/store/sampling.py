@@ -37,7 +37,7 @@ class SamplingContract(StoreFixtures):
             | {"sampler": {"name": "tpe", "n_startup": 3}}
             | {"optimizers": {OPTIMIZER: {"space": RANGES}}}
         )
-        with pytest.raises(SpecError, match=r"'n_startup'.*n_startup_trials"):
+        with pytest.raises(SpecError, match=r"n_startup: unknown.*'n_startup_trials'"):
             store.create(wrong)
 
     @pytest.mark.parametrize("sampler", ["tpe", "qmc", "cmaes"])

@@ -9,8 +9,8 @@ from ecd_tune.testing.outage import LONGEST_SILENCE, read_log, survive_outage
 LINES = """\
 2026-11-25 04:00:00,000 INFO outage: 3 results stored
 2026-11-25 04:00:10,000 WARNING storage x: refused; retrying, work continues meanwhile
-2026-11-25 04:01:12,500 WARNING storage x: refused; away for 63 s, trying again
-2026-11-25 04:01:13,000 WARNING storage x: answers again after 63.0 s
+2026-11-25 04:01:12,500 WARNING storage x: refused; unavailable for 63 s, retrying
+2026-11-25 04:01:13,000 WARNING storage x: available again after 63.0 s
 """
 
 

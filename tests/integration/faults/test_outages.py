@@ -158,7 +158,7 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
             seconds = time.monotonic() - began
     texts = [record.getMessage() for record in caplog.records]
     assert "retrying, work continues meanwhile" in texts[0]
-    assert "answers again after" in texts[-1]
+    assert "available again after" in texts[-1]
     assert 3 <= len(texts) <= 2 + seconds / 0.5
     assert server.password not in caplog.text
     assert f"127.0.0.1:{server.port}" in texts[0]

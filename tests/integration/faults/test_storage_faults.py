@@ -92,7 +92,7 @@ def test_a_backup_is_restored_under_workers(url: str, tmp_path: Path) -> None:
             assert crew.wait(PATIENCE) == [0] * 4
         records = assert_whole(store, spec)
         assert_own_values(records)
-        # What was in hand at the backup had been told since, to rows that are no more.
+        # Trials that ran at the backup were told later, to rows that no longer exist.
         assert any(record.lost for record in records)
         assert {event.kind for event in store.events(spec.name)} >= {"lost", "fenced"}
 

@@ -1,4 +1,4 @@
-"""Small tasks of one's own, as a user writes them."""
+"""Small user tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of one's own tasks, interrupted at random steps and continued."""
+"""Runs of user tasks, interrupted at random steps and resumed."""
 
 from __future__ import annotations
 

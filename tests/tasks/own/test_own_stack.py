@@ -1,4 +1,4 @@
-"""Models of a task of one's own that compute together, and those that say why they do not."""
+"""Models of user tasks that are computed together, and reasons if they are not."""
 
 from __future__ import annotations
 

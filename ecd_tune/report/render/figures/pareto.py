@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ecd_tune.analysis.select import thin_ranked
-from ecd_tune.records import TrialRecord
-from ecd_tune.report.model.pareto import CostedTrial, costed_trials
+from ecd_tune.report.model.pareto import CostedTrial, Pareto, costed_trials
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.parts.drawn import Drawn
 from ecd_tune.report.render.figures.parts.scale import choose_scale
@@ -31,15 +30,8 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
     """
     if report.pareto is None:
         return
-    pareto, front = report.pareto, report.pareto.front
-    trials: dict[str, list[TrialRecord]] = {trial.optimizer: [] for trial in front}
-    for record in costed_trials(report.trials):
-        if (key := without_number(record.key.optimizer)) in trials:
-            trials[key].append(record)
-    points = {
-        key: [(pareto.cost(r), r.value) for r in part if r.value is not None]
-        for key, part in trials.items()
-    }
+    front = report.pareto.front
+    points = _points(report, report.pareto)
     every = [point for part in points.values() for point in part]
     title = f"{report.metric}{report.mark}"
     scale = choose_scale([value for _, value in every], title, report.direction)
@@ -49,14 +41,11 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
     ends = []
     for key, part in points.items():
         colour = colours(report)[key]
-        part = thin_ranked(
-            sorted(part, key=lambda point: report.direction.sign * point[1]), _POINTS
-        )
         shown = scale.show(value for _, value in part)
         axes.plot([cost for cost, _ in part], shown, "o", color=colour, ms=2.5, mew=0, alpha=0.3)
         best = [trial for trial in front if trial.optimizer == key]
         places, heights = [t.seconds for t in best], scale.show(t.value for t in best)
-        # What was reached at a cost can be had at any larger one.
+        # A value that is reached at some cost is available at any larger one.
         axes.plot([*places, high], [*heights, heights[-1]], color=colour, lw=1.5, ds="steps-post")
         axes.plot(places, heights, "o", color=colour, ms=4, mew=0)
         ends.append((heights[-1], titles[key], colour))
@@ -66,7 +55,7 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
     number_axis(axes, "x", log)
     scale.apply(axes)
     label_ends(axes, ends)
-    at_mean = ", its steps at the mean time of a step" if pareto.step_seconds else ""
+    at_mean = ", its steps at the mean time of a step" if report.pareto.step_seconds else ""
     axes.set_xlabel(f"seconds of a trial{at_mean}")
     yield Drawn(
         "pareto",
@@ -75,6 +64,20 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
         "; ".join(_describe(title, key, front) for key, title in titles.items()),
         figure,
     )
+
+
+def _points(report: StudyReport, pareto: Pareto) -> dict[str, list[tuple[float, float]]]:
+    """Return cost and value of trials by optimizer, thinned evenly by rank."""
+    points: dict[str, list[tuple[float, float]]] = {t.optimizer: [] for t in pareto.front}
+    for record in costed_trials(report.trials):
+        key = without_number(record.key.optimizer)
+        if key in points and record.value is not None:
+            points[key].append((pareto.cost(record), record.value))
+    sign = report.direction.sign
+    return {
+        key: thin_ranked(sorted(part, key=lambda point: sign * point[1]), _POINTS)
+        for key, part in points.items()
+    }
 
 
 def _describe(title: str, key: str, front: Sequence[CostedTrial]) -> str:
