@@ -36,6 +36,7 @@ def main() -> None:
             epochs=given.epochs,
             seed=given.seed,
             confirm=0,
+            selection=0,
             sampler="random",
             storage=f"sqlite:///{Path(folder) / 'a.db'}",
             check=False,

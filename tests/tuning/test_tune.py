@@ -48,7 +48,7 @@ def test_the_first_trials_are_fixed_and_marked(study: TunedStudy) -> None:
     table = study.trials()
     search = table[table.stage == "search"]
     assert list(search[search.optimizer == "ecdsep"].source) == [
-        "auto", "share", "paper", "sampler"
+        "auto", "moments", "share", "paper"
     ]  # fmt: skip
     assert list(search[search.optimizer == "adamw"].source) == ["default", *["sampler"] * 3]
     # The same seeds for every optimizer, and the sampler has seen what came first.
