@@ -80,7 +80,7 @@ def test_all_trials_arrive_and_the_study_goes_on(move, file, postgres_url):
 def test_nothing_is_moved_over_what_is_there(move, file, postgres_url):
     Store.open(postgres_url).close()
     move(file, postgres_url)
-    with pytest.raises(StoreError, match="holds studies already"):
+    with pytest.raises(StoreError, match="already has studies"):
         move(file, postgres_url)
 
 
