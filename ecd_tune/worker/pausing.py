@@ -14,11 +14,11 @@ __all__ = ["TrialPauser"]
 
 
 class TrialPauser:
-    """Says how far trials of a study go, and keeps the checkpoints of those that are paused.
+    """Limits each run to its next rung, and keeps the checkpoints of paused trials.
 
     Args:
         spec: The study, search by search.
-        checkpoints: Where runs are saved; None nowhere.
+        checkpoints: Storage of checkpoints; None without checkpoints.
 
     Raises:
         CheckpointError: The study resumes trials, and there is no place for checkpoints.
@@ -36,7 +36,7 @@ class TrialPauser:
             )
 
     def request(self, lease: Lease) -> RunRequest:
-        """Return what is to be run of a trial now.
+        """Return the request of a trial, limited to its next rung.
 
         Args:
             lease: The trial.
@@ -50,14 +50,14 @@ class TrialPauser:
     def mark(
         self, leases: Sequence[Lease], outcomes: Sequence[Outcome]
     ) -> list[tuple[Lease, Outcome]]:
-        """Note with each outcome the rung that its run was to reach.
+        """Add to each outcome the rung of its run.
 
         Args:
             leases: The trials.
-            outcomes: What came of them.
+            outcomes: Their outcomes.
 
         Returns:
-            What the store takes.
+            Pairs for the store.
         """
         pairs = zip(leases, outcomes, strict=True)
         return [(lease, replace(outcome, rung=self._rung(lease))) for lease, outcome in pairs]
@@ -67,7 +67,7 @@ class TrialPauser:
 
         Args:
             lease: The trial.
-            outcome: What was stored.
+            outcome: The stored outcome.
         """
         if outcome.rung is not None and outcome.status is Status.PRUNED:
             self._paused.append(lease)
@@ -75,7 +75,7 @@ class TrialPauser:
             self._checkpoints.discard(lease)
 
     def discard_paused(self) -> None:
-        """Remove the checkpoints of runs that were paused here: the study is complete."""
+        """Remove the checkpoints of runs that this worker paused, once the study is complete."""
         if self._checkpoints is not None:
             for lease in self._paused:
                 self._checkpoints.discard(lease)

@@ -1,11 +1,11 @@
 """Promote paused trials: asynchronous successive halving, decided where a result is stored.
 
-A trial that is paused at a rung is a pruned one, with its value, and counts against the budget; so
-nothing is left to be done for those that are never promoted. A promotion is a retry that no one has
-to ask for: the paused attempt becomes a FAIL that does not count, and a copy of it waits, which its
-worker continues from the checkpoint. Both happen in the transaction that stores the result of
-another trial at the same rung, under the study's lock: only such a result can bring a trial among
-the best, and it brings no more than one. Whoever asks next gets it before a new trial.
+A trial that is paused at a rung is stored as pruned, with its value, and counts against the budget.
+A trial that is never promoted therefore needs no further handling. A promotion is an automatic retry:
+the paused attempt becomes a FAIL that does not count, and a copy of it is queued, which a worker
+continues from the checkpoint. Both are written in the transaction that stores another trial's result
+at the same rung, under the study's lock. Only such a result can move a trial into the best of the
+rung, and it moves at most one. The next ask receives the copy before any new trial.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Result = tuple[Lease, Outcome]
 
 
 def lock_rungs(connection: sa.Connection, results: Sequence[Result]) -> None:
-    """Lock the studies of results that stand at a rung, which comes before locks of leases.
+    """Lock the studies of results at a rung. These locks are taken before those of leases.
 
     Args:
         connection: A write transaction.
-        results: What is about to be stored.
+        results: The results to be stored.
     """
     tokens = [lease.token for lease, outcome in results if outcome.rung is not None]
     if tokens:
@@ -49,18 +49,18 @@ def lock_rungs(connection: sa.Connection, results: Sequence[Result]) -> None:
 
 
 def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
-    """Note at which rungs trials stand, and promote those that are among the best there.
+    """Record the rungs that trials have reached, and promote the best trials of each.
 
     Args:
         connection: A write transaction that holds the studies' locks.
-        results: What was stored in it.
+        results: The results stored in it.
     """
     reached = [(lease, outcome) for lease, outcome in results if outcome.rung is not None]
     rows = [
         {
             "trial_id": lease.trial_id,
             "key": _key(outcome.rung),
-            # What has not reached the rung takes part in it, as the worst.
+            # A trial that ended before the rung counts there as the worst.
             "value_json": json.dumps(outcome.value if outcome.status is Status.PRUNED else None),
         }
         for lease, outcome in reached
@@ -87,7 +87,7 @@ def _loss(value: float | None, ref: StudyRef) -> float:
 
 
 def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Sequence[Any]:
-    """Read the trials that stand at a rung, or have stood there until they were promoted."""
+    """Read the trials at a rung, including those promoted from it."""
     trials, runs = optuna_tables.trials, tables.runs
     attributes = optuna_tables.trial_system_attributes
     promoted = runs.c.cause == Cause.PROMOTED.value
@@ -96,7 +96,7 @@ def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Seque
         .join(attributes, attributes.c.trial_id == trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == ref.id, attributes.c.key == _key(rung))
-        # What was retried or taken out by hand stands there no more.
+        # Trials that a user has retried or invalidated are excluded.
         .where(runs.c.lost.is_(False) | promoted)
     ).all()
 
@@ -104,7 +104,7 @@ def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Seque
 def _continue(
     connection: sa.Connection, ref: StudyRef, trial_ids: Sequence[int], rung: Rung
 ) -> None:
-    """Take paused attempts out, and queue copies that continue them."""
+    """Close paused attempts, and queue copies that continue them."""
     trials, runs = optuna_tables.trials, tables.runs
     rows = connection.execute(
         sa.select(trials.c.trial_id, trials.c.number, *REQUEST_COLUMNS)
@@ -115,7 +115,7 @@ def _continue(
     first = count_trials(connection, ref.id).next_number
     endings = [Ending(Cause.PROMOTED, _reason(rung, first + n)) for n in range(len(rows))]
     for row, ending in zip(rows, endings, strict=True):
-        _take_out(connection, row.trial_id, ending)
+        _close(connection, row.trial_id, ending)
     insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
     events = [
         event_row(
@@ -137,7 +137,7 @@ def _reason(rung: Rung, number: int) -> str:
     return f"promoted at rung {rung.number} of bracket {rung.bracket}; continued as trial {number}"
 
 
-def _take_out(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
+def _close(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
     trials, runs, values = optuna_tables.trials, tables.runs, optuna_tables.trial_values
     connection.execute(sa.delete(values).where(values.c.trial_id == trial_id))
     connection.execute(
