@@ -1,4 +1,4 @@
-"""Say with which data and which code the trials of this process are run."""
+"""The data and the code that the trials of this process are run with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS = 10.0
 
 
 def find_origin(task: Any, name: str, options: Mapping[str, Scalar]) -> Origin:
-    """Find out with which data and code a task runs here.
+    """Return the data and code that a task is run with in this process.
 
     Args:
         task: The task; one of one's own has ``source()``.

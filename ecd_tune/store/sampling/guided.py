@@ -25,9 +25,9 @@ _STREAM = 1
 def guided_points(
     spec: StudySpec, optimizer: str, numbers: Iterable[int]
 ) -> dict[int, StoredPoint]:
-    """Draw those of some trials that come from the priors of an optimizer's space.
+    """Draw the points of those trials that come from the priors of an optimizer's space.
 
-    A point follows from the study's seed and the number of the trial, whoever draws it.
+    A point depends only on the study's seed and the number of the trial, not on the worker.
 
     Args:
         spec: The study.
@@ -35,7 +35,7 @@ def guided_points(
         numbers: Numbers of trials of the search.
 
     Returns:
-        Number to point; the others are the sampler's.
+        Number to point; the sampler draws the other trials.
     """
     space = spec.optimizers[optimizer].space
     if not space.has_prior:

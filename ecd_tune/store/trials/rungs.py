@@ -1,11 +1,12 @@
 """Promote paused trials: asynchronous successive halving, decided where a result is stored.
 
-A trial that is paused at a rung is stored as pruned, with its value, and counts against the budget.
-A trial that is never promoted therefore needs no further handling. A promotion is an automatic retry:
-the paused attempt becomes a FAIL that does not count, and a copy of it is queued, which a worker
-continues from the checkpoint. Both are written in the transaction that stores another trial's result
-at the same rung, under the study's lock. Only such a result can move a trial into the best of the
-rung, and it moves at most one. The next ask receives the copy before any new trial.
+A trial that is paused at a rung is stored as pruned, with its value, and counts against the
+budget. A trial that is never promoted therefore needs no further handling. A promotion is an
+automatic retry: the paused attempt becomes a FAIL that does not count, and a copy of it is
+queued, which a worker continues from the checkpoint. Both are written in the transaction that
+stores another trial's result at the same rung, under the study's lock. Only such a result can
+move a trial into the best of the rung, and it moves at most one. The next ask receives the copy
+before any new trial.
 """
 
 from __future__ import annotations
