@@ -8,7 +8,7 @@ DEMO   := demo
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations test-slow cluster-test faults bench gpu lint install docs \
+.PHONY: help demo test unit test-integrations test-slow cluster-test faults bench gpu lint install docs \
 	site figures reports clean
 
 help: ## Show the targets
@@ -19,11 +19,14 @@ demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print 
 	mkdir -p $(DEMO)
 	$(BIN)/ecd-tune run zakharov --workers 2 --storage sqlite:///$(DEMO)/ecd_tune.db --out $(DEMO)/report
 
-test: install lint ## ruff, mypy, import-linter, pytest without integrations, whole commands and slow tests
+test: install ## ruff, mypy, import-linter, pytest without integrations, whole commands and slow tests
+	$(MAKE) --no-print-directory --jobs 2 lint unit
+
+unit: install # mypy uses one core, and tests wait for servers: side by side both end sooner
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
 
 test-integrations: install ## Real training libraries, distributed runs, whole commands; CI runs them too
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" tests/integrations tests/acceptance
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --ignore tests/cluster
