@@ -302,10 +302,10 @@ def page(given: argparse.Namespace, rows: list[str]) -> list[str]:
         "",
         f"Best validation value: mean (lowest–highest) over {given.seeds} searches of {FEW} "
         f"trials, and over {given.long} of {given.trials}; accuracy, or for regression the mean "
-        "squared error of standardised targets. “Behind” is how much worse, in percent of the "
-        f"other value; ✗ marks more than {100 * CLOSE:.0f} %. Last column: the best trials of "
-        f"{FEW} and of {given.trials} of the first search, in the mean of {given.again} new seeds. "
-        "No test data are used.",
+        "squared error of standardised targets. “Behind”: how much worse, in percent of the "
+        f"other value; ✗ marks more than {100 * CLOSE:.0f} %. Last column: mean over "
+        f"{given.again} new seeds of the best trials of {FEW} and of {given.trials} of the first "
+        "search. No test data are used.",
         "",
         f"| task | ECDSep, {FEW} | {given.trials} | AdamW, {FEW} | {given.trials} | "
         f"ECDSep behind AdamW, {FEW} | ECDSep behind its {given.trials} | "

@@ -205,7 +205,7 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
         *written_by(f"python -m benchmarks.ranges --points {given.points}"),
         "",
         f"Mean of the best of {FEW} random points: how much worse, in percent, than the best of "
-        f"{FEW} random points of AdamW's default space; negative where ECDSep is better. "
+        f"{FEW} random points of AdamW's default space; negative if ECDSep is better. "
         f"Accuracy or mean squared error on {VALIDATION} validation examples; a pool of "
         f"{given.points} points per task and optimizer, one seed.",
         "",
@@ -216,8 +216,8 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
         "",
         "## Candidates for a first trial",
         "",
-        f"The same of one setting, in the mean over {STARTS} initial weights, against the best of "
-        f"{FEW} of AdamW. With moments ν√n is .1 and the weight decay 1e-4.",
+        f"The same for single settings: mean over {STARTS} initial weights, compared with the best "
+        f"of {FEW} of AdamW. With moments, ν√n is .1 and the weight decay 1e-4.",
         "",
         f"| setting | {titles} |",
         "|---|" + "---:|" * len(cases),
