@@ -27,7 +27,7 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """Distance over the larger magnitude; infinite where one is missing or not finite."""
+        """Distance over the larger magnitude; infinite if one is missing or not finite."""
         if self.stored is None or self.again is None:
             return math.inf
         distance = abs(self.stored - self.again)
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def largest(self) -> float:
-        """Largest relative difference; 0 where all are equal."""
+        """Largest relative difference; 0 if all are equal."""
         return max((difference.relative for difference in self.differences), default=0.0)
 
 
