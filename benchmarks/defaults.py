@@ -1,14 +1,13 @@
-"""How far twenty trials with the default spaces come, on six tasks that chose none of them.
+"""Results of twenty trials with the default spaces, on six tasks that were not used to choose them.
 
     python -m benchmarks.defaults [--trials 200] [--seeds 3] [--long 1] [--again 10] [--storage URL]
                                   [--tasks wine ...] [--out docs/results/defaults.md]
 
-ECDSep and AdamW are searched with 20 trials, once for each seed, by TPE from their fixed first
-trials; the first searches go on to 200. Nothing is given but the tasks: tables and generated data
-of scikit-learn, and its digits as images. A value is the validation metric of a trial; small
-splits make it coarse, and the best of 200 trials is the largest of many, for AdamW too. Therefore
-the best of 20 and of 200 run again under new seeds. A search that has reached an accuracy of 1 does
-not go on. With ``--storage`` the searches are kept, and the same command continues.
+For each seed, ECDSep and AdamW are searched with 20 trials, by TPE after their fixed first trials;
+the first searches continue to 200 trials. The tasks are tables and generated data of scikit-learn,
+and its digits as images; no other input is given. A value is the validation metric of a trial. On
+small splits it is coarse, and the best of 200 trials is optimistic, for AdamW too. Therefore the
+best trials of 20 and of 200 are run again under new seeds. A search stops at an accuracy of 1. With ``--storage`` the searches are kept, and the same command continues.
 """
 
 from __future__ import annotations
