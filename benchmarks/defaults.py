@@ -7,7 +7,8 @@ For each seed, ECDSep and AdamW are searched with 20 trials, by TPE after their 
 the first searches continue to 200 trials. The tasks are tables and generated data of scikit-learn,
 and its digits as images; no other input is given. A value is the validation metric of a trial. On
 small splits it is coarse, and the best of 200 trials is optimistic, for AdamW too. Therefore the
-best trials of 20 and of 200 are run again under new seeds. A search stops at an accuracy of 1. With ``--storage`` the searches are kept, and the same command continues.
+best trials of 20 and of 200 are run again under new seeds. A search stops at an accuracy of 1.
+With ``--storage`` the searches are kept, and the same command continues.
 """
 
 from __future__ import annotations

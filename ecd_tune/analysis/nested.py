@@ -1,6 +1,6 @@
 """Compare two optimizers that were each searched several times: the search is the unit.
 
-The runs with the best hyperparameters of one search depend on the randomness of that search, so they
+The runs with the best hyperparameters of one search depend on the randomness of that search. They
 are not independent samples: more seeds do not show the result of another search. Each search
 counts once, by the median of its runs, and the sides are compared by Welch's t-test (Welch 1947),
 whose standard error and interval include the spread of the searches and of the seeds. Equal

@@ -98,8 +98,8 @@ class _Errors:
 def check_results(store: Store, spec: StudySpec) -> None:
     """Check that every search has a result.
 
-    For a user task this is a complete trial. The ranges of a study file can be so wide that all of a few
-    trials diverge; then a value before the divergence is enough.
+    For a user task this is a complete trial. The ranges of a study file can be so wide that all
+    of a few trials diverge; then a value before the divergence is enough.
 
     Args:
         store: The database.
