@@ -1,14 +1,14 @@
-"""How far twenty trials with the default spaces come, on six tasks that chose none of them.
+"""Results of twenty trials with the default spaces, on six tasks that were not used to choose them.
 
     python -m benchmarks.defaults [--trials 200] [--seeds 3] [--long 1] [--again 10] [--storage URL]
                                   [--tasks wine ...] [--out docs/results/defaults.md]
 
-ECDSep and AdamW are searched with 20 trials, once for each seed, by TPE from their fixed first
-trials; the first searches go on to 200. Nothing is given but the tasks: tables and generated data
-of scikit-learn, and its digits as images. A value is the validation metric of a trial; small
-splits make it coarse, and the best of 200 trials is the largest of many, for AdamW too. Therefore
-the best of 20 and of 200 run again under new seeds. A search that has reached an accuracy of 1 does
-not go on. With ``--storage`` the searches are kept, and the same command continues.
+For each seed, ECDSep and AdamW are searched with 20 trials, by TPE after their fixed first trials;
+the first searches continue to 200 trials. The tasks are tables and generated data of scikit-learn,
+and its digits as images; no other input is given. A value is the validation metric of a trial. On
+small splits it is coarse, and the best of 200 trials is optimistic, for AdamW too. Therefore the
+best trials of 20 and of 200 are run again under new seeds. A search stops at an accuracy of 1.
+With ``--storage`` the searches are kept, and the same command continues.
 """
 
 from __future__ import annotations
@@ -302,10 +302,10 @@ def page(given: argparse.Namespace, rows: list[str]) -> list[str]:
         "",
         f"Best validation value: mean (lowest–highest) over {given.seeds} searches of {FEW} "
         f"trials, and over {given.long} of {given.trials}; accuracy, or for regression the mean "
-        "squared error of standardised targets. “Behind” is how much worse, in percent of the "
-        f"other value; ✗ marks more than {100 * CLOSE:.0f} %. Last column: the best trials of "
-        f"{FEW} and of {given.trials} of the first search, in the mean of {given.again} new seeds. "
-        "No test data are used.",
+        "squared error of standardised targets. “Behind”: how much worse, in percent of the "
+        f"other value; ✗ marks more than {100 * CLOSE:.0f} %. Last column: mean over "
+        f"{given.again} new seeds of the best trials of {FEW} and of {given.trials} of the first "
+        "search. No test data are used.",
         "",
         f"| task | ECDSep, {FEW} | {given.trials} | AdamW, {FEW} | {given.trials} | "
         f"ECDSep behind AdamW, {FEW} | ECDSep behind its {given.trials} | "

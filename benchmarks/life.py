@@ -1,12 +1,12 @@
-"""Processor time of one trial's calls, by call, while many others hold leases of its study.
+"""CPU time of the calls of one trial, while many other workers hold leases of its study.
 
     python -m benchmarks.life [--others 1000] [--seconds 10] [--trials 200] [--json FILE]
 
-One worker without torch looks for dead workers in its turn, asks for trials with six parameters of
-a random sampler, reports one point of each, renews its lease and tells, on a PostgreSQL of the
-benchmark's own. As many other workers as ``--others`` says hold a lease each. Nothing waits for
-``--seconds``: it says how often there is a look and a renewal per trial. "Looking every trial" is
-what a look of each worker before each ask would cost instead.
+One worker without torch checks for dead workers, asks for trials with six parameters of a random
+sampler, reports one point of each, renews its lease and tells. The benchmark starts its own
+PostgreSQL. ``--others`` other workers hold one lease each. The benchmark does not wait for
+``--seconds``, which only determines the number of checks and renewals per trial. "check, every
+trial" is the cost if each worker checked before each ask.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ OPTIMIZER = "ecdsep"
 LOOKS = 20
 SIMULATED = 10_000
 Cost = tuple[float, float]
-"""Milliseconds of the worker's process and of the server's."""
+"""Milliseconds of the worker's process and of the server."""
 
 
 def measure(others: int, seconds: float, trials: int) -> dict[str, Cost]:
-    """Measure each call of a trial's life.
+    """Measure each call of a trial.
 
     Args:
-        others: Workers that hold a lease each.
+        others: Number of workers that hold one lease each.
         seconds: Length of a trial.
-        trials: How many are measured.
+        trials: Number of measured trials.
 
     Returns:
-        Call to its processor time per trial.
+        CPU time per trial by call.
     """
     with PostgresServer({}, on_disk=True) as server:
         url = server.create_database()
@@ -70,8 +70,8 @@ def measure(others: int, seconds: float, trials: int) -> dict[str, Cost]:
             crowd.renew(held)
             client, served = spend(LOOKS, lambda: store.reap(keys))
             looks = count_looks(others, seconds, store.lease_seconds)
-            found["look, in turn"] = client * looks, served * looks
-            found["look, every trial"] = client, served
+            found["check, shared"] = client * looks, served * looks
+            found["check, every trial"] = client, served
             found["ask"] = spend(
                 trials, lambda: mine.extend(store.ask(SPEC, OPTIMIZER, count=1, worker=worker))
             )
@@ -84,7 +84,7 @@ def measure(others: int, seconds: float, trials: int) -> dict[str, Cost]:
 
 
 def count_looks(others: int, seconds: float, lease_seconds: float) -> float:
-    """Return how often a worker looks per trial, while all leases are renewed."""
+    """Return the number of checks of a worker per trial, while all leases are renewed."""
     clock, watch = SimpleNamespace(now=0.0), lost.LeaseWatch(lease_seconds)
     looks = 0
     with patch.object(lost, "time", SimpleNamespace(monotonic=lambda: clock.now)):
@@ -116,11 +116,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     found = measure(given.others, given.seconds, given.trials)
-    every = found["look, every trial"]
-    kept = [cost for name, cost in found.items() if name != "look, every trial"]
+    every = found["check, every trial"]
+    kept = [cost for name, cost in found.items() if name != "check, every trial"]
     found["one trial"] = sum(c for c, _ in kept), sum(s for _, s in kept)
-    in_turn, whole = found["look, in turn"], found["one trial"]
-    found["one trial, looking every trial"] = (
+    in_turn, whole = found["check, shared"], found["one trial"]
+    found["one trial, check every trial"] = (
         whole[0] - in_turn[0] + every[0],
         whole[1] - in_turn[1] + every[1],
     )

@@ -1,9 +1,9 @@
 """The benefit of a prior on the ranges of a search, and the cost of a wrong one.
 
-TPE and random search look for the minimum of a bowl with ripples over four logarithmic ranges;
-its place differs from search to search. A good prior has its centers near the minimum (one standard
-deviation away on average), a poor one two deviations away in every range, a wrong one beyond the
-middle of every range, at the other end. Spreads are those that a study file has without saying so.
+TPE and random search minimize a bowl with ripples over four logarithmic ranges. The position of the
+minimum differs between searches. The centers of a good prior are one standard deviation from the
+minimum on average, those of a poor one two deviations in every range, and those of a wrong one are
+at the opposite end of every range. Spreads are the defaults of a study file.
 
     python -m benchmarks.priors
 """
@@ -32,18 +32,18 @@ KINDS = ("none", "good", "poor", "wrong")
 
 @dataclass(frozen=True)
 class Bowl:
-    """Stands in for a model of a finished study.
+    """A function in place of the model of a finished study.
 
     Attributes:
-        space: What is searched.
-        best: Places of the minimum in the ranges, 0 to 1, shape ``[4]``.
+        space: The search space.
+        best: Position of the minimum in the ranges, 0 to 1, shape ``[4]``.
     """
 
     space: Space
     best: NDArray[np.float64]
 
     def look_up(self, params: Params) -> tuple[float, float]:
-        """Return the value of a point, and how long it takes, in seconds."""
+        """Return the value of a point, and its duration in seconds."""
         away = _place([float(params[name]) for name in NAMES]) - self.best
         ripples = 0.02 * np.mean(np.sin(12 * away) ** 2)
         return float(WEIGHTS @ away**2 + ripples), 1.0

@@ -3,13 +3,13 @@
     python -m benchmarks.ranges [--points 768] [--tasks linear ...] [--pool pool.json]
                                 [--out docs/results/default-ranges.md]
 
-The default space of ECDSep (``studies/_own.toml``) was chosen by this, so that the tasks of
-``benchmarks.defaults`` choose none of it. Many random points of a wide space are trained at once
-on each task, and as many of the default spaces of AdamW and GDM. The mean of the best of twenty
-points that are drawn from the pool without replacement is exact, so that any part of the wide space
-is judged without another run: ``RANGES`` are such parts. All points of a pool share the order of
-the data; their initial weights differ. With ``--pool`` the values of a task are read from a file
-where it has them, and added to it where it has not.
+The default space of ECDSep (``studies/_own.toml``) was chosen with this benchmark, not on the tasks
+of ``benchmarks.defaults``. On each task it trains many random points of a wide space at once, and
+the same number of points of the default spaces of AdamW and GDM. The mean of the best of twenty
+points drawn from the pool without replacement is computed exactly, so any part of the wide space
+can be evaluated without another run; ``RANGES`` are such parts. All points of a pool have the same
+order of the data and different initial weights. With ``--pool`` the values of a task are read from
+a file, and added to it if they are missing.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ RANGES: dict[str, Bounds] = {
 
 
 STARTS = 4
-"""Initial weights of each of ``SETTINGS``."""
+"""Number of initial weights for each of ``SETTINGS``."""
 SETTINGS: dict[str, Mapping[str, Any]] = {
     "auto, share": {"lr": "auto", "s": 0, "eta": 3.0, "scale": "share"},
     "auto, moments": {"lr": "auto", "s": 0, "eta": 3.0, "scale": "moments"},
@@ -101,7 +101,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
 
 
 def optimizer_of(name: str, space: Mapping[str, Any] | None = None) -> OptimizerSpec:
-    """Return an optimizer of a study of one's own, with its default space or another."""
+    """Return an optimizer of a user study, with its default space or another."""
     table = {} if space is None else {"space": space}
     return parse_study(own_study("digits", {name: table}, budget={"steps": 1})).optimizers[name]
 
@@ -119,10 +119,10 @@ def pool(case: Case, own: OptimizerSpec, points: int) -> list[Any]:
 
 
 def single(case: Case) -> dict[str, float]:
-    """Return the value of each of ``SETTINGS``, in the mean over initial weights."""
+    """Return the mean value of each of ``SETTINGS`` over initial weights."""
     own = optimizer_of("ecdsep")
     found: dict[str, float] = {}
-    for auto in (False, True):  # apart: with a step that is found no run of a batch is fused
+    for auto in (False, True):  # apart: with an automatic step no run of a batch is fused
         chosen = {k: v for k, v in SETTINGS.items() if (v["lr"] == "auto") is auto}
         settings = [own.resolve(v, size_of(case)) for v in chosen.values() for _ in range(STARTS)]
         means = values(case, "ecdsep", settings).reshape(-1, STARTS).mean(1)
@@ -131,7 +131,7 @@ def single(case: Case) -> dict[str, float]:
 
 
 def lies_in(point: Mapping[str, Any], bounds: Bounds) -> bool:
-    """Return whether a point of the wide space lies in a part of it."""
+    """Return whether a point of the wide space is in a part of it."""
     return all(
         point[key] == limits if isinstance(limits, str) else limits[0] <= point[key] <= limits[1]
         for key, limits in bounds.items()
@@ -143,8 +143,8 @@ def best_of(found: Sequence[float], few: int, highest: bool) -> float:
 
     Args:
         found: Values of a pool; NaN and infinity are the worst.
-        few: How many are drawn.
-        highest: Whether more is better.
+        few: Number of drawn values.
+        highest: Whether a larger value is better.
 
     Returns:
         Σ over ranks i of value_i · C(N − 1 − i, few − 1) / C(N, few); NaN for a smaller pool.
@@ -158,7 +158,7 @@ def best_of(found: Sequence[float], few: int, highest: bool) -> float:
 
 
 def main() -> None:
-    """Train what is missing and print the page."""
+    """Train missing points and print the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=768)
     parser.add_argument("--tasks", nargs="*", choices=list(CASES), default=list(CASES))
@@ -205,7 +205,7 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
         *written_by(f"python -m benchmarks.ranges --points {given.points}"),
         "",
         f"Mean of the best of {FEW} random points: how much worse, in percent, than the best of "
-        f"{FEW} random points of AdamW's default space; negative where ECDSep is better. "
+        f"{FEW} random points of AdamW's default space; negative if ECDSep is better. "
         f"Accuracy or mean squared error on {VALIDATION} validation examples; a pool of "
         f"{given.points} points per task and optimizer, one seed.",
         "",
@@ -216,8 +216,8 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
         "",
         "## Candidates for a first trial",
         "",
-        f"The same of one setting, in the mean over {STARTS} initial weights, against the best of "
-        f"{FEW} of AdamW. With moments ν√n is .1 and the weight decay 1e-4.",
+        f"The same for single settings: mean over {STARTS} initial weights, compared with the best "
+        f"of {FEW} of AdamW. With moments, ν√n is .1 and the weight decay 1e-4.",
         "",
         f"| setting | {titles} |",
         "|---|" + "---:|" * len(cases),
@@ -228,8 +228,8 @@ def page(given: argparse.Namespace, known: Mapping[str, Any]) -> list[str]:
 def score(task: str, points: Sequence[Mapping[str, Any]], few: int) -> float:
     """Return the mean of the best of some points of a task.
 
-    A squared error above 1, that of the mean target, counts as 1: else a setting that diverges
-    without becoming infinite would outweigh all others.
+    A squared error above 1, the error of the mean target, counts as 1. Otherwise a setting that
+    diverges without becoming infinite would outweigh all others.
     """
     classes = CASES[task].classes
     values = [point["value"] if classes else min(point["value"], 1.0) for point in points]
@@ -237,7 +237,7 @@ def score(task: str, points: Sequence[Mapping[str, Any]], few: int) -> float:
 
 
 def percent(task: str, value: float, other: float) -> str:
-    """Return by how many percent a value is worse than another; a dash where there is none."""
+    """Return by how many percent a value is worse than another; a dash for NaN."""
     if math.isnan(value):
         return "–"
     return f"{100 * (other - value) / other * (1 if CASES[task].classes else -1):+.1f}"

@@ -1,7 +1,7 @@
-"""Eight generated tasks, and the training of many settings of an optimizer on one of them at once.
+"""Eight generated tasks, and training of many settings of an optimizer on a task at once.
 
-All networks of a task are stacked into one tensor for each layer: this is much faster than lanes of
-trials, and has neither a database nor the seeds of trials.
+All networks of a task are stacked into one tensor per layer. This is much faster than lanes of
+trials, but uses neither a database nor the seeds of trials.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def clusters(rows: int) -> tuple[Any, Any]:
 
 
 def sphere(rows: int) -> tuple[Any, Any]:
-    """Return whether ten normal numbers lie outside of a sphere, without noise."""
+    """Return whether ten normal numbers are outside a sphere, without noise."""
     x, y = datasets.make_hastie_10_2(rows, random_state=1)
     return x, y > 0
 
@@ -105,7 +105,7 @@ def splits(case: Case) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
 
 def weights(widths: Sequence[int], points: int, random: torch.Generator) -> list[Tensor]:
-    """Return weights and biases of as many networks, with the limits of ``nn.Linear``."""
+    """Return weights and biases of ``points`` networks, with the limits of ``nn.Linear``."""
     blocks = []
     for before, after in pairwise(widths):
         for shape in ((points, before, after), (points, 1, after)):

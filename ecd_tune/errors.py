@@ -78,10 +78,10 @@ _LISTS = {
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question for the known name that is meant; empty where none is close.
+    """Return a question with the closest known name; empty if none is close.
 
     Args:
-        name: What was given.
+        name: The given name.
         known: The names that exist.
 
     Returns:
@@ -92,19 +92,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def hint(name: str, known: Iterable[str], kind: str = "") -> str:
-    """Return what follows the message that a name is unknown: what is meant, and what there is.
+    """Return the hint of an error about an unknown name: the closest name and the known ones.
 
     Args:
-        name: What was given.
+        name: The given name.
         known: The names that exist, in the order in which they are listed.
-        kind: What they name; decides what tells all of many names.
+        kind: What they name; determines where to find a long list of names.
 
     Returns:
         For example ``"; did you mean 'adam'? Known: adam, adamw"``.
     """
     names = list(known)
     question = did_you_mean(name, names)
-    if len(names) > _FEW and (question or kind in _LISTS):  # fifty names hide the one that is meant
+    if len(names) > _FEW and (question or kind in _LISTS):  # a long list hides the closest name
         there = f"{question} There are" if question else "; there are"
         return f"{there} {len(names)}; {_LISTS.get(kind, 'the documentation has all')}"
     return f"{f'{question} Known' if question else '; known'}: {', '.join(names) or 'none'}"

@@ -1,10 +1,10 @@
 """Compare two optimizers that were each searched several times: the search is the unit.
 
-The runs under one search's best hyperparameters share the chance of that search, so that they are
-no independent witnesses: more seeds do not show how far another search would have come. Each search
+The runs with the best hyperparameters of one search depend on the randomness of that search. They
+are not independent samples: more seeds do not show the result of another search. Each search
 counts once, by the median of its runs, and the sides are compared by Welch's t-test (Welch 1947),
-whose standard error and interval include the spread of the searches and of the seeds. Runs of equal
-seeds on both sides make the test careful rather than bold.
+whose standard error and interval include the spread of the searches and of the seeds. Equal
+seeds on both sides make the test conservative.
 """
 
 from __future__ import annotations

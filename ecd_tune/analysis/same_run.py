@@ -27,7 +27,7 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """Distance over the larger magnitude; infinite where one is missing or not finite."""
+        """Distance over the larger magnitude; infinite if one is missing or not finite."""
         if self.stored is None or self.again is None:
             return math.inf
         distance = abs(self.stored - self.again)
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def largest(self) -> float:
-        """Largest relative difference; 0 where all are equal."""
+        """Largest relative difference; 0 if all are equal."""
         return max((difference.relative for difference in self.differences), default=0.0)
 
 
@@ -72,11 +72,11 @@ def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]
 
 
 def compare_origins(then: Origin | None, now: Origin) -> list[str]:
-    """Say whether data and code are those that a trial was run with.
+    """Compare the data and code of a trial with those of this process.
 
     Args:
-        then: Of the trial; None where it is not recorded.
-        now: Of this process.
+        then: Origin of the trial; None if it is not recorded.
+        now: Origin of this process.
 
     Returns:
         One line for the data and one for the code.
@@ -88,7 +88,7 @@ def compare_origins(then: Origin | None, now: Origin) -> list[str]:
 
 def _compare_data(then: Origin, now: Origin) -> str:
     if not then.data and not now.data:
-        return "no digest: the task reads no files, or reads them in a loop of its own"
+        return "no digest: the task reads no files, or has its own training loop"
     if then.data == now.data:
         return f"the same (digest {now.data})"
     return (

@@ -179,7 +179,7 @@ def summarise(values: Sequence[float], direction: Direction) -> Summary:
     """Describe the distribution of a number over runs.
 
     Args:
-        values: One number per run; the worst infinity where there is none.
+        values: One number per run; the worst infinity for a run without one.
         direction: Says which infinity is the worst.
 
     Returns:

@@ -1,8 +1,8 @@
 """A random forest as a model of a finished search.
 
-It is fitted to the ranks of the trials: the share of the trials that are better, from 0 to 1, which
-treats losses over many decades and accuracies alike. Such surrogate benchmarks are those of
-Eggensperger et al. (Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
+It is fitted to the ranks of the trials: the share of the trials that are better, from 0 to 1. Ranks
+suit both accuracies and losses that span many decades. The method is that of Eggensperger et al.
+(Efficient benchmarking of hyperparameter optimizers via surrogates, AAAI 2015).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Surrogate:
     Attributes:
         space: The search space.
         points: The study's trials, encoded, shape ``[n, d]``.
-        seconds: How long each took, shape ``[n]``.
-        values: Their values from the best to the worst, shape ``[n]``; infinite where a trial
+        seconds: Their durations, shape ``[n]``.
+        values: Their values from the best to the worst, shape ``[n]``; infinite for trials that
             diverged or failed.
         forest: Predicts the rank of a point.
         agreement: Rank correlation of the study's trials with the out-of-bag predictions of the
@@ -61,7 +61,7 @@ class Surrogate:
         return np.asarray(self.forest.predict(_encode(self.space, points)))
 
     def value_of(self, rank: float) -> float:
-        """Return the value of the trial of a rank, interpolated between two trials."""
+        """Return the value of the trial with a rank, interpolated between two trials."""
         place = rank * (len(self.values) - 1)
         low, high = float(self.values[math.floor(place)]), float(self.values[math.ceil(place)])
         share = place - math.floor(place)
@@ -76,9 +76,9 @@ def fit_surrogate(
     Args:
         spec: The study.
         optimizer: Key of the optimizer.
-        records: Its trials; those that count are used. One that diverged or failed is the worst,
-            one that a pruner ended has the value that it had then.
-        seed: Of the forest.
+        records: Its trials; those that count are used. Diverged and failed trials rank last;
+            pruned trials have their value at that time.
+        seed: Seed of the forest.
 
     Returns:
         The model.
@@ -93,7 +93,7 @@ def fit_surrogate(
     if len(done) < LEAST_TRIALS:
         raise NoResultError(
             f"{spec.key(optimizer).name}: {len(done)} trials have ended; a model of the study "
-            f"needs at least {LEAST_TRIALS}, better 100, best of a random search"
+            f"needs at least {LEAST_TRIALS}, preferably 100 of a random search"
         )
     sign = spec.task_def.direction.sign
     scores = np.array([_score(record, sign) for record in done])
@@ -117,15 +117,15 @@ def fit_surrogate(
 
 
 def _score(record: TrialRecord, sign: int) -> float:
-    """Return a value to be made small; infinite for a trial that can never be the best."""
+    """Return a value to minimize; infinite for a trial that can never be the best."""
     ended = record.state is TrialState.COMPLETE or record.pruned
     return sign * record.value if ended and record.value is not None else math.inf
 
 
 def _encode(space: Space, points: Sequence[Params]) -> Array:
-    """Return points as numbers from 0 to 1; -1 is what is not active, or not of the range.
+    """Return points as numbers from 0 to 1; -1 for inactive parameters and values out of range.
 
-    A fixed first trial may have `lr = "auto"`, or a value that the sampler never draws.
+    A fixed first trial can have `lr = "auto"`, or a value that the sampler never draws.
     """
     columns = [
         np.array([_place(dimension, params.get(name)) for params in points])

@@ -43,10 +43,10 @@ DEFAULT_STORAGE = "sqlite:///ecd_tune.db"
 
 
 def complete_study(incomplete: str) -> list[str]:
-    """Return the shipped studies whose names begin with what is typed, for a shell.
+    """Return the shipped studies that complete a name in a shell.
 
     Args:
-        incomplete: What is typed.
+        incomplete: The typed beginning of the name.
     """
     return [name for name in shipped_studies() if name.startswith(incomplete)]
 
@@ -177,11 +177,11 @@ def resolve_study(
 
 
 def as_stored(spec: StudySpec, storage: str) -> StudySpec:
-    """Return a study with the sampler that it was created with, where it chooses one itself.
+    """Return a study with ``"auto"`` with the sampler that it was created with.
 
     Args:
         spec: The study.
-        storage: Where it may be stored.
+        storage: Storage URL, possibly without this study.
     """
     from ecd_tune.store import Store
 
@@ -189,21 +189,21 @@ def as_stored(spec: StudySpec, storage: str) -> StudySpec:
         with Store.open(storage, create=False) as store:
             return adopt_sampler(spec, store.sampler(spec.name))
     except StoreError:
-        return spec  # there is no database yet; what else is wrong is told when it is used
+        return spec  # there is no database yet; other errors are raised when it is used
 
 
 def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
     """Read a list of formats.
 
     Args:
-        text: What ``--format`` was given.
-        allowed: The formats that there are.
+        text: Value of ``--format``.
+        allowed: The known formats.
 
     Returns:
-        Those that are wanted, at least one.
+        The chosen formats, at least one.
 
     Raises:
-        SpecError: One is unknown, or there is none.
+        SpecError: A format is unknown, or the list is empty.
     """
     formats = _split(text)
     for name in formats or ("",):

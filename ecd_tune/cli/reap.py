@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["reap"]
 
 _LOOKS = 30
-"""Number of looks per lease duration."""
+"""Number of checks per lease duration."""
 
 
 def reap(

@@ -1,4 +1,4 @@
-"""``ecd-tune replay``: samplers or pruners, compared on a finished study in seconds."""
+"""``ecd-tune replay``: compare samplers or pruners on a finished study in seconds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="A,B",
-            help=f"Compare pruners in place of samplers: {', '.join(PRUNERS)}.",
+            help=f"Compare pruners instead of samplers: {', '.join(PRUNERS)}.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +51,7 @@ def replay(
         int | None,
         typer.Option(
             min=1,
-            help="With --pruner: epochs of a search, of all its trials together. [default: half "
+            help="With --pruner: total epochs of a search, over all its trials. [default: half "
             "of the study's]",
             show_default=False,
         ),
@@ -64,12 +64,12 @@ def replay(
     """Compare samplers, or pruners, on a finished study, without running a trial.
 
     A random forest predicts the rank of a point from the stored trials: the share of them that are
-    better, 0 for the best. Each sampler then searches that model; a simulated clock lets a trial
-    take as long as the nearest stored one did. `agreement` is the rank correlation of the model
+    better, 0 for the best. Each sampler then searches that model. On a simulated clock, a trial
+    takes as long as the nearest stored one. `agreement` is the rank correlation of the model
     with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
 
     Pruners need no model: each search takes the stored trials in a random order, with their stored
-    curves and times, until its epochs are used. With `+resume` trials are paused and continue from
+    curves and times, until its epochs are used. With `+resume`, trials are paused and continue from
     their checkpoints. Other keys of `[pruning]` have their defaults.
     """
     import optuna

@@ -1,4 +1,4 @@
-"""``ecd-tune replay --pruner``: what a budget of epochs brings with each pruner."""
+"""``ecd-tune replay --pruner``: compare pruners for a budget of epochs."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def compare_pruners(
 
     Args:
         spec: The study.
-        storage: Where it is stored.
-        names: Pruners, with commas between them.
-        repeats: Searches of each.
-        epochs: Budget of a search; half of what the study has used where not given.
+        storage: Storage URL.
+        names: Comma-separated names of pruners.
+        repeats: Searches per pruner.
+        epochs: Budget of a search. Default: half of the epochs of the study.
         workers: Simulated workers.
 
     Returns:
-        One row an optimizer and pruner.
+        One row per optimizer and pruner.
 
     Raises:
-        UnknownNameError: There is no pruner of that name.
-        NoResultError: No optimizer has trials that a pruner can be replayed on.
+        UnknownNameError: A pruner is unknown.
+        NoResultError: No optimizer has trials that a replay of pruners can use.
     """
     from ecd_tune.lab.replayed_pruners import read_curves, replay_pruner
     from ecd_tune.store import Store
@@ -59,7 +59,7 @@ def compare_pruners(
         except NoResultError as error:
             if len(records) == 1:
                 raise
-            typer.echo(f"ecd-tune: left out: {error}", err=True)
+            typer.echo(f"ecd-tune: skipped: {error}", err=True)
             continue
         budget = epochs or sum(curve.epochs[-1] for curve in curves) // 2
         for name in chosen:
@@ -76,12 +76,12 @@ def compare_pruners(
             row |= {"budget": budget, "stored": len(curves), "repeats": repeats, "workers": workers}
             rows.append(row)
     if not rows:
-        raise NoResultError(f"study {spec.name!r}: no optimizer has curves to prune")
+        raise NoResultError(f"study {spec.name!r}: no optimizer has curves for a replay of pruners")
     return rows
 
 
 def pruner_table(rows: Sequence[Row]) -> str:
-    """Write the rows as a Markdown table.
+    """Format the rows as a Markdown table.
 
     Args:
         rows: As :func:`compare_pruners` returns them.

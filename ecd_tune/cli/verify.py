@@ -61,10 +61,10 @@ def verify(
 ) -> None:
     """Run one stored trial again, with its hyperparameters and seed, and compare every number.
 
-    It first says whether the data and the code are those that the trial was run with.
-    On the same versions and the same kind of machine a run repeats to the last bit, or to
-    rounding where it was trained together with others. The database is not changed. Exit status
-    1: something differs by more than `--rtol`.
+    The command first compares the data and the code with those of the stored trial.
+    With the same versions and the same kind of machine, a run repeats exactly, or up to
+    rounding if it was trained together with others. The database is not changed. Exit status
+    1: a number differs by more than `--rtol`.
     """
     from ecd_tune.analysis.same_run import compare_origins
     from ecd_tune.store import Store
@@ -77,7 +77,7 @@ def verify(
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
         if record is None:
-            raise StoreError(f"{key.name} #{trial}: there is no such trial")
+            raise StoreError(f"{key.name} #{trial}: this trial does not exist")
         if not record.counts or record.cause is None:
             reason = f" ({record.reason})" if record.reason else ""
             raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")
@@ -106,7 +106,9 @@ def _choose(spec: StudySpec, optimizer: str | None) -> str:
         return next(iter(spec.optimizers))
     if optimizer is None:
         known = ", ".join(spec.optimizers)
-        raise SpecError(f"say whose trial with --optimizer: {spec.name!r} has {known}")
+        raise SpecError(
+            f"choose the optimizer of the trial with --optimizer: {spec.name!r} has {known}"
+        )
     if optimizer not in spec.optimizers:
         known = hint(optimizer, spec.optimizers)
         raise SpecError(f"--optimizer: study {spec.name!r} has no {optimizer!r}{known}")
@@ -130,7 +132,7 @@ def _run_again(objective: Objective, record: TrialRecord) -> Comparison:
     from ecd_tune.records import RunRequest
 
     assert record.seed is not None  # every trial of ours has one
-    # What a pruner has ended is run to the same epoch.
+    # A pruned trial is run to the same epoch.
     until = record.curve.steps[-1] if record.pruned else None
     request = RunRequest(record.params, record.seed, record.key.stage, until)
     (outcome,) = objective.evaluate([request])

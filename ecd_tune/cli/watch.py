@@ -98,15 +98,15 @@ class _Errors:
 def check_results(store: Store, spec: StudySpec) -> None:
     """Check that every search has a result.
 
-    For a user task this is a complete trial. A study file's ranges may be so wide that all of a few
-    trials diverge; there a value before the divergence is enough.
+    For a user task this is a complete trial. The ranges of a study file can be so wide that all
+    of a few trials diverge; then a value before the divergence is enough.
 
     Args:
         store: The database.
         spec: The study, complete.
 
     Raises:
-        NoResultError: One has none, or on a task of one's own no confirmation run of it has.
+        NoResultError: A search has no result, or no confirmation run of a user task has one.
     """
     own = is_reference(spec.task.name)
     progress = store.progress(spec.name)

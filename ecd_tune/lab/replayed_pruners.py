@@ -1,8 +1,8 @@
-"""Pruners on the stored curves of a finished study: compared in seconds, without training.
+"""Compare pruners on the stored curves of a finished study in seconds, without training.
 
-The study's own trials are the table: a simulated search takes them in a random order, and each
-epoch gives the metric that is stored and takes as long as an epoch of that trial did. So nothing is
-modelled; but no search goes beyond the study's trials, and none chooses points by what it has seen.
+A simulated search takes the trials of the study in a random order. Each epoch returns the stored
+metric and takes as long as an epoch of the stored trial. No model is involved. A search is limited
+to the trials of the study and does not choose points by earlier results.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LEAST_CURVES = 10
 
 @dataclass(frozen=True)
 class StoredCurve:
-    """What a stored trial gives a simulated search.
+    """The part of a stored trial that a simulated search uses.
 
     Attributes:
-        epochs: That were judged, the state before training among them.
-        values: The metric after each of them.
-        seconds: How long an epoch took.
-        share: Share of the study's trials that are better, from 0 to 1; None where the trial
+        epochs: Evaluated epochs, including 0, the state before training.
+        values: Metric after each of them.
+        seconds: Duration of an epoch.
+        share: Share of the study's trials that are better, from 0 to 1; None if the trial
             diverged.
     """
 
@@ -53,12 +53,12 @@ class PrunerReplay:
     """One simulated search.
 
     Attributes:
-        best: Share of the study's trials that are better than its best complete one; 1 where it
-            has none.
-        epochs: Epochs that it has trained.
+        best: Share of the study's trials that are better than its best complete trial; 1 if no
+            trial is complete.
+        epochs: Trained epochs.
         seconds: Simulated time.
-        begun: Trials that it has begun.
-        complete: Trials that it has trained to their end.
+        begun: Number of started trials.
+        complete: Number of completed trials.
     """
 
     best: float
@@ -76,13 +76,13 @@ def read_curves(
     Args:
         spec: The study.
         optimizer: Key of the optimizer.
-        records: Its trials, with curves; those that count are used, unless they have failed.
+        records: Its trials, with curves; trials that count and have not failed are used.
 
     Returns:
-        One entry a trial, by number.
+        One entry per trial, by number.
 
     Raises:
-        NoResultError: The study's trials do not train by epochs or were pruned, or fewer than
+        NoResultError: The study's trials are not trained in epochs or were pruned, or fewer than
             :data:`LEAST_CURVES` have ended.
     """
     name = spec.key(optimizer).name
@@ -92,12 +92,12 @@ def read_curves(
     if any(record.pruned for record in done):
         raise NoResultError(
             f"{name}: its trials were pruned, and a pruner can only be replayed on whole curves; "
-            "take a study without [pruning], best a random search"
+            "use a study without [pruning], preferably a random search"
         )
     if len(done) < LEAST_CURVES:
         raise NoResultError(
             f"{name}: {len(done)} trials have a curve; a replay of pruners needs at least "
-            f"{LEAST_CURVES}, better 100"
+            f"{LEAST_CURVES}, preferably 100"
         )
     sign = spec.task_def.direction.sign
     losses = sorted(math.inf if loss is None else loss for loss in (_loss(r, sign) for r in done))
@@ -139,13 +139,13 @@ class _Run:
 
 
 class _Policy(Protocol):
-    """Which trials go on."""
+    """Decides which trials continue."""
 
     def next(self) -> _Run | None:
-        """Return a trial that was begun before and is to go on now, or None."""
+        """Return a started trial that continues now, or None."""
 
     def leaves(self, run: _Run) -> bool:
-        """Say whether a trial is not to go on now; asked after each judged epoch, the last too."""
+        """Return whether a trial stops or pauses; called after each evaluated epoch."""
 
 
 def replay_pruner(
@@ -159,20 +159,20 @@ def replay_pruner(
 ) -> PrunerReplay:
     """Search the table with simulated workers, until a budget of epochs is used.
 
-    A worker that is free takes a promoted trial, or else the next one in a random order. Epochs
-    that are under way when the budget ends are cut off.
+    A free worker takes a promoted trial, or otherwise the next one in a random order. Epochs
+    that are running when the budget ends are discarded.
 
     Args:
         spec: The study.
         optimizer: Key of the optimizer.
         curves: The table.
-        pruning: What decides which trials go on.
-        seed: Of the order.
+        pruning: Settings of the pruner.
+        seed: Seed of the order.
         epochs: Budget of all trials together.
         workers: Trials that run at the same time.
 
     Returns:
-        The search; where the trials run out before the budget, it has used less.
+        The search; it uses less than the budget if all trials end before.
     """
     changed = spec.model_copy(update={"pruning": pruning})
     policy: _Policy = (
@@ -208,7 +208,7 @@ def _push(running: list[tuple[float, int, _Run]], clock: float, turn: int, run: 
 
 
 class _Stopping:
-    """Ends trials for good, by Optuna's pruners, as a worker asks them."""
+    """Ends trials permanently with Optuna's pruners, which are called as by a worker."""
 
     def __init__(self, spec: StudySpec, optimizer: str) -> None:
         name, direction = spec.key(optimizer).name, to_optuna_direction(spec.task_def.direction)
@@ -238,7 +238,7 @@ class _Stopping:
 
 @dataclass
 class _Stand:
-    """Who has reached a rung, and who was promoted there."""
+    """Trials that have reached a rung, and those that were promoted there."""
 
     losses: dict[int, float] = field(default_factory=dict)
     promoted: set[int] = field(default_factory=set)
@@ -260,7 +260,7 @@ class _Halving:
             run = self._promoted.pop(0)
             if not run.over:
                 return run
-            self.leaves(run)  # it diverged in the epoch that came next
+            self.leaves(run)  # it diverged in the next epoch
         return None
 
     def leaves(self, run: _Run) -> bool:
@@ -273,7 +273,7 @@ class _Halving:
         if not reached and not run.over:
             return False
         stand = self._stands.setdefault((bracket, run.promotions), _Stand())
-        # What was judged so far, without the state before training.
+        # The evaluated epochs so far, without the state before training.
         loss = min(self._sign * value for value in run.curve.values[1 : run.at + 1])
         stand.losses[run.number] = loss if reached else math.inf
         self._paused[run.number] = run

@@ -1,4 +1,4 @@
-"""The data and the code that the trials of this process are run with."""
+"""The data and the code of the trials of this process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SECONDS = 10.0
 
 
 def find_origin(task: Any, name: str, options: Mapping[str, Scalar]) -> Origin:
-    """Return the data and code that a task is run with in this process.
+    """Return the data and the code of a task in this process.
 
     Args:
-        task: The task; one of one's own has ``source()``.
+        task: The task; a user task has ``source()``.
         name: Its registry name, or a reference.
-        options: Those that the study sets.
+        options: Options that the study sets.
 
     Returns:
         Digests and versions.
@@ -44,13 +44,13 @@ def own_version() -> str:
     """Return the version of ecd_tune."""
     try:
         return version("ecd_tune")
-    except PackageNotFoundError:  # run from its source, not installed
+    except PackageNotFoundError:  # run from source, not installed
         return "unknown"
 
 
 @lru_cache
 def _commit_of(file: str) -> str:
-    """Return the commit of the repository that a file is tracked in; empty where there is none."""
+    """Return the commit of the repository that tracks a file; empty without one."""
     folder = Path(file).resolve().parent
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return ""

@@ -1,4 +1,4 @@
-"""When a dimension exists, and when the lower end of a range means 0."""
+"""Conditions under which a dimension is active, or the lower end of a range means 0."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Condition = Mapping[str, tuple[Scalar, ...]]
 class Zero:
     """The lower end of a range that means 0, which a logarithmic range cannot contain.
 
-    A sampler sees the value that was drawn; the optimizer is given 0.
+    The sampler sees the drawn value; the optimizer gets 0.
 
     Attributes:
-        below: Values below this are 0.
-        when: Condition under which they are; elsewhere they stay what they are.
+        below: Values below this mean 0.
+        when: Condition under which they do; otherwise values are unchanged.
     """
 
     below: float

@@ -1,7 +1,7 @@
-"""Make a study of plain values, or find all that pydantic says of them.
+"""Create a study from plain values, or collect all validation errors of pydantic.
 
-What is wrong is replaced by a stand-in, so that the rest is checked too, here and by
-:mod:`ecd_tune.spec.load`; what is said of a stand-in concerns no one.
+Invalid values are replaced by placeholders, so that all other values are validated too, here and in
+:mod:`ecd_tune.spec.load`. Problems of placeholders are dropped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PHRASES = {
     "tuple_type": "must be a list",
     "literal_error": "must be one of {expected}",
 }
-"""What pydantic's kinds of errors say."""
+"""Messages for pydantic's types of errors."""
 _STAND_INS: Mapping[tuple[str, ...], Any] = {
     ("name",): "study",
     ("task",): {"name": ""},
@@ -49,21 +49,21 @@ _STAND_INS: Mapping[tuple[str, ...], Any] = {
     ("budget", "steps"): 10**9,
     ("optimizers",): {"sgd": {"space": {"lr": 1.0}}},
 }
-"""What must be there; so many steps are too few for nothing."""
+"""Placeholders of required keys; no other setting needs more steps than these."""
 _DECIDE = {("task", "name"), ("sampler", "name"), ("pruning", "kind")}
-"""What the other keys of their tables depend on."""
+"""Keys on which the other keys of their tables depend."""
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Validated:
-    """A study, or what is left of one.
+    """A validated study, possibly with placeholders.
 
     Attributes:
-        spec: The study; with stand-ins where there are problems. None where none could be made.
-        problems: What is wrong, one sentence each.
-        replaced: Where the stand-ins are.
+        spec: The study, with placeholders for invalid values; None if it could not be created.
+        problems: The problems, one sentence each.
+        replaced: Paths of the placeholders.
     """
 
     spec: StudySpec | None
@@ -71,10 +71,10 @@ class Validated:
     replaced: frozenset[Path] = frozenset()
 
     def concerns(self, problem: str) -> bool:
-        """Say whether a problem is of the study itself and not of a stand-in.
+        """Return whether a problem is one of the study and not of a placeholder.
 
         Args:
-            problem: A sentence that begins with its table and, where there is one, its key.
+            problem: A sentence that begins with its table and, if it concerns a key, the key.
         """
         if problem.startswith("[checks") and any("optimizers" in path for path in self.replaced):
             return False
@@ -82,13 +82,13 @@ class Validated:
 
 
 def validate(table: Mapping[str, Any]) -> Validated:
-    """Make a study of plain values.
+    """Create a study from plain values.
 
     Args:
-        table: What a study file holds.
+        table: Content of a study file.
 
     Returns:
-        The study with all problems; none where it is valid as far as pydantic can tell.
+        The study and all problems that pydantic finds.
     """
     rest = deepcopy(dict(table))
     problems: list[str] = []
@@ -108,22 +108,22 @@ def validate(table: Mapping[str, Any]) -> Validated:
 
 
 def explain(error: ValidationError, model: type[BaseModel], table: str = "") -> list[str]:
-    """Say in our words what pydantic found.
+    """Describe an error of pydantic in our words.
 
     Args:
-        error: Its error.
-        model: What was to be made.
-        table: Name of the table that the model is of; none for a whole study.
+        error: The error.
+        model: The model that was validated.
+        table: Name of the model's table; empty for a whole study.
 
     Returns:
-        One sentence for each problem, beginning with table and key.
+        One sentence per problem, which begins with table and key.
     """
     return [line for item in error.errors() for line in _sentences(item, model, table)]
 
 
 def _sentences(item: Any, model: type[BaseModel], table: str) -> list[str]:
     path = [str(part) for part in item["loc"]] or ["study"]
-    # A space names each of its dimensions that is wrong on a line of its own.
+    # The error of a space has one line per invalid dimension.
     own = str(item["ctx"]["error"]).splitlines() if _is_space(item) else []
     place = ".".join(filter(None, (table, *(path if own else path[:-1]))))
     begin = f"[{place}]: " if place else ""
@@ -158,7 +158,7 @@ def _phrase(item: Any, model: type[BaseModel]) -> str:
 
 
 def _keys(model: Any, path: list[str | int]) -> list[str]:
-    """Return the keys that a table may have; none where that cannot be told."""
+    """Return the allowed keys of a table; empty if they are not known."""
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(str(part))
@@ -171,7 +171,7 @@ def _keys(model: Any, path: list[str | int]) -> list[str]:
 
 
 def _plain(annotation: Any) -> Any:
-    """Return a type without what may stand around it: Annotated, None."""
+    """Return a type without Annotated and None."""
     if get_origin(annotation) is Annotated:
         return _plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -184,7 +184,7 @@ def _is_within(path: Path, replaced: set[Path]) -> bool:
 
 
 def _replace(rest: dict[str, Any], item: Any) -> set[Path]:
-    """Put a stand-in where a problem is, or take out what nothing needs; return where."""
+    """Replace an invalid value by a placeholder, or delete an optional one; return its path."""
     path: Path = item["loc"]
     if _is_space(item):
         table = _dig(rest, path)
@@ -216,7 +216,7 @@ def _fix_dimension(table: dict[str, Any], name: str) -> bool:
 
 
 def _take_out(rest: dict[str, Any], path: Path) -> set[Path]:
-    """Delete the deepest key of a path that there is; return its path."""
+    """Delete the deepest existing key of a path; return its path."""
     place: Any = rest
     for depth, part in enumerate(path):
         below = place.get(part)
@@ -232,7 +232,7 @@ def _take_out(rest: dict[str, Any], path: Path) -> set[Path]:
 
 
 def _begins(path: Path) -> str:
-    """Return the pattern of sentences about a place: its table and all below, or its key."""
+    """Return the pattern of sentences about a path: its table and all below it, or its key."""
     *table, key = map(str, path)
     inside = rf"\[{re.escape('.'.join(map(str, path)))}[.\]]"
     named = rf"\[{re.escape('.'.join(table))}\]:? {re.escape(key)}\b" if table else rf"{key}\b"

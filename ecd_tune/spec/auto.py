@@ -1,4 +1,4 @@
-"""``[sampler] name = "auto"``: a sampler by what is known before a study starts."""
+"""``[sampler] name = "auto"``: choose a sampler when a study is created."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TPE = "the best median of random, TPE, QMC and CMA-ES on our tasks (docs/result
 def choose_sampler(spec: StudySpec) -> SamplerSpec:
     """Choose a study's sampler.
 
-    A grid, where each optimizer's space is a list of points that fits into the budget: no other
-    sampler can do better than to run them all. Otherwise TPE.
+    A grid if each optimizer's space is a list of points that fits into the budget, because no other
+    sampler can do better than to run all points. Otherwise TPE.
 
     Args:
         spec: The study.
 
     Returns:
-        The sampler, which says why.
+        The sampler, with the reason in ``why``.
     """
     reason = _why_no_grid(spec)
     if reason is None:
@@ -35,11 +35,11 @@ def choose_sampler(spec: StudySpec) -> SamplerSpec:
 
 
 def adopt_sampler(spec: StudySpec, stored: Mapping[str, Any] | None) -> StudySpec:
-    """Return a study with the sampler that it was created with, where it chooses one itself.
+    """Return a study with ``"auto"`` with the sampler that it was created with.
 
     Args:
         spec: The study.
-        stored: The table ``[sampler]`` that is stored with it; None where it is not stored.
+        stored: The stored table ``[sampler]``; None if the study is not stored.
     """
     sampler = spec.sampler
     if stored is None or not sampler.why or stored == sampler.model_dump(mode="json"):

@@ -1,10 +1,10 @@
 """Rungs of successive halving: the epochs at which trials are compared.
 
 With ``[pruning] resume`` a trial is trained to the next rung of its bracket and paused there, with
-a checkpoint. Once it is among the best ``1 / reduction`` of all that have reached that rung it is
-promoted, and trained on to the next one: asynchronous successive halving (Li et al., A System for
-Massively Parallel Hyperparameter Tuning, MLSys 2020, Algorithm 2). Hyperband deals its trials to
-several brackets, in the shares that Optuna's pruner gives them.
+a checkpoint. When it is among the best ``1 / reduction`` of all trials that have reached that rung,
+it is promoted and trained to the next one. This is asynchronous successive halving (Li et al., A
+System for Massively Parallel Hyperparameter Tuning, MLSys 2020, Algorithm 2). Hyperband assigns
+trials to several brackets, in the same shares as Optuna's pruner.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Rungs:
         optimizer: Key of the optimizer.
 
     Attributes:
-        brackets: Of each bracket the epochs of its rungs, increasing and below a whole run's.
+        brackets: Epochs of the rungs of each bracket, increasing and below those of a whole run.
     """
 
     def __init__(self, spec: StudySpec, optimizer: str) -> None:
@@ -39,10 +39,10 @@ class Rungs:
         epochs: list[int] = []
         while first * factor ** len(epochs) < steps:
             epochs.append(first * factor ** len(epochs))
-        # A whole run's epochs are a rung too where they are met exactly: a bracket without others.
+        # If the epochs of a whole run are exactly a rung, one bracket has no rung before its end.
         exact = first * factor ** len(epochs) == steps
         count = len(epochs) + exact if pruning.kind == "hyperband" else 1
-        # Trials are compared where all of them are judged.
+        # Trials are compared at epochs at which all of them are evaluated.
         judged = [math.ceil(epoch / every) * every for epoch in epochs]
         self.brackets = tuple(
             tuple(dict.fromkeys(epoch for epoch in judged[skipped:] if epoch < steps))
@@ -69,7 +69,7 @@ class Rungs:
             promotions: How often it was promoted.
 
         Returns:
-            The epoch of a rung; None where it is trained to its end.
+            The epoch of a rung; None if it is trained to its end.
         """
         epochs = self.brackets[bracket]
         return epochs[promotions] if promotions < len(epochs) else None
@@ -81,13 +81,13 @@ def choose_promoted(
     """Choose the trials of a rung that are to be promoted now.
 
     Args:
-        losses: Number of each trial that has reached the rung to its value there, the smallest
-            being the best; infinite for one that diverged on the way.
-        promoted: Those of them that were promoted before.
-        reduction: One of so many continues.
+        losses: Value at the rung by number of the trial, for all trials that have reached it;
+            smaller is better, infinite for a trial that diverged before.
+        promoted: Numbers of the trials that were promoted before.
+        reduction: One of this many trials continues.
 
     Returns:
-        Numbers, the best first; of equal values the lower number is the better one.
+        Numbers, the best first; ties are broken by the lower number.
     """
     ranked = sorted(losses, key=lambda number: (losses[number], number))
     best = ranked[: len(ranked) // reduction]
@@ -95,6 +95,6 @@ def choose_promoted(
 
 
 def _share(number: int, count: int, factor: int) -> int:
-    """Return how many trials a bracket gets of all, as Optuna's Hyperband has it."""
+    """Return the relative number of trials of a bracket, as in Optuna's Hyperband."""
     left = count - 1 - number
     return math.ceil(count * float(factor) ** left / (left + 1))

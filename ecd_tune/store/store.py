@@ -328,14 +328,14 @@ class Store(StoreReader):
     def reap(self, keys: Iterable[StudyKey] | None = None) -> int:
         """Re-queue the trials of dead workers, each exactly once.
 
-        A worker counts as dead if repeated looks of this store have seen a lease unchanged for the
+        A worker counts as dead if repeated checks of this store have seen a lease unchanged for the
         duration of a lease, or if it was a process on this machine that no longer exists.
 
         Args:
-            keys: Look at these studies only; None for all. Unknown ones are passed over.
+            keys: Check these studies only; None for all. Unknown ones are ignored.
 
         Returns:
-            How many trials were queued again.
+            Number of re-queued trials.
         """
         wanted = None if keys is None else frozenset(keys)
         watch = self._watch(wanted)
@@ -350,17 +350,17 @@ class Store(StoreReader):
         return self._write(lambda connection: requeue(connection, lost, "lost"))
 
     def reap_in_turn(self, keys: Iterable[StudyKey]) -> int:
-        """Reap as :meth:`reap` does, but only where another look is of use.
+        """Call :meth:`reap` if it is time for the next check for dead workers.
 
-        For workers, which call it before each ask. At most once a second; where many leases stand,
-        so seldom that all workers together look eight times a second, but every third of a lease
-        while one of them is not renewed.
+        Workers call this before each ask. It checks at most once per second. With many leases it
+        checks less often, so that all workers together check eight times per second; if a lease is
+        not renewed in time, it checks every third of a lease.
 
         Args:
-            keys: Look at these studies only.
+            keys: Check these studies only.
 
         Returns:
-            How many trials were queued again.
+            Number of re-queued trials.
         """
         wanted = frozenset(keys)
         return self.reap(wanted) if self._watch(wanted).due else 0

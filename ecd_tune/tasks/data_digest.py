@@ -1,7 +1,7 @@
-"""A short digest of the data that a task reads, so that a trial can say what it was trained on.
+"""A short digest of the data that a task reads, stored with each trial.
 
-Files are read once per machine and content: a file below ``ECD_TUNE_CACHE`` keeps the digest of a
-data set under the names, sizes and times of its files.
+Files are read once per machine and content: a file in ``ECD_TUNE_CACHE`` stores the digest of a
+data set, with the names, sizes and modification times of its files as the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecd_tune.tasks.needed_data import needed_data
 __all__ = ["DIGITS", "data_digest", "digest_files"]
 
 DIGITS = 16
-"""Hexadecimal digits of a digest: enough to tell data apart, which is all that it is for."""
+"""Hexadecimal digits of a digest: enough to distinguish data sets, its only purpose."""
 
 _BLOCK = 1 << 20
 _MOST_BLOCKS = 1 << 10  # of a file
@@ -33,12 +33,12 @@ def data_digest(task: Any, name: str, options: Mapping[str, Scalar]) -> str:
     """Return the digest of a task's data.
 
     Args:
-        task: The task; a :class:`~ecd_tune.tasks.DigestedTask` says it itself.
+        task: The task; a :class:`~ecd_tune.tasks.DigestedTask` provides its own digest.
         name: Its registry name.
-        options: Those that a study sets.
+        options: Options that a study sets.
 
     Returns:
-        :data:`DIGITS` digits; empty where the task reads no data, or where they are not known.
+        :data:`DIGITS` digits; empty if the task reads no data, or if its data are not known.
     """
     if isinstance(task, DigestedTask):
         return task.data_digest()
@@ -49,14 +49,14 @@ def data_digest(task: Any, name: str, options: Mapping[str, Scalar]) -> str:
 
 
 def digest_files(root: Path, names: tuple[str, ...]) -> str:
-    """Return the digest of files: of all their names, and of what is in them.
+    """Return the digest of all names and of the content of files.
 
-    Of more than 20 000 files it is that of evenly spaced ones, and of a file of more than 1 GiB
-    that of evenly spaced blocks.
+    For more than 20 000 files it covers the content of evenly spaced files, and for a file of more
+    than 1 GiB evenly spaced blocks.
 
     Args:
-        root: What the names are relative to.
-        names: Files and folders; those that are not there are passed over.
+        root: Folder to which the names are relative.
+        names: Files and folders; missing ones are ignored.
 
     Returns:
         :data:`DIGITS` digits.
@@ -77,10 +77,10 @@ def _digest_listing(names: str, listing: tuple[tuple[str, int, int], ...]) -> st
     kept = cache_root() / "digests" / key
     with suppress(OSError):
         text = kept.read_text()
-        if len(text) == DIGITS:  # not the half of it that a full disk left
+        if len(text) == DIGITS:  # a full disk can truncate it
             return text
     digest = _read(names, listing)
-    with suppress(OSError):  # it is found again the next time
+    with suppress(OSError):  # it is computed again next time
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(digest)
     return digest

@@ -37,7 +37,7 @@ _CONFIRM_BATCH = 100
 _AHEAD_SHARE = 4  # of the lanes' number, as many trials are kept ready
 _IDLE_SECONDS = 0.25
 _LONGEST_IDLE_SECONDS = 5.0
-_IDLE_SHARE = 0.25  # a worker that waits looks again after this share of the time it has waited
+_IDLE_SHARE = 0.25  # a waiting worker asks again after this share of its waiting time
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class StudyWorker:
         return replace(self._summary, interrupted=self._stop())
 
     def _idle_pause(self, idle: float) -> float:
-        """Return how long to wait: a thousand workers wait for the last trial of a search."""
+        """Return the time until the next ask; it grows, as many workers can wait for one trial."""
         longest = min(_LONGEST_IDLE_SECONDS, self._store.lease_seconds / 3)
         return max(_IDLE_SECONDS, min(_IDLE_SHARE * idle, longest))
 
@@ -356,4 +356,4 @@ class StudyWorker:
     def _reap(self) -> None:
         lost = self._store.reap_in_turn(self._work_left.keys)
         if lost:
-            _log.info("%d trials of workers that are gone were queued again", lost)
+            _log.info("re-queued %d trials of dead workers", lost)

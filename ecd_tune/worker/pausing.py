@@ -21,7 +21,7 @@ class TrialPauser:
         checkpoints: Storage of checkpoints; None without checkpoints.
 
     Raises:
-        CheckpointError: The study resumes trials, and there is no place for checkpoints.
+        CheckpointError: The study resumes trials, but has no storage for checkpoints.
     """
 
     def __init__(self, spec: StudySpec, checkpoints: Checkpoints | None) -> None:
@@ -32,7 +32,8 @@ class TrialPauser:
         if self._rungs and checkpoints is None:
             raise CheckpointError(
                 f"study {spec.name!r}: [pruning] resume = true: trials continue from their "
-                "checkpoints, and none are kept; give --checkpoints a place that all workers reach"
+                "checkpoints, but checkpoints are off; give --checkpoints a place that all workers "
+                "can access"
             )
 
     def request(self, lease: Lease) -> RunRequest:

@@ -1,4 +1,4 @@
-"""Which trials no cheaper trial beats: value against measured cost."""
+"""Pareto front of value against measured cost."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["CostedTrial", "Pareto", "costed_trials", "find_front", "find_pareto"
 
 _FEWEST = 5
 _SPREAD = 4.0
-"""Upper over lower decile of the trials' own seconds from which on costs differ by more than the
-noise of a machine."""
+"""Minimum ratio of the upper to the lower decile of wall times; smaller differences can be noise of
+the machine."""
 
 
 @dataclass(frozen=True)
 class CostedTrial:
-    """What one trial reached, and what it cost.
+    """Value and cost of one trial.
 
     Attributes:
         optimizer: Key of the optimizer.
         title: As reports print it.
         search: Number of the search, from 1.
         trial: Number of the trial in it.
-        value: Its value; of a pruned trial the best one before its end.
-        steps: Last step of its curve; None where it has none.
-        seconds: Its cost, as :meth:`Pareto.cost` says.
-        memory_mib: Peak memory on its GPU, in MiB; None elsewhere: what a process on a CPU has had
-            so far is no cost of one trial.
+        value: Its value; for a pruned trial the best value before its end.
+        steps: Last step of its curve; None without a curve.
+        seconds: Its cost, see :meth:`Pareto.cost`.
+        memory_mib: Peak memory on its GPU, in MiB; None on a CPU, where only the peak of the whole
+            process is known.
     """
 
     optimizer: str
@@ -49,35 +49,36 @@ class Pareto:
     """Value against cost.
 
     Attributes:
-        step_seconds: Mean seconds of a step by key of the optimizer, where trials ended after
-            different numbers of steps; empty where they did not.
-        front: By optimizer, from its cheapest to its best trial, those that no trial of the same
-            optimizer beats in value at no more cost.
+        step_seconds: Mean seconds per step by key of the optimizer, if trials ended after
+            different numbers of steps; otherwise empty.
+        front: Pareto front of each optimizer, from its cheapest to its best trial: no trial of the
+            same optimizer has a better value at the same or a lower cost.
     """
 
     step_seconds: Mapping[str, float]
     front: tuple[CostedTrial, ...]
 
     def cost(self, record: TrialRecord) -> float:
-        """Return what a trial cost, in seconds.
+        """Return the cost of a trial, in seconds.
 
-        That is its steps at the mean time of a step, which the batch that it ran in and other
-        work on the machine leave alone; its own seconds where all trials have the same steps.
+        The cost is the number of steps times the mean time per step, which does not depend on the
+        trial's batch or other load on the machine. If all trials have the same number of steps, it
+        is the trial's wall time.
         """
         step = self.step_seconds.get(without_number(record.key.optimizer))
         return record.cost.seconds if step is None else step * record.curve.steps[-1]
 
 
 def find_pareto(spec: StudySpec, trials: Mapping[StudyKey, Sequence[TrialRecord]]) -> Pareto | None:
-    """Set value against cost, where trials of one optimizer differ in cost.
+    """Compute the Pareto fronts of value against cost.
 
     Args:
         spec: The study.
-        trials: Records by study key, all searches of an optimizer under one.
+        trials: Records by study key; all searches of an optimizer have the same key.
 
     Returns:
-        None where all trials of each optimizer cost about the same, or fewer than five of each
-        have a value and a measured time.
+        The fronts; None if all trials of each optimizer cost about the same, or if each optimizer
+        has fewer than five trials with a value and a measured time.
     """
     found = {key: costed_trials(trials.get(spec.key(key), ())) for key in spec.optimizers}
     found = {key: records for key, records in found.items() if len(records) >= _FEWEST}
@@ -115,15 +116,15 @@ def costed_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 def find_front(costs: Sequence[float], values: Sequence[float], direction: Direction) -> list[int]:
-    """Find the points that no other one beats in value at no more cost.
+    """Find the Pareto front: points without a better one at the same or a lower cost.
 
     Args:
         costs: Cost of each point.
-        values: Value of each.
+        values: Value of each point.
         direction: Whether a smaller or a larger value is better.
 
     Returns:
-        Their places, by cost; of equal ones the first.
+        Their indices, by cost; the first of equal points.
     """
     best, front = math.inf, []
     for i in sorted(range(len(costs)), key=lambda i: (costs[i], direction.sign * values[i], i)):
@@ -143,7 +144,7 @@ def _step_seconds(records: Sequence[TrialRecord]) -> float:
 
 
 def _row(key: str, title: str, record: TrialRecord, cost: float) -> CostedTrial:
-    assert record.value is not None  # of usable ones
+    assert record.value is not None  # costed trials have a value
     on_gpu = not record.cost.device.startswith("cpu")
     return CostedTrial(
         optimizer=key,

@@ -1,4 +1,4 @@
-"""What a model of the trials predicts when one hyperparameter moves away from the best."""
+"""Predictions of a model of the trials when one hyperparameter changes from its best value."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ LEAST_AGREEMENT = 0.5
 """Rank correlation of the out-of-bag predictions below which nothing is predicted."""
 _POINTS = 31
 _FACTOR, _SHARE = 3.0, 0.1
-"""How far a value moves: by a factor where it was drawn in the logarithm, else by a share of its
-searched range."""
+"""Change of a value: a factor on a logarithmic range, otherwise a share of its searched range."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """One hyperparameter moved, the others as in the best trial.
+    """A change of one hyperparameter; the others are as in the best trial.
 
     Attributes:
-        by: How far, for example ``"÷3"`` or ``"+0.5"``; empty for another choice.
-        value: Where to.
-        predicted: Value of the metric that the model predicts there; infinite where it expects a
-            trial that diverges or fails.
+        by: The change, for example ``"÷3"`` or ``"+0.5"``; empty for another choice.
+        value: The new value.
+        predicted: Predicted value of the metric; infinite if the model predicts that the trial
+            diverges or fails.
     """
 
     by: str
@@ -46,12 +45,11 @@ class SensitivityRow:
 
     Attributes:
         name: Hyperparameter.
-        moves: To a smaller and a larger value, or to every other choice; those that the trials
-            do not cover are left out.
-        tolerated: Smallest and largest value, on either side of the best one, up to which the
-            prediction is worse than there by no more than the model's own error; None for
-            choices.
-        values: Values from the smallest to the largest that trials had; none for choices.
+        moves: To a smaller and a larger value, or to every other choice; values that no trial
+            covers are left out.
+        tolerated: Smallest and largest value up to which the prediction is worse than at the best
+            value by at most the error of the model; None for choices.
+        values: Values from the smallest to the largest value of the trials; empty for choices.
         predicted: Predicted value of the metric at each of them.
     """
 
@@ -64,17 +62,17 @@ class SensitivityRow:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What is predicted around the best trial of one optimizer.
+    """Predictions around the best trial of one optimizer.
 
     Attributes:
         optimizer: Key of the optimizer.
         title: As reports print it.
         trials: Trials that the model is fitted to.
-        agreement: Rank correlation of the trials with out-of-bag predictions; None where there
-            is no model, for too few trials or equal ones.
+        agreement: Rank correlation of the trials with out-of-bag predictions; None without a
+            model (too few trials, or all equal).
         error: Mean absolute error of these predictions, as a share of the ranks; None as above.
-        at_best: Predicted value at the best trial; None where nothing is predicted.
-        rows: The most sensitive hyperparameter first; none where the agreement is below
+        at_best: Predicted value at the best trial; None if nothing is predicted.
+        rows: One per hyperparameter, the most sensitive first; empty if the agreement is below
             :data:`LEAST_AGREEMENT`.
     """
 
@@ -92,15 +90,15 @@ def describe_sensitivity(
     trials: Mapping[StudyKey, Sequence[TrialRecord]],
     best: Sequence[BestHyperparameters],
 ) -> Iterator[Sensitivity]:
-    """Model each optimizer's search and move its best hyperparameters one at a time.
+    """Model each optimizer's search and change its best hyperparameters one at a time.
 
     Args:
         spec: The study.
-        trials: Records by study key, all searches of an optimizer under one.
-        best: Best trial of each optimizer that has one.
+        trials: Records by study key; all searches of an optimizer have the same key.
+        best: Best trials of the optimizers.
 
     Yields:
-        One entry for each of these.
+        One entry for each best trial.
     """
     for entry in best:
         records = [r for r in trials.get(spec.key(entry.optimizer), ()) if r.counts]
@@ -128,7 +126,7 @@ def _rows(
     found: list[tuple[float, SensitivityRow]] = []
     for name, dimension in model.space.dimensions.items():
         if isinstance(dimension, Fixed) or not dimension.contains(best.get(name)):
-            continue  # not searched, not active in the best trial, or outside of the range there
+            continue  # not searched, not active in the best trial, or out of range
         if isinstance(dimension, Choice):
             points: list[tuple[str, Scalar]] = [
                 ("", value) for value in dimension.values if value != best[name]
@@ -162,7 +160,7 @@ def _line(dimension: Float | Int, low: float, high: float) -> tuple[float, ...]:
     values = space(low, high, _POINTS)
     if isinstance(dimension, Int):
         return tuple(map(float, np.unique(values.round())))
-    # The ends exactly: rounding must not lead out of the range.
+    # Clipped, because rounding must not exceed the range.
     return tuple(map(float, np.unique(values.clip(low, high))))
 
 

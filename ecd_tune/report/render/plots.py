@@ -1,7 +1,7 @@
-"""Figures as plots that Optuna's dashboard shows beside its own.
+"""Figures as plots that Optuna's dashboard shows next to its own.
 
-The dashboard draws what plotly.js takes: JSON of data and layout. A plot here is an empty layout
-with the figure as its image, so that there is one drawing code, and plotly is not needed.
+The dashboard draws JSON for plotly.js, with data and layout. A plot is an empty layout with the SVG
+figure as its image, so that no second drawing code and no plotly are needed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ecd_tune.report.render.figures.seeds import draw_seeds
 __all__ = ["PLOT_PREFIX", "render_plots", "to_plotly"]
 
 PLOT_PREFIX = "ecd-tune-"
-"""What the names of plots begin with."""
+"""Prefix of the names of plots."""
 
 
 def render_plots(report: StudyReport) -> dict[str, str]:
-    """Draw what the dashboard does not show itself: all optimizers of the study side by side.
+    """Draw the figures that compare all optimizers of the study; the dashboard has no such plots.
 
     Args:
         report: The model.
 
     Returns:
-        Name of a plot to its JSON: the confirmed runs, the metric's learning curves, the search
-        over all orders of its trials, and value against cost; those that there are.
+        JSON by name of the plot: the confirmation runs, the metric's learning curves, the search
+        over all orders of its trials, and value against cost, as far as the report has them.
     """
     with drawing():
         return {f"{PLOT_PREFIX}{drawn.name}": to_plotly(drawn) for drawn in _figures(report)}
@@ -47,7 +47,7 @@ def _figures(report: StudyReport) -> Iterator[Drawn]:
 
 
 def to_plotly(drawn: Drawn) -> str:
-    """Write a figure as JSON for plotly.js.
+    """Convert a figure to JSON for plotly.js.
 
     Args:
         drawn: The figure.

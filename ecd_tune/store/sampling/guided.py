@@ -1,9 +1,9 @@
 """Trials of a search that are drawn from the priors of its space.
 
 The first trials of a search, which a sampler would draw uniformly, come from the priors. One of
-every :data:`~ecd_tune.spec.sampler.GUIDED_EVERY` is left to the sampler, so that a wrong prior does
-not hide the rest of the space. What follows is the sampler's choice: it learns from these trials as
-from all others.
+every :data:`~ecd_tune.spec.sampler.GUIDED_EVERY` comes from the sampler, so that a wrong prior does
+not hide the rest of the space. All later trials come from the sampler, which learns from these
+trials as from all others.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 __all__ = ["guided_points"]
 
 _STREAM = 1
-"""Sets these random numbers apart from those of the trial itself, which has the same seed."""
+"""Separates these random numbers from those of the trial itself, which has the same seed."""
 
 
 def guided_points(
     spec: StudySpec, optimizer: str, numbers: Iterable[int]
 ) -> dict[int, StoredPoint]:
-    """Draw the points of those trials that come from the priors of an optimizer's space.
+    """Draw the points of the trials that come from the priors of an optimizer's space.
 
     A point depends only on the study's seed and the number of the trial, not on the worker.
 

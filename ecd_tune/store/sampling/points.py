@@ -1,4 +1,4 @@
-"""Hyperparameters as they are stored, and what Optuna is told of them."""
+"""Hyperparameters as they are stored, and their distributions in Optuna."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class StoredPoint:
     """Hyperparameters as they are stored.
 
     Attributes:
-        params: All of them, fixed ones included.
-        distributions: Of those that Optuna is to see: a sampler's, those that it drew.
+        params: All hyperparameters, including fixed ones.
+        distributions: Optuna's distributions, for the hyperparameters that the sampler drew.
         system_attrs: Attributes that a sampler set on the trial.
     """
 
@@ -34,8 +34,8 @@ def distributions_of(space: Space, names: Iterable[str]) -> dict[str, BaseDistri
     """Return Optuna's distributions of hyperparameters; fixed ones have none.
 
     Args:
-        space: Where they are from.
-        names: Of dimensions of the space.
+        space: The search space.
+        names: Names of its dimensions.
     """
     found = {name: optuna_tables.to_distribution(space.dimensions[name]) for name in names}
     return {name: distribution for name, distribution in found.items() if distribution is not None}

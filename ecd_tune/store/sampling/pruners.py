@@ -20,13 +20,13 @@ __all__ = ["make_pruner"]
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:
-    """Build the pruner of a study, which ends trials for good.
+    """Build the pruner of a study, which ends trials permanently.
 
     Args:
         spec: The study.
 
     Returns:
-        Optuna's pruner; one that ends none where the study says so.
+        Optuna's pruner; ``NopPruner`` for a study without pruning.
     """
     pruning = spec.pruning
     if pruning.kind == "none":

@@ -3,7 +3,7 @@
 A worker renews its leases by the third of a lease's length, and each renewal changes the lease's
 row. A reaping process measures with its monotonic clock how long the row has been unchanged. So a
 machine whose clock is wrong, or is set, neither loses its trials nor takes those of others.
-The database's clock only says when another look is useful.
+The database's clock only determines when the next check is useful.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["LeaseWatch", "find_lost"]
 
 _LARGEST_SHARE = 0.35
 _LOOKS_PER_SECOND = 8.0
-"""Of all workers of a study together, while all renew their leases."""
+"""Checks of all workers of a study together, while all renew their leases."""
 _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
 """In leases."""
 _FRESH = (0.6, 1.05)
-"""What is left of a lease that is renewed, as it should be, by the third of its length."""
+"""Remaining share of a lease that is renewed in time, every third of its length."""
 
 
 class LeaseWatch:
-    """Remembers what leases looked like, and for how long they have not changed.
+    """Records the state of leases, and for how long it has not changed.
 
     Args:
         seconds: Duration of a lease.
@@ -47,33 +47,33 @@ class LeaseWatch:
         self.seconds, self._looked = seconds, -math.inf
         self._still: dict[int, tuple[float, float]] = {}
         self._due = -math.inf
-        # Not Python's global generator: a trial seeds that, and workers would look all at once.
+        # Not Python's global generator: trials seed it, and all workers would check at once.
         self._chance = random.Random()
 
     @property
     def due(self) -> bool:
-        """Whether another look is of use."""
+        """Whether it is time for the next check."""
         return time.monotonic() >= self._due
 
     def plan(self, leases: int, *, doubtful: bool) -> None:
-        """Plan the next look.
+        """Plan the next check.
 
-        As many workers look as leases stand, so that each may look the less often the more there
-        are. Who has seen a lease that was not renewed looks as often as it takes to know.
+        Each lease belongs to a worker that checks too, so each worker checks less often the more
+        leases exist. A worker that has seen a lease that was not renewed in time checks more often.
 
         Args:
-            leases: How many stand.
-            doubtful: Whether one of them was not renewed when it should have been.
+            leases: Number of leases.
+            doubtful: Whether one of them was not renewed in time.
         """
         longest = self.seconds * (1 / 3 if doubtful else _LONGEST_PAUSE)
         pause = max(_SHORTEST_PAUSE, min(leases / _LOOKS_PER_SECOND, longest))
         self._due = time.monotonic() + pause * self._chance.uniform(0.75, 1.0)
 
     def look(self, stamps: Mapping[int, float]) -> set[int]:
-        """Look once more.
+        """Record another check.
 
-        The time since the last look counts, but no more than about a third of a lease: a process
-        that could not look for longer, because the database was unavailable or locked or the
+        The time since the last check counts, but at most about a third of a lease: a process
+        that could not check for longer, because the database was unavailable or locked or the
         machine suspended, knows nothing about workers that could not renew in the meantime.
 
         Args:
@@ -101,8 +101,8 @@ def find_lost(
 
     Args:
         connection: A transaction.
-        study_ids: Look at these studies only; None for all.
-        watch: Observations from earlier looks at the same studies.
+        study_ids: Check these studies only; None for all.
+        watch: Observations from earlier checks of the same studies.
 
     Returns:
         Token to how the attempt ended.
@@ -111,7 +111,7 @@ def find_lost(
     mine = [] if study_ids is None else [leases.c.study_id.in_(list(study_ids))]
     left = leases.c.expires_at - now()
     low, high = (share * watch.seconds for share in _FRESH)
-    # Two numbers of each: there may be thousands, of which next to none is lost.
+    # Two numbers of each: there can be thousands, and almost none is lost.
     rows = connection.execute(
         sa.select(leases.c.token, leases.c.expires_at, left.between(low, high)).where(*mine)
     ).all()
@@ -122,7 +122,7 @@ def find_lost(
 
 
 def _find_dead(connection: sa.Connection, mine: Sequence[sa.ColumnElement[bool]]) -> set[str]:
-    """Return the ids of the workers that hold leases, and whose process was here and is gone."""
+    """Return the ids of workers with leases whose process on this machine has ended."""
     leases, workers = tables.leases, tables.workers
     host, boot_id = here()
     rows = connection.execute(

@@ -164,5 +164,5 @@ def _close(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
 
 
 def _key(rung: Rung | None) -> str:
-    assert rung is not None  # the caller has looked
+    assert rung is not None  # checked by the caller
     return f"{RUNG_PREFIX}{rung.bracket}:{rung.number}"

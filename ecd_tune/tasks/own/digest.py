@@ -1,9 +1,9 @@
-"""A digest of the data that a task of one's own is given.
+"""A digest of the data of a user task.
 
-Of a tensor or array: type, shape and values, of a large one those of evenly spaced examples. Of a
-data set: its class, its length, and the tensors, arrays, numbers and data sets among its
-attributes, as torchvision's data sets and ``Subset`` have them. No example of it is read, since
-that may draw random numbers or open files. Texts are left out: paths differ between machines.
+For a tensor or array it covers type, shape and values; for a large one the values of evenly spaced
+examples. For a data set it covers its class, its length, and the tensors, arrays, numbers and data
+sets among its attributes, as in torchvision's data sets and ``Subset``. No example is read, because
+that can draw random numbers or open files. Strings are ignored: paths differ between machines.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ecd_tune.tasks.data_digest import DIGITS
 __all__ = ["digest_examples"]
 
 _MOST_BYTES = 1 << 25
-"""Of one tensor; a trial must not wait for a digest."""
+"""Limit for one tensor, so that a trial does not wait for a digest."""
 _DEPTH = 4
 
 
 def digest_examples(splits: Mapping[str, Any]) -> str:
-    """Return the digest of splits.
+    """Return the digest of the splits of a data set.
 
     Args:
-        splits: Name to what the task gave as its data.
+        splits: Data of the task by name of the split.
 
     Returns:
         Hexadecimal digits.
@@ -67,7 +67,7 @@ def _parts(value: Any, depth: int) -> Iterator[bytes]:
 def _tensor(tensor: Tensor) -> Iterator[bytes]:
     yield f" {tensor.dtype}{tuple(tensor.shape)}".encode()
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
-        return  # of a kind whose memory is no list of numbers
+        return  # its memory is not a plain array
     if tensor.dim() and tensor.numel():
         stride = -(-tensor.numel() * tensor.element_size() // _MOST_BYTES)
         chosen = tensor[::stride].cpu().contiguous()

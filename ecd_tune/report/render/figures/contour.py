@@ -19,13 +19,13 @@ __all__ = ["draw_contours"]
 
 _POINTS, _TOP = 150, 0.1
 _CELLS, _WIDTH = 32, 0.12
-"""Places along a side at which ranks are averaged, and the width of the Gaussian weight."""
+"""Grid points per axis at which ranks are averaged, and the width of the Gaussian weight."""
 _LEVELS = (0.5, 0.65, 0.8)
-"""Mean ranks of the contours, 1 being the best."""
+"""Mean ranks of the contours; 1 is the best."""
 
 
 def draw_contours(report: StudyReport) -> Iterator[Drawn]:
-    """Draw one figure for each optimizer with two searched hyperparameters or more.
+    """Draw one figure for each optimizer with at least two searched hyperparameters.
 
     Args:
         report: The model.
@@ -52,7 +52,7 @@ def _draw(
     best = max(1, round(_TOP * len(records)))
     axes.plot(x[:-best], y[:-best], "o", color=BEHIND, ms=3, mew=0, alpha=0.8)
     axes.plot(x[-best:], y[-best:], "o", color=colours(report)[optimizer], ms=4, mew=0)
-    # In places of the panel, where a logarithmic axis is straight.
+    # In coordinates of the panel, in which a logarithmic axis is linear.
     place = axes.transScale + axes.transLimits
     side = np.linspace(0, 1, _CELLS)
     cells = np.stack(np.meshgrid(side, side), axis=-1)
@@ -74,7 +74,7 @@ def _draw(
         f"contour-{optimizer}",
         "best",
         f"{title}: trials over the two most important hyperparameters, the best tenth in colour; "
-        "within a contour a trial is on average better than so many of all trials",
+        "within a contour a trial is on average better than this share of all trials",
         f"The best trial of {title}: "
         + ", ".join(f"{p.name} = {at[-1]:.3g}" for p, at in zip(params, (x, y), strict=True)),
         figure,
@@ -83,7 +83,7 @@ def _draw(
 
 
 def _smooth(at: Array, ranks: Array, cells: Array) -> Array:
-    """Return the mean rank about each cell, weighted by a Gaussian of the distance."""
+    """Return the mean rank around each cell, weighted by a Gaussian of the distance."""
     distance = ((cells[:, :, None, :] - at) ** 2).sum(axis=-1)
     weight = np.exp(-distance / (2 * _WIDTH**2)) + 1e-9
     return np.asarray((weight * ranks).sum(axis=-1) / weight.sum(axis=-1))

@@ -1,4 +1,4 @@
-"""The value of trials against their cost, with the front of each optimizer."""
+"""Value of trials against their cost, with the Pareto front of each optimizer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["draw_pareto"]
 
 _POINTS = 100
 _WIDE = 8.0
-"""Largest over smallest cost from which on the axis of costs is logarithmic."""
+"""Ratio of the largest to the smallest cost above which the cost axis is logarithmic."""
 
 
 def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
-    """Draw trials as points, and a line through those that no cheaper one beats.
+    """Draw trials as points, and a line through each Pareto front.
 
     Args:
         report: The model.
 
     Yields:
-        One figure; none where trials do not differ in cost.
+        One figure; none if trials do not differ in cost.
     """
     if report.pareto is None:
         return
@@ -45,7 +45,7 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
         axes.plot([cost for cost, _ in part], shown, "o", color=colour, ms=2.5, mew=0, alpha=0.3)
         best = [trial for trial in front if trial.optimizer == key]
         places, heights = [t.seconds for t in best], scale.show(t.value for t in best)
-        # A value that is reached at some cost is available at any larger one.
+        # A value that is reached at one cost is available at any larger cost.
         axes.plot([*places, high], [*heights, heights[-1]], color=colour, lw=1.5, ds="steps-post")
         axes.plot(places, heights, "o", color=colour, ms=4, mew=0)
         ends.append((heights[-1], titles[key], colour))
@@ -55,7 +55,7 @@ def draw_pareto(report: StudyReport) -> Iterator[Drawn]:
     number_axis(axes, "x", log)
     scale.apply(axes)
     label_ends(axes, ends)
-    at_mean = ", its steps at the mean time of a step" if report.pareto.step_seconds else ""
+    at_mean = ", steps times the mean time per step" if report.pareto.step_seconds else ""
     axes.set_xlabel(f"seconds of a trial{at_mean}")
     yield Drawn(
         "pareto",

@@ -1,4 +1,4 @@
-"""The best hyperparameters, and what is known of moving them."""
+"""The best hyperparameters, and the sensitivity to changes of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEST_NOTE = (
 
 
 def best_section(report: StudyReport) -> Section:
-    """Set the best hyperparameters of each optimizer, and how sensitive they are.
+    """Build the section of the best hyperparameters and the sensitivity to them.
 
     Args:
         report: The model.
@@ -47,7 +47,7 @@ def best_section(report: StudyReport) -> Section:
 def _best_rows(
     best: BestHyperparameters, searched: Mapping[tuple[str, str], SearchedParam]
 ) -> list[tuple[str, ...]]:
-    # What is fixed stands with the search spaces.
+    # Fixed hyperparameters are listed with the search spaces.
     rows = [
         (best.title, *_cells(param, searched.get((best.optimizer, param.name))))
         for param in best.lines

@@ -1,4 +1,4 @@
-"""How the searches went: their trials, and value against cost."""
+"""Tables on the searches: counts of trials, and value against cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 6
 
 
 def search_section(report: StudyReport) -> Section:
-    """Set how the searches stand, and what their trials reached at which cost.
+    """Build the section on the searches: their trials, and value against cost.
 
     Args:
         report: The model.
@@ -64,8 +64,8 @@ def search_section(report: StudyReport) -> Section:
         note += " A pruned trial was stopped because it was behind, and is never the best."
     if promoted:
         note += (
-            " Promoted attempts were paused, were then among the best, and were continued by "
-            "further attempts, which count in their place."
+            " Promoted attempts were paused at a rung, were among its best, and were continued by "
+            "other attempts, which count instead."
         )
     table = Table("Trials of the search", header, rows, note)
     return Section("search", f"Search{report.mark}", tables=(table, *_front_table(report)))
@@ -89,14 +89,14 @@ def _front_table(report: StudyReport) -> Iterator[Table]:
     )
     rows = tuple(tuple(_front_cells(trial, several, memory)) for trial in shown)
     seconds = (
-        "Seconds: the steps of a trial at the mean time of a step of its optimizer."
+        "Seconds: the steps of a trial times the mean time per step of its optimizer."
         if report.pareto.step_seconds
-        else "Seconds: the wall time of a trial, its share where several ran as a batch."
+        else "Seconds: the wall time of a trial, or its share if several ran as a batch."
     )
     note = (
-        f"At most {_MOST} of each optimizer, from the cheapest to the best. {seconds} A pruned "
-        "trial has the best value before its end. The search selected these values, so that they "
-        "are optimistic."
+        f"At most {_MOST} trials per optimizer, from the cheapest to the best. {seconds} The "
+        "value of a pruned trial is the best before its end. These values are optimistic, because "
+        "the search selected them."
     )
     title = "Value against cost: trials that no cheaper trial of the same optimizer beats"
     yield Table(title, header, rows, note, aside=True)

@@ -1,4 +1,4 @@
-"""Trials over their hyperparameters: which are drawn, and the axes for them."""
+"""Selection of trials for figures over hyperparameters, and the axes of these figures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _FEWEST = 5
 def numeric_searches(
     report: StudyReport,
 ) -> Iterator[tuple[str, list[TrialRecord], list[SearchedParam]]]:
-    """Find the searches that can be drawn over axes of numbers.
+    """Find the searches with numeric hyperparameters.
 
     Args:
         report: The model.
 
     Yields:
-        Title of an optimizer, its complete trials from the best to the worst, at least five, and
-        the hyperparameters that are numbers in all of them, the most important first, at least
-        one.
+        Title of an optimizer, its complete trials from the best to the worst (at least five), and
+        the hyperparameters that are numbers in all of them, the most important first (at least
+        one).
     """
     for key, title in {row.optimizer: row.title for row in report.results}.items():
         own = (r for r in report.trials if without_number(r.key.optimizer) == key)
@@ -55,7 +55,7 @@ def fit_places(axes: Axes, which: str, places: Sequence[float], log: bool) -> No
         axes: The panel.
         which: ``"x"`` or ``"y"``.
         places: All values, at least one.
-        log: Whether they were drawn in the logarithm.
+        log: Whether the range is logarithmic.
     """
     low, high = min(places), max(places)
     log = log and low > 0

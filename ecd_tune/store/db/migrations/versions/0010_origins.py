@@ -1,4 +1,4 @@
-"""With which data and which code a trial was run."""
+"""Add the data and code of a trial."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; trials that ran before have none of it."""
+    """Add the column; it is null for older trials."""
     op.add_column("ecd_runs", sa.Column("origin", sa.Text, nullable=True))
