@@ -93,7 +93,7 @@ def _tensor(tensor: Tensor, most: int) -> Iterator[bytes]:
 
 
 def _array(array: Any, most: int) -> Iterator[bytes]:
-    """As of the tensor with these values, also in a byte order or precision that torch has not."""
+    # As of the tensor with these values, also in a byte order or precision that torch has not.
     yield _text(f" torch.{array.dtype.name}{array.shape}")
     native = array.dtype.newbyteorder("=")
     if native.char in "gG":  # of which some bytes have no meaning

@@ -88,6 +88,7 @@ class Hostile(Mapping[str, Any]):
         return 1
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_data_of_any_kind_have_a_digest_and_stop_no_task(caplog: pytest.LogCaptureFixture) -> None:
     conjugate = torch.tensor([1 + 2j, 3j]).conj()
     first = digest_examples({"train": np.arange(3.0)})
@@ -97,7 +98,7 @@ def test_data_of_any_kind_have_a_digest_and_stop_no_task(caplog: pytest.LogCaptu
         *(np.arange(3, dtype=kind) for kind in (np.longdouble, np.clongdouble)),
         conjugate,
         conjugate.imag,
-        torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+        torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
         torch.eye(3).to_sparse(),
         torch.ones(3, dtype=torch.bfloat16),
         np.array([1, "a", None], dtype=object),
