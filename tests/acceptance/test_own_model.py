@@ -86,7 +86,7 @@ def test_wrong_names_are_one_clear_line(folder: Path) -> None:
     for name, message in (
         ("mine.py:curve", "its tasks are: line"),
         ("yours.py:line", "there is no such file"),
-        ("mine.py:X", "is a Tensor and no task"),
+        ("mine.py:X", "is a Tensor, not a task"),
         ("no.module:line", "No module named 'no'"),
     ):
         done = run("run", name)
