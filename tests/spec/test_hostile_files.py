@@ -39,7 +39,7 @@ lr = 0.1
         (GOOD.replace("lr = 0.1", "lr = 1" + "0" * 400), r"space\]: lr: .*401 digits is too large"),
         (GOOD.replace("lr = 0.1", "lr = { low = 0, high = 1" + "0" * 400 + " }"), "too large"),
         ("seed = 1" + "0" * 400 + GOOD, "seed: .*too large"),
-        (GOOD.replace(".space]\nlr = 0.1", "]\nspace = []"), r"space\] \[\]: must be a table"),
+        (GOOD.replace(".space]\nlr = 0.1", "]\nspace = []"), r"space\]: \[\]: must be a table"),
         (GOOD.replace(".space]\nlr = 0.1", "]\nspace = 2020-01-01"), "space.*must be a table"),
         ("\x00", "is not valid TOML"),
     ],
