@@ -84,7 +84,8 @@ def fit_surrogate(
         The model.
 
     Raises:
-        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, or all are equal.
+        NoResultError: Fewer than :data:`LEAST_TRIALS` trials have ended, all are equal, or no
+            hyperparameter is searched.
     """
     from scipy.stats import rankdata, spearmanr
     from sklearn.ensemble import RandomForestRegressor
@@ -95,12 +96,14 @@ def fit_surrogate(
             f"{spec.key(optimizer).name}: {len(done)} trials have ended; a model of the study "
             f"needs at least {LEAST_TRIALS}, preferably 100 of a random search"
         )
+    space = spec.optimizers[optimizer].space
+    if not space.searched:
+        raise NoResultError(f"{spec.key(optimizer).name}: no hyperparameter is searched")
     sign = spec.task_def.direction.sign
     scores = np.array([_score(record, sign) for record in done])
     if len(set(scores)) < 2:
         raise NoResultError(f"{spec.key(optimizer).name}: all trials have the same value")
     ranks = (rankdata(scores) - 1) / (len(done) - 1)
-    space = spec.optimizers[optimizer].space
     points = _encode(space, [record.params for record in done])
     forest = RandomForestRegressor(_TREES, oob_score=True, min_samples_leaf=2, random_state=seed)
     forest.fit(points, ranks)

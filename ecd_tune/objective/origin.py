@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,6 +18,7 @@ __all__ = ["find_origin", "own_version"]
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
 _SECONDS = 10.0
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 def find_origin(task: Any, name: str, options: Mapping[str, Scalar]) -> Origin:
@@ -51,12 +53,19 @@ def own_version() -> str:
 @lru_cache
 def _commit_of(file: str) -> str:
     """Return the commit of the repository that tracks a file; empty without one."""
-    folder = Path(file).resolve().parent
-    if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+    try:
+        folder = Path(file).resolve().parent
+        if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+            return ""
+    except (OSError, RuntimeError):  # no permission, or circular links
         return ""
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(file).name)
-    describe = ("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    return _git(folder, *describe) if tracked else ""
+    if not tracked:
+        return ""
+    commit = _git(folder, "describe", "--always", "--abbrev=12", "--exclude=*")
+    # `describe --dirty` would lock the index, which its owner may be about to change.
+    changed = _git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if commit and changed else commit
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -64,8 +73,11 @@ def _git(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments],
             cwd=folder,
+            # A hook that starts a study has set variables that name another repository.
+            env={name: value for name, value in os.environ.items() if name not in _OF_HOOKS},
             capture_output=True,
             text=True,
+            errors="replace",
             check=True,
             timeout=_SECONDS,
             stdin=subprocess.DEVNULL,

@@ -50,6 +50,8 @@ def parse_space(table: Mapping[str, Any]) -> Space:
         SpaceError: A dimension is not valid; the message has a line for each of them, which
             begins with its name.
     """
+    if not isinstance(table, Mapping):
+        raise SpaceError(f"{table!r}: must be a table, parameter by parameter")
     dimensions, problems = {}, []
     for name, value in _flat(table):
         try:

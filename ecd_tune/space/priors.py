@@ -65,7 +65,8 @@ def check_weights(weights: Sequence[float], count: int) -> None:
         count: Number of choices.
 
     Raises:
-        SpaceError: There are more or fewer, one is negative or not finite, or all are 0.
+        SpaceError: There are more or fewer, one or their sum is negative or
+            not finite, or all are 0.
     """
     problems = []
     if len(weights) != count:
@@ -74,6 +75,8 @@ def check_weights(weights: Sequence[float], count: int) -> None:
         problems.append("weights must be numbers of at least 0")
     elif not sum(weights) > 0:
         problems.append("at least one weight must be above 0")
+    elif math.isinf(sum(weights)):
+        problems.append("the sum of the weights must be finite")
     if problems:
         raise SpaceError(f"prior = {list(weights)}: {'; '.join(problems)}")
 

@@ -97,11 +97,14 @@ def validate(table: Mapping[str, Any]) -> Validated:
         try:
             return Validated(StudySpec.model_validate(rest), tuple(problems), frozenset(replaced))
         except ValidationError as error:
-            before = deepcopy(rest)
+            before, changed = deepcopy(rest), set[Path]()
             for item in error.errors():
-                if not _is_within(item["loc"], replaced):
+                if not _is_within(item["loc"], replaced | changed):
                     problems += _sentences(item, StudySpec, "")
-                replaced |= _replace(rest, item)
+                # Of several errors in one place, the first has changed that already.
+                if not any(item["loc"][: len(path)] == path for path in changed):
+                    changed |= _replace(rest, item)
+            replaced |= changed
             if rest == before:
                 break
     return Validated(None, tuple(problems), frozenset(replaced))
@@ -186,8 +189,7 @@ def _is_within(path: Path, replaced: set[Path]) -> bool:
 def _replace(rest: dict[str, Any], item: Any) -> set[Path]:
     """Replace an invalid value by a placeholder, or delete an optional one; return its path."""
     path: Path = item["loc"]
-    if _is_space(item):
-        table = _dig(rest, path)
+    if _is_space(item) and isinstance(table := _dig(rest, path), dict):
         names = [line.partition(":")[0] for line in str(item["ctx"]["error"]).splitlines()]
         return {(*path, name) for name in names if _fix_dimension(table, name)}
     if item["type"] == "missing" and isinstance(parent := _dig(rest, path[:-1]), dict):

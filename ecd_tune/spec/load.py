@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     Raises:
         SpecError: The table is not a valid study; all problems are listed, one per line.
     """
-    unprintable = [f"{where} {problem}" for problem in _text_problems(table)]
+    unprintable = [f"{where} {problem}" for problem in _plain_problems(table)]
     if unprintable:
         raise SpecError("\n".join(unprintable))
     table = apply_smoke(table, smoke, where)
@@ -77,19 +78,22 @@ def parse_study(table: Mapping[str, Any], where: str = "study", smoke: bool = Fa
     return spec
 
 
-def _text_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Report keys and texts with control characters.
+def _plain_problems(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Report keys and texts with control characters, and numbers that no float can hold.
 
     Yields:
         One problem each.
     """
     if isinstance(value, Mapping):
         for key, own in value.items():
-            yield from _text_problems(str(key), (*place, "a key"))
-            yield from _text_problems(own, (*place, ascii(key)[1:-1]))
+            yield from _plain_problems(str(key), (*place, "a key"))
+            yield from _plain_problems(own, (*place, ascii(key)[1:-1]))
     elif isinstance(value, (list, tuple)):
         for own in value:
-            yield from _text_problems(own, place)
+            yield from _plain_problems(own, place)
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        where = f"[{'.'.join(place[:-1])}]: " if place[:-1] else ""
+        yield f"{where}{place[-1]}: a whole number of {len(str(value))} digits is too large"
     elif isinstance(value, str):
         prose = place[-1] in _PROSE
         bad = find_unprintable(value, lines=prose)

@@ -7,7 +7,10 @@ data set, with the names, sizes and modification times of its files as the key.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -24,6 +27,8 @@ __all__ = ["DIGITS", "data_digest", "digest_files"]
 DIGITS = 16
 """Hexadecimal digits of a digest: enough to distinguish data sets, its only purpose."""
 
+_log = logging.getLogger(__name__)
+_DIGEST = rb"[0-9a-f]{%d}" % DIGITS
 _BLOCK = 1 << 20
 _MOST_BLOCKS = 1 << 10  # of a file
 _MOST_FILES = 20_000
@@ -59,16 +64,27 @@ def digest_files(root: Path, names: tuple[str, ...]) -> str:
         names: Files and folders; missing ones are ignored.
 
     Returns:
-        :data:`DIGITS` digits.
+        :data:`DIGITS` digits; empty where a file cannot be read, which is logged.
     """
     found = sorted({path for name in names for path in _walk(root / name)})
     digest = hashlib.sha256()
     for path in found:
-        digest.update(f"{path.removeprefix(f'{root}/')}\0".encode())
+        digest.update(os.fsencode(f"{path.removeprefix(f'{root}/')}\0"))
     chosen = found[:: 1 + len(found) // _MOST_FILES]
-    stats = [(path, Path(path).stat()) for path in chosen]
-    listing = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-    return _digest_listing(digest.hexdigest(), listing)
+    try:
+        return _digest_listing(digest.hexdigest(), tuple(_list(chosen)))
+    except OSError as error:  # the task reads what it needs, and says what it lacks
+        _log.warning("no digest of the data below %s: %s", root, error)
+        return ""
+
+
+def _list(paths: Iterable[str]) -> Iterator[tuple[str, int, int]]:
+    for path in paths:
+        with suppress(FileNotFoundError):  # a link to nowhere; its name is in the digest
+            found = Path(path).stat()
+            # Nothing else is opened: a pipe waits for a writer.
+            if stat.S_ISREG(found.st_mode):
+                yield path, found.st_size, found.st_mtime_ns
 
 
 @lru_cache(maxsize=64)
@@ -76,9 +92,9 @@ def _digest_listing(names: str, listing: tuple[tuple[str, int, int], ...]) -> st
     key = hashlib.sha256(repr((names, listing)).encode()).hexdigest()[:32]
     kept = cache_root() / "digests" / key
     with suppress(OSError):
-        text = kept.read_text()
-        if len(text) == DIGITS:  # a full disk can truncate it
-            return text
+        text = kept.read_bytes()
+        if re.fullmatch(_DIGEST, text):  # a full disk can truncate it
+            return text.decode()
     digest = _read(names, listing)
     with suppress(OSError):  # it is computed again next time
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -66,11 +66,15 @@ class TrialPauser:
     def discard(self, lease: Lease, outcome: Outcome) -> None:
         """Remove the checkpoint of a run whose result is stored, unless it may be continued.
 
+        It may be where the run is paused, and where it was promoted and failed: its retry continues
+        from there, whether automatic or at a user's request.
+
         Args:
             lease: The trial.
             outcome: The stored outcome.
         """
-        if outcome.rung is not None and outcome.status is Status.PRUNED:
+        paused = outcome.rung is not None and outcome.status is Status.PRUNED
+        if paused or (lease.promotions and outcome.status is Status.FAILED):
             self._paused.append(lease)
         elif self._checkpoints is not None:
             self._checkpoints.discard(lease)

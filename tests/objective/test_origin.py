@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def test_a_file_that_git_does_not_know_has_no_commit(file: Path) -> None:
     other.write_text("1")
     assert _commit_of(str(other)) == ""
     assert _commit_of("/nowhere/task.py") == ""
+
+
+def test_neither_hooks_nor_locks_nor_names_stand_in_the_way(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, index = git(file.parent, "rev-parse", "HEAD"), file.parent / ".git" / "index"
+    os.utime(file, ns=(1, 1))  # of which git would write a note into its index
+    before = index.read_bytes()
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert _commit_of(str(file)) == commit[:12]
+    assert index.read_bytes() == before
+    other = file.with_name("circle")
+    other.symlink_to(other)
+    assert _commit_of(str(other / "task.py")) == ""
+    strange = file.with_name(os.fsdecode(b"\xff.py"))
+    strange.write_text("1")
+    monkeypatch.delenv("GIT_DIR")
+    git(file.parent, "config", "core.quotePath", "false")
+    git(file.parent, "add", "--all", "--", strange.name)
+    assert _commit_of(str(strange)).endswith("-dirty")
 
 
 def test_words_name_what_differs() -> None:

@@ -64,6 +64,18 @@ def test_what_matters_comes_first_and_the_other_is_free(told):
     assert rows["amsgrad"].values == ()
 
 
+def test_an_optimizer_with_fixed_values_alone_is_reported_without_a_model(studies):
+    spec = studies.zakharov_spec(
+        budget={"trials": 30, "steps": 250},
+        confirmation={"runs": 0},
+        optimizers={"adam": {"space": {"lr": 0.1}}},
+        checks=[],
+    )
+    records = [studies.record(spec.key("adam"), i, 1.0 + i, params={"lr": 0.1}) for i in range(30)]
+    (entry,) = report_of(spec, records).sensitivity
+    assert (entry.trials, entry.agreement, entry.rows) == (30, None, ())
+
+
 def test_moves_are_by_a_factor_or_a_share_of_the_range(told):
     report, entry, rows = told
     best = report.best[0].values

@@ -162,3 +162,8 @@ def test_all_dimensions_that_are_wrong_are_named():
 def test_a_space_knows_whether_it_has_a_prior():
     assert parse_space(FORMS).has_prior
     assert not Space({"lr": Float(0.0, 1.0), "s": Choice((0, 1))}).has_prior
+
+
+def test_weights_whose_sum_overflows_are_refused() -> None:
+    with pytest.raises(SpaceError, match="the sum of the weights must be finite"):
+        Choice((1, 2), prior=(1e308, 1e308))

@@ -36,6 +36,11 @@ lr = 0.1
         (GOOD + "#" * 2**20, "larger than 1048576 bytes"),
         (GOOD.replace('"a"', '"' + "a" * 101 + '"'), "at most 100 characters"),
         (GOOD.replace("optimizers.sgd", "optimizers." + "s" * 101), "at most 100 characters"),
+        (GOOD.replace("lr = 0.1", "lr = 1" + "0" * 400), r"space\]: lr: .*401 digits is too large"),
+        (GOOD.replace("lr = 0.1", "lr = { low = 0, high = 1" + "0" * 400 + " }"), "too large"),
+        ("seed = 1" + "0" * 400 + GOOD, "seed: .*too large"),
+        (GOOD.replace(".space]\nlr = 0.1", "]\nspace = []"), r"space\]: \[\]: must be a table"),
+        (GOOD.replace(".space]\nlr = 0.1", "]\nspace = 2020-01-01"), "space.*must be a table"),
         ("\x00", "is not valid TOML"),
     ],
 )
@@ -46,6 +51,24 @@ def test_each_is_refused_with_one_message(text: str, message: str, tmp_path: Pat
     with pytest.raises(SpecError, match=message) as caught:
         load_study(path)
     assert len(str(caught.value)) < 1000
+
+
+def test_several_problems_in_one_entry_of_a_list_hide_no_others() -> None:
+    entries = [{"label": "a", "params": {}}, {"low": 1, "high": 2}, 3]
+    optimizers = {
+        "sgd": {"space": {"lr": 0.1}, "first": entries},
+        "adam": {"space": {"lr": [[1]]}, "title": 4},
+    }
+    table = {
+        "name": "a",
+        "task": {"name": "digits"},
+        "budget": {"trials": 1, "steps": 1},
+        "optimizers": optimizers,
+    }
+    with pytest.raises(SpecError) as caught:
+        parse_study(table)
+    for problem in ("sgd.first.1]: label: is missing", "[optimizers.adam.space]: lr", "title"):
+        assert problem in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -89,6 +89,39 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert len(digest_files(root, ("b",))) == DIGITS
 
 
+def test_links_pipes_and_strange_names_do_no_harm(root: Path) -> None:
+    (root / "b" / "gone").symlink_to(root / "nowhere")
+    (root / "b" / "circle").symlink_to(root / "b")
+    os.mkfifo(root / "b" / "pipe")
+    Path(os.fsdecode(os.fsencode(root / "b") + b"/\xff")).write_bytes(b"three")
+    first = digest_files(root, ("b",))
+    assert len(first) == DIGITS
+    (root / "b" / "gone").unlink()
+    assert digest_files(root, ("b",)) != first  # its name is seen
+
+
+def test_a_file_that_may_not_be_read_costs_the_digest_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied", "c.txt")
+
+    monkeypatch.setattr(module, "_read", refuse)
+    assert digest_files(root, ("b",)) == ""
+    assert "Permission denied: 'c.txt'" in caplog.text
+
+
+@pytest.mark.parametrize("text", [b"\xff" * DIGITS, b"x" * DIGITS, b"0" * DIGITS + b"\n"])
+def test_a_cache_that_holds_something_else_is_not_believed(
+    root: Path, tmp_path: Path, text: bytes
+) -> None:
+    first = digest_files(root, ("b",))
+    (kept,) = (tmp_path / "cache" / "digests").iterdir()
+    kept.write_bytes(text)
+    begin_again()
+    assert digest_files(root, ("b",)) == first
+
+
 def test_the_files_of_a_data_set_are_those_of_its_layout(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

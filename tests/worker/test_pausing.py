@@ -26,7 +26,7 @@ EPOCHS = (1, 2, 4)
 """Of two rungs, and of a whole run."""
 
 
-def make_spec(trials: int = 6, batch: int = 1) -> StudySpec:
+def make_spec(trials: int = 6, batch: int = 1, **tables: Any) -> StudySpec:
     return parse_study(
         {
             "name": "paused",
@@ -37,6 +37,7 @@ def make_spec(trials: int = 6, batch: int = 1) -> StudySpec:
             "training": {"schedule": {"name": "cosine"}},
             "pruning": {"kind": "successive_halving", "reduction": 2, "resume": True},
             "optimizers": {"adam": {"space": {"lr": {"low": 1e-3, "high": 0.1, "log": True}}}},
+            **tables,
         }
     )
 
@@ -124,6 +125,26 @@ def test_a_worker_that_is_stopped_anywhere_costs_no_epoch_and_no_trial(
     assert released >= 4
     # The step at which the signal comes is looked up from before it is made.
     assert steps.made == 3 * in_epochs(records) + released
+
+
+def test_a_promoted_run_that_fails_is_retried_from_where_it_was_paused(
+    store: Store, checkpoints: FolderCheckpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, steps, failed = make_spec(trials=2, retries={"exception": 1}), Steps(), []
+
+    def on_step(lease: Lease, step: int, of: int) -> None:
+        if lease.promotions and not failed:
+            failed.append(lease)
+            raise OSError("once")
+        steps(lease, step, of)
+
+    StudyWorker(store, spec, StopFlag(), checkpoints=checkpoints, on_step=on_step).run()
+    records = store.trials(spec.key("adam"))
+    assert [r.cause for r in records if r.lost] == [Cause.PROMOTED, Cause.EXCEPTION]
+    assert sum(r.counts for r in records) == 2
+    assert steps.made == 3 * in_epochs(records) == 3 * (1 + 2)
+    assert "trained again" not in caplog.text
+    assert [path for path in (tmp_path / "kept").rglob("*") if path.is_file()] == []
 
 
 def test_lanes_pause_and_continue_too(

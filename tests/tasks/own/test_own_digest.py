@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,65 @@ def test_of_a_large_tensor_some_examples_are_read(monkeypatch: pytest.MonkeyPatc
     first = digest_examples({"train": values})
     changes = [digest_examples({"train": values + torch.eye(8)[row]}) != first for row in range(8)]
     assert changes == [True, False] * 4
+
+
+class Endless(Dataset[Any]):
+    """A data set that has no length, as torch's own say it."""
+
+    def __len__(self) -> int:
+        raise TypeError("of a stream")
+
+
+class Hostile(Mapping[str, Any]):
+    """Data that cannot be looked through."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise OSError("gone")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("a")
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_data_of_any_kind_have_a_digest_and_stop_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    conjugate = torch.tensor([1 + 2j, 3j]).conj()
+    first = digest_examples({"train": np.arange(3.0)})
+    assert digest_examples({"train": np.arange(3.0).astype(">f8")}) == first
+    assert digest_examples({"train": np.arange(2.0, -1, -1)[::-1]}) == first
+    values = [
+        *(np.arange(3, dtype=kind) for kind in (np.longdouble, np.clongdouble)),
+        conjugate,
+        conjugate.imag,
+        torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        torch.eye(3).to_sparse(),
+        torch.ones(3, dtype=torch.bfloat16),
+        np.array([1, "a", None], dtype=object),
+        {"\udcff": 1},
+        Endless(),
+    ]
+    assert all(len(digest_examples({"train": value})) == 16 for value in values)
+    assert digest_examples({"train": conjugate}) == digest_examples({"train": conjugate.clone()})
+    assert not caplog.records
+    assert digest_examples({"train": Hostile()}) == ""
+    assert "OSError: gone" in caplog.text
+
+
+def test_what_is_read_of_a_list_or_a_single_large_example_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_BYTES", 1 << 10)
+    monkeypatch.setattr(module, "_MOST_ITEMS", 10)
+    for data in (
+        torch.zeros(1, 1 << 14),
+        np.zeros((1, 1 << 14)),
+        [torch.zeros(1 << 10)] * 100,
+        {"a": [torch.zeros(1 << 10)] * 100, "b": torch.zeros(1 << 14)},
+    ):
+        read = sum(map(len, module._parts(data, 4, 1 << 10)))
+        assert read < (1 << 10) + 12 * 30  # values, and what each is
 
 
 def make_task(offset: float, loops: bool = False) -> FunctionTask:
