@@ -14,7 +14,7 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     complete_study,
-    parse_formats,
+    parse_names,
     resolve_study,
 )
 
@@ -45,7 +45,7 @@ def compare(
     For studies on the paper's tasks the printed values are shown next to the means. With --json no
     file is written.
     """
-    formats = parse_formats(format, _FORMATS)
+    formats = parse_names(format, _FORMATS, "format")
     specs = [resolve_study(name, smoke=smoke, storage=storage) for name in dict.fromkeys(studies)]
 
     from ecd_tune.cli.collect import fetch_trials

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 import ecd_tune
-from ecd_tune.cli.again import invalidate, retry
 from ecd_tune.cli.best import best
 from ecd_tune.cli.check import check
 from ecd_tune.cli.claims import claims
@@ -25,6 +24,7 @@ from ecd_tune.cli.new_task import new_task
 from ecd_tune.cli.reap import reap
 from ecd_tune.cli.replay import replay
 from ecd_tune.cli.report import report
+from ecd_tune.cli.retry import invalidate, retry
 from ecd_tune.cli.run import run
 from ecd_tune.cli.status import status
 from ecd_tune.cli.stopping import ending_on_sigterm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ __all__ = [
     "TrialsOption",
     "as_stored",
     "complete_study",
-    "parse_formats",
+    "parse_names",
     "resolve_study",
     "study_arguments",
 ]
@@ -192,24 +192,25 @@ def as_stored(spec: StudySpec, storage: str) -> StudySpec:
         return spec  # there is no database yet; other errors are raised when it is used
 
 
-def parse_formats(text: str, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Read a list of formats.
+def parse_names(text: str, allowed: Collection[str], kind: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names.
 
     Args:
-        text: Value of ``--format``.
-        allowed: The known formats.
+        text: Value of an option.
+        allowed: The known names.
+        kind: Kind of the names, for example ``"format"``.
 
     Returns:
-        The chosen formats, at least one.
+        The names, at least one.
 
     Raises:
-        SpecError: A format is unknown, or the list is empty.
+        SpecError: A name is unknown, or the list is empty.
     """
-    formats = _split(text)
-    for name in formats or ("",):
+    names = _split(text)
+    for name in names or ("",):
         if name not in allowed:
-            raise SpecError(f"--format: unknown format {name!r}{hint(name, allowed)}")
-    return formats
+            raise SpecError(f"unknown {kind} {name!r}{hint(name, allowed)}")
+    return names
 
 
 def _split(keys: str) -> tuple[str, ...]:

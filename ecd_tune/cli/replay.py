@@ -16,15 +16,16 @@ from ecd_tune.cli.options import (
     Smoke,
     Storage,
     StudyName,
+    parse_names,
     resolve_study,
 )
 from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
-from ecd_tune.errors import NoResultError, UnknownNameError
+from ecd_tune.errors import NoResultError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
 __all__ = ["replay"]
 
-_DRAWN = [name for name in SAMPLER_OPTIONS if name != "grid"]  # a grid draws nothing
+_DRAWN = sorted(SAMPLER_OPTIONS.keys() - {"grid"})  # a grid draws nothing
 
 
 def replay(
@@ -80,7 +81,7 @@ def replay(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
-    names = _names(sampler)
+    names: tuple[Any, ...] = parse_names(sampler, _DRAWN, "sampler")
     found: list[dict[str, Any]] = []
     if pruner is not None:
         rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
@@ -121,14 +122,6 @@ def replay(
     if not found:
         raise NoResultError(f"study {spec.name!r}: no optimizer has enough trials")
     typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
-
-
-def _names(text: str) -> list[Any]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names or [text]:
-        if name not in _DRAWN:
-            raise UnknownNameError("sampler", name, _DRAWN)
-    return names
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

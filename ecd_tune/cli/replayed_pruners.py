@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from ecd_tune.errors import NoResultError, UnknownNameError
+from ecd_tune.cli.options import parse_names
+from ecd_tune.errors import NoResultError
 from ecd_tune.spec import PruningSpec, StudySpec
 
 __all__ = ["PRUNERS", "compare_pruners", "pruner_table"]
@@ -42,13 +43,13 @@ def compare_pruners(
         One row per optimizer and pruner.
 
     Raises:
-        UnknownNameError: A pruner is unknown.
+        SpecError: A pruner is unknown.
         NoResultError: No optimizer has trials that a replay of pruners can use.
     """
     from ecd_tune.lab.replayed_pruners import read_curves, replay_pruner
     from ecd_tune.store import Store
 
-    chosen = _chosen(names)
+    chosen = parse_names(names, PRUNERS, "pruner")
     with Store.open(storage, create=False) as store:
         store.check(spec)
         records = {key: store.trials(spec.key(key)) for key in spec.optimizers}
@@ -101,11 +102,3 @@ def pruner_table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def _chosen(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names or [text]:
-        if name not in PRUNERS:
-            raise UnknownNameError("pruner", name, PRUNERS)
-    return names

@@ -19,7 +19,7 @@ from ecd_tune.cli.options import (
     Storage,
     StudyName,
     TrialsOption,
-    parse_formats,
+    parse_names,
     resolve_study,
 )
 from ecd_tune.spec import StudySpec
@@ -55,7 +55,7 @@ def report(
     name: Called = None,
 ) -> None:
     """Write the report of a study, finished or not: pages, tables, figures, data."""
-    formats = parse_formats(format, _ALL)
+    formats = parse_names(format, _ALL, "format")
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)
     folder = out or Path("reports") / spec.name
     for path in write_study_report(spec, storage, folder, formats, full=full, note=note):

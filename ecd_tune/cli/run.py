@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ecd_tune.cli.current import digest_of, show_current
-from ecd_tune.cli.dry import check_task
+from ecd_tune.cli.dry_run import check_task
 from ecd_tune.cli.options import (
     DEFAULT_STORAGE,
     Called,

@@ -237,7 +237,7 @@ class _Stopping:
 
 
 @dataclass
-class _Stand:
+class _RungState:
     """Trials that have reached a rung, and those that were promoted there."""
 
     losses: dict[int, float] = field(default_factory=dict)
@@ -251,7 +251,7 @@ class _Halving:
         self._rungs, self._key = Rungs(spec, optimizer), spec.key(optimizer)
         self._sign, self._reduction = spec.task_def.direction.sign, spec.pruning.reduction
         self._spec, self._optimizer = spec, optimizer
-        self._stands: dict[tuple[int, int], _Stand] = {}
+        self._states: dict[tuple[int, int], _RungState] = {}
         self._paused: dict[int, _Run] = {}
         self._promoted: list[_Run] = []
 
@@ -272,13 +272,13 @@ class _Halving:
         reached = run.epoch >= until
         if not reached and not run.over:
             return False
-        stand = self._stands.setdefault((bracket, run.promotions), _Stand())
+        state = self._states.setdefault((bracket, run.promotions), _RungState())
         # The evaluated epochs so far, without the state before training.
         loss = min(self._sign * value for value in run.curve.values[1 : run.at + 1])
-        stand.losses[run.number] = loss if reached else math.inf
+        state.losses[run.number] = loss if reached else math.inf
         self._paused[run.number] = run
-        for number in choose_promoted(stand.losses, stand.promoted, self._reduction):
-            stand.promoted.add(number)
+        for number in choose_promoted(state.losses, state.promoted, self._reduction):
+            state.promoted.add(number)
             chosen = self._paused[number]
             chosen.promotions += 1
             self._promoted.append(chosen)

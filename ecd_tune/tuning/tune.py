@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ecd_tune
-from ecd_tune.cli.dry import check_task
+from ecd_tune.cli.dry_run import check_task
 from ecd_tune.cli.options import DEFAULT_STORAGE, as_stored
 from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import importing, is_reference, trim_traceback

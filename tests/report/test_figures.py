@@ -18,6 +18,7 @@ from ecd_tune.report.render.figures.curves import draw_curves
 from ecd_tune.report.render.figures.everything import draw_figures
 from ecd_tune.report.render.figures.parallel import draw_parallel
 from ecd_tune.report.render.figures.parts.drawn import inline_svg, to_pdf, to_png, to_svg
+from ecd_tune.report.render.figures.parts.places import fit_places
 from ecd_tune.report.render.figures.parts.scale import choose_scale
 from ecd_tune.report.render.figures.parts.style import BEHIND, drawing, label_ends, new_panel
 from ecd_tune.report.render.figures.relations import draw_relations
@@ -124,6 +125,21 @@ def test_values_at_the_ends_of_floating_point_have_an_axis(values):
         figure.canvas.draw()  # any warning is an error
     low, high = axes.get_ylim()
     assert all(low <= value <= high for value in scale.show(values))
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize(
+    "values", [[1e-300, 1e300], [1e308], [-1e308, 1e308], [5e-324, 1e-320], [5e-324, 1.0]]
+)
+def test_hyperparameters_at_the_ends_of_floating_point_have_an_axis(values, log):
+    with drawing():
+        figure, axes = new_panel("it", ["label"])
+        fit_places(axes, "x", values, log)
+        axes.plot(values, [0.0] * len(values), "o")
+        figure.canvas.draw()  # any warning is an error
+    low, high = axes.get_xlim()
+    assert low < high
+    assert all(low <= value <= high for value in values if 1e-250 < abs(value) < 1e100)
 
 
 def test_an_exact_zero_has_a_place_on_a_logarithmic_axis():

@@ -69,14 +69,15 @@ def _draw(
     best = max(1, round(_TOP * len(records)))
     for axes, param in zip(grid.flat, params, strict=False):
         places = [float(r.params[param.name]) for r in records]
+        # Before the points, since automatic limits can overflow.
+        fit_places(axes, "x", places, param.log)
+        scale.apply(axes)
         axes.plot(places[:-best], shown[:-best], "o", color=BEHIND, ms=3, mew=0, alpha=0.8)
         axes.plot(
             places[-best:], shown[-best:], "o", color=colours(report)[optimizer], ms=3.5, mew=0
         )
         if row := predicted.get(param.name):
             axes.plot(row.values, scale.show(row.predicted), "-", color=INK, lw=1.1)
-        fit_places(axes, "x", places, param.log)
-        scale.apply(axes)
         axes.set_xlabel(param.name)
     for axes in list(grid.flat)[len(params) :]:
         axes.set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
@@ -10,6 +11,7 @@ from ecd_tune.analysis.select import rank_trials
 from ecd_tune.records import TrialRecord
 from ecd_tune.report.model.circumstances import SearchedParam
 from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render.figures.parts.scale import LARGEST, LEAST
 from ecd_tune.report.render.figures.parts.style import number_axis
 from ecd_tune.spec import without_number
 
@@ -51,16 +53,19 @@ def _is_number(record: TrialRecord, name: str) -> bool:
 def fit_places(axes: Axes, which: str, places: Sequence[float], log: bool) -> None:
     """Set the limits and ticks of an axis of hyperparameters.
 
+    Values beyond 1e100, and below 1e-250 on a logarithmic axis, are outside the limits.
+
     Args:
         axes: The panel.
         which: ``"x"`` or ``"y"``.
         places: All values, at least one.
         log: Whether the range is logarithmic.
     """
-    low, high = min(places), max(places)
+    low, high = (min(max(end, -LARGEST), LARGEST) for end in (min(places), max(places)))
     log = log and low > 0
     if log:
-        pad = (high / low) ** 0.04 if high > low else 2.0
+        low, high = max(low, LEAST), max(high, LEAST)
+        pad = 10 ** (0.04 * (math.log10(high) - math.log10(low))) if high > low else 2.0
         limits = (low / pad, high * pad)
     else:
         pad = 0.04 * (high - low) if high > low else abs(high) or 1.0

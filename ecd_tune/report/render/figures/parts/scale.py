@@ -12,16 +12,15 @@ from ecd_tune.analysis import quantile
 from ecd_tune.records import Direction
 from ecd_tune.report.render.figures.parts.style import number_axis
 
-__all__ = ["Scale", "choose_scale"]
+__all__ = ["LARGEST", "LEAST", "Scale", "choose_scale"]
 
 _RATIO = 5.0
 """Largest over smallest value from which on an axis is logarithmic."""
 _FAR = 3.0
 """Times the range of the better nine tenths by which all may be wider before it is zoomed in."""
 _MARGIN = 0.05
-_LARGEST, _LEAST = 1e100, 1e-250
-"""From here on a value is shown as an infinite one, a run that has all but diverged, or as zero;
-what matplotlib computes with limits stays finite."""
+LARGEST, LEAST = 1e100, 1e-250
+"""Values beyond are shown like infinite ones, or like 0, so that matplotlib does not overflow."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,11 @@ def choose_scale(values: Sequence[float], title: str, direction: Direction) -> S
     Returns:
         The scale.
     """
-    finite = [v for v in values if abs(v) < _LARGEST] or [0.0]
+    finite = [v for v in values if abs(v) < LARGEST] or [0.0]
     error = direction is Direction.MAXIMIZE and min(finite) >= 0 and max(finite) <= 1
     if error:
         finite, title, direction = [1 - v for v in finite], f"1 − {title}", Direction.MINIMIZE
-    positive = [v for v in finite if v > _LEAST]
+    positive = [v for v in finite if v > LEAST]
     if positive and min(finite) >= 0 and max(positive) > _RATIO * min(positive):
         low = min(positive) / (1.5 if min(finite) < min(positive) else 1)
         pad = 10 ** (_MARGIN * (math.log10(max(positive)) - math.log10(low)))
