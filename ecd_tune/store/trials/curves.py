@@ -21,9 +21,9 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.db.sql import Change, write_rows
 
-__all__ = ["CurvePoint", "ReportBuffer", "insert_points", "write_points"]
+__all__ = ["CurvePoint", "ReportBuffer", "new_points", "write_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -187,15 +187,14 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     )
     standing = {(row.token, row.trial_id) for row in rows}
     kept = [point for point in points if (point.token, point.trial_id) in standing]
-    insert_points(connection, kept)
+    write_rows(connection, new_points(kept))
     return len(points) - len(kept)
 
 
-def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> None:
-    """Store points without checking the leases of their trials.
+def new_points(points: Sequence[CurvePoint]) -> Change:
+    """Return the change that stores points, without checking the leases of their trials.
 
     Args:
-        connection: A write transaction.
         points: The points, oldest first; a later one of the same trial and step replaces an
             earlier one.
     """
@@ -208,5 +207,4 @@ def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> No
             "intermediate_value": stored,
             "intermediate_value_type": kind,
         }
-    unique = ("trial_id", "step")
-    replace_rows(connection, optuna_tables.intermediate_values, unique, list(rows.values()))
+    return Change(optuna_tables.intermediate_values, [*rows.values()], ("trial_id", "step"))

@@ -14,7 +14,7 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.engine import Database
-from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.db.sql import Change, write_rows
 from ecd_tune.store.sampling.guided import guided_points
 from ecd_tune.store.sampling.history import TrialHistory
 from ecd_tune.store.sampling.points import StoredPoint
@@ -27,9 +27,9 @@ from ecd_tune.store.sampling.samplers import (
 )
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
-from ecd_tune.store.trials.insert import Draft, insert_trials
-from ecd_tune.store.trials.lease import Grant, insert_leases
-from ecd_tune.store.workers import Worker, register
+from ecd_tune.store.trials.insert import Draft, insert_numbers, new_details
+from ecd_tune.store.trials.lease import Grant, new_leases
+from ecd_tune.store.workers import Worker, seen_worker
 
 __all__ = ["Drawer", "Request"]
 
@@ -168,19 +168,19 @@ class Drawer:
         free = anywhere or counts.next_number == first
         return unchanged and free and not counts.waiting
 
-    def register(self, connection: sa.Connection, worker: Worker) -> None:
-        """Write a worker's row, unless that was done a moment ago.
+    def register(self, worker: Worker) -> tuple[Change, ...]:
+        """Return the change that writes a worker's row, unless that was done a moment ago.
 
         The heartbeat updates the worker often enough; its row is needed only once.
 
         Args:
-            connection: A write transaction.
             worker: The worker.
         """
         seen = self._registered.get(worker.id, -math.inf)
-        if time.monotonic() - seen > self._lease_seconds / 3:
-            register(connection, worker)
-            self._registered[worker.id] = time.monotonic()
+        if time.monotonic() - seen <= self._lease_seconds / 3:
+            return ()
+        self._registered[worker.id] = time.monotonic()
+        return (seen_worker(worker),)
 
     def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[StoredPoint]:
         spec, optimizer, history = request.spec, request.optimizer, self.history(ref)
@@ -204,8 +204,6 @@ class Drawer:
         if not points:
             return []
         spec, worker = request.spec, request.worker
-        self.register(connection, worker)
-        _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
         # Under the lock, where the numbers are known.
         guided = guided_points(spec, request.optimizer, range(first, first + len(points)))
         drafts = [
@@ -216,9 +214,17 @@ class Drawer:
             )
             for at, point in enumerate(points, first)
         ]
-        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
+        ids = insert_numbers(connection, ref.id, first, len(drafts), worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
-        tokens = insert_leases(connection, ref.id, ids, grant)
+        tokens, leases = new_leases(ref.id, ids, grant)
+        stored = [*zip(ids, drafts, strict=True)]
+        write_rows(
+            connection,
+            *self.register(worker),
+            _new_study_attrs(ref.id, self.history(ref).changed_study_attrs),
+            *new_details(ref.id, stored, running_on=worker.name),
+            leases,
+        )
         self._keep(ref, spec, first, ids, guided)
         return [
             Lease(
@@ -230,7 +236,7 @@ class Drawer:
                 request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
                 source=draft.source,
             )
-            for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
+            for number, (trial_id, draft) in enumerate(stored, first)
         ]
 
     def _keep(
@@ -249,10 +255,9 @@ class Drawer:
             history.adopt(trial_ids, replaced)
 
 
-def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+def _new_study_attrs(study_id: int, attrs: Mapping[str, Any]) -> Change:
     rows = [
         {"study_id": study_id, "key": key, "value_json": optuna_tables.dump_attr(value)}
         for key, value in attrs.items()
     ]
-    table = optuna_tables.study_system_attributes
-    replace_rows(connection, table, ("study_id", "key"), rows)
+    return Change(optuna_tables.study_system_attributes, rows, ("study_id", "key"))

@@ -12,11 +12,11 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
-from ecd_tune.store.db.sql import insert_rows
+from ecd_tune.store.db.sql import Change, insert_returning, write_rows
 from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.trials.retries import History, dump_counts
 
-__all__ = ["Draft", "insert_details", "insert_trials"]
+__all__ = ["Draft", "insert_numbers", "insert_trials", "new_details"]
 
 
 @dataclass(frozen=True)
@@ -63,66 +63,69 @@ def insert_trials(
     """
     if not drafts:
         return []
-    trials, running = optuna_tables.trials, running_on is not None
-    rows = insert_rows(
-        connection,
-        trials,
-        [{"number": number} for number in range(first_number, first_number + len(drafts))],
-        common={
-            "study_id": study_id,
-            "state": OptunaState.RUNNING if running else OptunaState.WAITING,
-            "datetime_start": utc_now() if running else None,
-        },
-        returning=(trials.c.number, trials.c.trial_id),
-    )
-    ids = {row.number: row.trial_id for row in rows}
-    stored = [(ids[number], draft) for number, draft in enumerate(drafts, first_number)]
-    insert_details(connection, study_id, stored, running_on=running_on)
-    return [trial_id for trial_id, _ in stored]
+    ids = insert_numbers(connection, study_id, first_number, len(drafts), running_on)
+    stored = zip(ids, drafts, strict=True)
+    write_rows(connection, *new_details(study_id, [*stored], running_on=running_on))
+    return ids
 
 
-def insert_details(
-    connection: sa.Connection,
-    study_id: int,
-    stored: Sequence[tuple[int, Draft]],
-    *,
-    running_on: str | None = None,
-) -> None:
-    """Insert everything about trials that are in Optuna's ``trials`` already.
+def insert_numbers(
+    connection: sa.Connection, study_id: int, first: int, count: int, running_on: str | None
+) -> list[int]:
+    """Insert trials with consecutive numbers into Optuna's ``trials``, and nothing else of them.
 
     Args:
         connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
+        first: The first number.
+        count: How many; at least one.
+        running_on: As for :func:`insert_trials`.
+
+    Returns:
+        Their trial ids, in order.
+    """
+    trials, running = optuna_tables.trials, running_on is not None
+    common = {
+        "study_id": study_id,
+        "state": OptunaState.RUNNING if running else OptunaState.WAITING,
+        "datetime_start": utc_now() if running else None,
+    }
+    rows = [{"number": number, **common} for number in range(first, first + count)]
+    made = insert_returning(connection, trials, rows, (trials.c.number, trials.c.trial_id))
+    return [row.trial_id for row in sorted(made, key=lambda row: row.number)]
+
+
+def new_details(
+    study_id: int, stored: Sequence[tuple[int, Draft]], *, running_on: str | None = None
+) -> tuple[Change, ...]:
+    """Return the changes that add everything else about trials in Optuna's ``trials``.
+
+    Args:
+        study_id: Optuna's study id.
         stored: Trial ids, and the values to store for them.
         running_on: As for :func:`insert_trials`.
     """
-    insert_rows(
-        connection,
-        tables.runs,
-        [_run_row(*trial) for trial in stored],
-        common={
-            "study_id": study_id,
-            "worker": running_on,
-            "lost": False,
-            "seconds": 0.0,
-            "device": "",
-        },
-    )
-    insert_rows(connection, optuna_tables.trial_params, _param_rows(stored))
-    insert_rows(
-        connection,
-        optuna_tables.trial_user_attributes,
-        [{"trial_id": trial_id, "value_json": str(draft.seed)} for trial_id, draft in stored],
-        common={"key": "seed"},
-    )
-    insert_rows(
-        connection,
-        optuna_tables.trial_system_attributes,
-        [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-            for trial_id, draft in stored
-            for key, value in draft.point.system_attrs.items()
-        ],
+    common = {
+        "study_id": study_id,
+        "worker": running_on,
+        "lost": False,
+        "seconds": 0.0,
+        "device": "",
+    }
+    seeds = [
+        {"trial_id": trial_id, "key": "seed", "value_json": str(draft.seed)}
+        for trial_id, draft in stored
+    ]
+    attributes = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for trial_id, draft in stored
+        for key, value in draft.point.system_attrs.items()
+    ]
+    return (
+        Change(tables.runs, [{**_run_row(*trial), **common} for trial in stored]),
+        Change(optuna_tables.trial_params, _param_rows(stored)),
+        Change(optuna_tables.trial_user_attributes, seeds),
+        Change(optuna_tables.trial_system_attributes, attributes),
     )
 
 

@@ -13,10 +13,11 @@ from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
+from ecd_tune.store.db.sql import write_rows
 from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
-from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials, new_details
 
 __all__ = [
     "QueueItem",
@@ -175,7 +176,7 @@ def store_external_trial(
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
     draft = Draft(point, "queue", seed)
-    insert_details(connection, study_id, [(trial_id, draft)])
+    write_rows(connection, *new_details(study_id, [(trial_id, draft)]))
 
 
 def fail_external_trial(

@@ -22,8 +22,8 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Cause, Lease, Outcome, Rung, Status
 from ecd_tune.spec import choose_promoted
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.db.sql import Change, write_rows
+from ecd_tune.store.events import event_row, new_events
 from ecd_tune.store.studies import StudyRef, find_study, lock_studies, to_ref
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import insert_trials
@@ -67,7 +67,8 @@ def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
         for lease, outcome in reached
         if outcome.rung is not None
     ]
-    replace_rows(connection, optuna_tables.trial_system_attributes, ("trial_id", "key"), rows)
+    table = optuna_tables.trial_system_attributes
+    write_rows(connection, Change(table, rows, ("trial_id", "key")))
     met = dict.fromkeys((lease.key, outcome.rung) for lease, outcome in reached)
     for key, rung in met:
         if rung is not None:
@@ -131,7 +132,7 @@ def _continue(
         )
         for offset, row in enumerate(rows)
     ]
-    add_events(connection, events)
+    write_rows(connection, new_events(events))
 
 
 def _reason(rung: Rung, number: int) -> str:
@@ -160,7 +161,7 @@ def _close(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
         "value_json": optuna_tables.dump_attr(ending.reason),
     }
     table = optuna_tables.trial_user_attributes
-    replace_rows(connection, table, ("trial_id", "key"), [attribute])
+    write_rows(connection, Change(table, [attribute], ("trial_id", "key")))
 
 
 def _key(rung: Rung | None) -> str:
