@@ -13,7 +13,7 @@ from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError, hint
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.engine import UNREAD
+from ecd_tune.store.db.pipeline import UNREAD
 from ecd_tune.store.declared import keep_declared, keep_table
 from ecd_tune.store.trials.retries import dump_counts
 

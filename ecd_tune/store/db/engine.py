@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,10 +20,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
+from ecd_tune.store.db.pipeline import UNREAD, use_pipelines
 from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
 from ecd_tune.store.db.url import parse_url, show_url
 
-__all__ = ["UNREAD", "Database"]
+__all__ = ["Database"]
 
 _BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
@@ -40,10 +40,6 @@ _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
 _POSTGRES_READ = {_BEGIN: ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",)}
 # Locked rows are read in their current state, not as of the start of the transaction.
 _POSTGRES_WRITE = {_BEGIN: ("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",)}
-_PIPELINE = "ecd_tune_pipeline"
-UNREAD: Mapping[str, Any] = MappingProxyType({"ecd_tune_unread": True})
-"""Execution options of a statement whose result nobody reads: PostgreSQL gets it without a wait for
-the answer. An error is raised by the next statement that is waited for, or by the commit."""
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
@@ -94,20 +90,17 @@ class Database:
         if self.is_sqlite:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
-        # Every transaction is ended here, so that the pool has nothing to roll back.
         self.engine = sa.create_engine(
             self.url,
             connect_args=self.connect_arguments(),
             hide_parameters=True,
-            pool_reset_on_return=None,
+            pool_reset_on_return="rollback" if self.is_sqlite else None,
         )
         event.listen(self.engine, "begin", _begin)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
         else:
-            event.listen(self.engine, "connect", _enter_pipeline)
-            event.listen(self.engine, "close", _leave_pipeline)
-            event.listen(self.engine, "do_execute", _execute_in_pipeline)
+            use_pipelines(self.engine)
 
     def connect_arguments(self) -> dict[str, Any]:
         """Return the driver's connection arguments."""
@@ -288,26 +281,3 @@ def _begin(connection: sa.Connection) -> None:
     default = _SQLITE_READ if connection.dialect.name == "sqlite" else _POSTGRES_WRITE
     for text in connection.get_execution_options().get(_BEGIN, default[_BEGIN]):
         connection.exec_driver_sql(text, execution_options=UNREAD)
-
-
-def _enter_pipeline(connection: Any, record: Any) -> None:
-    # SQLAlchemy begins transactions, not the driver, which would wait for each to begin.
-    connection.autocommit = True
-    manager = connection.pipeline()
-    record.record_info[_PIPELINE] = manager, manager.__enter__()
-
-
-def _leave_pipeline(connection: Any, record: Any) -> None:
-    connection.close()  # first: nothing is waited for on a connection that may be broken
-    manager, _ = record.record_info.pop(_PIPELINE, (None, None))
-    if manager is not None:
-        with suppress(connection.Error):
-            manager.__exit__(None, None, None)
-
-
-def _execute_in_pipeline(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    cursor.execute(statement, parameters)
-    _, pipeline = context.root_connection.connection.record_info.get(_PIPELINE, (None, None))
-    if pipeline is not None and "ecd_tune_unread" not in context.execution_options:
-        pipeline.sync()
-    return True

@@ -22,7 +22,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ecd_tune.store.db.engine import UNREAD
+from ecd_tune.store.db.pipeline import UNREAD
 
 __all__ = ["Change", "insert_returning", "now", "write_rows"]
 
