@@ -24,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from ecd_tune.store.db.pipeline import UNREAD
 
-__all__ = ["Change", "insert_returning", "now", "write_rows"]
+__all__ = ["Change", "new_trial_ids", "now", "write_rows"]
 
 Row = Mapping[str, Any]
 """Column to value; all rows of one change have the same columns."""
@@ -45,6 +45,24 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(now, "postgresql")
 def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+class new_trial_ids(FunctionElement[Any]):
+    """Ids for a number of new trials, larger than all before: a list, or on SQLite the first."""
+
+    inherit_cache = True
+
+
+@compiles(new_trial_ids, "sqlite")
+def _new_trial_ids_sqlite(element: new_trial_ids, compiler: SQLCompiler, **options: Any) -> str:
+    # The transaction has locked the whole file.
+    return "(SELECT coalesce(max(trial_id), 0) + 1 FROM trials)"
+
+
+@compiles(new_trial_ids, "postgresql")
+def _new_trial_ids_postgresql(element: new_trial_ids, compiler: SQLCompiler, **options: Any) -> str:
+    series = f"generate_series(1, {compiler.process(element.clauses, **options)})"
+    return f"ARRAY(SELECT nextval(pg_get_serial_sequence('trials', 'trial_id')) FROM {series})"
 
 
 class _Form(NamedTuple):
@@ -109,26 +127,6 @@ def write_rows(connection: sa.Connection, *changes: Change) -> None:
         connection.execute(_write_postgresql(forms), values, execution_options=UNREAD)
 
 
-def insert_returning(
-    connection: sa.Connection,
-    table: sa.Table,
-    rows: Sequence[Row],
-    returning: tuple[sa.Column[Any], ...],
-) -> Sequence[sa.Row[Any]]:
-    """Insert rows, and return columns of the new rows, in any order.
-
-    Args:
-        connection: A write transaction.
-        table: The table.
-        rows: The rows; at least one. Generated ids grow in their order.
-        returning: The columns.
-    """
-    if connection.dialect.name == "sqlite":
-        return connection.execute(sa.insert(table).returning(*returning), rows).all()
-    statement = _insert_returning(table, tuple(rows[0]), returning)
-    return connection.execute(statement, {"rows_0": _dump(table, rows)}).all()
-
-
 @lru_cache
 def _write_sqlite(form: _Form) -> Any:
     table, key = form.table, form.key
@@ -143,13 +141,6 @@ def _write_sqlite(form: _Form) -> Any:
 def _write_postgresql(forms: tuple[_Form, ...]) -> Any:
     *others, last = (_change_postgresql(form, index) for index, form in enumerate(forms))
     return last.add_cte(*(other.cte(f"change_{index}") for index, other in enumerate(others)))
-
-
-@lru_cache
-def _insert_returning(
-    table: sa.Table, names: tuple[str, ...], returning: tuple[sa.Column[Any], ...]
-) -> Any:
-    return _change_postgresql(_Form(table, names, (), (), None, ()), 0).returning(*returning)
 
 
 def _change_postgresql(form: _Form, index: int) -> Any:

@@ -110,9 +110,9 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
     attributes = optuna_tables.trial_system_attributes
     violated = attributes.c.trial_id.in_(ids) & attributes.c.key.startswith(PREFIX)
     connection.execute(sa.delete(attributes).where(violated))
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(rows))
     endings = [Ending(Cause(row.cause or Cause.EXCEPTION), row.reason or "failed") for row in rows]
-    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    insert_trials(connection, ref.id, copy_trials(connection, rows, endings), counts)
     events = [
         event_row(
             study_id=ref.id,
@@ -120,11 +120,11 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
             kind=kind,
             worker=None,
             number=row.number,
-            queued_as=first + offset,
+            queued_as=queued_as,
             attempt=row.attempt,
             reason="requested by a user",
         )
-        for offset, row in enumerate(rows)
+        for queued_as, row in enumerate(rows, counts.next_number)
     ]
     write_rows(connection, new_events(events))
 

@@ -27,7 +27,7 @@ from ecd_tune.store.sampling.samplers import (
 )
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
-from ecd_tune.store.trials.insert import Draft, insert_numbers, new_details
+from ecd_tune.store.trials.insert import Draft, new_trials
 from ecd_tune.store.trials.lease import Grant, new_leases
 from ecd_tune.store.workers import Worker, seen_worker
 
@@ -126,11 +126,11 @@ class Drawer:
         """
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            counts = count_trials(connection, ref.id)
+            counts = count_trials(connection, ref.id, new=count)
             self.sync(connection, ref, request.spec, counts.next_number)
             remaining = counts.remaining(self.target(ref, request))
             points = self._draw(ref, request, min(count, remaining), "")
-            return self._store(connection, ref, request, points, counts.next_number)
+            return self._store(connection, ref, request, points, counts)
 
     def draw_ahead(
         self,
@@ -156,11 +156,11 @@ class Drawer:
         points = self._draw(ref, request, count, salt)
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            counts = count_trials(connection, ref.id)
+            counts = count_trials(connection, ref.id, new=count)
             if not self._fits(ref, counts, first, anywhere=bool(salt)):
                 return []
             points = points[: counts.remaining(self.target(ref, request))]
-            return self._store(connection, ref, request, points, counts.next_number)
+            return self._store(connection, ref, request, points, counts)
 
     def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
         """Say whether what was drawn before the lock may be stored now."""
@@ -198,12 +198,13 @@ class Drawer:
         ref: StudyRef,
         request: Request,
         points: Sequence[StoredPoint],
-        first: int,
+        counts: TrialCounts,
     ) -> list[Lease]:
         """Insert drawn points, running from now on, and lease them."""
         if not points:
             return []
-        spec, worker = request.spec, request.worker
+        spec, worker, first = request.spec, request.worker, counts.next_number
+        ids = counts.ids[: len(points)]
         # Under the lock, where the numbers are known.
         guided = guided_points(spec, request.optimizer, range(first, first + len(points)))
         drafts = [
@@ -214,15 +215,13 @@ class Drawer:
             )
             for at, point in enumerate(points, first)
         ]
-        ids = insert_numbers(connection, ref.id, first, len(drafts), worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
         tokens, leases = new_leases(ref.id, ids, grant)
-        stored = [*zip(ids, drafts, strict=True)]
         write_rows(
             connection,
             *self.register(worker),
             _new_study_attrs(ref.id, self.history(ref).changed_study_attrs),
-            *new_details(ref.id, stored, running_on=worker.name),
+            *new_trials(ref.id, drafts, counts, running_on=worker.name),
             leases,
         )
         self._keep(ref, spec, first, ids, guided)
@@ -236,7 +235,7 @@ class Drawer:
                 request=RunRequest(draft.point.params, draft.seed, ref.key.stage),
                 source=draft.source,
             )
-            for number, (trial_id, draft) in enumerate(stored, first)
+            for number, (trial_id, draft) in enumerate(zip(ids, drafts, strict=True), first)
         ]
 
     def _keep(

@@ -12,11 +12,12 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
-from ecd_tune.store.db.sql import Change, insert_returning, write_rows
+from ecd_tune.store.db.sql import Change, write_rows
 from ecd_tune.store.sampling.points import StoredPoint
+from ecd_tune.store.trials.counts import TrialCounts
 from ecd_tune.store.trials.retries import History, dump_counts
 
-__all__ = ["Draft", "insert_numbers", "insert_trials", "new_details"]
+__all__ = ["Draft", "insert_trials", "new_details", "new_trials"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Draft:
 def insert_trials(
     connection: sa.Connection,
     study_id: int,
-    first_number: int,
     drafts: Sequence[Draft],
+    counts: TrialCounts,
     *,
     running_on: str | None = None,
 ) -> list[int]:
@@ -53,46 +54,36 @@ def insert_trials(
     Args:
         connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
-        first_number: Number of the first.
         drafts: The trials.
+        counts: Under the lock, with at least as many ids.
         running_on: ``host:pid`` of the worker that runs them from now on; None leaves them
             waiting.
 
     Returns:
         Their trial ids, in order.
     """
-    if not drafts:
-        return []
-    ids = insert_numbers(connection, study_id, first_number, len(drafts), running_on)
-    stored = zip(ids, drafts, strict=True)
-    write_rows(connection, *new_details(study_id, [*stored], running_on=running_on))
-    return ids
+    changes = new_trials(study_id, drafts, counts, running_on=running_on)
+    write_rows(connection, *changes)
+    return list(counts.ids[: len(drafts)])
 
 
-def insert_numbers(
-    connection: sa.Connection, study_id: int, first: int, count: int, running_on: str | None
-) -> list[int]:
-    """Insert trials with consecutive numbers into Optuna's ``trials``, and nothing else of them.
-
-    Args:
-        connection: A write transaction with the study's lock.
-        study_id: Optuna's study id.
-        first: The first number.
-        count: How many; at least one.
-        running_on: As for :func:`insert_trials`.
-
-    Returns:
-        Their trial ids, in order.
-    """
-    trials, running = optuna_tables.trials, running_on is not None
+def new_trials(
+    study_id: int, drafts: Sequence[Draft], counts: TrialCounts, *, running_on: str | None = None
+) -> tuple[Change, ...]:
+    """Return the changes that insert trials; arguments as for :func:`insert_trials`."""
+    running = running_on is not None
     common = {
         "study_id": study_id,
         "state": OptunaState.RUNNING if running else OptunaState.WAITING,
         "datetime_start": utc_now() if running else None,
     }
-    rows = [{"number": number, **common} for number in range(first, first + count)]
-    made = insert_returning(connection, trials, rows, (trials.c.number, trials.c.trial_id))
-    return [row.trial_id for row in sorted(made, key=lambda row: row.number)]
+    stored = [*zip(counts.ids, drafts, strict=False)]
+    rows = [
+        {"trial_id": trial_id, "number": number, **common}
+        for number, (trial_id, _) in enumerate(stored, counts.next_number)
+    ]
+    trials = Change(optuna_tables.trials, rows)
+    return trials, *new_details(study_id, stored, running_on=running_on)
 
 
 def new_details(

@@ -66,7 +66,8 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     known = _known_labels(connection, ref.id)
     unique = {item.label: item for item in items if item.label not in known}
     drafts = [_draft(item, _point(item)) for item in unique.values()]
-    insert_trials(connection, ref.id, count_trials(connection, ref.id).next_number, drafts)
+    counts = count_trials(connection, ref.id, new=len(drafts))
+    insert_trials(connection, ref.id, drafts, counts)
     return len(drafts)
 
 
@@ -93,15 +94,15 @@ def queue_grid(
     known = _known_labels(connection, ref.id)
     points = {f"grid:{i}": point for i, point in zip(range(count), space.grid(), strict=False)}
     fresh = [(label, point) for label, point in points.items() if label not in known]
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(fresh))
     drafts = [
         _draft(
-            QueueItem(label, point, seed_of(first + offset), "grid"),
+            QueueItem(label, point, seed_of(number), "grid"),
             StoredPoint(point, distributions_of(space, point)),
         )
-        for offset, (label, point) in enumerate(fresh)
+        for number, (label, point) in enumerate(fresh, counts.next_number)
     ]
-    insert_trials(connection, ref.id, first, drafts)
+    insert_trials(connection, ref.id, drafts, counts)
     return len(drafts)
 
 

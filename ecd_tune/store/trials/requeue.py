@@ -96,10 +96,10 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
         _fail(connection, {row.trial_id: endings[row.token] for row in again}, lost=True)
         given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
-        first = count_trials(connection, study_id).next_number
+        counts = count_trials(connection, study_id, new=len(again))
         drafts = copy_trials(connection, again, [endings[row.token] for row in again])
-        insert_trials(connection, study_id, first, drafts)
-        copies = {row.token: first + offset for offset, row in enumerate(again)}
+        insert_trials(connection, study_id, drafts, counts)
+        copies = {row.token: number for number, row in enumerate(again, counts.next_number)}
         rows_of_events = [
             event_row(
                 study_id=study_id,

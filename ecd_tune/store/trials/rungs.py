@@ -114,11 +114,12 @@ def _continue(
         .where(trials.c.trial_id.in_(trial_ids))
         .order_by(trials.c.number)
     ).all()
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(rows))
+    first = counts.next_number
     endings = [Ending(Cause.PROMOTED, _reason(rung, first + n)) for n in range(len(rows))]
     for row, ending in zip(rows, endings, strict=True):
         _close(connection, row.trial_id, ending)
-    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    insert_trials(connection, ref.id, copy_trials(connection, rows, endings), counts)
     events = [
         event_row(
             study_id=ref.id,
