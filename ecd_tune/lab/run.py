@@ -6,8 +6,8 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from ecd_tune.analysis.checks.judge import CHECKS
 from ecd_tune.analysis.checks.model import Check, CheckResult, Subject
+from ecd_tune.analysis.checks.study import CHECKS
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.systems import BUILT_IN

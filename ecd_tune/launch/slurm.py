@@ -177,7 +177,7 @@ class SlurmLauncher(Launcher):
         views = []
         for index in range(job.group.workers):
             worker = job.group.first + index
-            kind, reason, restarts = _judge(job, state, known and known[index])
+            kind, reason, restarts = _classify(job, state, known and known[index])
             log = log_path(self.launch.logs, worker)
             views.append(
                 WorkerView(worker, 0, kind, restarts, reason, Placement(), log, f"job {job.id}")
@@ -239,7 +239,7 @@ class SlurmGroup:
         return DelayedSubmission(self)
 
 
-def _judge(
+def _classify(
     job: _Job, state: str | None, ended: Mapping[str, Any] | None
 ) -> tuple[WorkerState, str, int]:
     """Return state, reason and restarts of one worker."""

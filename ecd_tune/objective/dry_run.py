@@ -85,7 +85,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
 def _problem_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float], DryRun]:
     problem = builder(task, _protocol(spec))(spec.search_seed(0), Stage.SEARCH)
     made = _resolving(spec, optimizer).single(problem, 0, **_params(spec, optimizer))
-    _, judging = _timed(lambda: problem.evaluate("test" if spec.oracle else "val"))
+    _, evaluation = _timed(lambda: problem.evaluate("test" if spec.oracle else "val"))
     stepper = Stepper(problem, made)
     times = []
     for number in range(_STEPS):
@@ -95,7 +95,7 @@ def _problem_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[flo
             without = _check_gradients(optimizer, problem.parameters)
     length = problem.steps_per_epoch
     step = min(times)
-    run = spec.steps(Stage.SEARCH) * (length * step + judging)
+    run = spec.steps(Stage.SEARCH) * (length * step + evaluation)
     return list(stepper.losses), _result(stepper.losses[0], problem.parameters, without, step, run)
 
 

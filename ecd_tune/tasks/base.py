@@ -66,7 +66,7 @@ class Problem(Protocol):
         ...
 
     def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Judge the present parameters on one part of the data.
+        """Evaluate the present parameters on one part of the data.
 
         Args:
             split: ``train``, ``val`` or ``test``; a problem built for the search refuses

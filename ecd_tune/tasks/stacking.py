@@ -57,7 +57,7 @@ class StackedProblem(Protocol):
     def evaluate(
         self, split: Split, rows: Sequence[int] | None = None
     ) -> Sequence[Mapping[str, float]]:
-        """Judge rows as :meth:`Problem.evaluate` does.
+        """Evaluate rows as :meth:`Problem.evaluate` does.
 
         Args:
             split: A split that all of the problems hold.

@@ -64,13 +64,13 @@ class StackableTaskContract(TaskContract):
         stack, length = self.stack(*_SEEDS), self.build().steps_per_epoch
         stack.closure([0, 0, 0])
         before = _row(stack.gradients, 1)
-        (judged,) = stack.evaluate("val", [1])
+        (metrics,) = stack.evaluate("val", [1])
         losses = stack.closure([0, length], [0, 2])
         assert_same(_row(stack.gradients, 1), before)
         alone = [self.build(seed) for seed in _SEEDS]
         for problem in alone:
             problem.closure(0)
-        assert dict(judged) == pytest.approx(dict(alone[1].evaluate("val")), rel=self.rounding)
+        assert dict(metrics) == pytest.approx(dict(alone[1].evaluate("val")), rel=self.rounding)
         for place, (row, step) in enumerate(((0, 0), (2, length))):
             expected = evaluate_step(alone[row], step)
             self._assert_close([losses[place], *_row(stack.gradients, row)], expected)
@@ -90,8 +90,8 @@ class StackableTaskContract(TaskContract):
             for parameter in problem.parameters:
                 parameter.mul_(1.5)
         assert_same([p.detach() for p in problem.parameters], _row(stack.parameters, 1))
-        judged = dict(stack.evaluate("val")[1])
-        assert judged == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
+        metrics = dict(stack.evaluate("val")[1])
+        assert metrics == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
 
     def test_stacked_rows_do_not_meet(self) -> None:
         """A row has the same bits for any values in other rows, also NaN."""

@@ -172,7 +172,7 @@ class TaskContract:
             assert problem.metric is None or problem.metric in numbers
 
     def test_evaluate_changes_nothing(self) -> None:
-        """Judging is not training."""
+        """Evaluation does not train."""
         problem = self.build()
         problem.closure(0)
         before = _state(problem)

@@ -25,5 +25,5 @@ def test_picking_the_best_loads_no_scipy():
 
 
 def test_judging_a_study_loads_neither_the_lab_nor_torch():
-    code = "from ecd_tune.analysis.checks import CHECKS, judge_study; CHECKS.get('S1')"
+    code = "from ecd_tune.analysis.checks import CHECKS, check_study; CHECKS.get('S1')"
     assert loaded(code, "ecd_tune.lab", "torch", "scipy") == ["scipy"]

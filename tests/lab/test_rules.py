@@ -10,7 +10,7 @@ from scipy import stats
 
 from ecd_tune.analysis.checks.model import Verdict
 from ecd_tune.analysis.checks.rules import Estimate, mean
-from ecd_tune.lab.rules import interval_finding, judge_p, ks_finding
+from ecd_tune.lab.rules import interval_finding, ks_finding, p_verdict
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 
@@ -54,7 +54,7 @@ def test_skipped_rescales_say_nothing():
     ],
 )
 def test_rule_k(p, count, cases, verdict):
-    assert judge_p(p, count, cases) is verdict
+    assert p_verdict(p, count, cases) is verdict
 
 
 def test_ks_finding_tells_a_law_from_its_neighbour():

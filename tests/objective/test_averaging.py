@@ -29,7 +29,7 @@ Table = Mapping[str, Any]
 class Walk:
     """A parameter that is 1 after epoch 1, 2 after 2, …, with a statistic that follows it.
 
-    Judged by the distance of the *mean* from ``goal``; statistics of other parameters cost 1.
+    Its loss is the distance of the *mean* from ``goal``; statistics of other parameters cost 1.
     """
 
     metric = "accuracy"
@@ -136,7 +136,9 @@ class TestSwa:
         assert outcome.curves["metric"].steps == tuple(range(9))
         sparse, problem = walk(4.0, {"kind": "swa", "start": 3, "every": 3}, Stage.SEARCH, "paper")
         assert sparse.curves["averaged_metric"].steps == (3, 6, 8)
-        assert sparse.value == pytest.approx(-0.5)  # the mean of 3 to 6; that to 5 was not judged
+        assert sparse.value == pytest.approx(
+            -0.5
+        )  # the mean of 3 to 6; that to 5 was not evaluated
         assert problem.renewed == 3
 
     def test_a_clean_run_leaves_a_curve_where_asked_and_chooses_as_without(self) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.optim.monitoring.course import Course
-from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, judge, say
+from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, find_flags, say
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 
@@ -63,7 +63,7 @@ PLAIN = Setting(s=1, heated=False, auto_lr=False, auto_F0=False, unit_speed=Fals
     ],
 )
 def test_each_bound_decides(course: Course, flag: str | None) -> None:
-    assert judge(course) == {name: name == flag for name in FLAGS}
+    assert find_flags(course) == {name: name == flag for name in FLAGS}
     assert len(list(say(course, PLAIN))) == (flag is not None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks import judge_study
+from ecd_tune.analysis.checks import check_study
 from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.measurements import PREFIX
 from ecd_tune.records import TrialRecord, TrialState
@@ -32,7 +32,7 @@ def draw(spec: StudySpec, bowl: Bowl = BOWL, noise: float = 0.0) -> tuple[Scatte
 
 
 def panels(spec: StudySpec, records: Sequence[TrialRecord], **others: Any) -> Any:
-    return relation_panels(judge_study(spec, {spec.key(OPTIMIZER): records}, {}, **others))
+    return relation_panels(check_study(spec, {spec.key(OPTIMIZER): records}, {}, **others))
 
 
 def distance(panel: ScatterPanel) -> float:
@@ -124,7 +124,7 @@ def test_a_task_whose_optimizer_has_another_key_is_judged_and_drawn() -> None:
     other = search_spec(bowl, name="b", optimizers=optimizers)
     others = {"b": (other, {other.key("ours"): exact_search(bowl).records})}
     spec = study("S9", studies=["b"])
-    (entry,) = judge_study(
+    (entry,) = check_study(
         spec, {spec.key(OPTIMIZER): exact_search(BOWL).records}, {}, others=others
     )
     assert "has 2" in entry.result.findings[0].note
@@ -156,7 +156,7 @@ def test_what_was_declared_and_taken_out_is_drawn_beside_the_rest() -> None:
     spec = study("S7")
     stored = [CheckSpec(name="S2", optimizer=OPTIMIZER)]
     records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
-    drawn = relation_panels(judge_study(spec, records, {OPTIMIZER: stored}))
+    drawn = relation_panels(check_study(spec, records, {OPTIMIZER: stored}))
     assert [panel.title[:2] for panel in drawn] == ["S7", "S2"]
     assert "removed from the file since" in drawn[1].points[0].label
 

@@ -1,4 +1,4 @@
-"""Leases are judged by what one process saw, and by its own monotonic clock."""
+"""Leases are decided by what one process saw, and by its own monotonic clock."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Check:
     options: Mapping[str, Hyperparameter] = field(default_factory=dict)
 
     @property
-    def judges_study(self) -> bool:
+    def is_for_studies(self) -> bool:
         """Whether its data are the trials of a study."""
         return self.subject is Subject.STUDY
 

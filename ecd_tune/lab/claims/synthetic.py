@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.analysis.checks.rules import judge_range
+from ecd_tune.analysis.checks.rules import range_verdict
 from ecd_tune.analysis.statistics import share_interval
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.claims.findings import close_finding
@@ -50,7 +50,7 @@ def check_basin_left(lr: float = _TUNED["lr"]) -> list[Finding]:
         left |= (np.abs(moment.theta - start) > _AWAY).any(axis=1)
     found = share_interval(int(left.sum()), _CHAINS)
     assert found is not None
-    verdict = judge_range(found.low, found.high, 0.5, 1.0)
+    verdict = range_verdict(found.low, found.high, 0.5, 1.0)
     case, share = f"Ackley from (−4, 3), Δt={lr:.3g} η=1.01 ν=0.507", float(left.mean())
     ends = found.low, found.high
     return [Finding(case, "share that leaves", 0.5, share, *ends, verdict, _CHAINS, sense="≥")]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import bound_finding, judge_range
+from ecd_tune.analysis.checks.rules import bound_finding, range_verdict
 from ecd_tune.analysis.statistics import share_interval
 from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Ackley, Quadratic, RippledBowl, directions
@@ -114,7 +114,7 @@ def _check_escape(bench: Bench) -> list[Finding]:
         left |= (np.abs(moment.theta - start) > 0.5).any(axis=1)
     interval = share_interval(int(left.sum()), chains)
     assert interval is not None
-    verdict = judge_range(interval.low, interval.high, 0.5, 1.0)
+    verdict = range_verdict(interval.low, interval.high, 0.5, 1.0)
     return [
         Finding(
             "Ackley from (−4, 3), Δt=0.1 η=2",

@@ -184,11 +184,11 @@ class _Lanes:
         self._done(job, failure(error, RunCost()))
 
     def _start(self, stack: StackedProblem, rows: Sequence[int]) -> None:
-        """Judge the state before training of those that are new."""
+        """Evaluate the state before training of those that are new."""
         lanes = {row: lane for row in rows if (lane := self._lanes[row]) is not None}
-        judged = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
+        metrics = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
         for row, lane in lanes.items():
-            lane.begin(judged.get(row))
+            lane.begin(metrics.get(row))
 
     def _refill(self, stack: StackedProblem, rows: RowOptimizers) -> bool:
         """Finish lanes and refill them; return whether any is running."""
@@ -258,10 +258,10 @@ class _Lanes:
                 rows.free(row)
         rows.step()
         last = [(row, lane) for row, lane in last if not lane.broken]
-        judged = self._evaluate(stack, [row for row, lane in last if lane.ends_judged])
+        metrics = self._evaluate(stack, [row for row, lane in last if lane.ends_evaluated])
         self._seconds += (time.perf_counter() - began) / len(live)
         for row, lane in last:
-            lane.end_epoch(judged.get(row))
+            lane.end_epoch(metrics.get(row))
 
     def _compute(self, stack: StackedProblem, group: _Live, whole: bool) -> None:
         """Compute the gradients of lanes, and let each ask for its step."""

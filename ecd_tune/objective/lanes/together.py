@@ -11,7 +11,7 @@ from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
 from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import RunPlan, make_training
-from ecd_tune.objective.training.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.training.protocols import Protocol, builder, evaluation_split
 from ecd_tune.objective.training.speed import Clock
 from ecd_tune.records import Outcome, RunRequest, Scalar
 from ecd_tune.registry import OptimizerDef, load_attribute
@@ -93,5 +93,5 @@ def lane_kind(
         lambda request: build(request.seed, request.stage),
         begin,
         alone,
-        judged_split(protocol),
+        evaluation_split(protocol),
     )

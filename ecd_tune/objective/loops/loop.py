@@ -217,7 +217,7 @@ class Loop:
         self._callbacks.report(self._epoch, number)
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the best epoch on the test split, in a confirmation.
+        """Evaluate the best epoch on the test split, in a confirmation.
 
         Raises:
             TaskError: The loop has not ended, or the function returns no number.
@@ -316,10 +316,10 @@ class Loop:
         self._history.load_state_dict(state["tracks"])
         self._best, self._best_state = state["best"], state["best_state"]
         self._epoch = int(state["epoch"])
-        judged = self._history.get(METRIC)
-        if list(judged) != list(range(1, self._epoch + 1)):
-            raise ValueError(f"epochs {list(judged)} evaluated, of {self._epoch}")
-        for epoch, value in judged.items():
+        values = self._history.get(METRIC)
+        if list(values) != list(range(1, self._epoch + 1)):
+            raise ValueError(f"epochs {list(values)} evaluated, of {self._epoch}")
+        for epoch, value in values.items():
             self._callbacks.report(epoch, value)
         return self._epoch
 
@@ -362,7 +362,7 @@ class Loop:
         """Find out in the first trial of a search what would fail in all confirmation runs.
 
         Raises:
-            TaskError: They would have nothing to judge by.
+            TaskError: They would have no metric to choose by.
         """
         wanted = self._plan.confirms or self._request.stage is Stage.CONFIRM
         if wanted and not self._has_test:

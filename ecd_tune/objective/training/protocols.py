@@ -9,14 +9,14 @@ from ecd_tune.records import Stage
 from ecd_tune.tasks import PublishedTask, Split, Task
 from ecd_tune.tasks.base import Problem
 
-__all__ = ["Build", "Protocol", "builder", "judged_split"]
+__all__ = ["Build", "Protocol", "builder", "evaluation_split"]
 
 Protocol = Literal["paper", "clean"]
 Build = Callable[[int, Stage], Problem]
 """``build(seed, stage)``: one problem."""
 
 
-def judged_split(protocol: Protocol) -> Split:
+def evaluation_split(protocol: Protocol) -> Split:
     """Return the split that chooses epoch and hyperparameters.
 
     Args:

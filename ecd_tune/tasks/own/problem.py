@@ -81,15 +81,17 @@ class ModelProblem(FunctionalProblem):
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
         """Return loss and score, per example or as a mean."""
         return tuple(
-            _numbers(name, judge, judge(network, *batch)) for name, judge in self._judges()
+            _numbers(name, function, function(network, *batch))
+            for name, function in self._metric_functions()
         )
 
     def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
         """Return the metric and ``loss`` on one split, means over its examples."""
         count = sum(own for _, own in measured)
         return {
-            name: float(sum(_total(name, judge, found[n], own) for found, own in measured)) / count
-            for n, (name, judge) in enumerate(self._judges())
+            name: float(sum(_total(name, function, found[n], own) for found, own in measured))
+            / count
+            for n, (name, function) in enumerate(self._metric_functions())
         }
 
     def examples(self, step: int) -> int:
@@ -97,7 +99,7 @@ class ModelProblem(FunctionalProblem):
         number, size = step % self.steps_per_epoch, self.description.batch_size
         return min(size, self._train.count - number * size)
 
-    def _judges(self) -> list[tuple[str, Callable[..., Any]]]:
+    def _metric_functions(self) -> list[tuple[str, Callable[..., Any]]]:
         """Return the evaluation of a split, by name."""
         score, metric = self.description.score, self.description.metric
         own = [] if score is None or metric == "loss" else [(metric, score)]

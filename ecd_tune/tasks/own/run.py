@@ -45,7 +45,7 @@ class Driver(Protocol):
         """Take the metric of the epoch."""
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the best epoch's weights on the test split, in a confirmation."""
+        """Evaluate the best epoch's weights on the test split, in a confirmation."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ class Run:
         self._drive("report").report(value, loss)
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the run on the test data: in confirmation runs only, with the best epoch's state.
+        """Evaluate the best epoch's state on the test data, in confirmation runs only.
 
         Args:
             function: Returns the metric on the test data; called once, with all that is kept as

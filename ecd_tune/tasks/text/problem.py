@@ -27,7 +27,7 @@ from ecd_tune.tasks.text.network import Transformer
 
 __all__ = ["CharacterModel", "CharacterProblem", "Size", "make"]
 
-_JUDGED = 1024
+_EVALUATED = 1024
 """Maximum number of blocks for an evaluation."""
 
 _EVALUATE = 64
@@ -81,7 +81,7 @@ class CharacterProblem(FunctionalProblem):
                 f"char_lm: the {split} split is closed to a search run; build the problem with "
                 "Stage.CONFIRM"
             )
-        everything = self._parts[split].unfold(0, self._window, self._window)[:_JUDGED]
+        everything = self._parts[split].unfold(0, self._window, self._window)[:_EVALUATED]
         for blocks in torch.split(everything, _EVALUATE):
             yield (blocks.long(),), len(blocks)
 

@@ -76,7 +76,7 @@ def test_each_check_of_studies_has_a_relation_and_a_rule():
     assert {check.id for check in CHECKS} == {f"S{i}" for i in range(1, 13)}
     for check in CHECKS:
         assert check.expects is S
-        assert check.judges_study
+        assert check.is_for_studies
         assert check.relation.source
         assert check.rule
 

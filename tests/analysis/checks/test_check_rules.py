@@ -14,8 +14,8 @@ from ecd_tune.analysis.checks.rules import (
     Estimate,
     bound_finding,
     jackknife,
-    judge_range,
     mean,
+    range_verdict,
     units_needed,
 )
 
@@ -27,7 +27,7 @@ numbers = st.floats(-10, 10)
 def test_rule_r_is_containment_and_disjointness(low, length, target, tolerance):
     high = low + length
     left, right = target - tolerance, target + tolerance
-    verdict = judge_range(low, high, left, right)
+    verdict = range_verdict(low, high, left, right)
     assert (verdict is SUPPORTED) == (left <= low and high <= right)
     assert (verdict is REFUTED) == (high < left or right < low)
 
@@ -67,7 +67,7 @@ def test_the_units_that_are_said_to_be_needed_decide_four_times_in_five(offset):
     decided = []
     for _ in range(600):
         found = mean(offset + scatter * rng.standard_normal(needed))
-        decided.append(judge_range(found.low, found.high, -0.1, 0.1) is not INCONCLUSIVE)
+        decided.append(range_verdict(found.low, found.high, -0.1, 0.1) is not INCONCLUSIVE)
     assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
 
 
@@ -78,6 +78,6 @@ def test_no_number_of_units_decides_at_the_end_of_what_is_allowed():
 
 
 def test_a_range_may_have_no_end():
-    assert judge_range(-3.0, -1.0, -math.inf, 0.0) is SUPPORTED
-    assert judge_range(1.0, 3.0, -math.inf, 0.0) is REFUTED
-    assert judge_range(-1.0, 1.0, -math.inf, 0.0) is INCONCLUSIVE
+    assert range_verdict(-3.0, -1.0, -math.inf, 0.0) is SUPPORTED
+    assert range_verdict(1.0, 3.0, -math.inf, 0.0) is REFUTED
+    assert range_verdict(-1.0, 1.0, -math.inf, 0.0) is INCONCLUSIVE

@@ -231,6 +231,6 @@ def test_what_the_run_chose_itself_is_left_out(sync, name):
 def test_no_trials_at_all():
     nothing = StudyTrials(exact_search(SYNC).spec, "ecdsep", ())
     for check in CHECKS:
-        if check.judges_study:
+        if check.is_for_studies:
             result = check.run(nothing)
             assert result.verdict is Q, check.id

@@ -1,4 +1,4 @@
-"""The page that is kept has the claims of the registry, judged."""
+"""The page that is kept has the claims of the registry, result."""
 
 from __future__ import annotations
 

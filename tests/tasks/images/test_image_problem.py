@@ -1,4 +1,4 @@
-"""Steps, judgement and running statistics of a network on images."""
+"""Steps, evaluation and running statistics of a network on images."""
 
 import io
 
@@ -148,15 +148,15 @@ def test_steps_may_be_asked_for_in_any_order_while_batches_are_read_ahead():
 def test_evaluation_is_that_of_the_network_in_evaluation_mode():
     problem = build(stage=Stage.CONFIRM)
     descend(problem, range(3))
-    judged = problem.evaluate("test")
+    metrics = problem.evaluate("test")
     part = problem._parts["test"]
     network = problem.network.eval()
     with torch.no_grad():
         pixels = part.begin(torch.arange(len(part.labels)), None)()
         logits = network(problem._prepare(pixels))
-    assert judged["accuracy"] == (logits.argmax(1) == part.labels).double().mean()
+    assert metrics["accuracy"] == (logits.argmax(1) == part.labels).double().mean()
     expected = nn.functional.cross_entropy(logits, part.labels)
-    assert judged["loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert metrics["loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_renewed_statistics_are_the_mean_over_the_batches():

@@ -1,4 +1,4 @@
-"""Tasks that describe a model: what steps and judgements are."""
+"""Tasks that describe a model: steps and evaluations."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_the_last_batch_weighs_by_its_examples() -> None:
     x, y = numbers(1)
     with torch.no_grad():
         logits = problem.description.model(x)
-    judged = problem.evaluate("val")
-    assert judged["accuracy"] == pytest.approx(float((logits.argmax(1) == y).double().mean()))
-    assert judged["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-6)
+    metrics = problem.evaluate("val")
+    assert metrics["accuracy"] == pytest.approx(float((logits.argmax(1) == y).double().mean()))
+    assert metrics["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-6)
 
 
 def test_a_mean_and_one_number_each_are_the_same_score() -> None:
