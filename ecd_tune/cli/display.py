@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ecd_tune.analysis.pace import format_rate, format_time
+from ecd_tune.analysis.rate import format_rate, format_time
 from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec

@@ -14,7 +14,7 @@ from torch import Tensor
 from ecd_tune.errors import TaskError
 from ecd_tune.objective.checkpoints.checkpoint import Callbacks
 from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
-from ecd_tune.objective.loops.loop import EndedError, Loop
+from ecd_tune.objective.loops.loop import Loop, RunEndedError
 from ecd_tune.objective.objective import Objective
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import RunPlan
@@ -113,7 +113,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
     )
     try:
         task.drive(request.seed, Stage.SEARCH, probe)
-    except EndedError:
+    except RunEndedError:
         pass
     finally:
         probe.kept.close()
@@ -147,14 +147,14 @@ class _Probe(Loop):
             loss: Detached, 0-d.
 
         Raises:
-            EndedError: There are enough.
+            RunEndedError: There are enough.
         """
         self.losses.append(float(loss))
         self.times.append(time.perf_counter())
         if len(self.losses) == 1:
             self.missing = sum(p.grad is None for p in self.parameters)
         if len(self.losses) > _STEPS:
-            raise EndedError
+            raise RunEndedError
 
 
 def _check_gradients(optimizer: str, parameters: list[Tensor], missing: int | None = None) -> int:

@@ -27,7 +27,7 @@ from ecd_tune.optim.params.ranks import GroupChoice
 from ecd_tune.optim.params.scale import found_scales
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
-from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
+from ecd_tune.optim.self_tuning.adaptive import report_auto, split_auto_lr
 from ecd_tune.optim.working import Working
 
 __all__ = ["ECDSep", "make"]
@@ -156,7 +156,7 @@ class ECDSep(WatchedOptimizer):
         checked = check_hyperparameters(self.name, values)
         super().__init__(
             params,
-            {**set_aside_lr(self.name, checked), **tensor_lr(values)},
+            {**split_auto_lr(self.name, checked), **tensor_lr(values)},
             seed=seed,
             maximize=maximize,
             foreach=foreach,

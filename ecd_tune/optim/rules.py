@@ -45,7 +45,7 @@ def read_rules(
     Args:
         name: Optimizer, for messages.
         rows: One mapping per trial, after
-            :func:`~ecd_tune.optim.self_tuning.adaptive.set_aside_lr`;
+            :func:`~ecd_tune.optim.self_tuning.adaptive.split_auto_lr`;
             ``integrator`` and what Algorithm 2 has beside it must be equal in all.
         device: Where scalars live.
         single: One trajectory, whose scalars are 0-d.

@@ -68,13 +68,13 @@ class CheckSpec(SpecModel):
         return self.optimizer == key if self.optimizer else not _lacking(self.definition, optimizer)
 
 
-def _insist_on_tables(value: Any) -> Any:
+def _require_tables(value: Any) -> Any:
     if isinstance(value, Mapping):
         raise ValueError("is a single table; write [[checks]], in double brackets, for each check")
     return value
 
 
-Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_insist_on_tables)]
+Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_require_tables)]
 """All ``[[checks]]`` tables of a study file."""
 
 

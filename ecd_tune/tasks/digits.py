@@ -174,7 +174,7 @@ class DigitsTask:
             del parts["test"]
         return DigitsProblem(parts, self.widths, self.batch_size, seed)
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return None: they always can."""
         return None
 

@@ -132,7 +132,7 @@ class StackedNetworks:
 class StacksNetworks:
     """Makes a task of functional problems a :class:`~ecd_tune.tasks.StackableTask`."""
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return None: they can."""
         return None
 

@@ -73,7 +73,7 @@ class StackedProblem(Protocol):
 class StackableTask(Task, Protocol):
     """A task that learns, of which B problems compute together."""
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return in words why they do not after all, with its present options, or None."""
         ...
 

@@ -41,7 +41,7 @@ class StackableTaskContract(TaskContract):
         """Return problems of these seeds in a stack."""
         task: StackableTask = self.make()
         assert isinstance(task, StackableTask)
-        assert task.why_alone() is None
+        assert task.why_not_stacked() is None
         return task.stack([task.build(seed, stage) for seed in seeds])
 
     def test_stacked_rows_are_the_problems(self) -> None:

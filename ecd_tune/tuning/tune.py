@@ -14,7 +14,7 @@ from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import importing, is_reference, trim_traceback
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
-from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
+from ecd_tune.tuning.running import is_new, preserve_global_state, run_here, run_processes
 from ecd_tune.tuning.study import TunedStudy
 
 __all__ = ["tune"]
@@ -129,7 +129,7 @@ def _work(
 ) -> None:
     try:
         if check and is_new(spec, url):
-            with as_before():
+            with preserve_global_state():
                 check_task(spec, workers)
         _run(spec, reference, url, workers, folder)
     except EcdTuneError as error:

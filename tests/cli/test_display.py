@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ecd_tune.analysis.pace import format_rate
+from ecd_tune.analysis.rate import format_rate
 from ecd_tune.cli.display import RateEstimator, make_display
 from ecd_tune.launch import Placement, WorkerState, WorkerView
 from ecd_tune.records import Direction, Stage

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from typer.testing import CliRunner
 
-from ecd_tune.analysis.pace import Pace
+from ecd_tune.analysis.rate import RateMeter
 from ecd_tune.cli.main import app
 from ecd_tune.records import Direction, Outcome, Status
 from ecd_tune.spec import PruningSpec
@@ -93,7 +93,7 @@ def test_reasons_are_counted_without_their_numbers_and_lost_attempts(url):
 def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
     spec = make_spec()
     times = iter([100.0, 104.0])
-    monkeypatch.setattr("ecd_tune.cli.status.Pace", partial(Pace, lambda: next(times)))
+    monkeypatch.setattr("ecd_tune.cli.status.RateMeter", partial(RateMeter, lambda: next(times)))
     with Store.open(url) as store:
         store.create(spec)
         waits = []
@@ -113,7 +113,7 @@ def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
 
 def test_the_rate_is_that_of_the_last_minute():
     spec, times = make_spec(), iter([0.0, 50.0, 100.0, 150.0])
-    pace = Pace(lambda: next(times))
+    pace = RateMeter(lambda: next(times))
     found = [
         pace.add("a", [Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=n, target=1000)])
         for n in (0, 100, 200, 500)

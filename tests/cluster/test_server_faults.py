@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ecd_tune.errors import StorageUnavailableError, StoreError
 from ecd_tune.store import Store, Worker
 from ecd_tune.store.db import tables
-from ecd_tune.testing.faults import OPTIMIZER, Crew, assert_whole
+from ecd_tune.testing.faults import OPTIMIZER, WorkerGroup, assert_consistent
 from ecd_tune.testing.launcher import wait_until
 from ecd_tune.testing.postgres import QUICK, PostgresServer
 from ecd_tune.testing.store import make_spec
@@ -55,7 +55,7 @@ def test_workers_wait_while_the_disk_is_full(small_disk: Path) -> None:
         spec = make_spec(trials=200)
         with Store.open(url) as store:
             store.create(spec)
-            crew = Crew(url, spec, 3, seconds=0.05)
+            crew = WorkerGroup(url, spec, 3, seconds=0.05)
             with crew.working():
                 wait_until(lambda: store.progress(spec.name)[0].finished >= 20, "the first trials")
                 ballast = small_disk / BALLAST
@@ -64,7 +64,7 @@ def test_workers_wait_while_the_disk_is_full(small_disk: Path) -> None:
                 ballast.unlink()
                 assert stuck, "the disk was never full"
                 assert crew.wait(300.0) == [0] * 3
-            assert_whole(store, spec)
+            assert_consistent(store, spec)
 
 
 def fill(path: Path) -> None:
@@ -142,11 +142,11 @@ def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str)
             "CREATE TRIGGER break_off BEFORE INSERT OR UPDATE ON ecd_runs "
             "FOR EACH ROW EXECUTE FUNCTION break_off()"
         )
-    crew = Crew(postgres_url, spec, 4, seconds=0.01)
+    crew = WorkerGroup(postgres_url, spec, 4, seconds=0.01)
     with crew.working():
         assert crew.wait(300.0) == [0] * 4
     with Store.open(postgres_url) as store:
-        assert_whole(store, spec)
+        assert_consistent(store, spec)
     with psycopg.connect(plain(postgres_url)) as connection:
         (changes,) = connection.execute("SELECT last_value FROM changes").fetchone()
         assert changes > 2 * 60, "nothing was broken off"
@@ -164,11 +164,11 @@ def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
         with pytest.raises(StoreError, match="ecd-tune db upgrade"):
             Store.open(postgres_url, create=False)
         # A store that was open before, as that of an older worker, works on meanwhile.
-        crew = Crew(postgres_url, spec, 3, seconds=0.02)
+        crew = WorkerGroup(postgres_url, spec, 3, seconds=0.02)
         with crew.working():
             wait_until(lambda: old.progress(spec.name)[0].finished > 0, "the newer workers")
             assert crew.wait(300.0) == [0] * 3
-        assert_whole(old, spec)
+        assert_consistent(old, spec)
         with engine.connect() as connection:
             (version,) = connection.exec_driver_sql(
                 f"SELECT version_num FROM {tables.VERSION_TABLE}"

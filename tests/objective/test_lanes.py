@@ -97,7 +97,7 @@ def test_outcomes_are_those_of_single_runs(optimizer: str) -> None:
     together = run_together(objective, requests, width=3)
     for outcome, request in zip(together, requests, strict=True):
         assert_alike(outcome, objective.evaluate([request])[0])
-    assert objective.why_alone(Stage.SEARCH) is None
+    assert objective.why_not_stacked(Stage.SEARCH) is None
 
 
 @pytest.mark.parametrize("optimizer", ["ecdsep", "adamw", "sgd"])
@@ -245,4 +245,4 @@ def test_costs_add_up_to_the_time_that_was_spent() -> None:
 )
 def test_what_lanes_do_not_support_is_said(training: dict[str, Any], word: str) -> None:
     objective = Objective(make_spec("sgd", training=training), "sgd")
-    assert word in (objective.why_alone(Stage.SEARCH) or "")
+    assert word in (objective.why_not_stacked(Stage.SEARCH) or "")

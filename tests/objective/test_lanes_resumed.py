@@ -171,7 +171,7 @@ def test_losses_that_are_seen_late_change_no_outcome(
         lanes._Lanes, "_see", lambda own: looks.append(len(own._unseen)) or see(own)
     )
     for module in (lanes, stepping):
-        monkeypatch.setattr(module, "steps_between_looks", lambda device: 16)
+        monkeypatch.setattr(module, "steps_between_checks", lambda device: 16)
     slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 3, stop=Stops(12), slots=slots)

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep
-from ecd_tune.optim.monitoring.course import Course, CourseMeter
+from ecd_tune.optim.monitoring.course import Course, CourseRecorder
 from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 
 N = 24
@@ -43,7 +43,7 @@ def course_of(optimizer: Any) -> Course:
     rules = optimizer._present_rules()
     limited = rules.constants.conserve if isinstance(optimizer, ECDq1) else rules.constants.bounded
     optimizer._working.recorder.flush()
-    meter: CourseMeter = optimizer._working.course
+    meter: CourseRecorder = optimizer._working.course
     (course,) = meter.read(rules.constants.eta, limited, optimizer.param_groups[0]["integrator"])
     return course
 
@@ -244,10 +244,10 @@ def test_sums_do_not_depend_on_how_many_steps_come_at_once(rows: int) -> None:
     """A checkpoint in between brings what has come so far: not a bit may change."""
     generator = torch.Generator().manual_seed(5)
     steps = torch.rand(rows, 3, 2, generator=generator, dtype=torch.float64)
-    whole = CourseMeter()
+    whole = CourseRecorder()
     whole._add(steps)
     for cuts in ([1] * rows, [33, rows - 33], [7, 25, 1, rows - 33]):
-        parts = CourseMeter()
+        parts = CourseRecorder()
         for part in steps.split(cuts):
             parts._add(part)
         assert parts._count == whole._count == rows

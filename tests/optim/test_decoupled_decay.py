@@ -14,9 +14,9 @@ from ecd_tune.optim.dynamics import (
     Constants,
     advance,
     decay,
+    evaluate_point,
     log_hamiltonian,
     start,
-    survey,
 )
 from ecd_tune.optim.ecdsep import ECDSep
 from ecd_tune.optim.params.blocks import Algebra
@@ -56,7 +56,7 @@ def energy_changes(conserve, s, wd, lr, steps, integrator="sync"):
     found, predicted = [], []
     for _ in range(steps):
         loss, gradient = bowl(theta)
-        seen = survey(algebra, [theta], loss, [gradient], [lr], None, fixed)
+        seen = evaluate_point(algebra, [theta], loss, [gradient], [lr], None, fixed)
         if phase is None:
             phase = start(algebra, [gradient], [gradient], seen, fixed)
         (moved,), phase, info = advance(algebra, phase, seen, [lr], None, fixed, integrator)

@@ -16,13 +16,13 @@ from ecd_tune.optim.dynamics import (
     Phase,
     advance,
     drift_factor,
+    evaluate_point,
     kick,
     log_expm1,
     log_hamiltonian,
     rebase,
     rescale,
     start,
-    survey,
     turn,
 )
 from ecd_tune.optim.params.blocks import Algebra
@@ -160,7 +160,7 @@ def energy_error(integrator, s, delta, eta, dt):
     worst = torch.zeros(trials, dtype=F64)
     for _ in range(round(2.0 / dt)):
         loss = theta.square() @ scale + 1
-        seen = survey(MANY, [theta], loss, [2 * scale * theta], lr, None, constants)
+        seen = evaluate_point(MANY, [theta], loss, [2 * scale * theta], lr, None, constants)
         moved, phase, info = advance(MANY, phase, seen, lr, None, constants, integrator)
         now = log_hamiltonian(info.log_p, seen.log_potential, constants.s)
         worst = torch.maximum(worst, (now - log_energy).abs())
@@ -198,7 +198,7 @@ def test_conserved_energy_is_exact_after_the_rescale():
         for _ in range(40):
             weights = torch.tensor([1.0, 2.0], dtype=F64)
             loss, g = (weights * theta**2).sum() + 1, 2 * weights * theta
-            seen = survey(ONE, [theta], loss, [g], [0.05], None, constants)
+            seen = evaluate_point(ONE, [theta], loss, [g], [0.05], None, constants)
             moved, phase, info = advance(ONE, phase, seen, [0.05], None, constants, "algorithm1")
             now = log_hamiltonian(info.log_p, seen.log_potential, constants.s).item()
             if not info.unreachable:
@@ -226,7 +226,7 @@ def test_rebase_is_a_symmetry_of_a_quadratic_basin(integrator, ratio):
     def follow(theta, phase, depth):
         for _ in range(20):
             loss, gradient = 0.3 + depth + curvature @ theta.square(), 2 * curvature * theta
-            seen = survey(ONE, [theta], loss, [gradient], [0.05], None, constants)
+            seen = evaluate_point(ONE, [theta], loss, [gradient], [0.05], None, constants)
             if phase is None:
                 phase = start(ONE, [gradient], [gradient], seen, constants)
                 yield theta, phase

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.optim.dynamics import Constants, Survey, survey
+from ecd_tune.optim.dynamics import Constants, PointInfo, evaluate_point
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.self_tuning.orbit import begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.theory import Basin
@@ -39,8 +39,8 @@ def constants(eta: float, F0: float, s: int) -> Constants:
 
 def look(
     theta: torch.Tensor, loss: float, gradient: torch.Tensor, lr: float, c: Constants
-) -> Survey:
-    return survey(Algebra(), [theta], number(loss), [gradient], [lr], None, c)
+) -> PointInfo:
+    return evaluate_point(Algebra(), [theta], number(loss), [gradient], [lr], None, c)
 
 
 @pytest.mark.parametrize("s", [0, 1])

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecd_tune.optim.dynamics import Survey
+from ecd_tune.optim.dynamics import PointInfo
 from ecd_tune.optim.self_tuning.plateau import begin_plateau, watch
 
 
@@ -19,11 +19,11 @@ def number(value: float) -> torch.Tensor:
     return torch.tensor(float(value), dtype=torch.float64)
 
 
-def survey_of(loss: float, F0: torch.Tensor) -> Survey:
+def survey_of(loss: float, F0: torch.Tensor) -> PointInfo:
     gap = number(loss) - F0
     ok = gap > 0
     log_gap = torch.log(gap)
-    return Survey(gap, log_gap, log_gap, [], number(1.0), ~ok, torch.tensor(False), ok)
+    return PointInfo(gap, log_gap, log_gap, [], number(1.0), ~ok, torch.tensor(False), ok)
 
 
 def look_at(losses: Iterable[float], eta: float, F0: float = 0.0, alpha: float = 0.4):

@@ -21,7 +21,7 @@ from ecd_tune.objective.checkpoints.snapshots import DamagedSnapshotError
 from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
 from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.outcomes import cause_of, failure
-from ecd_tune.objective.training.stepping import steps_between_looks
+from ecd_tune.objective.training.stepping import steps_between_checks
 from ecd_tune.records import Cause, Outcome, RunCost
 from ecd_tune.tasks import Problem, StackedProblem
 
@@ -250,7 +250,7 @@ class _Lanes:
         for group in (others, last):
             if group:
                 self._compute(stack, group, whole=len(group) == len(live))
-        every = steps_between_looks(stack.parameters[0].device)
+        every = steps_between_checks(stack.parameters[0].device)
         if last or len(self._unseen) >= every:
             self._see()
         for row, lane in live:
@@ -274,7 +274,7 @@ class _Lanes:
                 losses = losses[[row for row, _ in group]]
         else:
             losses = stack.closure([lane.number for _, lane in group], [row for row, _ in group])
-        if steps_between_looks(losses.device) == 1:
+        if steps_between_checks(losses.device) == 1:
             for (_, lane), loss in zip(group, losses.tolist(), strict=True):
                 lane.step(loss)
             return

@@ -25,7 +25,7 @@ from ecd_tune.optim.driver import (
 from ecd_tune.optim.monitoring.watching import Step
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.rules import read_rules
-from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
+from ecd_tune.optim.self_tuning.adaptive import report_auto, split_auto_lr
 from ecd_tune.records import Scalar
 
 __all__ = [
@@ -132,7 +132,7 @@ class BatchedECDSep(FusedBatch):
         super().__init__()
         rows = BatchRows(name, hyperparameters, theta, seeds)
         if "orbit_step" in rows.values[0]:
-            rows.values = [set_aside_lr(name, row) for row in rows.values]
+            rows.values = [split_auto_lr(name, row) for row in rows.values]
         for key in {"integrator", "shift_factor", "reset_energy"} & set(rows.values[0]):
             rows.same(key)
         self.params = rows.theta

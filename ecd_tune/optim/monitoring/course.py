@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Course", "CourseMeter"]
+__all__ = ["Course", "CourseRecorder"]
 
 _STRETCHES = 32
 _LEAST = 20
@@ -69,7 +69,7 @@ class Course(NamedTuple):
     """That floor, at least."""
 
 
-class CourseMeter:
+class CourseRecorder:
     """Sums from the first step on; :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
 
     def __init__(self) -> None:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.driver import Made, StepInput
+from ecd_tune.optim.driver import StepInput, StepResult
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.fused.table import FusedRules, Rows
-from ecd_tune.optim.monitoring.course import CourseMeter
+from ecd_tune.optim.monitoring.course import CourseRecorder
 from ecd_tune.optim.monitoring.diagnostics import Diagnostics
 from ecd_tune.optim.monitoring.remarks import Setting, report_course
 from ecd_tune.optim.monitoring.step_recorder import StepRecorder
@@ -35,7 +35,7 @@ def begin_sums(zero: Tensor) -> dict[str, Tensor]:
     Returns:
         Name to tensor.
     """
-    return {**Diagnostics().state_dict(zero), **CourseMeter().state_dict(zero)}
+    return {**Diagnostics().state_dict(zero), **CourseRecorder().state_dict(zero)}
 
 
 class WatchedWorking(Working):
@@ -48,7 +48,7 @@ class WatchedWorking(Working):
     def reset(self) -> None:
         """Drop what is made anew; watchers stay."""
         super().reset()
-        self.diagnostics, self.course = Diagnostics(), CourseMeter()
+        self.diagnostics, self.course = Diagnostics(), CourseRecorder()
         self.recorder = StepRecorder(self.diagnostics, self.course)
         self.compared = False
 
@@ -68,7 +68,7 @@ class WatchedOptimizer(LossOptimizer):
         self,
         gathered: Gathered,
         point: StepInput | UnitStepInput,
-        made: Made[Any],
+        made: StepResult[Any],
         noise: list[Tensor] | None,
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
@@ -138,7 +138,7 @@ class WatchedBatch:
 
     def __init__(self) -> None:
         self._watchers: tuple[Watcher, ...] = ()
-        self._diagnostics, self._course = Diagnostics(), CourseMeter()
+        self._diagnostics, self._course = Diagnostics(), CourseRecorder()
         self._recorder = StepRecorder(self._diagnostics, self._course)
 
     def watch(self, watcher: Watcher) -> None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.driver import Made, StepInput
-from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
+from ecd_tune.optim.driver import StepInput, StepResult
+from ecd_tune.optim.dynamics import Constants, PointInfo, StepInfo
 from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.unit_speed.step import UnitStepInput
 
@@ -47,7 +47,7 @@ class Step(NamedTuple):
     """ΔΘ, without decoupled weight decay."""
     decays: bool
     """Decoupled weight decay moves the parameters too."""
-    seen: Survey
+    seen: PointInfo
     info: StepInfo
     log_energy: Tensor
     constants: Constants
@@ -60,7 +60,7 @@ class Step(NamedTuple):
         cls,
         algebra: Algebra,
         point: StepInput | UnitStepInput,
-        made: Made[Any],
+        made: StepResult[Any],
         noise: Blocks | None,
         integrator: str,
     ) -> Step:

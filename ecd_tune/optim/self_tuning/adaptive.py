@@ -1,7 +1,7 @@
 """What ``"auto"`` leaves to the run: ν and Δt by its orbit, F0 by its plateau.
 
-Before a step, :func:`steer` says which ν and Δt hold; after it, :func:`learn` moves F0. Both see
-only what the step has computed and read nothing back from the device, and their formulas are the
+Before a step, :func:`update_auto` sets ν and Δt; after it, :func:`learn` moves F0. Both use only
+what the step has computed and read nothing back from the device, and their formulas are the
 same for one trajectory and for a batch.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.definitions import AUTO, ORBIT_STEP
-from ecd_tune.optim.dynamics import Constants, Survey
+from ecd_tune.optim.dynamics import Constants, PointInfo
 from ecd_tune.optim.self_tuning.orbit import Orbit, begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.optim.self_tuning.plateau import Plateau, begin_plateau, watch
 
@@ -28,8 +28,8 @@ __all__ = [
     "learn",
     "read_flags",
     "report_auto",
-    "set_aside_lr",
-    "steer",
+    "split_auto_lr",
+    "update_auto",
     "value_or_zero",
 ]
 
@@ -64,7 +64,7 @@ class Auto(NamedTuple):
     """Factor of Δt; 1 where Δt is given."""
 
 
-def set_aside_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def split_auto_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``lr = "auto"`` into a factor of 1 and an orbit step to aim at.
 
     Args:
@@ -97,7 +97,7 @@ def read_flags(rows: Sequence[Mapping[str, Any]], device: torch.device) -> AutoF
     """Return what is left to the run.
 
     Args:
-        rows: Hyperparameters of each trial, after :func:`set_aside_lr`.
+        rows: Hyperparameters of each trial, after :func:`split_auto_lr`.
         device: Where scalars live.
 
     Returns:
@@ -128,10 +128,10 @@ def apply_auto(flags: AutoFlags, auto: Auto, constants: Constants) -> Constants:
     return constants._replace(pace=auto.pace) if flags.any_lr else constants
 
 
-def steer(
+def update_auto(
     flags: AutoFlags,
     auto: Auto,
-    seen: Survey,
+    seen: PointInfo,
     log_energy: Tensor,
     constants: Constants,
     lr: Tensor,
@@ -143,7 +143,7 @@ def steer(
     Args:
         flags: What is left to the run.
         auto: What was found so far.
-        seen: Survey of the point.
+        seen: Quantities at the point.
         log_energy: log 𝓔.
         constants: η and s are used.
         lr: Step size in ``seen.force``, the largest of all groups.
@@ -163,14 +163,14 @@ def steer(
 
 
 def learn(
-    flags: AutoFlags, auto: Auto, seen: Survey, constants: Constants, live: Tensor
+    flags: AutoFlags, auto: Auto, seen: PointInfo, constants: Constants, live: Tensor
 ) -> tuple[Auto, Tensor, Tensor]:
     """Look at a loss, whether a step was made from it or not.
 
     Args:
         flags: What is left to the run.
         auto: What was found so far.
-        seen: Survey of its point.
+        seen: Quantities at its point.
         constants: F0 and η are used.
         live: Where the trajectory runs.
 

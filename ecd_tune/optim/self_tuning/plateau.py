@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.dynamics import Survey
+from ecd_tune.optim.dynamics import PointInfo
 
 __all__ = ["Plateau", "begin_plateau", "watch"]
 
@@ -67,13 +67,13 @@ def begin_plateau(like: Tensor) -> Plateau:
 
 
 def watch(
-    plateau: Plateau, seen: Survey, F0: Tensor, eta: Tensor, alpha: Tensor, live: Tensor
+    plateau: Plateau, seen: PointInfo, F0: Tensor, eta: Tensor, alpha: Tensor, live: Tensor
 ) -> tuple[Plateau, Tensor, Tensor]:
     """Look at one loss, and move F0 where it tells to.
 
     Args:
         plateau: What is known.
-        seen: Survey of the present point, made with ``F0``.
+        seen: Quantities at the present point, made with ``F0``.
         F0: Present offset.
         eta: Exponent η; with 1 a plateau tells nothing and F0 never rises.
         alpha: Orbit step, radians.
@@ -98,7 +98,7 @@ def watch(
     return plateau._replace(lowest=lowest, room=room), offset, torch.log(ratio)
 
 
-def _add(plateau: Plateau, seen: Survey, alpha: Tensor, counts: Tensor) -> Plateau:
+def _add(plateau: Plateau, seen: PointInfo, alpha: Tensor, counts: Tensor) -> Plateau:
     """Add one step to the present window."""
     return plateau._replace(
         turned=plateau.turned + torch.where(counts, alpha, 0.0),

@@ -83,7 +83,7 @@ class FunctionTask(StacksNetworks):
         """Make one instance of a task of the first form."""
         return ModelProblem(self.describe(seed, stage), seed)
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return why its models do not compute together, or None; tried once."""
         if self._why_alone is None:
             kept = "it has its own loop" if self.loops else None

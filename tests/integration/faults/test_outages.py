@@ -17,7 +17,7 @@ from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.records import Outcome, Status
 from ecd_tune.store import Store, Worker
 from ecd_tune.store.db import retrying
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
 
@@ -50,14 +50,14 @@ def test_eight_workers_survive_a_restart(server, mode):
     url = server.create_database()
     with Store.open(url) as store:
         store.create(spec)
-        with Crew(url, spec, 8, seconds=0.05, count=1).working() as crew:
+        with WorkerGroup(url, spec, 8, seconds=0.05, count=1).working() as crew:
             while store.progress(spec.name)[0].complete < 40:
                 time.sleep(0.02)
             server.stop(mode)
             time.sleep(1.0)
             server.start()
             assert crew.wait(300) == [0] * 8
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert not any(record.lost for record in records), "no work was thrown away"
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from ecd_tune.store import Store, Worker
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.store import complete, make_spec, reap_expired
 
 
@@ -19,7 +19,7 @@ def test_a_stalled_worker_is_fenced_and_goes_on(url):
     spec = make_spec(trials=4, retries={"lost": 3})
     with Store.open(url, lease_seconds=0.2) as store:
         store.create(spec)
-        with Crew(url, spec, 1, seconds=0.4, count=1).working() as stalled:
+        with WorkerGroup(url, spec, 1, seconds=0.4, count=1).working() as stalled:
             (process,) = stalled.processes
             while not store.progress(spec.name)[0].running:
                 time.sleep(0.01)
@@ -30,7 +30,7 @@ def test_a_stalled_worker_is_fenced_and_goes_on(url):
             assert reap_expired(store) == 1
             os.kill(process.pid, signal.SIGCONT)
             assert stalled.wait(300) == [0]
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert [record.lost for record in records].count(True) == 1
         assert [event.kind for event in store.events(spec.name)] == ["lost", "fenced"]
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Counted", "Pace", "describe_pace", "format_rate", "format_time"]
+__all__ = ["Counted", "RateMeter", "describe_rate", "format_rate", "format_time"]
 
 _WINDOW_SECONDS = 60.0
 
@@ -24,7 +24,7 @@ class Counted(Protocol):
         """Trials that are not finished yet."""
 
 
-class Pace:
+class RateMeter:
     """Measures rates of studies over the last minute.
 
     Args:
@@ -63,18 +63,18 @@ class Pace:
         }
 
 
-def describe_pace(pace: dict[str, float | None]) -> str:
+def describe_rate(rate: dict[str, float | None]) -> str:
     """Say in one line how fast a study goes.
 
     Args:
-        pace: The result of :meth:`Pace.add`.
+        rate: The result of :meth:`RateMeter.add`.
     """
-    parts = [f"{pace['finished']} finished, {pace['remaining']} remaining"]
-    if pace["per_second"] is not None and pace["seconds_left"] is not None:
+    parts = [f"{rate['finished']} finished, {rate['remaining']} remaining"]
+    if rate["per_second"] is not None and rate["seconds_left"] is not None:
         parts.append(
-            f"{format_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left"
+            f"{format_rate(rate['per_second'])}, about {format_time(rate['seconds_left'])} left"
         )
-    elif pace["remaining"]:
+    elif rate["remaining"]:
         parts.append("none finished while watching")
     return ", ".join(parts)
 

@@ -18,10 +18,10 @@ from ecd_tune.registry import OptimizerDef, load_attribute
 from ecd_tune.spec import OptimizerSpec, TrainingSpec
 from ecd_tune.tasks import Problem, StackableTask, Task
 
-__all__ = ["lane_kind", "why_alone"]
+__all__ = ["lane_kind", "why_not_stacked"]
 
 
-def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> str | None:
+def why_not_stacked(task: Task, definition: OptimizerDef, training: TrainingSpec) -> str | None:
     """Return why the trials of an optimizer are trained one by one, or None.
 
     Args:
@@ -44,7 +44,7 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
     named = [key for key, found in unsupported.items() if found]
     if named:
         return f"[training] {', '.join(named)}: needs single trials"
-    return task.why_alone()
+    return task.why_not_stacked()
 
 
 def lane_kind(
