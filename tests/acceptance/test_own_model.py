@@ -84,7 +84,7 @@ def test_a_worker_joins_by_the_task_alone(folder: Path, tmp_path_factory) -> Non
 def test_wrong_names_are_one_clear_line(folder: Path) -> None:
     run = run_in(folder)
     for name, message in (
-        ("mine.py:curve", "its tasks are: line"),
+        ("mine.py:curve", "has no task 'curve'; known: line"),
         ("yours.py:line", "there is no such file"),
         ("mine.py:X", "is a Tensor, not a task"),
         ("no.module:line", "No module named 'no'"),
