@@ -89,8 +89,8 @@ def test_a_winner_by_ranks_with_the_worse_median_is_none(studies):
     headline, *others = report.answer.sentences
     assert "ECDSep and Adam cannot be ranked (100 random starts)." in headline
     assert (
-        f"ECDSep and Adam differ (p = {row.p_adjusted:.2g}), but neither is ahead: the test favours "
-        "Adam, and the medians or most seeds ECDSep."
+        f"ECDSep and Adam differ (p = {row.p_adjusted:.2g}), but neither is ahead: the test "
+        "favours Adam, and the medians or most seeds ECDSep."
     ) in others
     assert f"p {row.p_adjusted:.2g}; " in render_markdown(report)
     assert "without a \\*" in render_markdown(report)
