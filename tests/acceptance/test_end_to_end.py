@@ -1,4 +1,4 @@
-"""From a study file to a report, as a user types it."""
+"""From a study file to a report, with the commands of a user."""
 
 from __future__ import annotations
 

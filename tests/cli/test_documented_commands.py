@@ -1,4 +1,4 @@
-"""Every ``ecd-tune`` command line that is written down somewhere is one that the program takes.
+"""Every documented ``ecd-tune`` command line is valid.
 
 Whole lines (code blocks, compose services, the Makefile) are parsed as the program parses them,
 and nothing is run. In running text, where arguments are left out, commands and options must exist.

@@ -1,4 +1,4 @@
-"""Steps that do not wait for the device go the same way, and really do not wait."""
+"""Asynchronous steps equal synchronous ones, and do not synchronize with the device."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim import ECDq1
 from ecd_tune.optim.batched.unit_speed import BatchedECDq1
-from tests.optim.test_unwatched_steps import no_reading
+from tests.optim.test_asynchronous_steps import no_reading
 
 INTEGRATORS, FLOWS = ("algorithm1", "sync"), ("exact", "first_order")
 each_kind = pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.cli.test_written_commands import parse
+from tests.cli.test_documented_commands import parse
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "storage" / "k8s" / "base"
