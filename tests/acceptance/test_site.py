@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_page_for_users_is_there(site: Path) -> None:
+def test_every_user_page_is_built(site: Path) -> None:
     for page in PAGES:
         made = page.relative_to(ROOT).with_suffix(".html")
         if made.stem == "README":
@@ -65,14 +65,14 @@ def test_the_reference_comes_from_docstrings(site: Path, page: str, names: list[
         assert f'id="{name}"' in text, name
 
 
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+def test_site_fetches_nothing_external(site: Path) -> None:
     for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
         for match in FETCHED.finditer(page.read_text()):
             found = match[1] or match[2]
             assert 'rel="canonical"' in match[0], f"{page.relative_to(site)}: {found}"
 
 
-def test_the_test_finds_what_is_fetched() -> None:
+def test_external_resources_are_detected() -> None:
     for text in (
         '<link rel="stylesheet" href="https://fonts.googleapis.com/css?family=Roboto">',
         '<script src="//cdn.example.org/x.js"></script>',

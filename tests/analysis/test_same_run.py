@@ -37,7 +37,7 @@ def stored(outcome: Outcome) -> TrialRecord:
 
 
 @given(outcomes())
-def test_a_run_is_the_same_as_itself(outcome: Outcome) -> None:
+def test_run_equals_itself(outcome: Outcome) -> None:
     comparison = compare_runs(stored(outcome), outcome, ("speed",))
     assert comparison.differences == ()
     assert comparison.largest == 0.0
@@ -46,7 +46,7 @@ def test_a_run_is_the_same_as_itself(outcome: Outcome) -> None:
 
 
 @given(outcomes(), FINITE)
-def test_every_other_number_is_seen(outcome: Outcome, value: float) -> None:
+def test_any_changed_number_is_detected(outcome: Outcome, value: float) -> None:
     other = replace(outcome, value=value)
     comparison = compare_runs(stored(outcome), other, ())
     assert len(comparison.differences) == (value != outcome.value)
@@ -63,7 +63,7 @@ def test_a_thinned_curve_is_compared_where_it_has_points() -> None:
     assert (found.name, found.relative) == (f"{METRIC} at step 2", 1 / 3)
 
 
-def test_what_measures_the_machine_is_ignored() -> None:
+def test_measurements_of_the_machine_are_ignored() -> None:
     one = Outcome(Status.COMPLETE, 1.0, {"speed": 1.0})
     other = Outcome(Status.COMPLETE, 1.0, {"speed": 2.0})
     assert compare_runs(stored(one), other, ("speed",)).differences == ()

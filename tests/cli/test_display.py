@@ -90,7 +90,7 @@ def test_plain_display_is_silent_while_nothing_changes(
 @pytest.mark.parametrize(
     ("per_second", "text"), [(2.0, "2.0/s"), (0.5, "30.0/min"), (1 / 120, "30.0/h")]
 )
-def test_a_rate_has_the_unit_in_which_it_has_a_digit(per_second: float, text: str) -> None:
+def test_rate_uses_a_unit_with_at_least_one_digit(per_second: float, text: str) -> None:
     assert format_rate(per_second) == text
 
 
@@ -117,7 +117,7 @@ def test_plain_display_says_once_that_a_worker_died(
 
 
 @pytest.mark.parametrize("study", ["zakharov", "cifar100-paper", "cora", "char-lm"])
-def test_no_number_is_cut_at_sixty_columns(
+def test_numbers_fit_into_sixty_columns(
     study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")

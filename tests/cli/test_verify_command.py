@@ -56,7 +56,7 @@ def call(arguments: list[str], status: int = 0) -> str:
     return result.stdout
 
 
-def test_it_names_what_differs(study: list[str]) -> None:
+def test_differences_are_listed(study: list[str]) -> None:
     name, *storage = study
     same = call(["verify", name, "0", *storage]).splitlines()
     assert same[0].startswith("data: the same (digest ")

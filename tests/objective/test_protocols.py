@@ -49,7 +49,7 @@ def run(protocol: str, stage: Stage) -> Any:
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_the_paper_judges_every_epoch_on_the_test_split(
+def test_paper_protocol_evaluates_every_epoch_on_the_test_split(
     stage: Stage, evaluated_splits: list[str]
 ) -> None:
     outcome = run("paper", stage)

@@ -43,7 +43,7 @@ def test_log_expm1(x):
 
 
 @given(st.floats(1e3, 1e300))
-def test_log_expm1_of_large_numbers_is_the_number(x):
+def test_log_expm1_of_large_numbers_is_the_identity(x):
     assert log_expm1(scalar(x)).item() == x
 
 
@@ -91,7 +91,7 @@ def test_kick_is_never_nan(log_p, size, strength):
 
 
 @given(st.floats(-400, 400), st.floats(-400, 400), st.sampled_from([0.0, 1e-10, 1.0]))
-def test_rescale_hits_the_target_or_leaves_alone(log_p, target, eps1):
+def test_rescale_reaches_the_target_or_changes_nothing(log_p, target, eps1):
     allowed = torch.tensor(True)
     new, changed = rescale(scalar(log_p), scalar(target), allowed, scalar(eps1).log())
     assert new.item() == (target if changed else log_p)
@@ -102,7 +102,7 @@ def test_rescale_hits_the_target_or_leaves_alone(log_p, target, eps1):
             assert bool(changed) == (difference > eps1)
 
 
-def test_rescale_never_touches_a_momentum_at_rest_or_a_missing_target():
+def test_rescale_ignores_zero_momentum_and_missing_target():
     allowed, eps1 = torch.tensor(True), scalar(1e-10).log()
     assert rescale(scalar(-math.inf), scalar(1.0), allowed, eps1)[0].item() == -math.inf
     assert rescale(scalar(1.0), scalar(math.nan), allowed, eps1)[0].item() == 1.0
@@ -127,7 +127,7 @@ def test_turn_keeps_the_norm_and_has_the_mean_cosine_of_theory_1_4(n, nu):
     assert abs(mean - exact) < 4 * turned[0][:, 0].std().item() / math.sqrt(trials)
 
 
-def test_turn_leaves_a_momentum_at_rest():
+def test_turn_ignores_zero_momentum():
     zero = torch.zeros(3, dtype=F64)
     turned, length = turn(ONE, [zero], scalar(-math.inf), [torch.ones(3, dtype=F64)], scalar(0.5))
     assert torch.equal(turned[0], zero)

@@ -24,7 +24,7 @@ def study(**launch: Any) -> StudySpec:
     )
 
 
-def test_it_changes_no_trial() -> None:
+def test_launch_table_does_not_change_the_fingerprint() -> None:
     there = study(on="slurm", workers=4, time="4:00:00", options={"account": "me"})
     assert there.launch.workers == 4
     assert there.fingerprint("sgd") == study().fingerprint("sgd")

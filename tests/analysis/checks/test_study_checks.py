@@ -26,7 +26,7 @@ def labels(found):
     return [(entry.check.name, entry.declared) for entry in found]
 
 
-def test_checks_are_told_by_when_they_were_declared():
+def test_checks_are_labelled_by_time_of_declaration():
     known, other = {"name": "S1", "F_min": 1.0}, {"name": "S1", "F_min": 0.9}
     assert labels(results([known], [known])) == [("S1", Declared.BEFORE)]
     assert labels(results([known], [])) == [("S1", Declared.AFTER)]
@@ -36,7 +36,7 @@ def test_checks_are_told_by_when_they_were_declared():
     assert changed[1].check.options == {"F_min": 1.0}
 
 
-def test_only_chooses_among_the_declared_and_adds_others():
+def test_only_selects_declared_checks_and_adds_others():
     checks = [{"name": "S1", "F_min": 1.0}, {"name": "S2"}]
     assert labels(results(checks, checks, only=["S2", "S7"])) == [
         ("S2", Declared.BEFORE),
@@ -53,14 +53,14 @@ def test_a_control_is_as_expected_when_it_is_refuted():
     assert not plain.failed
 
 
-def test_what_only_advises_does_not_count():
+def test_advisory_verdicts_do_not_count():
     (entry,) = results([{"name": "S9"}])
     assert entry.result.verdict is Verdict.INCONCLUSIVE
     assert not entry.failed
     assert entry.to_json()["advisory"]
 
 
-def test_other_studies_are_tasks_of_their_own():
+def test_other_studies_are_further_tasks():
     spec = search_spec(BOWL, checks=[{"name": "S9", "studies": ["b", "c"], "fine_tuned": ["b"]}])
     other = search_spec(BOWL, name="b")
     trials = {spec.key("ecdsep"): DATA.records}
@@ -76,7 +76,7 @@ def test_a_check_that_fits_nothing_is_named():
         results([], only=["C01"])
 
 
-def test_json_has_what_was_left_out_and_when_it_was_declared():
+def test_json_has_exclusions_and_time_of_declaration():
     (entry,) = results([{"name": "S8"}], [{"name": "S8"}])
     plain = entry.to_json()
     assert plain["declared"] == "declared before the run"

@@ -70,6 +70,6 @@ def test_a_trial_knows_its_nu_and_its_exponent(records):
 
 
 @pytest.mark.parametrize("check", ["S5", "S8", "S9", "S11"])
-def test_checks_of_what_it_lacks_say_so(check):
+def test_checks_of_missing_hyperparameters_are_refused(check):
     with pytest.raises(SpecError, match=f"'ecdq1': has no s, which {check} needs"):
         study(check)

@@ -61,7 +61,7 @@ def work(url: str, folder: Path, pause: float = 0.0) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_lanes_go_on_where_they_were(
+def test_lanes_resume_after_kills(
     url: str,
     number: signal.Signals,
     tmp_path: Path,

@@ -14,7 +14,7 @@ from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.store import complete, make_spec, reap_expired
 
 
-def test_a_stalled_worker_is_fenced_and_goes_on(url):
+def test_stalled_worker_is_fenced_and_continues(url):
     """Stopped for longer than its lease: its late result is refused, and it asks for more."""
     spec = make_spec(trials=4, retries={"lost": 3})
     with Store.open(url, lease_seconds=0.2) as store:
@@ -64,7 +64,7 @@ SPEC = make_spec(trials=5)
 ELSEWHERE = Worker("elsewhere", "another-boot", 1, 0)
 
 
-def test_a_machine_whose_clock_is_wrong_takes_no_healthy_lease(url, wrong):
+def test_wrong_clock_reaps_no_healthy_lease(url, wrong):
     with Store.open(url) as right:
         leases = right.ask(SPEC, "ecdsep", count=5, worker=ELSEWHERE)
         for _ in range(5):
@@ -74,7 +74,7 @@ def test_a_machine_whose_clock_is_wrong_takes_no_healthy_lease(url, wrong):
         assert right.tell(complete(leases)) == [True] * 5
 
 
-def test_a_machine_whose_clock_is_wrong_keeps_its_leases_while_it_renews_them(url, wrong):
+def test_wrong_clock_keeps_renewed_leases(url, wrong):
     with Store.open(url, lease_seconds=0.1) as right:
         kept, dead = wrong.ask(SPEC, "ecdsep", count=2, worker=ELSEWHERE)
         reaped = []

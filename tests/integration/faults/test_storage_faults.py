@@ -108,7 +108,7 @@ def hold_rows(url: str, table: sa.Table, seconds: float) -> None:
     engine.dispose()
 
 
-def test_rows_that_are_locked_for_longer_than_the_timeout_are_waited_for(
+def test_rows_locked_beyond_the_timeout_are_retried(
     postgres_url: str,
 ) -> None:
     spec = make_spec(trials=240, retries={"lost": 0})
@@ -127,9 +127,7 @@ def test_rows_that_are_locked_for_longer_than_the_timeout_are_waited_for(
 
 
 @pytest.mark.parametrize("seconds", [40.0, 70.0], ids="{:.0f} s".format)
-def test_a_file_that_is_locked_for_longer_than_a_lease_is_waited_for(
-    seconds: float, tmp_path: Path
-) -> None:
+def test_file_locked_beyond_a_lease_is_retried(seconds: float, tmp_path: Path) -> None:
     """Shorter and longer than SQLite itself waits; no one could renew a lease meanwhile."""
     spec, url = make_spec(trials=240, retries={"lost": 0}), f"sqlite:///{tmp_path}/store.db"
     with Store.open(url) as store:
@@ -172,7 +170,7 @@ def read_rows(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("change", [remove, move, replace])
-def test_workers_end_with_an_error_when_the_file_is_gone(
+def test_workers_stop_with_an_error_if_the_file_is_deleted(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
     """Within a heartbeat; the file that is there instead gets nothing of theirs."""

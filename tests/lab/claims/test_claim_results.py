@@ -65,7 +65,7 @@ def test_without_a_result_there_is_no_verdict():
     assert found.findings == ()
 
 
-def test_a_check_of_a_study_counts_for_that_study_alone():
+def test_study_check_counts_for_its_study_only():
     (given,) = record_results([result("S1", R)], 3)
     claim = by_study("it falls", "S1", "eta-scaling")
     assert evaluate(claim, given).decision is Decision.NO_RESULT
@@ -89,7 +89,7 @@ def test_negative_controls_and_advice_of_a_study():
     assert (found.remark, found.origin) == ("minibatches", "study eta-scaling")
 
 
-def test_calculations_are_judged_by_what_they_find():
+def test_calculations_are_evaluated_by_their_findings():
     seen = []
     numbers = by_numbers("mean", "rule", lambda printed: seen.append(printed) or [finding(R)])
     assert evaluate(numbers).decision is Decision.REFUTED
@@ -100,13 +100,13 @@ def test_calculations_are_judged_by_what_they_find():
     assert evaluate(by_formula("ratio", "rule", lambda: [])).decision is Decision.INCONCLUSIVE
 
 
-def test_what_is_not_tested_says_why():
+def test_untested_claims_have_a_reason():
     found = evaluate(untested("a figure", "No numbers are printed."))
     assert (found.decision, found.remark) == (Decision.NOT_TESTED, "No numbers are printed.")
 
 
 @pytest.mark.parametrize(("verdict", "word"), [(R, "instead"), (S, "besides"), (Q, "besides")])
-def test_how_the_second_statement_stands_to_the_first(verdict, word):
+def test_relation_of_the_second_statement(verdict, word):
     claim = Claim(
         "a", "eq. 1",
         by_formula("as printed", "", lambda: [finding(verdict)]),
@@ -122,7 +122,7 @@ def test_how_the_second_statement_stands_to_the_first(verdict, word):
     json.dumps(entry, allow_nan=False)
 
 
-def test_numbers_that_json_lacks_become_words():
+def test_nonfinite_numbers_become_strings_in_json():
     claim = Claim("a", "eq. 1", by_formula("", "", lambda: [finding(Q, math.nan)]))
     ((_, (result,)),) = evaluate_claims(Evidence(PRINTED), [ClaimSection("One", "", (claim,))])
     (found,) = result.to_json()["printed"]["findings"]
@@ -138,14 +138,14 @@ def write(path, results, **head):
     return path
 
 
-def test_a_file_gives_back_what_was_written(tmp_path):
+def test_results_file_round_trip(tmp_path):
     results = [result("C04", S, Q), result("C07", R)]
     given = read_results(write(tmp_path / "a.json", results, seed=11))
     assert [entry.result for entry in given] == results
     assert {(entry.study, entry.origin) for entry in given} == {("", "exact systems at seed 11")}
 
 
-def test_a_folder_gives_all_of_its_results(tmp_path):
+def test_folder_is_read_completely(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text("no results")
@@ -157,7 +157,7 @@ def test_a_folder_gives_all_of_its_results(tmp_path):
         read_results(tmp_path)
 
 
-def test_numbers_that_json_lacks_come_back(tmp_path):
+def test_nonfinite_numbers_are_read_back(tmp_path):
     odd = replace(result("C04", Q), findings=(finding(Q, math.nan), finding(Q, math.inf)))
     (given,) = read_results(write(tmp_path / "a.json", [odd], seed=1))
     first, second = given.result.findings
@@ -178,7 +178,7 @@ def test_results_of_a_study_name_it_and_the_optimizer(tmp_path):
     "text",
     ["", "[]", "{}", '{"results": 1}', '{"results": [{"id": "C04"}]}', "\x00", '{"results": [[]]}'],
 )
-def test_other_files_are_refused(tmp_path, text):
+def test_foreign_files_are_refused(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ReportError, match="ecd-tune check --systems --json") as error:
@@ -186,6 +186,6 @@ def test_other_files_are_refused(tmp_path, text):
     assert str(path) in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(ReportError, match="No such file"):
         read_results(tmp_path / "none.json")

@@ -69,7 +69,7 @@ def test_ids_are_short_and_used_once():
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_a_claim_says_where_it_stands_and_ends_its_sentences(claim):
+def test_claims_have_a_source_and_complete_sentences(claim):
     assert claim.where
     for text in [*(s.text for s in claim.statements), claim.note or "."]:
         assert text.endswith("."), text
@@ -93,13 +93,13 @@ def test_checks_that_claims_name_exist():
 # ----------------------------------------------------------------------------- page
 
 
-def test_every_link_leads_somewhere():
+def test_links_are_valid():
     links = set(LINK.findall(PAGE))
     assert len(links) > 15
     assert [link for link in links if not is_there(link, PAGE)] == []
 
 
-def test_a_wrong_link_is_noticed():
+def test_invalid_link_is_detected():
     assert not is_there("theory.md#speeds", PAGE)
     assert not is_there("results/theory/none.md", PAGE)
     assert not is_there("#figures", PAGE)
@@ -133,7 +133,7 @@ def test_verdicts_on_the_page_are_counted():
         (math.nan, "–"),
     ],
 )
-def test_numbers_in_print(value, text):
+def test_numbers_are_formatted(value, text):
     found = Finding("n=1", "mean", 1.0, value, None, None, Verdict.INCONCLUSIVE, 1)
     section = ClaimSection(
         "One", "", (Claim("a", "eq. 1", by_formula("It holds.", "", lambda: [found])),)

@@ -165,7 +165,7 @@ def test_a_scalar_product_of_each_tensor_is_refuted(monkeypatch):
 
 
 @pytest.mark.parametrize("tensors", [1, 6, 24])
-def test_what_tensors_do_to_the_mean_kick(tensors):
+def test_effect_of_tensors_on_the_mean_kick(tensors):
     """The mean over all directions of p, sampled: along the force, against that of one tensor."""
     n, rng = 24, np.random.default_rng(0)
     p = rng.standard_normal((400_000, n))
@@ -183,7 +183,7 @@ def test_what_tensors_do_to_the_mean_kick(tensors):
 # ------------------------------------------------------------ too little data
 
 
-def test_few_chains_decide_nothing():
+def test_few_chains_are_inconclusive():
     assert {f.verdict for f in check_beta_law(measure_law(simulator(), "sync", 60, 400))} == {
         Verdict.INCONCLUSIVE
     }
@@ -206,7 +206,7 @@ def test_results_depend_on_the_seed_alone():
     assert BUILT_IN["C11"].run(simulator(8)) != first
 
 
-def test_a_measurement_is_made_once_and_remembered():
+def test_measurements_are_cached():
     calls = []
     sim = simulator()
 
