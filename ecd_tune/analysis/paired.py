@@ -185,7 +185,7 @@ def _pair_means(differences: Sequence[float]) -> list[float]:
         means = np.concatenate([halves[i:] + half for i, half in enumerate(halves)])
     # Two runs without a value, one on each side, balance.
     means[np.isnan(means)] = 0.0
-    return np.sort(means).tolist()
+    return [float(mean) for mean in np.sort(means)]
 
 
 @cache
