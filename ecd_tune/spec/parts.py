@@ -142,7 +142,7 @@ class Confirmation(SpecModel):
         references: Run the study file's reference hyperparameters under the same seeds too.
         task: Task options that differ from the search's, for example a random start.
         margin: Difference of the confirmed number that is too small to matter, within which
-            optimizers may be found equivalent; a factor above 1 where values span decades and are
+            optimizers can be equivalent; a factor above 1 where values span decades and are
             compared by ratio. None: equivalence is not tested.
     """
 
@@ -213,7 +213,7 @@ class OptimizerSpec(SpecModel):
     Attributes:
         optimizer: Registry name; the key itself when not given.
         title: As the report prints it; the optimizer's own title when not given.
-        space: Hyperparameter to dimension; what is not named keeps the optimizer's default.
+        space: Hyperparameter to dimension; missing ones keep the optimizer's defaults.
         references: Published hyperparameters.
         first: Trials of the search that are fixed; they count as any other.
         training: Keys of ``[training]`` that differ for this optimizer.

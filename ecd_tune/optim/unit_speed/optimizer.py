@@ -226,7 +226,7 @@ class ECDq1(WatchedOptimizer):
 
         Args:
             F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
-            reset: Begin anew with the next step.
+            reset: Restart the sums with the next step.
 
         Returns:
             ``steps``: calls of ``step``;
@@ -241,7 +241,7 @@ class ECDq1(WatchedOptimizer):
             ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
             (η_eff = 2η/(1+λ) for ``"algorithm1"``, η for ``"sync"``; small Δt, full batches);
             ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
-            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. Undefined values are NaN.
         """
         self._adopt()
         size = self._present_size()

@@ -126,7 +126,7 @@ def task(
         title: As reports print it; the function's name when not given.
 
     Returns:
-        A decorator; what it returns takes the function's place.
+        A decorator; its result replaces the function.
 
     Raises:
         TaskError: One of them is not allowed.

@@ -200,7 +200,7 @@ class Run:
         missing = [f"run.{name}(…)" for name, value in given.items() if value is None]
         if missing and len(missing) == len(given):
             raise TaskError(
-                "the task called nothing of its run; call run.model, run.data, run.loss and "
+                "the task made no calls on run; call run.model, run.data, run.loss and "
                 "run.score, or use your own loop with run.keep, run.optimizer, run.epochs and "
                 "run.report"
             )
