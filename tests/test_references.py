@@ -70,8 +70,10 @@ def test_a_file_is_relative_to_its_study_file(folder: Path, monkeypatch) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing.py:net", "there is no such file"),
-        ("net_of_test.py:nett", "has no 'nett'; its tasks are: net"),
+        ("nothing.py:net", r"there is no such file \(looked for \S*/nothing\.py\)$"),
+        ("net_of_tests.py:net", r"no such file .*; did you mean 'net_of_test\.py'\?"),
+        ("net_of_test.py:nett", r"has no task 'nett'; did you mean 'net'\? Known: net"),
+        ("net_of_test.py:other", "has no task 'other'; known: net"),
         ("net_of_test.py:number", "is a int, not a task; write @ecd_tune.task"),
         ("no_such_package.module:net", "No module named 'no_such_package'"),
         ("net_of_test.py:", "is not a reference; write FILE.py:NAME"),

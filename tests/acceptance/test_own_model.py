@@ -84,7 +84,7 @@ def test_worker_needs_only_the_task_reference(folder: Path, tmp_path_factory) ->
 def test_wrong_names_are_one_line(folder: Path) -> None:
     run = run_in(folder)
     for name, message in (
-        ("mine.py:curve", "its tasks are: line"),
+        ("mine.py:curve", "has no task 'curve'; known: line"),
         ("yours.py:line", "there is no such file"),
         ("mine.py:X", "is a Tensor, not a task"),
         ("no.module:line", "No module named 'no'"),

@@ -38,9 +38,9 @@ def test_welchs_test_on_medians_of_searches():
     expected = stats.ttest_ind(first, second, equal_var=False)
     ends = expected.confidence_interval(0.95)
     assert found.p_value == pytest.approx(expected.pvalue)
-    assert found.median == pytest.approx(np.mean(first) - np.mean(second))
-    assert found.median_interval.low == pytest.approx(ends.low)
-    assert found.median_interval.high == pytest.approx(ends.high)
+    assert found.effect == pytest.approx(np.mean(first) - np.mean(second))
+    assert found.effect_interval.low == pytest.approx(ends.low)
+    assert found.effect_interval.high == pytest.approx(ends.high)
     assert (found.searches, found.lead, found.pairs) == (3, 1, 15)
 
 
@@ -72,8 +72,8 @@ def test_true_difference_is_detected():
 
 def test_side_without_values_ranks_last():
     found = compare_searches(searches([1, 2, 3, 4]), searches([math.inf] * 4), MIN)
-    assert found.median == -math.inf
-    assert found.median_interval is None
+    assert found.effect == -math.inf
+    assert found.effect_interval is None
     assert found.p_value == pytest.approx(2 / math.comb(8, 4))
     assert found.lead == 1
     assert compare_searches(searches([1, 2]), searches([-math.inf] * 2), MAX).lead == 1
@@ -81,20 +81,20 @@ def test_side_without_values_ranks_last():
 
 def test_equal_sides_have_no_lead_and_no_evidence():
     found = compare_searches(searches([1, 1, 1]), searches([1, 1, 1]), MIN)
-    assert (found.lead, found.p_value, found.median) == (0, 1.0, 0.0)
+    assert (found.lead, found.p_value, found.effect) == (0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_test_with_one_search_per_side(count):
     found = compare_searches(searches([1.0] * count), searches([2.0, 3.0]), MIN)
     assert found.p_value is None
-    assert found.median_interval is None
+    assert found.effect_interval is None
     assert found.searches == count
 
 
 def test_log_differences_are_ratios():
     found = compare_searches(searches([1e-3, 1e-4]), searches([1e-1, 1e-2]), MIN, log=True)
-    assert found.median == pytest.approx(-2)
+    assert found.effect == pytest.approx(-2)
 
 
 @given(
@@ -106,4 +106,4 @@ def test_comparison_is_symmetric(first, second):
     other = compare_searches(searches(second), searches(first), MAX)
     assert one.p_value == pytest.approx(other.p_value)
     assert one.lead == -other.lead
-    assert one.median == pytest.approx(-other.median)
+    assert one.effect == pytest.approx(-other.effect)

@@ -156,11 +156,40 @@ def test_manual_download_is_explained(run, tmp_path):
     assert "did you mean 'cifar100'" in str(run("get", "cifar-100").exception)
 
 
-def test_without_a_data_root_it_says_so(run, monkeypatch):
+def test_without_a_data_root_it_says_so(run, monkeypatch, tmp_path):
     monkeypatch.delenv("ECD_TUNE_DATA")
-    monkeypatch.setattr("ecd_tune.cli.data.data_root", lambda: None)
-    assert "set ECD_TUNE_DATA" in run().stdout
+    monkeypatch.setattr("ecd_tune.tasks.data._checkout_data", lambda: tmp_path / "none")
+    told = "data root: none: ECD_TUNE_DATA is not set; set ECD_TUNE_DATA"
+    assert run().stdout.splitlines()[0] == told
     assert "--root" in str(run("get", "cifar10").exception)
+
+
+@pytest.mark.parametrize(("given", "state"), [(None, "not set"), ("", "empty")])
+def test_the_folder_beside_a_checkout_is_named_with_the_reason(
+    run, monkeypatch, tmp_path, given, state
+):
+    monkeypatch.setattr("ecd_tune.tasks.data._checkout_data", lambda: tmp_path)
+    monkeypatch.delenv("ECD_TUNE_DATA")
+    if given is not None:
+        monkeypatch.setenv("ECD_TUNE_DATA", given)
+    told = f"data root: {tmp_path} (next to the checkout; ECD_TUNE_DATA is {state})"
+    assert run().stdout.splitlines()[0] == told
+
+
+@pytest.mark.parametrize("columns", ["60", "20"])
+def test_no_address_path_or_command_is_broken(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    words = run().stdout.split()
+    for data_set in DATA_SETS.values():
+        layout = data_set.layouts[0]
+        needed = () if data_set.downloads else (layout.files[0], *layout.source.split())
+        for word in needed:
+            assert {word, f"{word},"} & set(words), word
+    assert "https://image-net.org" in words
+    lines = run().stdout.splitlines()
+    if columns == "60":
+        assert "  ecd-tune data get resnet18-imagenet" in lines
+        assert max(map(len, lines[1:])) <= 60
 
 
 def test_the_table_names_every_data_set_and_what_is_missing(run):

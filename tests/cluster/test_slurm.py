@@ -142,7 +142,7 @@ class TestSlurmLauncher(LauncherContract):
             assert earlier, "the trial was over before the limit"
             assert {(record.lost, record.cause) for record in earlier} == {(True, "released")}
             assert (last.state, last.attempt) == (TrialState.COMPLETE, len(earlier) + 1)
-            assert "continued at step" in launcher.logs()[0]
+            assert "resumed at step" in launcher.logs()[0]
             job = view.where.removeprefix("job ")
             shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True)
             # A job may also have been told to leave before its worker had begun.

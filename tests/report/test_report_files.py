@@ -84,7 +84,7 @@ def refuse(constant):
 
 def test_json_is_strict_and_infinities_are_texts(zakharov):
     data = json.loads(render_json(zakharov), parse_constant=refuse)
-    assert data["schema_version"] == package.SCHEMA_VERSION == 3
+    assert data["schema_version"] == package.SCHEMA_VERSION == 4
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf

@@ -44,7 +44,7 @@ def test_a_time_is_read_as_slurm_reads_it(
             parse_minutes(text)
 
 
-@pytest.mark.parametrize("text", ["", "an hour", "1:2:3:4", "-5", "1.5", "٤"])
+@pytest.mark.parametrize("text", ["", "an hour", "1:2:3:4", "4:00", "-5", "1.5", "٤"])
 def test_a_wrong_time_is_one_message(text: str) -> None:
     with pytest.raises(SpecError, match=r"\[launch\]: time: .*expected minutes"):
         study(time=text)

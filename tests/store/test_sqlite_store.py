@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -141,13 +143,41 @@ def test_a_newer_schema_is_refused(url, tmp_path):
         Store.open(url)
 
 
-@pytest.mark.parametrize("room", [0, 20_000])
-def test_a_disk_that_is_full_at_the_creation_is_one_message(room, tmp_path):
+@contextmanager
+def full_disk(room):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # larger files are refused
     try:
-        with pytest.raises(StorageUnavailableError, match="full") as caught:
-            Store.open(f"sqlite:///{tmp_path}/new.db")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_disk_that_is_full_at_the_creation_is_one_message(room, tmp_path):
+    with (
+        full_disk(room),
+        pytest.raises(StorageUnavailableError, match="full") as caught,
+    ):
+        Store.open(f"sqlite:///{tmp_path}/new.db")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_database_on_a_full_disk_is_read_whole_and_locked_only_meanwhile(url, tmp_path):
+    spec, killed = make_spec(), tmp_path / "killed.db"
+    with Store.open(url) as store:
+        store.create(spec)
+        store.tell(complete(store.ask(spec, "ecdsep", count=3, worker=Worker.current())))
+        # As a killed worker leaves it: the newest results are in the log alone.
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{tmp_path}/store.db{suffix}", f"{killed}{suffix}")
+    url = f"sqlite:///{killed}"
+    with full_disk(0), Store.open(url, create=False) as store:
+        assert store.progress(spec.name)[0].complete == 3
+        with Store.open(url, create=False) as other:
+            assert [trial.number for trial in other.trials(spec.key("ecdsep"))] == [0, 1, 2]
+        with pytest.raises(StorageUnavailableError, match="the disk may be full"):
+            store.invalidate(spec.key("ecdsep"), 1, "wrong data")
+        assert store.progress(spec.name)[0].complete == 3
+    with Store.open(url, create=False) as store:
+        assert store.progress(spec.name)[0].complete == 3

@@ -113,7 +113,21 @@ def _family(
             detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
             possible=at_best is not None and at_best < SIGNIFICANT,
             equivalence_p=equivalence[i],
+            agrees=_agrees(first, second, result, direction),
         )
+
+
+def _agrees(
+    first: ResultRow, second: ResultRow, result: PairedComparison, direction: Direction
+) -> bool:
+    """Return whether neither the medians nor most seeds contradict the test.
+
+    The signed-rank test weighs a seed by the rank of its difference, so one side can be ahead by
+    it although the other has the better median, if their distributions cross.
+    """
+    one, other = (direction.sign * _median(row) for row in (first, second))
+    medians = (one < other) - (one > other)
+    return min(result.lead * medians, result.lead * (result.wins - result.losses)) >= 0
 
 
 def _compare_seeds(
@@ -143,6 +157,11 @@ def _smallest_p(result: PairedComparison, repeats: int) -> float | None:
 
 def _by_seed(row: ResultRow) -> dict[int, float]:
     return {run.seed: run.value for run in row.confirmed.runs if run.seed is not None}
+
+
+def _median(row: ResultRow) -> float:
+    assert row.summary is not None  # only rows with runs are compared
+    return row.summary.median
 
 
 def find_winner(ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]) -> str | None:
