@@ -1,4 +1,4 @@
-"""How fast a study goes, and how long it will take."""
+"""The rate of a study and its remaining time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RateMeter:
 
 
 def describe_rate(rate: dict[str, float | None]) -> str:
-    """Say in one line how fast a study goes.
+    """Describe the rate of a study in one line.
 
     Args:
         rate: The result of :meth:`RateMeter.add`.
@@ -94,7 +94,7 @@ def format_rate(per_second: float) -> str:
     """Write a rate in the unit in which it has a digit, for example ``"2.0/s"`` or ``"1.5/min"``.
 
     Args:
-        per_second: How many a second.
+        per_second: Events per second.
     """
     for unit, seconds in (("s", 1), ("min", 60)):
         if per_second * seconds >= 1:

@@ -72,7 +72,7 @@ def check(
 ) -> None:
     """Check what the theory predicts, on exact systems or on a study's trials.
 
-    Status 1 when a verdict is not the expected one. Ids with N are negative controls: wrong
+    Exit status 1: a verdict is not the expected one. Ids with N are negative controls: wrong
     hypotheses that must be refuted. A study declares its checks in its file, before it runs.
     """
     if systems == (study is not None):

@@ -63,7 +63,7 @@ class Simulator:
             **kwargs: The same, by name.
 
         Returns:
-            Its result, now or from before.
+            Its result, perhaps cached.
         """
         key = (measure, args, *sorted(kwargs.items()))
         if key not in self._cache:

@@ -125,7 +125,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
 
 
 class _Probe(Loop):
-    """Ends a loop after a few steps, and keeps what it has seen."""
+    """Ends a loop after a few steps, and records their losses."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -135,7 +135,7 @@ class _Probe(Loop):
         self.missing = 0
 
     def optimizer(self, parameters: Any) -> torch.optim.Optimizer:
-        """Make the optimizer, and note what it trains."""
+        """Create the optimizer, and record the tensors that it trains."""
         made = super().optimizer(parameters)
         self.parameters += [p for group in made.param_groups for p in group["params"]]
         return made

@@ -326,7 +326,7 @@ def advance(
     constants: Constants,
     integrator: str,
 ) -> tuple[list[Tensor], Phase, StepInfo]:
-    """Make one step of ECDSep from a surveyed point.
+    """Make one step of ECDSep from an evaluated point.
 
     Args:
         algebra: Layout of the blocks.

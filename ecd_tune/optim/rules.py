@@ -34,7 +34,7 @@ class Rules(NamedTuple):
     shifts_early: bool
     """V < ε2 lowers F0 too (Algorithm 2)."""
     resets_energy: bool
-    """𝓔 is measured anew where F0 falls."""
+    """𝓔 is recomputed where F0 falls."""
 
 
 def read_rules(

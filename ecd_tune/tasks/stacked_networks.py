@@ -117,7 +117,7 @@ class StackedNetworks:
         ]
 
     def _values(self) -> tuple[Values, Values]:
-        """Return what is trained of all rows, and what is not."""
+        """Return the trained and the other tensors of all rows."""
         trained = zip(self._names, self.parameters, strict=True)
         return (
             {_PREFIX + name: block for name, block in trained},

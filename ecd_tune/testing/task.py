@@ -108,14 +108,14 @@ class TaskContract:
         assert not groups or grouped == sorted(map(id, problem.parameters))
 
     def test_problems_share_no_state(self) -> None:
-        """Changing one problem leaves a second one of the same task as it was."""
+        """Changing one problem does not change a second one of the same task."""
         task: Task = self.make()
         first, second = (task.build(0, Stage.SEARCH) for _ in range(2))
         before = [p.detach().clone() for p in second.parameters]
         with torch.no_grad():
             for parameter in first.parameters:
                 parameter.add_(1)
-        assert_same(second.parameters, before, "build must make the parameters of a problem anew")
+        assert_same(second.parameters, before, "build must create new parameters for each problem")
 
     def test_same_seed_gives_the_same_problem(self) -> None:
         """The same seed gives the same numbers, with other global random state too."""

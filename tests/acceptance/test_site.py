@@ -47,6 +47,7 @@ def test_the_page_of_commands_has_every_command(site: Path) -> None:
     text = (site / "docs/commands.html").read_text()
     for command in app.registered_commands:
         assert f">ecd-tune {command.name}<" in text, command.name
+    assert "...</li>" not in text
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,11 @@ def test_the_reference_comes_from_docstrings(site: Path, page: str, names: list[
     text = (site / f"docs/reference/{page}.html").read_text()
     for name in names:
         assert f'id="{name}"' in text, name
+
+
+def test_pages_show_no_markup_of_docstrings(site: Path) -> None:
+    for page in (site / "docs/reference").glob("*.html"):
+        assert not re.search(r":(attr|class|data|func|meth|mod):", page.read_text()), page.name
 
 
 def test_site_fetches_nothing_external(site: Path) -> None:

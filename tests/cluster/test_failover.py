@@ -41,7 +41,7 @@ def finished(url: str, name: str) -> int:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_every_worker_goes_on_and_the_budget_is_met_exactly(servers, sampler: str) -> None:
+def test_all_workers_continue_and_the_budget_is_exact(servers, sampler: str) -> None:
     primary, replica = servers
     primary._execute("CREATE DATABASE {}", "studies")
     spec, url = make_spec(sampler, trials=TRIALS), both(primary, replica)

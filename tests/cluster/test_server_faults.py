@@ -99,7 +99,7 @@ def take_all(held: ExitStack, url: str) -> None:
             return
 
 
-def test_a_worker_waits_for_a_connection_and_a_new_one_says_what_to_do() -> None:
+def test_too_many_clients_are_retried_or_reported() -> None:
     settings = {**QUICK, "max_connections": "8", "superuser_reserved_connections": "0"}
     with PostgresServer(settings) as server, ExitStack() as stack:
         url, spec = server.create_database(), make_spec(trials=4)
@@ -118,7 +118,7 @@ def test_a_worker_waits_for_a_connection_and_a_new_one_says_what_to_do() -> None
                 assert len(asked.result(60.0)) == 4
 
 
-def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str) -> None:
+def test_deadlocks_and_serialization_failures_are_retried(postgres_url: str) -> None:
     """A trigger breaks every seventh change of a run off, as the server itself would."""
     spec = make_spec("tpe", trials=60)
     with Store.open(postgres_url) as store:
@@ -152,7 +152,7 @@ def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str)
         assert changes > 2 * 60, "nothing was broken off"
 
 
-def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
+def test_older_schema_is_upgraded_or_reported(postgres_url: str) -> None:
     """A newer worker migrates what it may, and the older ones continue or say what is wrong."""
     spec = make_spec(trials=40)
     with Store.open(postgres_url) as old:

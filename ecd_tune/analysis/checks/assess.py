@@ -206,7 +206,7 @@ def assess_bound(claim: Prediction, sample: Sample, largest: float) -> Finding:
 def too_few(
     claim: Prediction, sample: Sample, needs: Sequence[Need], case: str, *, advisory: str = ""
 ) -> Finding | None:
-    """Say what the smallest sample lacks.
+    """Return a finding about an insufficient sample, if it is one.
 
     Args:
         claim: The prediction.
@@ -217,7 +217,7 @@ def too_few(
 
     Returns:
         An inconclusive finding, with the number of trials that would have what grows with their
-        number, where that can be told; None where nothing is lacking.
+        number, if it can be estimated; None if nothing is missing.
     """
     unmet = [need for need in needs if not need.met]
     if not unmet:

@@ -83,7 +83,7 @@ class StatementResult:
     Attributes:
         decision: The verdict, or why there is none.
         findings: The numbers behind it.
-        remark: Why there are none, or what to mind about them; may be empty.
+        remark: Why there are none, or a caveat; may be empty.
         origin: Which results of checks they are; empty for a calculation.
     """
 

@@ -2,7 +2,7 @@
 
 The network's work is done for all lanes at once by a
 :class:`~ecd_tune.tasks.StackedProblem`. All else of a lane is what a single run has:
-optimizer, schedule, epochs, choice of the best one, pruning, checkpoints. Lanes may be at different
+optimizer, schedule, epochs, choice of the best one, pruning, checkpoints. Lanes can be at different
 places of their epochs; those at the last step of one, where a batch may be shorter, compute apart.
 """
 

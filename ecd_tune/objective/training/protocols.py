@@ -23,7 +23,7 @@ def evaluation_split(protocol: Protocol) -> Split:
         protocol: Of the study.
 
     Returns:
-        ``"test"`` under the paper's protocol, which reports what it chooses by.
+        ``"test"`` under the paper's protocol, which reports the metric that it selects by.
     """
     return "test" if protocol == "paper" else "val"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -32,7 +33,6 @@ __all__ = [
     "BatchedECDSep",
     "BatchedOptimizer",
     "RefillableOptimizer",
-    "make_ecdsep",
     "make_ecdsep_f0",
 ]
 
@@ -226,28 +226,5 @@ class BatchedECDSep(FusedBatch):
         return self._read(size, constants, rules.integrator, F_min, reset, unit_speed=False)
 
 
-def make_ecdsep(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build a :class:`BatchedECDSep`, for the registry.
-
-    Args:
-        theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed per trial.
-        hyperparameters: One mapping per trial.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedECDSep(theta, seeds, hyperparameters)
-
-
-def make_ecdsep_f0(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build Algorithm 2 for B trials; arguments as for :func:`make_ecdsep`.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedECDSep(theta, seeds, hyperparameters, name="ecdsep_f0")
+make_ecdsep_f0 = partial(BatchedECDSep, name="ecdsep_f0")
+"""Build Algorithm 2 for B trials."""

@@ -179,7 +179,7 @@ def make_bbi_step(
     draw: Callable[[bool], Blocks],
     active: Tensor,
 ) -> tuple[Tensor, list[Tensor], list[Tensor], BBIState]:
-    """Make one step or bounce wherever it may be made.
+    """Make one step or bounce where allowed.
 
     Args:
         algebra: Layout of the blocks.

@@ -69,7 +69,7 @@ class Setting(NamedTuple):
 
 
 def find_flags(course: Course) -> dict[str, bool]:
-    """Say what went wrong with a run.
+    """Return what went wrong with a run.
 
     Args:
         course: How it went.
@@ -96,7 +96,7 @@ def _rises(course: Course) -> bool:
 
 
 def say(course: Course, setting: Setting) -> Iterator[str]:
-    """Put into words what :func:`find_flags` says.
+    """Describe the flags of :func:`find_flags` in sentences.
 
     Args:
         course: How the run went.

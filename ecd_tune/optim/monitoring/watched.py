@@ -46,7 +46,7 @@ class WatchedWorking(Working):
         super().__init__()
 
     def reset(self) -> None:
-        """Drop what is made anew; watchers stay."""
+        """Drop what can be recomputed; watchers stay."""
         super().reset()
         self.diagnostics, self.course = Diagnostics(), CourseRecorder()
         self.recorder = StepRecorder(self.diagnostics, self.course)
@@ -57,7 +57,7 @@ class WatchedOptimizer(LossOptimizer):
     """Base of ECDSep and ECDq1; a :class:`~ecd_tune.optim.monitoring.watching.Watched`."""
 
     compares_losses: ClassVar[bool] = True
-    """The work of the force tells whether a loss is the gradient's."""
+    """The work of the force shows whether the loss belongs to the gradient."""
     _working: WatchedWorking
 
     def watch(self, watcher: Watcher) -> None:
@@ -109,7 +109,7 @@ class WatchedOptimizer(LossOptimizer):
             self._working.trajectory.update(part.state_dict(zero))
 
     def _remark(self, eta: Tensor, limited: Tensor) -> dict[str, Any]:
-        """Return what the report says of the run as a whole; None stands for what is not known."""
+        """Return the report's entries about the run as a whole; None for unknown values."""
         options = self.param_groups[0]
         self._working.recorder.flush()
         courses = self._working.course.read(eta, limited, options["integrator"])
@@ -152,7 +152,7 @@ class WatchedBatch:
     def _remark(
         self, rows: Sequence[Mapping[str, Any]], eta: Tensor, limited: Tensor
     ) -> dict[str, Any]:
-        """Return what the report says of the runs as wholes: tensors ``[B]``, and the remarks."""
+        """Return the report's entries about whole runs: tensors ``[B]``, and the remarks."""
         self._recorder.flush()
         courses = self._course.read(eta, limited, rows[0]["integrator"])
         found = report_course(courses, [Setting.of(row) for row in rows])

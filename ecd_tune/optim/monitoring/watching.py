@@ -1,4 +1,4 @@
-"""Who looks at the steps of ECDSep and ECDq1 while they are made, without making them wait.
+"""Observers of the steps of ECDSep and ECDq1, which do not make the steps wait.
 
 A :class:`Watcher` is shown each step. What it keeps are references to numbers that the step has
 computed anyway; a :class:`StepBuffer` works on many of them at once, so that a step costs neither
@@ -53,7 +53,7 @@ class Step(NamedTuple):
     constants: Constants
     integrator: str
     unit_speed: bool
-    """|Θ̇| = 1, and p stands for Π."""
+    """|Θ̇| = 1, and p replaces Π."""
 
     @classmethod
     def of(
@@ -64,7 +64,7 @@ class Step(NamedTuple):
         noise: Blocks | None,
         integrator: str,
     ) -> Step:
-        """Return what there is to look at in a step.
+        """Return the observable quantities of a step.
 
         Args:
             algebra: Layout of the blocks.
@@ -105,7 +105,7 @@ class Watcher(Protocol):
         """Look at a step.
 
         Args:
-            step: The step; what it says of where it is neither made nor held may be NaN.
+            step: The step; values may be NaN where it is neither made nor held.
         """
 
 

@@ -1,4 +1,4 @@
-"""What ``"auto"`` leaves to the run: ν and Δt by its orbit, F0 by its plateau.
+"""Hyperparameters set to ``"auto"``: ν and Δt from the orbit of the run, F0 from its plateau.
 
 Before a step, :func:`update_auto` sets ν and Δt; after it, :func:`learn` moves F0. Both use only
 what the step has computed and read nothing back from the device, and their formulas are the
@@ -39,7 +39,7 @@ _GROWTH = 1.1
 
 
 class AutoFlags(NamedTuple):
-    """What is left to the run; bool, 0-d or ``[B]``."""
+    """Which hyperparameters are ``"auto"``; bool, 0-d or ``[B]``."""
 
     nu: Tensor
     lr: Tensor
@@ -59,7 +59,7 @@ class Auto(NamedTuple):
     alpha: Tensor
     """Orbit step, radians."""
     nu: Tensor
-    """ν where it is left to the run."""
+    """ν where it is automatic."""
     pace: Tensor
     """Factor of Δt; 1 where Δt is given."""
 
@@ -72,7 +72,7 @@ def split_auto_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         values: Checked hyperparameters.
 
     Returns:
-        The same with ``lr`` a number; ``orbit_step`` is None unless Δt is left to the run.
+        The same with ``lr`` a number; ``orbit_step`` is None unless Δt is automatic.
 
     Raises:
         HyperparameterError: ``orbit_step`` is given and ``lr`` too.
@@ -89,12 +89,12 @@ def split_auto_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_or_zero(value: float | str) -> float:
-    """Return a hyperparameter, or 0, to begin with, where it is left to the run."""
+    """Return a hyperparameter, or the initial value 0 if it is ``"auto"``."""
     return 0.0 if value == AUTO else float(value)
 
 
 def read_flags(rows: Sequence[Mapping[str, Any]], device: torch.device) -> AutoFlags | None:
-    """Return what is left to the run.
+    """Return which hyperparameters are ``"auto"``.
 
     Args:
         rows: Hyperparameters of each trial, after :func:`split_auto_lr`.
@@ -141,7 +141,7 @@ def update_auto(
     """Look at a point before the step from it.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
         seen: Quantities at the point.
         log_energy: log 𝓔.
@@ -168,7 +168,7 @@ def learn(
     """Look at a loss, whether a step was made from it or not.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
         seen: Quantities at its point.
         constants: F0 and η are used.
@@ -185,10 +185,10 @@ def learn(
 
 
 def report_auto(flags: AutoFlags, auto: Auto, F0: Tensor) -> dict[str, Tensor]:
-    """Return what was found of that which is left to the run.
+    """Return the automatic values found so far.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
         F0: Present offset.
 

@@ -104,7 +104,7 @@ def make_unit_step(
     *,
     starting: bool,
 ) -> StepResult[UnitState]:
-    """Make one step wherever it may be made.
+    """Make one step where allowed.
 
     Args:
         algebra: Layout of the blocks.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.own.data import DataSetPart
 from ecd_tune.tasks.own.run import Description
@@ -65,11 +65,7 @@ class ModelProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        part = self.description.parts.get(split)
-        if part is None:
-            raise TaskError(
-                f"the {split} split is closed to a search run; build the problem with Stage.CONFIRM"
-            )
+        part = part_of("run.data", self.description.parts, split)
         yield from part.batches(self.seed)
 
     def close(self) -> None:

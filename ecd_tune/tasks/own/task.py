@@ -50,7 +50,7 @@ class FunctionTask(StacksNetworks):
         return self._own.loops
 
     def data_digest(self) -> str:
-        """Return the digest of the data for seed 0; empty where a loop of its own reads them."""
+        """Return the digest of the data for seed 0; empty for a task with its own loop."""
         return "" if self.loops else self._own.data_digest
 
     def source(self) -> tuple[str, str]:

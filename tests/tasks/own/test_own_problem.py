@@ -144,7 +144,7 @@ def data(**changes: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (nothing, "called nothing of its run; call run.model"),
+        (nothing, "made no calls on run; call run.model"),
         (lambda run: run.model(nn.Linear(2, 2)), r"does not call run\.data\(…\), run\.loss\(…\)"),
         (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which returns 'acc"),
         (lambda run: linear(run, model=3), "needs a torch.nn.Module; got int"),
