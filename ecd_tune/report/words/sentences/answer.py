@@ -138,8 +138,8 @@ def _contradictions(pairs: Sequence[ComparisonRow]) -> Iterator[str]:
             sides = (row.first, row.second)
             favoured, other = sides if row.result.lead > 0 else sides[::-1]
             yield (
-                f"{row.first} and {row.second} differ ({_p(row.p_adjusted or 0.0)}), but neither is "
-                f"ahead: the test favours {favoured}, and the medians or most seeds {other}."
+                f"{row.first} and {row.second} differ ({_p(row.p_adjusted or 0.0)}), but neither "
+                f"is ahead: the test favours {favoured}, and the medians or most seeds {other}."
             )
 
 
