@@ -54,7 +54,7 @@ def rank_hyperparameters(
 
 
 def _has_numbers(dimension: Dimension) -> bool:
-    """Return whether all values are numbers, so that the best ones have a smallest and a largest."""
+    """Return whether all values are numbers, so that the best have a smallest and a largest."""
     choices = dimension.values if isinstance(dimension, Choice) else ()
     return not any(isinstance(choice, (str, bool)) for choice in choices)
 
