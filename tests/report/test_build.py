@@ -68,8 +68,8 @@ def test_headline_without_winner_gives_the_detectable_difference(studies):
 
 
 def test_a_winner_by_ranks_with_the_worse_median_is_none(studies):
-    # Adam finds the minimum from 44 of 100 starts and stops far above it from the others: the test,
-    # which weighs a start by the rank of its difference, favours Adam.
+    # Adam finds the minimum from 44 of 100 starts and stops far above it from the others. The test
+    # weighs a start by the rank of its difference and favours Adam.
     adam = [0.002 + i / 1e5 for i in range(44)] + [1.5 + i / 1e3 for i in range(56)]
     spec = studies.zakharov_spec(confirmation={"runs": 100, "task": {"start": "uniform"}})
     trials = dict(studies.zakharov_trials(spec, runs=100))
