@@ -116,5 +116,5 @@ def test_a_damaged_list_of_jobs_is_one_message(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "slurm" / "jobs.json"
     path.parent.mkdir(parents=True)
     path.write_text('[{"id": "1"')
-    with pytest.raises(LaunchError, match="jobs.json: is damaged"):
+    with pytest.raises(LaunchError, match=r"jobs\.json: is damaged"):
         make_launcher("slurm", launch(tmp_path)).status()
