@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.optim.monitoring.course import Course
-from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, find_flags, describe_flags
+from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, describe_flags, find_flags
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 
