@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.rate import RateMeter, describe_rate
+from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
@@ -92,9 +92,9 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | 
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
     rows = [
-        _row(entry, "pruning" in store.identity(entry.key))
+        _row(entry, to_come, "pruning" in store.identity(entry.key))
         for entries in progress.values()
-        for entry in entries
+        for entry, to_come in zip(entries, runs_to_come(entries), strict=True)
     ]
     workers = [_worker_row(record) for record in store.workers()]
     happened = [event for name in names for event in store.events(name)]
@@ -144,10 +144,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
         search = row["stage"] == "search"
         name = StudyKey(row["study"], row["optimizer"], Stage(row["stage"])).name
         finished = row["complete"] + row["diverged"] + row["failed"]
+        target = row["target"] if search else finished + row["to_come"]
         counts = [row[key] for key in ("diverged", *_COUNTS)]
         # The best of runs from other starts and seeds is luck, not a result.
         best = _show(row["best"]) if search else ""
-        target = row["target"] if search else finished + row["running"] + row["waiting"]
         lines.append((name, f"{finished}/{target}", *map(str, counts), best))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -159,7 +159,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _row(progress: Any, prunes: bool) -> dict[str, Any]:
+def _row(progress: Any, to_come: int, prunes: bool) -> dict[str, Any]:
     return {
         "study": progress.key.study,
         "optimizer": progress.key.optimizer,
@@ -174,6 +174,7 @@ def _row(progress: Any, prunes: bool) -> dict[str, Any]:
         "waiting": progress.waiting,
         "best": progress.best,
         "target": progress.target,
+        "to_come": to_come,
     }
 
 

@@ -99,6 +99,7 @@ def build_report(
     )
     return StudyReport(
         name=spec.name,
+        task=spec.task.name,
         title=spec.title or f"{spec.name}: {task.title}",
         summary=spec.summary,
         protocol=spec.protocol,

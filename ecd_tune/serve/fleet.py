@@ -91,10 +91,11 @@ class FleetPage:
         reasons: Counter[tuple[str, str]] = Counter()
         for key, reason, count in self._reader.reasons(name):
             reasons[key.name, normalise_reason(reason)] += count
+        pace = self._pace.add(name, progress)
         return {
             "name": name,
-            "pace": describe_rate(self._pace.add(name, progress)),
-            "complete": not any(row.remaining for row in progress),
+            "pace": describe_rate(pace),
+            "complete": not pace["remaining"],
             "rows": [(self._id(row.key.name), row) for row in progress],
             "reasons": reasons.most_common(_REASONS),
             "events": events[: -_EVENTS - 1 : -1],

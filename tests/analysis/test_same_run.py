@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.analysis.same_run import compare_runs
-from ecd_tune.records import METRIC, Curve, Outcome, Status, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import (
+    METRIC,
+    Cause,
+    Curve,
+    Outcome,
+    Status,
+    StudyKey,
+    TrialRecord,
+    TrialState,
+)
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -31,6 +40,7 @@ def stored(outcome: Outcome) -> TrialRecord:
         TrialState.COMPLETE,
         outcome.value,
         {},
+        cause=outcome.cause,
         metrics=outcome.metrics,
         curves=outcome.curves,
     )
@@ -68,3 +78,12 @@ def test_measurements_of_the_machine_are_ignored() -> None:
     other = Outcome(Status.COMPLETE, 1.0, {"speed": 2.0})
     assert compare_runs(stored(one), other, ("speed",)).differences == ()
     assert len(compare_runs(stored(one), other, ()).differences) == 1
+
+
+def test_a_run_that_ends_otherwise_is_not_the_same() -> None:
+    failed = Outcome(Status.FAILED, cause=Cause.EXCEPTION, reason="RuntimeError: once")
+    again = compare_runs(stored(failed), failed, ())
+    assert (again.numbers, again.is_same(0.0)) == (0, True)
+    other = replace(failed, cause=Cause.OUT_OF_MEMORY)
+    assert not compare_runs(stored(failed), other, ()).is_same(1.0)
+    assert not compare_runs(stored(failed), Outcome(Status.COMPLETE, 1.0), ()).is_same(1.0)

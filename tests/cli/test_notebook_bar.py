@@ -26,9 +26,12 @@ def test_shows_progress_and_best_values(capsys: pytest.CaptureFixture[str]) -> N
     with NotebookBar(spec) as bar:
         bar.update(
             [
-                Progress(spec.key("adam"), minimize, complete=6, best=0.25),
-                Progress(spec.key("adam", Stage.CONFIRM), minimize, complete=2, best=0.125),
-                Progress(spec.key("sgd"), minimize),
+                Progress(spec.key("adam"), minimize, complete=6, best=0.25, target=20),
+                Progress(
+                    spec.key("adam", Stage.CONFIRM), minimize, complete=2, best=0.125, target=3
+                ),
+                Progress(spec.key("sgd"), minimize, target=20),
+                Progress(spec.key("sgd", Stage.CONFIRM), minimize, target=3),
                 Progress(spec.key("other"), minimize, complete=99, best=0.5),
             ],
             [],

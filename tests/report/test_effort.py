@@ -87,6 +87,20 @@ def test_relevant_hyperparameter_is_the_most_important(studies):
     assert lr.good == (min(r.params["lr"] for r in best), max(r.params["lr"] for r in best))
 
 
+@pytest.mark.parametrize(
+    ("choices", "good"), [([1, "share"], None), ([True, False], None), ([1, 2], (1.0, 1.0))]
+)
+def test_only_choices_of_numbers_have_a_best_range(studies, choices, good):
+    space = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}, "s": {"choices": choices}}
+    spec = studies.digits_spec(optimizers={"ecdsep": {"space": {**space, "eta": 2.0}}})
+    trials = [
+        studies.record(spec.key("ecdsep"), i, 0.9 - i / 1e3, params={"lr": 1e-2, "s": choices[0]})
+        for i in range(30)
+    ]
+    report = build_report(spec, {spec.key("ecdsep"): trials})
+    assert {p.name: p.good for p in report.importance}["s"] == good
+
+
 def test_too_few_trials_have_no_importance(studies):
     report, _ = searched(studies, 19)
     assert [(p.importance, p.good) for p in report.importance] == [(None, None)] * 2

@@ -23,6 +23,7 @@ from ecd_tune.report import (
     render_csv,
     render_json,
     render_summary,
+    short_warnings,
     write_report,
 )
 from ecd_tune.report.render import files as write_module
@@ -216,7 +217,23 @@ def test_a_narrow_terminal_shows_no_quartiles_and_cuts_no_name(zakharov):
 
 def test_summary_shows_warnings(studies):
     text = printed(build_report(studies.zakharov_spec(), {}, {}))
-    assert "! The search of ECDSep is incomplete: 0 of 12 trials." in text
+    assert "! Not every search is complete: ECDSep 0 of 12, " in text
+
+
+@pytest.mark.parametrize(
+    ("warnings", "remarks", "lines"),
+    [
+        ((), (), []),
+        (("a",), ("b", "c", "d"), ["! a", "! b", "! c", "! d"]),
+        (
+            ("a", "b"),
+            ("c", "d", "e"),
+            ["! a", "! b", "! c", "! 2 more warnings and remarks are in the report"],
+        ),
+    ],
+)
+def test_a_terminal_shows_the_first_warnings_and_counts_the_others(warnings, remarks, lines):
+    assert short_warnings(warnings, remarks) == lines
 
 
 def test_exports_are_complete():

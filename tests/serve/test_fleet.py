@@ -68,7 +68,7 @@ def test_progress_workers_failures_and_events_are_shown(client, spec) -> None:
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     text = " ".join(reply.body.decode().split())
-    assert "<p>3 finished, 4 remaining" in text
+    assert "<p>3 finished, 13 remaining" in text
     assert 'class="n zero" data-name="lost">0' in text
     assert 'data-name="finished">3/6' in text
     assert 'data-name="running">2' in text
@@ -191,7 +191,9 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
 def test_studies_with_work_left_come_first(url, spec, open_storage) -> None:
     with Store.open(url) as store:
         for name, end in (("a-complete", True), ("b-active", False)):
-            own = spec.model_copy(update={"name": name}).with_overrides(trials=1)
+            alone = spec.confirmation.model_copy(update={"runs": 0})
+            changes = {"name": name, "confirmation": alone}
+            own = spec.model_copy(update=changes).with_overrides(trials=1)
             store.create(own)
             for optimizer in own.optimizers if end else ():
                 store.tell(complete(store.ask(own, optimizer, count=1, worker=Worker.current())))

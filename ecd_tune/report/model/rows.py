@@ -246,6 +246,7 @@ class StudyReport:
 
     Attributes:
         name: Name of the study.
+        task: Key of its task.
         title: Headline.
         summary: Purpose of the study, from its file.
         protocol: ``paper`` or ``clean``.
@@ -281,6 +282,7 @@ class StudyReport:
     """
 
     name: str
+    task: str
     title: str
     summary: str
     protocol: str
