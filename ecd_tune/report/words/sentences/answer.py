@@ -181,8 +181,8 @@ def _covered(spec: StudySpec) -> str:
     if spec.search.repeats > 1:
         return "test and interval include the variation between searches and between seeds"
     return (
-        "each optimizer was searched once: the variation between searches is not included; "
-        "[search] repeats includes it"
+        "each optimizer was searched once, so the variation between searches is not included "
+        "(see [search] repeats)"
     )
 
 
