@@ -1,4 +1,4 @@
-"""What a run is said to have done wrong: the right thing where it did, and nothing where not."""
+"""Remarks on failed runs are correct, and good runs have none."""
 
 from __future__ import annotations
 
