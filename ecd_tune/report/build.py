@@ -214,7 +214,7 @@ def _result(
 
 
 def _by_searches(row: ResultRow) -> ResultRow:
-    """Put intervals over searches in the place of those over runs, which are not independent."""
+    """Replace intervals over runs, which are not independent, by intervals over searches."""
     if row.summary is None:
         return row
     medians = [quantile([*runs.values()], 0.5) for runs in runs_by_search(row).values()]

@@ -1,4 +1,4 @@
-"""``ecd-tune doctor`` tells whether there is a compiled step, and why not."""
+"""``ecd-tune doctor`` reports whether there is a compiled step, and why not."""
 
 from __future__ import annotations
 

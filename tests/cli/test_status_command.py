@@ -1,4 +1,4 @@
-"""What `ecd-tune status` says about workers."""
+"""What ``ecd-tune status`` shows about workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies side by side: ranks, the critical difference, time to target, and their files."""
+"""Comparison of studies: ranks, critical difference, time to target, and files."""
 
 import csv
 import dataclasses

@@ -23,7 +23,7 @@ __all__ = ["compose_answer", "describe_protocol"]
 
 
 def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
-    """Say what the study's protocol means for its numbers.
+    """Describe the effect of the study's protocol on its numbers.
 
     Args:
         spec: The study.
@@ -181,8 +181,8 @@ def _covered(spec: StudySpec) -> str:
     if spec.search.repeats > 1:
         return "test and interval include the variation between searches and between seeds"
     return (
-        "each optimizer was searched once: the variation between searches is not included; "
-        "[search] repeats includes it"
+        "each optimizer was searched once, so the variation between searches is not included "
+        "(see [search] repeats)"
     )
 
 
@@ -232,7 +232,7 @@ def _number(counts: Sequence[int], one: str, several: str = "") -> str:
 
 
 def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
-    """Say which difference would have been seen, or that none could have been."""
+    """State the smallest detectable difference, or that there is none."""
     if not any(row.possible for row in rows):
         if rows[0].result.searches:
             return "; at least two confirmed searches of each are needed"

@@ -110,7 +110,7 @@ def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
 
 
 def describe_stop(spec: StudySpec, row: ResultRow) -> str:
-    """Say how many runs ECDSep ended by itself.
+    """State how many runs ECDSep stopped.
 
     Args:
         spec: The study.

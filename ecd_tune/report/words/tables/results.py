@@ -95,7 +95,7 @@ def _notes(report: StudyReport) -> Iterator[str]:
 
 
 def _tells_more(row: ResultRow) -> bool:
-    """Say whether what runs reached before they diverged changes the median as printed."""
+    """Return whether what runs reached before they diverged changes the median as printed."""
     if row.reached is None or row.summary is None:
         return False
     return format_number(row.reached.median) != format_number(row.summary.median)
