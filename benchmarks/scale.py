@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", default="1000", help="one or several numbers, A,B")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--groups", type=int, default=4, help="processes")
+    parser.add_argument("--groups", type=int, default=10, help="processes")
     parser.add_argument("--starts", type=float, default=25.0, help="workers started per second")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
