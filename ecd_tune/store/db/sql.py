@@ -147,8 +147,8 @@ def _change_postgresql(form: _Form, index: int) -> Any:
     table, key = form.table, form.key
     columns = [sa.column(name, table.c[name].type) for name in form.names]
     rows = sa.cast(sa.bindparam(f"rows_{index}", type_=sa.Text), postgresql.JSON)
-    given = sa.func.json_to_recordset(rows).table_valued(*columns, name=f"given_{index}")
-    given = given.render_derived(with_types=True)
+    records = sa.func.json_to_recordset(rows).table_valued(*columns, name=f"given_{index}")
+    given: sa.FromClause = records.render_derived(with_types=True)
     if key is not None:
         # The planner takes it for a hundred rows otherwise, and reads the whole table to join them.
         count = sa.bindparam(f"count_{index}", type_=sa.Integer)
