@@ -79,7 +79,7 @@ def test_a_file_is_relative_to_its_study_file(folder: Path, monkeypatch) -> None
         ("net_of_test.py:", "is not a reference; write FILE.py:NAME"),
     ],
 )
-def test_what_is_not_there_is_said(folder: Path, name: str, message: str) -> None:
+def test_missing_names_are_reported(folder: Path, name: str, message: str) -> None:
     (folder / "own.toml").write_text(STUDY.format(task=name))
     with pytest.raises(SpecError, match=message):
         load_study(folder / "own.toml")
@@ -112,7 +112,7 @@ def test_a_script_is_not_imported_twice(folder: Path) -> None:
     assert done.stdout.strip() == f"{script}:task"
 
 
-def test_what_is_read_from_standard_input_has_no_file(tmp_path: Path) -> None:
+def test_standard_input_has_no_file(tmp_path: Path) -> None:
     code = (
         "from ecd_tune.references import load_reference, reference_to\n"
         "def task(): pass\n"
@@ -131,7 +131,7 @@ def test_a_module_beside_the_script_is_named_by_its_file(folder: Path) -> None:
     assert reference_to("tests.tasks.own.own_tasks", "loop") == "tests.tasks.own.own_tasks:loop"
 
 
-def test_what_a_function_defines_no_worker_finds() -> None:
+def test_local_functions_are_refused() -> None:
     def inner() -> None:
         """Stand for a task."""
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ecd_tune.analysis.pace import Pace, format_rate, format_time, runs_to_come
+from ecd_tune.analysis.rate import RateMeter, format_rate, format_time, runs_to_come
 from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
@@ -49,7 +49,7 @@ class RateEstimator:
     """
 
     def __init__(self, spec: StudySpec, clock: Callable[[], float] = time.monotonic) -> None:
-        self._spec, self._pace = spec, Pace(clock)
+        self._spec, self._pace = spec, RateMeter(clock)
         self.done, self.failed = 0, 0
         self.total = sum(spec.runs(key, stage) for key in spec.optimizers for stage in spec.stages)
         self._rate: float | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.pace import Pace, describe_pace, runs_to_come
+from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
@@ -66,7 +66,7 @@ def status(
         if not watch:
             typer.echo(_show_now(store, study, as_json))
             return
-        pace = Pace()
+        pace = RateMeter()
         _show_repeatedly(lambda: _show_now(store, study, as_json, pace), interval)
 
 
@@ -88,7 +88,7 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
         return
 
 
-def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:
+def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | None = None) -> str:
     known = store.studies()
     if study is not None and study not in known:
         told = hint(study, known, "stored study")
@@ -110,7 +110,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [*_table(rows), *(f"{name}: {describe_pace(found)}" for name, found in paces.items())]
+    lines = [*_table(rows), *(f"{name}: {describe_rate(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))

@@ -28,7 +28,7 @@ class Layout:
         name: Name of the layout, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
-        optional: More files of this layout, used where they exist; a folder stands for all in it.
+        optional: More files of this layout, used if present; a folder means all its files.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""``ecd-tune data``: what is here, and downloads from a server on this machine."""
+"""``ecd-tune data``: present data, and downloads from a local server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def silent(count, total):
 
 
 @pytest.mark.parametrize("digest", [f"md5:{MD5}", f"sha256:{SHA256}", ""])
-def test_a_file_arrives_whole(server, tmp_path, digest):
+def test_file_is_downloaded_completely(server, tmp_path, digest):
     seen = []
     file, sha256 = fetch(
         Download(f"{server}/whole", "deep/file.bin", digest),
@@ -104,9 +104,7 @@ def test_a_file_arrives_whole(server, tmp_path, digest):
         ("/nowhere", "", "404"),
     ],
 )
-def test_what_is_not_whole_or_not_the_right_file_leaves_nothing(
-    server, tmp_path, path, digest, message
-):
+def test_wrong_or_partial_download_is_removed(server, tmp_path, path, digest, message):
     kept = tmp_path / "file.bin"
     kept.write_bytes(b"what was here before")
     with pytest.raises(TaskError, match=message):
@@ -115,12 +113,12 @@ def test_what_is_not_whole_or_not_the_right_file_leaves_nothing(
     assert kept.read_bytes() == b"what was here before"
 
 
-def test_no_server_is_an_error_that_names_the_file(tmp_path):
+def test_unreachable_server_is_an_error_with_the_file(tmp_path):
     with pytest.raises(TaskError, match=r"file\.bin: .*refused"):
         fetch(Download("http://127.0.0.1:9/x", "file.bin"), tmp_path, silent)
 
 
-def test_an_archive_is_unpacked_into_its_folder_and_nowhere_else(server, tmp_path):
+def test_archive_is_unpacked_only_into_its_folder(server, tmp_path):
     root = tmp_path / "root"
     download = Download(f"{server}/graph.zip", "graphs/g.zip", unpack="graphs/ogbn_arxiv")
     folder, _ = fetch(download, root, silent)
@@ -150,7 +148,7 @@ def entry(run, name):
     return {e["name"]: e for e in json.loads(run("--json").stdout)}[name]
 
 
-def test_what_cannot_be_downloaded_says_how_to_get_it(run, tmp_path):
+def test_manual_download_is_explained(run, tmp_path):
     result = run("get", "imagenet1k")
     assert isinstance(result.exception, TaskError)
     assert "image-net.org" in str(result.exception)
@@ -262,7 +260,7 @@ def test_the_list_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_empty_root_holds_nothing_and_one_layout_is_enough(tmp_path: Path):
+def test_empty_root_has_nothing_and_one_layout_suffices(tmp_path: Path):
     data_set = DATA_SETS["cifar10"]
     assert data_set.found(None) is None
     assert data_set.found(tmp_path) is None

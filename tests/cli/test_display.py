@@ -125,7 +125,7 @@ def test_plain_display_says_once_that_a_worker_died(
 
 
 @pytest.mark.parametrize("study", ["zakharov", "cifar100-paper", "cora", "char-lm"])
-def test_no_number_is_cut_at_sixty_columns(
+def test_numbers_fit_into_sixty_columns(
     study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")

@@ -10,7 +10,7 @@ from ecd_tune.spec import parse_study
 from ecd_tune.store import Progress
 
 
-def test_it_shows_what_is_done_and_the_best_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_progress_and_best_values(capsys: pytest.CaptureFixture[str]) -> None:
     spec = parse_study(
         {
             "name": "small",

@@ -1,4 +1,4 @@
-"""What `ecd-tune status` says about workers."""
+"""What ``ecd-tune status`` shows about workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from typer.testing import CliRunner
 
-from ecd_tune.analysis.pace import Pace
+from ecd_tune.analysis.rate import RateMeter
 from ecd_tune.cli.main import app
 from ecd_tune.records import Outcome, Status
 from ecd_tune.spec import PruningSpec
@@ -93,7 +93,7 @@ def test_reasons_are_counted_without_their_numbers_and_lost_attempts(url):
 def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
     spec = make_spec(confirmation={"runs": 4})
     times = iter([100.0, 104.0])
-    monkeypatch.setattr("ecd_tune.cli.status.Pace", partial(Pace, lambda: next(times)))
+    monkeypatch.setattr("ecd_tune.cli.status.RateMeter", partial(RateMeter, lambda: next(times)))
     with Store.open(url) as store:
         store.create(spec)
         waits = []

@@ -35,7 +35,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1"])
-def test_no_text_is_a_formula_in_a_spreadsheet(zakharov, text):
+def test_csv_text_is_not_a_formula(zakharov, text):
     (first, *others) = zakharov.trials
     changed = dataclasses.replace(first, params={**first.params, "kind": text}, reason=text)
     report = dataclasses.replace(zakharov, trials=(changed, *others))
@@ -85,7 +85,7 @@ def refuse(constant):
 
 def test_json_is_strict_and_infinities_are_texts(zakharov):
     data = json.loads(render_json(zakharov), parse_constant=refuse)
-    assert data["schema_version"] == package.SCHEMA_VERSION == 3
+    assert data["schema_version"] == package.SCHEMA_VERSION == 4
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
@@ -158,7 +158,7 @@ def test_parquet_holds_what_csv_holds(zakharov):
         pd.testing.assert_frame_equal(found, pd.read_csv(io.StringIO(text)))
 
 
-def test_a_format_is_enough(zakharov, tmp_path):
+def test_only_the_requested_format_is_written(zakharov, tmp_path):
     assert [path.name for path in write_report(zakharov, tmp_path, ("json",))] == ["report.json"]
 
 
@@ -177,7 +177,7 @@ def test_a_folder_that_cannot_be_made_is_named(zakharov, tmp_path):
     assert isinstance(caught.value, EcdTuneError)
 
 
-def test_a_failure_leaves_the_old_file_and_no_other(zakharov, tmp_path, monkeypatch):
+def test_failure_keeps_the_old_file(zakharov, tmp_path, monkeypatch):
     (old,) = write_report(zakharov, tmp_path, ("json",))
     before = old.read_text()
 
@@ -236,7 +236,7 @@ def test_a_terminal_shows_the_first_warnings_and_counts_the_others(warnings, rem
     assert short_warnings(warnings, remarks) == lines
 
 
-def test_every_exported_name_exists_and_no_other():
+def test_exports_are_complete():
     for name in package.__all__:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

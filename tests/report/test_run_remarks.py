@@ -1,4 +1,4 @@
-"""What runs say of themselves stands in every form of the report, per optimizer."""
+"""Remarks on runs are in every format of the report, per optimizer."""
 
 import dataclasses
 import io
@@ -61,7 +61,7 @@ def test_a_quarter_of_the_trials_is_the_bound(studies, flag, count, told):
     assert all(f"{count} of 12 trials" in sentence for sentence in report.remarks)
 
 
-def test_the_best_trial_is_told_alone(studies):
+def test_remark_on_the_best_trial(studies):
     best = {"plateau": 1.0, "plateau_gap": 0.6712, "plateau_floor": 1.9}
     report = report_of(studies, [], best)
     assert report.remarks == (
@@ -134,7 +134,7 @@ def test_hot_confirmed_runs_are_counted_with_their_steps(studies):
     )
 
 
-def test_a_best_value_at_an_edge_is_told_with_its_range(studies):
+def test_best_value_at_an_edge_is_reported(studies):
     spec = studies.zakharov_spec()
     key = spec.key("adam")
     trials = {key: [studies.record(key, 0, 1.0, params={"lr": 9900.0, "beta1": 0.8})]}

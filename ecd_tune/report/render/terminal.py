@@ -75,6 +75,8 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from ecd_tune.report.model.compare import sort_by_rank
+
     # Fewer columns than in the files, so that 80 characters are enough.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     headers = ("Optimizer", "Search", "Median", *_QUARTILES * quartiles, "Diverged", "Runs")
@@ -83,7 +85,7 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
         table.add_column(
             header, justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
-    for row in report.results:
+    for row in sort_by_rank(report, report.results):
         # Text, not str: brackets would be read as markup.
         table.add_row(*(Text(cell) for cell in _cells(row, quartiles)))
     mark, shown = report.mark, ", ".join(("Median", *_QUARTILES * quartiles))

@@ -1,4 +1,4 @@
-"""How fast a study goes, and how long it will take."""
+"""The rate of a study and its remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ecd_tune.records import Stage, StudyKey
 
-__all__ = ["Counted", "Pace", "describe_pace", "format_rate", "format_time", "runs_to_come"]
+__all__ = ["Counted", "RateMeter", "describe_rate", "format_rate", "format_time", "runs_to_come"]
 
 _WINDOW_SECONDS = 60.0
 _WINDOW_RUNS = 10
@@ -76,7 +76,7 @@ def _to_come(entry: Counted, progress: Sequence[Counted]) -> int:
     return entry.remaining
 
 
-class Pace:
+class RateMeter:
     """Measures the rates of studies from their most recent runs.
 
     A rate is that of the last minute, or of the last ten runs if they took longer.
@@ -123,18 +123,18 @@ class Pace:
         }
 
 
-def describe_pace(pace: dict[str, float | None]) -> str:
-    """Say in one line how fast a study goes.
+def describe_rate(rate: dict[str, float | None]) -> str:
+    """Describe the rate of a study in one line.
 
     Args:
-        pace: The result of :meth:`Pace.add`.
+        rate: The result of :meth:`RateMeter.add`.
     """
-    parts = [f"{pace['finished']} finished, {pace['remaining']} remaining"]
-    if pace["per_second"] is not None and pace["seconds_left"] is not None:
+    parts = [f"{rate['finished']} finished, {rate['remaining']} remaining"]
+    if rate["per_second"] is not None and rate["seconds_left"] is not None:
         parts.append(
-            f"{format_rate(pace['per_second'])}, about {format_time(pace['seconds_left'])} left"
+            f"{format_rate(rate['per_second'])}, about {format_time(rate['seconds_left'])} left"
         )
-    elif pace["remaining"]:
+    elif rate["remaining"]:
         parts.append("none finished while watching")
     return ", ".join(parts)
 
@@ -154,7 +154,7 @@ def format_rate(per_second: float) -> str:
     """Write a rate in the unit in which it has a digit, for example ``"2.0/s"`` or ``"1.5/min"``.
 
     Args:
-        per_second: How many a second.
+        per_second: Events per second.
     """
     for unit, seconds in (("s", 1), ("min", 60)):
         if per_second * seconds >= 1:

@@ -1,10 +1,10 @@
-"""How many runs are to come, and how fast they come."""
+"""Number of remaining runs, and their rate."""
 
 from __future__ import annotations
 
 import pytest
 
-from ecd_tune.analysis.pace import Pace, describe_pace, format_rate, runs_to_come
+from ecd_tune.analysis.rate import RateMeter, describe_rate, format_rate, runs_to_come
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.store import Progress
 
@@ -52,7 +52,7 @@ def test_without_a_stored_target_the_queue_is_counted() -> None:
 
 def rates(seen: list[tuple[float, int]], running: int = 1) -> list[float | None]:
     times = iter([time for time, _ in seen])
-    pace = Pace(lambda: next(times))
+    pace = RateMeter(lambda: next(times))
     key = StudyKey("s", "adam", Stage.SEARCH)
     return [
         pace.add(
@@ -78,7 +78,7 @@ def test_slow_runs_are_averaged_over_ten_of_them() -> None:
 
 def test_the_time_in_which_workers_start_does_not_count() -> None:
     times = iter([0.0, 30.0, 60.0, 64.0])
-    pace = Pace(lambda: next(times))
+    pace = RateMeter(lambda: next(times))
     looks = [
         [at(Stage.SEARCH, complete=7)],
         [at(Stage.SEARCH, complete=7)],
@@ -87,7 +87,7 @@ def test_the_time_in_which_workers_start_does_not_count() -> None:
     ]
     *_, last = [pace.add("s", look) for look in looks]
     assert last == {"finished": 11, "remaining": 15, "per_second": 1.0, "seconds_left": 15.0}
-    assert describe_pace(last) == "11 finished, 15 remaining, 1.0/s, about 15 s left"
+    assert describe_rate(last) == "11 finished, 15 remaining, 1.0/s, about 15 s left"
 
 
 @pytest.mark.parametrize(
