@@ -97,6 +97,31 @@ def test_no_test_if_all_are_equal():
     assert "none is behind the first" in across_page(across).answer[-1]
 
 
+def test_too_few_tasks_for_a_difference_of_ranks_are_reported():
+    reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
+    few, enough = (across_page(compare_studies(reports[:n])).answer[-1] for n in (2, 3))
+    assert few.endswith("difference of 3.32 (Nemenyi, 5 %; with so few tasks none could be).")
+    assert enough.endswith("difference of 2.71 (Nemenyi, 5 %).")
+
+
+def test_columns_and_rows_of_optimizers_are_in_the_order_of_their_ranks():
+    reports = [task(str(i), (0.7, 0.9, 0.8), (1.0, 8.0, 3.0)) for i in range(3)]
+    sections = {s.anchor: s.tables for s in across_page(compare_studies(reports)).sections}
+    assert sections["results"][0].header == ("Task", "Metric", "B", "C", "A")
+    assert [row[0] for row in sections["ranks"][0].rows] == ["B", "C", "A"]
+    # Fast is first where time is the result.
+    assert [row[0] for row in sections["times"][0].rows] == ["A", "C", "B"]
+
+
+def test_protocols_have_a_column_if_they_differ():
+    reports = [task("1", (0.9, 0.8)), task("2", (0.9, 0.8), protocol="paper", oracle=True)]
+    (table,) = across_page(compare_studies(reports)).sections[0].tables
+    assert [row[:3] for row in table.rows] == [
+        ("Task 1", "accuracy ↑", "clean"), ("Task 2", "accuracy ↑ (oracle)", "paper"),
+    ]  # fmt: skip
+    assert "Protocol: clean, paper." in table.note
+
+
 def test_optimizers_behind_are_named():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     (*_, last) = across_page(compare_studies(reports)).answer
@@ -119,7 +144,7 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
 def test_mixed_protocols_give_a_warning():
     page = across_page(compare_studies([task("1", (0.9, 0.8), oracle=True), task("2", (0.9, 0.8))]))
     assert any("only within a row" in warning for warning in page.warnings)
-    assert page.sections[0].tables[0].rows[0][1] == "accuracy, maximize (oracle)"
+    assert page.sections[0].tables[0].rows[0][1] == "accuracy ↑ (oracle)"
 
 
 @pytest.fixture(scope="module")
