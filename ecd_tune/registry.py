@@ -229,12 +229,12 @@ class CheckDef(Protocol):
         """Its name."""
 
     @property
-    def judges_study(self) -> bool:
+    def is_for_studies(self) -> bool:
         """Whether it applies to the trials of a study, and is allowed in a study file."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Hyperparameters that an optimizer must have to be judged."""
+        """Hyperparameters that an optimizer must have for the check to apply."""
 
     @property
     def measured(self) -> bool:

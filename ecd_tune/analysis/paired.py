@@ -60,8 +60,8 @@ class PairedComparison:
         log: True when differences are of log10.
         effect: First minus second: the Hodges-Lehmann estimate, the median of the means of all
             pairs of differences; infinite when runs without a value decide it.
-        effect_interval: Its interval, of the same test as the p-value
-            (:func:`signed_rank_interval`), or None.
+        effect_interval: Its interval, of the same test as the p-value, or None (see
+            :func:`signed_rank_interval`).
         sd: Standard deviation of the differences; None for fewer than two, or unless all are
             finite.
         share_interval: Exact binomial interval of wins / pairs.
@@ -185,7 +185,7 @@ def _pair_means(differences: Sequence[float]) -> list[float]:
         means = np.concatenate([halves[i:] + half for i, half in enumerate(halves)])
     # Two runs without a value, one on each side, balance.
     means[np.isnan(means)] = 0.0
-    return np.sort(means).tolist()
+    return [float(mean) for mean in np.sort(means)]
 
 
 @cache

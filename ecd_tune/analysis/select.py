@@ -65,7 +65,7 @@ def thin_ranked(ranked: Sequence[Item], most: int) -> list[Item]:
     """Choose trials to be drawn, evenly by rank.
 
     Args:
-        ranked: Trials, or what stands for them, the best first.
+        ranked: Trials or their representatives, the best first.
         most: How many at most, at least two.
 
     Returns:

@@ -113,7 +113,7 @@ class Float:
         )
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = f"[{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
         if self.zero is not None:
             words += f", below {self.zero.below:g} none (0){describe_condition(self.zero.when)}"
@@ -173,7 +173,7 @@ class Int:
         )
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = f"{{{self.low}, …, {self.high}}}{' log' if self.log else ''}"
         if self.prior is not None:
             ends = self.low - 0.5, self.high + 0.5
@@ -229,7 +229,7 @@ class Choice:
         return any(_meaning(value) == _meaning(v) for v in self.values)
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = "{" + ", ".join(_show(v) for v in self.values) + "}"
         if self.prior is not None:
             words += f", prior {':'.join(f'{weight:g}' for weight in self.prior)}"

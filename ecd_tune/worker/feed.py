@@ -20,7 +20,7 @@ Result = tuple[Lease, Outcome]
 
 
 class Feed:
-    """Keeps trials ready for training, and tells their results.
+    """Prefetches trials for training, and reports their results.
 
     Collected results are told in one call, before more trials are asked for, so that a sampler
     knows them.

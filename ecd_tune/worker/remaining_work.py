@@ -48,7 +48,7 @@ class RemainingWork:
     def sorted_by_need(self) -> list[str]:
         """Return the optimizers, the one with the fewest running trials first.
 
-        A hint only, so that it may be a second old; with one worker the order of the file.
+        A hint only, which can be a second old; with one worker the order of the file.
         """
         if len(self._order) > 1 and time.monotonic() >= self._order_due:
             running = dict.fromkeys(self._spec.optimizers, 0)

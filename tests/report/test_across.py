@@ -23,7 +23,7 @@ from ecd_tune.report.model.across.profiles import MOST_TIMES, profile_times
 from ecd_tune.report.model.across.studies import critical_difference
 from ecd_tune.report.render.figures.across import draw_across
 from ecd_tune.report.render.markdown import set_markdown
-from ecd_tune.report.words.across import across_page
+from ecd_tune.report.words.across import _difference, across_page
 from ecd_tune.spec import find_study, load_study
 
 
@@ -32,7 +32,7 @@ from ecd_tune.spec import find_study, load_study
     # Table 5(a) of Demšar, JMLR 7 (2006): critical values of the two-tailed Nemenyi test at .05.
     [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)],
 )
-def test_the_critical_difference_is_the_published_one(k, q):
+def test_critical_difference_matches_the_published_table(k, q):
     for tasks in (2, 14):
         expected = q * math.sqrt(k * (k + 1) / (6 * tasks))
         assert critical_difference(k, tasks) == pytest.approx(expected, rel=5e-4)
@@ -90,14 +90,14 @@ def test_an_optimizer_that_a_study_lacks_is_shown_and_not_ranked():
     assert page.sections[0].tables[0].rows[1][-1] == "–"
 
 
-def test_studies_that_are_all_level_have_no_test():
+def test_no_test_if_all_are_equal():
     across = compare_studies([task("1", (0.5, 0.5, 0.5)), task("2", (0.5, 0.5, 0.5))])
     assert across.friedman_p is None
     assert set(across.mean_ranks.values()) == {2.0}
     assert "none is behind the first" in across_page(across).answer[-1]
 
 
-def test_too_few_tasks_for_any_difference_of_ranks_are_said_to_be():
+def test_too_few_tasks_for_a_significant_difference_are_named():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     few, enough = (across_page(compare_studies(reports[:n])).answer[-1] for n in (2, 3))
     assert few.endswith("difference of 3.32 (Nemenyi, 5 %; with so few tasks none could be).")
@@ -122,7 +122,7 @@ def test_protocols_have_a_column_if_they_differ():
     assert "Protocol: clean, paper." in table.note
 
 
-def test_who_is_behind_is_told():
+def test_optimizers_behind_are_named():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     (*_, last) = across_page(compare_studies(reports)).answer
     assert "C, D are behind A by more than the critical difference of 1.05" in last
@@ -141,7 +141,7 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
     assert [drawn.name for drawn in draw_across(across)] == ["ranks", "profiles"]
 
 
-def test_oracle_and_clean_numbers_are_warned_of():
+def test_mixed_protocols_give_a_warning():
     page = across_page(compare_studies([task("1", (0.9, 0.8), oracle=True), task("2", (0.9, 0.8))]))
     assert any("only within a row" in warning for warning in page.warnings)
     assert page.sections[0].tables[0].rows[0][1] == "accuracy ↑ (oracle)"
@@ -184,7 +184,7 @@ def test_an_unknown_format_writes_nothing(two, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_median_of_diverged_runs_is_called_so(two):
+def test_median_of_diverged_runs_is_labelled(two):
     row = two.rows[0]
     cell = dataclasses.replace(row.cells["adamw"], median=-math.inf)
     rows = (dataclasses.replace(row, cells={**row.cells, "adamw": cell}), two.rows[1])
@@ -214,7 +214,7 @@ def test_the_score_is_the_area_below_the_profile():
     assert profile_times({"a": tuple(ratios)})["a"].score == pytest.approx(area, abs=1e-3)
 
 
-def test_the_interval_of_a_profile_is_that_of_tasks_drawn_again():
+def test_interval_of_a_profile_is_a_bootstrap_over_tasks():
     # Shares of tasks done in no time are binomial, and so are the ends of their intervals.
     tasks, done = 20, 12
     profile = profile_times({"a": (1.0,) * done + (math.inf,) * (tasks - done)})["a"]
@@ -266,7 +266,7 @@ def test_a_power_of_n_is_fitted_with_students_interval():
     assert fit_scaling(rows[:2]).fits == ()
 
 
-def test_what_the_paper_prints_stands_beside_our_means_with_the_protocol():
+def test_printed_values_are_shown_beside_our_means():
     spec = load_study(find_study("ogbn-arxiv-paper"))
     report = task("ogbn-arxiv-paper", (0.7, 0.69), oracle=True, protocol="paper")
     paper = find_printed([(spec, report)])
@@ -285,6 +285,17 @@ def test_what_the_paper_prints_stands_beside_our_means_with_the_protocol():
     assert table.rows[1][:6] == (
         "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [{"oracle": False}, {"settings": "hidden = 8"}])
+def test_no_difference_from_the_paper_for_other_protocols_or_settings(other):
+    spec = load_study(find_study("ogbn-arxiv-paper"))
+    report = task("ogbn-arxiv-paper", (0.7,), oracle=True, protocol="paper")
+    paper = find_printed([(spec, report)])
+    report.results[0].optimizer = "ecdsep"
+    (row,) = compare_studies([report], paper).rows
+    assert _difference(row, 0.7, 0.71) == "-0.0100"
+    assert _difference(dataclasses.replace(row, **other), 0.7, 0.71) == "–"
 
 
 def test_other_settings_are_named_and_smoke_forms_have_no_printed_value():

@@ -54,13 +54,13 @@ def test_half_of_an_even_number_of_runs_reach_the_target(studies):
     assert [(row.reached, row.steps) for row in report.effort.rows] == [(2, 1.0)] * 2
 
 
-def test_a_row_that_mostly_fails_is_not_reached(zakharov):
+def test_target_is_not_reached_if_most_runs_fail(zakharov):
     rows = {row.label: row for row in zakharov.effort.rows}
     assert rows["ECDSep (paper)"].steps == math.inf or rows["ECDSep (paper)"].reached >= 4
     assert rows["GDM"].reached >= 4
 
 
-def test_without_curves_nothing_is_said(studies):
+def test_no_effort_without_curves(studies):
     assert build_report(studies.zakharov_spec(), {}).effort is None
 
 
@@ -77,7 +77,7 @@ def searched(studies, trials):
     return build_report(spec, {key: records}), records
 
 
-def test_what_the_value_depends_on_is_the_most_important(studies):
+def test_relevant_hyperparameter_is_the_most_important(studies):
     report, records = searched(studies, 60)
     lr, other = report.importance
     assert (lr.name, lr.log, other.name, other.log) == ("lr", True, "beta1", False)

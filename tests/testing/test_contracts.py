@@ -30,7 +30,7 @@ def test_the_stores_contract_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_contract_says_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contract_failures_have_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     from ecd_tune.registry import TASKS
     from ecd_tune.tasks.digits import DigitsProblem
 

@@ -69,7 +69,7 @@ class Lane:
         job: The job to run.
         training: Its epochs.
         stepper: Its steps.
-        evaluator: Judges it.
+        evaluator: Evaluates it.
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
         snapshots: Where the run is saved, or None.
@@ -121,9 +121,9 @@ class Lane:
         return self._training.begun
 
     @property
-    def ends_judged(self) -> bool:
+    def ends_evaluated(self) -> bool:
         """Whether the epoch that the last step ended is evaluated."""
-        return self._training.ends_judged
+        return self._training.ends_evaluated
 
     def resume(self) -> None:
         """Continue from what was saved, if anything was.

@@ -273,7 +273,7 @@ class StepOutcome(enum.IntEnum):
     FULL = 1
     """Done, and the rows of Diagnostics are full."""
     CHANGED = 2
-    """Not done: something is not what it was when the table was made."""
+    """Not made: something has changed since the table was made."""
     ODD_GRADIENT = 3
     """Not done: a gradient is not laid out as its parameter."""
 

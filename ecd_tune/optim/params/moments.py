@@ -4,7 +4,7 @@ A factor c multiplies Δt where the momentum is kicked and where the number drif
 coordinates, θ = c·u. While c moves slowly the momentum in u is kept, and with it the energy, which
 depends on |Π| and on V alone. With ĝ the unit gradient in the coordinates of ``scale="share"``::
 
-    c = share · k · (v + κ⟨v⟩)^{−αr/2},   r = 1 − exp(−t/τ);   where v is 0, ⟨v⟩ stands for it
+    c = share · k · (v + κ⟨v⟩)^{−αr/2},   r = 1 − exp(−t/τ);   where v is 0, ⟨v⟩ replaces it
     v ← v + (1 − β)(ĝ² − v)   where ĝ is not 0; the first such ĝ² is v itself
     log k ← log k − w log|ĝ c/share|
 

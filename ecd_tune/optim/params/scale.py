@@ -56,7 +56,7 @@ def with_share(seen: Tensor, share: Tensor) -> Tensor:
 
 
 def seen_of(own: Mapping[str, Any]) -> Tensor:
-    """Return what a parameter's state says of its shares, as :func:`with_share` has it.
+    """Return the shares stored in a parameter's state, in the form of :func:`with_share`.
 
     Args:
         own: State with ``share`` and ``batches``, numbers or 0-d; nothing has been seen where it

@@ -85,7 +85,7 @@ def alone() -> Callable[[StudySpec, TrialRecord], Outcome]:
     [("sqlite", None), ("sqlite", flip), ("sqlite", cut), ("sqlite", empty), ("postgres", flip)],
     indirect=["url"],
 )
-def test_the_result_is_that_of_a_run_that_was_left_alone(
+def test_result_equals_an_undisturbed_run(
     url: str,
     damage: Callable[[bytes, random.Random], bytes] | None,
     alone: Callable[[StudySpec, TrialRecord], Outcome],

@@ -97,7 +97,7 @@ def _spots(contours: Sequence[Array]) -> list[Array]:
     for line in contours:
         inside = line[(np.abs(line - 0.5) < 0.5 - _EDGE).all(axis=1)]
         if inside.size:
-            others = np.array(spots or [[2.0, 0.5]])
+            others = np.array(spots or [np.array([2.0, 0.5])])
             distance = np.linalg.norm(inside[:, None] - others, axis=2).min(axis=1)
             spots.append(inside[distance.argmax()])
     return spots
