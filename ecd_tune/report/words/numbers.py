@@ -33,6 +33,7 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
 
     Returns:
         For example ``0.9713``, ``1.2e-07`` or ``12340``; scientific below 1e-3 and from 1e5 on.
+        Numbers just below 1 have as many digits as tell them from 1.
     """
     if value is None:
         return "–"
@@ -47,6 +48,9 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trim(mantissa)}e{exponent}"
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    if rounded == 1 and value < 1:
+        decimals = -math.floor(math.log10(1 - value))  # a momentum of 0.9998 is not 1
+        return f"{value:.{decimals}f}"
     return _trim(f"{rounded:.{max(decimals, 0)}f}")
 
 
