@@ -179,8 +179,8 @@ class SlurmLauncher(Launcher):
         return executor
 
     def _views(self, job: _Job, state: str | None) -> list[WorkerView]:
-        end = self._end_file(job.group)
-        known = json.loads(end.read_text()) if end.exists() else None
+        file = self._end_file(job.group)
+        known = json.loads(file.read_text()) if file.exists() else None
         views = []
         for index in range(job.group.workers):
             worker = job.group.first + index
