@@ -1,4 +1,4 @@
-"""Studies side by side: ranks, the critical difference, time to target, and their files."""
+"""Comparison of studies: ranks, critical difference, time to target, and files."""
 
 import csv
 import dataclasses
@@ -97,7 +97,7 @@ def test_no_test_if_all_are_equal():
     assert "none is behind the first" in across_page(across).answer[-1]
 
 
-def test_too_few_tasks_for_a_significant_difference_are_named():
+def test_too_few_tasks_for_a_difference_of_ranks_are_reported():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     few, enough = (across_page(compare_studies(reports[:n])).answer[-1] for n in (2, 3))
     assert few.endswith("difference of 3.32 (Nemenyi, 5 %; with so few tasks none could be).")

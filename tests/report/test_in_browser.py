@@ -1,4 +1,4 @@
-"""The report's file in a real browser: what only one that lays out can show."""
+"""The report's file in a real browser: its layout."""
 
 import re
 import shutil
