@@ -33,7 +33,7 @@ _under_way: list[str] = []
 
 
 def is_reference(name: str) -> bool:
-    """Say whether a name is a reference; names of registries have no colon."""
+    """Return whether a name is a reference; names of registries have no colon."""
     return ":" in name
 
 
@@ -112,7 +112,7 @@ def reference_to(module: str, name: str) -> str:
 
 
 def place_of(error: BaseException, skip: Path) -> str:
-    """Say which line an error comes from, in words for its reader.
+    """Describe the line of user code that an error comes from.
 
     Args:
         error: The error.
@@ -130,7 +130,7 @@ def place_of(error: BaseException, skip: Path) -> str:
 
 
 def trim_traceback(error: BaseException, skip: Path) -> None:
-    """Leave out of an error's traceback what lies above its reader's own lines.
+    """Remove the entries above user code from an error's traceback.
 
     Args:
         error: The error; its traceback, and that of its cause, begin then with the first line of

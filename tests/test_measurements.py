@@ -1,4 +1,4 @@
-"""Measurements survive the way through a trial's metrics."""
+"""Measurements survive storage in a trial's metrics."""
 
 from __future__ import annotations
 

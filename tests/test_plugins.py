@@ -1,4 +1,4 @@
-"""Packages that register something and fail when they are imported."""
+"""Packages that register an entry point and fail on import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of others: escaped, bounded, and unable to end a line or steer a terminal."""
+"""Text of users: escaped, bounded, and without control characters."""
 
 from __future__ import annotations
 

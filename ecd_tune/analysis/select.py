@@ -178,7 +178,7 @@ def count_trials(records: Iterable[TrialRecord]) -> Counts:
 
 
 def same_params(one: Params, other: Params) -> bool:
-    """Say whether two sets of hyperparameters are the same.
+    """Return whether two sets of hyperparameters are the same.
 
     Numbers are compared by value, so that 1 equals 1.0 after a round trip through a database;
     true and 1 differ.

@@ -136,7 +136,7 @@ def _check_study(spec: StudySpec, storage: str, names: Sequence[str], as_json: b
 
 
 def _close(count: int, wrong: Sequence[str], of: str, quiet: bool) -> None:
-    """Say how many verdicts are as expected, unless something else reads what is printed; leave.
+    """Print how many verdicts are as expected, unless the output is JSON, and exit.
 
     Raises:
         Exit: Some are not.

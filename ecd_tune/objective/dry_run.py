@@ -141,7 +141,7 @@ class _Probe(Loop):
         return made
 
     def before_step(self, loss: Tensor) -> None:
-        """Note the loss; end where there are enough.
+        """Record the loss; stop after enough steps.
 
         Args:
             loss: Detached, 0-d.

@@ -96,7 +96,7 @@ class Objective:
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
     def origin(self, stage: Stage) -> Origin:
-        """Say with which data and code runs of a stage are made here; found out once.
+        """Return the origin (data and code) of runs of a stage; determined once.
 
         Args:
             stage: Search or confirmation.
@@ -313,7 +313,7 @@ class Objective:
         return None if row.handle is None else Snapshots(row.handle, self._identity(row.request))
 
     def _identity(self, request: RunRequest) -> str:
-        """Write down all that decides how a run goes, the software included."""
+        """Return everything that determines a run, including the software."""
         return json.dumps(
             {
                 "task": [self._task_def.name, self._spec.task_options(request.stage)],

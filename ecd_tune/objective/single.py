@@ -128,7 +128,7 @@ def make_training(
     clock: Clock = time.perf_counter,
     advance: Callable[[float | Tensor], None] | None = None,
 ) -> tuple[Training, Stepper, Evaluator]:
-    """Put together what trains a problem that has a metric.
+    """Create the training of a problem that has a metric.
 
     Args:
         problem: The problem.

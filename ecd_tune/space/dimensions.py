@@ -165,7 +165,7 @@ class Int:
         return int(np.clip(round(value), self.low, self.high))
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is a whole number in the range."""
+        """Return whether ``value`` is a whole number in the range."""
         return (
             isinstance(value, int)
             and not isinstance(value, bool)
@@ -225,7 +225,7 @@ class Choice:
         return self.values[int(rng.integers(len(self.values)))]
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is one of the choices; 1 and 1.0 are one, 1 and true are not."""
+        """Return whether ``value`` is one of the choices; 1 and 1.0 are one, 1 and true are not."""
         return any(_meaning(value) == _meaning(v) for v in self.values)
 
     def describe(self) -> str:
@@ -261,11 +261,11 @@ class Fixed:
         return self.value
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is the fixed one; 1 and 1.0 are one, 1 and true are not."""
+        """Return whether ``value`` is the fixed one; 1 and 1.0 are one, 1 and true are not."""
         return _meaning(value) == _meaning(self.value)
 
     def describe(self) -> str:
-        """Say in words what the value is."""
+        """Describe the value."""
         return f"= {_show(self.value)}"
 
     def bounds(self) -> tuple[Scalar, ...]:

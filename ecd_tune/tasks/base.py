@@ -113,7 +113,7 @@ class StatefulProblem(Problem, Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it up again.
+        """Restore it.
 
         Args:
             state: Returned by :meth:`state_dict`, read with ``torch.load(weights_only=True)``.

@@ -89,7 +89,7 @@ def run_processes(
 
 
 def is_new(spec: StudySpec, storage: str) -> bool:
-    """Say whether a study has no finished trial yet.
+    """Return whether a study has no finished trial yet.
 
     Args:
         spec: The study.
@@ -109,7 +109,7 @@ def is_new(spec: StudySpec, storage: str) -> bool:
 
 @contextmanager
 def preserve_global_state() -> Iterator[None]:
-    """Leave the global generators of random numbers and torch's threads as they were.
+    """Restore the global random generators and torch's number of threads at the end.
 
     As a worker does, the block uses one thread, or ``$OMP_NUM_THREADS``.
     """

@@ -45,7 +45,7 @@ class WorkerSummary:
     """Summary of one worker.
 
     Attributes:
-        told: Results that the store took.
+        told: Results that the store accepted.
         refused: Results that were too late: another worker had the lease.
         interrupted: True when a signal ended the work; its trials are queued again.
     """
@@ -341,7 +341,7 @@ class StudyWorker:
         self._on_told(self._summary)
 
     def _give_up(self, results: Sequence[tuple[Lease, Outcome]]) -> None:
-        """Leave a run that does not come back; called from another thread than it."""
+        """Exit if a run does not return; called from another thread."""
         if self._leave is None:
             _log.error(
                 "a trial has exceeded its time limit and cannot be interrupted, because it does "

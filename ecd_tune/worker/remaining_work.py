@@ -60,11 +60,11 @@ class RemainingWork:
         return self._order
 
     def known_searched(self, optimizer: str) -> bool:
-        """Say whether an optimizer's search was found complete before, without asking again."""
+        """Return whether an optimizer's search was found complete before, without asking again."""
         return optimizer in self._searched
 
     def searched(self, optimizer: str) -> bool:
-        """Say whether an optimizer's search is complete."""
+        """Return whether an optimizer's search is complete."""
         if optimizer not in self._searched:
             finished = self.progress(Stage.SEARCH)[optimizer].finished
             if finished >= self._spec.trials(optimizer):
@@ -72,7 +72,7 @@ class RemainingWork:
         return optimizer in self._searched
 
     def ended(self, optimizer: str, stage: Stage) -> bool:
-        """Say whether all that is queued of a stage after the search has ended."""
+        """Return whether all that is queued of a stage after the search has ended."""
         progress = self.progress(stage)[optimizer]
         return progress.running == 0 and progress.waiting == 0
 

@@ -1,4 +1,4 @@
-"""What each command answers, to right and to wrong input."""
+"""Output of each command for right and wrong input."""
 
 from __future__ import annotations
 

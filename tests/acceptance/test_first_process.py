@@ -1,4 +1,4 @@
-"""A worker as process 1 of its own namespace, as it is in a container."""
+"""A worker as process 1 of its own namespace, as in a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kill it, stop it, run it again: the study ends with exactly its budget."""
+"""Killed, stopped and resumed: the study ends with exactly its budget."""
 
 from __future__ import annotations
 

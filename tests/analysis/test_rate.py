@@ -1,4 +1,4 @@
-"""How many runs are to come, and how fast they come."""
+"""Number of remaining runs, and their rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run beside its repetition."""
+"""A run compared with its repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ecd-tune check``: what it prints and writes, and its status."""
+"""``ecd-tune check``: output, files and exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ecd-tune check STUDY``: the declared checks on stored trials, its status and its texts."""
+"""``ecd-tune check STUDY``: declared checks on stored trials, exit status and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reading command ends well on a console that knows no Greek letters."""
+"""Every reading command works on a console without Greek letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ecd-tune data``: what is here, and downloads from a server on this machine."""
+"""``ecd-tune data``: present data, and downloads from a local server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ecd-tune new-study`` writes a study file for any task, and nothing over another file."""
+"""``ecd-tune new-study`` writes a study file for any task, and overwrites no file."""
 
 from __future__ import annotations
 

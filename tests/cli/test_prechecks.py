@@ -1,4 +1,4 @@
-"""What is checked before a study starts, and what happens when there is nothing to start."""
+"""Checks before a study starts, and studies with nothing to start."""
 
 from __future__ import annotations
 

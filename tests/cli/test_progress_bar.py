@@ -1,4 +1,4 @@
-"""The bar of a run: what it shows, and that only a terminal has one."""
+"""The progress bar of a run: content, and only on a terminal."""
 
 from __future__ import annotations
 

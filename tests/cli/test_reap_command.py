@@ -1,4 +1,4 @@
-"""``ecd-tune reap``: at once where it can know, after watching where it cannot."""
+"""``ecd-tune reap``: at once for local processes, after watching for others."""
 
 from __future__ import annotations
 

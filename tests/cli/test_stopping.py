@@ -1,4 +1,4 @@
-"""A signal in any phase of a command is answered with a line and its status."""
+"""A signal in any phase of a command gives one line and its exit status."""
 
 from __future__ import annotations
 

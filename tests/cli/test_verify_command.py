@@ -1,4 +1,4 @@
-"""``ecd-tune verify`` says first whether data and code are those of the trial."""
+"""``ecd-tune verify`` first compares data and code with those of the trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is full, that has too few connections, and that breaks transactions off."""
+"""A PostgreSQL with a full disk, too few connections, or aborted transactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charging trials: on the processor, on GPUs that count, and on those that do not."""
+"""Energy of trials: on the processor, and on GPUs with and without a counter."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""Many runs in one step: each goes its own way, as the reference of that run does."""
+"""Many runs in one step: each matches the reference of its own run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show: graphs, waiting, memory, launches; and batches of runs."""
+"""Tests that need a GPU: graphs, synchronization, memory, launches; and batches of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels' random numbers are those of ecd_tune.optim.params.noise."""
+"""The kernels' random numbers equal those of ecd_tune.optim.params.noise."""
 
 from __future__ import annotations
 

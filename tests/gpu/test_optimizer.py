@@ -1,4 +1,4 @@
-"""ECDSep and ECDq1 make their steps with the kernels, and no one sees a difference."""
+"""ECDSep and ECDq1 make their steps with the kernels, with equal results."""
 
 from __future__ import annotations
 

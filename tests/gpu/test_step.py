@@ -1,4 +1,4 @@
-"""A fused step is the step of the reference, whatever is asked of it."""
+"""A fused step equals the step of the reference, for all options."""
 
 from __future__ import annotations
 

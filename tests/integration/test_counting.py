@@ -1,4 +1,4 @@
-"""How a study's trials are counted, on both databases."""
+"""Counts of a study's trials, on both databases."""
 
 from __future__ import annotations
 

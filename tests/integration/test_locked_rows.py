@@ -1,4 +1,4 @@
-"""Rows that someone holds for longer than PostgreSQL's lock_timeout are waited for."""
+"""Rows that are locked for longer than PostgreSQL's lock_timeout are retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store through a real PgBouncer that hands every transaction to any of its servers."""
+"""The store through a real PgBouncer that sends every transaction to any of its servers."""
 
 from __future__ import annotations
 

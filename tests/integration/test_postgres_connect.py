@@ -1,4 +1,4 @@
-"""The first connection fails fast and clearly, and shows no password anywhere."""
+"""The first connection fails fast and clearly, and shows no password."""
 
 from __future__ import annotations
 

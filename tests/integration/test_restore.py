@@ -1,4 +1,4 @@
-"""A backup that is restored under workers: what they lease next is not what they leased before."""
+"""A backup that is restored under workers: later leases are new ones."""
 
 from __future__ import annotations
 

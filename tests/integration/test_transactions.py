@@ -1,4 +1,4 @@
-"""What a transaction costs, and that one that fails leaves nothing behind, on both databases."""
+"""Cost of transactions, and rollback of failed ones, on both databases."""
 
 from __future__ import annotations
 

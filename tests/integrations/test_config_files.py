@@ -1,4 +1,4 @@
-"""What `ecd-tune best` prints for Hydra and LightningCLI, loaded by these themselves."""
+"""Output of `ecd-tune best` for Hydra and LightningCLI, loaded by these tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lightning Fabric: ``fabric.backward`` passes the loss on."""
+"""Lightning Fabric: ``fabric.backward`` passes on the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages for users show is run: commands by a shell, Python in this process.
+"""Blocks of the user pages are run: commands by a shell, Python in this process.
 
 The blocks of a page follow each other in one folder and share their names. On
 docs/training-loops.md each section has a fresh model.

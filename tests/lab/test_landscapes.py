@@ -1,4 +1,4 @@
-"""The exact systems: gradients against differences, minima where they are said to be."""
+"""The exact systems: gradients against differences, and minima."""
 
 from __future__ import annotations
 

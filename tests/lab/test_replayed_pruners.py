@@ -1,4 +1,4 @@
-"""Pruners on stored curves: what they train can be counted by hand."""
+"""Pruners on stored curves: their cost against a manual count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which checks of exact systems there are, and running them."""
+"""The list of checks of exact systems, and running them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batch script without a Slurm: which options go where, and which are refused."""
+"""The batch script without Slurm: allowed and refused options."""
 
 from __future__ import annotations
 

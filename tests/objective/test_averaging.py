@@ -1,4 +1,4 @@
-"""Means of weights: their values, their statistics, what is chosen, and how a run continues."""
+"""Means of weights: values, statistics, selection and resuming."""
 
 from __future__ import annotations
 

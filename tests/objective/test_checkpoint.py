@@ -1,4 +1,4 @@
-"""Interrupted, killed, continued: the outcome is that of a run that was left alone."""
+"""Interrupted, killed, resumed: the outcome equals that of an undisturbed run."""
 
 from __future__ import annotations
 

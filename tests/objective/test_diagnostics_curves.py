@@ -1,4 +1,4 @@
-"""What the optimizer says of itself, kept with a trial epoch by epoch when asked."""
+"""Diagnostics of the optimizer, stored per epoch on request."""
 
 from __future__ import annotations
 

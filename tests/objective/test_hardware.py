@@ -1,4 +1,4 @@
-"""Precision, memory format and compilation, as [training] asks for them."""
+"""Precision, memory format and compilation from [training]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials that are trained together come to what each of them comes to alone."""
+"""Trials that are trained together have the outcomes of single runs."""
 
 from __future__ import annotations
 

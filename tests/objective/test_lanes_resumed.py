@@ -1,4 +1,4 @@
-"""Lanes at different places of their epochs, interrupted ones, and losses that are seen late."""
+"""Lanes at different positions of their epochs, interrupted lanes, and delayed losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long curves are thinned as they grow; which points stay follows from the steps alone."""
+"""Long curves are thinned as they grow; kept points depend on the steps only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With which data and code a trial was run."""
+"""The data and code of a trial."""
 
 from __future__ import annotations
 

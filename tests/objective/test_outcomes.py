@@ -1,4 +1,4 @@
-"""Thinning of curves, and what is kept of an optimizer's report."""
+"""Thinning of curves, and kept entries of an optimizer's report."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Tasks that keep their own loop: what comes out, and what is said of a loop that cannot be."""
+"""Tasks with their own loop: outcomes, and messages for invalid loops."""
 
 from __future__ import annotations
 

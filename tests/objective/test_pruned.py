@@ -1,4 +1,4 @@
-"""A run that a pruner ends: when it is asked, and what comes out."""
+"""Pruned runs: when the pruner is called, and the outcome."""
 
 from __future__ import annotations
 

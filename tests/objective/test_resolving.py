@@ -1,4 +1,4 @@
-"""Trials whose searched values stand for hyperparameters, run by run and as a batch."""
+"""Trials with derived hyperparameters, run by run and as a batch."""
 
 import math
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Examples and seconds of the training steps, over all epochs and without what lies between."""
+"""Examples and seconds of the training steps, without the time between epochs."""
 
 from __future__ import annotations
 

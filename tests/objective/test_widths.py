@@ -1,4 +1,4 @@
-"""How many trials are trained at once, with a clock that says what a step takes."""
+"""The number of trials trained at once, with a simulated clock."""
 
 from __future__ import annotations
 

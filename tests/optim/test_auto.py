@@ -1,4 +1,4 @@
-"""The optimizer that needs no number, beside AdamW with the learning rate that suits the task."""
+"""The optimizer without hyperparameters, compared with a tuned AdamW."""
 
 from __future__ import annotations
 

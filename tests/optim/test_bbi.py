@@ -1,4 +1,4 @@
-"""BBI against a plain transcription, its bounces, and its global first norm (W22)."""
+"""BBI against an oracle, its bounces, and its global first norm (W22)."""
 
 from __future__ import annotations
 

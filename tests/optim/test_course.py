@@ -1,4 +1,4 @@
-"""What is summed over a whole run, against the run as it is seen from outside."""
+"""Sums over a whole run, against an external calculation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoupled weight decay: how far it shrinks, and what becomes of the energy."""
+"""Decoupled weight decay: its size, and its effect on the energy."""
 
 from __future__ import annotations
 

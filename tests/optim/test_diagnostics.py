@@ -1,4 +1,4 @@
-"""What ECDSep says about its own run: right numbers, and nothing computed for them."""
+"""Diagnostics of ECDSep: correct numbers, without additional computation."""
 
 from __future__ import annotations
 

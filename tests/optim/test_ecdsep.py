@@ -1,4 +1,4 @@
-"""What the public implementation gets wrong (W1-W23 of the protocols), and what is refused."""
+"""Errors of the public implementation (W1-W23 of the protocols), and refused values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled step keeps the contract of fused forms, and what is its own: threads, noise."""
+"""The compiled step satisfies the contract of fused forms; threads and noise."""
 
 from __future__ import annotations
 

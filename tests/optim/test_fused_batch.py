@@ -1,4 +1,4 @@
-"""Batches make the steps of the fused form of each trial, and keep trials apart."""
+"""Batches make the fused step of each trial, and keep trials separate."""
 
 from __future__ import annotations
 

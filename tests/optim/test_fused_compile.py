@@ -1,4 +1,4 @@
-"""The step is compiled where there is a compiler, and its lack is told elsewhere."""
+"""The step is compiled if there is a compiler; otherwise the reason is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels of a GPU do what the reference does, interpreted: the tests of tests/gpu."""
+"""The GPU kernels, interpreted, equal the reference: the tests of tests/gpu."""
 
 from __future__ import annotations
 

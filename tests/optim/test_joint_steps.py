@@ -1,4 +1,4 @@
-"""Steps that are made together are those that each optimizer makes by itself, bit by bit."""
+"""Joint steps equal the steps of single optimizers, bit by bit."""
 
 from __future__ import annotations
 

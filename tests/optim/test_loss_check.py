@@ -1,4 +1,4 @@
-"""The loss that is given is compared with what the gradients imply."""
+"""The given loss is compared with the loss that the gradients imply."""
 
 from __future__ import annotations
 

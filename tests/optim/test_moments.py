@@ -1,4 +1,4 @@
-"""Factors of each number from second moments: the formula, saving, batches, what may not count."""
+"""Factors from second moments: formula, saving, batches, skipped values."""
 
 from __future__ import annotations
 

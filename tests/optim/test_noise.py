@@ -1,4 +1,4 @@
-"""Noise is Threefry by its published words, and a pure function of seed, step and element."""
+"""Noise equals published Threefry words, and depends on seed, step and element only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The orbit step that a run sees is the one that the theory has at the mode."""
+"""The observed orbit step equals that of the theory at the mode."""
 
 from __future__ import annotations
 

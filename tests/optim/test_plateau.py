@@ -1,4 +1,4 @@
-"""F0 rises by the plateau law, stays below the minimum, and never above a loss that was seen."""
+"""F0 rises by the plateau law, stays below the minimum and below observed losses."""
 
 from __future__ import annotations
 

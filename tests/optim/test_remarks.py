@@ -1,4 +1,4 @@
-"""What a run is said to have done wrong: the right thing where it did, and nothing where not."""
+"""Remarks on failed runs are correct, and good runs have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.optim.monitoring.course import Course
-from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, find_flags, say
+from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, describe_flags, find_flags
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 
@@ -64,7 +64,7 @@ PLAIN = Setting(s=1, heated=False, auto_lr=False, auto_F0=False, unit_speed=Fals
 )
 def test_each_threshold_is_used(course: Course, flag: str | None) -> None:
     assert find_flags(course) == {name: name == flag for name in FLAGS}
-    assert len(list(say(course, PLAIN))) == (flag is not None)
+    assert len(list(describe_flags(course, PLAIN))) == (flag is not None)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_each_threshold_is_used(course: Course, flag: str | None) -> None:
 def test_remarks_have_numbers_and_a_remedy(
     course: Course, setting: Setting, texts: list[str]
 ) -> None:
-    (sentence,) = say(course, setting)
+    (sentence,) = describe_flags(course, setting)
     for text in texts:
         assert text in sentence
 

@@ -1,4 +1,4 @@
-"""Measurements of a run: the same numbers as numpy gives on the recorded trajectory."""
+"""Measurements of a run equal numpy's on the recorded trajectory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With s = 0, Δt and δE are one: (c Δt, c² δE) is the run of (Δt, δE)."""
+"""With s = 0, (c Δt, c² δE) gives the run of (Δt, δE)."""
 
 from __future__ import annotations
 

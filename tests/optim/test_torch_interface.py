@@ -1,4 +1,4 @@
-"""Our optimizers as torch's users and tools meet them: arguments, groups, hooks, copies."""
+"""Our optimizers with torch's interfaces: arguments, groups, hooks, copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ν, Δt and F0 that are left to the run: what they come to, and that nothing else changes."""
+"""Automatic ν, Δt and F0: their values, and that nothing else changes."""
 
 from __future__ import annotations
 

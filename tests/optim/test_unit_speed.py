@@ -1,4 +1,4 @@
-"""ECD at unit speed: a plain transcription, its invariances and its law."""
+"""ECD at unit speed: an oracle, invariances and the stationary law."""
 
 from __future__ import annotations
 

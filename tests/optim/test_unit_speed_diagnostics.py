@@ -1,4 +1,4 @@
-"""What ECDq1 says about its own run, and what is measured of it."""
+"""Diagnostics and measurements of ECDq1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ECD at unit speed: what a run survives, and parameters that come and go."""
+"""ECD at unit speed: robustness of runs, and parameters that are added or removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies side by side: ranks, the critical difference, time to target, and their files."""
+"""Comparison of studies: ranks, critical difference, time to target, and files."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ from ecd_tune.report.model.across.profiles import MOST_TIMES, profile_times
 from ecd_tune.report.model.across.studies import critical_difference
 from ecd_tune.report.render.figures.across import draw_across
 from ecd_tune.report.render.markdown import set_markdown
-from ecd_tune.report.words.across import across_page
+from ecd_tune.report.words.across import _difference, across_page
 from ecd_tune.spec import find_study, load_study
 
 
@@ -97,6 +97,31 @@ def test_no_test_if_all_are_equal():
     assert "none is behind the first" in across_page(across).answer[-1]
 
 
+def test_too_few_tasks_for_a_difference_of_ranks_are_reported():
+    reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
+    few, enough = (across_page(compare_studies(reports[:n])).answer[-1] for n in (2, 3))
+    assert few.endswith("difference of 3.32 (Nemenyi, 5 %; with so few tasks none could be).")
+    assert enough.endswith("difference of 2.71 (Nemenyi, 5 %).")
+
+
+def test_columns_and_rows_of_optimizers_are_in_the_order_of_their_ranks():
+    reports = [task(str(i), (0.7, 0.9, 0.8), (1.0, 8.0, 3.0)) for i in range(3)]
+    sections = {s.anchor: s.tables for s in across_page(compare_studies(reports)).sections}
+    assert sections["results"][0].header == ("Task", "Metric", "B", "C", "A")
+    assert [row[0] for row in sections["ranks"][0].rows] == ["B", "C", "A"]
+    # Fast is first where time is the result.
+    assert [row[0] for row in sections["times"][0].rows] == ["A", "C", "B"]
+
+
+def test_protocols_have_a_column_if_they_differ():
+    reports = [task("1", (0.9, 0.8)), task("2", (0.9, 0.8), protocol="paper", oracle=True)]
+    (table,) = across_page(compare_studies(reports)).sections[0].tables
+    assert [row[:3] for row in table.rows] == [
+        ("Task 1", "accuracy ↑", "clean"), ("Task 2", "accuracy ↑ (oracle)", "paper"),
+    ]  # fmt: skip
+    assert "Protocol: clean, paper." in table.note
+
+
 def test_optimizers_behind_are_named():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     (*_, last) = across_page(compare_studies(reports)).answer
@@ -119,7 +144,7 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
 def test_mixed_protocols_give_a_warning():
     page = across_page(compare_studies([task("1", (0.9, 0.8), oracle=True), task("2", (0.9, 0.8))]))
     assert any("only within a row" in warning for warning in page.warnings)
-    assert page.sections[0].tables[0].rows[0][1] == "accuracy, maximize (oracle)"
+    assert page.sections[0].tables[0].rows[0][1] == "accuracy ↑ (oracle)"
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +285,17 @@ def test_printed_values_are_shown_beside_our_means():
     assert table.rows[1][:6] == (
         "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [{"oracle": False}, {"settings": "hidden = 8"}])
+def test_no_difference_from_the_paper_for_other_protocols_or_settings(other):
+    spec = load_study(find_study("ogbn-arxiv-paper"))
+    report = task("ogbn-arxiv-paper", (0.7,), oracle=True, protocol="paper")
+    paper = find_printed([(spec, report)])
+    report.results[0].optimizer = "ecdsep"
+    (row,) = compare_studies([report], paper).rows
+    assert _difference(row, 0.7, 0.71) == "-0.0100"
+    assert _difference(dataclasses.replace(row, **other), 0.7, 0.71) == "–"
 
 
 def test_other_settings_are_named_and_smoke_forms_have_no_printed_value():

@@ -1,4 +1,4 @@
-"""Steps to a target by hand, and which hyperparameters matter where it is known."""
+"""Steps to a target against a manual count, and importances of known functions."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Figures: what they show, on which scale, and that their files are the same each time."""
+"""Figures: content, scales and reproducible files."""
 
 import dataclasses
 import math

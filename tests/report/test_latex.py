@@ -1,4 +1,4 @@
-"""Tables for LaTeX: escaped, rectangular, and compiled where there is a TeX."""
+"""Tables for LaTeX: escaped, rectangular, and compiled if TeX is installed."""
 
 import dataclasses
 import re

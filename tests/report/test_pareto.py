@@ -1,4 +1,4 @@
-"""Value against cost: the front, when there is one, and that what is drawn is that."""
+"""Value against cost: the front, when it is shown, and its figure."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What runs say of themselves stands in every form of the report, per optimizer."""
+"""Remarks on runs are in every format of the report, per optimizer."""
 
 import dataclasses
 import io

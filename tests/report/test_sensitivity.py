@@ -1,4 +1,4 @@
-"""What a model of the trials says of moving a hyperparameter away from the best."""
+"""Predicted sensitivity to single hyperparameters around the best trial."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The section on theory: one row per finding, when checks were declared, what is left out."""
+"""The section on theory: one row per finding, time of declaration, exclusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings allow, and the whole application without a server."""
+"""Allowed settings, and the whole application without a server."""
 
 from __future__ import annotations
 

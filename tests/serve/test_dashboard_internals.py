@@ -1,4 +1,4 @@
-"""The private parts of optuna-dashboard are where they were, and are used in one place."""
+"""The private parts of optuna-dashboard exist, and are used in one place."""
 
 from __future__ import annotations
 

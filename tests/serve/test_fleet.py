@@ -1,4 +1,4 @@
-"""Our own page: what it shows, what it escapes, and how it looks while a study runs."""
+"""The page of studies and workers: content, escaping, and in a browser."""
 
 from __future__ import annotations
 

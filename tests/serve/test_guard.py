@@ -1,4 +1,4 @@
-"""What a browser may be made to send by a foreign page, and what may not come of it."""
+"""Requests that a foreign page can cause in a browser, and their rejection."""
 
 from __future__ import annotations
 

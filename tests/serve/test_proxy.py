@@ -1,4 +1,4 @@
-"""A real Caddy with `storage/Caddyfile` before a real dashboard."""
+"""A real Caddy with `storage/Caddyfile` in front of a real dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `ecd-tune dashboard` as a process, asked over the network and by a browser."""
+"""The command `ecd-tune dashboard` as a process, over the network and in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our study call and our reads against the dashboard's own and Optuna's own, on one database."""
+"""Our study call and reads against those of the dashboard and Optuna, on one database."""
 
 from __future__ import annotations
 

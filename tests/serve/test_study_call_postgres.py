@@ -1,4 +1,4 @@
-"""The study call on PostgreSQL, where enumerations, order and booleans differ from SQLite's."""
+"""The study call on PostgreSQL: enumerations, order and booleans differ from SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What derived quantities come to, against closed forms and values to twelve digits."""
+"""Derived quantities against closed forms and values to twelve digits."""
 
 import math
 

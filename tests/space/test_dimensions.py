@@ -1,4 +1,4 @@
-"""How the dimensions draw, and the ranges that they refuse."""
+"""Draws of dimensions, and refused ranges."""
 
 import math
 

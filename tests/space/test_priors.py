@@ -1,4 +1,4 @@
-"""Priors of ranges and choices: their distribution, and those that are refused."""
+"""Priors of ranges and choices: distributions and refused values."""
 
 from __future__ import annotations
 

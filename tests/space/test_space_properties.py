@@ -1,4 +1,4 @@
-"""Properties of any space: what is drawn or suggested passes the space's own check."""
+"""Properties of any space: drawn and suggested points pass the space's check."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""``[[checks]]``: what it may say, what is said about mistakes, and what it leaves unchanged."""
+"""``[[checks]]``: allowed content, messages, and the unchanged fingerprint."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What identifies a study: numbers by meaning, and a difference for each two fingerprints."""
+"""The identity of a study: numbers by meaning, and a difference for unequal fingerprints."""
 
 from __future__ import annotations
 

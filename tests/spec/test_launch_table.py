@@ -1,4 +1,4 @@
-"""``[launch]``: where workers start; it is no part of what identifies a study."""
+"""``[launch]``: where workers start; not part of a study's identity."""
 
 from __future__ import annotations
 

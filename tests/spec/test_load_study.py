@@ -1,4 +1,4 @@
-"""Shipped study files, the documented example, and what is said about wrong files."""
+"""Shipped study files, the documented example, and messages about wrong files."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The studies after the paper: its grids, lengths and seeds; and the wide ones' equal terms."""
+"""The studies of the paper's experiments: grids, lengths, seeds; equal budgets of wide ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""lr and delta_energy are one quantity where s = 0, and no study searches it twice."""
+"""lr and delta_energy are equivalent for s = 0, and no study searches both."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""``extends`` and ``[smoke]``: how files are laid over one another."""
+"""``extends`` and ``[smoke]``: merging of files."""
 
 from __future__ import annotations
 

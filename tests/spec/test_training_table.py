@@ -1,4 +1,4 @@
-"""``[training]`` and ``[pruning]``: what is allowed where, and what identifies a study."""
+"""``[training]`` and ``[pruning]``: allowed keys, and the study's identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docker-compose.yml and the Dockerfile promise, read as compose reads them.
+"""docker-compose.yml and the Dockerfile, read as compose reads them.
 
 There need not be a Docker here: variables are filled in by the rules of the Compose
 specification (``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``).

@@ -1,4 +1,4 @@
-"""The roles of storage/init on a real server: who may do what, and who may not."""
+"""The roles of storage/init on a real server: their rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed trials put back, and wrong results taken out, by hand."""
+"""Retried failed trials, and invalidated results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials beyond memory or time keep samplers that know constraints away from their region."""
+"""Samplers with constraints avoid regions that exceed memory or time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker says it computes on, and how the database keeps it."""
+"""The device of a worker, and how the database stores it."""
 
 from __future__ import annotations
 

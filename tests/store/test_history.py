@@ -1,4 +1,4 @@
-"""A sampler with a bounded history sees the latest trials, the best ones, and those that run."""
+"""A sampler with a bounded history sees the latest, the best and the running trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases are decided by what one process saw, and by its own monotonic clock."""
+"""Leases expire by the observations of one process, on its own monotonic clock."""
 
 from __future__ import annotations
 

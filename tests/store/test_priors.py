@@ -1,4 +1,4 @@
-"""Searches whose space has a prior: which trials come from it, and that nothing else changes."""
+"""Searches whose space has a prior: trials from the prior, and unchanged others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points of curves: quick to hand over, stored in the background, fenced like results."""
+"""Points of curves: quick for the caller, stored in the background, fenced like results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store's contract on SQLite, and what is special to SQLite."""
+"""The store's contract on SQLite, and details of SQLite."""
 
 from __future__ import annotations
 

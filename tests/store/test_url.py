@@ -1,4 +1,4 @@
-"""Storage URLs: which are taken, and that none shows its password."""
+"""Storage URLs: supported ones, and hidden passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker is told from every other process, and its death is seen on its own machine only."""
+"""A worker's identity, and detection of its death on its own machine only."""
 
 from __future__ import annotations
 

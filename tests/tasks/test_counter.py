@@ -1,4 +1,4 @@
-"""Random numbers that follow from a key and a position."""
+"""Random numbers as a function of a key and a position."""
 
 from __future__ import annotations
 

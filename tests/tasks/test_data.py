@@ -1,4 +1,4 @@
-"""Finding data files, and the message where they are missing."""
+"""Finding data files, and the message if they are missing."""
 
 import pytest
 

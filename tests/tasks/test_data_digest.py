@@ -1,4 +1,4 @@
-"""The digest of data files: what it is of, and that files are read once."""
+"""The digest of data files: its content, and reading each file once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stratified choices: exact sizes, true shares, nothing twice."""
+"""Stratified choices: exact sizes, correct shares, no repetition."""
 
 import numpy as np
 from hypothesis import given

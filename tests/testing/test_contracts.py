@@ -1,4 +1,4 @@
-"""All contracts can be had from one module, each with what it needs and no more."""
+"""All contracts can be imported from one module, with their own requirements only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns of the momentum: reference values, 1F1, and what must hold for any n and ν."""
+"""Turns of the momentum: reference values, 1F1, and properties for any n and ν."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ecd_tune.tune`` in this process: a study, gone on with, and looked at."""
+"""``ecd_tune.tune`` in this process: a study, resumed and inspected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which place for checkpoints a study file and a command line name, and how each is opened."""
+"""Checkpoint storage named by a study file or a command line, and how it is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where checkpoints lie, and workers that are stopped and killed in the middle of a run."""
+"""Checkpoint storage, and workers that are stopped and killed during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker stops when its trials fail alike, and not because a search meets bad points."""
+"""A worker stops when its trials fail in the same way, and not because of diverged trials."""
 
 from __future__ import annotations
 

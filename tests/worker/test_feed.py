@@ -1,4 +1,4 @@
-"""The thread that asks and tells beside the training."""
+"""The thread that asks and tells during training."""
 
 from __future__ import annotations
 

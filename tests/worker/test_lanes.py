@@ -1,4 +1,4 @@
-"""Workers that train many trials at once: budgets, signals, errors and pruning hold."""
+"""Workers that train many trials at once: budgets, signals, errors and pruning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruners on a real store: who is ended, who is not, and what other workers see."""
+"""Pruners on a real store: which trials end, and what other workers see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that takes too long is ended wherever it is, and the worker continues."""
+"""A run that takes too long is ended anywhere, and the worker continues."""
 
 from __future__ import annotations
 

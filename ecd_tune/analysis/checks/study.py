@@ -167,7 +167,7 @@ def _alike(spec: StudySpec, key: str, registered: str) -> list[str]:
 
 
 def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:
-    """Say what keeps all verdicts on a study from being final or exact.
+    """List the limitations of all verdicts on a study.
 
     Args:
         spec: The study.

@@ -130,7 +130,7 @@ def _note(result: ClaimResult) -> str:
 
 
 def _account(found: StatementResult) -> str:
-    """Say why there is no verdict, or in which cases it is not ``supported``."""
+    """Return why there is no verdict, or in which cases it is not ``supported``."""
     if found.decision is Decision.SUPPORTED or not found.findings:
         return _sentence(found)
     return f"{_cases(found)} {_sentence(found)}".rstrip()

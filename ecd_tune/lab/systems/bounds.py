@@ -42,7 +42,7 @@ def _start(
 
 
 def check_step(sim: Simulator, steps: int = 250) -> list[Finding]:
-    """Look for a step that is longer than Δt, for s = 1 and any Δt.
+    """Search for a step longer than Δt, for s = 1 and any Δt.
 
     Args:
         sim: Where to run.
@@ -67,7 +67,7 @@ def check_step(sim: Simulator, steps: int = 250) -> list[Finding]:
 
 
 def check_region(sim: Simulator, step_sizes: tuple[float, ...], steps: int = 2000) -> list[Finding]:
-    """Look for a point with V > 𝓔, for s = 1 on the rippled bowl.
+    """Search for a point with V > 𝓔, for s = 1 on the rippled bowl.
 
     Args:
         sim: Where to run.

@@ -176,7 +176,7 @@ class Lane:
             self._guard(lambda: self._stepper.see(loss, number))
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
-        """Look at the epoch that has ended; ``numbers`` are those of the evaluation split."""
+        """Process the end of an epoch; ``numbers`` are those of the evaluation split."""
         self._evaluator.tell(numbers)
         self._guard(self._training.end_step)
         self._evaluator.tell(None)

@@ -283,7 +283,7 @@ class _Lanes:
             lane.step(loss)
 
     def _see(self) -> None:
-        """Look at the losses of all steps since the last time."""
+        """Process the losses of all steps since the last call."""
         unseen, self._unseen = self._unseen, []
         if not unseen:
             return

@@ -172,7 +172,7 @@ class Loop:
         return made
 
     def epochs(self) -> Iterator[int]:
-        """Go through the epochs that are left.
+        """Iterate over the remaining epochs.
 
         Yields:
             Numbers from 1.
@@ -188,7 +188,7 @@ class Loop:
             self._looping = False
 
     def report(self, value: Any, loss: Any) -> None:
-        """Take the metric of the epoch.
+        """Record the metric of the epoch.
 
         Raises:
             NonFiniteLossError: It is NaN or infinite.
@@ -359,7 +359,7 @@ class Loop:
         return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
     def _check_test(self) -> None:
-        """Find out in the first trial of a search what would fail in all confirmation runs.
+        """Check in the first trial of a search what would fail in all confirmation runs.
 
         Raises:
             TaskError: They would have no metric to choose by.

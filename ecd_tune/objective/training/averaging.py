@@ -49,7 +49,7 @@ class Averager(Protocol):
         """The metric of the selected mean during training; empty if it was not evaluated then."""
 
     def end_epoch(self, epoch: int) -> None:
-        """Take the weights of an epoch.
+        """Add the weights of an epoch.
 
         Args:
             epoch: Its number, from 1.
@@ -65,7 +65,7 @@ class Averager(Protocol):
         """
 
     def close(self) -> None:
-        """Remove what was kept outside of memory: the run has its outcome."""
+        """Remove temporary files: the run has its outcome."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the choice depends on."""
@@ -87,7 +87,7 @@ class _Choosing:
         self.choice: ChosenMean | None = None
 
     def _try(self, mean: Weights, first: int, last: int, *, choose: bool = True) -> float | None:
-        """Evaluate a mean, perhaps choose it, and take it out again; None where it has no value."""
+        """Evaluate a mean, perhaps select it, and restore the weights; None if it has no value."""
         problem = self._evaluator.problem
         single = Weights.of(problem)
         try:
@@ -172,7 +172,7 @@ class Swa(_Choosing):
         return self._every is not None and epoch % self._every == 0
 
     def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
-        """Choose the start, where the means of earlier epochs are no candidates."""
+        """Select the start, unless the means of earlier epochs are candidates."""
         if self._tested:
             return
         for start, mean in self._means.items():
@@ -249,7 +249,7 @@ class PostHoc(_Choosing):
         return {"kept": list(self._starts)}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
-        """Look whether the weights are there.
+        """Check whether the weights are there.
 
         Raises:
             ValueError: They are not, or are those of other epochs.

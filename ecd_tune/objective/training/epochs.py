@@ -129,7 +129,7 @@ class Training:
         self._speed.begin()
 
     def end_step(self) -> None:
-        """Look at the epoch if the step that was just made has ended it.
+        """Process the end of an epoch if the last step has ended it.
 
         Raises:
             NonFiniteLossError: A loss of it, or a number after it, is NaN or infinite.

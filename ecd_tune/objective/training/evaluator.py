@@ -67,7 +67,7 @@ class Evaluator:
         return self._evaluate("test")
 
     def better(self, new: Mapping[str, float], old: Mapping[str, float] | None) -> bool:
-        """Say whether numbers are better than others; than none they always are.
+        """Return whether metrics are better than others; always true without others.
 
         Args:
             new: Numbers of :meth:`evaluate`.
@@ -82,13 +82,13 @@ class Evaluator:
         return self._sign * metrics[self.metric], metrics.get("loss", 0.0)
 
     def renew(self) -> None:
-        """Make the running statistics fit the present parameters, where there are any."""
+        """Recompute running statistics, if any, for the present parameters."""
         if isinstance(self.problem, NormalisedProblem):
             with self._batches.precision():
                 self.problem.renew_statistics()
 
     def tell(self, numbers: Mapping[str, float] | None) -> None:
-        """Say what the split that drives the choices would give for the present parameters.
+        """Use given numbers as the evaluation of the present parameters.
 
         Args:
             numbers: As ``evaluate(split)`` returns them, found for many problems at once; None:

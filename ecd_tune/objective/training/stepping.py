@@ -132,7 +132,7 @@ class Stepper:
         self.number += 1
 
     def see(self, loss: float, number: int) -> None:
-        """Look at the loss of a step of :meth:`take`.
+        """Process the loss of a step of :meth:`take`.
 
         Args:
             loss: The loss.

@@ -39,7 +39,7 @@ class _Refillable:
         ]
 
     def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
-        """Take a row's state up; see :class:`~ecd_tune.optim.RefillableOptimizer`.
+        """Load a row's state; see :class:`~ecd_tune.optim.RefillableOptimizer`.
 
         Raises:
             ValueError: It is not of such an optimizer.

@@ -90,7 +90,7 @@ class Runner:
         }
 
     def set_lr(self) -> None:
-        """Take over the step sizes of the table."""
+        """Copy the step sizes of the table."""
         self._made.set_rates(**self._rates())
 
     def step(self, loss: Any, grads: Sequence[Tensor] | None = None) -> StepOutcome:

@@ -172,7 +172,7 @@ class FusedPlan:
         self._note_lr()
 
     def close(self) -> None:
-        """Leave the numbers of the last step complete; no step follows."""
+        """Complete the numbers of the last step; no step follows."""
         if self._rows is not None:
             self._runner.complete()
             self._rows.complete = None

@@ -306,7 +306,7 @@ class Runner(Protocol):
         """Address of the compiled run; on a CPU only."""
 
     def set_lr(self) -> None:
-        """Take over the step sizes of the table."""
+        """Copy the step sizes of the table."""
 
     def step(self, loss: Any, grads: tuple[Tensor, ...] | None = None) -> int:
         """Make one step.

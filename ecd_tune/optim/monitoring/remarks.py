@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ecd_tune.optim.definitions import AUTO
 from ecd_tune.optim.monitoring.course import Course
 
-__all__ = ["FLAGS", "NUMBERS", "Setting", "find_flags", "report_course", "say"]
+__all__ = ["FLAGS", "NUMBERS", "Setting", "find_flags", "report_course", "describe_flags"]
 
 FLAGS = ("hot", "slow", "plateau")
 """What can be said of a run."""
@@ -88,14 +88,14 @@ def find_flags(course: Course) -> dict[str, bool]:
 
 
 def _rises(course: Course) -> bool:
-    """Say whether the loss ends above its start."""
+    """Return whether the loss ends above its start."""
     beyond = max(_NOISE * course.noise, _RISE * course.gap_start)
     # The first batch alone may have a low loss by chance.
     early = course.gap_start + course.loss_early - course.loss_start
     return course.loss_end > course.loss_start + beyond and course.gap_end > _FELL * early
 
 
-def say(course: Course, setting: Setting) -> Iterator[str]:
+def describe_flags(course: Course, setting: Setting) -> Iterator[str]:
     """Describe the flags of :func:`find_flags` in sentences.
 
     Args:
@@ -186,4 +186,4 @@ def _report(course: Course, setting: Setting) -> dict[str, Any]:
     numbers = {name: getattr(course, name) for name in NUMBERS}
     if not flags["plateau"]:
         numbers |= {"plateau_gap": math.nan, "plateau_floor": math.nan}
-    return {**numbers, **flags, "remarks": list(say(course, setting))}
+    return {**numbers, **flags, "remarks": list(describe_flags(course, setting))}

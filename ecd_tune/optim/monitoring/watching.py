@@ -102,7 +102,7 @@ class Watcher(Protocol):
     """Something that is shown each step."""
 
     def on_step(self, step: Step) -> None:
-        """Look at a step.
+        """Observe a step.
 
         Args:
             step: The step; values may be NaN where it is neither made nor held.
@@ -140,7 +140,7 @@ class StepBuffer:
         self._rows = []
 
     def flush(self) -> None:
-        """Hand on what is kept."""
+        """Pass on the buffered steps."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._work([torch.stack(list(column)) for column in zip(*rows, strict=True)])

@@ -71,7 +71,7 @@ def learn(
     step: int,
     active: Tensor,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Take a gradient in, for the steps that follow.
+    """Update the moments by a gradient, for later steps.
 
     Args:
         algebra: Layout of the blocks.
@@ -99,6 +99,6 @@ def learn(
 
 
 def _with(v: Tensor, square: Tensor) -> Tensor:
-    """Take a square into the mean where it is not 0; the first one is the mean."""
+    """Update the mean by a square that is not 0; the first one is the mean."""
     mean = torch.where(v > 0, v + FORGETTING * (square - v), square)
     return torch.where(square > 0, mean, v)

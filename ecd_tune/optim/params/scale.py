@@ -50,7 +50,7 @@ def share_of(grad: Any) -> Tensor:
 
 
 def with_share(seen: Tensor, share: Tensor) -> Tensor:
-    """Take one batch into the mean, unless there are enough."""
+    """Update the mean by one batch, unless there are enough."""
     more = torch.stack([share, torch.ones_like(share)])
     return torch.where(seen[1:] < BATCHES, seen + more, seen)
 
@@ -67,7 +67,7 @@ def seen_of(own: Mapping[str, Any]) -> Tensor:
 
 
 def see_share(own: Mapping[str, Any], grad: Any) -> dict[str, Tensor]:
-    """Take one batch into the mean of a parameter.
+    """Update the mean of a parameter by one batch.
 
     Args:
         own: Its state.

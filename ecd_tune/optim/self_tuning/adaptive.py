@@ -138,7 +138,7 @@ def update_auto(
     n: int,
     allowed: Tensor,
 ) -> Auto:
-    """Look at a point before the step from it.
+    """Update ν and Δt before the step from a point.
 
     Args:
         flags: Which hyperparameters are automatic.
@@ -165,7 +165,7 @@ def update_auto(
 def learn(
     flags: AutoFlags, auto: Auto, seen: PointInfo, constants: Constants, live: Tensor
 ) -> tuple[Auto, Tensor, Tensor]:
-    """Look at a loss, whether a step was made from it or not.
+    """Update F0 by a loss, whether a step was made from it or not.
 
     Args:
         flags: Which hyperparameters are automatic.

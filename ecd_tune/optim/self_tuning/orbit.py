@@ -54,7 +54,7 @@ def follow(
     pace: Tensor,
     allowed: Tensor,
 ) -> Orbit:
-    """Take one step into the average.
+    """Update the average by one step.
 
     Args:
         orbit: The average so far.

@@ -127,7 +127,7 @@ def _close(plateau: Plateau) -> tuple[Plateau, Tensor]:
 
 
 def _still(plateau: Plateau) -> Tensor:
-    """Say where the last windows have one level; nowhere while one is missing."""
+    """Return where the last windows have equal levels; False while one is missing."""
     return plateau.levels.amax(0) - plateau.levels.amin(0) < _STILL
 
 

@@ -96,7 +96,7 @@ class Theory:
 def describe_theory(
     spec: StudySpec, trials: Trials, checked: Sequence[StudyCheckResult]
 ) -> Theory | None:
-    """Put what checks found into the report's model.
+    """Convert results of checks to the report's model.
 
     Args:
         spec: The study.

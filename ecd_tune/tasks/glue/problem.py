@@ -69,7 +69,7 @@ class GlueProblem(FunctionalProblem):
         return _loss(_logits(network, *tokens), labels)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split, rows of like length together: less padding.
+        """Iterate over a split, rows of like length together: less padding.
 
         Yields:
             Tokens, types and mask of a batch, and its number of rows.

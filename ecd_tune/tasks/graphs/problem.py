@@ -66,7 +66,7 @@ class GraphProblem(FunctionalProblem):
         return _loss(self._outputs(network, part), part.labels)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through all nodes of a split at once.
+        """Iterate over all nodes of a split at once.
 
         Yields:
             Nodes and their labels, and their number.

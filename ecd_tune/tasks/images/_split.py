@@ -23,7 +23,7 @@ def first_of_each_class(labels: RowNumbers, per_class: int) -> RowNumbers:
 def split_validation(
     labels: RowNumbers, split_seed: int, fraction: float = 0.0, per_class: int = 0
 ) -> tuple[RowNumbers, RowNumbers]:
-    """Take a validation split out of the training data, stratified by class.
+    """Split validation data off the training data, stratified by class.
 
     Args:
         labels: Class of each image.

@@ -90,7 +90,7 @@ class ImageProblem(FunctionalProblem):
         return cross_entropy(network(x), y)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split; its images are not augmented.
+        """Iterate over a split; its images are not augmented.
 
         Yields:
             Images and classes of a batch, and their number.

@@ -53,7 +53,7 @@ class ExampleSplit(Protocol):
         ...
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order, with the number of each batch."""
+        """Iterate over all examples in their order, with the number of each batch."""
         ...
 
 
@@ -87,7 +87,7 @@ class TensorPart:
         return tuple(tensor[rows] for tensor in self.tensors), len(rows)
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order.
+        """Iterate over all examples in their order.
 
         Yields:
             A batch, and its number of examples.
@@ -125,10 +125,10 @@ class DataSetPart:
             found = next(self._open[1])
             self._open = (seed, epoch, number + 1), self._open[1]
             self._last = wanted, found
-        return self._hand_over(self._last[1]), min(size, self.count - number * size)
+        return self._as_batch(self._last[1]), min(size, self.count - number * size)
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order.
+        """Iterate over all examples in their order.
 
         Yields:
             A batch, and its number of examples.
@@ -136,7 +136,7 @@ class DataSetPart:
         parts = torch.split(torch.arange(self.count), self._reading.batch_size)
         rows = [part.tolist() for part in parts]
         for part, found in zip(rows, self._read(rows, seed, -1), strict=True):
-            yield self._hand_over(found), len(part)
+            yield self._as_batch(found), len(part)
 
     def close(self) -> None:
         """End the processes that read ahead: the garbage collector would wait seconds for each."""
@@ -152,7 +152,7 @@ class DataSetPart:
         )
         return iter(loader)
 
-    def _hand_over(self, batch: Any) -> Batch:
+    def _as_batch(self, batch: Any) -> Batch:
         moved = _to_device(batch, self._reading.device)
         return tuple(moved) if isinstance(moved, (list, tuple)) else (moved,)
 
@@ -175,7 +175,7 @@ class _Seeded(Dataset[Any]):
 
 
 def make_part(split: str, data: Any, reading: Reading) -> ExampleSplit:
-    """Take what a user gives as the data of one split.
+    """Convert a user's data of one split.
 
     Args:
         split: ``train``, ``val`` or ``test``, for messages.

@@ -49,15 +49,15 @@ class ModelProblem(FunctionalProblem):
         return self.description.loss(network, *batch)
 
     def check_loss(self, loss: Any) -> None:
-        """Look at what the loss has returned.
+        """Check the result of the loss.
 
         Raises:
-            TaskError: It is no number that can be differentiated.
+            TaskError: It is not a differentiable number.
         """
         _check_loss(self.description.loss, loss)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split.
+        """Iterate over a split.
 
         Yields:
             A batch, and its number of examples.
@@ -69,7 +69,7 @@ class ModelProblem(FunctionalProblem):
         yield from part.batches(self.seed)
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """Stop prefetching."""
         for part in self.description.parts.values():
             if isinstance(part, DataSetPart):
                 part.close()

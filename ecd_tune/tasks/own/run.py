@@ -38,11 +38,11 @@ class Driver(Protocol):
         ...
 
     def epochs(self) -> Iterator[int]:
-        """Go through the epochs that are left."""
+        """Iterate over the remaining epochs."""
         ...
 
     def report(self, value: Any, loss: Any) -> None:
-        """Take the metric of the epoch."""
+        """Record the metric of the epoch."""
 
     def test(self, function: Callable[[], Any]) -> None:
         """Evaluate the best epoch's weights on the test split, in a confirmation."""
@@ -158,7 +158,7 @@ class Run:
         self._data = {"train": train, "val": val, "test": test}, reading
 
     def loss(self, function: Callable[..., Tensor]) -> None:
-        """Say what is minimized.
+        """Set the loss to minimize.
 
         Args:
             function: ``function(model, *batch)`` to the mean loss of the batch, a 0-d tensor.

@@ -68,7 +68,7 @@ class CharacterProblem(FunctionalProblem):
         return _losses(network, *batch).mean()
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through the first blocks of a split.
+        """Iterate over the first blocks of a split.
 
         Yields:
             Blocks, and their number.

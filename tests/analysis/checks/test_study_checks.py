@@ -1,4 +1,4 @@
-"""Which checks are results, when they were declared, and what that counts."""
+"""Which checks are evaluated, when they were declared, and which count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S5 and S9 to S12: where the best values lie, and what changes them."""
+"""S5 and S9 to S12: the best values and their dependence on settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker is told to stop, its checkpoint is damaged, and another worker takes the run over."""
+"""A worker is stopped, its checkpoint is damaged, and another worker continues the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker ended in the middle of many trials at once: nothing is lost, nothing is done twice."""
+"""A worker killed while it trains many trials: nothing is lost or repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real workers outlive a database that is away: seconds here, ten minutes in `make faults`."""
+"""Real workers survive an unavailable database: seconds here, ten minutes in `make faults`."""
 
 from __future__ import annotations
 

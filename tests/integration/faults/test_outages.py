@@ -1,4 +1,4 @@
-"""The server restarts, crashes or stays away while workers work: everybody survives."""
+"""The server restarts, crashes or is unavailable while workers work: all survive."""
 
 from __future__ import annotations
 

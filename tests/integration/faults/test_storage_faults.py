@@ -1,4 +1,4 @@
-"""What people do to a database while workers work on it; each under worker processes."""
+"""What people do to a database while worker processes use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch.distributed.checkpoint: a run that was saved continues as if it had never stopped."""
+"""torch.distributed.checkpoint: a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 

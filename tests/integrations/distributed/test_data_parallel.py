@@ -1,4 +1,4 @@
-"""Every process holds the whole model and sees its own rows of the batch (DDP)."""
+"""Every process has the whole model and its own rows of the batch (DDP)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness: results by rank, and what it says of a rank that fails, hangs or dies."""
+"""The harness: results by rank, and messages for ranks that fail, hang or die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every process holds other parameters as plain tensors: FSDP1 and ZeroRedundancyOptimizer."""
+"""Every process has different parameters as plain tensors: FSDP1, ZeroRedundancyOptimizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From results of checks to verdicts on claims, and what is said where there are none."""
+"""From results of checks to verdicts on claims, and messages if results are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of claims, and the page made from it."""
+"""The registry of claims, and the page generated from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers counted by arithmetic: the numbers that tests/tasks counts in the networks themselves."""
+"""Numbers of parameters by arithmetic; tests/tasks counts them in the networks."""
 
 from __future__ import annotations
 

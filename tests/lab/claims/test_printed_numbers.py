@@ -1,4 +1,4 @@
-"""What a printed number stands for, and that the paper's numbers are all there."""
+"""Rounding intervals of printed numbers, and completeness of the paper's numbers."""
 
 from __future__ import annotations
 

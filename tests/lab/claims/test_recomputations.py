@@ -1,4 +1,4 @@
-"""Each calculation says supported of numbers that agree and refuted of broken ones."""
+"""Each calculation supports consistent numbers and refutes broken ones."""
 
 from __future__ import annotations
 

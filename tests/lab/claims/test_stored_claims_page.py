@@ -1,4 +1,4 @@
-"""The page that is kept has the claims of the registry, result."""
+"""The stored page has the claims of the registry with their results."""
 
 from __future__ import annotations
 

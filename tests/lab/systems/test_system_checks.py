@@ -1,4 +1,4 @@
-"""The checks of exact systems: right on the working integrator, refuted on broken ones."""
+"""The checks of exact systems: correct on the working integrator, refuted on broken ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The BERT classifier: its size, its tokens, its noise, and what a run may see."""
+"""The BERT classifier: size, tokens, dropout, and available splits."""
 
 import builtins
 import dataclasses

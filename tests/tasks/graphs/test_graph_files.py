@@ -1,4 +1,4 @@
-"""Graphs from files: the real ones where they are, and small ones of the same layout."""
+"""Graphs from files: the real ones if present, and small ones of the same layout."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""GraphSAGE: its size, its mean, its noise, and what a run may see."""
+"""GraphSAGE: size, mean, dropout, and available labels."""
 
 import io
 from typing import ClassVar

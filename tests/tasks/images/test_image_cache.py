@@ -1,4 +1,4 @@
-"""Decoded once, by one process, and only whole."""
+"""Images are decoded once, by one process, and completely."""
 
 import os
 import subprocess

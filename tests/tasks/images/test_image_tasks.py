@@ -1,4 +1,4 @@
-"""The image tasks keep the contract, and say what they lack."""
+"""The image tasks satisfy the contract, and report missing data."""
 
 from typing import ClassVar
 

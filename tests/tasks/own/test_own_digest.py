@@ -1,4 +1,4 @@
-"""The digest of what a task of one's own gives to ``run.data``."""
+"""The digest of the data that a user task passes to ``run.data``."""
 
 from __future__ import annotations
 

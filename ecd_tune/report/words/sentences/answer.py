@@ -13,7 +13,7 @@ from ecd_tune.report.words.sentences.notes import (
     describe_final,
     describe_holding,
     describe_stop,
-    format_quantile,
+    show_quantiles,
     state_median,
 )
 from ecd_tune.report.words.tables.comparison import as_ratio, format_effect, format_margin
@@ -23,7 +23,7 @@ __all__ = ["compose_answer", "describe_protocol"]
 
 
 def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
-    """Say what the study's protocol means for its numbers.
+    """Describe the effect of the study's protocol on its numbers.
 
     Args:
         spec: The study.
@@ -181,8 +181,8 @@ def _covered(spec: StudySpec) -> str:
     if spec.search.repeats > 1:
         return "test and interval include the variation between searches and between seeds"
     return (
-        "each optimizer was searched once: the variation between searches is not included; "
-        "[search] repeats includes it"
+        "each optimizer was searched once, so the variation between searches is not included "
+        "(see [search] repeats)"
     )
 
 
@@ -232,7 +232,7 @@ def _number(counts: Sequence[int], one: str, several: str = "") -> str:
 
 
 def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
-    """Say which difference would have been seen, or that none could have been."""
+    """State the smallest detectable difference, or that there is none."""
     if not any(row.possible for row in rows):
         if rows[0].result.searches:
             return "; at least two confirmed searches of each are needed"
@@ -254,12 +254,13 @@ def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
     assert best.summary is not None  # ranked rows have runs
     name = spec.task_def.confirm_metric
     metric = spec.metric if name == "value" else name.replace("_", " ")
-    q1, q3 = (format_quantile(q, best.summary) for q in (best.summary.q1, best.summary.q3))
-    first = f"{state_median(best, mark)}, quartiles {q1} to {q3}"
+    show = show_quantiles(ranked)
+    q1, q3 = (show(q) for q in (best.summary.q1, best.summary.q3))
+    first = f"{state_median(best, mark, show)}, quartiles {q1} to {q3}"
     if best.reached is not None and math.isfinite(best.reached.median):
-        reached = format_quantile(best.reached.median, best.reached)
+        reached = show(best.reached.median)
         first += f", including values before divergence {reached}{mark}"
-    others = "; ".join(state_median(row, mark) for row in ranked[1:])
+    others = "; ".join(state_median(row, mark, show) for row in ranked[1:])
     return f"Medians ({metric}): {first}{'; ' if others else ''}{others}."
 
 

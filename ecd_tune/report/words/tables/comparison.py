@@ -172,7 +172,7 @@ _SEARCHES_NOTE = (
 
 
 def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
-    """Put the effect of a comparison in words.
+    """Describe the effect of a comparison.
 
     Args:
         row: The comparison.
