@@ -1,4 +1,4 @@
-"""A ``python`` that starts in a moment: its processes are forks of one that has imported everything.
+"""A ``python`` that starts at once: its processes are forks of one that has imported everything.
 
 Importing torch, Optuna and matplotlib takes two to three seconds of processor time, most of what a
 command on a small study costs. :func:`preloaded_python` returns a program that is called as
@@ -85,7 +85,7 @@ def ask(place: str, arguments: list[str]) -> None:
     """Have a process forked, and end as it ends."""
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(place)
-        text = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()
+        text = json.dumps([arguments, str(Path.cwd()), dict(os.environ)]).encode()
         socket.send_fds(server, [len(text).to_bytes(4, "big")], [0, 1, 2])
         server.sendall(text)
         for number in PASSED_ON:
@@ -162,9 +162,13 @@ def become(
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
-    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
-    sys.stderr = io.TextIOWrapper(
-        open(2, "wb", closefd=False), errors="backslashreplace", line_buffering=True
+    sys.stdin, sys.stdout, sys.stderr = (
+        io.TextIOWrapper(buffer(io.FileIO(number, mode, closefd=False)), line_buffering=number == 2)
+        for number, mode, buffer in (
+            (0, "r", io.BufferedReader),
+            (1, "w", io.BufferedWriter),
+            (2, "w", io.BufferedWriter),
+        )
     )
     os.chdir(folder)
     os.environ.clear()

@@ -18,9 +18,9 @@ from ecd_tune.serve.notes import push_notes, push_plots
 from ecd_tune.spec import SelectionSpec
 from ecd_tune.store import QueueItem, Store, Worker
 from ecd_tune.testing.store import complete, make_spec
+from tests.preloaded import preloaded_python
 from tests.serve.client import Client
 from tests.serve.processes import Dashboard
-from tests.preloaded import preloaded_python
 
 OPTIMIZER = "ecdsep"
 REPORT = "<!doctype html><title>A report</title>"
