@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 # Python compiles a module when it is first imported; compiling all of them here takes a minute.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 DEMO   := demo
+STUDIES := zakharov digits
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
 NEEDED := $(VENV)/.python pyproject.toml constraints.txt hatch_build.py $(STEP)
 
@@ -67,8 +68,8 @@ figures: install ## Run the demo and take the README's picture of its report
 	$(MAKE) demo
 	$(BIN)/python docs/picture.py $(DEMO)/report/report.html docs/report.png
 
-reports: install ## Run the demo and digits, and write docs/results/reports (about five minutes)
-	PATH="$(abspath $(BIN)):$$PATH" sh docs/results/reports/make.sh
+reports: install ## Run STUDIES, demo and digits, and write docs/results/reports (about five minutes)
+	PATH="$(abspath $(BIN)):$$PATH" sh docs/results/reports/make.sh $(STUDIES)
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -32,7 +32,7 @@ import psycopg
 from ecd_tune.records import Lease
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store, Worker
-from ecd_tune.testing.faults import OPTIMIZER, assert_whole
+from ecd_tune.testing.faults import OPTIMIZER, assert_consistent
 from ecd_tune.testing.pgbouncer import PgBouncer
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
@@ -158,7 +158,7 @@ def measure(workers: int, seconds: float, rounds: int, groups: int) -> dict[str,
         done.set()
         watcher.join()
         with Store.open(direct) as store:
-            records = assert_whole(store, spec)
+            records = assert_consistent(store, spec)
     spent = sorted(second for group in found for second in group["spent"])
     trials = len(records)
     return {

@@ -139,7 +139,7 @@ def values(case: Case, name: str, settings: Sequence[Mapping[str, Any]]) -> NDAr
     make = load_attribute(OPTIMIZERS.get(name).batched or "")
     optimizer = make(blocks, list(range(len(settings))), settings)
     active = torch.ones(len(settings), dtype=torch.bool)
-    judged = []
+    metrics = []
     for _ in range(case.epochs):
         for rows in torch.randperm(len(x), generator=random).split(BATCH):
             for block in optimizer.params:
@@ -152,10 +152,10 @@ def values(case: Case, name: str, settings: Sequence[Mapping[str, Any]]) -> NDAr
             optimizer.step(loss.detach(), grads, active)
         out = outputs(optimizer.params, x_val)
         if case.classes:
-            judged.append((out.argmax(2) == y_val).double().mean(1))
+            metrics.append((out.argmax(2) == y_val).double().mean(1))
         else:
-            judged.append((out - y_val).square().double().mean((1, 2)))
-    curves = torch.stack(judged).numpy()
+            metrics.append((out - y_val).square().double().mean((1, 2)))
+    curves = torch.stack(metrics).numpy()
     return (np.fmax if case.classes else np.fmin).reduce(curves)
 
 

@@ -75,21 +75,21 @@ def main() -> None:
             begin = time.perf_counter()
             data = simulated_search(case.bowl, seed)
             ran = time.perf_counter() - begin
-            judge(case, data, seed, arguments.subsets, tallies)
-            judged = time.perf_counter() - begin - ran
-            print(f"seed {seed}, {case.title}: {ran:.0f} s + {judged:.0f} s", flush=True)
+            check_search(case, data, seed, arguments.subsets, tallies)
+            checking = time.perf_counter() - begin - ran
+            print(f"seed {seed}, {case.title}: {ran:.0f} s + {checking:.0f} s", flush=True)
         if arguments.markdown:
             arguments.markdown.write_text("\n".join(page(arguments, seed, tallies)) + "\n")
 
 
-def judge(
+def check_search(
     case: Case,
     data: StudyTrials,
     seed: int,
     subsets: int,
     tallies: Mapping[tuple[str, str], Tally],
 ) -> None:
-    """Judge a whole search and parts of it."""
+    """Check a whole search and parts of it."""
     rng = np.random.default_rng(seed)
     parts = [
         (size, rng.choice(case.bowl.trials, size, replace=False))

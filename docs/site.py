@@ -8,12 +8,15 @@ from pathlib import Path
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from typer.cli import get_docs_for_click
 
 from ecd_tune.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>(?:~[\w.]*\.|\.)?")
+"""A role of a docstring, up to the name that is shown."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -39,9 +42,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     )
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show the names in the roles of docstrings as code."""
+    return ROLE.sub("<code>", html)
+
+
 def describe_commands() -> str:
     """Return the help of all commands, in Markdown."""
     command = typer.main.get_command(app)
+    waiting = [command]
+    while waiting:
+        each = waiting.pop()
+        each.short_help = (each.help or "").partition("\n")[0]  # otherwise 45 characters of it
+        waiting += getattr(each, "commands", {}).values()
     context = typer.Context(command)
     text = get_docs_for_click(obj=command, ctx=context, name="ecd-tune", title="Commands")
     return str(text).replace("```console\n", "```sh\n")

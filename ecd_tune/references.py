@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ecd_tune.errors import EcdTuneError, TaskError
+from ecd_tune.errors import EcdTuneError, TaskError, did_you_mean, hint
 
 __all__ = [
     "importing",
@@ -33,7 +33,7 @@ _under_way: list[str] = []
 
 
 def is_reference(name: str) -> bool:
-    """Say whether a name is a reference; names of registries have no colon."""
+    """Return whether a name is a reference; names of registries have no colon."""
     return ":" in name
 
 
@@ -55,9 +55,7 @@ def load_reference(reference: str) -> Any:
         return attrgetter(name)(module)
     except AttributeError:
         tasks = sorted(key for key, value in vars(module).items() if hasattr(value, "define"))
-        raise TaskError(
-            f"{reference}: {home} has no {name!r}; its tasks are: {', '.join(tasks) or 'none'}"
-        ) from None
+        raise TaskError(f"{reference}: {home} has no task {name!r}{hint(name, tasks)}") from None
 
 
 def importing() -> str | None:
@@ -114,7 +112,7 @@ def reference_to(module: str, name: str) -> str:
 
 
 def place_of(error: BaseException, skip: Path) -> str:
-    """Say which line an error comes from, in words for its reader.
+    """Describe the line of user code that an error comes from.
 
     Args:
         error: The error.
@@ -132,7 +130,7 @@ def place_of(error: BaseException, skip: Path) -> str:
 
 
 def trim_traceback(error: BaseException, skip: Path) -> None:
-    """Leave out of an error's traceback what lies above its reader's own lines.
+    """Remove the entries above user code from an error's traceback.
 
     Args:
         error: The error; its traceback, and that of its cause, begin then with the first line of
@@ -166,7 +164,8 @@ def _split(reference: str) -> tuple[str, str]:
 def _load_file(home: str) -> ModuleType:
     path = Path(home).resolve()
     if not path.is_file():
-        raise TaskError(f"{home}: there is no such file (looked for {path})")
+        close = did_you_mean(path.name, (other.name for other in path.parent.glob(f"*{_SUFFIX}")))
+        raise TaskError(f"{home}: there is no such file (looked for {path}){close}")
     main = sys.modules.get(_MAIN)
     for module in (main, sys.modules.get(path.stem)):
         if module is not None and _is_from(module, path):

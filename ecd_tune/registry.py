@@ -81,7 +81,7 @@ class Hyperparameter:
     by_group: bool = False
 
     def problem(self, value: object) -> str | None:
-        """Say why ``value`` is not allowed, or return None when it is.
+        """Return why ``value`` is not allowed, or return None when it is.
 
         Returns:
             A phrase such as ``"must be >= 1"``, or None.
@@ -166,7 +166,7 @@ class Option:
     low: float = -math.inf
 
     def problem(self, value: object) -> str | None:
-        """Say why ``value`` is not allowed, or return None when it is."""
+        """Return why ``value`` is not allowed, or return None when it is."""
         return Hyperparameter(self.kind, self.doc, low=self.low, choices=self.choices).problem(
             value
         )
@@ -229,12 +229,12 @@ class CheckDef(Protocol):
         """Its name."""
 
     @property
-    def judges_study(self) -> bool:
+    def is_for_studies(self) -> bool:
         """Whether it applies to the trials of a study, and is allowed in a study file."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Hyperparameters that an optimizer must have to be judged."""
+        """Hyperparameters that an optimizer must have for the check to apply."""
 
     @property
     def measured(self) -> bool:
@@ -281,7 +281,7 @@ class Registry(Generic[Def]):
         return sorted({*load_attribute(self._builtin), *(e.name for e in self._entry_points())})
 
     def get(self, name: str) -> Def:
-        """Look a definition up.
+        """Return a definition.
 
         Raises:
             UnknownNameError: The name is not registered.
@@ -321,7 +321,7 @@ class _Tasks(Registry[TaskDef]):
     """Tasks by name, and by reference."""
 
     def get(self, name: str) -> TaskDef:
-        """Look a definition up, or ask the task that a reference names for it.
+        """Return a definition, for a reference that of the task it names.
 
         Raises:
             UnknownNameError: The name is not registered.

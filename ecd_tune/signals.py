@@ -57,7 +57,7 @@ class StopFlag:
         self._former.clear()
 
     def __call__(self) -> bool:
-        """Say whether a signal has come."""
+        """Return whether a signal has come."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:

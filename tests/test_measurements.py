@@ -1,4 +1,4 @@
-"""Measurements survive the way through a trial's metrics."""
+"""Measurements survive storage in a trial's metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MEASURED = RunMeasurements(
 REQUIRED = [f.name for f in fields(RunMeasurements) if f.default is MISSING]
 
 
-def test_what_is_written_is_read_back_with_its_types() -> None:
+def test_measurements_round_trip() -> None:
     others = {"best": 1.0, "measured_elsewhere": 2.0}
     read = RunMeasurements.from_metrics({**others, **MEASURED.to_metrics()})
     assert read == MEASURED
@@ -52,7 +52,7 @@ def test_a_trial_without_all_of_them_was_not_measured(missing: str) -> None:
     assert RunMeasurements.from_metrics(metrics) is None
 
 
-def test_what_was_measured_before_there_was_ecdq1_is_of_ecdsep() -> None:
+def test_older_measurements_belong_to_ecdsep() -> None:
     metrics = replace(MEASURED, unit_speed=1).to_metrics()
     assert RunMeasurements.from_metrics(metrics) == replace(MEASURED, unit_speed=1)
     del metrics["measured_unit_speed"]

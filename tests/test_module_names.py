@@ -1,4 +1,4 @@
-"""A module whose name begins with an underscore belongs to its own package alone."""
+"""A module whose name begins with an underscore is imported by its own package only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages that register something and fail when they are imported."""
+"""Packages that register an entry point and fail on import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Reg
     return found
 
 
-def test_the_others_are_listed_and_the_broken_one_is_said(
+def test_broken_plugin_is_reported_and_others_are_listed(
     kind: Registry[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -32,12 +32,12 @@ def test_the_others_are_listed_and_the_broken_one_is_said(
     assert caplog.text.count("no_such_package_at_all cannot be loaded") == 1
 
 
-def test_who_asks_for_it_is_told_what_to_do(kind: Registry[Any]) -> None:
+def test_using_a_broken_plugin_is_an_error_with_a_remedy(kind: Registry[Any]) -> None:
     with pytest.raises(PluginError, match=r"ModuleNotFoundError: .*uninstall the package"):
         kind.get("broken")
 
 
-def test_a_study_that_names_it_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_with_a_broken_plugin_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = EntryPoint("broken", "no_such_package_at_all:THING", TASKS.group)
     monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
     table = {

@@ -18,7 +18,7 @@ from benchmarks.ranges import best_of
     few=st.integers(1, 7),
     highest=st.booleans(),
 )
-def test_it_is_the_mean_over_all_draws(found: list[float], few: int, highest: bool) -> None:
+def test_expectation_is_the_mean_over_draws(found: list[float], few: int, highest: bool) -> None:
     if few > len(found):
         assert math.isnan(best_of(found, few, highest))
         return

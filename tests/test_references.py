@@ -70,14 +70,16 @@ def test_a_file_is_relative_to_its_study_file(folder: Path, monkeypatch) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing.py:net", "there is no such file"),
-        ("net_of_test.py:nett", "has no 'nett'; its tasks are: net"),
+        ("nothing.py:net", r"there is no such file \(looked for \S*/nothing\.py\)$"),
+        ("net_of_tests.py:net", r"no such file .*; did you mean 'net_of_test\.py'\?"),
+        ("net_of_test.py:nett", r"has no task 'nett'; did you mean 'net'\? Known: net"),
+        ("net_of_test.py:other", "has no task 'other'; known: net"),
         ("net_of_test.py:number", "is a int, not a task; write @ecd_tune.task"),
         ("no_such_package.module:net", "No module named 'no_such_package'"),
         ("net_of_test.py:", "is not a reference; write FILE.py:NAME"),
     ],
 )
-def test_what_is_not_there_is_said(folder: Path, name: str, message: str) -> None:
+def test_missing_names_are_reported(folder: Path, name: str, message: str) -> None:
     (folder / "own.toml").write_text(STUDY.format(task=name))
     with pytest.raises(SpecError, match=message):
         load_study(folder / "own.toml")
@@ -110,7 +112,7 @@ def test_a_script_is_not_imported_twice(folder: Path) -> None:
     assert done.stdout.strip() == f"{script}:task"
 
 
-def test_what_is_read_from_standard_input_has_no_file(tmp_path: Path) -> None:
+def test_standard_input_has_no_file(tmp_path: Path) -> None:
     code = (
         "from ecd_tune.references import load_reference, reference_to\n"
         "def task(): pass\n"
@@ -129,7 +131,7 @@ def test_a_module_beside_the_script_is_named_by_its_file(folder: Path) -> None:
     assert reference_to("tests.tasks.own.own_tasks", "loop") == "tests.tasks.own.own_tasks:loop"
 
 
-def test_what_a_function_defines_no_worker_finds() -> None:
+def test_local_functions_are_refused() -> None:
     def inner() -> None:
         """Stand for a task."""
 

@@ -5,7 +5,7 @@ import time
 from ecd_tune.signals import StopFlag
 
 
-def test_first_signal_sets_the_flag_and_second_leaves() -> None:
+def test_first_signal_sets_the_flag_and_second_exits() -> None:
     left: list[int] = []
     with StopFlag(leave=left.append) as stop:
         assert not stop()
@@ -17,7 +17,7 @@ def test_first_signal_sets_the_flag_and_second_leaves() -> None:
         assert left == [128 + signal.SIGINT]
 
 
-def test_former_handlers_come_back() -> None:
+def test_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with StopFlag():
         assert signal.getsignal(signal.SIGTERM) is not before
@@ -48,7 +48,7 @@ def test_end_of_a_followed_stream_counts_as_a_hangup() -> None:
     assert stop.exit_status == 128 + signal.SIGHUP
 
 
-def test_notices_of_a_batch_system_set_the_flag_and_never_leave() -> None:
+def test_batch_system_notices_set_the_flag_and_never_exit() -> None:
     left: list[int] = []
     with StopFlag(leave=left.append) as stop:
         for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):

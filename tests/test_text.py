@@ -1,4 +1,4 @@
-"""Text of others: escaped, bounded, and unable to end a line or steer a terminal."""
+"""Text of users: escaped, bounded, and without control characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANY = st.text(st.characters(exclude_categories=()))
 
 
 @given(ANY)
-def test_what_is_printable_can_be_stored_and_shown(text: str) -> None:
+def test_printable_text_can_be_stored_and_shown(text: str) -> None:
     shown = printable(text)
     assert find_unprintable(shown, lines=True) is None
     assert "\x00" not in shown
@@ -23,12 +23,12 @@ def test_what_is_printable_can_be_stored_and_shown(text: str) -> None:
 
 
 @given(ANY)
-def test_what_is_printable_already_stays(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert (printable(text) == text) == (find_unprintable(text, lines=True) is None)
 
 
 @given(st.integers(1, 100_000), st.integers(10, 5000))
-def test_it_is_bounded_and_keeps_both_ends(length: int, most: int) -> None:
+def test_length_is_bounded_and_both_ends_are_kept(length: int, most: int) -> None:
     text = "a" * (length // 2) + "b" * (length - length // 2)
     shown = printable(text, most)
     assert len(shown) <= most + 50
@@ -36,12 +36,12 @@ def test_it_is_bounded_and_keeps_both_ends(length: int, most: int) -> None:
 
 
 @pytest.mark.parametrize("bad", ["\x00", "\x1b[31m", "\ud800", "\u2028", "\x85", "\u202e", "\x7f"])
-def test_each_kind_is_found_and_escaped(bad: str) -> None:
+def test_unprintable_characters_are_escaped(bad: str) -> None:
     assert find_unprintable(f"a{bad}b") == bad[0]
     assert "\\" in printable(f"a{bad}b")
 
 
-def test_lines_are_allowed_where_they_are_asked_for() -> None:
+def test_newlines_are_optional() -> None:
     assert find_unprintable("one\n\ttwo", lines=True) is None
     assert find_unprintable("one\ntwo") == "\n"
 

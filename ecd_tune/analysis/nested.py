@@ -40,7 +40,7 @@ def compare_searches(
         log: Compare log10; all values must be >= 0.
 
     Returns:
-        The comparison. Wins are counted seed by seed; ``median`` is the difference of the means
+        The comparison. Wins are counted seed by seed; ``effect`` is the difference of the means
         over searches, and the p-value that of Welch's test, or, where a search's median is infinite
         or all of a side are equal, that of the rank-sum test by permutation. Without two searches a
         side there is neither p-value nor interval.
@@ -48,12 +48,12 @@ def compare_searches(
     one, other = ([_level(runs, log) for runs in side if runs] for side in (first, second))
     told = compare_paired(_all_runs(first), _all_runs(second), direction, log=log)
     fewest = min(len(one), len(other))
-    median, interval, p_value = _test(one, other) if fewest > 1 else (_gap(one, other), None, None)
+    effect, interval, p_value = _test(one, other) if fewest > 1 else (_gap(one, other), None, None)
     return replace(
         told,
         searches=fewest,
-        median=median,
-        median_interval=interval,
+        effect=effect,
+        effect_interval=interval,
         sd=None,
         share_interval=None,
         p_value=p_value,

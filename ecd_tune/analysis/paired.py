@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from scipy import stats
 from ecd_tune.analysis.statistics import (
     LEVEL,
     Interval,
-    median_interval,
     quantile,
     share_interval,
     standard_deviation,
@@ -34,6 +34,7 @@ __all__ = [
     "equivalence_p",
     "fewest_pairs",
     "holm",
+    "signed_rank_interval",
     "signed_rank_p",
     "smallest_detectable",
     "smallest_p",
@@ -57,8 +58,10 @@ class PairedComparison:
         ties: Seeds at which both are equal.
         lead: 1 when the ranks of the differences favour the first side, -1 the second, 0 neither.
         log: True when differences are of log10.
-        median: Median of first minus second; infinite when runs without a value decide it.
-        median_interval: Its interval (order statistics), or None.
+        effect: First minus second: the Hodges-Lehmann estimate, the median of the means of all
+            pairs of differences; infinite when runs without a value decide it.
+        effect_interval: Its interval, of the same test as the p-value, or None (see
+            :func:`signed_rank_interval`).
         sd: Standard deviation of the differences; None for fewer than two, or unless all are
             finite.
         share_interval: Exact binomial interval of wins / pairs.
@@ -75,8 +78,8 @@ class PairedComparison:
     ties: int
     lead: int
     log: bool
-    median: float | None
-    median_interval: Interval | None
+    effect: float | None
+    effect_interval: Interval | None
     sd: float | None
     share_interval: Interval | None
     p_value: float | None
@@ -116,8 +119,8 @@ def compare_paired(
         ties=len(seeds) - wins - losses,
         lead=_lead(gains),
         log=log,
-        median=quantile(differences, 0.5) if seeds else None,
-        median_interval=median_interval(differences),
+        effect=quantile(_pair_means(differences), 0.5) if seeds else None,
+        effect_interval=signed_rank_interval(differences),
         sd=standard_deviation(differences) if finite else None,
         share_interval=share_interval(wins, len(seeds)),
         p_value=signed_rank_p(differences) if seeds else None,
@@ -155,6 +158,46 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     return min(1.0, 2 * _tail(np.abs(ranks), abs(int(ranks.sum()))))
 
 
+def signed_rank_interval(differences: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return the shifts that the signed-rank test does not reject (Hollander and Wolfe, 3.3).
+
+    Without ties and zeros it leaves out 0 exactly if the p-value of :func:`signed_rank_p` is at
+    most ``1 - level``.
+
+    Args:
+        differences: Paired differences, infinities allowed.
+        level: Confidence.
+
+    Returns:
+        The interval; None for fewer than six differences at 95 %.
+    """
+    rank = _rejected_sums(len(differences), 1 - level) if differences else 0
+    if rank < 1:
+        return None
+    means = _pair_means(differences)
+    return Interval(means[rank - 1], means[-rank], "signed-rank test", level)
+
+
+def _pair_means(differences: Sequence[float]) -> list[float]:
+    """Return the means of all pairs of differences, each with itself too, sorted."""
+    halves = np.asarray(differences, dtype=float) / 2
+    with np.errstate(invalid="ignore"):
+        means = np.concatenate([halves[i:] + half for i, half in enumerate(halves)])
+    # Two runs without a value, one on each side, balance.
+    means[np.isnan(means)] = 0.0
+    return [float(mean) for mean in np.sort(means)]
+
+
+@cache
+def _rejected_sums(pairs: int, alpha: float) -> int:
+    """Return how many of the sums 0, 1, … of positive ranks lie below the two-sided level."""
+    if pairs > _COUNTED:
+        sd = math.sqrt(pairs * (pairs + 1) * (2 * pairs + 1) / 24)
+        return math.floor(pairs * (pairs + 1) / 4 + stats.norm.ppf(alpha / 2) * sd)
+    below = np.cumsum(_sum_chances(np.arange(1, pairs + 1)))
+    return int(np.searchsorted(below, alpha / 2, side="right"))
+
+
 def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """Return the p-value of two one-sided signed-rank tests (TOST, Schuirmann 1987).
 
@@ -187,13 +230,19 @@ def _tail(ranks: NDArray[np.int64], least: int) -> float:
     total = int(ranks.sum())
     if ranks.size > _COUNTED:
         return float(stats.norm.sf(least / math.sqrt(float((ranks**2).sum()))))
-    chance = np.zeros(total + 1)  # of the sum of those with a plus
+    return float(_sum_chances(ranks)[2 * np.arange(total + 1) - total >= least].sum())
+
+
+def _sum_chances(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the chance of each sum of the ranks that get a plus, with random signs."""
+    total = int(ranks.sum())
+    chance = np.zeros(total + 1)
     chance[0] = 1.0
     for rank in ranks:
         moved = np.zeros_like(chance)
         moved[rank:] = chance[: total + 1 - rank]
         chance = 0.5 * (chance + moved)
-    return float(chance[2 * np.arange(total + 1) - total >= least].sum())
+    return chance
 
 
 def _signed_ranks(differences: Sequence[float]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ecd_tune.records import Curve, Origin, Outcome, TrialRecord
+from ecd_tune.records import Cause, Curve, Origin, Outcome, TrialRecord
 
 __all__ = ["Comparison", "Difference", "compare_origins", "compare_runs"]
 
@@ -42,10 +42,22 @@ class Comparison:
     Attributes:
         numbers: How many numbers were compared.
         differences: Those that are not equal to the last bit.
+        ended: How the stored run ended.
+        ended_again: How the repetition ended.
     """
 
     numbers: int
     differences: tuple[Difference, ...]
+    ended: Cause
+    ended_again: Cause
+
+    def is_same(self, rtol: float) -> bool:
+        """Say whether the run was repeated.
+
+        Args:
+            rtol: Largest relative difference that counts as equal.
+        """
+        return self.ended == self.ended_again and self.largest <= rtol
 
     @property
     def largest(self) -> float:
@@ -57,18 +69,20 @@ def compare_runs(record: TrialRecord, outcome: Outcome, ignored: tuple[str, ...]
     """Compare a stored trial with its repetition.
 
     Args:
-        record: The trial, with its curves; a thinned curve is compared at the steps it has.
+        record: The trial, with its cause and curves; a thinned curve is compared at the steps it
+            has.
         outcome: The repetition.
         ignored: Names of metrics that measure the machine and not the run.
 
     Returns:
         The comparison with its differences.
     """
-    pairs = list(_pairs(record, outcome, ignored))
+    pairs = [pair for pair in _pairs(record, outcome, ignored) if pair[1:] != (None, None)]
     different = [
         Difference(name, stored, again) for name, stored, again in pairs if not _same(stored, again)
     ]
-    return Comparison(len(pairs), tuple(different))
+    assert record.cause is not None  # it has ended
+    return Comparison(len(pairs), tuple(different), record.cause, outcome.cause)
 
 
 def compare_origins(then: Origin | None, now: Origin) -> list[str]:

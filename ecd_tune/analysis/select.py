@@ -65,7 +65,7 @@ def thin_ranked(ranked: Sequence[Item], most: int) -> list[Item]:
     """Choose trials to be drawn, evenly by rank.
 
     Args:
-        ranked: Trials, or what stands for them, the best first.
+        ranked: Trials or their representatives, the best first.
         most: How many at most, at least two.
 
     Returns:
@@ -178,7 +178,7 @@ def count_trials(records: Iterable[TrialRecord]) -> Counts:
 
 
 def same_params(one: Params, other: Params) -> bool:
-    """Say whether two sets of hyperparameters are the same.
+    """Return whether two sets of hyperparameters are the same.
 
     Numbers are compared by value, so that 1 equals 1.0 after a round trip through a database;
     true and 1 differ.

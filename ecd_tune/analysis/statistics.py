@@ -227,7 +227,7 @@ def standard_deviation(values: Sequence[float]) -> float:
 
 
 def spans_decades(values: Sequence[float]) -> bool:
-    """Say whether values are better compared by ratio.
+    """Return whether values are better compared by ratio.
 
     Args:
         values: Numbers, infinities allowed.

@@ -20,7 +20,7 @@ from ecd_tune.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import CheckResult, Finding, Judged
+    from ecd_tune.analysis.checks import CheckResult, Finding, StudyCheckResult
     from ecd_tune.spec import StudySpec
 
 __all__ = ["check", "render_result"]
@@ -72,7 +72,7 @@ def check(
 ) -> None:
     """Check what the theory predicts, on exact systems or on a study's trials.
 
-    Status 1 when a verdict is not the expected one. Ids with N are negative controls: wrong
+    Exit status 1: a verdict is not the expected one. Ids with N are negative controls: wrong
     hypotheses that must be refuted. A study declares its checks in its file, before it runs.
     """
     if systems == (study is not None):
@@ -106,7 +106,7 @@ def _check_systems(
 
 def _check_study(spec: StudySpec, storage: str, names: Sequence[str], as_json: bool) -> None:
     from ecd_tune.analysis.checks import reservations
-    from ecd_tune.cli.collect import fetch_trials, judge_trials
+    from ecd_tune.cli.collect import check_trials, fetch_trials
     from ecd_tune.spec import find_study_check
     from ecd_tune.store import Store
 
@@ -115,28 +115,28 @@ def _check_study(spec: StudySpec, storage: str, names: Sequence[str], as_json: b
     with Store.open(storage, create=False) as store:
         store.check(spec)
         trials = fetch_trials(store, spec, curves=False)
-        judged = judge_trials(store, spec, trials, names)
-    wrong = [f"{entry.check.name} ({entry.title})" for entry in judged if entry.failed]
+        checked = check_trials(store, spec, trials, names)
+    wrong = [f"{entry.check.name} ({entry.title})" for entry in checked if entry.failed]
     if as_json:
-        results = [entry.to_json() for entry in judged]
+        results = [entry.to_json() for entry in checked]
         _print_json({"study": spec.name, "results": results})
-        _close(len(judged), wrong, f"study {spec.name}", as_json)
+        _close(len(checked), wrong, f"study {spec.name}", as_json)
         return
-    if not judged:
+    if not checked:
         typer.echo(
             f"Study {spec.name} declares no checks. Declare them in [[checks]] tables of its file "
             "before it is run (docs/study-files.md), or select some with --only S1,S12."
         )
         return
-    for entry in judged:
-        typer.echo(_render_judged(entry))
+    for entry in checked:
+        typer.echo(_render_study_result(entry))
     for sentence in reservations(spec, trials):
         typer.echo(sentence)
-    _close(len(judged), wrong, f"study {spec.name}", as_json)
+    _close(len(checked), wrong, f"study {spec.name}", as_json)
 
 
 def _close(count: int, wrong: Sequence[str], of: str, quiet: bool) -> None:
-    """Say how many verdicts are as expected, unless something else reads what is printed; leave.
+    """Print how many verdicts are as expected, unless the output is JSON, and exit.
 
     Raises:
         Exit: Some are not.
@@ -178,9 +178,9 @@ def _numbers(finding: Finding) -> str:
     return " ".join(part for part in (text, finding.interval, note) if part)
 
 
-def _render_judged(judged: Judged) -> str:
-    result = judged.result
-    about = f"{judged.title}; {judged.declared}"
+def _render_study_result(checked: StudyCheckResult) -> str:
+    result = checked.result
+    about = f"{checked.title}; {checked.declared}"
     if result.expects == "refuted":
         about += "; negative control, refuted is expected"
     if result.advisory:

@@ -13,7 +13,7 @@ import typer
 from ecd_tune.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from ecd_tune.lab.claims import JudgedSections, RecordedResult
+    from ecd_tune.lab.claims import ClaimResults, RecordedResult
 
 __all__ = ["claims"]
 
@@ -46,7 +46,7 @@ def claims(
     """Evaluate the paper's quantitative claims: supported, refuted, inconclusive or not tested."""
     from ecd_tune.lab.claims import (
         Evidence,
-        judge_claims,
+        evaluate_claims,
         needed_systems,
         read_printed,
         read_results,
@@ -59,13 +59,13 @@ def claims(
     if run and missing:
         typer.echo(f"running {len(missing)} checks of exact systems, seed {seed}", err=True)
         given += _run(missing, seed, processes or len(os.sched_getaffinity(0)))
-    judged = judge_claims(Evidence(read_printed(), given))
+    result = evaluate_claims(Evidence(read_printed(), given))
     if as_json:
-        typer.echo(json.dumps(list(_entries(judged)), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(list(_entries(result)), indent=2, ensure_ascii=False))
     elif markdown:
-        typer.echo(render_page(judged), nl=False)
+        typer.echo(render_page(result), nl=False)
     else:
-        typer.echo("\n".join(_lines(judged)))
+        typer.echo("\n".join(_lines(result)))
 
 
 def _run(names: Sequence[str], seed: int, processes: int) -> tuple[RecordedResult, ...]:
@@ -75,23 +75,23 @@ def _run(names: Sequence[str], seed: int, processes: int) -> tuple[RecordedResul
     return record_results(run_systems(system_checks(names), seed, processes), seed)
 
 
-def _lines(sections: JudgedSections) -> Iterator[str]:
+def _lines(sections: ClaimResults) -> Iterator[str]:
     from ecd_tune.lab.claims import Decision, count_decisions
 
     for section, claims_of_it in sections:
         yield section.title
-        for judged in claims_of_it:
-            yield f"  {judged.decision}: {judged.claim.printed.text}"
-            yield f"      {judged.claim.id}; {judged.claim.where}"
-            for statement, judgement in judged.pairs[1:]:
-                yield f"      {judged.relation}, {judgement.decision}: {statement.text}"
+        for result in claims_of_it:
+            yield f"  {result.decision}: {result.claim.printed.text}"
+            yield f"      {result.claim.id}; {result.claim.where}"
+            for statement, found in result.pairs[1:]:
+                yield f"      {result.relation}, {found.decision}: {statement.text}"
         yield ""
     counts = count_decisions(sections)
     words = ", ".join(f"{counts[decision]} {decision}" for decision in Decision)
     yield f"{sum(counts.values())} claims as printed: {words}"
 
 
-def _entries(sections: JudgedSections) -> Iterator[dict[str, Any]]:
+def _entries(sections: ClaimResults) -> Iterator[dict[str, Any]]:
     for section, claims_of_it in sections:
-        for judged in claims_of_it:
-            yield {"section": section.title} | judged.to_json()
+        for result in claims_of_it:
+            yield {"section": section.title} | result.to_json()

@@ -15,10 +15,10 @@ from ecd_tune.records import StudyKey, TrialRecord
 from ecd_tune.spec import CheckSpec, StudySpec, find_study, load_study
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import Judged
+    from ecd_tune.analysis.checks import StudyCheckResult
     from ecd_tune.store import Store
 
-__all__ = ["describe_environment", "fetch_trials", "judge_trials"]
+__all__ = ["describe_environment", "fetch_trials", "check_trials"]
 
 _PACKAGES = ("ecd_tune", "torch", "optuna", "numpy", "scipy", "sqlalchemy")
 
@@ -49,13 +49,13 @@ def fetch_trials(
     return found
 
 
-def judge_trials(
+def check_trials(
     store: Store,
     spec: StudySpec,
     trials: Mapping[StudyKey, Sequence[TrialRecord]],
     only: Sequence[str] = (),
-) -> tuple[Judged, ...]:
-    """Judge a study's trials by its checks.
+) -> tuple[StudyCheckResult, ...]:
+    """Run the checks of a study on its trials.
 
     Args:
         store: The open database.
@@ -74,10 +74,10 @@ def judge_trials(
     declared = [*spec.checks, *(check for checks in stored.values() for check in checks)]
     if not (declared or only):
         return ()
-    from ecd_tune.analysis.checks import judge_study  # loads scipy
+    from ecd_tune.analysis.checks import check_study  # loads scipy
 
     others = _fetch_compared(store, declared)
-    return judge_study(spec, trials, stored, only=only, others=others)
+    return check_study(spec, trials, stored, only=only, others=others)
 
 
 def _fetch_compared(

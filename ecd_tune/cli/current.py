@@ -51,6 +51,8 @@ def show_current(folder: Path, digest: str) -> bool:
     Returns:
         Whether it is; else nothing is printed.
     """
+    from ecd_tune.report import short_warnings
+
     try:
         report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -59,7 +61,7 @@ def show_current(folder: Path, digest: str) -> bool:
     if not (digest and there and report.get("made_from") == digest):
         return False
     lines = [report["title"], *report["answer"]["sentences"]]
-    lines += [f"! {text}" for text in (*report["warnings"], *report["remarks"])]
+    lines += short_warnings(report["warnings"], report["remarks"])
     typer.echo("\n".join(lines))
     typer.echo(f"\nThe report in {folder} is current; `ecd-tune report` rewrites it")
     return True

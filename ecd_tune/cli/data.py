@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from ecd_tune.cli.examples import example_of
 from ecd_tune.cli.options import AsJson
 from ecd_tune.errors import TaskError, UnknownNameError
-from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+from ecd_tune.tasks.data import ROOT_VARIABLE, data_root, describe_root
 from ecd_tune.tasks.data_sets import DataSet
 from ecd_tune.tasks.needed_data import DATA_SETS
 
@@ -28,7 +29,8 @@ Root = Annotated[
     typer.Option(
         "--root",
         metavar="DIR",
-        help=f"Data root. [default: {ROOT_VARIABLE}, else ../shared/data of a checkout]",
+        help=f"Data root. [default: {ROOT_VARIABLE}; if not set or empty, ../shared/data of a "
+        "checkout]",
         show_default=False,
     ),
 ]
@@ -44,8 +46,8 @@ def show_data(context: typer.Context, as_json: AsJson = False, root: Root = None
     if as_json:
         typer.echo(json.dumps(entries, indent=2))
         return
-    typer.echo(f"data root: {place or f'none; set {ROOT_VARIABLE}'}")
-    _print_table(entries)
+    typer.echo(f"data root: {root or describe_root()}{'' if place else f'; set {ROOT_VARIABLE}'}")
+    _print_list(entries)
 
 
 @data.command(epilog=example_of("data get"))
@@ -109,22 +111,27 @@ def _entry(data_set: DataSet, root: Path | None) -> dict[str, Any]:
     }
 
 
-def _print_table(entries: list[dict[str, Any]]) -> None:
-    from rich import box
+def _print_list(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("data set", "state", "tasks", "files, or how to get them"):
-        table.add_column(column, overflow="fold")
+    width = Console().width
+    names = max(len(entry["name"]) for entry in entries)
     for entry in entries:
-        table.add_row(
-            entry["name"],
-            "here" if entry["present"] else "missing",
-            ", ".join(entry["tasks"]),
-            _where(entry),
-        )
-    Console().print(table)
+        head = f"{entry['name']:<{names}}  {'here' if entry['present'] else 'missing':<7}  "
+        for first, rest, text in (
+            (head, " " * len(head), ", ".join(entry["tasks"])),
+            ("  ", "    ", _where(entry)),
+        ):
+            # Paths and addresses stay whole, to be copied, even where they are wider.
+            lines = textwrap.wrap(
+                text,
+                width,
+                initial_indent=first,
+                subsequent_indent=rest,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            typer.echo("\n".join(lines))
 
 
 def _where(entry: dict[str, Any]) -> str:

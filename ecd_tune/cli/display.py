@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ecd_tune.analysis.pace import format_rate, format_time
+from ecd_tune.analysis.rate import RateMeter, format_rate, format_time, runs_to_come
 from ecd_tune.launch import WorkerState, WorkerView
 from ecd_tune.records import Stage
 from ecd_tune.spec import StudySpec
@@ -41,53 +41,40 @@ class Display(AbstractContextManager["Display"], Protocol):
 
 
 class RateEstimator:
-    """Counts what is done and estimates the rate and the time left.
+    """Counts what is done and to come, and estimates the rate and the time left.
 
     Args:
         spec: The study.
-        now: Clock in seconds; tests replace it.
+        clock: Seconds; tests replace it.
     """
 
-    def __init__(self, spec: StudySpec, now: float) -> None:
-        self._spec, self._start, self._first = spec, now, -1
-        self.done, self.failed, self._now = 0, 0, now
+    def __init__(self, spec: StudySpec, clock: Callable[[], float] = time.monotonic) -> None:
+        self._spec, self._pace = spec, RateMeter(clock)
+        self.done, self.failed = 0, 0
+        self.total = sum(spec.runs(key, stage) for key in spec.optimizers for stage in spec.stages)
+        self._rate: float | None = None
+        self._left: float | None = None
 
-    @property
-    def total(self) -> int:
-        """All runs of the study, of all its stages."""
-        keys, stages = self._spec.optimizers, self._spec.stages
-        return sum(self._spec.runs(key, stage) for key in keys for stage in stages)
-
-    def update(self, progress: Sequence[Progress], now: float) -> None:
+    def update(self, progress: Sequence[Progress]) -> None:
         """Take the newest counts.
 
         Args:
             progress: One entry per study key.
-            now: Clock in seconds.
         """
         own = [p for p in progress if p.key.optimizer in self._spec.optimizers]
+        pace = self._pace.add(self._spec.name, own)
         self.done, self.failed = sum(p.finished for p in own), sum(p.failed for p in own)
-        self._now = now
-        if self._first < 0:
-            self._first = self.done
-
-    @property
-    def rate(self) -> float:
-        """Trials per second since the display began."""
-        elapsed = self._now - self._start
-        return (self.done - self._first) / elapsed if elapsed > 0 else 0.0
+        self.total = self.done + sum(runs_to_come(own))
+        self._rate, self._left = pace["per_second"], pace["seconds_left"]
 
     def describe(self, workers: Sequence[WorkerView]) -> str:
         """Say in one line how far the run is."""
-        left = (self.total - self.done) / self.rate if self.rate and workers else None
-        about = "" if left is None else f", about {format_time(left)} left"
+        about = f", about {format_time(self._left)} left" if self._left and workers else ""
         running = sum(view.state is WorkerState.RUNNING for view in workers)
         by = f", {count(running, 'worker')}" if workers else ""
-        rate = f", {format_rate(self.rate)}" if self.rate else ""
+        rate = f", {format_rate(self._rate)}" if self._rate else ""
         failed = f" ({self.failed} failed)" if self.failed else ""
-        # After an invalidated result, earlier confirmation runs count beside those of the new best.
-        total = max(self.total, self.done)
-        return f"{self.done}/{total} trials{failed}{rate}{about}{by}"
+        return f"{self.done}/{self.total} trials{failed}{rate}{about}{by}"
 
 
 def make_display(spec: StudySpec, terminal: bool) -> Display:
@@ -98,7 +85,7 @@ def make_display(spec: StudySpec, terminal: bool) -> Display:
 
 class _Plain:
     def __init__(self, spec: StudySpec) -> None:
-        self._spec, self._meter = spec, RateEstimator(spec, time.monotonic())
+        self._spec, self._meter = spec, RateEstimator(spec)
         self._last, self._shown = -math.inf, -1
         self._said: dict[int, tuple[str, int]] = {}
 
@@ -111,7 +98,7 @@ class _Plain:
     def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
         self._say_changes(workers)
         now = time.monotonic()
-        self._meter.update(progress, now)
+        self._meter.update(progress)
         pause = _PLAIN_SECONDS if self._meter.done != self._shown else _UNCHANGED_SECONDS
         if workers and now - self._last < pause:
             return
@@ -134,7 +121,7 @@ class _Plain:
 
 class _Live:
     def __init__(self, spec: StudySpec) -> None:
-        self._spec, self._meter = spec, RateEstimator(spec, time.monotonic())
+        self._spec, self._meter = spec, RateEstimator(spec)
         self._live = Live(console=Console(), refresh_per_second=4)
 
     def __enter__(self) -> _Live:
@@ -145,7 +132,7 @@ class _Live:
         self._live.stop()
 
     def update(self, progress: Sequence[Progress], workers: Sequence[WorkerView]) -> None:
-        self._meter.update(progress, time.monotonic())
+        self._meter.update(progress)
         self._live.update(self._render(progress, workers), refresh=True)
 
     def _render(

@@ -89,14 +89,17 @@ def _storage(url: str) -> str:
 
 
 def _data() -> str:
-    from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+    from ecd_tune.tasks.data import ROOT_VARIABLE, data_root, describe_root
     from ecd_tune.tasks.needed_data import DATA_SETS
 
     root = data_root()
     if root is None:
-        return f"no data root; set {ROOT_VARIABLE} to a folder (`ecd-tune data` lists data sets)"
+        return (
+            f"{describe_root()}; set {ROOT_VARIABLE} to a folder (`ecd-tune data` lists data sets)"
+        )
     present = [name for name, data_set in DATA_SETS.items() if data_set.found(root) is not None]
-    return f"{root}: {len(present)} of {len(DATA_SETS)} data sets ({', '.join(present) or 'none'})"
+    names = ", ".join(present) or "none"
+    return f"{describe_root()}: {len(present)} of {len(DATA_SETS)} data sets ({names})"
 
 
 def _disk() -> str:

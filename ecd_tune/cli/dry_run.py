@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import ecd_tune
-from ecd_tune.analysis.pace import format_time
+from ecd_tune.analysis.rate import format_time
 from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import place_of
 from ecd_tune.spec import StudySpec

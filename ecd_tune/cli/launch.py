@@ -121,12 +121,15 @@ def launch(
         typer.echo(launcher.describe())
     elif status or tail or cancel:
         _look_after(launcher, settings.on, tail, cancel)
-    elif launcher.attached:
-        check_folder(wanted.logs, "--logs")
-        check_data(spec, study)
-        _watch(spec, launcher, storage)
     else:
-        _submit(spec, launcher, storage)
+        launcher.describe()  # what the engine does not take is refused before anything is created
+        check_folder(wanted.logs, "--logs")
+        _warn_of_file(settings.on, storage)
+        if launcher.attached:
+            check_data(spec, study)
+            _watch(spec, launcher, storage)
+        else:
+            _submit(spec, launcher, storage)
 
 
 def _settings(given: LaunchSpec, **changes: Any) -> LaunchSpec:
@@ -190,17 +193,20 @@ def _watch(spec: StudySpec, launcher: Launcher, storage: str) -> None:
 def _submit(spec: StudySpec, launcher: Launcher, storage: str) -> None:
     from ecd_tune.store import Store
 
-    if storage.startswith("sqlite"):
-        typer.echo(
-            "ecd-tune: the storage is an SQLite file: its folder must be shared by all machines, "
-            "and file locks must work there; PostgreSQL is the safe choice",
-            err=True,
-        )
     with Store.open(storage) as store:
         store.create(spec)
     before = len(launcher.status())
     launcher.submit()
     _show(launcher.status()[before:])
+
+
+def _warn_of_file(engine: str, storage: str) -> None:
+    if engine != "local" and storage.startswith("sqlite"):
+        typer.echo(
+            "ecd-tune: the storage is an SQLite file: its folder must be shared by all machines, "
+            "and file locks must work there; PostgreSQL is the safe choice",
+            err=True,
+        )
 
 
 def _look_after(launcher: Launcher, engine: str, tail: bool, cancel: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ class NotebookBar:
         from tqdm.auto import tqdm
 
         self._spec = spec = spec.by_search()
-        self._rate = RateEstimator(spec, time.monotonic())
+        self._rate = RateEstimator(spec)
         self._bar: Any = tqdm(total=self._rate.total, desc=spec.name, unit="trial")
 
     def __enter__(self) -> NotebookBar:
@@ -44,7 +43,7 @@ class NotebookBar:
             progress: One entry per study key.
             workers: Not shown: a notebook works by itself.
         """
-        self._rate.update(progress, time.monotonic())
+        self._rate.update(progress)
         best = {
             p.key.optimizer: f"{p.best:.4g}"
             for p in progress
@@ -53,5 +52,5 @@ class NotebookBar:
             and p.best is not None
         }
         self._bar.set_postfix(best, refresh=False)
-        self._bar.n = self._rate.done
+        self._bar.n, self._bar.total = self._rate.done, self._rate.total
         self._bar.refresh()

@@ -9,7 +9,7 @@ from ecd_tune.errors import ReportError, SpecError, TaskError
 from ecd_tune.records import Stage
 from ecd_tune.references import is_reference
 from ecd_tune.spec import StudySpec, find_study, load_study
-from ecd_tune.tasks.data import ROOT_VARIABLE, data_root
+from ecd_tune.tasks.data import ROOT_VARIABLE, data_root, describe_root
 
 __all__ = ["check_data", "check_folder"]
 
@@ -33,7 +33,8 @@ def check_data(spec: StudySpec, study: str) -> None:
     if not missing:
         return
     root = data_root()
-    lines = [f"study {spec.name!r} needs data that are not under {root or ROOT_VARIABLE}:"]
+    where = f"not under {root}" if root else f"missing (data root: {describe_root()})"
+    lines = [f"study {spec.name!r} needs data that are {where}:"]
     for data_set in missing.values():
         files, source = data_set.layouts[0].files, data_set.layouts[0].source
         count = f"{len(files)} files" if len(files) > 1 else files[0]

@@ -28,9 +28,8 @@ def reap(
 ) -> None:
     """Re-queue the trials of dead workers, each exactly once.
 
-    Those of processes of this machine at once, all others when their leases were not renewed for
-    half a minute of watching. Workers do this themselves; the command is for a database where
-    none runs.
+    Trials of processes on this machine are re-queued at once, others when their lease was not
+    renewed for 30 seconds. Workers do this themselves; use the command if no worker runs.
     """
     from ecd_tune.signals import StopFlag
     from ecd_tune.store import Store

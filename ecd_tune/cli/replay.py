@@ -1,4 +1,4 @@
-"""``ecd-tune replay``: compare samplers or pruners on a finished study in seconds."""
+"""``ecd-tune replay``: compare samplers or pruners on a finished study, or verify one trial."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ecd_tune.cli.options import (
     resolve_study,
 )
 from ecd_tune.cli.replayed_pruners import PRUNERS, compare_pruners, pruner_table
+from ecd_tune.cli.verify import verify as verify_trial
 from ecd_tune.errors import NoResultError
 from ecd_tune.spec import SAMPLER_OPTIONS, SamplerSpec
 
@@ -39,6 +40,15 @@ def replay(
         typer.Option(
             metavar="A,B",
             help=f"Compare pruners instead of samplers: {', '.join(PRUNERS)}.",
+            show_default=False,
+        ),
+    ] = None,
+    verify: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRIAL",
+            min=0,
+            help="Run this trial again and compare every number, as `ecd-tune verify` does.",
             show_default=False,
         ),
     ] = None,
@@ -73,6 +83,9 @@ def replay(
     curves and times, until its epochs are used. With `+resume`, trials are paused and continue from
     their checkpoints. Other keys of `[pruning]` have their defaults.
     """
+    if verify is not None:
+        verify_trial(study, verify, storage, optimizers, smoke=smoke, name=name, as_json=as_json)
+        return
     import optuna
 
     from ecd_tune.analysis.surrogate import fit_surrogate

@@ -25,7 +25,7 @@ from ecd_tune.cli.options import (
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import Judged
+    from ecd_tune.analysis.checks import StudyCheckResult
     from ecd_tune.report import StudyReport
     from ecd_tune.report.model.relations.panels import ScatterPanel
 
@@ -86,9 +86,9 @@ def write_study_report(
         The files written.
     """
     from ecd_tune.cli.collect import (
+        check_trials,
         describe_environment,
         fetch_trials,
-        judge_trials,
     )
     from ecd_tune.report import build_report, render_summary, write_report
     from ecd_tune.store import Store
@@ -96,9 +96,9 @@ def write_study_report(
     with Store.open(storage, create=False) as store:
         store.check(spec)
         trials = fetch_trials(store, spec)
-        judged = judge_trials(store, spec, trials)
+        checked = check_trials(store, spec, trials)
         digest = digest_of(store, spec)
-    model = build_report(spec, trials, describe_environment(), judged, digest)
+    model = build_report(spec, trials, describe_environment(), checked, digest)
     if say:
         from rich.console import Console
 
@@ -106,7 +106,7 @@ def write_study_report(
     if note:
         _save_notes(spec, storage, model)
     drawn = {"md", "html", "svg", "pdf", "png"} & set(formats)
-    return write_report(model, out, formats, _relations(judged) if drawn else (), full)
+    return write_report(model, out, formats, _relations(checked) if drawn else (), full)
 
 
 def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
@@ -119,10 +119,10 @@ def _save_notes(spec: StudySpec, storage: str, model: StudyReport) -> None:
     push_plots(storage, list(notes), render_plots(model))
 
 
-def _relations(judged: Sequence[Judged]) -> tuple[ScatterPanel, ...]:
+def _relations(checked: Sequence[StudyCheckResult]) -> tuple[ScatterPanel, ...]:
     """Return the relations of checks; nothing is loaded if there are none."""
-    if not judged:
+    if not checked:
         return ()
     from ecd_tune.report.model.relations.draw import relation_panels  # loads scipy
 
-    return relation_panels(judged)
+    return relation_panels(checked)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.pace import Pace, describe_pace
+from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
@@ -62,7 +62,7 @@ def status(
         if not watch:
             typer.echo(_show_now(store, study, as_json))
             return
-        pace = Pace()
+        pace = RateMeter()
         _show_repeatedly(lambda: _show_now(store, study, as_json, pace), interval)
 
 
@@ -84,7 +84,7 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
         return
 
 
-def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None = None) -> str:
+def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | None = None) -> str:
     known = store.studies()
     if study is not None and study not in known:
         told = hint(study, known, "stored study")
@@ -92,9 +92,9 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
     names = [study] if study else known
     progress = {name: store.progress(name) for name in names}
     rows = [
-        _row(entry, "pruning" in store.identity(entry.key))
+        _row(entry, to_come, "pruning" in store.identity(entry.key))
         for entries in progress.values()
-        for entry in entries
+        for entry, to_come in zip(entries, runs_to_come(entries), strict=True)
     ]
     workers = [_worker_row(record) for record in store.workers()]
     happened = [event for name in names for event in store.events(name)]
@@ -106,7 +106,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: Pace | None 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [_table(rows), *(f"{name}: {describe_pace(found)}" for name, found in paces.items())]
+    lines = [_table(rows), *(f"{name}: {describe_rate(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))
@@ -144,10 +144,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
         search = row["stage"] == "search"
         name = StudyKey(row["study"], row["optimizer"], Stage(row["stage"])).name
         finished = row["complete"] + row["diverged"] + row["failed"]
+        target = row["target"] if search else finished + row["to_come"]
         counts = [row[key] for key in ("diverged", *_COUNTS)]
         # The best of runs from other starts and seeds is luck, not a result.
         best = _show(row["best"]) if search else ""
-        target = row["target"] if search else finished + row["running"] + row["waiting"]
         lines.append((name, f"{finished}/{target}", *map(str, counts), best))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -159,7 +159,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _row(progress: Any, prunes: bool) -> dict[str, Any]:
+def _row(progress: Any, to_come: int, prunes: bool) -> dict[str, Any]:
     return {
         "study": progress.key.study,
         "optimizer": progress.key.optimizer,
@@ -174,6 +174,7 @@ def _row(progress: Any, prunes: bool) -> dict[str, Any]:
         "waiting": progress.waiting,
         "best": progress.best,
         "target": progress.target,
+        "to_come": to_come,
     }
 
 

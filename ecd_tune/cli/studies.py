@@ -28,8 +28,8 @@ def studies(
 ) -> None:
     """List the studies that ship with ecd_tune.
 
-    Those after the paper end in -paper (its grids, its protocol) or -wide (wide spaces, clean
-    protocol).
+    Studies of the paper's experiments end in -paper (its grids, its protocol) or -wide (wide
+    spaces, clean protocol).
     """
     families = _load_families(family)
     if as_json:

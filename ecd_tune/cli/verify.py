@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from ecd_tune.cli.options import (
     resolve_study,
 )
 from ecd_tune.errors import SpecError, StoreError, hint
-from ecd_tune.records import Stage
+from ecd_tune.records import Cause, Stage
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def verify(
     The command first compares the data and the code with those of the stored trial.
     With the same versions and the same kind of machine, a run repeats exactly, or up to
     rounding if it was trained together with others. The database is not changed. Exit status
-    1: a number differs by more than `--rtol`.
+    1: a number differs by more than `--rtol`, or the trial ended otherwise.
     """
     from ecd_tune.analysis.same_run import compare_origins
     from ecd_tune.store import Store
@@ -88,7 +89,7 @@ def verify(
         comparison = _run_again(objective, record)
         if as_json:
             typer.echo(json.dumps(_plain(record, origin, comparison, rtol), indent=2))
-            raise typer.Exit(_DIFFERENT if comparison.largest > rtol else 0)
+            raise typer.Exit(0 if comparison.is_same(rtol) else _DIFFERENT)
         typer.echo(f"{key.name} #{trial}, seed {record.seed}: {_say(comparison, rtol)}")
         for difference in comparison.differences[:_SHOWN]:
             typer.echo(
@@ -97,7 +98,7 @@ def verify(
         if len(comparison.differences) > _SHOWN:
             typer.echo(f"  and {len(comparison.differences) - _SHOWN} more")
         _say_versions(store, record)
-    if comparison.largest > rtol:
+    if not comparison.is_same(rtol):
         raise typer.Exit(_DIFFERENT)
 
 
@@ -151,19 +152,29 @@ def _plain(
         "trial": record.number,
         "seed": record.seed,
         "numbers": comparison.numbers,
-        "same": comparison.largest <= rtol,
+        "ended": {"stored": comparison.ended, "again": comparison.ended_again},
+        "same": comparison.is_same(rtol),
         "rtol": rtol,
         "differences": [dataclasses.asdict(entry) for entry in comparison.differences],
     }
 
 
 def _say(comparison: Comparison, rtol: float) -> str:
+    if comparison.ended != comparison.ended_again:
+        end = f"ended then: {comparison.ended}, now: {comparison.ended_again}; "
+    else:
+        end = (
+            "" if comparison.ended is Cause.COMPLETE else f"ended both times: {comparison.ended}; "
+        )
     numbers, different = comparison.numbers, len(comparison.differences)
     if not different:
-        return f"all {numbers} numbers are identical"
-    kind = "within" if comparison.largest <= rtol else "beyond"
+        return end + (f"all {numbers} numbers are identical" if numbers else "it has no numbers")
+    largest = comparison.largest
+    if not math.isfinite(largest):
+        return f"{end}{different} of {numbers} numbers differ; some are missing or not finite"
+    kind = "within" if largest <= rtol else "beyond"
     return (
-        f"{different} of {numbers} numbers differ, by up to {comparison.largest:.2g} relatively, "
+        f"{end}{different} of {numbers} numbers differ, by up to {largest:.2g} relatively, "
         f"{kind} --rtol {rtol:g}"
     )
 

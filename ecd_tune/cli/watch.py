@@ -124,9 +124,9 @@ def check_results(store: Store, spec: StudySpec) -> None:
     ]
     if unconfirmed:
         raise NoResultError(
-            f"study {spec.name!r}: no confirmation run of {', '.join(unconfirmed)} came to its "
-            f"end; `ecd-tune status {spec.name}` says why, and `ecd-tune retry {spec.name} "
-            "--failed` repeats them after the bug is fixed"
+            f"study {spec.name!r}: no confirmation run of {', '.join(unconfirmed)} is complete; "
+            f"`ecd-tune status {spec.name}` gives the reasons, and "
+            f"`ecd-tune retry {spec.name} --failed` repeats them after the bug is fixed"
         )
 
 

@@ -74,7 +74,7 @@ def worker(
 ) -> None:
     """Run one worker until the study is complete; start one per core or GPU.
 
-    The study is created when the database does not have it. The first Ctrl-C or SIGTERM saves the
+    The study is created if the database does not contain it. The first Ctrl-C or SIGTERM saves the
     training run, re-queues the running trials and exits; the second exits immediately.
     """
     spec = resolve_study(study, trials, seed, optimizers, smoke, storage=storage, called=name)

@@ -97,7 +97,7 @@ class Gpus:
 
 
 def name_gpu(device: str) -> tuple[str, str]:
-    """Say which GPU a trial's device is.
+    """Return the GPU of a trial's device.
 
     Args:
         device: For example ``cuda:0``, as CUDA counts in this process.

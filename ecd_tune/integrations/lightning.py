@@ -41,7 +41,7 @@ class LossCallback(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Note the loss, and which gradients are there already.
+        """Record the loss, and which gradients already exist.
 
         Args:
             trainer: The trainer.

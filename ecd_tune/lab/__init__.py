@@ -3,7 +3,7 @@
 No study needs it: :mod:`ecd_tune.analysis` evaluates stored trials.
 """
 
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.run import run_systems, system_checks
+from ecd_tune.lab.simulator import Simulator
 
-__all__ = ["Bench", "run_systems", "system_checks"]
+__all__ = ["Simulator", "run_systems", "system_checks"]

@@ -1,6 +1,6 @@
 """Run chains with the optimizers' own step, for checks of the theory.
 
-Every step is :func:`~ecd_tune.optim.dynamics.survey` and
+Every step is :func:`~ecd_tune.optim.dynamics.evaluate_point` and
 :func:`~ecd_tune.optim.dynamics.advance`, or
 :func:`~ecd_tune.optim.unit_speed.step.make_unit_step`: the code that
 trains networks, so that what breaks the integrator breaks the checks. Everything is float64 on the
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.optim import dynamics
-from ecd_tune.optim.dynamics import Constants, Phase, StepInfo, Survey
+from ecd_tune.optim.dynamics import Constants, Phase, PointInfo, StepInfo
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.unit_speed.rules import read_unit_rules
 from ecd_tune.optim.unit_speed.step import UnitStepInput, begin_unit, make_unit_step
@@ -83,12 +83,12 @@ def turn_cosines(n: int, nu: float, count: int, rng: np.random.Generator) -> Arr
     return np.concatenate(cosines)
 
 
-class _Did(NamedTuple):
+class _StepResult(NamedTuple):
     """Events of a step; ``moved`` may be NaN where it is not ``ok``."""
 
     ok: Tensor
     moved: list[Tensor]
-    seen: Survey
+    seen: PointInfo
     info: StepInfo
     log_energy: Tensor
 
@@ -102,15 +102,15 @@ class _Separable:
 
     def step(
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
-    ) -> _Did:
+    ) -> _StepResult:
         lr, phase = [self._lr] * len(theta), self._phase
-        seen = dynamics.survey(_ROWS, theta, loss, grads, lr, None, self._constants)
+        seen = dynamics.evaluate_point(_ROWS, theta, loss, grads, lr, None, self._constants)
         moved, after, info = dynamics.advance(
             _ROWS, phase, seen, lr, noise, self._constants, self._integrator
         )
         everywhere = bool(seen.ok.all())
         self._phase = after if everywhere else dynamics.choose(_ROWS, seen.ok, after, phase)
-        return _Did(seen.ok, moved, seen, info, phase.log_energy)
+        return _StepResult(seen.ok, moved, seen, info, phase.log_energy)
 
 
 class _UnitSpeed:
@@ -133,7 +133,7 @@ class _UnitSpeed:
 
     def step(
         self, theta: list[Tensor], loss: Tensor, grads: list[Tensor], noise: list[Tensor] | None
-    ) -> _Did:
+    ) -> _StepResult:
         lr = [self._lr] * len(theta)
         point = UnitStepInput(theta, loss, grads, lr, self._lr, None, self._n, self._t)
         made = make_unit_step(
@@ -141,7 +141,7 @@ class _UnitSpeed:
         )
         self._e = _ROWS.where(made.go, made.e, self._e)
         self._state, self._t = made.state, self._t + 1
-        return _Did(made.go, made.moved, made.seen, made.info, made.log_energy)
+        return _StepResult(made.go, made.moved, made.seen, made.info, made.log_energy)
 
 
 def cut(values: Array, setup: ChainSetup) -> list[Tensor]:
@@ -183,7 +183,7 @@ def begin_chains(setup: ChainSetup) -> tuple[Constants, Phase]:
 
 
 def _moment(
-    t: int, theta: Tensor, loss: Array, gradient: Array, did: _Did, moved: Tensor
+    t: int, theta: Tensor, loss: Array, gradient: Array, did: _StepResult, moved: Tensor
 ) -> Moment:
     return Moment(
         t=t,

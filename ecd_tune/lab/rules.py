@@ -14,10 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ecd_tune.analysis.checks.model import Finding, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, judge_range, units_needed
+from ecd_tune.analysis.checks.rules import Estimate, range_verdict, units_needed
 from ecd_tune.theory import Array
 
-__all__ = ["interval_finding", "judge_p", "ks_finding"]
+__all__ = ["interval_finding", "p_verdict", "ks_finding"]
 
 KS_SAMPLES = 500
 KS_SUPPORTED, KS_REFUTED = 0.01, 1e-4
@@ -25,7 +25,7 @@ MAX_SKIPPED = 0.01
 """Share of skipped rescales above which a measurement is inconclusive."""
 
 
-def judge_p(p: float, count: int, cases: int = 1) -> Verdict:
+def p_verdict(p: float, count: int, cases: int = 1) -> Verdict:
     """Rule K.
 
     Args:
@@ -64,7 +64,7 @@ def interval_finding(
         The finding; it has the number of units that would decide if these do not.
     """
     least, most = target - tolerance, target + tolerance
-    verdict, note = judge_range(estimate.low, estimate.high, least, most), ""
+    verdict, note = range_verdict(estimate.low, estimate.high, least, most), ""
     if verdict is Verdict.INCONCLUSIVE:
         note = _needed(estimate, least, most)
     if skipped > MAX_SKIPPED:
@@ -104,7 +104,7 @@ def ks_finding(
     count = len(samples)
     finite = bool(np.isfinite(samples).all())
     p = float(stats.kstest(samples, law.cdf).pvalue) if finite else math.nan  # type: ignore[attr-defined]
-    verdict = judge_p(p, count, cases)
+    verdict = p_verdict(p, count, cases)
     note = f"needs {KS_SAMPLES} chains" if count < KS_SAMPLES else ""
     if skipped > MAX_SKIPPED:
         verdict, note = Verdict.INCONCLUSIVE, f"{skipped:.1%} of the rescales were skipped"

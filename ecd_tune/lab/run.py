@@ -6,10 +6,10 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from ecd_tune.analysis.checks.judge import CHECKS
 from ecd_tune.analysis.checks.model import Check, CheckResult, Subject
+from ecd_tune.analysis.checks.study import CHECKS
 from ecd_tune.errors import UnknownNameError
-from ecd_tune.lab.bench import Bench
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.systems import BUILT_IN
 
 __all__ = ["run_systems", "system_checks"]
@@ -77,5 +77,5 @@ def _run_family(ids: Sequence[str], seed: int, fused: bool) -> list[CheckResult]
     import torch  # here, since it is slow to import
 
     torch.set_num_threads(1)
-    bench = Bench(seed, fused)
-    return [check.run(bench) for check in system_checks(ids)]
+    sim = Simulator(seed, fused)
+    return [check.run(sim) for check in system_checks(ids)]

@@ -142,7 +142,7 @@ class _Meter:
     _hazards: Array = field(default_factory=lambda: np.zeros(1))
 
     def look(self, moment: Moment) -> None:
-        """Take in one step."""
+        """Add one step."""
         self._first = self._first or moment
         length: Array = np.linalg.norm(moment.moved, axis=1) / self.setup.lr
         self._largest = np.maximum(self._largest, length)

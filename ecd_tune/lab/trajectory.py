@@ -37,7 +37,7 @@ class ChainSetup:
         s: 0 or 1, column.
         F0: Loss offset, column.
         delta_energy: δE, column; 𝓔 = (F_init−F0)^η (s+δE), |Π_0|² = δE.
-        log_energy: Column; if given, log 𝓔 instead, and |Π_0| is what it asks for.
+        log_energy: Column; if given, log 𝓔 instead, and |Π_0| follows from it.
         conserve: Rescale the momentum at every step.
         flow: None for ECDSep. ``"exact"`` or ``"first_order"`` for ECDq1 with that kick: ``lr`` and
             ``nu`` are then Δt̂ and ν̂, and s, δE and 𝓔 count for nothing.

@@ -254,9 +254,10 @@ class LocalLauncher(Launcher):
     def _placements(self) -> list[Placement]:
         launch = self.launch
         self.refuse(time=launch.minutes, partition=launch.partition, options=launch.options)
+        asked = launch.gpus_per_worker or launch.workers_per_gpu
         return plan_placements(
             launch.workers,
-            find_gpus(),
+            find_gpus() if asked else (),
             usable_cores(),
             gpus_per_worker=launch.gpus_per_worker,
             workers_per_gpu=launch.workers_per_gpu,

@@ -8,10 +8,12 @@ Accounting (``sacct``) is not needed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from ecd_tune.errors import LaunchError
 from ecd_tune.launch.base import Group, Launch, Launcher, WorkerState, WorkerView, log_path
 from ecd_tune.launch.group import GroupRun
 from ecd_tune.launch.placement import Placement
+from ecd_tune.launch.slurm_options import divide_options
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -32,6 +35,7 @@ _NOTICE_SECONDS = 90
 """Slurm's notice ahead of the time limit."""
 _LEAVE_SECONDS = 60.0
 """Of the notice, what workers have for saving; the rest is for putting the job back."""
+_STORAGE_VARIABLE = "ECD_TUNE_STORAGE"
 _MOST_REQUEUES = 1_000_000
 _STATES: Mapping[str, WorkerState] = {
     "PENDING": WorkerState.PENDING,
@@ -79,7 +83,8 @@ class SlurmLauncher(Launcher):
         """Return the batch script of the array.
 
         Raises:
-            LaunchError: submitit is not installed, or the time limit is too short.
+            LaunchError: submitit is not installed, the time limit is too short, or an option is
+                not possible.
         """
         executor = self._executor()
         executor.parameters["map_count"] = len(self.launch.groups())
@@ -122,13 +127,13 @@ class SlurmLauncher(Launcher):
         return self._folder / "storage"
 
     def _submit(self, groups: list[Group]) -> list[str]:
+        executor = self._executor()
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        executor = self._executor()
         # The URL is not pickled: it is in its own file.
         launch = replace(self.launch, storage="")
         try:
-            with executor.batch():
+            with _without_storage(), executor.batch():
                 jobs = [
                     executor.submit(
                         SlurmGroup(
@@ -149,6 +154,7 @@ class SlurmLauncher(Launcher):
                 "--on slurm needs submitit; install it with: pip install 'ecd_tune[slurm]'"
             ) from None
         launch, groups = self.launch, self.launch.groups()
+        script, srun = divide_options(launch.options)
         if launch.minutes is not None and launch.minutes < _LEAST_MINUTES:
             raise LaunchError(
                 f"--time {launch.minutes}: must be at least {_LEAST_MINUTES} minutes: workers are "
@@ -165,7 +171,8 @@ class SlurmLauncher(Launcher):
             signal_delay_s=_NOTICE_SECONDS,
             stderr_to_stdout=True,
             wckey=None,
-            additional_parameters={"requeue": True, **launch.options},
+            additional_parameters={"requeue": True, **script},
+            srun_args=srun,
             **({"partition": launch.partition} if launch.partition else {}),
             **({"gpus_per_node": groups[0].gpus} if groups[0].gpus else {}),
         )
@@ -177,7 +184,7 @@ class SlurmLauncher(Launcher):
         views = []
         for index in range(job.group.workers):
             worker = job.group.first + index
-            kind, reason, restarts = _judge(job, state, known and known[index])
+            kind, reason, restarts = _classify(job, state, known and known[index])
             log = log_path(self.launch.logs, worker)
             views.append(
                 WorkerView(worker, 0, kind, restarts, reason, Placement(), log, f"job {job.id}")
@@ -191,8 +198,13 @@ class SlurmLauncher(Launcher):
         path = self._folder / "jobs.json"
         if not path.exists():
             return []
-        rows = json.loads(path.read_text())
-        return [_Job(row["id"], Group(**row["group"]), row["cancelled"]) for row in rows]
+        try:
+            rows = json.loads(path.read_text())
+            return [_Job(row["id"], Group(**row["group"]), row["cancelled"]) for row in rows]
+        except (ValueError, KeyError, TypeError):
+            raise LaunchError(
+                f"{path}: is damaged; look for the jobs with squeue, and delete this file"
+            ) from None
 
     def _write_jobs(self, jobs: list[_Job]) -> None:
         _write_private(self._folder / "jobs.json", json.dumps([asdict(job) for job in jobs]))
@@ -239,7 +251,7 @@ class SlurmGroup:
         return DelayedSubmission(self)
 
 
-def _judge(
+def _classify(
     job: _Job, state: str | None, ended: Mapping[str, Any] | None
 ) -> tuple[WorkerState, str, int]:
     """Return state, reason and restarts of one worker."""
@@ -273,6 +285,17 @@ def _run_slurm(program: str, *arguments: str) -> str:
     except subprocess.CalledProcessError as error:
         raise LaunchError(f"--on slurm: {program}: {error.stderr.strip()}") from None
     return done.stdout
+
+
+@contextmanager
+def _without_storage() -> Iterator[None]:
+    """Hide the storage URL from sbatch, which stores its environment with the job."""
+    url = os.environ.pop(_STORAGE_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if url is not None:
+            os.environ[_STORAGE_VARIABLE] = url
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ecd_tune.errors import TaskError
 from ecd_tune.objective.checkpoints.checkpoint import Callbacks
 from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
-from ecd_tune.objective.loops.loop import EndedError, Loop
+from ecd_tune.objective.loops.loop import Loop, RunEndedError
 from ecd_tune.objective.objective import Objective
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import RunPlan
@@ -85,7 +85,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
 def _problem_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float], DryRun]:
     problem = builder(task, _protocol(spec))(spec.search_seed(0), Stage.SEARCH)
     made = _resolving(spec, optimizer).single(problem, 0, **_params(spec, optimizer))
-    _, judging = _timed(lambda: problem.evaluate("test" if spec.oracle else "val"))
+    _, evaluation = _timed(lambda: problem.evaluate("test" if spec.oracle else "val"))
     stepper = Stepper(problem, made)
     times = []
     for number in range(_STEPS):
@@ -95,7 +95,7 @@ def _problem_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[flo
             without = _check_gradients(optimizer, problem.parameters)
     length = problem.steps_per_epoch
     step = min(times)
-    run = spec.steps(Stage.SEARCH) * (length * step + judging)
+    run = spec.steps(Stage.SEARCH) * (length * step + evaluation)
     return list(stepper.losses), _result(stepper.losses[0], problem.parameters, without, step, run)
 
 
@@ -113,7 +113,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
     )
     try:
         task.drive(request.seed, Stage.SEARCH, probe)
-    except EndedError:
+    except RunEndedError:
         pass
     finally:
         probe.kept.close()
@@ -125,7 +125,7 @@ def _loop_steps(spec: StudySpec, optimizer: str, task: Any) -> tuple[list[float]
 
 
 class _Probe(Loop):
-    """Ends a loop after a few steps, and keeps what it has seen."""
+    """Ends a loop after a few steps, and records their losses."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -135,26 +135,26 @@ class _Probe(Loop):
         self.missing = 0
 
     def optimizer(self, parameters: Any) -> torch.optim.Optimizer:
-        """Make the optimizer, and note what it trains."""
+        """Create the optimizer, and record the tensors that it trains."""
         made = super().optimizer(parameters)
         self.parameters += [p for group in made.param_groups for p in group["params"]]
         return made
 
     def before_step(self, loss: Tensor) -> None:
-        """Note the loss; end where there are enough.
+        """Record the loss; stop after enough steps.
 
         Args:
             loss: Detached, 0-d.
 
         Raises:
-            EndedError: There are enough.
+            RunEndedError: There are enough.
         """
         self.losses.append(float(loss))
         self.times.append(time.perf_counter())
         if len(self.losses) == 1:
             self.missing = sum(p.grad is None for p in self.parameters)
         if len(self.losses) > _STEPS:
-            raise EndedError
+            raise RunEndedError
 
 
 def _check_gradients(optimizer: str, parameters: list[Tensor], missing: int | None = None) -> int:

@@ -24,9 +24,9 @@ from ecd_tune.objective.checkpoints.checkpoint import (
 )
 from ecd_tune.objective.checkpoints.interrupt import Interrupted, Stop
 from ecd_tune.objective.checkpoints.snapshots import Snapshots
+from ecd_tune.objective.lanes.kinds import lane_kind, why_not_stacked
 from ecd_tune.objective.lanes.lane import Job
 from ecd_tune.objective.lanes.lanes import run_lanes
-from ecd_tune.objective.lanes.together import lane_kind, why_alone
 from ecd_tune.objective.lanes.widths import choose_width
 from ecd_tune.objective.loops.loop import evaluate_loop
 from ecd_tune.objective.origin import find_origin, own_version
@@ -96,7 +96,7 @@ class Objective:
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
     def origin(self, stage: Stage) -> Origin:
-        """Say with which data and code runs of a stage are made here; found out once.
+        """Return the origin (data and code) of runs of a stage; determined once.
 
         Args:
             stage: Search or confirmation.
@@ -156,7 +156,7 @@ class Objective:
                 outcomes |= zip(numbers, self._evaluate_stage(stage, chosen, stop), strict=True)
         return [outcomes[row] for row in range(len(requests))]
 
-    def why_alone(self, stage: Stage) -> str | None:
+    def why_not_stacked(self, stage: Stage) -> str | None:
         """Return why trials of a task that learns run one by one here, or None.
 
         Args:
@@ -165,7 +165,7 @@ class Objective:
         Raises:
             TaskError: The task cannot be created.
         """
-        return why_alone(self.task(stage), self._definition, self._training)
+        return why_not_stacked(self.task(stage), self._definition, self._training)
 
     def width(self, stage: Stage, bound: int) -> int:
         """Return how many trials of a task that learns are best trained at once here.
@@ -181,7 +181,7 @@ class Objective:
         Raises:
             TaskError: The task cannot be created.
         """
-        if bound == 1 or self.why_alone(stage) is not None:
+        if bound == 1 or self.why_not_stacked(stage) is not None:
             return 1
         task, build = self.task(stage), builder(self.task(stage), self._protocol)
         return choose_width(lambda seed: build(seed, stage), task.stack, bound)
@@ -193,7 +193,7 @@ class Objective:
         width: int,
         stop: Stop | None = None,
     ) -> None:
-        """Train many trials together; to be called where :meth:`why_alone` is None.
+        """Train many trials together; to be called where :meth:`why_not_stacked` is None.
 
         Outcomes are those of :meth:`evaluate` to rounding.
 
@@ -313,7 +313,7 @@ class Objective:
         return None if row.handle is None else Snapshots(row.handle, self._identity(row.request))
 
     def _identity(self, request: RunRequest) -> str:
-        """Write down all that decides how a run goes, the software included."""
+        """Return everything that determines a run, including the software."""
         return json.dumps(
             {
                 "task": [self._task_def.name, self._spec.task_options(request.stage)],

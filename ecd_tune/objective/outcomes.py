@@ -1,4 +1,4 @@
-"""Turn what was measured into an :class:`ecd_tune.records.Outcome`."""
+"""Convert measurements to an :class:`ecd_tune.records.Outcome`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REPORTED = (
 
 
 def nonfinite(what: str, value: float, place: str) -> str:
-    """Say that a number left the finite ones.
+    """Return the reason for a non-finite number.
 
     Returns:
         For example ``"loss became non-finite (inf) at iteration 37"``.
@@ -46,7 +46,7 @@ def nonfinite(what: str, value: float, place: str) -> str:
 
 
 def paused_after(epoch: int) -> str:
-    """Say that a run is paused after an epoch; it ends so unless someone continues it."""
+    """Return the reason of a run paused after an epoch; final unless the run is continued."""
     return f"paused after epoch {epoch}"
 
 

@@ -28,8 +28,8 @@ from ecd_tune.objective.training.epoch_store import EpochStore
 from ecd_tune.objective.training.epochs import Training
 from ecd_tune.objective.training.evaluator import Evaluator
 from ecd_tune.objective.training.hardware import prepare_network
-from ecd_tune.objective.training.protocols import Protocol, builder, judged_split
-from ecd_tune.objective.training.schedules import make_pace
+from ecd_tune.objective.training.protocols import Protocol, builder, evaluation_split
+from ecd_tune.objective.training.schedules import make_lr_factor
 from ecd_tune.objective.training.speed import Clock
 from ecd_tune.objective.training.stepping import Stepper
 from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
@@ -128,7 +128,7 @@ def make_training(
     clock: Clock = time.perf_counter,
     advance: Callable[[float | Tensor], None] | None = None,
 ) -> tuple[Training, Stepper, Evaluator]:
-    """Put together what trains a problem that has a metric.
+    """Create the training of a problem that has a metric.
 
     Args:
         problem: The problem.
@@ -147,11 +147,11 @@ def make_training(
     batches = Batches(problem, settings.accumulate, settings.precision, settings.second_forward)
     length = batches.steps_per_epoch
     steps = plan.steps * length
-    pace = make_pace(settings.schedule, steps, length)
+    pace = make_lr_factor(settings.schedule, steps, length)
     measurer = RunMeasurer(steps) if plan.measure else None
     diagnose = settings.diagnostics
     stepper = Stepper(problem, optimizer, pace, settings.clip, batches, diagnose, measurer, advance)
-    evaluator = Evaluator(problem, batches, metric, plan.direction, judged_split(plan.protocol))
+    evaluator = Evaluator(problem, batches, metric, plan.direction, evaluation_split(plan.protocol))
     averager = _make_averager(evaluator, plan)
     training = Training(
         stepper, evaluator, plan.steps, settings.eval_every, averager, callbacks, clock, plan.until

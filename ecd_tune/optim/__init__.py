@@ -1,6 +1,6 @@
-"""Optimizers: ECDSep and what it is compared with, single and for batches of trials.
+"""Optimizers: ECDSep, its variants and baselines, for single trials and batches.
 
-Names are imported when first used: reading :data:`OPTIMIZER_DEFS` imports no torch.
+Names are imported on first use: :data:`OPTIMIZER_DEFS` can be read without torch.
 """
 
 from __future__ import annotations

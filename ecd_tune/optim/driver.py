@@ -17,15 +17,15 @@ from torch import Tensor
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
+    PointInfo,
     StepInfo,
-    Survey,
     advance,
     decay,
+    evaluate_point,
     log_hamiltonian,
     lowered_offset,
     rebase,
     start,
-    survey,
 )
 from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.rules import Rules
@@ -34,12 +34,12 @@ from ecd_tune.optim.self_tuning.adaptive import (
     apply_auto,
     begin_auto,
     learn,
-    steer,
+    update_auto,
 )
 
 __all__ = [
     "COUNTERS",
-    "Made",
+    "StepResult",
     "StepInput",
     "RunState",
     "begin_state",
@@ -99,7 +99,7 @@ class StepInput(NamedTuple):
 State = TypeVar("State")
 
 
-class Made(NamedTuple, Generic[State]):
+class StepResult(NamedTuple, Generic[State]):
     """Result of a step. Where ``go`` is False, ``moved`` and ``e`` may be NaN."""
 
     go: Tensor
@@ -113,7 +113,7 @@ class Made(NamedTuple, Generic[State]):
     e: list[Tensor]
     """Direction of Π."""
     state: State
-    seen: Survey
+    seen: PointInfo
     info: StepInfo
     constants: Constants
     """Those of this step."""
@@ -156,7 +156,7 @@ def make_step(
     active: Tensor,
     *,
     starting: bool,
-) -> Made[RunState]:
+) -> StepResult[RunState]:
     """Make one step where allowed.
 
     Args:
@@ -174,7 +174,7 @@ def make_step(
         everywhere.
     """
     constants = present_constants(rules, state)
-    seen = survey(
+    seen = evaluate_point(
         algebra, point.theta, point.loss, point.grads, point.lr, point.weight_decay, constants
     )
     finite = active & point.loss.isfinite()
@@ -186,7 +186,7 @@ def make_step(
     auto = state.auto
     if rules.auto is not None and auto is not None:
         lr = torch.as_tensor(point.top_lr, dtype=torch.float64, device=go.device)
-        auto = steer(rules.auto, auto, seen, state.log_energy, constants, lr, point.size, go)
+        auto = update_auto(rules.auto, auto, seen, state.log_energy, constants, lr, point.size, go)
         constants = apply_auto(rules.auto, auto, constants)
     phase = Phase(e, state.log_p, state.log_energy, state.updates)
     turning = noise if rules.chaotic else None
@@ -210,7 +210,7 @@ def make_step(
     )
     new = _count(new, point, seen, info, live, go, active & ~finite)
     new = _react(new, rules, constants, seen, point.loss, live)
-    return Made(
+    return StepResult(
         go=go,
         held=active & ~go,
         moved=moved,
@@ -229,7 +229,7 @@ def _start(
     point: StepInput,
     e: list[Tensor],
     state: RunState,
-    seen: Survey,
+    seen: PointInfo,
     constants: Constants,
     noise: Blocks,
     live: Tensor,
@@ -251,7 +251,7 @@ def _start(
 def _count(
     state: RunState,
     point: StepInput,
-    seen: Survey,
+    seen: PointInfo,
     info: StepInfo,
     live: Tensor,
     go: Tensor,
@@ -271,7 +271,7 @@ def _react(
     state: RunState,
     rules: Rules,
     constants: Constants,
-    seen: Survey,
+    seen: PointInfo,
     loss: Tensor,
     live: Tensor,
 ) -> RunState:
@@ -292,7 +292,7 @@ def _lower(
     state: RunState,
     rules: Rules,
     constants: Constants,
-    seen: Survey,
+    seen: PointInfo,
     loss: Tensor,
     live: Tensor,
 ) -> RunState:

@@ -28,7 +28,7 @@ __all__ = [
     "Constants",
     "Phase",
     "StepInfo",
-    "Survey",
+    "PointInfo",
     "advance",
     "choose",
     "decay",
@@ -42,7 +42,7 @@ __all__ = [
     "rebase",
     "rescale",
     "start",
-    "survey",
+    "evaluate_point",
     "turn",
     "unit",
 ]
@@ -82,7 +82,7 @@ class Phase(NamedTuple):
     """Steps made, int64; a held step does not count."""
 
 
-class Survey(NamedTuple):
+class PointInfo(NamedTuple):
     """Quantities from one evaluation of loss and gradient at the present Θ."""
 
     gap: Tensor
@@ -151,7 +151,7 @@ def log_norm_at(excess: Tensor, constants: Constants) -> Tensor:
     return 0.5 * torch.where(constants.bounded, log_expm1(excess), excess)
 
 
-def survey(
+def evaluate_point(
     algebra: Algebra,
     theta: Blocks,
     loss: Tensor,
@@ -159,7 +159,7 @@ def survey(
     lr: Factors,
     weight_decay: Factors | None,
     constants: Constants,
-) -> Survey:
+) -> PointInfo:
     """Measure gap, potential and force at the present parameters (eq. 3 and 15).
 
     Args:
@@ -172,7 +172,7 @@ def survey(
         constants: η, F0 and ε2 are used.
 
     Returns:
-        The survey; its logarithms are finite wherever ``ok``.
+        The quantities; their logarithms are finite wherever ``ok``.
     """
     gap = loss - constants.F0
     if weight_decay is not None:
@@ -186,7 +186,7 @@ def survey(
     log_potential = constants.eta * log_gap
     above = (gap > 0) & (gap < math.inf)
     visible = log_potential >= constants.log_eps2
-    return Survey(
+    return PointInfo(
         gap=gap,
         log_gap=log_gap,
         log_potential=log_potential,
@@ -203,7 +203,7 @@ def _root(weight_decay: float | Tensor) -> float | Tensor:
 
 
 def start(
-    algebra: Algebra, grads: Blocks, noise: Blocks, seen: Survey, constants: Constants
+    algebra: Algebra, grads: Blocks, noise: Blocks, seen: PointInfo, constants: Constants
 ) -> Phase:
     """Set the energy and the first momentum: |Π|² = δE along −∇F (Algorithm 1).
 
@@ -211,7 +211,7 @@ def start(
         algebra: Layout of the blocks.
         grads: Plain ∇F, without weight decay, in the dtype of the momentum.
         noise: Normal draws; their direction is used if the gradient is zero.
-        seen: Survey of the same point, with gap > 0.
+        seen: Quantities at the same point, with gap > 0.
         constants: s and δE are used.
 
     Returns:
@@ -320,19 +320,19 @@ def drift_factor(log_p: Tensor, s: Tensor) -> Tensor:
 def advance(
     algebra: Algebra,
     phase: Phase,
-    seen: Survey,
+    seen: PointInfo,
     lr: Factors,
     noise: Blocks | None,
     constants: Constants,
     integrator: str,
 ) -> tuple[list[Tensor], Phase, StepInfo]:
-    """Make one step of ECDSep from a surveyed point.
+    """Make one step of ECDSep from an evaluated point.
 
     Args:
         algebra: Layout of the blocks.
         phase: Present phase.
-        seen: Survey of the present parameters; the result is meaningful where it is ``ok``.
-        lr: Step size Δt of each block, as given to :func:`survey`.
+        seen: Quantities at the present parameters; the result is meaningful where it is ``ok``.
+        lr: Step size Δt of each block, as given to :func:`evaluate_point`.
         noise: z for the turn, or None when ν is 0 everywhere.
         constants: Constants of the trajectory.
         integrator: ``"algorithm1"`` or ``"sync"``.

@@ -27,7 +27,7 @@ from ecd_tune.optim.params.ranks import GroupChoice
 from ecd_tune.optim.params.scale import found_scales
 from ecd_tune.optim.record import read_record, write_record
 from ecd_tune.optim.rules import Rules, initial_energy, read_rules
-from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
+from ecd_tune.optim.self_tuning.adaptive import report_auto, split_auto_lr
 from ecd_tune.optim.working import Working
 
 __all__ = ["ECDSep", "make"]
@@ -43,31 +43,33 @@ class _Working(WatchedWorking):
 class ECDSep(WatchedOptimizer):
     """Energy-conserving descent with a separable Hamiltonian (Algorithm 1).
 
-    The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. State lives in the log domain
-    and survives any finite loss. ``lr`` and the two of weight decay may differ between
-    parameter groups and are read at every step, so that schedulers work; the rest is global.
+    The loss must stay above ``F0``: V = (F + ½ wd Θ² − F0)^η. Energy and momentum are stored as
+    logarithms, so no finite loss overflows. ``lr``, ``weight_decay`` and
+    ``decoupled_weight_decay`` may differ between parameter groups and are read at every step, so
+    that schedulers work; all others are global.
 
     Args:
         params: Parameters or parameter groups.
-        lr: Step size Δt, > 0. ``"auto"``: such that the orbit step is ``orbit_step``; the ``lr``
-            of a group is then a factor of it, 1 unless the group or a scheduler sets another.
+        lr: Step size Δt, > 0. ``"auto"``: the step size with the orbit step ``orbit_step``; the
+            ``lr`` of a group is then a factor, 1 unless the group or a scheduler sets it.
         eta: Concentration exponent η, >= 1.
-        nu: Chaos strength ν, >= 0. ``"auto"``: ν* by the orbit that is seen (:mod:`.orbit`).
+        nu: Chaos strength ν, >= 0. ``"auto"``: ν* for the observed orbit (:mod:`.orbit`).
         F0: Loss offset. ``"auto"``: starts at 0, then follows the observed plateaus, and is never
             above an observed loss (:mod:`.plateau`); such a loss lowers it for any ``on_gap``,
             unless that stops the run.
-        orbit_step: The α* at which ``lr="auto"`` aims, in radians, > 0; None is 0.3. Larger is
-            faster and less exact; 1 is the most that suits ``"sync"``.
-        delta_energy: Initial |Π|², δE. None is 0 for ``s=1`` and 1 for ``s=0``; with ``s=0``
-            it must be > 0.
-        s: 1 bounds the region that can be reached, 0 does not.
+        orbit_step: Target α* of ``lr="auto"``, in radians, > 0; None means 0.3. Larger values are
+            faster and less exact; use at most 1 with ``"sync"``.
+        delta_energy: Initial |Π|², δE. None means 0 for ``s=1`` and 1 for ``s=0``; with
+            ``s=0`` it must be > 0.
+        s: 1: the reachable region is bounded; 0: it is not.
         weight_decay: wd of eq. 15, in the loss and in the gradient.
         scale: Factor of a tensor's Δt in kick and drift, > 0, an exact change of its coordinates;
             1 is the paper's form. ``"share"``: 1/(share of its gradient that is not 0), averaged
-            over the first 16 batches and then fixed: embeddings, of which a batch uses few rows,
-            move as the rest does. ``"moments"``: that, and over the first 300 steps more and more
-            of a power of the running second moments of each number's gradient, a diagonal
-            preconditioner (:mod:`.moments`). May differ between groups.
+            over the first 16 batches and then fixed, so that embeddings, of which a batch uses few
+            rows, move as fast as other tensors. ``"moments"``: in addition a diagonal
+            preconditioner, a power of the running second moments of the gradient, which takes
+            effect gradually over the first 300 steps (:mod:`.moments`). May differ between
+            groups.
         decoupled_weight_decay: Let wd shrink the parameters by exp(−Δt wd) in every step instead
             (§3.4). V then changes while Π does not, so 𝓔 is conserved only with
             ``conserve_energy``.
@@ -76,29 +78,29 @@ class ECDSep(WatchedOptimizer):
             error is of second order in Δt.
         seed: Seed of the noise; None draws one from torch's global generator.
         eps1: Rescale only if |Π² − π_c²| exceeds this.
-        eps2: No step is made while V < eps2; ``report()["converged"]`` says so.
+        eps2: No step is made while V < eps2; ``report()["converged"]`` is then True.
         on_gap: What to do if F + ½ wd Θ² − F0 <= 0, where V is undefined. ``"hold"`` skips the step
-            and counts it. ``"stop"`` freezes the parameters for good. ``"shift"`` skips the step
+            and counts it. ``"stop"`` freezes the parameters permanently. ``"shift"`` skips the step
             and lowers F0 by five times the depth, so that the same loss has a gap of four times the
             depth (at least ε2^{1/η}); 𝓔 is kept.
-        maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
+        maximize: Maximize the loss: −F replaces F, also in the comparison with ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
-        wait: Look at the loss in every step, which waits for the device; None does so on the
-            CPU. Else a loss that is not finite changes nothing either, but raises up to 16 steps
-            later.
+        wait: Check in every step that the loss is finite, which synchronizes with the device;
+            None means only on the CPU. Without it a non-finite loss changes nothing either, but
+            raises up to 16 steps later.
         fused: Make steps in one compiled pass each over gradients and parameters (:mod:`.fused`).
-            None does so where it can be: ``report()["form"]`` says whether it is used. False is the
-            reference form, of which the fused ones differ by rounding.
+            None means where possible: ``report()["form"]`` says whether it is used. False is the
+            reference form; the fused forms differ from it by rounding.
         process_group: Processes that each compute the loss of their own batch (DDP, FSDP): the
-            loss is averaged over them and the seed is that of the first. A group, or True for
-            the default one; False where all processes pass the same loss. None is False, with a
-            warning where several processes run.
+            loss is averaged over them, and the seed of the first is used. A group, or True for
+            the default group; False if all processes pass the same loss. None means False, with a
+            warning if several processes run.
         shard_group: Processes that each hold different parameters as plain tensors (FSDP1,
-            ZeroRedundancyOptimizer): norms are summed over them, and the loss is averaged over them
-            too. DTensors (FSDP2) need none.
+            ZeroRedundancyOptimizer): norms are summed over them, and the loss is averaged over
+            them. Not needed for DTensors (FSDP2).
 
     Raises:
-        HyperparameterError: A value is not allowed, or ``fused`` is True where it cannot be.
+        HyperparameterError: A value is not allowed, or ``fused`` is True but not possible.
     """
 
     name: ClassVar[str] = "ecdsep"
@@ -156,7 +158,7 @@ class ECDSep(WatchedOptimizer):
         checked = check_hyperparameters(self.name, values)
         super().__init__(
             params,
-            {**set_aside_lr(self.name, checked), **tensor_lr(values)},
+            {**split_auto_lr(self.name, checked), **tensor_lr(values)},
             seed=seed,
             maximize=maximize,
             foreach=foreach,

@@ -63,7 +63,7 @@ def read_record(tensors: Mapping[str, Tensor], *, auto: bool) -> RunState:
 
     Args:
         tensors: Name to tensor; further ones are allowed.
-        auto: Whether something is left to the run.
+        auto: Whether any hyperparameter is ``"auto"``.
 
     Returns:
         The state.

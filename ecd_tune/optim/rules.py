@@ -34,7 +34,7 @@ class Rules(NamedTuple):
     shifts_early: bool
     """V < ε2 lowers F0 too (Algorithm 2)."""
     resets_energy: bool
-    """𝓔 is measured anew where F0 falls."""
+    """𝓔 is recomputed where F0 falls."""
 
 
 def read_rules(
@@ -45,7 +45,7 @@ def read_rules(
     Args:
         name: Optimizer, for messages.
         rows: One mapping per trial, after
-            :func:`~ecd_tune.optim.self_tuning.adaptive.set_aside_lr`;
+            :func:`~ecd_tune.optim.self_tuning.adaptive.split_auto_lr`;
             ``integrator`` and what Algorithm 2 has beside it must be equal in all.
         device: Where scalars live.
         single: One trajectory, whose scalars are 0-d.

@@ -1,4 +1,4 @@
-"""What an optimizer can make anew from its state and groups."""
+"""Values that an optimizer can recompute from its state and groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Working"]
 
 
 class Working:
-    """What is made anew from ``state`` and ``param_groups``, and the losses that wait for a step.
+    """Values recomputed from ``state`` and ``param_groups``, and losses added for the next step.
 
     It is one object that changes in place: the wrappers of Lightning share it with the optimizer
     that they wrap, and would keep attributes that they set to themselves.
@@ -26,7 +26,7 @@ class Working:
         self.reset()
 
     def reset(self) -> None:
-        """Drop what is made anew."""
+        """Drop the recomputable values."""
         self.trajectory: dict[str, Tensor] = {}
         self.steps = 0
         self.noise: Noise | None = None

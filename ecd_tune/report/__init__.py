@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ecd_tune.report.render.markdown import render_markdown
     from ecd_tune.report.render.note import NOTE_BEGINS, render_notes
     from ecd_tune.report.render.plots import render_plots
-    from ecd_tune.report.render.terminal import render_summary
+    from ecd_tune.report.render.terminal import render_summary, short_warnings
     from ecd_tune.report.words.numbers import format_number
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "render_summary",
     "render_latex",
     "comparison_json",
+    "short_warnings",
     "write_comparison",
     "write_report",
 ]
@@ -72,7 +73,7 @@ _MODULES = {
     "render.markdown": ("render_markdown",),
     "render.note": ("NOTE_BEGINS", "render_notes"),
     "render.plots": ("render_plots",),
-    "render.terminal": ("render_summary",),
+    "render.terminal": ("render_summary", "short_warnings"),
     "words.numbers": ("format_number",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

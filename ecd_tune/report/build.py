@@ -57,7 +57,7 @@ from ecd_tune.report.words.tables.setup import describe_setup
 from ecd_tune.spec import StudySpec, number_of, without_number
 
 if TYPE_CHECKING:
-    from ecd_tune.analysis.checks import Judged
+    from ecd_tune.analysis.checks import StudyCheckResult
 
 __all__ = ["build_report"]
 
@@ -66,7 +66,7 @@ def build_report(
     spec: StudySpec,
     trials: Trials,
     environment: Mapping[str, str] | None = None,
-    judged: Sequence[Judged] = (),
+    checked: Sequence[StudyCheckResult] = (),
     made_from: str = "",
 ) -> StudyReport:
     """Build the report of a study, finished or not.
@@ -75,7 +75,7 @@ def build_report(
         spec: The study.
         trials: Records by study key, of both stages; a missing key has no trials.
         environment: Host, processor and versions, name to words.
-        judged: Results of the study's checks of the theory.
+        checked: Results of the study's checks of the theory.
         made_from: Digest of study and trials, by which a report is known to be current.
 
     Returns:
@@ -99,6 +99,7 @@ def build_report(
     )
     return StudyReport(
         name=spec.name,
+        task=spec.task.name,
         title=spec.title or f"{spec.name}: {task.title}",
         summary=spec.summary,
         protocol=spec.protocol,
@@ -123,7 +124,7 @@ def build_report(
         effort=measure_effort(results, task.direction),
         importance=tuple(rank_hyperparameters(spec, pooled)),
         sensitivity=tuple(describe_sensitivity(spec, pooled, best)),
-        theory=describe_theory(spec, trials, judged),
+        theory=describe_theory(spec, trials, checked),
         cost=sum_costs(spec, pooled),
         setup=describe_setup(spec, (*search, *confirm), environment or {}),
         reasons=group_reasons((*search, *confirm)),
@@ -213,7 +214,7 @@ def _result(
 
 
 def _by_searches(row: ResultRow) -> ResultRow:
-    """Put intervals over searches in the place of those over runs, which are not independent."""
+    """Replace intervals over runs, which are not independent, by intervals over searches."""
     if row.summary is None:
         return row
     medians = [quantile([*runs.values()], 0.5) for runs in runs_by_search(row).values()]

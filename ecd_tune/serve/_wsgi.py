@@ -17,7 +17,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def is_safe(environ: Environ) -> bool:
-    """Tell whether a request only reads."""
+    """Return whether a request only reads."""
     return environ.get("REQUEST_METHOD") in ("GET", "HEAD")
 
 

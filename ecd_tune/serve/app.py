@@ -76,7 +76,7 @@ class Settings:
 
 
 def build_app(storage: FastStorage, settings: Settings) -> App:
-    """Put the layers together around the dashboard of a database."""
+    """Build the layers around the dashboard of a database."""
     app: App = StudyCall(optuna_dashboard.wsgi(storage), storage)
     app = FleetPage(app, storage, settings.reports)
     if settings.read_only:

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from optuna.exceptions import StorageInternalError
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.pace import Pace, describe_pace
+from ecd_tune.analysis.rate import RateMeter, describe_rate
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
 from ecd_tune.serve.fast_reads import FastStorage
@@ -43,7 +43,7 @@ class FleetPage:
 
     def __init__(self, app: App, storage: FastStorage, reports: Path) -> None:
         self._app, self._storage, self._reports = app, storage, reports
-        self._reader, self._pace = StoreReader(storage.database), Pace()
+        self._reader, self._pace = StoreReader(storage.database), RateMeter()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
@@ -91,10 +91,11 @@ class FleetPage:
         reasons: Counter[tuple[str, str]] = Counter()
         for key, reason, count in self._reader.reasons(name):
             reasons[key.name, normalise_reason(reason)] += count
+        pace = self._pace.add(name, progress)
         return {
             "name": name,
-            "pace": describe_pace(self._pace.add(name, progress)),
-            "complete": not any(row.remaining for row in progress),
+            "pace": describe_rate(pace),
+            "complete": not pace["remaining"],
             "rows": [(self._id(row.key.name), row) for row in progress],
             "reasons": reasons.most_common(_REASONS),
             "events": events[: -_EVENTS - 1 : -1],

@@ -36,7 +36,7 @@ Origin = tuple[str, str, int]
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address or name means this machine only, without asking a name server."""
+    """Return whether an address or name means this machine only, without a DNS query."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:

@@ -113,7 +113,7 @@ class Float:
         )
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = f"[{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
         if self.zero is not None:
             words += f", below {self.zero.below:g} none (0){describe_condition(self.zero.when)}"
@@ -165,7 +165,7 @@ class Int:
         return int(np.clip(round(value), self.low, self.high))
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is a whole number in the range."""
+        """Return whether ``value`` is a whole number in the range."""
         return (
             isinstance(value, int)
             and not isinstance(value, bool)
@@ -173,7 +173,7 @@ class Int:
         )
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = f"{{{self.low}, …, {self.high}}}{' log' if self.log else ''}"
         if self.prior is not None:
             ends = self.low - 0.5, self.high + 0.5
@@ -225,11 +225,11 @@ class Choice:
         return self.values[int(rng.integers(len(self.values)))]
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is one of the choices; 1 and 1.0 are one, 1 and true are not."""
+        """Return whether ``value`` is one of the choices; 1 and 1.0 are one, 1 and true are not."""
         return any(_meaning(value) == _meaning(v) for v in self.values)
 
     def describe(self) -> str:
-        """Say in words what may be drawn."""
+        """Describe the values that can be drawn."""
         words = "{" + ", ".join(_show(v) for v in self.values) + "}"
         if self.prior is not None:
             words += f", prior {':'.join(f'{weight:g}' for weight in self.prior)}"
@@ -261,11 +261,11 @@ class Fixed:
         return self.value
 
     def contains(self, value: object) -> bool:
-        """Say whether ``value`` is the fixed one; 1 and 1.0 are one, 1 and true are not."""
+        """Return whether ``value`` is the fixed one; 1 and 1.0 are one, 1 and true are not."""
         return _meaning(value) == _meaning(self.value)
 
     def describe(self) -> str:
-        """Say in words what the value is."""
+        """Describe the value."""
         return f"= {_show(self.value)}"
 
     def bounds(self) -> tuple[Scalar, ...]:

@@ -10,7 +10,7 @@ in TOML                                   dimension
 ``beta = { low = …, when = { s = [0] } }``  any of them, only where ``s`` is 0
 ``x = { value = 1, when = { s = [0] } }``  :class:`Fixed` with a condition
 ``x = { choices = [1, 2], when = … }``    :class:`Choice` with a condition
-``x = { …, zero = { below = 1e-6 } }``    :class:`Float` whose lower end stands for 0
+``x = { …, zero = { below = 1e-6 } }``    :class:`Float` whose lower end means 0
 ``x = { low = 0, high = 1, prior = 0.2 }``  a range with a :class:`Prior`; its spread by
                                           ``prior = { center = 0.2, spread = 0.1 }``
 ``x = { choices = [1, 2], prior = [3, 1] }``  :class:`Choice`, a weight for each value

@@ -123,7 +123,7 @@ class Space:
                 raise SpaceError(f"{name} = {point[name]!r}: allowed {dimension.describe()}")
 
     def grid(self) -> Iterator[dict[str, Scalar]]:
-        """Go through all points of a space of choices, the last dimension fastest.
+        """Iterate over all points of a space of choices, the last dimension fastest.
 
         Yields:
             Points, as :meth:`suggest`.

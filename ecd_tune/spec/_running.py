@@ -57,7 +57,7 @@ def _late_starts(spec: StudySpec, optimizer: str) -> list[str]:
 
 
 def check_pruning(spec: StudySpec) -> list[str]:
-    """Check that trials of this study may be pruned, where it asks for it.
+    """Check that trials of this study can be pruned, if it has ``[pruning]``.
 
     Args:
         spec: The study.
@@ -92,7 +92,7 @@ def check_pruning(spec: StudySpec) -> list[str]:
 
 
 def check_searches(spec: StudySpec) -> list[str]:
-    """Check where searches begin, and that there are seeds enough for several or a selection.
+    """Check the first trials of searches, and that there are enough seeds for several.
 
     Args:
         spec: The study.

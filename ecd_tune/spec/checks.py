@@ -55,7 +55,7 @@ class CheckSpec(SpecModel):
         words += ["to be refuted"] if self.expects == "refuted" else []
         return f"{self.name} ({', '.join(words)})" if words else self.name
 
-    def judges(self, key: str, optimizer: OptimizerSpec) -> bool:
+    def applies_to(self, key: str, optimizer: OptimizerSpec) -> bool:
         """Return whether it applies to an optimizer's trials.
 
         Args:
@@ -68,13 +68,13 @@ class CheckSpec(SpecModel):
         return self.optimizer == key if self.optimizer else not _lacking(self.definition, optimizer)
 
 
-def _insist_on_tables(value: Any) -> Any:
+def _require_tables(value: Any) -> Any:
     if isinstance(value, Mapping):
         raise ValueError("is a single table; write [[checks]], in double brackets, for each check")
     return value
 
 
-Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_insist_on_tables)]
+Checks = Annotated[tuple[CheckSpec, ...], BeforeValidator(_require_tables)]
 """All ``[[checks]]`` tables of a study file."""
 
 
@@ -92,9 +92,9 @@ def find_study_check(name: str) -> CheckDef:
     """
     if name in CHECKS.names():
         found = CHECKS.get(name)
-        if found.judges_study:
+        if found.is_for_studies:
             return found
-    raise UnknownNameError("check of studies", name, [c.id for c in CHECKS if c.judges_study])
+    raise UnknownNameError("check of studies", name, [c.id for c in CHECKS if c.is_for_studies])
 
 
 def _lacking(check: CheckDef, optimizer: OptimizerSpec) -> list[str]:
@@ -134,7 +134,7 @@ def _problems(
     if check.optimizer is not None and check.optimizer not in optimizers:
         known = hint(check.optimizer, optimizers)
         yield f"optimizer = {check.optimizer!r}: the study has no such optimizer{known}"
-    elif not any(check.judges(key, optimizer) for key, optimizer in optimizers.items()):
+    elif not any(check.applies_to(key, optimizer) for key, optimizer in optimizers.items()):
         needs = ", ".join(definition.needs)
         yield f"no optimizer of the study has {needs}, which {check.name} needs"
     elif check.optimizer and (lacking := _lacking(definition, optimizers[check.optimizer])):

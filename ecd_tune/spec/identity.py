@@ -14,7 +14,7 @@ _EXACT = 2**53
 
 
 def fingerprint_of(identity: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (64 hex digits) of plain values, equal where they mean the same.
+    """Return the SHA-256 (64 hex digits) of plain values, equal if they mean the same.
 
     Args:
         identity: Tables, lists, texts, numbers, booleans and None.

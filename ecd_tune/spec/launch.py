@@ -21,7 +21,7 @@ def parse_minutes(text: str) -> int:
     """Read a time limit.
 
     Args:
-        text: Minutes, ``HH:MM``, ``HH:MM:SS`` or ``D-HH:MM:SS``.
+        text: Minutes, ``HH:MM:SS``, ``D-HH:MM`` or ``D-HH:MM:SS``, as in Slurm.
 
     Returns:
         Minutes, at least 1; seconds are rounded up.
@@ -32,12 +32,12 @@ def parse_minutes(text: str) -> int:
     match = _TIME.fullmatch(text)
     if text.isascii() and text.isdigit():
         minutes = int(text)
-    elif match:
+    elif match and (match["days"] or match["seconds"]):  # to Slurm 4:00 is four minutes
         days, hours, rest, seconds = (int(part or 0) for part in match.groups())
         minutes = days * 1440 + hours * 60 + rest + (seconds > 0)
     else:
         raise ValueError(
-            f"{text!r}: expected minutes, HH:MM, HH:MM:SS or D-HH:MM:SS, for example 4:00:00"
+            f"{text!r}: expected minutes, HH:MM:SS, D-HH:MM or D-HH:MM:SS, for example 4:00:00"
         )
     if minutes < 1:
         raise ValueError(f"{text!r}: must be at least a minute")

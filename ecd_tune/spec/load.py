@@ -227,7 +227,7 @@ def _dimension_problems(
 def _group_problems(
     where: str, names: Iterable[str], definition: OptimizerDef, task: TaskDef | None
 ) -> list[str]:
-    """Say which ``NAME.GROUP`` cannot be: of a hyperparameter or a group that has none."""
+    """Report each ``NAME.GROUP`` whose hyperparameter or group does not support it."""
     own, problems = definition.hyperparameters, []
     by_group = [name for name, declared in own.items() if declared.by_group]
     for name in names:

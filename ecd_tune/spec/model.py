@@ -142,7 +142,7 @@ class StudySpec(SpecModel):
         return tuple(
             check.model_copy(update={"optimizer": optimizer})
             for check in self.checks
-            if check.judges(optimizer, self.optimizers[optimizer])
+            if check.applies_to(optimizer, self.optimizers[optimizer])
         )
 
     def task_options(self, stage: Stage) -> dict[str, Scalar]:
@@ -334,5 +334,5 @@ def _task_identity(spec: StudySpec) -> Mapping[str, Any]:
     if not is_reference(spec.task.name):
         return {"name": spec.task.name, **options}
     # Without the folder, which differs from machine to machine.
-    judged = {"metric": own.metric, "direction": own.direction.value}
-    return {"name": short_reference(spec.task.name), **options, **judged}
+    objective = {"metric": own.metric, "direction": own.direction.value}
+    return {"name": short_reference(spec.task.name), **options, **objective}

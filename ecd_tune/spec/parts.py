@@ -75,14 +75,14 @@ class TaskSpec(SpecModel):
 
 
 class Budget(SpecModel):
-    """``[budget]``: how much one optimizer may use in the search.
+    """``[budget]``: the budget of one optimizer's search.
 
     Attributes:
         trials: Finished trials per optimizer. For a grid: the number of its points.
         steps: Length of one trial, in the task's unit (iterations or epochs).
-        batch: Trials that one worker asks for and runs at once; more than one only helps where
-            the task runs whole batches.
-        timeout: Seconds that a trial may take; one that takes longer fails. No limit when not
+        batch: Trials that one worker asks for and runs at once; more than one is useful only if
+            the task supports it.
+        timeout: Time limit of a trial in seconds; a longer one fails. No limit when not
             given.
     """
 
@@ -114,14 +114,14 @@ class SamplerSpec(SpecModel):
 
     @property
     def why(self) -> str:
-        """Why ``auto`` has chosen it; empty where a person has."""
+        """Reason for the choice of ``auto``; empty otherwise."""
         return self._why
 
     def chosen(self, why: str) -> Self:
         """Return a copy that ``auto`` has chosen.
 
         Args:
-            why: The reason, in words; no part of a study's identity.
+            why: The reason, in words; not part of the study's identity.
         """
         copy = self.model_copy()
         copy._why = why
@@ -134,7 +134,7 @@ class SamplerSpec(SpecModel):
 
 
 class Confirmation(SpecModel):
-    """``[confirmation]``: reruns of the best hyperparameters under fresh seeds.
+    """``[confirmation]``: repeated runs of the best hyperparameters with new seeds.
 
     Attributes:
         runs: Number of runs, each with its own seed; 0 turns the confirmation off.
@@ -142,7 +142,7 @@ class Confirmation(SpecModel):
         references: Run the study file's reference hyperparameters under the same seeds too.
         task: Task options that differ from the search's, for example a random start.
         margin: Difference of the confirmed number that is too small to matter, within which
-            optimizers may be found equivalent; a factor above 1 where values span decades and are
+            optimizers can be equivalent; a factor above 1 where values span decades and are
             compared by ratio. None: equivalence is not tested.
     """
 
@@ -160,13 +160,13 @@ class Retries(SpecModel):
     a worker releases on a signal are always retried and not counted here.
 
     Attributes:
-        lost: The worker was killed, or was not heard of in time.
+        lost: The worker was killed, or did not renew its lease.
         out_of_memory: The trial ran out of memory.
         timeout: It took longer than ``[budget] timeout``.
         non_finite: Not even the first loss was finite.
         exception: Any other exception.
-        stop_worker_after: Trials that end in a row with the same exception before the worker
-            stops: repeated equal failures are not a property of a trial.
+        stop_worker_after: Number of consecutive trials with the same exception after which the
+            worker stops: the cause is then not a single trial.
     """
 
     lost: int = Field(default=3, ge=0, le=1000)
@@ -196,7 +196,7 @@ class Reference(SpecModel):
 
 
 class FirstTrial(SpecModel):
-    """``[[optimizers.NAME.first]]``: a trial that runs before the sampler chooses any.
+    """``[[optimizers.NAME.first]]``: a trial that runs before the sampler proposes any.
 
     Attributes:
         label: Short name, unique in its optimizer: the trial's source.
@@ -212,10 +212,10 @@ class OptimizerSpec(SpecModel):
 
     Attributes:
         optimizer: Registry name; the key itself when not given.
-        title: As the report prints it; the optimizer's own title when not given.
-        space: Hyperparameter to dimension; what is not named keeps the optimizer's default.
+        title: Title in reports; the optimizer's own title when not given.
+        space: Hyperparameter to dimension; missing ones keep the optimizer's defaults.
         references: Published hyperparameters.
-        first: Trials of the search that are fixed; they count as any other.
+        first: Fixed first trials of the search; they count against the budget.
         training: Keys of ``[training]`` that differ for this optimizer.
     """
 
@@ -235,7 +235,7 @@ class OptimizerSpec(SpecModel):
     def searchable(self) -> dict[str, Hyperparameter]:
         """All names allowed in ``space``: hyperparameters, derived quantities, the schedule.
 
-        Of hyperparameters by group those ``NAME.GROUP`` that are named.
+        Hyperparameters by group are included as ``NAME.GROUP`` if the table uses them.
         """
         own = self.definition.hyperparameters
         given: tuple[Reference | FirstTrial, ...] = (*self.references, *self.first)
@@ -245,10 +245,10 @@ class OptimizerSpec(SpecModel):
         return {**SEARCHABLE_SCHEDULE, **searchable(own), **grouped}
 
     def resolve(self, params: Params, n: int) -> dict[str, Scalar]:
-        """Turn searched values into what the optimizer takes.
+        """Convert searched values to the optimizer's hyperparameters.
 
         Args:
-            params: As the space has them.
+            params: Values of the search space.
             n: Number of parameters of the network.
 
         Returns:

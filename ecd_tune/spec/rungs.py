@@ -43,9 +43,9 @@ class Rungs:
         exact = first * factor ** len(epochs) == steps
         count = len(epochs) + exact if pruning.kind == "hyperband" else 1
         # Trials are compared at epochs at which all of them are evaluated.
-        judged = [math.ceil(epoch / every) * every for epoch in epochs]
+        evaluated = [math.ceil(epoch / every) * every for epoch in epochs]
         self.brackets = tuple(
-            tuple(dict.fromkeys(epoch for epoch in judged[skipped:] if epoch < steps))
+            tuple(dict.fromkeys(epoch for epoch in evaluated[skipped:] if epoch < steps))
             for skipped in range(count)
         )
         shares = (_share(number, count, factor) for number in range(count))

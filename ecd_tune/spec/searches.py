@@ -29,7 +29,7 @@ MOST_TRIALS_OF_EACH = 20_000
 
 
 class SearchSpec(SpecModel):
-    """``[search]``: how often each optimizer is searched, and what its searches begin with.
+    """``[search]``: number of searches per optimizer, and their first trials.
 
     Attributes:
         repeats: Independent searches of each optimizer, each with the full budget, its own seeds

@@ -1,4 +1,4 @@
-"""Write a study down as plain values that :func:`ecd_tune.spec.load.parse_study` takes."""
+"""Convert a study to plain values for :func:`ecd_tune.spec.load.parse_study`."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def _create(connection: sa.Connection, spec: StudySpec, key: StudyKey) -> int:
             direction=task.direction.value,
             identity=json.dumps(spec.identity(key.optimizer), sort_keys=True),
             fingerprint=spec.fingerprint(key.optimizer),
-            target=_target(spec, key),
+            target=spec.runs(key.optimizer, key.stage),
             retries=dump_counts(spec.retries.counts()),
         )
     )
@@ -294,12 +294,8 @@ def _create_in_optuna(connection: sa.Connection, spec: StudySpec, key: StudyKey)
 
 
 def _update(connection: sa.Connection, spec: StudySpec, key: StudyKey, row: sa.Row[Any]) -> None:
-    target, retries = _target(spec, key), dump_counts(spec.retries.counts())
+    target, retries = spec.runs(key.optimizer, key.stage), dump_counts(spec.retries.counts())
     if (row.target, row.retries) != (target, retries):
         table = tables.studies
         statement = sa.update(table).where(table.c.study_id == row.study_id)
         connection.execute(statement.values(target=target, retries=retries))
-
-
-def _target(spec: StudySpec, key: StudyKey) -> int | None:
-    return spec.trials(key.optimizer) if key.stage is Stage.SEARCH else None

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RowNumbers", "deal", "lay_out", "take"]
+__all__ = ["RowNumbers", "split_rows", "order_by_stratum", "sample_rows"]
 
 RowNumbers = NDArray[np.int64]
 """Numbers of rows, ascending."""
 
-_DEAL = ("train", "val", "train", "test", "train")
+_PARTS = ("train", "val", "train", "test", "train")
 
 
-def lay_out(strata: NDArray[np.int64], seed: int) -> RowNumbers:
+def order_by_stratum(strata: NDArray[np.int64], seed: int) -> RowNumbers:
     """Order the rows by stratum, at random within each.
 
     Args:
@@ -33,7 +33,7 @@ def lay_out(strata: NDArray[np.int64], seed: int) -> RowNumbers:
     return np.lexsort((draws, strata)).astype(np.int64)
 
 
-def take(strata: NDArray[np.int64], count: int, seed: int) -> RowNumbers:
+def sample_rows(strata: NDArray[np.int64], count: int, seed: int) -> RowNumbers:
     """Choose ``count`` rows.
 
     Args:
@@ -45,10 +45,10 @@ def take(strata: NDArray[np.int64], count: int, seed: int) -> RowNumbers:
         The chosen rows.
     """
     places = ((2 * np.arange(count) + 1) * len(strata)) // max(2 * count, 1)
-    return np.sort(lay_out(strata, seed)[places])
+    return np.sort(order_by_stratum(strata, seed)[places])
 
 
-def deal(strata: NDArray[np.int64], seed: int) -> Mapping[str, RowNumbers]:
+def split_rows(strata: NDArray[np.int64], seed: int) -> Mapping[str, RowNumbers]:
     """Split all rows 60/20/20.
 
     Args:
@@ -58,6 +58,6 @@ def deal(strata: NDArray[np.int64], seed: int) -> Mapping[str, RowNumbers]:
     Returns:
         ``train``, ``val`` and ``test``.
     """
-    order = lay_out(strata, seed)
-    names = np.resize(np.array(_DEAL), len(order))
+    order = order_by_stratum(strata, seed)
+    names = np.resize(np.array(_PARTS), len(order))
     return {name: np.sort(order[names == name]) for name in ("train", "val", "test")}

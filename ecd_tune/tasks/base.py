@@ -9,11 +9,12 @@ and one that learns may be a :class:`~ecd_tune.tasks.StackableTask`: then many t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 
 __all__ = [
@@ -31,9 +32,30 @@ __all__ = [
     "StatefulProblem",
     "Task",
     "differentiate",
+    "part_of",
 ]
 
 Split = Literal["train", "val", "test"]
+Part = TypeVar("Part")
+
+
+def part_of(task: str, parts: Mapping[Any, Part], split: Split) -> Part:
+    """Return one split of a problem's data.
+
+    Args:
+        task: Name of the task, for the message.
+        parts: The data by split.
+        split: The split.
+
+    Raises:
+        TaskError: The test split, in a problem built for the search.
+    """
+    if split not in parts:
+        raise TaskError(
+            f"{task}: the {split} split is not available in a search run; build the problem with "
+            "Stage.CONFIRM"
+        )
+    return parts[split]
 
 
 @runtime_checkable
@@ -66,7 +88,7 @@ class Problem(Protocol):
         ...
 
     def evaluate(self, split: Split) -> Mapping[str, float]:
-        """Judge the present parameters on one part of the data.
+        """Evaluate the present parameters on one part of the data.
 
         Args:
             split: ``train``, ``val`` or ``test``; a problem built for the search refuses
@@ -91,7 +113,7 @@ class StatefulProblem(Problem, Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it up again.
+        """Restore it.
 
         Args:
             state: Returned by :meth:`state_dict`, read with ``torch.load(weights_only=True)``.
@@ -156,7 +178,7 @@ class RepeatableProblem(Problem, Protocol):
     """A problem that can pass a step's batch forward once more; optional.
 
     The paper's code does so after each step on Tiny ImageNet and ImageNet, for the accuracy on
-    the batch; what remains of it is that running statistics move a second time.
+    the batch; its effect is a second update of running statistics.
     """
 
     def pass_forward(self, step: int) -> None:
@@ -216,9 +238,9 @@ class PublishedTask(Task, Protocol):
 
 @runtime_checkable
 class DigestedTask(Task, Protocol):
-    """A task that says which data it has; optional.
+    """A task with a digest of its data; optional.
 
-    Each trial stores the digest, so that trials on different data are told apart. For the tasks
+    Each trial stores the digest, so that trials on different data are distinguished. For the tasks
     here it is one of the files of their data sets.
     """
 

@@ -91,7 +91,7 @@ class CounterDropout(TorchFunctionMode):
 
 
 def has_dropout(network: nn.Module) -> bool:
-    """Say whether a network has a module that drops single numbers in training.
+    """Return whether a network has a module that drops single numbers in training.
 
     Args:
         network: The network.

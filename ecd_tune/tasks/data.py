@@ -1,8 +1,8 @@
 """Find the data files of a task, or list the missing ones.
 
 Nothing is ever downloaded. The data root is the folder that the environment variable
-``ECD_TUNE_DATA`` names; if it is not set, ``shared/data`` next to the checkout is used if it
-exists.
+``ECD_TUNE_DATA`` names; if it is not set or empty, ``shared/data`` next to the checkout is used if
+it exists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["ROOT_VARIABLE", "Layout", "cache_root", "data_root", "find_layout"]
+__all__ = ["ROOT_VARIABLE", "Layout", "cache_root", "data_root", "describe_root", "find_layout"]
 
 ROOT_VARIABLE = "ECD_TUNE_DATA"
 """Environment variable that names the data root."""
@@ -28,7 +28,7 @@ class Layout:
         name: Name of the layout, for example ``"official"``.
         files: Paths relative to the root; all of them are needed.
         source: Where they come from, in words.
-        optional: More files of this layout, used where they exist; a folder stands for all in it.
+        optional: More files of this layout, used if present; a folder means all its files.
     """
 
     name: str
@@ -46,12 +46,21 @@ def data_root() -> Path | None:
 
     Returns:
         An absolute path, which need not exist where the variable is set; None if the variable is
-        not set and there is no ``shared/data`` next to the checkout.
+        not set, or empty, and there is no ``shared/data`` next to the checkout.
     """
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given).expanduser().absolute()
     fallback = _checkout_data()
     return fallback if fallback.is_dir() else None
+
+
+def describe_root() -> str:
+    """Return the data root as text, with the reason where the variable does not name it."""
+    given, root = os.environ.get(ROOT_VARIABLE), data_root()
+    if given:
+        return str(root)
+    state = f"{ROOT_VARIABLE} is {'not set' if given is None else 'empty'}"
+    return f"none: {state}" if root is None else f"{root} (next to the checkout; {state})"
 
 
 def cache_root() -> Path:
@@ -78,7 +87,7 @@ def find_layout(task: str, layouts: Sequence[Layout]) -> tuple[Layout, Path]:
         for layout in layouts:
             if not layout.missing(root):
                 return layout, root
-    where = f"under {root}" if root else f"anywhere: {ROOT_VARIABLE} is not set"
+    where = f"under {root}" if root else f"anywhere: the data root is {describe_root()}"
     ways = "; or ".join(_describe(layout, root) for layout in layouts)
     raise TaskError(
         f"{task}: data not found {where}. Expected {ways}. Set {ROOT_VARIABLE} to the folder that "

@@ -65,7 +65,7 @@ class DataSet:
         return None
 
     def needed_by(self, task: str, options: Mapping[str, Scalar]) -> bool:
-        """Say whether a task reads this data set.
+        """Return whether a task reads this data set.
 
         Args:
             task: Registry name.

@@ -19,10 +19,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.definitions import TASK_DEFS, check_options
 from ecd_tune.tasks.digits_stack import StackedDigits
 from ecd_tune.tasks.seeds import stream
@@ -112,12 +111,7 @@ class DigitsProblem:
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self.parts:
-            raise TaskError(
-                f"digits: the {split} split is closed to a search run; build the problem with "
-                "Stage.CONFIRM"
-            )
-        part = self.parts[split]
+        part = part_of("digits", self.parts, split)
         logits = self._logits(part.x)
         hits = (logits.argmax(1) == part.y).double().mean()
         return {"accuracy": float(hits), "loss": float(cross_entropy(logits, part.y))}
@@ -174,7 +168,7 @@ class DigitsTask:
             del parts["test"]
         return DigitsProblem(parts, self.widths, self.batch_size, seed)
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return None: they always can."""
         return None
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ecd_tune.errors import TaskError
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.stacking import ParameterStack
 
 if TYPE_CHECKING:
@@ -78,9 +77,8 @@ class StackedDigits:
         Raises:
             TaskError: The classifiers do not hold the split.
         """
-        if split not in self._parts:
-            raise TaskError(f"digits: the {split} split is closed to a search run")
-        part, trials = self._parts[split], len(self.problems if rows is None else rows)
+        part = part_of("digits", self._parts, split)
+        trials = len(self.problems if rows is None else rows)
         parameters = self.parameters if rows is None else [p[list(rows)] for p in self.parameters]
         logits = self._forward(parameters, part.x.T.expand(trials, -1, -1))[-1]
         # Of equal logits the first counts, as with argmax, which takes ten times as long here.

@@ -52,7 +52,7 @@ class FunctionalProblem(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Return what a step sees, on the network's device.
+        """Return the examples of a step, on the network's device.
 
         Args:
             step: Number of the step, from 0.
@@ -118,7 +118,7 @@ class FunctionalProblem(ABC):
         """
 
     def check_loss(self, loss: Any) -> None:  # noqa: B027
-        """Look at what :meth:`loss` has returned; raises where it is no loss."""
+        """Check the result of :meth:`loss`; raises if it is not a loss."""
 
     def closure(self, step: int) -> Tensor:
         """Compute the loss of one batch and its gradient; moves running statistics."""
@@ -147,7 +147,7 @@ class FunctionalProblem(ABC):
             return self.loss(network, *batch)
 
     def key(self, step: int) -> Tensor | None:
-        """Return what the dropout of a step is drawn from, 0-d, or None where there is none.
+        """Return the key of the dropout of a step, 0-d, or None without dropout.
 
         Args:
             step: Number of the step, from 0.
@@ -207,7 +207,7 @@ class FunctionalProblem(ABC):
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the buffers up again.
+        """Restore the buffers.
 
         Args:
             state: Returned by :meth:`state_dict`.

@@ -117,7 +117,7 @@ class StackedNetworks:
         ]
 
     def _values(self) -> tuple[Values, Values]:
-        """Return what is trained of all rows, and what is not."""
+        """Return the trained and the other tensors of all rows."""
         trained = zip(self._names, self.parameters, strict=True)
         return (
             {_PREFIX + name: block for name, block in trained},
@@ -132,7 +132,7 @@ class StackedNetworks:
 class StacksNetworks:
     """Makes a task of functional problems a :class:`~ecd_tune.tasks.StackableTask`."""
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return None: they can."""
         return None
 

@@ -57,7 +57,7 @@ class StackedProblem(Protocol):
     def evaluate(
         self, split: Split, rows: Sequence[int] | None = None
     ) -> Sequence[Mapping[str, float]]:
-        """Judge rows as :meth:`Problem.evaluate` does.
+        """Evaluate rows as :meth:`Problem.evaluate` does.
 
         Args:
             split: A split that all of the problems hold.
@@ -73,7 +73,7 @@ class StackedProblem(Protocol):
 class StackableTask(Task, Protocol):
     """A task that learns, of which B problems compute together."""
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return in words why they do not after all, with its present options, or None."""
         ...
 

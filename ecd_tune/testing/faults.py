@@ -1,7 +1,7 @@
 """Workers without torch that can be killed, stalled and cut off, and invariants afterwards.
 
 :func:`run_worker` is the worker's loop with an evaluation that only sleeps: claim, heartbeat, tell,
-reap. :func:`assert_whole` checks the invariants: the budget is met exactly, nothing is left
+reap. :func:`assert_consistent` checks the invariants: the budget is met exactly, nothing is left
 running, nothing ran twice, and no attempt is lost without its copy.
 """
 
@@ -25,7 +25,7 @@ from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete
 from ecd_tune.worker.heartbeat import Heartbeat
 
-__all__ = ["Crew", "assert_whole", "run_worker"]
+__all__ = ["WorkerGroup", "assert_consistent", "run_worker"]
 
 OPTIMIZER = "ecdsep"
 _SETTLE_SECONDS = 0.05
@@ -64,7 +64,7 @@ def _remaining(store: Store, spec: StudySpec) -> int:
     return search.remaining
 
 
-class Crew:
+class WorkerGroup:
     """Worker processes, of which those that die are replaced.
 
     Args:
@@ -79,7 +79,7 @@ class Crew:
         self.processes: list[ForkServerProcess] = []
 
     @contextmanager
-    def working(self) -> Iterator[Crew]:
+    def working(self) -> Iterator[WorkerGroup]:
         """Start the workers; end them when the block is left.
 
         Yields:
@@ -154,7 +154,7 @@ def _holds(process: ForkServerProcess, store: Store) -> bool:
     return any(worker.name == name and worker.running for worker in store.workers())
 
 
-def assert_whole(store: Store, spec: StudySpec) -> list[TrialRecord]:
+def assert_consistent(store: Store, spec: StudySpec) -> list[TrialRecord]:
     """Check that a complete search lost nothing and did nothing twice.
 
     Args:

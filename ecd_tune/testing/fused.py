@@ -183,20 +183,20 @@ class FusedContract:
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
     @pytest.mark.parametrize("case", CASES)
-    def test_goes_the_way_of_the_reference(self, case: str, dtype: torch.dtype) -> None:
+    def test_matches_the_reference(self, case: str, dtype: torch.dtype) -> None:
         """Parameters, counters and scalars agree after some steps."""
         self.pair(case, dtype).go(self.steps).check(self.tolerances[dtype])
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     @pytest.mark.parametrize("case", ["noise", "decay", "decoupled", "unit speed sync", "moments"])
-    def test_parameters_of_16_bits_round_once(self, case: str, dtype: torch.dtype) -> None:
+    def test_sixteen_bit_parameters_are_rounded_once(self, case: str, dtype: torch.dtype) -> None:
         """Their momentum is float32."""
         pair = self.pair(case, dtype).go(self.steps)
         pair.check(self.tolerances[dtype])
         kept = pair.optimizers[1].state[pair.params[1][0]]["direction"]
         assert kept.dtype == torch.float32
 
-    def test_dtypes_may_be_mixed(self) -> None:
+    def test_mixed_dtypes(self) -> None:
         """Noise is then that of float32."""
         pair = self.pair("noise", torch.float32)
         for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
@@ -206,7 +206,7 @@ class FusedContract:
             assert not optimizer.state
         pair.go(self.steps).check(1e-3)
 
-    def test_groups_have_their_own_steps_and_decay(self) -> None:
+    def test_lr_and_weight_decay_per_group(self) -> None:
         """Schedulers also write into them; the step size may be a tensor."""
 
         def groups(params: Sequence[Tensor]) -> Any:
@@ -226,7 +226,7 @@ class FusedContract:
                 optimizer.param_groups[2]["weight_decay"] = 0.2 if step < 12 else 0.1
         pair.check(1e-12)
 
-    def test_lr_0_moves_nothing(self) -> None:
+    def test_zero_lr_moves_nothing(self) -> None:
         """As a warm-up begins."""
         pair = self.pair("noise").go(3)
         for optimizer in pair.optimizers:
@@ -244,7 +244,7 @@ class FusedContract:
             pair.step(lambda params: 100 - bowls(params))
         pair.check(1e-12)
 
-    def test_gradients_come_and_go(self) -> None:
+    def test_missing_gradients(self) -> None:
         """Where one does, the step is one of the reference form."""
         pair = self.pair("noise")
         fused = 0
@@ -255,7 +255,7 @@ class FusedContract:
         pair.check(1e-12)
         assert fused >= self.steps // 2
 
-    def test_gradients_may_lie_otherwise_than_parameters(self) -> None:
+    def test_gradients_with_other_strides(self) -> None:
         """Sparse, transposed, in steps; they are copied."""
         pair = self.pair("noise").go(2)
         for number in range(4):
@@ -272,7 +272,7 @@ class FusedContract:
         pair.check(1e-12)
 
     @pytest.mark.parametrize("case", ["plain", "unit speed sync", "moments at unit speed"])
-    def test_parameters_may_have_another_memory_format(self, case: str) -> None:
+    def test_other_memory_formats(self, case: str) -> None:
         """Without noise, elements are processed in memory order."""
         kind, options = CASES[case]
         pair = Pair(kind, {**options, "nu": 0.0}, device=self.device, shapes=((5, 3, 4, 4), (7,)))
@@ -281,14 +281,14 @@ class FusedContract:
         pair.go(self.steps).check(1e-12)
         assert pair.params[1][0].is_contiguous(memory_format=torch.channels_last)
 
-    def test_parameters_may_be_replaced(self) -> None:
+    def test_parameters_can_be_replaced(self) -> None:
         """As ``p.data = ...`` does."""
         pair = self.pair("noise").go(3)
         for params in pair.params:
             params[0].data = params[0].data * 0.5
         pair.go(self.steps).check(1e-12)
 
-    def test_parameters_may_be_added(self) -> None:
+    def test_parameters_can_be_added(self) -> None:
         """Their momentum begins at zero."""
         pair = self.pair("noise").go(3)
         for params, optimizer in zip(pair.params, pair.optimizers, strict=True):
@@ -298,7 +298,7 @@ class FusedContract:
         pair.go(self.steps).check(1e-12)
 
     @pytest.mark.parametrize("case", ["noise", "sync", "unit speed", "share", "moments"])
-    def test_resumed_is_bit_equal(self, case: str) -> None:
+    def test_resumed_run_is_bit_equal(self, case: str) -> None:
         """Saved, loaded with ``weights_only=True`` and continued; or copied."""
         pair = self.pair(case, torch.float32).go(20)
         params, optimizer = pair.params[1], pair.optimizers[1]
@@ -316,7 +316,7 @@ class FusedContract:
             assert torch.equal(one, other)
             assert torch.equal(one, further)
 
-    def test_the_reference_form_goes_on_from_it(self) -> None:
+    def test_reference_form_continues_from_it(self) -> None:
         """And the other way round: ``fused`` may differ from run to run."""
         pair = self.pair("noise").go(5)
         for optimizer in pair.optimizers:
@@ -327,7 +327,7 @@ class FusedContract:
         pair.check(1e-12)
 
     @pytest.mark.parametrize("case", ["noise", "sync", "decay", "hold"])
-    def test_diagnostics_are_the_same(self, case: str) -> None:
+    def test_diagnostics_match_the_reference(self, case: str) -> None:
         """Those of less than 256 steps, and of more; asked in between too."""
         pair = self.pair(case)
         for steps in (7, 300):
@@ -335,7 +335,7 @@ class FusedContract:
             first, second = (optimizer.diagnostics() for optimizer in pair.optimizers)
             assert second == pytest.approx(first, rel=1e-6, abs=1e-9, nan_ok=True)
 
-    def test_what_is_not_finite_changes_nothing(self) -> None:
+    def test_nonfinite_values_change_nothing(self) -> None:
         """A gradient is counted; a loss raises."""
         pair = self.pair("noise").go(3)
         before = [p.detach().clone() for p in pair.params[1]]

@@ -107,12 +107,12 @@ class InterruptionContract:
         )
         assert handle.saves, "nothing was saved: the state cannot be written, see the log"
 
-    def test_a_search_run_goes_on_bit_equal(self) -> None:
+    def test_resumed_search_run_is_bit_equal(self) -> None:
         """Interrupted anywhere and continued, a run gives the same numbers."""
         for optimizer in self.optimizers:
             self.check(optimizer, Stage.SEARCH)
 
-    def test_a_confirmation_run_goes_on_bit_equal(self) -> None:
+    def test_resumed_confirmation_run_is_bit_equal(self) -> None:
         """Also a run that evaluates on the test data."""
         self.check(next(iter(self.optimizers)), Stage.CONFIRM)
 

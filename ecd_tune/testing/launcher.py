@@ -127,14 +127,14 @@ class LauncherContract:
 
         return plan
 
-    def test_nothing_is_started_before_it_is_submitted(self, make: Make, plan: Plan) -> None:
+    def test_nothing_starts_before_submit(self, make: Make, plan: Plan) -> None:
         """Making a launcher, asking it and cancelling it start nothing."""
         launcher = make(plan(1, 1)[0])
         assert launcher.status() == []
         launcher.cancel()
         assert launcher.logs() == []
 
-    def test_a_description_names_the_worker_and_hides_the_storage(
+    def test_description_names_the_worker_and_hides_the_storage(
         self, make: Make, plan: Plan
     ) -> None:
         """No displayed text contains the password of the storage."""
@@ -143,7 +143,7 @@ class LauncherContract:
         assert "secret" not in make(secret).describe()
         assert "secret" not in repr(secret)
 
-    def test_the_study_ends_complete_with_exactly_the_budget(self, make: Make, plan: Plan) -> None:
+    def test_study_completes_with_exactly_the_budget(self, make: Make, plan: Plan) -> None:
         """Two workers share a study; both end by themselves."""
         launch, study = plan(6, 20)
         with launched(make, launch, study) as (launcher, store, spec):
@@ -157,7 +157,7 @@ class LauncherContract:
             assert {view.state for view in views} == {WorkerState.ENDED}
             assert all("complete" in text for text in launcher.logs())
 
-    def test_cancelled_workers_queue_their_trials_again(self, make: Make, plan: Plan) -> None:
+    def test_cancelled_workers_requeue_their_trials(self, make: Make, plan: Plan) -> None:
         """A running trial is not lost; cancelling twice has no further effect."""
         launch, study = plan(2, _LONG)
         with launched(make, launch, study) as (launcher, store, spec):

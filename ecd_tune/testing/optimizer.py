@@ -94,7 +94,7 @@ class OptimizerContract:
         losses = _Run(self).go(self.steps)
         assert min(losses) - 1.0 < 0.5 * (losses[0] - 1.0)
 
-    def test_same_seed_same_path(self) -> None:
+    def test_same_seed_gives_the_same_path(self) -> None:
         """Two runs with one seed are bit-equal, independently of torch's global generator."""
         first, second = _Run(self), _Run(self)
         torch.manual_seed(1)
@@ -103,7 +103,7 @@ class OptimizerContract:
         second.go(20)
         assert torch.equal(first.position(), second.position())
 
-    def test_resumed_from_file_is_bit_equal(self) -> None:
+    def test_run_resumed_from_a_file_is_bit_equal(self) -> None:
         """Save, load with ``weights_only=True`` into a fresh optimizer, and continue."""
         unbroken, resumed = _Run(self), _Run(self)
         unbroken.go(15)
@@ -249,7 +249,7 @@ class BatchedOptimizerContract:
             for got, want in zip(batch, ends, strict=True):
                 assert float((got[row] - want).abs().max()) <= self.tolerance * scale, row
 
-    def test_inactive_trials_stay_and_harm_nobody(self) -> None:
+    def test_inactive_trials_stay_fixed_and_affect_no_others(self) -> None:
         """A trial that is not active keeps its place although all its numbers are NaN."""
         active = torch.ones(len(self.rows), dtype=torch.bool)
         active[0] = False
@@ -258,7 +258,7 @@ class BatchedOptimizerContract:
             assert torch.equal(got[0], start)
             assert torch.equal(got[1:], want[1:])
 
-    def test_active_nan_trial_harms_nobody(self) -> None:
+    def test_diverged_trial_affects_no_others(self) -> None:
         """NaN in an active trial reaches no other."""
         free, poisoned = self.run_batch(), self.run_batch(poison=0)
         for got, want in zip(poisoned, free, strict=True):

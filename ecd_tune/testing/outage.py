@@ -27,7 +27,7 @@ from pathlib import Path
 
 from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.store import Store
-from ecd_tune.testing.faults import assert_whole
+from ecd_tune.testing.faults import assert_consistent
 from ecd_tune.testing.postgres import PostgresServer
 
 __all__ = [
@@ -220,7 +220,7 @@ def _wait_for_result(store: Store, spec: StudySpec, before: int) -> float:
 
 
 def _assert_nothing_lost(store: Store, spec: StudySpec) -> None:
-    records = assert_whole(store, spec)
+    records = assert_consistent(store, spec)
     assert [record.attempt for record in records] == [1] * len(records), "work was done again"
     assert store.events(spec.name) == []
 

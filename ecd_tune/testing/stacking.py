@@ -41,10 +41,10 @@ class StackableTaskContract(TaskContract):
         """Return problems of these seeds in a stack."""
         task: StackableTask = self.make()
         assert isinstance(task, StackableTask)
-        assert task.why_alone() is None
+        assert task.why_not_stacked() is None
         return task.stack([task.build(seed, stage) for seed in seeds])
 
-    def test_stacked_rows_are_the_problems(self) -> None:
+    def test_stacked_rows_equal_single_problems(self) -> None:
         """Row b has the start, losses, gradients and numbers of its single problem."""
         stack, length = self.stack(*_SEEDS), self.build().steps_per_epoch
         steps = [2 * length - 1, length - 1, length - 1]  # the last batch of an epoch may be short
@@ -59,18 +59,18 @@ class StackableTaskContract(TaskContract):
             own = alone.evaluate("val")
             assert dict(numbers[row]) == pytest.approx(dict(own), rel=self.rounding)
 
-    def test_some_rows_compute_without_the_others(self) -> None:
+    def test_subset_of_rows_can_be_computed(self) -> None:
         """Rows at their own steps have the numbers of their problems; others stay as they are."""
         stack, length = self.stack(*_SEEDS), self.build().steps_per_epoch
         stack.closure([0, 0, 0])
         before = _row(stack.gradients, 1)
-        (judged,) = stack.evaluate("val", [1])
+        (metrics,) = stack.evaluate("val", [1])
         losses = stack.closure([0, length], [0, 2])
         assert_same(_row(stack.gradients, 1), before)
         alone = [self.build(seed) for seed in _SEEDS]
         for problem in alone:
             problem.closure(0)
-        assert dict(judged) == pytest.approx(dict(alone[1].evaluate("val")), rel=self.rounding)
+        assert dict(metrics) == pytest.approx(dict(alone[1].evaluate("val")), rel=self.rounding)
         for place, (row, step) in enumerate(((0, 0), (2, length))):
             expected = evaluate_step(alone[row], step)
             self._assert_close([losses[place], *_row(stack.gradients, row)], expected)
@@ -78,7 +78,7 @@ class StackableTaskContract(TaskContract):
         for found, row in zip(again, (0, 2), strict=True):
             assert dict(found) == pytest.approx(dict(alone[row].evaluate("val")), rel=self.rounding)
 
-    def test_a_row_is_the_memory_of_its_problem(self) -> None:
+    def test_row_shares_memory_with_its_problem(self) -> None:
         """Updating a row's problem updates the row, and the problem can be evaluated separately."""
         stack = self.stack(*_SEEDS)
         stack.closure([0, 0, 0])
@@ -90,10 +90,10 @@ class StackableTaskContract(TaskContract):
             for parameter in problem.parameters:
                 parameter.mul_(1.5)
         assert_same([p.detach() for p in problem.parameters], _row(stack.parameters, 1))
-        judged = dict(stack.evaluate("val")[1])
-        assert judged == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
+        metrics = dict(stack.evaluate("val")[1])
+        assert metrics == pytest.approx(dict(problem.evaluate("val")), rel=self.rounding)
 
-    def test_stacked_rows_do_not_meet(self) -> None:
+    def test_stacked_rows_are_independent(self) -> None:
         """A row has the same bits for any values in other rows, also NaN."""
         stack, other = self.stack(0, 1, 2), self.stack(5, 1, 6)
         with torch.no_grad():
@@ -111,7 +111,7 @@ class StackableTaskContract(TaskContract):
         if not self.padded:
             assert stack.evaluate("val")[1] == other.evaluate("val")[1]
 
-    def test_a_replaced_row_begins_anew(self) -> None:
+    def test_replaced_row_starts_from_its_own_state(self) -> None:
         """The new problem has the row to itself, and the others continue as they would."""
         stack, kept = self.stack(*_SEEDS), self.stack(*_SEEDS)
         for each in (stack, kept):

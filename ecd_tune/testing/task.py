@@ -82,7 +82,7 @@ class TaskContract:
         assert isinstance(task, Task)
         assert isinstance(task, BatchedTask) == self.definition.batched
 
-    def test_a_task_judged_by_its_loss_is_minimized(self) -> None:
+    def test_task_whose_metric_is_the_loss_is_minimized(self) -> None:
         """A task without a metric cannot be maximized."""
         if self.build().metric is None:
             assert self.definition.direction is Direction.MINIMIZE
@@ -107,17 +107,17 @@ class TaskContract:
         grouped = sorted(id(p) for group in groups.values() for p in group)
         assert not groups or grouped == sorted(map(id, problem.parameters))
 
-    def test_problems_share_nothing(self) -> None:
-        """Changing one problem leaves a second one of the same task as it was."""
+    def test_problems_share_no_state(self) -> None:
+        """Changing one problem does not change a second one of the same task."""
         task: Task = self.make()
         first, second = (task.build(0, Stage.SEARCH) for _ in range(2))
         before = [p.detach().clone() for p in second.parameters]
         with torch.no_grad():
             for parameter in first.parameters:
                 parameter.add_(1)
-        assert_same(second.parameters, before, "build must make the parameters of a problem anew")
+        assert_same(second.parameters, before, "build must create new parameters for each problem")
 
-    def test_seed_decides_everything(self) -> None:
+    def test_same_seed_gives_the_same_problem(self) -> None:
         """The same seed gives the same numbers, with other global random state too."""
         traces = []
         for disturbance in (1, 2):
@@ -125,7 +125,7 @@ class TaskContract:
             traces.append(_trace(self.build(7)))
         assert_same(traces[0], traces[1], _SEEDED)
 
-    def test_other_seed_other_problem(self) -> None:
+    def test_other_seed_gives_another_problem(self) -> None:
         """Different seeds give different problems, unless the task is unseeded."""
         pairs = zip(_trace(self.build(0)), _trace(self.build(1)), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs) == self.seeded
@@ -172,14 +172,14 @@ class TaskContract:
             assert problem.metric is None or problem.metric in numbers
 
     def test_evaluate_changes_nothing(self) -> None:
-        """Judging is not training."""
+        """Evaluation does not train."""
         problem = self.build()
         problem.closure(0)
         before = _state(problem)
         problem.evaluate("val")
         assert_same(_state(problem), before, "evaluate(split) must change nothing")
 
-    def test_test_split_is_closed_to_the_search(self) -> None:
+    def test_test_split_is_not_available_in_a_search(self) -> None:
         """A task with data opens its test split in the confirmation only."""
         if self.build().metric is None:
             pytest.skip("no data, so no test split")
@@ -191,7 +191,7 @@ class TaskContract:
 class BatchedTaskContract(TaskContract):
     """The same for a task whose trials run as rows of one tensor."""
 
-    def test_batch_rows_are_the_problems(self) -> None:
+    def test_batch_rows_equal_single_problems(self) -> None:
         """Row b starts where the problem of its seed starts, with the same loss."""
         task: BatchedTask = self.make()
         theta = task.start(_SEEDS)
@@ -213,7 +213,7 @@ class BatchedTaskContract(TaskContract):
         ):
             torch.testing.assert_close(own, automatic)
 
-    def test_batch_rows_do_not_meet(self) -> None:
+    def test_batch_rows_are_independent(self) -> None:
         """A row of NaN does not change the others' numbers."""
         task: BatchedTask = self.make()
         theta = task.start(_SEEDS)

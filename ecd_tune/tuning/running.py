@@ -24,7 +24,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store
 from ecd_tune.worker import StudyWorker, WorkerSummary, open_checkpoints
 
-__all__ = ["as_before", "is_new", "run_here", "run_processes"]
+__all__ = ["preserve_global_state", "is_new", "run_here", "run_processes"]
 
 
 def run_here(spec: StudySpec, storage: str) -> None:
@@ -43,7 +43,7 @@ def run_here(spec: StudySpec, storage: str) -> None:
     signals = stop if current_thread() is main_thread() else nullcontext()
     display = _make_display(spec)
     view = WorkerView(0, os.getpid(), WorkerState.RUNNING, 0, "", Placement(), Path())
-    with as_before(), signals, Store.open(storage) as store:
+    with preserve_global_state(), signals, Store.open(storage) as store:
 
         def say(summary: WorkerSummary) -> None:
             display.update(store.progress(spec.name), [view])
@@ -89,7 +89,7 @@ def run_processes(
 
 
 def is_new(spec: StudySpec, storage: str) -> bool:
-    """Say whether a study has no finished trial yet.
+    """Return whether a study has no finished trial yet.
 
     Args:
         spec: The study.
@@ -108,8 +108,8 @@ def is_new(spec: StudySpec, storage: str) -> bool:
 
 
 @contextmanager
-def as_before() -> Iterator[None]:
-    """Leave the global generators of random numbers and torch's threads as they were.
+def preserve_global_state() -> Iterator[None]:
+    """Restore the global random generators and torch's number of threads at the end.
 
     As a worker does, the block uses one thread, or ``$OMP_NUM_THREADS``.
     """

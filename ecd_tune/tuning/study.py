@@ -31,7 +31,7 @@ class Best:
             gives an unbiased value.
         params: Arguments of the optimizer.
         trial: Number of the trial, in its search.
-        searched: Values as the space has them.
+        searched: Values in terms of the search space.
     """
 
     optimizer: str
@@ -47,7 +47,7 @@ class Best:
 
 
 class TunedStudy:
-    """A study that was run; everything is read from its database when it is asked for.
+    """A tuned study; results are read from its database on access.
 
     Args:
         spec: The study.
@@ -69,7 +69,7 @@ class TunedStudy:
 
     @property
     def winner(self) -> str | None:
-        """Key of the optimizer that is ahead of all others beyond noise; None where none is."""
+        """Key of the optimizer that is ahead of all others beyond noise; None if there is none."""
         report = build_report(self.spec, self._read(), describe_environment())
         return report.answer.winner
 
@@ -77,7 +77,7 @@ class TunedStudy:
         """Return the best hyperparameters of an optimizer.
 
         Args:
-            optimizer: Its key; may be left out where the study has one.
+            optimizer: Its key; optional if the study has only one.
 
         Returns:
             The best complete trial of its search, or the one that the selection chose; of several

@@ -14,7 +14,7 @@ from ecd_tune.errors import EcdTuneError, TaskError
 from ecd_tune.references import importing, is_reference, trim_traceback
 from ecd_tune.spec import OWN_OPTIMIZERS, StudySpec, own_study, parse_study
 from ecd_tune.tasks.own.definition import OwnTask
-from ecd_tune.tuning.running import as_before, is_new, run_here, run_processes
+from ecd_tune.tuning.running import is_new, preserve_global_state, run_here, run_processes
 from ecd_tune.tuning.study import TunedStudy
 
 __all__ = ["tune"]
@@ -56,7 +56,7 @@ def tune(
             ``{"fast": {"optimizer": "ecdsep", "space": {…}}}``.
         trials: Finished trials of each optimizer's search.
         from_study: A study in the same database, or its name: each search begins with the three
-            best trials that it found for the same optimizer, as far as they fit.
+            best trials of the same optimizer that fit.
         workers: Processes. 1 runs in this process, which a notebook needs; more are started as
             ``ecd-tune worker``, and then the call must be below ``if __name__ == "__main__":``.
         batch: Maximum number of trials that each worker trains at once, if the task supports it:
@@ -73,11 +73,11 @@ def tune(
             ``protocol="paper"``.
         storage: Database URL; by default ``$ECD_TUNE_STORAGE``, else ``sqlite:///ecd_tune.db``.
         name: Of the study; the task's name when not given.
-        seed: Every random number follows from it.
+        seed: Seed of all random numbers of the study.
         epochs: Length of a trial; the task's own when not given.
         timeout: Time limit of a trial in seconds; a trial that exceeds it fails, and the search
-            continues. With ``workers=1`` code that does not come back to Python, such as a deadlock
-            in a library, cannot be ended.
+            continues. With ``workers=1`` a call that never returns to Python, such as a deadlock in
+            a library, cannot be ended.
         space: Optimizer to its search space, as in a study file; it replaces the default space,
             and the fixed first trials with it.
         sampler: Name, or the table ``[sampler]``.
@@ -86,16 +86,16 @@ def tune(
             that describe a model; tasks with their own loop accept ``clip`` and ``device``.
         pruning: The table ``[pruning]``.
         out: Folder for logs and reports; ``reports/NAME`` when not given.
-        check: Try a few steps of every optimizer first, where nothing has been run yet.
+        check: Run a few steps of every optimizer first, if the study is new.
 
     Returns:
         The study.
 
     Raises:
-        TaskError: The task cannot be used, or not from here.
+        TaskError: The task cannot be used, or workers cannot find it.
         SpecError: An argument is not allowed.
-        NoResultError: An optimizer ended its search without a single value.
-        KeyboardInterrupt: It was interrupted; all that is finished is stored.
+        NoResultError: An optimizer has no complete trial.
+        KeyboardInterrupt: The run was interrupted; finished trials are stored.
     """
     _check_guard()
     reference = _reference(task)
@@ -129,7 +129,7 @@ def _work(
 ) -> None:
     try:
         if check and is_new(spec, url):
-            with as_before():
+            with preserve_global_state():
                 check_task(spec, workers)
         _run(spec, reference, url, workers, folder)
     except EcdTuneError as error:

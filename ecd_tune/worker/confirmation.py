@@ -81,7 +81,7 @@ def confirmation_items(
 def all_rerun(
     spec: StudySpec, optimizer: str, found: Mapping[Stage, Sequence[TrialRecord]]
 ) -> bool:
-    """Say whether every run of the selection and the confirmation of a search has ended.
+    """Return whether every run of the selection and the confirmation of a search has ended.
 
     Args:
         spec: The study, by search.

@@ -33,7 +33,7 @@ class FailureStreak:
         self._ended_well = False
 
     def add(self, outcomes: Sequence[Outcome], stored: Callable[[], Sequence[TrialRecord]]) -> None:
-        """Take the next outcomes.
+        """Add the next outcomes.
 
         Args:
             outcomes: In the order in which they ran.

@@ -20,7 +20,7 @@ Result = tuple[Lease, Outcome]
 
 
 class Feed:
-    """Keeps trials ready for training, and tells their results.
+    """Prefetches trials for training, and reports their results.
 
     Collected results are told in one call, before more trials are asked for, so that a sampler
     knows them.
@@ -126,7 +126,7 @@ class Feed:
                 self._changed.notify_all()
 
     def _work(self) -> bool:
-        """Tell and ask once; return whether there may be more to do."""
+        """Tell and ask once; return whether more work is possible."""
         with self._changed:
             busy = self._changed.wait_for(
                 lambda: self._closing or self._results or self._short, _LOOK_SECONDS

@@ -20,12 +20,12 @@ from ecd_tune.worker.confirmation import confirmation_items, selection_items
 from ecd_tune.worker.failures import FailureStreak
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.heartbeat import Heartbeat
+from ecd_tune.worker.lanes import follow, train_lanes
 from ecd_tune.worker.lease_runner import LeaseRunner
 from ecd_tune.worker.pausing import TrialPauser
 from ecd_tune.worker.pruning import TrialPruner
 from ecd_tune.worker.release import release_on_error
 from ecd_tune.worker.remaining_work import RemainingWork
-from ecd_tune.worker.together import follow, train_together
 from ecd_tune.worker.trial_log import TrialLog
 from ecd_tune.worker.warm_start import first_items
 
@@ -45,7 +45,7 @@ class WorkerSummary:
     """Summary of one worker.
 
     Attributes:
-        told: Results that the store took.
+        told: Results that the store accepted.
         refused: Results that were too late: another worker had the lease.
         interrupted: True when a signal ended the work; its trials are queued again.
     """
@@ -243,7 +243,7 @@ class StudyWorker:
         if bound == 1 or self._spec.budget.timeout is not None:
             return 1  # trained together, each would wait for the others
         stage = self._spec.key(optimizer, stage).data_stage
-        if objective.why_alone(stage):
+        if objective.why_not_stacked(stage):
             return 1
         if self._lanes is None:  # a matter of the network, and hardly of its optimizer
             self._lanes = objective.width(stage, bound)
@@ -253,7 +253,7 @@ class StudyWorker:
         key = leases[0].key
         objective = self._objectives[key.optimizer]
         if not objective.batched and self._width(key.optimizer, key.stage) > 1:
-            self._train_together(leases)
+            self._train_lanes(leases)
             return
         # Trials that run one by one are told one by one, so that a signal costs only one run.
         groups = [leases] if objective.batched else [[lease] for lease in leases]
@@ -266,7 +266,7 @@ class StudyWorker:
                 del left[: len(group)]
                 self._note_failures(leases[0].key, outcomes)
 
-    def _train_together(self, leases: Sequence[Lease]) -> None:
+    def _train_lanes(self, leases: Sequence[Lease]) -> None:
         """Train these trials and those that follow, many at once, until there are none."""
         key = leases[0].key
         width = self._width(key.optimizer, key.stage)
@@ -293,7 +293,7 @@ class StudyWorker:
         ):
             objective = self._objectives[key.optimizer]
             callbacks = partial(follow, self._reports, pruner)
-            train_together(
+            train_lanes(
                 objective,
                 key.data_stage,
                 feed,
@@ -341,7 +341,7 @@ class StudyWorker:
         self._on_told(self._summary)
 
     def _give_up(self, results: Sequence[tuple[Lease, Outcome]]) -> None:
-        """Leave a run that does not come back; called from another thread than it."""
+        """Exit if a run does not return; called from another thread."""
         if self._leave is None:
             _log.error(
                 "a trial has exceeded its time limit and cannot be interrupted, because it does "

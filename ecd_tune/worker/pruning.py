@@ -1,4 +1,4 @@
-"""Say whether a running trial is behind the others, by Optuna's pruners.
+"""Return whether a running trial is behind the others, by Optuna's pruners.
 
 A pruner compares one trial with the curves of all others. The curves are in the database, where
 every worker writes them. Here they are cached in memory in Optuna's form; each update reads only

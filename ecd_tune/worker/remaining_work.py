@@ -48,7 +48,7 @@ class RemainingWork:
     def sorted_by_need(self) -> list[str]:
         """Return the optimizers, the one with the fewest running trials first.
 
-        A hint only, so that it may be a second old; with one worker the order of the file.
+        A hint only, which can be a second old; with one worker the order of the file.
         """
         if len(self._order) > 1 and time.monotonic() >= self._order_due:
             running = dict.fromkeys(self._spec.optimizers, 0)
@@ -60,11 +60,11 @@ class RemainingWork:
         return self._order
 
     def known_searched(self, optimizer: str) -> bool:
-        """Say whether an optimizer's search was found complete before, without asking again."""
+        """Return whether an optimizer's search was found complete before, without asking again."""
         return optimizer in self._searched
 
     def searched(self, optimizer: str) -> bool:
-        """Say whether an optimizer's search is complete."""
+        """Return whether an optimizer's search is complete."""
         if optimizer not in self._searched:
             finished = self.progress(Stage.SEARCH)[optimizer].finished
             if finished >= self._spec.trials(optimizer):
@@ -72,7 +72,7 @@ class RemainingWork:
         return optimizer in self._searched
 
     def ended(self, optimizer: str, stage: Stage) -> bool:
-        """Say whether all that is queued of a stage after the search has ended."""
+        """Return whether all that is queued of a stage after the search has ended."""
         progress = self.progress(stage)[optimizer]
         return progress.running == 0 and progress.waiting == 0
 

@@ -84,6 +84,6 @@ def _usable(spec: StudySpec, optimizer: str, records: list[TrialRecord]) -> Iter
     for record in records:
         problems = point_problems(spec.optimizers[optimizer], record.params)
         if problems:
-            _log.info("%s #%d is passed over: %s", record.key.name, record.number, problems[0])
+            _log.info("%s #%d is skipped: %s", record.key.name, record.number, problems[0])
         else:
             yield record

@@ -1,4 +1,4 @@
-"""What each command answers, to right and to wrong input."""
+"""Output of each command for right and wrong input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HELP_RATIO = 2.4
 """How much processor time --help may take, as a multiple of importing what it needs."""
 
 
-def test_every_command_has_help_and_stands_in_the_pages(ecd_tune, ecd_tune_here) -> None:
+def test_every_command_has_help_and_is_documented(ecd_tune, ecd_tune_here) -> None:
     pages = "".join(page.read_text() for page in PAGES)
     listed = ecd_tune("--help").stdout
     for command in COMMANDS:
@@ -35,7 +35,7 @@ def test_every_command_has_help_and_stands_in_the_pages(ecd_tune, ecd_tune_here)
         assert f"ecd-tune {command}" in shown.stdout
 
 
-def test_help_says_what_holds_where_an_option_is_not_given(ecd_tune_here) -> None:
+def test_help_states_defaults(ecd_tune_here) -> None:
     text = " ".join(ecd_tune_here("status", "--help").stdout.split())
     assert "[default: all]" in text
 
@@ -43,7 +43,7 @@ def test_help_says_what_holds_where_an_option_is_not_given(ecd_tune_here) -> Non
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["studies"], ["show", "zakharov"], ["status"], ["best", "zakharov"]]
 )
-def test_commands_that_only_look_never_import_torch(
+def test_reading_commands_do_not_import_torch(
     ecd_tune, tmp_path: Path, arguments: list[str]
 ) -> None:
     with Store.open(f"sqlite:///{tmp_path / 'ecd_tune.db'}") as store:
@@ -150,13 +150,13 @@ def test_validate_names_file_key_and_rule(ecd_tune_here, write_study) -> None:
     assert "[optimizers.ecdsep.space]: eta: value 0.5 must be >= 1" in result.stderr
 
 
-def test_a_database_password_is_shown_nowhere(ecd_tune) -> None:
+def test_database_password_is_never_shown(ecd_tune) -> None:
     result = ecd_tune("status", "--storage", "postgresql://me:hunter2@127.0.0.1:9/none")
     assert result.returncode == 2
     assert "hunter2" not in result.stderr + result.stdout
 
 
-def test_a_run_whose_workers_all_fail_says_why_and_writes_no_report(
+def test_run_whose_workers_all_fail_gives_the_reason(
     ecd_tune, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # The files are there, so that workers start, and hold no table.
@@ -173,7 +173,7 @@ def test_a_run_whose_workers_all_fail_says_why_and_writes_no_report(
     assert not list((tmp_path / "reports" / "rte-wide").glob("report.*"))
 
 
-def test_missing_data_are_one_message_before_anything_starts(
+def test_missing_data_is_one_message_before_start(
     ecd_tune_here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path / "nothing"))

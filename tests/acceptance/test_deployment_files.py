@@ -1,4 +1,4 @@
-"""The wheel holds what an installed package needs."""
+"""The wheel contains what an installed package needs."""
 
 from __future__ import annotations
 

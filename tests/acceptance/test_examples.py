@@ -49,7 +49,7 @@ def test_a_script_runs(name: str, folder: Path) -> None:
     assert (folder / "out" / "report.tex").is_file()
 
 
-def test_two_processes_train_with_what_was_found(folder: Path) -> None:
+def test_two_processes_train_with_the_best_hyperparameters(folder: Path) -> None:
     # As it stands: the processes that it starts import the script.
     told = run_python(folder, DDP, python=sys.executable)
     found = re.search(r"^test accuracy, 2 processes: (\d\.\d+)$", told, re.MULTILINE)

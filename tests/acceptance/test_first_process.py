@@ -1,4 +1,4 @@
-"""A worker as process 1 of its own namespace, as it is in a container."""
+"""A worker as process 1 of its own namespace, as in a container."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("when", ["at its start", "at work"])
-def test_sigterm_queues_the_trial_again(tmp_path: Path, when: str) -> None:
+def test_sigterm_requeues_the_trial(tmp_path: Path, when: str) -> None:
     """A process 1 gets no signal without a handler: the pod would be killed after its grace."""
     study = write_digits_study(tmp_path, trials=1, epochs=20_000)
     spec, url = load_study(study), f"sqlite:///{tmp_path}/store.db"

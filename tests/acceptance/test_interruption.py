@@ -1,4 +1,4 @@
-"""Kill it, stop it, run it again: the study ends with exactly its budget."""
+"""Killed, stopped and resumed: the study ends with exactly its budget."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def assert_complete(folder: Path, interrupted: int) -> None:
     assert sum(row.lost for row in rows) == interrupted
 
 
-def test_kill_9_of_everything_half_way_then_run_again(start_run, tmp_path: Path) -> None:
+def test_kill_9_of_all_processes_then_resume(start_run, tmp_path: Path) -> None:
     first = start_run()
     wait_until_half_way(tmp_path, first)
     workers = worker_pids(tmp_path)

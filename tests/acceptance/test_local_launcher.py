@@ -1,4 +1,4 @@
-"""Local processes keep the contract of launchers."""
+"""Local processes satisfy the contract of launchers."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_script_starts_workers_and_goes_on(tmp_path: Path) -> None:
+def test_script_starts_workers_and_resumes(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [preloaded_python(), "script.py"]
     kinds = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 150}
@@ -53,7 +53,7 @@ def test_a_script_starts_workers_and_goes_on(tmp_path: Path) -> None:
     assert "0/5" not in again.stdout  # nothing was run twice
 
 
-def test_a_script_without_the_guard_says_so(tmp_path: Path) -> None:
+def test_script_without_main_guard_is_an_error(tmp_path: Path) -> None:
     text = TASK + '\net.tune(line, ["adamw"], trials=3, workers=2, confirm=0)\n'
     (tmp_path / "script.py").write_text(text)
     done = subprocess.run(
@@ -68,7 +68,7 @@ def test_a_script_without_the_guard_says_so(tmp_path: Path) -> None:
     assert 'put the call below if __name__ == "__main__":' in done.stderr
 
 
-def test_a_worker_joins_by_the_task_alone(folder: Path, tmp_path_factory) -> None:
+def test_worker_needs_only_the_task_reference(folder: Path, tmp_path_factory) -> None:
     run: Run = run_in(folder)
     made = run("run", "mine.py:line", "--optimizers", "adamw", "--trials", "2", "--no-check")
     assert made.returncode == 0, made.stderr
@@ -81,10 +81,10 @@ def test_a_worker_joins_by_the_task_alone(folder: Path, tmp_path_factory) -> Non
     assert "torch.optim.AdamW(" in best.stdout
 
 
-def test_wrong_names_are_one_clear_line(folder: Path) -> None:
+def test_wrong_names_are_one_line(folder: Path) -> None:
     run = run_in(folder)
     for name, message in (
-        ("mine.py:curve", "its tasks are: line"),
+        ("mine.py:curve", "has no task 'curve'; known: line"),
         ("yours.py:line", "there is no such file"),
         ("mine.py:X", "is a Tensor, not a task"),
         ("no.module:line", "No module named 'no'"),

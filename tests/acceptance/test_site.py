@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_page_for_users_is_there(site: Path) -> None:
+def test_every_user_page_is_built(site: Path) -> None:
     for page in PAGES:
         made = page.relative_to(ROOT).with_suffix(".html")
         if made.stem == "README":
@@ -47,6 +47,7 @@ def test_the_page_of_commands_has_every_command(site: Path) -> None:
     text = (site / "docs/commands.html").read_text()
     for command in app.registered_commands:
         assert f">ecd-tune {command.name}<" in text, command.name
+    assert "...</li>" not in text
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,19 @@ def test_the_reference_comes_from_docstrings(site: Path, page: str, names: list[
         assert f'id="{name}"' in text, name
 
 
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+def test_pages_show_no_markup_of_docstrings(site: Path) -> None:
+    for page in (site / "docs/reference").glob("*.html"):
+        assert not re.search(r":(attr|class|data|func|meth|mod):", page.read_text()), page.name
+
+
+def test_site_fetches_nothing_external(site: Path) -> None:
     for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
         for match in FETCHED.finditer(page.read_text()):
             found = match[1] or match[2]
             assert 'rel="canonical"' in match[0], f"{page.relative_to(site)}: {found}"
 
 
-def test_the_test_finds_what_is_fetched() -> None:
+def test_external_resources_are_detected() -> None:
     for text in (
         '<link rel="stylesheet" href="https://fonts.googleapis.com/css?family=Roboto">',
         '<script src="//cdn.example.org/x.js"></script>',

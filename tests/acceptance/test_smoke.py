@@ -18,13 +18,13 @@ RUNS = [
 ]
 
 
-def test_there_are_smoke_forms() -> None:
+def test_smoke_forms_exist() -> None:
     assert QUICK.keys() | {"cora"} <= set(SMOKE)
 
 
 @pytest.mark.parametrize(("name", "options"), RUNS)
 @pytest.mark.skipif(data_root() is None, reason="no data: set ECD_TUNE_DATA")
-def test_a_smoke_run_goes_the_whole_way(name, options, ecd_tune, monkeypatch, tmp_path) -> None:
+def test_smoke_run_ends_with_a_report(name, options, ecd_tune, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("ECD_TUNE_DATA", str(data_root()))
     result = ecd_tune("run", name, "--smoke", *options)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""The figures of docs/theory.md are what docs/figures.py draws now."""
+"""The figures of docs/theory.md are up to date with docs/figures.py."""
 
 from __future__ import annotations
 

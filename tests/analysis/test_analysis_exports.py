@@ -6,7 +6,7 @@ import pytest
 import ecd_tune.analysis as analysis
 
 
-def test_every_exported_name_exists_and_no_other():
+def test_exports_are_complete():
     for name in analysis.__all__:
         assert getattr(analysis, name).__module__.startswith("ecd_tune.analysis.")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -24,6 +24,6 @@ def test_picking_the_best_loads_no_scipy():
     assert loaded("from ecd_tune.analysis import best_trial", "scipy") == []
 
 
-def test_judging_a_study_loads_neither_the_lab_nor_torch():
-    code = "from ecd_tune.analysis.checks import CHECKS, judge_study; CHECKS.get('S1')"
+def test_checking_a_study_loads_neither_the_lab_nor_torch():
+    code = "from ecd_tune.analysis.checks import CHECKS, check_study; CHECKS.get('S1')"
     assert loaded(code, "ecd_tune.lab", "torch", "scipy") == ["scipy"]

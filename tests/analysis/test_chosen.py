@@ -45,14 +45,14 @@ def test_a_run_without_a_value_is_the_worst():
     assert choose_trial(SEARCHED, runs, 2, 2, MAX).record.number == 1
 
 
-def test_of_equal_means_the_loss_decides_then_the_rank_in_the_search():
+def test_equal_means_are_ordered_by_loss_then_by_rank():
     runs = [*again(0, [0.5, 0.5], [3.0, 1.0]), *again(1, [0.4, 0.6], [1.0, 1.0])]
     assert choose_trial(SEARCHED, runs, 2, 2, MAX).record.number == 1
     runs = [*again(0, [0.5, 0.5]), *again(1, [0.4, 0.6])]
     assert choose_trial(SEARCHED, runs, 2, 2, MAX).record.number == 0
 
 
-def test_until_all_have_run_the_search_decides_alone():
+def test_search_alone_decides_until_all_runs_are_complete():
     runs = [*again(0, [0.1, 0.1]), *again(1, [0.9])]
     chosen = choose_trial(SEARCHED, runs, 2, 2, MAX)
     assert (chosen.record.number, chosen.selected) == (0, None)

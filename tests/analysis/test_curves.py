@@ -14,7 +14,7 @@ def run(steps, values, state=TrialState.COMPLETE):
     return TrialRecord(StudyKey("s", "o"), 0, state, 1.0, {}, curves={METRIC: curve})
 
 
-def test_band_by_hand():
+def test_band_matches_a_manual_calculation():
     band = curve_band([run([0, 1, 2], [k, 2 * k, 3 * k]) for k in (1, 2, 3, 4, 5)])
     assert band.steps == (0, 1, 2)
     assert band.median == (3.0, 6.0, 9.0)
@@ -31,7 +31,7 @@ def test_a_diverged_run_keeps_its_last_finite_point():
     assert band.held == 1
 
 
-def test_different_grids_meet_on_their_union():
+def test_different_grids_are_merged():
     band = curve_band([run([0, 10], [1, 2]), run([0, 5, 20], [1, 4, 8])])
     assert band.steps == (0, 5, 10, 20)
     assert band.median == (1.0, 2.5, 3.0, 5.0)
@@ -42,12 +42,12 @@ def test_a_run_enters_at_its_first_finite_value():
     assert band.median == (1.0, 3.0)
 
 
-def test_no_finite_point_no_band():
+def test_no_band_without_finite_points():
     assert curve_band([]) is None
     assert curve_band([run([], []), run([0, 1], [math.nan, math.inf])]) is None
 
 
-def test_another_curve_is_described_by_its_name():
+def test_other_curves_are_labelled_by_name():
     record = dataclasses.replace(run([0, 1], [1, 2]), curves={"loss": Curve((3, 4), (7.0, 8.0))})
     band = curve_band([record, run([0], [1])], "loss")
     assert (band.steps, band.median, band.runs) == ((3, 4), (7.0, 8.0), 1)

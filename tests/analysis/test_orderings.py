@@ -24,10 +24,10 @@ def test_quantiles_are_those_of_all_orders(direction, share):
         assert value == bests[math.ceil(share * len(bests)) - 1]
 
 
-def test_without_any_value_it_is_the_worst():
+def test_worst_value_without_any_finite_value():
     assert best_after([None, None], [1, 2], 0.5, Direction.MINIMIZE) == (math.inf, math.inf)
 
 
-def test_thousands_of_trials_are_counted():
+def test_works_with_thousands_of_trials():
     values = [float(v) for v in range(3000)]
     assert best_after(values, [1, 3000], 0.5, Direction.MINIMIZE) == (1499.0, 0.0)

@@ -15,7 +15,7 @@ from ecd_tune.analysis import (
     smallest_detectable,
     smallest_p,
 )
-from ecd_tune.analysis.paired import equivalence_p
+from ecd_tune.analysis.paired import equivalence_p, signed_rank_interval
 from ecd_tune.records import Direction
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
@@ -32,7 +32,7 @@ def enumerate_p(differences):
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
-def test_p_with_ties_and_zeros_is_the_count_of_sign_patterns(differences):
+def test_p_with_ties_equals_the_enumeration_of_signs(differences):
     assert signed_rank_p(differences) == pytest.approx(enumerate_p(differences))
 
 
@@ -52,22 +52,55 @@ def test_infinite_differences_have_the_largest_rank():
     assert signed_rank_p([-math.inf, 1.0, 2.0]) == signed_rank_p([-9.0, 1.0, 2.0])
 
 
-def test_hundreds_of_pairs_are_counted_too():
+def test_exact_p_for_hundreds_of_pairs():
     differences = np.random.default_rng(0).normal(0.0, 1, 300)
     expected = stats.wilcoxon(differences, method="approx").pvalue
     assert signed_rank_p(differences) == pytest.approx(expected, abs=2e-3)
 
 
-def test_thousands_of_pairs_take_the_normal_approximation():
+def test_normal_approximation_for_thousands_of_pairs():
     differences = np.random.default_rng(0).normal(0.03, 1, 1500)
     expected = stats.wilcoxon(differences, method="approx").pvalue
     assert signed_rank_p(differences) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_interval_is_that_of_hollander_and_wolfe():
+    # Table 3.1, the Hamilton depression scale before and after a tranquilizer; examples 3.3, 3.4.
+    before = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
+    after = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
+    found = compare_paired(dict(enumerate(after)), dict(enumerate(before)), MIN)
+    assert found.effect == pytest.approx(-0.46)
+    ends = found.effect_interval
+    assert (ends.low, ends.high) == pytest.approx((-0.786, -0.010))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12, unique_by=abs))
+def test_the_interval_leaves_zero_out_where_the_test_rejects_it(differences):
+    interval = signed_rank_interval(differences)
+    assert (interval is None) is (len(differences) < 6)
+    if interval and 0 not in {a + b for a in differences for b in differences}:
+        assert (interval.low > 0 or interval.high < 0) is (signed_rank_p(differences) <= 0.05)
+
+
+def test_the_interval_of_thousands_is_about_that_of_the_normal_distribution():
+    differences = np.random.default_rng(0).normal(0.0, 1, 1500).tolist()
+    ends = signed_rank_interval(differences)
+    half = 1.96 / math.sqrt(3 / math.pi * 1500)
+    assert (ends.high - ends.low) / 2 == pytest.approx(half, rel=0.05)
+
+
+def test_runs_without_a_value_on_both_sides_balance():
+    differences = [math.inf, -math.inf, 0.0, 1.0, -1.0, 2.0, -2.0]
+    ends = signed_rank_interval(differences)
+    assert ends.low == -ends.high == -math.inf
+    found = compare_paired({0: math.inf, 1: 1.0, 2: 1.0}, {0: 1.0, 1: math.inf, 2: 1.0}, MIN)
+    assert found.effect == 0.0
+
+
 def test_only_common_seeds_are_compared():
     found = compare_paired({1: 1.0, 2: 2.0, 3: 3.0}, {2: 3.0, 3: 3.0, 4: 0.0}, MIN)
     assert (found.pairs, found.wins, found.losses, found.ties) == (2, 1, 0, 1)
-    assert (found.median, found.lead) == (-0.5, 1)
+    assert (found.effect, found.lead) == (-0.5, 1)
 
 
 @pytest.mark.parametrize(("direction", "wins"), [(MIN, 0), (MAX, 6)])
@@ -77,8 +110,8 @@ def test_direction_decides_who_wins(direction, wins):
     found = compare_paired(first, second, direction)
     assert (found.wins, found.losses) == (wins, 6 - wins)
     assert found.lead == (1 if wins else -1)
-    assert found.median == pytest.approx(0.1025)
-    assert found.median_interval.low == pytest.approx(0.1)
+    assert found.effect == pytest.approx(0.1025)
+    assert found.effect_interval.low == pytest.approx(0.1)
     assert found.p_value == pytest.approx(2 / 2**6)
 
 
@@ -88,7 +121,7 @@ def test_sides_are_symmetric():
     second = dict(enumerate(rng.lognormal(size=9)))
     one, other = compare_paired(first, second, MIN), compare_paired(second, first, MIN)
     assert (one.wins, one.losses) == (other.losses, other.wins)
-    assert one.median == -other.median
+    assert one.effect == -other.effect
     assert one.p_value == other.p_value
 
 
@@ -96,8 +129,8 @@ def test_logarithms_give_ratios():
     first = {seed: 10.0**-seed for seed in range(7)}
     second = {seed: 100 * value for seed, value in first.items()}
     found = compare_paired(first, second, MIN, log=True)
-    assert found.median == pytest.approx(-2)
-    assert (found.median_interval.low, found.median_interval.high) == pytest.approx((-2, -2))
+    assert found.effect == pytest.approx(-2)
+    assert (found.effect_interval.low, found.effect_interval.high) == pytest.approx((-2, -2))
 
 
 def test_an_exact_zero_is_better_than_any_positive_value():
@@ -106,7 +139,7 @@ def test_an_exact_zero_is_better_than_any_positive_value():
 
 
 @pytest.mark.parametrize("direction", Direction)
-def test_a_diverged_run_loses_and_two_tie(direction):
+def test_diverged_run_loses_and_two_diverged_runs_tie(direction):
     worst = direction.sign * math.inf
     found = compare_paired({0: worst, 1: worst, 2: 1.0}, {0: 1.0, 1: worst, 2: worst}, direction)
     assert (found.wins, found.losses, found.ties) == (1, 1, 1)
@@ -115,25 +148,25 @@ def test_a_diverged_run_loses_and_two_tie(direction):
 
 def test_mostly_diverged_has_no_finite_difference():
     found = compare_paired(dict.fromkeys(range(6), math.inf), dict.fromkeys(range(6), 1.0), MIN)
-    assert found.median == math.inf
+    assert found.effect == math.inf
     assert found.p_value == pytest.approx(2 / 64)
 
 
-def test_nothing_in_common():
+def test_no_common_seeds():
     found = compare_paired({1: 1.0}, {2: 1.0}, MIN)
     assert found.pairs == 0
-    assert (found.median, found.p_value, found.share_interval) == (None, None, None)
+    assert (found.effect, found.p_value, found.share_interval) == (None, None, None)
 
 
-def test_equal_accuracies_give_no_nonsense():
+def test_equal_accuracies():
     same = dict.fromkeys(range(10), 0.97)
     found = compare_paired(same, same, MAX)
-    assert (found.ties, found.median, found.p_value) == (10, 0.0, 1.0)
+    assert (found.ties, found.effect, found.p_value) == (10, 0.0, 1.0)
     assert (found.lead, found.sd) == (0, 0.0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 9])
-def test_the_smallest_p_is_that_of_one_sign(n):
+def test_smallest_p_is_that_of_equal_signs(n):
     assert smallest_p(n) == signed_rank_p(range(1, n + 1))
 
 
@@ -146,14 +179,14 @@ def test_the_fewest_pairs_are_the_first_whose_smallest_p_is_enough(comparisons, 
 
 
 @pytest.mark.parametrize(("n", "comparisons"), [(12, 1), (12, 6), (40, 3)])
-def test_a_detectable_shift_is_seen_in_four_of_five_draws(n, comparisons):
+def test_detectable_shift_has_power_80_percent(n, comparisons):
     shift = smallest_detectable(n, 2.0, comparisons)
     draws = np.random.default_rng(5).normal(shift, 2.0, (600, n))
     seen = np.mean([comparisons * signed_rank_p(row) < 0.05 for row in draws])
     assert 0.72 < seen < 0.88  # the standard error of the share is .016
 
 
-def test_no_shift_is_named_without_a_spread():
+def test_no_detectable_shift_without_spread():
     assert smallest_detectable(10, 0.0, 1) is smallest_detectable(10, None, 1) is None
 
 
@@ -183,7 +216,7 @@ def test_equivalence_is_two_one_sided_tests_of_scipys(n):
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=12), st.integers(1, 12))
-def test_equivalence_is_symmetric_and_that_of_sign_patterns_at_both_extremes(differences, margin):
+def test_equivalence_is_symmetric_and_exact(differences, margin):
     found = equivalence_p(differences, margin)
     assert found == pytest.approx(equivalence_p([-d for d in differences], margin))
     assert 0 < found <= 1
@@ -193,11 +226,11 @@ def test_equivalence_is_symmetric_and_that_of_sign_patterns_at_both_extremes(dif
         assert found == pytest.approx(2.0 ** -len(differences))
 
 
-def test_an_infinite_difference_is_beyond_every_margin():
+def test_infinite_difference_is_never_equivalent():
     assert equivalence_p([math.inf] * 8, 1e9) == 1.0
     assert equivalence_p([0.0] * 8, 1e-9) == pytest.approx(2.0**-8)
 
 
-def test_no_margin_says_nothing():
+def test_no_equivalence_without_a_margin():
     assert compare_paired({1: 0.0}, {1: 0.1}, MIN).equivalence_p is None
     assert compare_paired({1: 0.0}, {2: 0.1}, MIN, margin=1.0).equivalence_p is None

@@ -1,4 +1,4 @@
-"""A run beside its repetition."""
+"""A run compared with its repetition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecd_tune.analysis.same_run import compare_runs
-from ecd_tune.records import METRIC, Curve, Outcome, Status, StudyKey, TrialRecord, TrialState
+from ecd_tune.records import (
+    METRIC,
+    Cause,
+    Curve,
+    Outcome,
+    Status,
+    StudyKey,
+    TrialRecord,
+    TrialState,
+)
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -31,13 +40,14 @@ def stored(outcome: Outcome) -> TrialRecord:
         TrialState.COMPLETE,
         outcome.value,
         {},
+        cause=outcome.cause,
         metrics=outcome.metrics,
         curves=outcome.curves,
     )
 
 
 @given(outcomes())
-def test_a_run_is_the_same_as_itself(outcome: Outcome) -> None:
+def test_run_equals_itself(outcome: Outcome) -> None:
     comparison = compare_runs(stored(outcome), outcome, ("speed",))
     assert comparison.differences == ()
     assert comparison.largest == 0.0
@@ -46,7 +56,7 @@ def test_a_run_is_the_same_as_itself(outcome: Outcome) -> None:
 
 
 @given(outcomes(), FINITE)
-def test_every_other_number_is_seen(outcome: Outcome, value: float) -> None:
+def test_any_changed_number_is_detected(outcome: Outcome, value: float) -> None:
     other = replace(outcome, value=value)
     comparison = compare_runs(stored(outcome), other, ())
     assert len(comparison.differences) == (value != outcome.value)
@@ -63,8 +73,17 @@ def test_a_thinned_curve_is_compared_where_it_has_points() -> None:
     assert (found.name, found.relative) == (f"{METRIC} at step 2", 1 / 3)
 
 
-def test_what_measures_the_machine_is_ignored() -> None:
+def test_measurements_of_the_machine_are_ignored() -> None:
     one = Outcome(Status.COMPLETE, 1.0, {"speed": 1.0})
     other = Outcome(Status.COMPLETE, 1.0, {"speed": 2.0})
     assert compare_runs(stored(one), other, ("speed",)).differences == ()
     assert len(compare_runs(stored(one), other, ()).differences) == 1
+
+
+def test_a_run_that_ends_otherwise_is_not_the_same() -> None:
+    failed = Outcome(Status.FAILED, cause=Cause.EXCEPTION, reason="RuntimeError: once")
+    again = compare_runs(stored(failed), failed, ())
+    assert (again.numbers, again.is_same(0.0)) == (0, True)
+    other = replace(failed, cause=Cause.OUT_OF_MEMORY)
+    assert not compare_runs(stored(failed), other, ()).is_same(1.0)
+    assert not compare_runs(stored(failed), Outcome(Status.COMPLETE, 1.0), ()).is_same(1.0)

@@ -23,14 +23,14 @@ def trial(number, value, state=DONE, **more):
     return TrialRecord(number=number, state=state, value=value, **given)
 
 
-def test_best_is_the_best_complete_one_and_the_first_of_equals():
+def test_best_is_the_first_best_complete_trial():
     records = [trial(4, 1.0), trial(2, 1.0), trial(0, 3.0), trial(1, 0.1, DIVERGED)]
     assert best_trial(records, Direction.MINIMIZE).number == 2
     assert best_trial(records, Direction.MAXIMIZE).number == 0
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_of_equal_values_the_loss_on_the_same_split_decides(split):
+def test_equal_values_are_ordered_by_loss(split):
     losses = {0: 0.4, 1: 0.2, 2: 0.2, 3: 0.1}
     records = [trial(n, 0.9, metrics={f"{split}_loss": loss}) for n, loss in losses.items()]
     records.append(trial(4, 0.9))  # one without a loss stands behind those that have one
@@ -45,7 +45,7 @@ def test_best_leaves_out_lost_and_failed_trials():
     assert best_trial(records, Direction.MINIMIZE) is None
 
 
-def test_best_of_zero_counts():
+def test_value_of_zero_can_be_best():
     assert best_trial([trial(0, 0.0), trial(1, 1.0)], Direction.MINIMIZE).number == 0
 
 

@@ -32,7 +32,7 @@ def test_quantile_lies_between_the_extremes(values, share):
     assert min(values) <= quantile(values, share) <= max(values)
 
 
-def test_a_quantile_next_to_a_diverged_run_is_infinite():
+def test_quantile_next_to_a_diverged_run_is_infinite():
     assert quantile([1.0, math.inf], 0.5) == math.inf
     assert quantile([1.0, 2.0, math.inf], 0.5) == 2.0
     assert quantile([-math.inf, 0.5, 0.6], 0.25) == -math.inf
@@ -53,12 +53,12 @@ def test_median_interval_has_the_tabulated_ranks(n, rank):
 
 
 @pytest.mark.parametrize("n", range(6))
-def test_no_median_interval_below_six(n):
+def test_no_median_interval_below_six_values(n):
     assert median_interval([float(v) for v in range(n)]) is None
 
 
 @pytest.mark.parametrize("n", [6, 7, 12, 15])
-def test_median_interval_covers_exactly_enough(n):
+def test_median_interval_has_the_stated_coverage(n):
     # The median of a continuous law splits a sample like n fair coins: count all of them.
     def covered(below):
         ordered = [-1.0] * below + [1.0] * (n - below)
@@ -79,7 +79,7 @@ def test_mean_interval_is_scipys():
 @pytest.mark.parametrize(
     "values", [[], [1.0], [1.0, 2.0], [0.9] * 5, [1.0, 2.0, math.inf], [1e-3, 1.0, 2.0]]
 )
-def test_no_mean_interval_where_it_would_say_nothing(values):
+def test_no_mean_interval_for_few_or_infinite_values(values):
     assert mean_interval(values) is None
 
 
@@ -91,7 +91,7 @@ def test_share_interval_inverts_the_beta(k, n):
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9)
 
 
-def test_no_share_of_nothing():
+def test_no_share_of_zero_runs():
     assert share_interval(0, 0) is None
 
 
@@ -133,6 +133,6 @@ def test_notes_say_why_an_interval_is_missing():
     assert summarise([0.9, 0.8, 0.7], Direction.MAXIMIZE).note == ""
 
 
-def test_no_run_is_infinitely_good():
+def test_infinitely_good_values_are_refused():
     with pytest.raises(ValueError, match="infinitely good"):
         summarise([1.0, math.inf], Direction.MAXIMIZE)

@@ -1,4 +1,4 @@
-"""``ecd-tune check``: what it prints and writes, and its status."""
+"""``ecd-tune check``: output, files and exit status."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_verdict_that_is_not_expected_is_status_1(monkeypatch):
         (["--systems", "--only", "C99"], UnknownNameError, "unknown check of exact systems 'C99'"),
     ],
 )
-def test_mistakes_are_named(arguments, error, message):
+def test_wrong_arguments_are_errors(arguments, error, message):
     result = check(*arguments)
     assert isinstance(result.exception, error)
     assert message in str(result.exception)

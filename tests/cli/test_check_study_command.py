@@ -1,4 +1,4 @@
-"""``ecd-tune check STUDY``: the declared checks on stored trials, its status and its texts."""
+"""``ecd-tune check STUDY``: declared checks on stored trials, exit status and messages."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_prints_the_verdict_of_a_declared_check(stored):
     assert document["results"][0]["verdict"] == "supported"
 
 
-def test_a_check_that_comes_later_is_told_and_one_that_goes_is_judged(stored):
+def test_added_and_removed_checks_are_labelled(stored):
     path, url = stored
     path.write_text(STUDY + S4)
     result = check(path, url)
@@ -82,7 +82,7 @@ def test_a_check_that_comes_later_is_told_and_one_that_goes_is_judged(stored):
     assert "not as expected: S4 (ECDSep)" in result.output
 
 
-def test_an_undeclared_check_can_be_asked_for(stored):
+def test_undeclared_check_can_be_requested(stored):
     path, url = stored
     result = check(path, url, "--only", "S2")
     assert result.exit_code == 0, result.output
@@ -105,7 +105,7 @@ def test_a_study_without_checks_is_told_how_to_declare_one(tmp_path):
     assert "ECDSep: 0 of 30 trials are in" in result.output
 
 
-def test_mistakes_are_named(stored):
+def test_wrong_arguments_are_errors(stored):
     path, url = stored
     assert isinstance(check(path, url, "--only", "C04").exception, UnknownNameError)
     assert isinstance(check(path, url, "--seed", "3").exception, FingerprintMismatchError)

@@ -1,4 +1,4 @@
-"""``ecd-tune claims``: what it prints, what it runs, and what it refuses."""
+"""``ecd-tune claims``: output, checks that it runs, and errors."""
 
 from __future__ import annotations
 

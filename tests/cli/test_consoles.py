@@ -1,4 +1,4 @@
-"""Every reading command ends well on a console that knows no Greek letters."""
+"""Every reading command works on a console without Greek letters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ecd_tune.spec import shipped_studies
         (("run", "no-such-study-η"), 2),
     ],
 )
-def test_a_command_ends_well(
+def test_command_ends_without_error(
     arguments: tuple[str, ...], status: int, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, "strict") for _ in range(2)]

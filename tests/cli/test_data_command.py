@@ -1,4 +1,4 @@
-"""``ecd-tune data``: what is here, and downloads from a server on this machine."""
+"""``ecd-tune data``: present data, and downloads from a local server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def silent(count, total):
 
 
 @pytest.mark.parametrize("digest", [f"md5:{MD5}", f"sha256:{SHA256}", ""])
-def test_a_file_arrives_whole(server, tmp_path, digest):
+def test_file_is_downloaded_completely(server, tmp_path, digest):
     seen = []
     file, sha256 = fetch(
         Download(f"{server}/whole", "deep/file.bin", digest),
@@ -104,9 +104,7 @@ def test_a_file_arrives_whole(server, tmp_path, digest):
         ("/nowhere", "", "404"),
     ],
 )
-def test_what_is_not_whole_or_not_the_right_file_leaves_nothing(
-    server, tmp_path, path, digest, message
-):
+def test_wrong_or_partial_download_is_removed(server, tmp_path, path, digest, message):
     kept = tmp_path / "file.bin"
     kept.write_bytes(b"what was here before")
     with pytest.raises(TaskError, match=message):
@@ -115,12 +113,12 @@ def test_what_is_not_whole_or_not_the_right_file_leaves_nothing(
     assert kept.read_bytes() == b"what was here before"
 
 
-def test_no_server_is_an_error_that_names_the_file(tmp_path):
+def test_unreachable_server_is_an_error_with_the_file(tmp_path):
     with pytest.raises(TaskError, match=r"file\.bin: .*refused"):
         fetch(Download("http://127.0.0.1:9/x", "file.bin"), tmp_path, silent)
 
 
-def test_an_archive_is_unpacked_into_its_folder_and_nowhere_else(server, tmp_path):
+def test_archive_is_unpacked_only_into_its_folder(server, tmp_path):
     root = tmp_path / "root"
     download = Download(f"{server}/graph.zip", "graphs/g.zip", unpack="graphs/ogbn_arxiv")
     folder, _ = fetch(download, root, silent)
@@ -150,7 +148,7 @@ def entry(run, name):
     return {e["name"]: e for e in json.loads(run("--json").stdout)}[name]
 
 
-def test_what_cannot_be_downloaded_says_how_to_get_it(run, tmp_path):
+def test_manual_download_is_explained(run, tmp_path):
     result = run("get", "imagenet1k")
     assert isinstance(result.exception, TaskError)
     assert "image-net.org" in str(result.exception)
@@ -158,11 +156,40 @@ def test_what_cannot_be_downloaded_says_how_to_get_it(run, tmp_path):
     assert "did you mean 'cifar100'" in str(run("get", "cifar-100").exception)
 
 
-def test_without_a_data_root_it_says_so(run, monkeypatch):
+def test_without_a_data_root_it_says_so(run, monkeypatch, tmp_path):
     monkeypatch.delenv("ECD_TUNE_DATA")
-    monkeypatch.setattr("ecd_tune.cli.data.data_root", lambda: None)
-    assert "set ECD_TUNE_DATA" in run().stdout
+    monkeypatch.setattr("ecd_tune.tasks.data._checkout_data", lambda: tmp_path / "none")
+    told = "data root: none: ECD_TUNE_DATA is not set; set ECD_TUNE_DATA"
+    assert run().stdout.splitlines()[0] == told
     assert "--root" in str(run("get", "cifar10").exception)
+
+
+@pytest.mark.parametrize(("given", "state"), [(None, "not set"), ("", "empty")])
+def test_the_folder_beside_a_checkout_is_named_with_the_reason(
+    run, monkeypatch, tmp_path, given, state
+):
+    monkeypatch.setattr("ecd_tune.tasks.data._checkout_data", lambda: tmp_path)
+    monkeypatch.delenv("ECD_TUNE_DATA")
+    if given is not None:
+        monkeypatch.setenv("ECD_TUNE_DATA", given)
+    told = f"data root: {tmp_path} (next to the checkout; ECD_TUNE_DATA is {state})"
+    assert run().stdout.splitlines()[0] == told
+
+
+@pytest.mark.parametrize("columns", ["60", "20"])
+def test_no_address_path_or_command_is_broken(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    words = run().stdout.split()
+    for data_set in DATA_SETS.values():
+        layout = data_set.layouts[0]
+        needed = () if data_set.downloads else (layout.files[0], *layout.source.split())
+        for word in needed:
+            assert {word, f"{word},"} & set(words), word
+    assert "https://image-net.org" in words
+    lines = run().stdout.splitlines()
+    if columns == "60":
+        assert "  ecd-tune data get resnet18-imagenet" in lines
+        assert max(map(len, lines[1:])) <= 60
 
 
 def test_the_table_names_every_data_set_and_what_is_missing(run):
@@ -233,7 +260,7 @@ def test_the_list_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_empty_root_holds_nothing_and_one_layout_is_enough(tmp_path: Path):
+def test_empty_root_has_nothing_and_one_layout_suffices(tmp_path: Path):
     data_set = DATA_SETS["cifar10"]
     assert data_set.found(None) is None
     assert data_set.found(tmp_path) is None

@@ -1,4 +1,4 @@
-"""``ecd-tune doctor`` tells whether there is a compiled step, and why not."""
+"""``ecd-tune doctor`` reports whether there is a compiled step, and why not."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def told() -> str:
     return result.output
 
 
-def test_it_tells_why_there_is_no_compiled_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_why_there_is_no_compiled_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_step", None)
     assert "no C compiler was found" in told()
 
 
 @pytest.mark.skipif(cpu.problem() is not None, reason="there is no compiled step")
-def test_it_tells_the_instruction_set() -> None:
+def test_reports_the_instruction_set() -> None:
     assert f"compiled, instruction set {cpu.level()}" in told()
 
 
-def test_it_tells_why_there_is_no_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_why_there_is_no_gpu_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "_kernels", None)
     assert "on a GPU: no: Triton is not installed" in told()
     monkeypatch.setattr(gpu, "_kernels", object())
@@ -38,20 +38,20 @@ def test_it_tells_why_there_is_no_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch)
     assert "on a GPU: no: no CUDA device" in told()
 
 
-def test_it_tells_of_versions_devices_data_and_disk() -> None:
+def test_reports_versions_devices_data_and_disk() -> None:
     text = told()
     for word in ("torch 2", "CPU cores", "GiB free in the working folder", "data: "):
         assert word in text
 
 
-def test_a_storage_that_is_not_there_is_told_and_no_error(tmp_path: Path) -> None:
+def test_missing_storage_is_reported_without_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--storage", f"sqlite:///{tmp_path}/x.db"])
     assert result.exit_code == 0
     assert "storage: sqlite:///" in result.output
     assert "does not exist" in result.output
 
 
-def test_json_has_the_same_and_names_the_studies(tmp_path: Path) -> None:
+def test_json_has_the_same_fields_and_the_studies(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/here.db"
     with Store.open(url) as store:
         store.create(make_spec())

@@ -104,7 +104,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", LATER)
-def test_it_runs(name, folder, monkeypatch):
+def test_example_runs(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ECD_TUNE_DATA", str(folder / "data"))
     line = EXAMPLES[name]
@@ -123,12 +123,12 @@ def test_validate_takes_a_file(tmp_path, monkeypatch):
     assert "valid" in call(EXAMPLES["validate"])
 
 
-def test_the_exit_statuses_are_told() -> None:
+def test_exit_statuses_are_documented() -> None:
     assert "Exit status: 0 success" in " ".join(call("ecd-tune --help").split())
 
 
 @pytest.mark.parametrize("spelling", ["--optimizer", "--optimizers"])
-def test_both_spellings_are_taken(spelling) -> None:
+def test_both_spellings_are_accepted(spelling) -> None:
     for name, command in COMMANDS.items():
         known = {option for parameter in command.params for option in parameter.opts}
         if known & {"--optimizer", "--optimizers"}:
@@ -136,7 +136,7 @@ def test_both_spellings_are_taken(spelling) -> None:
 
 
 @pytest.mark.parametrize("name", READING)
-def test_commands_that_read_print_json(name, folder, monkeypatch) -> None:
+def test_reading_commands_print_json(name, folder, monkeypatch) -> None:
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
     if name in ELSEWHERE:
         return

@@ -1,4 +1,4 @@
-"""``ecd-tune new-study`` writes a study file for any task, and nothing over another file."""
+"""``ecd-tune new-study`` writes a study file for any task, and overwrites no file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def call(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("task", TASKS.names())
-def test_it_is_a_study_of_any_task(task: str) -> None:
+def test_new_study_works_for_every_task(task: str) -> None:
     told = call("my-study.toml", "--task", task)
     assert told == "my-study.toml: run it with ecd-tune run my-study.toml\n"
     spec = load_study(Path("my-study.toml"))
@@ -44,7 +44,7 @@ def test_it_is_a_study_of_any_task(task: str) -> None:
     assert "# What `ecd-tune new-study`" not in Path("my-study.toml").read_text()
 
 
-def test_a_task_of_ones_own_is_found_from_the_file(tmp_path: Path) -> None:
+def test_user_task_is_found_relative_to_the_file(tmp_path: Path) -> None:
     Path("mine.py").write_text(OWN)
     Path("studies").mkdir()
     call("studies/line.toml", "--task", "mine.py:line")
@@ -59,7 +59,7 @@ def test_a_name_that_is_no_study_file_is_refused(name: str) -> None:
         call("--", name)
 
 
-def test_nothing_is_written_over() -> None:
+def test_existing_file_is_not_overwritten() -> None:
     Path("a.toml").write_text("kept")
     with pytest.raises(EcdTuneError, match="already exists"):
         call("a.toml")

@@ -10,7 +10,7 @@ from ecd_tune.spec import parse_study
 from ecd_tune.store import Progress
 
 
-def test_it_shows_what_is_done_and_the_best_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_progress_and_best_values(capsys: pytest.CaptureFixture[str]) -> None:
     spec = parse_study(
         {
             "name": "small",
@@ -26,9 +26,12 @@ def test_it_shows_what_is_done_and_the_best_values(capsys: pytest.CaptureFixture
     with NotebookBar(spec) as bar:
         bar.update(
             [
-                Progress(spec.key("adam"), minimize, complete=6, best=0.25),
-                Progress(spec.key("adam", Stage.CONFIRM), minimize, complete=2, best=0.125),
-                Progress(spec.key("sgd"), minimize),
+                Progress(spec.key("adam"), minimize, complete=6, best=0.25, target=20),
+                Progress(
+                    spec.key("adam", Stage.CONFIRM), minimize, complete=2, best=0.125, target=3
+                ),
+                Progress(spec.key("sgd"), minimize, target=20),
+                Progress(spec.key("sgd", Stage.CONFIRM), minimize, target=3),
                 Progress(spec.key("other"), minimize, complete=99, best=0.5),
             ],
             [],

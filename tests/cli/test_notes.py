@@ -1,4 +1,4 @@
-"""Answers as notes of Optuna's studies, and plots beside them."""
+"""Answers as notes of Optuna's studies, and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked before a study starts, and what happens when there is nothing to start."""
+"""Checks before a study starts, and studies with nothing to start."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_missing_data_are_named_with_the_way_to_get_them(monkeypatch, tmp_path) 
         check_data(load_study(find_study("tiny-imagenet-wide")), "tiny-imagenet-wide")
 
 
-def test_the_smoke_form_is_offered_where_its_data_are_there(monkeypatch, tmp_path) -> None:
+def test_smoke_form_is_suggested_if_its_data_exist(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("ECD_TUNE_DATA", str(tmp_path))
     (tmp_path / "images").mkdir()
     (tmp_path / "images/cifar10-jpeg.tar.xz").touch()
@@ -155,9 +155,7 @@ def test_a_finished_study_is_answered_without_workers_and_its_report_kept(
     assert "is current" not in run(monkeypatch, capsys, *arguments)[1]
 
 
-def test_nothing_to_search_is_one_trial_and_the_report_says_so(
-    file, monkeypatch, capsys, tmp_path
-) -> None:
+def test_empty_space_is_one_trial_and_reported(file, monkeypatch, capsys, tmp_path) -> None:
     spec = load_study(file)
     assert (spec.trials("ecdsep"), spec.trials("sgd")) == (4, 1)
     with Store.open(f"sqlite:///{tmp_path / 'a.db'}") as store:

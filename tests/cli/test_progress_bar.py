@@ -1,4 +1,4 @@
-"""The bar of a run: what it shows, and that only a terminal has one."""
+"""The progress bar of a run: content, and only on a terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def lease(number: int, stage: Stage = Stage.SEARCH) -> Lease:
     return Lease(StudyKey("s", "adam", stage), 10 + number, number, 1, 1, RunRequest({}, 0))
 
 
-def test_a_file_has_no_bar() -> None:
+def test_no_bar_in_a_file() -> None:
     assert make_bar(io.StringIO()) is None
 
 
-def test_the_bar_shows_the_run_in_hand_and_lets_log_lines_pass() -> None:
+def test_bar_shows_the_running_trial_and_log_lines() -> None:
     stream = Terminal()
     bar = make_bar(stream)
     assert bar is not None
@@ -42,7 +42,7 @@ def test_the_bar_shows_the_run_in_hand_and_lets_log_lines_pass() -> None:
     assert "12 results [stored]" in text
 
 
-def test_most_steps_cost_nothing() -> None:
+def test_bar_is_updated_rarely() -> None:
     bar = make_bar(Terminal())
     assert bar is not None
     seen: list[float] = []

@@ -1,4 +1,4 @@
-"""``ecd-tune reap``: at once where it can know, after watching where it cannot."""
+"""``ecd-tune reap``: at once for local processes, after watching for others."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_a_dead_process_of_this_machine_is_known_at_once(url: str) -> None:
     assert reap(url) == ("0 trials re-queued\n", "")
 
 
-def test_leases_of_other_machines_are_watched_for_as_long_as_they_last(url: str) -> None:
+def test_leases_of_other_machines_are_watched_until_they_expire(url: str) -> None:
     ask(url, ELSEWHERE, 3)
     ask(url, GONE, 1)
     said = "watching the leases of 3 trials for 0 s\n"
     assert reap(url) == ("4 trials re-queued\n", said)
 
 
-def test_leases_that_are_renewed_stay(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewed_leases_stay(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     leases, looked = ask(url, ELSEWHERE, 2), Store.reap
 
     def look(store: Store) -> int:

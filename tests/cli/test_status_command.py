@@ -1,4 +1,4 @@
-"""What `ecd-tune status` says about workers."""
+"""What ``ecd-tune status`` shows about workers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 from typer.testing import CliRunner
 
-from ecd_tune.analysis.pace import Pace
+from ecd_tune.analysis.rate import RateMeter
 from ecd_tune.cli.main import app
-from ecd_tune.records import Direction, Outcome, Status
+from ecd_tune.records import Outcome, Status
 from ecd_tune.spec import PruningSpec
-from ecd_tune.store import Progress, Store, Worker
+from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 
 
@@ -91,9 +91,9 @@ def test_reasons_are_counted_without_their_numbers_and_lost_attempts(url):
 
 
 def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
-    spec = make_spec()
+    spec = make_spec(confirmation={"runs": 4})
     times = iter([100.0, 104.0])
-    monkeypatch.setattr("ecd_tune.cli.status.Pace", partial(Pace, lambda: next(times)))
+    monkeypatch.setattr("ecd_tune.cli.status.RateMeter", partial(RateMeter, lambda: next(times)))
     with Store.open(url) as store:
         store.create(spec)
         waits = []
@@ -104,23 +104,12 @@ def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
                 raise KeyboardInterrupt
             store.tell(complete(store.ask(spec, "ecdsep", count=2, worker=Worker.current())))
 
+        store.ask(spec, "ecdsep", count=1, worker=Worker.current())  # else nothing has begun
         monkeypatch.setattr("ecd_tune.cli.status.sleep", wait)
         text = status(url, "--watch", "--interval", "3")
     assert waits == [3.0, 3.0]
-    assert "contract: 0 finished, 6 remaining, none finished while watching" in text
-    assert "contract: 2 finished, 4 remaining, 30.0/min, about 8 s left" in text
-
-
-def test_the_rate_is_that_of_the_last_minute():
-    spec, times = make_spec(), iter([0.0, 50.0, 100.0, 150.0])
-    pace = Pace(lambda: next(times))
-    found = [
-        pace.add("a", [Progress(spec.key("ecdsep"), Direction.MINIMIZE, complete=n, target=1000)])
-        for n in (0, 100, 200, 500)
-    ]
-    assert found[0]["per_second"] is None
-    assert found[2]["per_second"] == 2.0
-    # From 50 s on: what is older than a minute is left out, up to the last look before it.
-    assert found[3] == {
-        "finished": 500, "remaining": 500, "per_second": 4.0, "seconds_left": 125.0
-    }  # fmt: skip
+    assert "contract: 0 finished, 10 remaining, none finished while watching" in text
+    assert "contract: 2 finished, 8 remaining, 30.0/min, about 16 s left" in text
+    assert [line.split()[:2] for line in text.splitlines() if "/confirm" in line] == [
+        ["contract/ecdsep/confirm", "0/4"]
+    ] * 2

@@ -1,4 +1,4 @@
-"""A signal in any phase of a command is answered with a line and its status."""
+"""A signal in any phase of a command gives one line and its exit status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_sigterm_outside_the_work_ends_with_one_line(capfd) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_within_the_work_the_flag_takes_it_and_says_what_happens(capfd) -> None:
+def test_sigterm_during_work_sets_the_flag_and_is_reported(capfd) -> None:
     with ending_on_sigterm(), StopFlag(say=say_stopping) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop()

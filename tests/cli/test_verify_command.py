@@ -1,4 +1,4 @@
-"""``ecd-tune verify`` says first whether data and code are those of the trial."""
+"""``ecd-tune verify`` first compares data and code with those of the trial."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ def call(arguments: list[str], status: int = 0) -> str:
     return result.stdout
 
 
-def test_it_names_what_differs(study: list[str]) -> None:
+def test_differences_are_listed(study: list[str]) -> None:
     name, *storage = study
     same = call(["verify", name, "0", *storage]).splitlines()
     assert same[0].startswith("data: the same (digest ")
     assert same[1].startswith("code: the same (ecd_tune ")
     assert "numbers are identical" in same[2]
+    assert call(["replay", name, "--verify", "0", *storage]).splitlines() == same
     Path("verified_task.py").write_text(TASK.replace("linspace(0, 1", "linspace(0, 2"))
     data, code, *_ = call(["verify", name, "0", *storage], status=1).splitlines()
     assert data.startswith("data: DIFFERENT: the trial saw data of digest ")
@@ -73,3 +74,13 @@ def test_it_names_what_differs(study: list[str]) -> None:
     found = json.loads(call(["verify", name, "0", *storage, "--json"]))["origin"]
     assert found["stored"]["data"] == found["again"]["data"] != ""
     assert found["stored"]["function"] != found["again"]["function"]
+
+
+def test_it_names_how_a_trial_ended(study: list[str]) -> None:
+    name, *storage = study
+    Path("verified_task.py").write_text(TASK.replace("2 * x", "missing"))
+    _, _, end, *_ = call(["verify", name, "0", *storage], status=1).splitlines()
+    assert "ended then: complete, now: exception; " in end
+    assert end.endswith(" numbers differ; some are missing or not finite")
+    ended = json.loads(call(["verify", name, "0", *storage, "--json"], status=1))["ended"]
+    assert ended == {"stored": "complete", "again": "exception"}

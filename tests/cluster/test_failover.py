@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from ecd_tune.store import Store
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.launcher import wait_until
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import make_spec
@@ -41,13 +41,13 @@ def finished(url: str, name: str) -> int:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_every_worker_goes_on_and_the_budget_is_met_exactly(servers, sampler: str) -> None:
+def test_all_workers_continue_and_the_budget_is_exact(servers, sampler: str) -> None:
     primary, replica = servers
     primary._execute("CREATE DATABASE {}", "studies")
     spec, url = make_spec(sampler, trials=TRIALS), both(primary, replica)
     with Store.open(url) as store:
         store.create(spec)
-    crew = Crew(url, spec, WORKERS, seconds=0.05, lease_seconds=3.0)
+    crew = WorkerGroup(url, spec, WORKERS, seconds=0.05, lease_seconds=3.0)
     with crew.working():
         wait_until(lambda: finished(url, spec.name) >= TRIALS // 5, "the first trials")
         replica.cut_off()
@@ -60,7 +60,7 @@ def test_every_worker_goes_on_and_the_budget_is_met_exactly(servers, sampler: st
         assert known < before, "nothing was lost: the test shows nothing"
         assert crew.wait(300.0) == [0] * WORKERS
     with Store.open(replica.url("studies"), create=False) as store:
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         for record in records:
             if record.counts:
                 assert record.value == complete_value(record.params), record.number

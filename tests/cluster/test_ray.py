@@ -49,7 +49,7 @@ class TestRayLauncher(LauncherContract):
             assert {record.state for record in records if record.counts} == {TrialState.COMPLETE}
 
 
-def test_a_worker_without_a_place_waits_for_one(ray_cluster, tmp_path: Path) -> None:
+def test_worker_waits_for_resources(ray_cluster, tmp_path: Path) -> None:
     arguments = ("zakharov", "--trials", "1")
     launch = Launch(
         "zakharov", arguments, f"sqlite:///{tmp_path}/a.db", tmp_path, gpus_per_worker=1

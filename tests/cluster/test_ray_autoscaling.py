@@ -1,4 +1,4 @@
-"""A Ray cluster that adds nodes for workers without a place, and removes idle ones."""
+"""A Ray cluster that adds nodes for waiting workers, and removes idle ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of many workers, small: it checks the budget and the connections by itself."""
+"""The benchmark of many workers, small: it checks budget and connections."""
 
 from __future__ import annotations
 

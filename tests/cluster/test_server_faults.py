@@ -1,4 +1,4 @@
-"""A PostgreSQL that is full, that has too few connections, and that breaks transactions off."""
+"""A PostgreSQL with a full disk, too few connections, or aborted transactions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ecd_tune.errors import StorageUnavailableError, StoreError
 from ecd_tune.store import Store, Worker
 from ecd_tune.store.db import tables
-from ecd_tune.testing.faults import OPTIMIZER, Crew, assert_whole
+from ecd_tune.testing.faults import OPTIMIZER, WorkerGroup, assert_consistent
 from ecd_tune.testing.launcher import wait_until
 from ecd_tune.testing.postgres import QUICK, PostgresServer
 from ecd_tune.testing.store import make_spec
@@ -55,7 +55,7 @@ def test_workers_wait_while_the_disk_is_full(small_disk: Path) -> None:
         spec = make_spec(trials=200)
         with Store.open(url) as store:
             store.create(spec)
-            crew = Crew(url, spec, 3, seconds=0.05)
+            crew = WorkerGroup(url, spec, 3, seconds=0.05)
             with crew.working():
                 wait_until(lambda: store.progress(spec.name)[0].finished >= 20, "the first trials")
                 ballast = small_disk / BALLAST
@@ -64,7 +64,7 @@ def test_workers_wait_while_the_disk_is_full(small_disk: Path) -> None:
                 ballast.unlink()
                 assert stuck, "the disk was never full"
                 assert crew.wait(300.0) == [0] * 3
-            assert_whole(store, spec)
+            assert_consistent(store, spec)
 
 
 def fill(path: Path) -> None:
@@ -99,7 +99,7 @@ def take_all(held: ExitStack, url: str) -> None:
             return
 
 
-def test_a_worker_waits_for_a_connection_and_a_new_one_says_what_to_do() -> None:
+def test_too_many_clients_are_retried_or_reported() -> None:
     settings = {**QUICK, "max_connections": "8", "superuser_reserved_connections": "0"}
     with PostgresServer(settings) as server, ExitStack() as stack:
         url, spec = server.create_database(), make_spec(trials=4)
@@ -118,7 +118,7 @@ def test_a_worker_waits_for_a_connection_and_a_new_one_says_what_to_do() -> None
                 assert len(asked.result(60.0)) == 4
 
 
-def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str) -> None:
+def test_deadlocks_and_serialization_failures_are_retried(postgres_url: str) -> None:
     """A trigger breaks every seventh change of a run off, as the server itself would."""
     spec = make_spec("tpe", trials=60)
     with Store.open(postgres_url) as store:
@@ -142,17 +142,17 @@ def test_deadlocks_and_serialization_failures_are_tried_again(postgres_url: str)
             "CREATE TRIGGER break_off BEFORE INSERT OR UPDATE ON ecd_runs "
             "FOR EACH ROW EXECUTE FUNCTION break_off()"
         )
-    crew = Crew(postgres_url, spec, 4, seconds=0.01)
+    crew = WorkerGroup(postgres_url, spec, 4, seconds=0.01)
     with crew.working():
         assert crew.wait(300.0) == [0] * 4
     with Store.open(postgres_url) as store:
-        assert_whole(store, spec)
+        assert_consistent(store, spec)
     with psycopg.connect(plain(postgres_url)) as connection:
         (changes,) = connection.execute("SELECT last_value FROM changes").fetchone()
         assert changes > 2 * 60, "nothing was broken off"
 
 
-def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
+def test_older_schema_is_upgraded_or_reported(postgres_url: str) -> None:
     """A newer worker migrates what it may, and the older ones continue or say what is wrong."""
     spec = make_spec(trials=40)
     with Store.open(postgres_url) as old:
@@ -164,11 +164,11 @@ def test_an_older_schema_is_upgraded_or_named(postgres_url: str) -> None:
         with pytest.raises(StoreError, match="ecd-tune db upgrade"):
             Store.open(postgres_url, create=False)
         # A store that was open before, as that of an older worker, works on meanwhile.
-        crew = Crew(postgres_url, spec, 3, seconds=0.02)
+        crew = WorkerGroup(postgres_url, spec, 3, seconds=0.02)
         with crew.working():
             wait_until(lambda: old.progress(spec.name)[0].finished > 0, "the newer workers")
             assert crew.wait(300.0) == [0] * 3
-        assert_whole(old, spec)
+        assert_consistent(old, spec)
         with engine.connect() as connection:
             (version,) = connection.exec_driver_sql(
                 f"SELECT version_num FROM {tables.VERSION_TABLE}"

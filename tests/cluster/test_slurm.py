@@ -73,7 +73,7 @@ class TestSlurmLauncher(LauncherContract):
     def make(self) -> Callable[[Launch], Launcher]:
         return slurm_launcher
 
-    def test_another_process_finds_the_jobs_again(self, plan) -> None:
+    def test_jobs_are_found_by_another_process(self, plan) -> None:
         launch, study = plan(2, 10_000)
         with launched(slurm_launcher, launch, study) as (launcher, _, _):
             views = slurm_launcher(launch).status()
@@ -100,12 +100,12 @@ class TestSlurmLauncher(LauncherContract):
         with pytest.raises(LaunchError, match="at least 5 minutes"):
             slurm_launcher(replace(launch, minutes=4)).submit()
 
-    def test_what_slurm_refuses_is_one_message(self, plan) -> None:
+    def test_rejected_jobs_are_one_message(self, plan) -> None:
         launch, _ = plan(1, 1)
         with pytest.raises(LaunchError, match="sbatch rejected the jobs"):
             slurm_launcher(replace(launch, partition="none-of-these")).submit()
 
-    def test_a_notice_saves_the_trial_and_queues_the_job_again(self, plan, tmp_path: Path) -> None:
+    def test_signal_saves_the_trial_and_requeues_the_job(self, plan, tmp_path: Path) -> None:
         launch, study = plan(1, 3000, workers=1)
         with launched(slurm_launcher, launch, study) as (launcher, store, spec):
             wait_until(lambda: any((tmp_path / "kept").glob("*")), "a checkpoint")
@@ -142,7 +142,7 @@ class TestSlurmLauncher(LauncherContract):
             assert earlier, "the trial was over before the limit"
             assert {(record.lost, record.cause) for record in earlier} == {(True, "released")}
             assert (last.state, last.attempt) == (TrialState.COMPLETE, len(earlier) + 1)
-            assert "continued at step" in launcher.logs()[0]
+            assert "resumed at step" in launcher.logs()[0]
             job = view.where.removeprefix("job ")
             shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True)
             # A job may also have been told to leave before its worker had begun.

@@ -6,13 +6,13 @@ from ecd_tune.cost import find_intensity, known_regions
 from ecd_tune.errors import SpecError
 
 
-def test_the_world_is_counted_where_nothing_is_stated():
+def test_world_average_is_the_default():
     found = find_intensity()
     assert found.kg_per_kwh == 0.475
     assert "sets none" in found.origin
 
 
-def test_a_country_by_its_letters():
+def test_country_code_is_accepted():
     # Nuclear and coal: the order is no matter of a few grams.
     france, poland = find_intensity("FRA"), find_intensity("POL")
     assert france.kg_per_kwh == 0.056
@@ -20,7 +20,7 @@ def test_a_country_by_its_letters():
     assert poland.kg_per_kwh > 5 * france.kg_per_kwh
 
 
-def test_what_is_given_goes_before_the_region():
+def test_given_intensity_overrides_the_region():
     assert find_intensity("FRA", 0.25).kg_per_kwh == 0.25
 
 
@@ -34,7 +34,7 @@ def test_an_unknown_region_is_refused_with_what_is_allowed(region, hint):
         find_intensity(region)
 
 
-def test_every_row_of_the_table_can_be_counted_with():
+def test_every_row_of_the_table_is_valid():
     assert len(known_regions()) == 214
     for region in known_regions():
         found = find_intensity(region)

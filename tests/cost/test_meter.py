@@ -1,4 +1,4 @@
-"""Charging trials: on the processor, on GPUs that count, and on those that do not."""
+"""Energy of trials: on the processor, and on GPUs with and without a counter."""
 
 import dataclasses
 import time
@@ -88,7 +88,7 @@ def test_a_batch_is_charged_by_share_of_its_time():
     assert bare == [dataclasses.replace(o, cost=RunCost()) for o in given]
 
 
-def test_time_between_groups_is_nobodys():
+def test_time_between_groups_is_not_charged():
     clock = Clock()
     meter = make(clock)
     meter.charge([outcome(1.0)], meter.start())
@@ -132,7 +132,7 @@ class TestGpu:
             nvml.millijoules = used
         return meter.charge([outcome(2.0, device)], start)[0].cost
 
-    def test_its_counter_and_the_processor_add_up(self):
+    def test_gpu_and_processor_energy_add_up(self):
         cost = self.charge(Nvml([10, 500_000]), [99_000, 900_000])
         assert cost.energy_kwh * 3.6e6 == pytest.approx(400 + 20)
         assert cost.energy_source == "NVML + TDP"
@@ -154,13 +154,13 @@ class TestGpu:
         assert cost.energy_kwh * 3.6e6 == pytest.approx(2 * 250 / 4)
         assert cost.energy_source == "TDP"
 
-    def test_one_that_does_not_count_takes_its_power_limit(self):
+    def test_gpu_without_counter_uses_its_power_limit(self):
         cost = self.charge(Nvml([0, 0], counts=False))
         assert cost.energy_kwh * 3.6e6 == pytest.approx(2 * 300 + 20)
         assert cost.energy_source == "TDP"
 
     @pytest.mark.parametrize("nvml", [None, Nvml([0, 0], driver=False)])
-    def test_without_nvml_its_name_says_its_power(self, nvml):
+    def test_gpu_power_by_name_without_nvml(self, nvml):
         cost = self.charge(nvml)
         assert cost.energy_kwh * 3.6e6 == pytest.approx(2 * 70 + 20)
 

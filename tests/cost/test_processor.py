@@ -83,7 +83,7 @@ def test_rapl_is_shared_by_cpu_time(tmp_path):
     assert processor.joules() == pytest.approx(100.0)
 
 
-def test_rapl_counters_that_begin_again_are_continued(tmp_path):
+def test_rapl_counter_wraparound(tmp_path):
     machine = Machine(tmp_path, size=1_000_000)
     machine.show([900_000], busy=0)
     processor = machine.rapl()
@@ -103,7 +103,7 @@ def test_rapl_is_read_once_a_second_and_no_more(tmp_path):
     assert processor.joules() == pytest.approx(25.0)
 
 
-def test_counters_that_vanish_leave_the_last_factor(tmp_path):
+def test_vanished_counters_keep_the_last_factor(tmp_path):
     machine = Machine(tmp_path)
     processor = machine.rapl()
     machine.wall, machine.cpu = 2.0, 2.0
@@ -139,5 +139,5 @@ def test_rapl_is_chosen_where_it_can_be_read(tmp_path):
     assert find_processor(powercap=tmp_path / "none").source == "TDP"
 
 
-def test_without_a_tdp_a_core_has_a_stated_power():
+def test_default_power_per_core_without_tdp():
     assert TdpProcessor(None, 64, lambda: 2.0).joules() == 2 * WATTS_PER_CORE

@@ -13,7 +13,7 @@ from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.params.noise import Noise
 from ecd_tune.optim.params.ranks import Ranks
 from ecd_tune.optim.rules import read_rules
-from ecd_tune.optim.self_tuning.adaptive import set_aside_lr
+from ecd_tune.optim.self_tuning.adaptive import split_auto_lr
 from ecd_tune.optim.unit_speed.optimizer import read_unit_rules
 from ecd_tune.optim.unit_speed.step import UnitStepInput, begin_unit, make_unit_step
 
@@ -41,7 +41,7 @@ class Reference:
         if self.unit:
             self.rules = read_unit_rules([row], CPU, single=True)
         else:
-            row = set_aside_lr(name, row) if "orbit_step" in row else row
+            row = split_auto_lr(name, row) if "orbit_step" in row else row
             self.rules = read_rules(name, [row], CPU, single=True)
         self.dtypes = dtypes if isinstance(dtypes, list) else [dtypes] * len(shapes)
         generator = torch.Generator().manual_seed(3)

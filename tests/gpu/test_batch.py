@@ -1,4 +1,4 @@
-"""Many runs in one step: each goes its own way, as the reference of that run does."""
+"""Many runs in one step: each matches the reference of its own run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def batch_of(runs, device, dtype):
         pytest.param("ecdq1", "algorithm1", marks=pytest.mark.slow),
     ],
 )
-def test_each_run_goes_its_own_way(device, name, integrator):
+def test_runs_are_independent(device, name, integrator):
     dtype = torch.float64
     runs = [
         Reference(name, SHAPES, dtype, seed=seed, integrator=integrator, **own)
@@ -103,7 +103,7 @@ def test_each_run_goes_its_own_way(device, name, integrator):
             torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_a_run_that_is_not_active_keeps_every_bit(device):
+def test_inactive_run_keeps_every_bit(device):
     runs = [Reference("ecdsep", SHAPES, torch.float32, seed=s, eta=2.0, lr=0.1) for s in (1, 2)]
     for run in runs:
         run.step()
@@ -129,7 +129,7 @@ def test_a_run_that_is_not_active_keeps_every_bit(device):
         pytest.param(BatchedECDq1, "moments", marks=pytest.mark.slow),
     ],
 )
-def test_batched_optimizers_make_their_steps_with_the_kernels(device, monkeypatch, kind, scale):
+def test_batched_optimizers_use_the_kernels(device, monkeypatch, kind, scale):
     rows = [{"lr": 0.1, "eta": 2.0, "nu": nu, "scale": scale} for nu in (0.0, 0.1)]
     ends = []
     for forms in ({"cpu": GPU_FORM, "cuda": GPU_FORM}, {}):

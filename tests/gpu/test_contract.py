@@ -1,4 +1,4 @@
-"""On a GPU the kernels keep the contract of fused forms; interpreted they would take an hour."""
+"""On a GPU the kernels satisfy the contract of fused forms; interpreted they take an hour."""
 
 from __future__ import annotations
 

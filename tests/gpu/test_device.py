@@ -1,4 +1,4 @@
-"""What only a GPU can show: graphs, waiting, memory, launches; and batches of runs."""
+"""Tests that need a GPU: graphs, synchronization, memory, launches; and batches of runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def capture(fused, device):
 
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_replays_go_on_with_new_noise(device, integrator):
+def test_replays_draw_new_noise(device, integrator):
     eager, replayed = (begun(device, integrator=integrator) for _ in range(2))
     for fused in (eager, replayed):  # compiles
         fused.step()
@@ -59,7 +59,7 @@ def test_replays_go_on_with_new_noise(device, integrator):
     assert replayed.kernels.clock[0, 0] == 7
 
 
-def test_replays_and_other_steps_take_turns(device):
+def test_replays_and_eager_steps_can_be_mixed(device):
     eager, mixed = begun(device), begun(device)
     for fused in (eager, mixed):
         fused.step()
@@ -74,7 +74,7 @@ def test_replays_and_other_steps_take_turns(device):
     assert all(map(torch.equal, bits(eager), bits(mixed)))
 
 
-def test_a_run_goes_on_with_the_same_bits(device):
+def test_resumed_run_is_bit_equal(device):
     one, other = begun(device), begun(device)
     for number in range(6):
         if number == 3:
@@ -98,7 +98,7 @@ def test_the_number_of_programs_changes_no_bit(device, programs):
     assert all(map(torch.equal, bits(one), bits(other)))
 
 
-def test_nothing_waits_for_the_device(device):
+def test_step_does_not_synchronize(device):
     fused = begun(device)
     fused.step()
     loss, grads = fused.run.loss(fused.theta)
@@ -152,7 +152,7 @@ def test_a_long_run_conserves_energy(device, integrator):
     assert rows[7].max() <= 1 + 1e-12  # speed of s = 1
 
 
-def test_turns_have_their_law(device):
+def test_turns_have_the_expected_angle(device):
     run = Reference("ecdsep", [(100_000,)], torch.float32, eta=2.0, lr=0.01, nu=0.01)
     run.step()
     fused = Fused(run, device, tape=256)
@@ -216,7 +216,7 @@ def test_a_training_step_can_be_captured(kind, hp, graph_from):
     assert one.report()["updates"] == other.report()["updates"] == 24
 
 
-def test_a_step_of_an_optimizer_is_two_launches_and_waits_for_nothing():
+def test_optimizer_step_is_two_launches_without_synchronization():
     _, optimizer = trained(ECDSep, 3, eta=2.0, lr=0.1, nu=1e-3)
     loss = torch.tensor(1.0, device="cuda")
     optimizer.step(loss=loss)  # compiles for a loss of float32
@@ -236,7 +236,7 @@ def test_a_step_of_an_optimizer_is_two_launches_and_waits_for_nothing():
     assert len([e for e in kernels if e.name in ("reduce_kernel", "update_kernel")]) == 8
 
 
-def test_a_loss_that_was_not_finite_is_found_later():
+def test_nonfinite_loss_is_detected_later():
     model, optimizer = trained(ECDSep, 3, eta=2.0, lr=0.1, nu=1e-3)
     before = [p.detach().clone() for p in model.parameters()]
     bad = torch.tensor(math.nan, device="cuda")

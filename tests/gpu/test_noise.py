@@ -1,4 +1,4 @@
-"""The kernels' random numbers are those of ecd_tune.optim.params.noise."""
+"""The kernels' random numbers equal those of ecd_tune.optim.params.noise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def drawn(device, seed, first, counters, dtype, programs=1):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("first", FIRST)
-def test_words_are_the_same_bit_for_bit(device, seed, first):
+def test_random_words_are_bit_equal(device, seed, first):
     found, _ = drawn(device, seed, first, 128, torch.float32)
     place = np.arange(first, first + 128, dtype=np.uint64)
     zero = np.zeros(128, dtype=np.uint32)
@@ -61,14 +61,14 @@ def test_words_are_the_same_bit_for_bit(device, seed, first):
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
-def test_numbers_are_the_same(device, dtype, error):
+def test_normal_numbers_match(device, dtype, error):
     n = 64 * 128
     _, found = drawn(device, 7, 16 * 128 * 3, 2048, dtype)
     exact = Noise(7).normal(3, n, [(0, n)], torch.float64)
     assert ((found - exact).abs() <= error * (1 + exact.abs())).all()
 
 
-def test_polynomials_hold_over_the_whole_range_of_words(device):
+def test_polynomials_are_accurate_over_the_whole_range(device):
     # The words of the known numbers leave out the ends: all float32 radii and angles are there.
     _, found = drawn(device, 11, 0, 1024, torch.float32, programs=4)
     exact = Noise(11).normal(0, len(found), [(0, len(found))], torch.float64)
@@ -76,7 +76,7 @@ def test_polynomials_hold_over_the_whole_range_of_words(device):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="1e7 draws need a GPU")
-def test_the_law_is_the_normal_law():
+def test_distribution_is_normal():
     _, z = drawn(torch.device("cuda"), 5, 0, 1024, torch.float32, programs=2500)
     z = z.double().numpy()
     n = len(z)

@@ -1,4 +1,4 @@
-"""ECDSep and ECDq1 make their steps with the kernels, and no one sees a difference."""
+"""ECDSep and ECDq1 make their steps with the kernels, with equal results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SLOW = ("decay", "algorithm 2", "first order", "moments sync")
 @pytest.mark.parametrize(
     "case", [pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in CASES]
 )
-def test_both_forms_go_the_same_way(device, case):
+def test_both_forms_match(device, case):
     kind, values = CASES[case]
     made = []
     for fused in (True, False):
@@ -83,7 +83,7 @@ def test_both_forms_go_the_same_way(device, case):
         assert seen == pytest.approx(known, rel=1e-9, nan_ok=True)
 
 
-def test_learning_rates_gradients_and_groups_that_change(device):
+def test_changing_learning_rates_gradients_and_groups(device):
     made = []
     for fused in (True, False):
         params = parameters(device, F64)
@@ -103,7 +103,7 @@ def test_learning_rates_gradients_and_groups_that_change(device):
     assert made[0][1] == pytest.approx(made[1][1], rel=1e-9, nan_ok=True)
 
 
-def test_a_saved_run_goes_on_with_the_same_bits(device):
+def test_resumed_run_is_bit_equal(device):
     params = parameters(device, torch.float32)
     optimizer = ECDSep(params, lr=0.2, eta=2.0, nu=0.05, seed=3, fused=True)
     train(optimizer, params, 3)

@@ -1,4 +1,4 @@
-"""A fused step is the step of the reference, whatever is asked of it."""
+"""A fused step equals the step of the reference, for all options."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def go_on(run, device, steps=4, **options):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_ecdsep_does_what_the_reference_does(device, case):
+def test_ecdsep_matches_the_reference(device, case):
     run = Reference("ecdsep", [(70,)], F64, **{**ECDSEP, **CASES[case]})
     assert_same(run, go_on(run, device), 1e-12)
     assert run.state.updates == 5
 
 
 @pytest.mark.parametrize("case", UNIT_CASES)
-def test_ecdq1_does_what_the_reference_does(device, case):
+def test_ecdq1_matches_the_reference(device, case):
     run = Reference("ecdq1", [(70,)], F64, **{**ECDQ1, **UNIT_CASES[case]})
     assert_same(run, go_on(run, device), 1e-12)
     assert run.state.updates == 5
@@ -96,7 +96,7 @@ def test_a_step_size_that_changes(device):
     assert_same(run, fused, 1e-12)
 
 
-def test_dtypes_together(device):
+def test_mixed_dtypes(device):
     dtypes = [F32, BF16, F16, F64]
     run = Reference("ecdsep", [(70,)] * 4, dtypes, weight_decay=0.1, **ECDSEP)
     fused = go_on(run, device, steps=0)
@@ -112,7 +112,7 @@ def test_dtypes_together(device):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
 
 
-def test_numbers_of_16_bits_round_once(device):
+def test_sixteen_bit_numbers_are_rounded_once(device):
     run = Reference("ecdsep", [(3000,)], BF16, nu=0.0, eta=3.0, lr=0.3)
     fused = go_on(run, device, steps=0)
     wide = Reference("ecdsep", [(3000,)], F32, nu=0.0, eta=3.0, lr=0.3)
@@ -152,7 +152,7 @@ def test_algorithm_2(device, reset):
 @pytest.mark.parametrize("name", ["ecdsep", "ecdq1"])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_changes_nothing(device, name, what, value):
+def test_nonfinite_values_change_nothing(device, name, what, value):
     values = ECDSEP if name == "ecdsep" else ECDQ1
     run = Reference(name, [(20,)], F32, **values)
     fused = go_on(run, device, steps=0)
@@ -216,7 +216,7 @@ def test_a_norm_that_cancels_in_float64(device, near):
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
 @pytest.mark.parametrize("near", [1e-4, 1e-7, 1e-9])
-def test_what_remains_of_a_momentum_in_float32_has_norm_one(device, integrator, near):
+def test_remaining_float32_momentum_has_norm_one(device, integrator, near):
     # The rounding of the numbers is then as large as what remains, and nothing is known of its
     # direction; but the step may not become longer than it should be.
     near = near / 2 if integrator == "sync" else near
@@ -263,7 +263,7 @@ def test_neither_programs_nor_a_new_start_change_a_bit(device, integrator):
     assert all(map(torch.equal, bits(one), bits(other)))
 
 
-def test_gradients_laid_out_otherwise(device):
+def test_gradients_with_other_strides(device):
     run = Reference("ecdsep", [(30, 20), (40,)], F32, **ECDSEP)
     run.step()
     one, other = Fused(run, device), Fused(run, device)
@@ -283,7 +283,7 @@ def test_gradients_laid_out_otherwise(device):
 @pytest.mark.parametrize(
     ("name", "values"), [("ecdsep", ECDSEP), ("ecdq1", {}), ("ecdq1", {"flow": "first_order"})]
 )
-def test_the_tape_has_what_diagnostics_see(device, integrator, name, values):
+def test_tape_matches_diagnostics(device, integrator, name, values):
     values = values if name == "ecdsep" else {"lr": 0.3, "eta": 20.0, "nu": 0.3, **values}
     run = Reference(name, [(70,)], F64, integrator=integrator, **values)
     fused = go_on(run, device, steps=0, tape=4)

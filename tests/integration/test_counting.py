@@ -1,4 +1,4 @@
-"""How a study's trials are counted, on both databases."""
+"""Counts of a study's trials, on both databases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ecd_tune.store.db.engine import Database
 from ecd_tune.store.trials import counts
 
 
-def test_lost_attempts_are_counted_by_the_index_of_these_alone(database: Database) -> None:
+def test_counting_lost_attempts_uses_the_index(database: Database) -> None:
     """By another index every run of the study would be read, at each ask."""
     query = counts._build_counts().params(study=1)
     text = query.compile(database.engine, compile_kwargs={"literal_binds": True})

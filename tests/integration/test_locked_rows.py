@@ -1,4 +1,4 @@
-"""Rows that someone holds for longer than PostgreSQL's lock_timeout are waited for."""
+"""Rows that are locked for longer than PostgreSQL's lock_timeout are retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPEC = make_spec(trials=5)
 @pytest.mark.parametrize(
     "table", [tables.leases, optuna_tables.trials], ids=lambda table: table.name
 )
-def test_the_call_goes_through_when_they_are_let_go(postgres_url: str, table: sa.Table) -> None:
+def test_call_succeeds_after_the_lock_is_released(postgres_url: str, table: sa.Table) -> None:
     url = sa.make_url(postgres_url).update_query_dict({"options": "-c lock_timeout=100"})
     engine = sa.create_engine(parse_url(postgres_url), poolclass=sa.NullPool)
     with Store.open(url.render_as_string(hide_password=False), retry_seconds=60.0) as store:

@@ -1,4 +1,4 @@
-"""The store through a real PgBouncer that hands every transaction to any of its servers."""
+"""The store through a real PgBouncer that sends every transaction to any of its servers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_many_clients_share_few_servers(pooled: str) -> None:
             assert prepared.fetchone() == (0,)
 
 
-def test_what_is_rolled_back_queued_or_released_works_too(pooled: str) -> None:
+def test_rollback_queueing_and_release_work_through_pgbouncer(pooled: str) -> None:
     """Beside a batch of hundreds."""
     spec, worker = make_spec(trials=700, name="second", retries={"exception": 1}), Worker.current()
     with Store.open(pooled, retry_seconds=10.0) as store:

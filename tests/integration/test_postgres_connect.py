@@ -1,4 +1,4 @@
-"""The first connection fails fast and clearly, and shows no password anywhere."""
+"""The first connection fails fast and clearly, and shows no password."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_host_that_does_not_answer_is_an_error_within_five_seconds(silent_port
     assert "timeout" in text
 
 
-def test_a_port_where_nobody_listens(silent_port):
+def test_closed_port(silent_port):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +55,7 @@ def test_a_database_that_does_not_exist(postgres):
     assert '"nowhere" does not exist' in open_url(postgres.url("nowhere"))
 
 
-def test_the_password_shows_in_no_text_of_the_store(postgres, postgres_url, caplog):
+def test_password_is_never_shown(postgres, postgres_url, caplog):
     with Store.open(postgres_url) as store:
         store.create(make_spec())
         shown = [store.url, repr(store), repr(store._database.engine.url), caplog.text]

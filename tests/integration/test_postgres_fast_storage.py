@@ -1,4 +1,4 @@
-"""The storage behind the dashboard keeps Optuna's contract on PostgreSQL too."""
+"""The storage behind the dashboard satisfies Optuna's contract on PostgreSQL too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backup that is restored under workers: what they lease next is not what they leased before."""
+"""A backup that is restored under workers: later leases are new ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ask(store: Store) -> Lease:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_result_from_before_is_none_of_the_trial_that_has_its_number_now(
+def test_result_from_before_a_restore_is_refused(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url, back_up, restore = (

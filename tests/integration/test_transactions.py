@@ -1,4 +1,4 @@
-"""What a transaction costs, and that one that fails leaves nothing behind, on both databases."""
+"""Cost of transactions, and rollback of failed ones, on both databases."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def use(store: Store) -> None:
         store.reap()
 
 
-def test_the_statements_of_a_batch_do_not_grow_with_it(store: Store) -> None:
+def test_number_of_statements_does_not_grow_with_the_batch(store: Store) -> None:
     """As many for a hundred trials as for two."""
     store.tell(complete(ask(store)))
     sent: list[str] = []
@@ -77,7 +77,7 @@ def raise_by_hand(connection: sa.Connection) -> None:
         (raise_by_hand, LookupError),
     ],
 )
-def test_a_store_outlives_a_transaction_that_is_rolled_back(postgres_url, fail, error) -> None:
+def test_store_works_after_a_rollback(postgres_url, fail, error) -> None:
     """On the connection that it was rolled back on too; what it wrote is undone."""
     with Store.open(postgres_url, retry_seconds=5.0) as store:
         store.create(SPEC)
@@ -117,14 +117,14 @@ def test_a_transaction_that_is_retried_succeeds_on_its_second_try(postgres_url) 
         assert len(tries) == 2
 
 
-def test_another_study_file_breaks_nothing(store: Store) -> None:
+def test_refused_study_file_changes_nothing(store: Store) -> None:
     use(store)
     with pytest.raises(FingerprintMismatchError):
         store.create(make_spec("tpe", trials=500, seed=3))
     use(store)
 
 
-def test_nothing_stays_of_a_batch_that_fails(store: Store, monkeypatch) -> None:
+def test_failed_batch_is_rolled_back(store: Store, monkeypatch) -> None:
     """Neither its trials nor its leases; the next ask draws the same numbers."""
     # The row of the worker is missing, which the last insertion, that of the leases, needs.
     monkeypatch.setattr("ecd_tune.store.trials.draw.register", lambda *arguments: None)
@@ -159,7 +159,7 @@ def test_the_clock_is_that_of_the_database(store: Store) -> None:
     assert after == pytest.approx(time.time(), abs=60.0)
 
 
-def test_only_what_is_told_waits_for_the_disk_of_sqlite(tmp_path) -> None:
+def test_only_results_are_synced_to_disk_by_sqlite(tmp_path) -> None:
     """Who is leased what, a crash of the machine may undo: the worker is gone with it."""
     with Store.open(f"sqlite:///{tmp_path / 'trials.db'}") as store:
         store.create(SPEC)
@@ -179,7 +179,7 @@ def test_only_what_is_told_waits_for_the_disk_of_sqlite(tmp_path) -> None:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
-def test_causes_are_filled_from_sentences_on_both_databases(store: Store) -> None:
+def test_migration_derives_causes_from_messages(store: Store) -> None:
     """By the migration: the same as were told."""
     spec = make_spec(trials=9, name="causes")
     store.create(spec)

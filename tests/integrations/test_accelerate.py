@@ -1,4 +1,4 @@
-"""Accelerate: ``accelerator.backward`` passes the loss on, divided as the gradient is."""
+"""Accelerate: ``accelerator.backward`` passes on the loss, divided as the gradient is."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _fresh_dynamo():
 @pytest.mark.parametrize(
     ("name", "backend"), [("ecdsep", "eager"), *((name, "aot_eager") for name in OPTIMIZERS)]
 )
-def test_compiled_step_is_the_step(name, backend):
+def test_compiled_step_equals_eager_step(name, backend):
     params, report = run(name, lambda optimizer: torch.compile(optimizer.step, backend=backend))
     expected, of_expected = run(name)
     assert torch.equal(params, expected)
@@ -152,7 +152,7 @@ def test_training_function_that_steps_can_be_compiled(name, backend, way):
 
 
 @_compiles
-def test_compiled_model_is_trained_as_the_model_is():
+def test_compiled_model_trains_like_the_eager_model():
     def trained(wrap):
         model = network()
         called = wrap(model)
@@ -279,7 +279,7 @@ AROUND = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_step_does_not_depend_on_what_surrounds_it(name, around, dtype):
+def test_step_ignores_ambient_torch_state(name, around, dtype):
     params, report = run(name, dtype=dtype, around=AROUND[around])
     expected, of_expected = run(name, dtype=dtype)
     assert torch.equal(params, expected)
@@ -289,7 +289,7 @@ def test_step_does_not_depend_on_what_surrounds_it(name, around, dtype):
 @pytest.mark.usefixtures("_defaults")
 @pytest.mark.parametrize("around", ["meta", "float16", "float64"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_construction_does_not_depend_on_what_surrounds_it(name, around):
+def test_construction_ignores_ambient_torch_state(name, around):
     model = network()
     with AROUND[around]():
         optimizer = OPTIMIZERS[name](model.parameters())
@@ -312,7 +312,7 @@ def test_construction_does_not_depend_on_what_surrounds_it(name, around):
 @pytest.mark.usefixtures("_defaults")
 @pytest.mark.parametrize("around", ["meta", "float16", "float64"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_without_a_seed_construction_draws_one_whatever_the_defaults_are(name, around):
+def test_construction_draws_a_seed_under_any_default_dtype_or_device(name, around):
     def drawn(context):
         params = list(network().parameters())
         torch.manual_seed(3)
@@ -449,7 +449,7 @@ def test_batch_of_scalars_moves_as_one_of_length_1(name, others):
 @pytest.mark.usefixtures("_defaults")
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("name", BATCHED)
-def test_batched_step_does_not_depend_on_what_surrounds_it(name, around):
+def test_batched_step_ignores_ambient_torch_state(name, around):
     blocks = _descend_batch(name, [(2,), (3,)], AROUND[around])
     for block, other in zip(blocks, _descend_batch(name, [(2,), (3,)]), strict=True):
         assert torch.equal(block, other)

@@ -1,4 +1,4 @@
-"""What `ecd-tune best` prints for Hydra and LightningCLI, loaded by these themselves."""
+"""Output of `ecd-tune best` for Hydra and LightningCLI, loaded by these tools."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check(optimizer, kind, params, more):
 
 
 @pytest.mark.parametrize(("key", "params", "kind", "more"), CASES)
-def test_hydra_instantiates_it(key, params, kind, more, tmp_path: Path):
+def test_hydra_instantiates_the_settings(key, params, kind, more, tmp_path: Path):
     hydra = pytest.importorskip("hydra", reason=REASON)
     omegaconf = pytest.importorskip("omegaconf", reason=REASON)
     path = tmp_path / "optimizer.yaml"
@@ -52,7 +52,7 @@ def test_hydra_instantiates_it(key, params, kind, more, tmp_path: Path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Lightning's calls of jsonargparse
 @pytest.mark.parametrize(("key", "params", "kind", "more"), CASES)
-def test_the_lightning_cli_reads_it(key, params, kind, more, tmp_path: Path, monkeypatch):
+def test_lightning_cli_reads_the_settings(key, params, kind, more, tmp_path: Path, monkeypatch):
     pytest.importorskip("jsonargparse", reason=REASON)
     lightning = pytest.importorskip("lightning", reason=REASON)
     from lightning.pytorch.cli import LightningCLI

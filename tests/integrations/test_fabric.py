@@ -1,4 +1,4 @@
-"""Lightning Fabric: ``fabric.backward`` passes the loss on."""
+"""Lightning Fabric: ``fabric.backward`` passes on the loss."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_loaded_state_continues_bit_for_bit(tmp_path):
     assert other.bare.report() == optimizer.report()
 
 
-def test_cleared_gradients_take_their_loss_with_them():
+def test_clearing_gradients_clears_the_loss():
     run = Run()
     for x, y in [batch for _ in range(2) for batch in run.loader]:
         for _ in range(2):
@@ -105,7 +105,7 @@ def test_cleared_gradients_take_their_loss_with_them():
     assert same(run.model, model)
 
 
-def test_wrapped_optimizer_tells_what_the_optimizer_tells():
+def test_wrapped_optimizer_has_the_same_report():
     run = Run()
     assert run.optimizer.report() == run.bare.report()
     run.train(1)

@@ -109,7 +109,7 @@ class DiscardingNet(ManualNet):
         optimizer.step()
 
 
-def test_cleared_gradients_take_their_loss_with_them():
+def test_clearing_gradients_clears_the_loss():
     module = DiscardingNet(clear_first=True)
     fit(module, make_loader())
     model, _, losses = by_hand()
@@ -244,7 +244,7 @@ def test_resumed_run_equals_an_unbroken_one(tmp_path):
     assert module.optimizer.report() == optimizer.report()
 
 
-def test_other_optimizers_are_left_alone():
+def test_other_optimizers_are_unchanged():
     module = Net()
     module.optimizer = torch.optim.AdamW(module.net.parameters())
     fit(module, make_loader())

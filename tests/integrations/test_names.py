@@ -1,4 +1,4 @@
-"""The package imports no library before it is needed, and says what to install."""
+"""The package imports libraries on first use, and names missing ones."""
 
 from __future__ import annotations
 

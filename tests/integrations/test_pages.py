@@ -1,4 +1,4 @@
-"""What the pages for users show is run: commands by a shell, Python in this process.
+"""Blocks of the user pages are run: commands by a shell, Python in this process.
 
 The blocks of a page follow each other in one folder and share their names. On
 docs/training-loops.md each section has a fresh model.
@@ -107,7 +107,7 @@ def run_shell(before: str, block: Block, surroundings: dict[str, str]) -> None:
 
 @pytest.mark.timeout(3600)  # a minute of processor time, on a machine that may be busy
 @pytest.mark.parametrize("page", WHOLE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_runs(
+def test_page_runs(
     page: Path, names: dict[str, Any], shell: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in [name for name in os.environ if name.startswith("ECD_TUNE_")]:
@@ -126,7 +126,7 @@ def test_a_page_runs(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_block_escapes(page: Path) -> None:
+def test_every_block_is_run_or_excluded(page: Path) -> None:
     for block in read_blocks(page.read_text(encoding="utf-8")):
         if block.language not in ("sh", "python"):
             assert not re.search(r"^\s*(ecd-tune|python|pip|make) ", block.text, re.MULTILINE)
@@ -145,7 +145,7 @@ def test_the_page_of_loops_has_its_sections() -> None:
 
 
 @pytest.mark.parametrize("title", TITLES)
-def test_a_section_of_the_loops_runs(title: str, names: dict[str, Any], one_process: None) -> None:
+def test_training_loops_section_runs(title: str, names: dict[str, Any], one_process: None) -> None:
     for library in ("lightning", "accelerate", "transformers", "peft"):
         pytest.importorskip(library, reason="needs the extra dev-integrations")
     model, network = names["model"], names["network"]

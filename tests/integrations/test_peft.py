@@ -1,4 +1,4 @@
-"""peft: only what is trained moves, and only that costs."""
+"""peft: only trained parameters move, and only they have a cost."""
 
 from __future__ import annotations
 

@@ -145,9 +145,7 @@ def test_accumulated_loss_is_the_mean_over_all_words_of_the_batch(tmp_path):
 
 
 @pytest.mark.parametrize(("scaled", "factor"), [(False, 1.0), (None, 4.0)])
-def test_loss_is_what_the_trainer_makes_of_a_model_that_ignores_the_number_of_items(
-    tmp_path, scaled, factor
-):
+def test_loss_of_a_model_that_ignores_num_items_in_batch(tmp_path, scaled, factor):
     run, whole = Run(), Run()
     trainer = make_trainer(
         tmp_path,
@@ -221,7 +219,7 @@ def test_trainer_can_make_the_optimizer_itself(tmp_path):
     assert optimizer.report()["updates"] == 12
 
 
-def test_loss_of_a_skipped_step_does_not_stay(tmp_path):
+def test_loss_of_a_skipped_step_is_cleared(tmp_path):
     run, hand = Run(), Run()
     run.optimizer.add_loss(5.0)
     trainer = make_trainer(tmp_path, run.model, make_sentences(), run.optimizer)
@@ -231,7 +229,7 @@ def test_loss_of_a_skipped_step_does_not_stay(tmp_path):
     assert run.losses.values == pytest.approx(hand.losses.values, abs=1e-5)
 
 
-def test_other_optimizers_are_left_alone(tmp_path):
+def test_other_optimizers_are_unchanged(tmp_path):
     models = [make_bert() for _ in range(2)]
     for model, attached in zip(models, [True, False], strict=True):
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
@@ -239,7 +237,7 @@ def test_other_optimizers_are_left_alone(tmp_path):
     assert same(*models)
 
 
-def test_the_code_that_best_prints_trains(tmp_path):
+def test_printed_code_trains(tmp_path):
     params = {"lr": 0.05, "eta": 2.0}
     spec = parse_study(
         {

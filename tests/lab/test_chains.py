@@ -34,7 +34,7 @@ def positions(setup, steps, seed=5):
 
 @pytest.mark.parametrize("s", [0, 1])
 @pytest.mark.parametrize("conserve", [True, False])
-def test_algorithm1_is_the_oracle_s(s, conserve):
+def test_algorithm1_matches_the_oracle(s, conserve):
     chain = setup(integrator="algorithm1", s=s, conserve=conserve)
     rng = np.random.default_rng(5)
     path = ecdsep(
@@ -75,7 +75,7 @@ def sync(theta, p, steps, dt, eta, nu, F0, s, delta, rng):
 
 
 @pytest.mark.parametrize("s", [0, 1])
-def test_sync_is_the_equations(s):
+def test_sync_matches_the_equations(s):
     chain = setup(integrator="sync", s=s)
     p = math.sqrt(0.6) * chain.direction[0]
     rng = np.random.default_rng(5)
@@ -86,7 +86,7 @@ def test_sync_is_the_equations(s):
 @pytest.mark.parametrize("cuts", [(), (1, 3)])
 @pytest.mark.parametrize("flow", ["exact", "first_order"])
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_at_unit_speed_it_is_the_oracle(integrator, flow, cuts):
+def test_unit_speed_matches_the_oracle(integrator, flow, cuts):
     chain = setup(integrator=integrator, flow=flow, cuts=cuts, nu=0.8)
     rng = np.random.default_rng(5)
     path = ecd_q1(
@@ -109,7 +109,7 @@ def test_at_unit_speed_it_is_the_oracle(integrator, flow, cuts):
 
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_cuts_change_nothing(integrator):
+def test_splitting_into_tensors_changes_nothing(integrator):
     whole, cut = setup(integrator=integrator), setup(integrator=integrator, cuts=(1, 3))
     np.testing.assert_allclose(positions(cut, 40), positions(whole, 40), rtol=1e-12)
 
@@ -157,7 +157,7 @@ def test_a_chain_below_F0_holds_and_disturbs_no_other(flow):
         assert not moment.moved[1].any()
 
 
-def test_a_skipped_rescale_is_seen():
+def test_skipped_rescale_is_reported():
     chain = setup(s=1, log_energy=-1.0, integrator="algorithm1", nu=0.0)
     moment = next(iter(run_chains(chain, 1, np.random.default_rng(0))))
     assert moment.unreachable.tolist() == [True]

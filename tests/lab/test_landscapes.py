@@ -1,4 +1,4 @@
-"""The exact systems: gradients against differences, minima where they are said to be."""
+"""The exact systems: gradients against differences, and minima."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LANDSCAPES = {
 
 
 @pytest.mark.parametrize("name", LANDSCAPES)
-def test_gradients_are_those_of_the_losses(name):
+def test_gradients_match_the_losses(name):
     landscape, n = LANDSCAPES[name]
     theta = np.random.default_rng(1).standard_normal((6, n))
     loss, gradient = landscape(theta)
@@ -46,7 +46,7 @@ def test_minima():
     assert Ackley()(np.full((1, 2), 1e-12))[0][0] == pytest.approx(0.0, abs=1e-10)
 
 
-def test_the_ackley_function_is_the_task_s():
+def test_ackley_matches_the_task():
     from torch import from_numpy
 
     from ecd_tune.tasks.functions import Ackley as Task

@@ -61,7 +61,7 @@ def study() -> tuple[StudySpec, list[TrialRecord]]:
     return spec, records
 
 
-def test_the_model_knows_good_points_from_bad_ones() -> None:
+def test_model_separates_good_from_bad_points() -> None:
     spec, records = study()
     model = fit_surrogate(spec, "adam", records)
     assert model.agreement > 0.9
@@ -69,7 +69,7 @@ def test_the_model_knows_good_points_from_bad_ones() -> None:
     assert model.look_up(good)[0] < 0.1 < 0.8 < model.look_up(bad)[0]
 
 
-def test_trials_that_lie_outside_of_the_space_are_learnt_from_too() -> None:
+def test_trials_outside_the_space_are_used() -> None:
     spec, records = study()
     fixed = [replace(records[0], params={"lr": "auto", "beta1": 0.5}),
              replace(records[1], params={"lr": 3.0})]  # fmt: skip
@@ -79,7 +79,7 @@ def test_trials_that_lie_outside_of_the_space_are_learnt_from_too() -> None:
     assert ((model.points[:60] >= 0) & (model.points[:60] <= 1)).all()
 
 
-def test_a_model_of_noise_says_so() -> None:
+def test_model_of_noise_reports_low_agreement() -> None:
     spec, records = study()
     rng = np.random.default_rng(1)
     values = rng.permutation([record.value for record in records])
@@ -100,7 +100,7 @@ def test_too_few_trials_or_equal_ones_are_refused() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_search_has_its_budget_and_the_clock_runs_for_all_workers(workers: int) -> None:
+def test_replayed_search_keeps_budget_and_worker_clock(workers: int) -> None:
     spec, records = study()
     model = fit_surrogate(spec, "adam", records)
     search = replay_search(spec, "adam", model, SamplerSpec(name="tpe"), 3, 24, workers)

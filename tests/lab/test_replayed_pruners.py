@@ -1,4 +1,4 @@
-"""Pruners on stored curves: what they train can be counted by hand."""
+"""Pruners on stored curves: their cost against a manual count."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def table(spec: StudySpec, count: int) -> list[StoredCurve]:
     return read_curves(spec, "adam", [record(spec, n, n / 100) for n in range(count)])
 
 
-def test_a_trial_is_worth_the_share_that_is_better(spec: StudySpec) -> None:
+def test_value_is_the_share_of_better_trials(spec: StudySpec) -> None:
     curves = table(spec, 11)
     assert [curve.share for curve in curves] == [pytest.approx(1 - n / 10) for n in range(11)]
     assert {curve.seconds for curve in curves} == {2.0}
@@ -107,7 +107,7 @@ def test_no_search_goes_beyond_its_budget(
     assert found == replay_pruner(spec, "adam", curves, PRUNERS[name], seed, budget, workers)
 
 
-def test_what_has_no_curves_is_refused(spec: StudySpec) -> None:
+def test_study_without_curves_is_refused(spec: StudySpec) -> None:
     records = [record(spec, n, n / 100) for n in range(12)]
     with pytest.raises(NoResultError, match="9 trials have a curve"):
         read_curves(spec, "adam", records[:9])

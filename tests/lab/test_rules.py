@@ -10,7 +10,7 @@ from scipy import stats
 
 from ecd_tune.analysis.checks.model import Verdict
 from ecd_tune.analysis.checks.rules import Estimate, mean
-from ecd_tune.lab.rules import interval_finding, judge_p, ks_finding
+from ecd_tune.lab.rules import interval_finding, ks_finding, p_verdict
 
 SUPPORTED, REFUTED, INCONCLUSIVE = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE
 
@@ -22,7 +22,7 @@ def test_rule_r_cannot_decide_without_an_interval():
     assert interval_finding("", "", one, 1.0, 0.1).verdict is INCONCLUSIVE
 
 
-def test_the_units_that_would_decide_do_decide():
+def test_stated_sample_size_decides():
     rng = np.random.default_rng(0)
     values = 1.02 + 0.5 * rng.standard_normal(100)
     finding = interval_finding("", "", mean(values), 1.0, 0.1)
@@ -32,7 +32,7 @@ def test_the_units_that_would_decide_do_decide():
     assert interval_finding("", "", mean(more), 1.0, 0.1).verdict is SUPPORTED
 
 
-def test_skipped_rescales_say_nothing():
+def test_skipped_rescales_are_inconclusive():
     sure = Estimate(1.0, 1e-6, 100)
     assert interval_finding("", "", sure, 1.0, 0.1, skipped=0.01).verdict is SUPPORTED
     finding = interval_finding("", "", sure, 1.0, 0.1, skipped=0.02)
@@ -54,10 +54,10 @@ def test_skipped_rescales_say_nothing():
     ],
 )
 def test_rule_k(p, count, cases, verdict):
-    assert judge_p(p, count, cases) is verdict
+    assert p_verdict(p, count, cases) is verdict
 
 
-def test_ks_finding_tells_a_law_from_its_neighbour():
+def test_ks_finding_distinguishes_close_distributions():
     law, other = stats.beta(10, 10), stats.beta(10, 12)
     draws = law.rvs(800, random_state=1)
     assert ks_finding("", draws, law).verdict is SUPPORTED

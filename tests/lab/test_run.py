@@ -1,4 +1,4 @@
-"""Which checks of exact systems there are, and running them."""
+"""The list of checks of exact systems, and running them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_check_that_is_named_twice_runs_once():
     assert [check.id for check in system_checks(["N01", "C02", "N01"])] == ["C02", "N01"]
 
 
-def test_other_packages_checks_join(monkeypatch):
+def test_checks_of_other_packages_are_registered(monkeypatch):
     mine = {"MINE": own("MINE", Subject.SYSTEMS), "STORED": own("STORED", Subject.STUDY)}
 
     class Entry:
@@ -59,7 +59,7 @@ def test_other_packages_checks_join(monkeypatch):
         system_checks(["C01", "STORED"])
 
 
-def test_processes_give_what_one_gives():
+def test_results_do_not_depend_on_the_number_of_processes():
     checks = system_checks(["C03", "N02", "C13"])
     alone = {result.id: result for result in run_systems(checks, 3)}
     together = {result.id: result for result in run_systems(checks, 3, 2)}

@@ -1,4 +1,4 @@
-"""How the workers of a launch are divided into groups, one per batch job or actor."""
+"""Division of the workers of a launch into groups, one per batch job or actor."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_pause_doubles(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
+def test_usage_errors_are_not_retried(tmp_path: Path) -> None:
     with LocalWorkers(["mistake"], [Placement()], "sqlite://", tmp_path, pause=0.01) as pool:
         wait_for(lambda: ended(pool))
     (view,) = pool.views()
@@ -113,7 +113,7 @@ def test_a_worker_is_pinned_to_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_a_deaf_worker_is_killed_and_one_that_was_stopped_is_not_a_failure(tmp_path: Path) -> None:
+def test_unresponsive_worker_is_killed_and_stopped_worker_is_no_failure(tmp_path: Path) -> None:
     with LocalWorkers(["deaf"], [Placement()], "sqlite://", tmp_path / "logs") as pool:
         wait_for(lambda: "ready" in pool.views()[0].log.read_text())
         pool.stop(patience=0.2)
@@ -156,7 +156,7 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_a_worker_that_left_a_hanging_trial_is_started_again_without_end(tmp_path: Path) -> None:
+def test_worker_with_hanging_trials_is_always_restarted(tmp_path: Path) -> None:
     with LocalWorkers(["hung"], [Placement()], "sqlite://", tmp_path, max_restarts=0) as pool:
         wait_for(lambda: ended(pool))
     (view,) = pool.views()

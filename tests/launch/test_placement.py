@@ -14,12 +14,12 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaa-2)
 """
 
 
-def test_a_gpu_that_is_cut_is_replaced_by_its_slices() -> None:
+def test_partitioned_gpu_is_replaced_by_its_mig_devices() -> None:
     assert parse_gpu_list(LISTED) == ["MIG-bbbb-1", "MIG-bbbb-2", "GPU-aaaa-2"]
     assert parse_gpu_list("No devices were found\n") == []
 
 
-def test_visible_devices_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_visible_devices_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, MIG-x")
     assert find_gpus() == ["2", "MIG-x"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -42,7 +42,7 @@ def test_workers_share_gpus_or_own_several() -> None:
         ({"cores_per_worker": 2}, "needs 6 cores; 4 are available"),
     ],
 )
-def test_too_little_is_said_with_numbers(options: dict[str, int], message: str) -> None:
+def test_insufficient_resources_are_reported(options: dict[str, int], message: str) -> None:
     with pytest.raises(LaunchError, match=message):
         plan_placements(3, ["a", "b"], range(4), **options)  # type: ignore[arg-type]
 
@@ -55,6 +55,6 @@ def test_no_core_is_given_twice(workers: int, size: int) -> None:
     assert {place.environment()["OMP_NUM_THREADS"] for place in places} == {str(size)}
 
 
-def test_nothing_asked_means_nothing_pinned() -> None:
+def test_no_pinning_by_default() -> None:
     assert plan_placements(2, ["a"], range(4)) == [Placement(), Placement()]
     assert Placement().environment() == {}

@@ -1,4 +1,4 @@
-"""Means of weights: their values, their statistics, what is chosen, and how a run continues."""
+"""Means of weights: values, statistics, selection and resuming."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Table = Mapping[str, Any]
 class Walk:
     """A parameter that is 1 after epoch 1, 2 after 2, …, with a statistic that follows it.
 
-    Judged by the distance of the *mean* from ``goal``; statistics of other parameters cost 1.
+    Its loss is the distance of the *mean* from ``goal``; statistics of other parameters cost 1.
     """
 
     metric = "accuracy"
@@ -136,7 +136,9 @@ class TestSwa:
         assert outcome.curves["metric"].steps == tuple(range(9))
         sparse, problem = walk(4.0, {"kind": "swa", "start": 3, "every": 3}, Stage.SEARCH, "paper")
         assert sparse.curves["averaged_metric"].steps == (3, 6, 8)
-        assert sparse.value == pytest.approx(-0.5)  # the mean of 3 to 6; that to 5 was not judged
+        assert sparse.value == pytest.approx(
+            -0.5
+        )  # the mean of 3 to 6; that to 5 was not evaluated
         assert problem.renewed == 3
 
     def test_a_clean_run_leaves_a_curve_where_asked_and_chooses_as_without(self) -> None:
@@ -157,7 +159,7 @@ class TestSwa:
         assert problem.renewed == 0
         assert outcome.value == pytest.approx(0.0)
 
-    def test_training_goes_on_as_without(self) -> None:
+    def test_averaging_does_not_change_training(self) -> None:
         _, problem = walk(4.0, {"kind": "swa", "start": 2}, Stage.SEARCH, "paper")
         assert problem.parameters[0].item() == 8.0
         assert problem.statistic.item() == 8.0
@@ -173,7 +175,7 @@ class TestPostHoc:
             assert outcome.value == pytest.approx(-abs(goal - (first + 8) / 2))
             assert problem.renewed == 4
 
-    def test_the_start_may_be_said(self) -> None:
+    def test_start_can_be_given(self) -> None:
         outcome, _ = walk(4.4, {"kind": "post_hoc", "start": 1}, Stage.SEARCH)
         assert outcome.metrics["averaged_from"] == 1
 
@@ -187,7 +189,7 @@ class TestPostHoc:
         assert outcome.metrics["test_accuracy"] == pytest.approx(0.0)
         assert sorted(problem.tested) == pytest.approx([7.0, 7.0])
 
-    def test_the_disk_is_left_as_it_was(self, temporary: Path) -> None:
+    def test_temporary_files_are_removed(self, temporary: Path) -> None:
         walk(7.0, {"kind": "post_hoc"})
         assert list(temporary.iterdir()) == []
 
@@ -199,7 +201,7 @@ class TestPostHoc:
         assert list(temporary.iterdir()) == []
 
 
-def test_a_mean_is_the_mean() -> None:
+def test_mean_of_weights() -> None:
     torch.manual_seed(0)
     rows = [[torch.randn(4, 3), torch.randn(2)] for _ in range(5)]
     mean = Mean()
@@ -216,7 +218,7 @@ def test_a_mean_is_the_mean() -> None:
     assert mix(1.0, 3.0, 0.25) == 1.5
 
 
-def test_weights_of_an_epoch_are_read_without_trust(temporary: Path) -> None:
+def test_saved_weights_are_validated(temporary: Path) -> None:
     problem: Any = Walk(0.0)
     store = EpochStore(1.0, 2)
     store.keep(3, Weights.of(problem))
@@ -314,7 +316,7 @@ def test_a_run_that_was_stopped_has_the_same_numbers(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_run_may_be_stopped_between_two_candidates() -> None:
+def test_run_can_stop_between_two_candidates() -> None:
     spec, handle = study(**SETTINGS["post_hoc"]), MemoryCheckpoint()
     with pytest.raises(Interrupted):
         run(spec, handle, EPOCHS * 9 + 1)
@@ -336,7 +338,7 @@ def test_weights_are_found_beside_the_checkpoint(
     assert held(handle) == []
 
 
-def test_copies_that_are_gone_begin_the_run_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_epoch_weights_restart_the_run(caplog: pytest.LogCaptureFixture) -> None:
     spec, handle = study(**SETTINGS["post_hoc"]), MemoryCheckpoint()
     with pytest.raises(Interrupted):
         run(spec, handle, 5 * 9 + 1)
@@ -372,12 +374,12 @@ def test_a_run_that_diverges_before_the_mean_begins_has_its_best_epoch(
         ({"kind": "ema", "start": 2}, "swa"),
     ],
 )
-def test_what_cannot_be_averaged_is_refused(averaging: Table, message: str) -> None:
+def test_unsupported_averaging_is_refused(averaging: Table, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         study(averaging=averaging)
 
 
-def test_a_snapshot_of_another_averaging_is_not_taken() -> None:
+def test_checkpoint_with_other_averaging_is_refused() -> None:
     one, other = study(**SETTINGS["swa"]), study(**SETTINGS["post_hoc"])
     handle = MemoryCheckpoint()
     with pytest.raises(Interrupted):

@@ -26,7 +26,7 @@ def gradients(problem: Any) -> list[torch.Tensor]:
     return [p.grad.clone() for p in problem.parameters]
 
 
-def test_a_step_of_small_batches_is_a_step_of_the_large_one() -> None:
+def test_accumulated_step_equals_a_large_batch_step() -> None:
     small, large = digits(SMALL), digits(LARGE)
     batches = Batches(small, LARGE // SMALL)
     assert batches.steps_per_epoch == large.steps_per_epoch == 9
@@ -40,7 +40,7 @@ def test_a_step_of_small_batches_is_a_step_of_the_large_one() -> None:
     assert batches.examples(8) == 54
 
 
-def test_without_a_count_of_examples_batches_count_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_equal_weight_without_example_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = digits(LARGE)
     losses = [float(problem.closure(step)) for step in (0, 1)]
     monkeypatch.delattr(DigitsProblem, "examples")
@@ -76,16 +76,14 @@ def run(
     ("optimizer", "params"),
     [("sgd", {"lr": 0.1, "momentum": 0.9}), ("ecdsep", {"lr": 0.3, "eta": 1.0, "nu": 1e-5})],
 )
-def test_a_run_of_small_batches_is_a_run_of_large_ones(
-    optimizer: str, params: dict[str, Any]
-) -> None:
+def test_accumulated_run_equals_a_large_batch_run(optimizer: str, params: dict[str, Any]) -> None:
     small = run(optimizer, params, batch_size=32, accumulate=4)
     large = run(optimizer, params, batch_size=128)
     assert small.metrics["train_loss"] == pytest.approx(large.metrics["train_loss"], rel=1e-3)
     assert small.curve.values == pytest.approx(large.curve.values, abs=0.01)
 
 
-def test_half_precision_trains_about_as_well_and_is_not_the_same() -> None:
+def test_half_precision_trains_similarly() -> None:
     half = run("sgd", {"lr": 0.1, "momentum": 0.9}, precision="bf16")
     full = run("sgd", {"lr": 0.1, "momentum": 0.9})
     assert half.status is Status.COMPLETE
@@ -93,7 +91,7 @@ def test_half_precision_trains_about_as_well_and_is_not_the_same() -> None:
     assert half.metrics["train_loss"] == pytest.approx(full.metrics["train_loss"], rel=0.05)
 
 
-def test_the_network_runs_in_half_precision_and_the_parameters_do_not() -> None:
+def test_only_the_network_runs_in_half_precision() -> None:
     problem, seen = digits(LARGE), []
     logits = problem._logits
     problem._logits = lambda x: seen.append(logits(x)) or seen[-1]  # type: ignore[method-assign]
@@ -112,7 +110,7 @@ def test_speed_and_memory_are_recorded() -> None:
     assert metrics["peak_memory_mib"] > 50
 
 
-def test_ecdsep_takes_the_loss_of_the_minibatch_and_no_other(
+def test_ecdsep_uses_the_minibatch_loss(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forward: list[int] = []
@@ -162,7 +160,7 @@ def test_the_second_forward_pass_follows_the_step_over_all_its_batches() -> None
         assert not all(torch.equal(a, b) for a, b in zip(before, problem.parameters, strict=True))
 
 
-def test_a_task_that_cannot_pass_a_batch_forward_again_says_so() -> None:
+def test_unsupported_second_forward_is_an_error() -> None:
     outcome = run("sgd", {"lr": 0.1}, second_forward=True)
     assert outcome.status is Status.FAILED
     assert "second_forward = true: this task does not" in (outcome.reason or "")

@@ -1,4 +1,4 @@
-"""What the test split is judged with: parameters and state of the best epoch, both."""
+"""The test split is evaluated with parameters and state of the best epoch."""
 
 from __future__ import annotations
 

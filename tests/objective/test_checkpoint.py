@@ -1,4 +1,4 @@
-"""Interrupted, killed, continued: the outcome is that of a run that was left alone."""
+"""Interrupted, killed, resumed: the outcome equals that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_every_optimizer_is_tried():
 class TestContinuing:
     @pytest.mark.parametrize("optimizer", sorted(POINTS))
     @pytest.mark.parametrize("step", [1, LENGTH - 1, LENGTH, 2 * LENGTH + 4, 3 * LENGTH - 1])
-    def test_a_stopped_run_goes_on_bit_by_bit(self, optimizer, step, steps):
+    def test_stopped_run_resumes_bit_equal(self, optimizer, step, steps):
         spec, handle = digits(optimizer), MemoryCheckpoint()
         with pytest.raises(Interrupted):
             run(spec, optimizer, handle, stop_before=step)
@@ -112,7 +112,7 @@ class TestContinuing:
         assert continued == run(spec, optimizer)
 
     @pytest.mark.parametrize("optimizer", ["ecdsep", "adam"])
-    def test_a_killed_run_goes_on_from_where_it_was_last_saved(self, optimizer, monkeypatch):
+    def test_killed_run_resumes_from_its_last_checkpoint(self, optimizer, monkeypatch):
         spec, handle, closure = (
             digits(optimizer),
             MemoryCheckpoint(due={4, 13}),
@@ -137,7 +137,7 @@ class TestContinuing:
         assert seen == list(range(13, EPOCHS * LENGTH))
         assert continued == run(spec, optimizer)
 
-    def test_a_run_may_be_stopped_again_and_again(self):
+    def test_run_can_be_stopped_repeatedly(self):
         spec, handle = digits("ecdsep"), MemoryCheckpoint()
         for _ in range(5):
             with pytest.raises(Interrupted):
@@ -154,7 +154,7 @@ class TestContinuing:
         assert continued.metrics["best_epoch"] <= 5
         assert "test_accuracy" in continued.metrics
 
-    def test_a_divergence_after_the_stop_is_the_same(self, monkeypatch):
+    def test_divergence_after_resuming_is_the_same(self, monkeypatch):
         closure = DigitsProblem.closure
 
         def diverging(self, step):
@@ -168,7 +168,7 @@ class TestContinuing:
             run(spec, "sgd", handle, stop_before=20)
         assert run(spec, "sgd", handle) == plain
 
-    def test_iterations_go_on_too(self, monkeypatch):
+    def test_iterations_resume(self, monkeypatch):
         # Without its batched form, so that the synthetic task runs step by step.
         single = dataclasses.replace(OPTIMIZER_DEFS["ecdsep_f0"], batched=None)
         monkeypatch.setitem(OPTIMIZER_DEFS, "ecdsep_f0", single)
@@ -180,7 +180,7 @@ class TestContinuing:
         assert continued == run(spec, "ecdsep_f0")
         assert continued.curve.steps == tuple(range(60))
 
-    def test_the_work_before_the_stop_is_counted(self):
+    def test_cost_before_the_stop_is_counted(self):
         spec, handle, request = digits("sgd"), MemoryCheckpoint(), RunRequest(POINTS["sgd"], 5)
         with pytest.raises(Interrupted):
             run(spec, "sgd", handle, stop_before=20)
@@ -190,7 +190,7 @@ class TestContinuing:
         (outcome,) = Objective(spec, "sgd").evaluate([request], checkpoints=[handle])
         assert 1000 < outcome.cost.seconds < 1060
 
-    def test_a_problem_may_have_state_of_its_own(self, monkeypatch):
+    def test_stateful_problem_is_restored(self, monkeypatch):
         # A running mean of the parameters that the loss depends on, as a batch norm has it.
         closure = DigitsProblem.closure
 
@@ -239,12 +239,12 @@ class TestSaving:
             run(spec, "sgd", handle, stop_before=0)
         assert handle.saves == 1
 
-    def test_a_stop_waits_for_one_step_at_the_most(self, steps):
+    def test_stop_waits_for_at_most_one_step(self, steps):
         with pytest.raises(Interrupted):
             run(digits("sgd"), "sgd", stop_before=2)
         assert steps == [0, 1]
 
-    def test_what_cannot_be_written_does_not_end_the_run(self, monkeypatch, caplog):
+    def test_failed_checkpoint_write_does_not_end_the_run(self, monkeypatch, caplog):
         monkeypatch.setattr(
             torch.optim.SGD, "state_dict", lambda self: {"hook": lambda: None, "groups": []}
         )
@@ -260,7 +260,7 @@ class TestSaving:
         Objective(spec, "ecdsep").evaluate(requests, checkpoints=slots)
         assert [handle.saves for handle in slots] == [0, 0]
 
-    def test_each_row_has_its_own_slot(self):
+    def test_each_row_has_its_own_checkpoint(self):
         spec, slots = digits("adam"), [None, MemoryCheckpoint(due={9})]
         requests = [RunRequest(POINTS["adam"], seed) for seed in range(2)]
         outcomes = Objective(spec, "adam").evaluate(requests, checkpoints=slots)
@@ -304,7 +304,7 @@ class TestDistrust:
             assert "damaged" in self.restarts(data, steps, caplog)
             caplog.clear()
 
-    def test_code_in_it_is_not_run(self, saved, steps, caplog, tmp_path, monkeypatch):
+    def test_code_in_a_checkpoint_is_not_run(self, saved, steps, caplog, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         held = torch.load(io.BytesIO(saved), weights_only=True)
         for data in (pickle.dumps(_Shell()), _bytes({**held, "state": _Shell()})):
@@ -350,7 +350,7 @@ class TestDistrust:
             (("tracks", "train_loss"), {1: "x"}),
         ],
     )
-    def test_a_state_that_does_not_fit_is_left_whole(self, path, value, saved, steps, caplog):
+    def test_mismatched_state_changes_nothing(self, path, value, saved, steps, caplog):
         held = torch.load(io.BytesIO(saved), weights_only=True)
         place = held["state"]["run"]
         for name in path[:-1]:
@@ -360,12 +360,12 @@ class TestDistrust:
 
 
 class TestReports:
-    def test_each_epoch_is_told_when_it_is_judged(self):
+    def test_each_epoch_is_reported_after_evaluation(self):
         told = []
         outcome = run(digits("adam"), "adam", report=lambda *point: told.append(point))
         assert told == [(0, epoch, value) for epoch, value in enumerate(outcome.curve.values)]
 
-    def test_a_continued_run_tells_its_earlier_epochs_again(self):
+    def test_resumed_run_reports_its_earlier_epochs(self):
         spec, handle, told = digits("adam"), MemoryCheckpoint(), []
         with pytest.raises(Interrupted):
             run(spec, "adam", handle, stop_before=2 * LENGTH, report=lambda *p: told.append(p))
@@ -375,12 +375,12 @@ class TestReports:
         assert told[:3] == before
         assert [value for _, _, value in told] == list(outcome.curve.values)
 
-    def test_rows_are_told_apart(self):
+    def test_rows_are_reported_separately(self):
         told, requests = [], [RunRequest(POINTS["adam"], seed) for seed in range(2)]
         Objective(digits("adam", epochs=1), "adam").evaluate(
             requests, report=lambda *point: told.append(point[:2])
         )
         assert told == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
-    def test_iterations_are_not_told(self):
+    def test_iterations_are_not_reported(self):
         run(ackley("ecdsep_f0"), "ecdsep_f0", report=lambda *point: pytest.fail("told"))

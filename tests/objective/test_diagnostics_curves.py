@@ -1,4 +1,4 @@
-"""What the optimizer says of itself, kept with a trial epoch by epoch when asked."""
+"""Diagnostics of the optimizer, stored per epoch on request."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_each_epoch_has_its_numbers(optimizer: str) -> None:
     assert gap == pytest.approx(loss, rel=1e-6)
 
 
-def test_they_are_kept_on_request_only_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diagnostics_are_optional_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = evaluate(digits(diagnostics=True), "ecdsep")
 
     def refuse(*args: object, **kwargs: object) -> None:
@@ -63,5 +63,5 @@ def test_they_are_kept_on_request_only_and_change_nothing(monkeypatch: pytest.Mo
     )
 
 
-def test_an_optimizer_that_says_nothing_has_no_such_curves() -> None:
+def test_optimizer_without_diagnostics_has_no_curves() -> None:
     assert set(evaluate(digits(diagnostics=True), "sgd").curves) == {"metric", "train_loss"}

@@ -58,7 +58,7 @@ def evaluate(spec, optimizer, *params, seed=0, stage=Stage.SEARCH):
 
 
 class TestSyntheticValue:
-    def test_a_step_that_goes_nowhere_leaves_the_start(self):
+    def test_zero_step_keeps_the_start(self):
         (outcome,) = evaluate(zakharov(), "gdm", {"lr": 1e-300})
         assert outcome.status is Status.COMPLETE
         assert outcome.value == 572680.3125
@@ -77,7 +77,7 @@ class TestSyntheticValue:
         assert outcome.value == pytest.approx(losses[6], rel=1e-12)
         assert outcome.metrics["best_step"] == 6
 
-    def test_value_is_the_minimum_and_not_the_end(self):
+    def test_value_is_the_minimum_of_the_run(self):
         (outcome,) = evaluate(zakharov(steps=250), "adam", POINTS["adam"])
         assert outcome.value == outcome.metrics["best"] < outcome.metrics["final"]
         assert outcome.value <= min(outcome.curve.values)
@@ -100,7 +100,7 @@ class TestSyntheticValue:
         (outcome,) = evaluate(zakharov(steps, dtype="float32"), optimizer, reference.params)
         assert outcome.value == pytest.approx(expected, rel=0.02)
 
-    def test_the_papers_ecdsep_goes_where_the_public_code_overflowed(self):
+    def test_ecdsep_continues_where_the_public_code_overflows(self):
         # The public code: median 5e-30 over 20 noise draws, then NaN in 20 of 20.
         reference = load_study(find_study("zakharov")).optimizers["ecdsep"].references[0]
         spec = zakharov(250, dtype="float32")
@@ -121,7 +121,7 @@ class TestSyntheticValue:
 
 
 class TestDivergence:
-    def test_value_reason_and_curve_stop_where_the_loss_left_the_numbers(self):
+    def test_value_reason_and_curve_end_at_the_divergence(self):
         diverging, fine = evaluate(zakharov(), "gdm", {"lr": 1e-2}, POINTS["gdm"])
         assert diverging.status is Status.DIVERGED
         assert diverging.value == 572680.3125
@@ -130,7 +130,7 @@ class TestDivergence:
         assert all(map(math.isfinite, diverging.curve.values))
         assert fine.status is Status.COMPLETE
 
-    def test_a_diverged_row_reaches_no_other(self):
+    def test_diverged_row_affects_no_other(self):
         _, beside = evaluate(zakharov(), "gdm", {"lr": 1e-2}, POINTS["gdm"])
         (alone,) = evaluate(zakharov(), "gdm", POINTS["gdm"], seed=1)
         assert beside.curve == alone.curve
@@ -159,7 +159,7 @@ class TestDivergence:
 
 
 class TestFailures:
-    def test_one_bad_request_does_not_take_the_batch_with_it(self):
+    def test_one_bad_request_does_not_fail_the_batch(self):
         good, bad, other = evaluate(
             zakharov(), "ecdsep", POINTS["ecdsep"], {"lr": -1.0, "eta": 2.0}, POINTS["ecdsep"]
         )
@@ -184,7 +184,7 @@ class TestFailures:
             Objective(broken, "gdm").evaluate([RunRequest(POINTS["gdm"], 0)])
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-    def test_leaving_the_process_is_no_failure(self, error, monkeypatch):
+    def test_system_exit_is_not_a_failed_trial(self, error, monkeypatch):
         def leave(*args):
             raise error
 
@@ -212,7 +212,7 @@ class TestInterruption:
         with pytest.raises(Interrupted):
             objective.evaluate([RunRequest(POINTS["gdm"], 0)] * 2, stop=lambda: True)
 
-    def test_without_a_reason_to_stop_nothing_changes(self):
+    def test_unset_stop_flag_changes_nothing(self):
         request = RunRequest(POINTS["gdm"], 0)
         objective = Objective(zakharov(), "gdm")
         (polled,) = objective.evaluate([request], stop=lambda: False)
@@ -222,7 +222,7 @@ class TestInterruption:
 
 class TestBatches:
     @pytest.mark.parametrize("optimizer", sorted(POINTS))
-    def test_a_batch_is_its_rows(self, optimizer):
+    def test_batch_equals_its_rows(self, optimizer):
         spec, rng = zakharov(), np.random.default_rng(0)
         points = [
             {**POINTS[optimizer], "lr": POINTS[optimizer]["lr"] * rng.uniform(0.2, 1.0)}
@@ -253,7 +253,7 @@ class TestBatches:
         assert batched.curve.steps == single.curve.steps
         assert batched.curve.values == pytest.approx(single.curve.values, rel=1e-6)
 
-    def test_stages_may_be_mixed_in_one_call(self):
+    def test_stages_can_be_mixed_in_one_call(self):
         requests = [
             RunRequest(POINTS["gdm"], 0, stage)
             for stage in (Stage.CONFIRM, Stage.SEARCH, Stage.CONFIRM)
@@ -299,7 +299,7 @@ class TestDigits:
         assert curve.values == pytest.approx(epochs.tolist(), rel=1e-9)
         assert outcome.metrics["train_loss"] == curve.values[-1]
 
-    def test_search_never_touches_the_test_split(self, monkeypatch):
+    def test_search_does_not_use_the_test_split(self, monkeypatch):
         from ecd_tune.tasks import digits as module
 
         parts = dict(module.split_digits(0))

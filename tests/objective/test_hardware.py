@@ -1,4 +1,4 @@
-"""Precision, memory format and compilation, as [training] asks for them."""
+"""Precision, memory format and compilation from [training]."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_compiled_network_has_the_same_gradients() -> None:
 
 
 @pytest.mark.parametrize("key", [{"compile": True}, {"memory_format": "channels_last"}])
-def test_a_problem_that_shows_no_network_is_told_so(key: dict[str, object]) -> None:
+def test_task_without_network_is_an_error(key: dict[str, object]) -> None:
     problem = Images()
     del problem.network
     with pytest.raises(TaskError, match=f"{next(iter(key))}: this task has no torch module"):
@@ -105,7 +105,7 @@ def test_a_problem_that_shows_no_network_is_told_so(key: dict[str, object]) -> N
     ("precision", "allowed"), [("fp32", False), ("tf32", True), ("auto", True), ("bf16", False)]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of autocast, where there is no such device
-def test_tf32_is_as_the_study_says_and_as_it_was_afterwards(precision: str, allowed: bool) -> None:
+def test_tf32_is_set_and_restored(precision: str, allowed: bool) -> None:
     def flags() -> tuple[bool, bool]:
         return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
@@ -127,7 +127,7 @@ def test_on_a_processor_tf32_is_float32(precision: str) -> None:
 @pytest.mark.parametrize(
     "training", [{"precision": "tf32"}, {"memory_format": "channels_last"}, {"compile": True}]
 )
-def test_what_changes_rounding_is_part_of_what_identifies_a_study(
+def test_rounding_options_change_the_fingerprint(
     training: dict[str, object],
 ) -> None:
     assert TrainingSpec().identity() != TrainingSpec.model_validate(training).identity()

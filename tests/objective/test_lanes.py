@@ -1,4 +1,4 @@
-"""Trials that are trained together come to what each of them comes to alone."""
+"""Trials that are trained together have the outcomes of single runs."""
 
 from __future__ import annotations
 
@@ -91,18 +91,18 @@ def assert_alike(together: Outcome, alone: Outcome) -> None:
 
 
 @pytest.mark.parametrize("optimizer", PARAMS)
-def test_outcomes_are_those_of_single_runs(optimizer: str) -> None:
+def test_outcomes_equal_single_runs(optimizer: str) -> None:
     objective = Objective(make_spec(optimizer), optimizer)
     requests = [RunRequest(params, seed) for seed in (0, 7) for params in PARAMS[optimizer]]
     together = run_together(objective, requests, width=3)
     for outcome, request in zip(together, requests, strict=True):
         assert_alike(outcome, objective.evaluate([request])[0])
-    assert objective.why_alone(Stage.SEARCH) is None
+    assert objective.why_not_stacked(Stage.SEARCH) is None
 
 
 @pytest.mark.parametrize("optimizer", ["ecdsep", "adamw", "sgd"])
 @pytest.mark.parametrize("protocol", ["clean", "paper"])
-def test_a_confirmation_is_judged_as_a_single_one(optimizer: str, protocol: str) -> None:
+def test_confirmation_equals_a_single_run(optimizer: str, protocol: str) -> None:
     spec = make_spec(optimizer, protocol=protocol, training={"eval_every": 2})
     objective = Objective(spec, optimizer)
     requests = [RunRequest(PARAMS[optimizer][0], seed, Stage.CONFIRM) for seed in (1, 2, 3)]
@@ -125,7 +125,7 @@ def test_each_lane_has_its_schedule_and_clips_its_gradient(optimizer: str) -> No
     assert together[0].curve != together[1].curve
 
 
-def test_measured_runs_are_measured_alike() -> None:
+def test_measurements_equal_single_runs() -> None:
     spec = make_spec("ecdsep", checks=[{"name": "S1"}])
     assert spec.measure
     objective, requests = Objective(spec, "ecdsep"), [RunRequest(PARAMS["ecdsep"][0], 0)] * 2
@@ -134,7 +134,7 @@ def test_measured_runs_are_measured_alike() -> None:
     assert_alike(outcome, objective.evaluate(requests[:1])[0])
 
 
-def test_a_lane_that_diverges_is_refilled_and_reaches_no_other() -> None:
+def test_diverged_lane_is_refilled_and_affects_no_other() -> None:
     objective = Objective(make_spec("sgd"), "sgd")
     wild, calm = {"lr": 1e30, "momentum": 0.9}, PARAMS["sgd"][0]
     requests = [RunRequest(params, 0) for params in (wild, calm, wild, calm, wild, wild)]
@@ -145,7 +145,7 @@ def test_a_lane_that_diverges_is_refilled_and_reaches_no_other() -> None:
     assert together[1].curves == together[3].curves  # whatever stood beside it
 
 
-def test_one_request_that_fails_takes_no_other_with_it() -> None:
+def test_failed_request_affects_no_other() -> None:
     objective = Objective(make_spec("sgd"), "sgd")
     refused: Params = {"lr": 0.1, "momentum": 0.0, "nesterov": True}
     requests = [RunRequest(params, 0) for params in (refused, PARAMS["sgd"][0], refused)]
@@ -191,7 +191,7 @@ def test_a_stop_ends_all_lanes() -> None:
         run_together(objective, [RunRequest(PARAMS["sgd"][0], 0)] * 3, 2, stop=stop)
 
 
-def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_reduces_lanes_and_loses_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     closure, widths = StackedDigits.closure, []
 
     def scarce(
@@ -212,7 +212,7 @@ def test_without_memory_fewer_run_at_once_and_none_is_lost(monkeypatch: pytest.M
         assert_alike(outcome, objective.evaluate([request])[0])
 
 
-def test_a_fault_in_the_common_part_lets_trials_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_in_the_stack_runs_trials_singly(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: StackedDigits, *arguments: Any) -> torch.Tensor:
         raise ValueError("a fault of the stack")
 
@@ -243,6 +243,6 @@ def test_costs_add_up_to_the_time_that_was_spent() -> None:
         ({"second_forward": True}, "second_forward"),
     ],
 )
-def test_what_lanes_do_not_support_is_said(training: dict[str, Any], word: str) -> None:
+def test_unsupported_options_are_reported(training: dict[str, Any], word: str) -> None:
     objective = Objective(make_spec("sgd", training=training), "sgd")
-    assert word in (objective.why_alone(Stage.SEARCH) or "")
+    assert word in (objective.why_not_stacked(Stage.SEARCH) or "")

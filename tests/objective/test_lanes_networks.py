@@ -52,11 +52,11 @@ def assert_near(together: Outcome, alone: Outcome) -> None:
 
 @pytest.mark.parametrize("optimizer", POINTS)
 @pytest.mark.parametrize("task", TASKS)
-def test_outcomes_are_those_of_single_runs_and_interruptions_leave_no_trace(
+def test_outcomes_equal_single_runs_with_and_without_interruption(
     task: dict[str, Any], optimizer: str
 ) -> None:
     objective = Objective(make_spec(task, optimizer), optimizer)
-    assert objective.why_alone(Stage.SEARCH) is None
+    assert objective.why_not_stacked(Stage.SEARCH) is None
     requests = [RunRequest(POINTS[optimizer], seed, Stage.CONFIRM) for seed in (1, 2, 3)]
     whole = run_together(objective, requests, 3)
     for outcome, request in zip(whole, requests, strict=True):

@@ -1,4 +1,4 @@
-"""Lanes at different places of their epochs, interrupted ones, and losses that are seen late."""
+"""Lanes at different positions of their epochs, interrupted lanes, and delayed losses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def same(first: Outcome, second: Outcome) -> None:
 
 
 @pytest.mark.parametrize("optimizer", PARAMS)
-def test_lanes_that_were_stopped_go_on_as_if_they_had_not(optimizer: str) -> None:
+def test_stopped_lanes_resume_bit_equal(optimizer: str) -> None:
     objective, requests = Objective(make_spec(optimizer), optimizer), requests_of(optimizer)
     whole = run_together(objective, requests, len(requests))
     slots = [MemoryCheckpoint() for _ in requests]
@@ -56,7 +56,7 @@ def test_lanes_that_were_stopped_go_on_as_if_they_had_not(optimizer: str) -> Non
 
 
 @pytest.mark.parametrize("optimizer", ["ecdsep", "sgd", "adam"])
-def test_lanes_that_were_killed_go_on_from_what_was_saved(
+def test_killed_lanes_resume_from_their_checkpoints(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "_SAVING_SHARE", 1.0)
@@ -78,7 +78,7 @@ def test_lanes_that_were_killed_go_on_from_what_was_saved(
 
 
 @pytest.mark.parametrize("optimizer", PARAMS)
-def test_a_lane_and_a_single_run_take_up_each_others_checkpoints(optimizer: str) -> None:
+def test_lanes_and_single_runs_share_checkpoints(optimizer: str) -> None:
     objective, requests = Objective(make_spec(optimizer), optimizer), requests_of(optimizer)
     slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
@@ -95,7 +95,7 @@ def test_a_lane_and_a_single_run_take_up_each_others_checkpoints(optimizer: str)
         assert_alike(second, expected)
 
 
-def test_a_checkpoint_that_does_not_fit_costs_its_lane_alone(
+def test_mismatched_checkpoint_affects_its_lane_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     objective, requests = Objective(make_spec("adam"), "adam"), requests_of("adam")
@@ -157,9 +157,7 @@ def test_a_lane_that_diverges_gets_the_next_trial_before_the_epoch_ends(
 
 
 @pytest.mark.parametrize("optimizer", ["ecdsep", "sgd", "adamw"])
-def test_losses_that_are_seen_late_change_no_outcome(
-    optimizer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_delayed_losses_change_no_outcome(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, where they are looked at every 16 steps."""
     objective = Objective(make_spec(optimizer), optimizer)
     wild = {**PARAMS[optimizer][0], "lr": 1e4}
@@ -171,7 +169,7 @@ def test_losses_that_are_seen_late_change_no_outcome(
         lanes._Lanes, "_see", lambda own: looks.append(len(own._unseen)) or see(own)
     )
     for module in (lanes, stepping):
-        monkeypatch.setattr(module, "steps_between_looks", lambda device: 16)
+        monkeypatch.setattr(module, "steps_between_checks", lambda device: 16)
     slots = [MemoryCheckpoint() for _ in requests]
     with pytest.raises(Interrupted):
         run_together(objective, requests, 3, stop=Stops(12), slots=slots)

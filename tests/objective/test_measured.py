@@ -1,4 +1,4 @@
-"""Runs are measured where a check of the study reads it, in both loops and stages."""
+"""Runs are measured if a check of the study needs it, in both loops and stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long curves are thinned as they grow; which points stay follows from the steps alone."""
+"""Long curves are thinned as they grow; kept points depend on the steps only."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def test_a_long_curve_is_bounded_and_even_in_the_logarithm(length: int) -> None:
 
 
 @given(start=st.integers(0, 10**6), gaps=GAPS)
-def test_what_stays_was_said_to_stay_and_the_last_point_is_there(
-    start: int, gaps: list[int]
-) -> None:
+def test_kept_points_are_predictable_and_include_the_last(start: int, gaps: list[int]) -> None:
     curve, steps, stay = MetricHistory(), steps_of(start, gaps), []
     for step in steps:
         if curve.add(step, {"a": float(step), "b": -1.0}):
@@ -53,9 +51,7 @@ def test_what_stays_was_said_to_stay_and_the_last_point_is_there(
 
 
 @given(start=st.integers(0, 10**6), gaps=GAPS, data=st.data())
-def test_an_interruption_anywhere_changes_no_point(
-    start: int, gaps: list[int], data: st.DataObject
-) -> None:
+def test_interruption_changes_no_point(start: int, gaps: list[int], data: st.DataObject) -> None:
     steps = steps_of(start, gaps)
     at = data.draw(st.integers(0, len(steps)))
     curve, again = MetricHistory(), MetricHistory()
@@ -109,7 +105,7 @@ def test_the_curves_of_a_long_run_are_thin_and_its_points_are_reported_as_they_s
     assert asked == reported[1:-1]
 
 
-def test_a_long_run_that_was_interrupted_is_as_if_it_was_not(spec: StudySpec) -> None:
+def test_interrupted_long_run_equals_an_uninterrupted_one(spec: StudySpec) -> None:
     whole = run(spec)
     for stop in range(1, EPOCHS * LENGTH, 5):
         handle, polls = MemoryCheckpoint(), iter(range(10**6))

@@ -1,4 +1,4 @@
-"""With which data and code a trial was run."""
+"""The data and code of a trial."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def test_a_file_that_git_does_not_know_has_no_commit(file: Path) -> None:
     assert _commit_of("/nowhere/task.py") == ""
 
 
-def test_neither_hooks_nor_locks_nor_names_stand_in_the_way(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hooks_locks_and_odd_names_are_ignored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit, index = git(file.parent, "rev-parse", "HEAD"), file.parent / ".git" / "index"
     os.utime(file, ns=(1, 1))  # of which git would write a note into its index
     before = index.read_bytes()
@@ -67,7 +65,7 @@ def test_neither_hooks_nor_locks_nor_names_stand_in_the_way(
     assert _commit_of(str(strange)).endswith("-dirty")
 
 
-def test_words_name_what_differs() -> None:
+def test_differences_are_described() -> None:
     then = Origin("aaaa", "1.0", "c0ffee", "f1")
     assert compare_origins(then, then) == [
         "data: the same (digest aaaa)",

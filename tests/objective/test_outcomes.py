@@ -1,4 +1,4 @@
-"""Thinning of curves, and what is kept of an optimizer's report."""
+"""Thinning of curves, and kept entries of an optimizer's report."""
 
 from itertools import pairwise
 
@@ -38,7 +38,7 @@ def test_curve_holds_the_running_loss_and_metrics_its_minimum():
     assert outcome.metrics == {"start": 3.0, "final": 2.0, "best": 1.0, "best_step": 1.0}
 
 
-def test_nothing_measured_is_a_failure_with_its_reason():
+def test_run_without_values_fails_with_a_reason():
     outcome = trajectory_outcome(np.array([]), "loss became non-finite", RunCost())
     assert (outcome.status, outcome.value) == (Status.FAILED, None)
     assert outcome.reason == "loss became non-finite"
@@ -67,7 +67,7 @@ def test_the_type_of_an_exception_tells_the_cause(error, cause):
     assert outcome.reason == f"{type(error).__name__}: {error}"
 
 
-def test_a_cause_goes_with_its_status():
+def test_cause_matches_its_status():
     assert [Outcome(status, 1.0).cause.value for status in Status] == [
         "complete",
         "diverged",

@@ -1,4 +1,4 @@
-"""Tasks that keep their own loop: what comes out, and what is said of a loop that cannot be."""
+"""Tasks with their own loop: outcomes, and messages for invalid loops."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_search_does_not_test() -> None:
     assert "test_score" not in outcome.metrics
 
 
-def test_equal_metrics_are_told_apart_by_the_loss() -> None:
+def test_equal_metrics_are_ordered_by_loss() -> None:
     outcome = run(values(0.7, 0.7, 0.7, 0.2, losses=(0.3, 0.1, 0.2, 0.0)))
     assert outcome.metrics["best_epoch"] == 2
     assert outcome.metrics["val_loss"] == 0.1
@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     assert outcome.reason == "loss became non-finite (inf) in epoch 1"
 
 
-def test_a_pruner_ends_it_after_an_epoch() -> None:
+def test_pruner_ends_the_run_after_an_epoch() -> None:
     seen: list[tuple[int, float]] = []
     callbacks = Callbacks(
         report=lambda epoch, value: seen.append((epoch, value)),
@@ -121,7 +121,7 @@ def test_the_mean_loss_of_an_epoch_is_a_curve() -> None:
     assert outcome.curves["train_loss"].values == (0.0, -10.0, -20.0, -30.0)
 
 
-def test_torch_schedulers_take_the_optimizer() -> None:
+def test_torch_schedulers_accept_the_optimizer() -> None:
     rates: list[float] = []
 
     def loop(given: Any) -> None:
@@ -252,7 +252,7 @@ def test_a_frozen_module_need_not_be_kept() -> None:
     assert run(loop).status is Status.COMPLETE
 
 
-def test_a_confirmation_has_to_test() -> None:
+def test_confirmation_must_call_test() -> None:
     def loop(given: Any) -> None:
         given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
         for _ in given.epochs():
@@ -266,13 +266,13 @@ def test_a_confirmation_has_to_test() -> None:
         run(loop, plan=RunPlan(EPOCHS, Direction.MAXIMIZE, confirms=True))
 
 
-def test_a_run_that_ended_early_need_not_test() -> None:
+def test_run_that_ends_early_need_not_call_test() -> None:
     plan = RunPlan(EPOCHS, Direction.MAXIMIZE, confirms=True)
     assert run(values(0.1, float("nan"), 0.3, 0.2), plan=plan).status is Status.DIVERGED
 
 
 @pytest.mark.parametrize("value", ["0.9", None, [1.0, 2.0]])
-def test_what_is_reported_is_a_number(value: Any) -> None:
+def test_reported_values_must_be_numbers(value: Any) -> None:
     def loop(given: Any) -> None:
         given.optimizer(given.keep(nn.Linear(1, 1)).parameters())
         for _ in given.epochs():
@@ -292,7 +292,7 @@ def test_what_is_reported_is_a_number(value: Any) -> None:
         (RunPlan(1, Direction.MAXIMIZE, "paper"), "use protocol 'clean'"),
     ],
 )
-def test_what_a_loop_cannot_do_is_refused(plan: RunPlan, message: str) -> None:
+def test_unsupported_options_of_a_loop_are_refused(plan: RunPlan, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         run(values(0.1), plan=plan)
 
@@ -342,7 +342,7 @@ def squares(kind: str) -> Callable[[Any], object]:
     ],
     ids=["sgd", "ecdsep"],
 )
-def test_the_loss_is_told_in_three_ways(make: Any) -> None:
+def test_loss_can_be_passed_in_three_ways(make: Any) -> None:
     found = []
     for kind in ("loss", "closure", "add_loss"):
         task = et.task(metric="sum", direction="minimize", epochs=EPOCHS)(squares(kind)).make()
@@ -389,7 +389,7 @@ class TestAnAverageOfTheWeights:
         plan = RunPlan(EPOCHS, Direction.MINIMIZE)
         return evaluate_loop(task, self.make, RunRequest({}, 3, Stage.SEARCH), plan)
 
-    def test_it_is_evaluated(self) -> None:
+    def test_loop_is_evaluated(self) -> None:
         torch.manual_seed(0)
         model = nn.Linear(2, 1)
         alone: Any = self.make(Trained(list(model.parameters())), 0)
@@ -398,6 +398,6 @@ class TestAnAverageOfTheWeights:
         expected = [self.epoch(model, alone) for _ in range(EPOCHS)]
         assert self.evaluate().curve.values == pytest.approx(expected, rel=1e-6)
 
-    def test_a_loop_that_evaluates_something_else_is_told_so(self) -> None:
+    def test_loop_with_another_evaluation_is_an_error(self) -> None:
         with pytest.raises(TaskError, match=r"call optimizer\.eval\(\) before the evaluation"):
             self.evaluate(evaluates=False)

@@ -1,4 +1,4 @@
-"""Which data trains and which split judges, under both protocols."""
+"""The data that trains and the split that is evaluated, under both protocols."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def study(protocol: str) -> StudySpec:
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The splits that were judged, in order."""
+def evaluated_splits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The splits that were evaluated, in order."""
     seen: list[str] = []
     evaluate = DigitsProblem.evaluate
 
@@ -49,19 +49,23 @@ def run(protocol: str, stage: Stage) -> Any:
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_the_paper_judges_every_epoch_on_the_test_split(stage: Stage, judged: list[str]) -> None:
+def test_paper_protocol_evaluates_every_epoch_on_the_test_split(
+    stage: Stage, evaluated_splits: list[str]
+) -> None:
     outcome = run("paper", stage)
-    assert judged == ["test"] * 5
+    assert evaluated_splits == ["test"] * 5
     assert outcome.value == outcome.metrics["test_accuracy"] == max(outcome.curve.values)
     assert not any(name.startswith("val_") for name in outcome.metrics)
 
 
-def test_the_clean_protocol_reads_the_test_split_once_and_at_the_end(judged: list[str]) -> None:
+def test_the_clean_protocol_reads_the_test_split_once_and_at_the_end(
+    evaluated_splits: list[str],
+) -> None:
     run("clean", Stage.SEARCH)
-    assert judged == ["val"] * 5
-    judged.clear()
+    assert evaluated_splits == ["val"] * 5
+    evaluated_splits.clear()
     outcome = run("clean", Stage.CONFIRM)
-    assert judged == ["val"] * 5 + ["test"]
+    assert evaluated_splits == ["val"] * 5 + ["test"]
     assert outcome.value == outcome.metrics["val_accuracy"]
 
 

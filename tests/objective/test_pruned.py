@@ -1,4 +1,4 @@
-"""A run that a pruner ends: when it is asked, and what comes out."""
+"""Pruned runs: when the pruner is called, and the outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(ends_after: int, stage: Stage = Stage.SEARCH, **more: Any) -> tuple[Any,
     return outcome, asked
 
 
-def test_a_run_ends_after_the_epoch_in_which_the_pruner_says_so() -> None:
+def test_pruned_run_ends_after_its_epoch() -> None:
     outcome, asked = run(2)
     assert outcome.status is Status.PRUNED
     assert outcome.reason == "pruned by test after epoch 2"
@@ -49,7 +49,7 @@ def test_a_run_ends_after_the_epoch_in_which_the_pruner_says_so() -> None:
     assert asked == [1, 2]
 
 
-def test_a_run_that_is_done_is_not_pruned() -> None:
+def test_finished_run_is_not_pruned() -> None:
     outcome, asked = run(4)
     assert outcome.status is Status.COMPLETE
     assert asked == [1, 2, 3]
@@ -61,7 +61,7 @@ def test_a_confirmation_is_never_pruned() -> None:
     assert asked == []
 
 
-def test_epochs_before_an_interruption_are_not_asked_about_again() -> None:
+def test_pruner_is_not_called_again_for_earlier_epochs() -> None:
     handle, polls = MemoryCheckpoint(), iter(range(100))
     with pytest.raises(Interrupted):
         run(99, checkpoints=[handle], stop=lambda: next(polls) == 2 * 9 + 3)

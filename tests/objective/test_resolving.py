@@ -1,4 +1,4 @@
-"""Trials whose searched values stand for hyperparameters, run by run and as a batch."""
+"""Trials with derived hyperparameters, run by run and as a batch."""
 
 import math
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def objective(task, optimizer="ecdsep", **options):
     )
 
 
-def test_nu_sqrt_n_runs_as_the_nu_that_it_stands_for_and_the_record_says_which():
+def test_nu_sqrt_n_is_converted_to_nu_and_recorded():
     digits = objective("digits", model="logistic")
     n = 64 * 10 + 10
     nu = 2.0 / math.sqrt(n)
@@ -43,7 +43,7 @@ def test_nu_sqrt_n_runs_as_the_nu_that_it_stands_for_and_the_record_says_which()
 
 
 @pytest.mark.parametrize("optimizer", ["ecdsep", "ecdsep_f0", "ecdq1", "sgd"])
-def test_a_group_has_the_scale_that_was_searched_for_it(optimizer):
+def test_searched_scale_is_applied_to_its_group(optimizer):
     own = {"eta": 3, "nu": 0.0} if optimizer != "sgd" else {}
     digits = objective("digits", optimizer, model="logistic")
     params = {**own, "lr": 0.05, "scale.matrices": 3.0}
@@ -59,7 +59,7 @@ def test_a_group_has_the_scale_that_was_searched_for_it(optimizer):
     assert outcome.curves["train_loss"].values[-1] == pytest.approx(sum(last) / len(last), rel=1e-9)
 
 
-def test_a_task_without_groups_says_so():
+def test_task_without_groups_is_an_error():
     bare = SimpleNamespace(parameters=[torch.zeros(1)], steps_per_epoch=1, metric=None)
     spec = objective("digits")._spec.optimizers["ecdsep"]
     with pytest.raises(TaskError, match=r"scale\.matrices: the task has no parameter groups"):
@@ -82,7 +82,7 @@ def test_each_row_of_a_batch_has_its_own():
     assert zakharov.evaluate(rows[:1])[0].metrics["resolved_nu"] == 0.5
 
 
-def test_a_searched_schedule_is_that_of_the_training_table():
+def test_searched_schedule_equals_that_of_the_training_table():
     request = RunRequest({"lr": 0.5, "schedule": "linear", "schedule_final": 0.5}, 7)
     searched = objective("digits", "sgd", model="logistic")
     table = {"schedule": {"name": "linear", "final": 0.5}}
@@ -107,7 +107,7 @@ def test_a_searched_schedule_is_that_of_the_training_table():
     )
 
 
-def test_a_value_that_stands_for_zero_runs_as_zero_and_the_record_says_so():
+def test_value_below_the_threshold_is_zero_and_recorded():
     table = {
         "name": "zero",
         "task": {"name": "digits", "model": "logistic"},

@@ -118,7 +118,7 @@ def test_clip_bounds_the_step() -> None:
     assert free.value > clipped.value
 
 
-def test_eval_every_judges_some_epochs_and_always_the_last() -> None:
+def test_eval_every_includes_the_last_epoch() -> None:
     request = RunRequest({"lr": 0.1}, 1)
     every, some = (
         Objective(digits_study(eval_every=k), "sgd").evaluate([request])[0] for k in (1, 2)

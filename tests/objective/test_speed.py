@@ -1,4 +1,4 @@
-"""Examples and seconds of the training steps, over all epochs and without what lies between."""
+"""Examples and seconds of the training steps, without the time between epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 
 
-def test_all_epochs_count_and_the_time_between_them_does_not() -> None:
+def test_time_between_epochs_is_excluded() -> None:
     clock: Any = SimpleNamespace(now=100.0)
     problem = make(hidden=8, batch_size=64).build(3, Stage.SEARCH)
     batches = Batches(problem)

@@ -1,4 +1,4 @@
-"""A task that cannot be made: one message, with the place, whatever was raised."""
+"""A task that cannot be created: one message with the place, for any exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many trials are trained at once, with a clock that says what a step takes."""
+"""The number of trials trained at once, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -41,41 +41,41 @@ class Machine:
         return choose_width(self.build, self.stack, bound, lambda: self._now)
 
 
-def test_where_calls_cost_and_not_arithmetic_all_are_trained_at_once() -> None:
+def test_all_lanes_if_call_overhead_dominates() -> None:
     machine = Machine(lambda count: 1e-3)
     assert machine.choose(100) == 100
     assert machine.tried == [1, 4, 16, 64, 100]
 
 
-def test_where_many_are_no_faster_one_is_trained_at_a_time() -> None:
+def test_one_lane_if_more_are_not_faster() -> None:
     machine = Machine(lambda count: 1e-3 * count * (1 if count == 1 else 2))
     assert machine.choose(1000) == 1
     assert machine.tried == [1, 4]  # no wider one is tried
 
 
-def test_the_smallest_that_is_nearly_the_fastest_is_chosen() -> None:
+def test_smallest_nearly_fastest_width_is_chosen() -> None:
     # Rates 1, 2.3, 3.8, 4.7 and 4.9 per ms: 64 has nine tenths of what 256 has.
     machine = Machine(lambda count: 1e-3 * (0.96 + 0.2 * count if count > 1 else 1))
     assert machine.choose(256) == 64
 
 
 @pytest.mark.parametrize(("fits", "expected"), [(1, 1), (3, 1), (20, 16), (70, 64)])
-def test_what_does_not_fit_is_not_chosen(fits: int, expected: int) -> None:
+def test_width_beyond_memory_is_not_chosen(fits: int, expected: int) -> None:
     assert Machine(lambda count: 1e-3, fits).choose(100) == expected
 
 
-def test_parameters_that_would_fill_the_machine_are_not_even_tried() -> None:
+def test_too_many_parameters_are_not_tried() -> None:
     machine = Machine(lambda count: 1e-3, size=2**38)
     assert machine.choose(100) == 1
     assert machine.tried == [1]
 
 
-def test_one_that_fits_nowhere_is_an_error() -> None:
+def test_task_beyond_memory_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         Machine(lambda count: 1e-3, fits=0).choose(10)
 
 
-def test_what_runs_alone_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_runs_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = Objective(make_spec("sgd", training={"accumulate": 2}), "sgd")
     monkeypatch.setattr(Objective, "task", lambda self, stage: object())
     assert objective.width(Stage.SEARCH, 8) == 1

@@ -1,4 +1,4 @@
-"""The optimizer that needs no number, beside AdamW with the learning rate that suits the task."""
+"""The optimizer without hyperparameters, compared with a tuned AdamW."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def compare(task: str, epochs: int, seed: int, lr: float, **options: Any) -> Non
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_on_digits(seed: int) -> None:
+def test_auto_trains_digits(seed: int) -> None:
     compare("digits", 20, seed, 0.01)
 
 
@@ -58,7 +58,7 @@ def test_on_digits(seed: int) -> None:
     ("task", "epochs", "lr", "options"),
     [("cora", 100, 0.01, {}), ("glue_sst2", 4, 3e-3, {**SST2, "batch_size": 128})],
 )
-def test_on_a_graph_and_on_sentences(
+def test_auto_trains_graph_and_sentences(
     task: str, epochs: int, lr: float, options: Any, seed: int
 ) -> None:
     try:
@@ -99,7 +99,7 @@ def test_a_step_that_finds_itself_is_within_5_percent_of_the_tuned_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("s", [0, 1])
-def test_F0_and_lr_that_are_left_to_the_run_follow_a_loss_down_to_its_floor(s: int) -> None:
+def test_automatic_F0_and_lr_reach_the_minimum_loss(s: int) -> None:
     """A plateau D/(η − 1) above a floor of about 2 would end near 3 with η = 3 and F0 = 0."""
     options = {"lr": "auto", "F0": "auto", "eta": 10.0, "nu": 0.0, "scale": "share", "s": s}
     try:
@@ -119,7 +119,7 @@ def test_auto_is_ecdq1_with_moments() -> None:
         auto(params, lr=-1.0)
 
 
-def test_a_study_knows_it_by_name() -> None:
+def test_auto_is_registered() -> None:
     definition = OPTIMIZERS.get("ecd_auto")
     params = [torch.nn.Parameter(torch.ones(3))]
     made = load_attribute(definition.factory)(params, seed=1, F0=-1.0)

@@ -1,4 +1,4 @@
-"""What GDM's α and β mean for torch's SGD, decided from the paper's eq. 13."""
+"""GDM's α and β in torch's SGD, according to the paper's eq. 13."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def bowl(theta):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=4), st.sampled_from(["algorithm1", "sync"]))
-def test_rows_are_single_runs_reports_included(rows, integrator):
+def test_rows_and_reports_equal_single_runs(rows, integrator):
     rows = [{**row, "integrator": integrator} for row in rows]
     theta = torch.tensor([1.0, -0.7, 0.2]).double().repeat(len(rows), 1)
     batch = BatchedECDSep([theta], list(range(len(rows))), rows)
@@ -58,7 +58,7 @@ def test_rows_are_single_runs_reports_included(rows, integrator):
         assert abs(report["F0"][b].item() - alone["F0"]) < 1e-12
 
 
-def test_float32_rows_are_single_runs():
+def test_float32_rows_equal_single_runs():
     rows = [{"eta": 2.0, "lr": 0.05, "nu": 0.1, "s": s, "weight_decay": 0.01} for s in (0, 1)]
     theta = torch.ones(2, 3)
     batch = BatchedECDSep([theta], [0, 1], rows)

@@ -1,4 +1,4 @@
-"""BBI against a plain transcription, its bounces, and its global first norm (W22)."""
+"""BBI against an oracle, its bounces, and its global first norm (W22)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_bounces_without_progress():
     assert run(20, T0=1000, T1=5)[0] == [6, 12, 18]
 
 
-def test_progress_puts_a_bounce_off():
+def test_progress_delays_a_bounce():
     p = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
     optimizer = BBI([p], lr=1e-3, delta_energy=1.0, T0=1000, T1=5, seed=1)
     for k in range(40):
@@ -101,7 +101,7 @@ def test_w22_first_momentum_is_normalised_over_all_tensors():
     assert momentum(1, 1, 2) == pytest.approx(momentum(4))
 
 
-def test_below_the_offset_it_holds_and_bad_loss_raises():
+def test_holds_below_the_offset_and_raises_on_a_bad_loss():
     p = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
     optimizer = BBI([p], v0=2.0)
     p.grad = torch.ones_like(p)

@@ -1,4 +1,4 @@
-"""Every built-in optimizer keeps the contract of ecd_tune.testing.optimizer."""
+"""Every built-in optimizer satisfies the contract of ecd_tune.testing.optimizer."""
 
 from __future__ import annotations
 

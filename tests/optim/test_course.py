@@ -1,4 +1,4 @@
-"""What is summed over a whole run, against the run as it is seen from outside."""
+"""Sums over a whole run, against an external calculation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecd_tune.optim import BatchedECDSep, ECDq1, ECDSep
-from ecd_tune.optim.monitoring.course import Course, CourseMeter
+from ecd_tune.optim.monitoring.course import Course, CourseRecorder
 from ecd_tune.optim.monitoring.step_recorder import StepRecorder
 
 N = 24
@@ -43,14 +43,14 @@ def course_of(optimizer: Any) -> Course:
     rules = optimizer._present_rules()
     limited = rules.constants.conserve if isinstance(optimizer, ECDq1) else rules.constants.bounded
     optimizer._working.recorder.flush()
-    meter: CourseMeter = optimizer._working.course
+    meter: CourseRecorder = optimizer._working.course
     (course,) = meter.read(rules.constants.eta, limited, optimizer.param_groups[0]["integrator"])
     return course
 
 
 @pytest.mark.parametrize("steps", [25, 64, 700])
 @pytest.mark.parametrize(("s", "delta"), [(0, 1.0), (1, 1.0), (1, 0.0)])
-def test_numbers_are_those_seen_from_outside(steps: int, s: int, delta: float) -> None:
+def test_numbers_match_an_external_calculation(steps: int, s: int, delta: float) -> None:
     p, lr, eta, F0 = start(), 0.02, 2.5, 0.25
     optimizer = ECDSep([p], lr=lr, eta=eta, nu=0.0, F0=F0, s=s, delta_energy=delta, seed=0)
     seen = run(optimizer, p, steps)
@@ -133,7 +133,7 @@ def test_a_warm_up_from_zero_does_not_hide_the_start() -> None:
     assert report["path_bound"] == pytest.approx(0.01 * (1 + 2 + 3 + 4 + 35 * 5))
 
 
-def test_steps_that_are_not_made_are_in_no_sum() -> None:
+def test_skipped_steps_are_not_summed() -> None:
     p = start()
     optimizer = ECDSep([p], lr=0.02, eta=2.0, nu=0.0, seed=0)
     for step in range(60):
@@ -146,7 +146,7 @@ def test_steps_that_are_not_made_are_in_no_sum() -> None:
     assert report["loss_end"] > 0
 
 
-def test_before_the_first_step_and_of_a_short_run_nothing_is_said() -> None:
+def test_no_report_for_short_runs() -> None:
     p = start()
     optimizer = ECDSep([p], lr=0.02, eta=2.0, seed=0)
     report = optimizer.report()
@@ -161,7 +161,7 @@ def test_before_the_first_step_and_of_a_short_run_nothing_is_said() -> None:
 
 @pytest.mark.parametrize("kind", [ECDSep, ECDq1])
 @pytest.mark.parametrize("cut", [0, 13, 300])
-def test_a_saved_run_goes_on_with_its_sums(kind: Any, cut: int) -> None:
+def test_sums_are_restored(kind: Any, cut: int) -> None:
     def make() -> tuple[Any, torch.nn.Parameter]:
         p = start()
         return kind([p], lr=0.05, eta=3.0, seed=3), p
@@ -180,7 +180,7 @@ def test_a_saved_run_goes_on_with_its_sums(kind: Any, cut: int) -> None:
     assert course_of(second) == pytest.approx(course_of(whole), rel=1e-9, nan_ok=True)
 
 
-def test_rows_of_a_batch_say_what_single_runs_say() -> None:
+def test_rows_of_a_batch_match_single_runs() -> None:
     rows = [
         {"lr": 0.02, "eta": 2.0, "nu": 0.1, "s": 0, "F0": 0.5},
         {"lr": 1e-4, "eta": 3.0, "nu": 0.0, "s": 1, "F0": 0.0},
@@ -205,7 +205,7 @@ def test_rows_of_a_batch_say_what_single_runs_say() -> None:
     assert [bool(remarks) for remarks in together["remarks"]] == [False, True, False, True]
 
 
-def test_a_row_that_ends_early_has_no_end() -> None:
+def test_row_that_ends_early_has_no_final_values() -> None:
     theta = start().detach().repeat(2, 1)
     batch = BatchedECDSep([theta], [1, 2], [{"lr": 0.02, "eta": 2.0}] * 2)
     for step in range(100):
@@ -217,7 +217,7 @@ def test_a_row_that_ends_early_has_no_end() -> None:
     assert report["remarks"][1] == []
 
 
-def test_nothing_passes_over_the_parameters_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_additional_pass_over_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     class Passes(TorchDispatchMode):
         count = 0
 
@@ -244,10 +244,10 @@ def test_sums_do_not_depend_on_how_many_steps_come_at_once(rows: int) -> None:
     """A checkpoint in between brings what has come so far: not a bit may change."""
     generator = torch.Generator().manual_seed(5)
     steps = torch.rand(rows, 3, 2, generator=generator, dtype=torch.float64)
-    whole = CourseMeter()
+    whole = CourseRecorder()
     whole._add(steps)
     for cuts in ([1] * rows, [33, rows - 33], [7, 25, 1, rows - 33]):
-        parts = CourseMeter()
+        parts = CourseRecorder()
         for part in steps.split(cuts):
             parts._add(part)
         assert parts._count == whole._count == rows

@@ -1,4 +1,4 @@
-"""Decoupled weight decay: how far it shrinks, and what becomes of the energy."""
+"""Decoupled weight decay: its size, and its effect on the energy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ecd_tune.optim.dynamics import (
     Constants,
     advance,
     decay,
+    evaluate_point,
     log_hamiltonian,
     start,
-    survey,
 )
 from ecd_tune.optim.ecdsep import ECDSep
 from ecd_tune.optim.params.blocks import Algebra
@@ -56,7 +56,7 @@ def energy_changes(conserve, s, wd, lr, steps, integrator="sync"):
     found, predicted = [], []
     for _ in range(steps):
         loss, gradient = bowl(theta)
-        seen = survey(algebra, [theta], loss, [gradient], [lr], None, fixed)
+        seen = evaluate_point(algebra, [theta], loss, [gradient], [lr], None, fixed)
         if phase is None:
             phase = start(algebra, [gradient], [gradient], seen, fixed)
         (moved,), phase, info = advance(algebra, phase, seen, [lr], None, fixed, integrator)
@@ -112,7 +112,7 @@ def test_without_a_force_parameters_shrink_exponentially(foreach):
     assert optimizer.report()["log_energy"] == pytest.approx(2 * math.log(1.5), rel=1e-14)
 
 
-def test_to_first_order_both_kinds_pull_the_same_way_and_only_one_changes_the_energy():
+def test_both_decays_agree_to_first_order_and_one_changes_the_energy():
     """From rest, s = 1: the L² term kicks, the other moves; 𝓔 has the term in one alone."""
     ends, energies = [], []
     for decoupled in (True, False):
@@ -129,6 +129,6 @@ def test_to_first_order_both_kinds_pull_the_same_way_and_only_one_changes_the_en
     assert energies == pytest.approx([0.0, math.log(1.0 + 0.25 * 4.0)])
 
 
-def test_what_is_neither_true_nor_false_is_refused():
+def test_non_boolean_is_refused():
     with pytest.raises(HyperparameterError, match=r"decoupled_weight_decay.*true or false"):
         ECDSep([torch.nn.Parameter(torch.ones(1))], eta=1.0, decoupled_weight_decay="yes")

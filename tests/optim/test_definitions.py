@@ -1,4 +1,4 @@
-"""Declarations: no torch, exact ranges, factories that exist and agree with them."""
+"""Declarations: no torch, exact ranges, and matching factories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ECDSep says about its own run: right numbers, and nothing computed for them."""
+"""Diagnostics of ECDSep: correct numbers, without additional computation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(optimizer: Any, p: torch.nn.Parameter, steps: int) -> list[dict[str, flo
 
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.parametrize(("s", "delta"), [(0, 1.0), (1, 0.5)])
-def test_numbers_are_those_seen_from_outside(wait: bool, s: int, delta: float) -> None:
+def test_numbers_match_an_external_calculation(wait: bool, s: int, delta: float) -> None:
     p = start()
     lr, eta, F0 = 0.03, 2.5, 0.25
     optimizer = ECDSep(
@@ -75,7 +75,7 @@ def test_numbers_are_those_seen_from_outside(wait: bool, s: int, delta: float) -
     assert found["implied_minimum"] == pytest.approx(floor, rel=1e-9)
 
 
-def test_without_rescaling_turns_let_the_energy_walk_away() -> None:
+def test_energy_drifts_without_rescaling() -> None:
     def drift(conserve: bool) -> dict[str, float]:
         p = start()
         optimizer = ECDSep([p], lr=0.1, eta=2.0, s=0, nu=0.2, seed=1, conserve_energy=conserve)
@@ -106,7 +106,7 @@ def test_on_a_plateau_the_law_gives_minimum_gap_and_angle() -> None:
     assert found["bounce_angle"].mean().item() == pytest.approx(bounce_angle(N, nu), rel=0.01)
 
 
-def test_a_reset_begins_a_new_epoch_and_reading_alone_does_not() -> None:
+def test_only_reset_begins_a_new_epoch() -> None:
     p = start()
     optimizer = ECDSep([p], lr=0.02, eta=2.0, seed=3)
     assert math.isnan(optimizer.diagnostics()["gap"])
@@ -119,7 +119,7 @@ def test_a_reset_begins_a_new_epoch_and_reading_alone_does_not() -> None:
     assert optimizer.diagnostics()["steps"] == 7
 
 
-def test_steps_that_cannot_be_made_are_counted() -> None:
+def test_skipped_steps_are_counted() -> None:
     p = start()
     optimizer = ECDSep([p], lr=0.02, eta=2.0, nu=0.1, seed=3)
     for step in range(10):
@@ -132,7 +132,7 @@ def test_steps_that_cannot_be_made_are_counted() -> None:
 
 
 @pytest.mark.parametrize("kind", [ECDSep, ECDSepF0])
-def test_a_saved_run_goes_on_with_its_sums(kind: Any) -> None:
+def test_sums_are_restored(kind: Any) -> None:
     def make() -> tuple[Any, torch.nn.Parameter]:
         p = start()
         return kind([p], lr=0.02, eta=3, nu=0.1, seed=3), p
@@ -152,7 +152,7 @@ def test_a_saved_run_goes_on_with_its_sums(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_rows_of_a_batch_say_what_single_runs_say(integrator: str) -> None:
+def test_rows_of_a_batch_match_single_runs(integrator: str) -> None:
     rows = [
         {"lr": 0.02, "eta": 2.0, "nu": 0.1, "s": 0, "F0": 0.5, "integrator": integrator},
         {"lr": 0.05, "eta": 3.0, "nu": 0.0, "s": 1, "F0": 0.0, "integrator": integrator},
@@ -190,7 +190,7 @@ class _Passes(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_nothing_passes_over_the_parameters_for_it(
+def test_no_additional_pass_over_the_parameters(
     monkeypatch: pytest.MonkeyPatch, foreach: bool
 ) -> None:
     def passes() -> Counter[str]:

@@ -16,13 +16,13 @@ from ecd_tune.optim.dynamics import (
     Phase,
     advance,
     drift_factor,
+    evaluate_point,
     kick,
     log_expm1,
     log_hamiltonian,
     rebase,
     rescale,
     start,
-    survey,
     turn,
 )
 from ecd_tune.optim.params.blocks import Algebra
@@ -43,7 +43,7 @@ def test_log_expm1(x):
 
 
 @given(st.floats(1e3, 1e300))
-def test_log_expm1_of_large_numbers_is_the_number(x):
+def test_log_expm1_of_large_numbers_is_the_identity(x):
     assert log_expm1(scalar(x)).item() == x
 
 
@@ -91,7 +91,7 @@ def test_kick_is_never_nan(log_p, size, strength):
 
 
 @given(st.floats(-400, 400), st.floats(-400, 400), st.sampled_from([0.0, 1e-10, 1.0]))
-def test_rescale_hits_the_target_or_leaves_alone(log_p, target, eps1):
+def test_rescale_reaches_the_target_or_changes_nothing(log_p, target, eps1):
     allowed = torch.tensor(True)
     new, changed = rescale(scalar(log_p), scalar(target), allowed, scalar(eps1).log())
     assert new.item() == (target if changed else log_p)
@@ -102,7 +102,7 @@ def test_rescale_hits_the_target_or_leaves_alone(log_p, target, eps1):
             assert bool(changed) == (difference > eps1)
 
 
-def test_rescale_never_touches_a_momentum_at_rest_or_a_missing_target():
+def test_rescale_ignores_zero_momentum_and_missing_target():
     allowed, eps1 = torch.tensor(True), scalar(1e-10).log()
     assert rescale(scalar(-math.inf), scalar(1.0), allowed, eps1)[0].item() == -math.inf
     assert rescale(scalar(1.0), scalar(math.nan), allowed, eps1)[0].item() == 1.0
@@ -127,7 +127,7 @@ def test_turn_keeps_the_norm_and_has_the_mean_cosine_of_theory_1_4(n, nu):
     assert abs(mean - exact) < 4 * turned[0][:, 0].std().item() / math.sqrt(trials)
 
 
-def test_turn_leaves_a_momentum_at_rest():
+def test_turn_ignores_zero_momentum():
     zero = torch.zeros(3, dtype=F64)
     turned, length = turn(ONE, [zero], scalar(-math.inf), [torch.ones(3, dtype=F64)], scalar(0.5))
     assert torch.equal(turned[0], zero)
@@ -160,7 +160,7 @@ def energy_error(integrator, s, delta, eta, dt):
     worst = torch.zeros(trials, dtype=F64)
     for _ in range(round(2.0 / dt)):
         loss = theta.square() @ scale + 1
-        seen = survey(MANY, [theta], loss, [2 * scale * theta], lr, None, constants)
+        seen = evaluate_point(MANY, [theta], loss, [2 * scale * theta], lr, None, constants)
         moved, phase, info = advance(MANY, phase, seen, lr, None, constants, integrator)
         now = log_hamiltonian(info.log_p, seen.log_potential, constants.s)
         worst = torch.maximum(worst, (now - log_energy).abs())
@@ -198,7 +198,7 @@ def test_conserved_energy_is_exact_after_the_rescale():
         for _ in range(40):
             weights = torch.tensor([1.0, 2.0], dtype=F64)
             loss, g = (weights * theta**2).sum() + 1, 2 * weights * theta
-            seen = survey(ONE, [theta], loss, [g], [0.05], None, constants)
+            seen = evaluate_point(ONE, [theta], loss, [g], [0.05], None, constants)
             moved, phase, info = advance(ONE, phase, seen, [0.05], None, constants, "algorithm1")
             now = log_hamiltonian(info.log_p, seen.log_potential, constants.s).item()
             if not info.unreachable:
@@ -226,7 +226,7 @@ def test_rebase_is_a_symmetry_of_a_quadratic_basin(integrator, ratio):
     def follow(theta, phase, depth):
         for _ in range(20):
             loss, gradient = 0.3 + depth + curvature @ theta.square(), 2 * curvature * theta
-            seen = survey(ONE, [theta], loss, [gradient], [0.05], None, constants)
+            seen = evaluate_point(ONE, [theta], loss, [gradient], [0.05], None, constants)
             if phase is None:
                 phase = start(ONE, [gradient], [gradient], seen, constants)
                 yield theta, phase

@@ -1,4 +1,4 @@
-"""What the public implementation gets wrong (W1-W23 of the protocols), and what is refused."""
+"""Errors of the public implementation (W1-W23 of the protocols), and refused values."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_w3_noise_follows_the_seed():
     assert run_noisy(1) != run_noisy(2)
 
 
-def test_w3_without_a_seed_the_global_generator_governs():
+def test_w3_without_a_seed_the_global_generator_is_used():
     assert run_noisy(None, ambient=4) == run_noisy(None, ambient=4)
     assert run_noisy(None, ambient=4) != run_noisy(None, ambient=5)
 
@@ -166,7 +166,7 @@ def test_w3_without_a_seed_the_global_generator_governs():
 # --- W4 to W7: gradients and layouts
 
 
-def test_w4_missing_gradient_is_as_if_the_parameter_were_not_there():
+def test_w4_parameter_without_gradient_is_ignored():
     a, b, alone = parameter([1.0, 2.0]), parameter([3.0]), parameter([1.0, 2.0])
     both = ECDSep([a, b], lr=0.1, eta=2.0, nu=0.0)
     one = ECDSep([alone], lr=0.1, eta=2.0, nu=0.0)
@@ -175,7 +175,7 @@ def test_w4_missing_gradient_is_as_if_the_parameter_were_not_there():
     assert b.item() == 3.0
 
 
-def test_w4_momentum_is_set_aside_and_comes_back():
+def test_w4_momentum_is_kept_and_restored():
     """Π of each block, exp(log|Π|)·e, is unchanged by leaving and by coming back."""
     a, b = parameter([1.0, 2.0]), parameter([3.0])
     optimizer = ECDSep([a, b], lr=0.1, eta=2.0, nu=0.0, conserve_energy=False)
@@ -340,7 +340,7 @@ def test_w10_huge_kick_is_harmless():
 # --- W11 to W13: the edges of the loss
 
 
-def test_w11_converged_is_reported_and_left_again():
+def test_w11_convergence_is_reported_and_can_end():
     p = parameter([1.0])
     optimizer = ECDSep([p], lr=0.1, eta=4.0)
     descend(optimizer, [p], 2)
@@ -367,7 +367,7 @@ def test_w11_start_inside_the_converged_region_initialises_once():
 
 
 @pytest.mark.parametrize("eta", [1.0, 1.7, 2.0, 3.0])
-def test_w12_hold_skips_counts_and_goes_on(eta):
+def test_w12_hold_skips_counts_and_continues(eta):
     p = parameter([1.0])
     optimizer = ECDSep([p], lr=0.1, eta=eta, F0=0.0)
     descend(optimizer, [p], 2)
@@ -391,7 +391,7 @@ def test_w12_held_from_the_first_step_starts_later():
     assert optimizer.report()["log_energy"] == pytest.approx(2 * math.log(3.0))
 
 
-def test_w12_stop_freezes_for_good():
+def test_w12_stop_is_permanent():
     p = parameter([1.0])
     optimizer = ECDSep([p], lr=0.1, eta=2.0, on_gap="stop")
     descend(optimizer, [p], 2)
@@ -501,7 +501,7 @@ def test_w17_late_parameters_start_with_zero_momentum():
     assert optimizer.report()["log_energy"] == energy
 
 
-def test_w17_refused_group_leaves_the_optimizer_as_it_was():
+def test_w17_refused_group_changes_nothing():
     optimizer = ECDSep([parameter([1.0])], eta=2.0)
     with pytest.raises(HyperparameterError, match="eta"):
         optimizer.add_param_group({"params": [parameter([1.0])], "eta": 3.0})

@@ -1,4 +1,4 @@
-"""ECDSep against a plain transcription of Algorithm 1, in float64."""
+"""ECDSep against an oracle of Algorithm 1, in float64."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_run_of_the_first_release_continues(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_steps_from_the_start_go_the_same_way(name: str) -> None:
+def test_same_steps_give_the_same_run(name: str) -> None:
     if name in OTHERWISE:
         pytest.skip(OTHERWISE[name])
     kind, options = CASES[name]

@@ -1,4 +1,4 @@
-"""The compiled step keeps the contract of fused forms, and what is its own: threads, noise."""
+"""The compiled step satisfies the contract of fused forms; threads and noise."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ UNIT = {**COMMON, "flow": st.sampled_from(["exact", "first_order"])}
 
 @settings(max_examples=60)
 @given(st.fixed_dictionaries(SEP))
-def test_any_run_of_ecdsep_goes_the_way_of_the_reference(options: dict[str, Any]) -> None:
+def test_any_run_of_ecdsep_matches_the_reference(options: dict[str, Any]) -> None:
     Pair(ECDSep, options).go(12).check(1e-11)
 
 
 @settings(max_examples=40)
 @given(st.fixed_dictionaries(UNIT))
-def test_any_run_of_ecdq1_goes_the_way_of_the_reference(options: dict[str, Any]) -> None:
+def test_any_run_of_ecdq1_matches_the_reference(options: dict[str, Any]) -> None:
     Pair(ECDq1, options).go(12).check(1e-11)
 
 
@@ -82,7 +82,7 @@ def made(seed: int, first: int, count: int, dtype: torch.dtype = torch.float32) 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
 @pytest.mark.parametrize("seed", [0, 3, 2**62 + 12345])
-def test_numbers_are_those_of_the_reference(
+def test_random_numbers_match_the_reference(
     level: str, seed: int, dtype: torch.dtype, error: float
 ) -> None:
     count = 64 * 2000
@@ -93,7 +93,7 @@ def test_numbers_are_those_of_the_reference(
         )
 
 
-def test_numbers_have_the_normal_law() -> None:
+def test_random_numbers_are_normal() -> None:
     count = 1 << 22
     z = made(11, 0, count).double().numpy()
     assert abs(z.mean()) < 5 / count**0.5
@@ -106,7 +106,7 @@ def test_numbers_have_the_normal_law() -> None:
         assert abs((np.abs(z) > bound).sum() - expected) < 5 * expected**0.5
 
 
-def test_numbers_of_neighbours_and_of_steps_are_independent() -> None:
+def test_random_numbers_are_independent() -> None:
     count = 1 << 20
     z = made(12, 0, 4 * count).double().numpy()
     for lag in (1, 2, 15, 16, 32, 63, 64, 1024, count):
@@ -190,7 +190,7 @@ def test_the_number_of_threads_changes_no_bit(options: dict[str, Any]) -> None:
         assert LargeRun(**options).go(threads) == one
 
 
-def test_a_forked_process_has_threads_of_its_own() -> None:
+def test_forked_process_has_its_own_threads() -> None:
     expected = LargeRun().go(2)
     run, context = LargeRun(), multiprocessing.get_context("fork")
     here, there = context.Pipe()
@@ -211,7 +211,7 @@ def parameter() -> torch.nn.Parameter:
     return torch.nn.Parameter(torch.ones(3))
 
 
-def test_reasons_are_told() -> None:
+def test_reasons_are_reported() -> None:
     form = ECDSep([parameter()], eta=2.0).report()
     assert (form["form"], form["form_reason"]) == ("fused", None)
     complex_ = torch.nn.Parameter(torch.ones(3, dtype=torch.complex64))
@@ -226,7 +226,7 @@ def test_reasons_are_told() -> None:
         assert reason in form["form_reason"]
 
 
-def test_fused_is_refused_with_the_reason_where_it_cannot_be(
+def test_unsupported_fused_is_refused_with_a_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(HyperparameterError, match='"auto"'):
@@ -244,7 +244,7 @@ def test_bbi_has_no_fused_form() -> None:
     assert BBI([parameter()])._form_reason() == "BBI has no fused form"
 
 
-def test_what_watches_or_hooks_a_step_sees_each() -> None:
+def test_watchers_and_hooks_see_each_step() -> None:
     pair = Pair(ECDSep, {"lr": 0.05, "eta": 2.0, "nu": 0.1}).go(3)
     optimizer, seen = pair.optimizers[1], []
     handle = optimizer.register_step_pre_hook(lambda _, args, given: seen.append((args, given)))
@@ -257,7 +257,7 @@ def test_what_watches_or_hooks_a_step_sees_each() -> None:
     pair.check(1e-12)
 
 
-def test_a_step_counts_as_a_change_in_place() -> None:
+def test_step_increments_the_version_counter() -> None:
     """So that a backward pass through parameters that have moved is refused, as ever."""
     pair = Pair(ECDSep, {"lr": 0.05, "eta": 2.0, "nu": 0.0}).go(3)
     params = pair.params[1]

@@ -1,4 +1,4 @@
-"""Batches make the steps of the fused form of each trial, and keep trials apart."""
+"""Batches make the fused step of each trial, and keep trials separate."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def without_form(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("case", CASES)
-def test_each_row_is_its_run_alone(case: str, dtype: torch.dtype) -> None:
+def test_each_row_equals_a_single_run(case: str, dtype: torch.dtype) -> None:
     """The other rows have other hyperparameters."""
     kind, options = CASES[case]
     options = {**options, **({"F0": 60.0} if "F0" in options else {})}
@@ -100,7 +100,7 @@ def test_each_row_is_its_run_alone(case: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("kind", [ECDSep, ECDq1])
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_it_is_what_the_reference_form_does(
+def test_fused_batch_matches_the_reference(
     kind: Any, integrator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reports and diagnostics too, of more than 256 steps."""
@@ -130,7 +130,7 @@ def test_it_is_what_the_reference_form_does(
         )
 
 
-def test_rows_that_end_or_go_wrong_disturb_no_other() -> None:
+def test_ended_or_failed_rows_affect_no_other() -> None:
     rows = [{"lr": 0.05, "eta": 2.0, "nu": 0.1, "on_gap": "stop"}] * 4
     quiet = build(ECDSep, start(4), rows, [0, 1, 2, 3])
     loud = build(ECDSep, start(4), rows, [0, 1, 2, 3])
@@ -158,7 +158,7 @@ def test_rows_that_end_or_go_wrong_disturb_no_other() -> None:
     assert loud.diagnostics()["steps"].tolist() == [12, 12, 12, 4]
 
 
-def test_a_row_that_begins_late_changes_no_bit_and_no_number_of_another() -> None:
+def test_row_added_later_changes_no_other() -> None:
     """The reference form begins it, and the fused one continues with the others in that step."""
     rows = [{"lr": 0.05, "eta": 2.0, "nu": 0.1}] * 2
     theta = start(2)
@@ -199,7 +199,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
     assert all(map(torch.equal, *ends))
 
 
-def test_reasons_are_told() -> None:
+def test_reasons_are_reported() -> None:
     class Watcher:
         def on_step(self, step: Any) -> None:
             pass
@@ -233,7 +233,7 @@ ROW = st.fixed_dictionaries(
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=4), st.sampled_from([ECDSep, ECDq1]))
-def test_any_rows_are_the_runs_of_the_trials(rows: list[dict[str, Any]], kind: Any) -> None:
+def test_any_rows_equal_single_runs(rows: list[dict[str, Any]], kind: Any) -> None:
     theta, seeds = start(len(rows)), list(range(len(rows)))
     batch = build(kind, [t.clone() for t in theta], rows, seeds)
     go(batch, 22)

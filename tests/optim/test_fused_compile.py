@@ -1,4 +1,4 @@
-"""The step is compiled where there is a compiler, and its lack is told elsewhere."""
+"""The step is compiled if there is a compiler; otherwise the reason is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def without_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CC", raising=False)
 
 
-def test_without_a_compiler_it_says_so_and_leaves_no_older_module(
+def test_missing_compiler_is_reported_and_old_module_removed(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_compiler(monkeypatch, tmp_path)
@@ -42,7 +42,7 @@ def test_without_a_compiler_it_says_so_and_leaves_no_older_module(
 
 
 @pytest.mark.skipif(NO_COMPILER, reason="there is no C compiler")
-def test_what_the_compiler_says_is_told(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiler_output_is_shown(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # else other parts are compiled meanwhile
     (sources / "threads.c").write_text("#error the disk is full")
     assert "the disk is full" in str(compiling.compile_step(sources))
@@ -50,7 +50,7 @@ def test_what_the_compiler_says_is_told(sources: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(NO_COMPILER, reason="there is no C compiler")
 @pytest.mark.slow
-def test_what_is_compiled_can_be_loaded(sources: Path) -> None:
+def test_compiled_module_can_be_loaded(sources: Path) -> None:
     assert compiling.compile_step(sources) is None
     loads = (
         "import importlib.util as u; s = u.spec_from_file_location('_step', "

@@ -1,4 +1,4 @@
-"""The kernels of a GPU do what the reference does, interpreted: the tests of tests/gpu."""
+"""The GPU kernels, interpreted, equal the reference: the tests of tests/gpu."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_interpreted_kernels(which):
     assert " passed" in found.stdout
 
 
-def test_without_triton_the_reason_is_told(monkeypatch):
+def test_missing_triton_is_reported(monkeypatch):
     monkeypatch.setattr(gpu, "_kernels", None)
     assert "Triton is not installed" in gpu.problem()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_the_tests_of_a_gpu_are_left_out_without_one():
+def test_gpu_tests_are_skipped_without_a_gpu():
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", "tests/gpu/pytest.ini", "tests/gpu"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Steps that are made together are those that each optimizer makes by itself, bit by bit."""
+"""Joint steps equal the steps of single optimizers, bit by bit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compute(params: list[Tensor]) -> float:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_joint_steps_are_single_steps(kind: str) -> None:
+def test_joint_steps_equal_single_steps(kind: str) -> None:
     rows = [make_params(seed) for seed in range(3)]
     alone = [make_params(seed) for seed in range(3)]
     joint = JointSteps()
@@ -71,7 +71,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert value == expected[name] or value != value, name
 
 
-def test_steps_in_fused_form_are_made_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_steps_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     from ecd_tune.optim import joint_steps
 
     calls: list[int] = []

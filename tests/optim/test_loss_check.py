@@ -1,4 +1,4 @@
-"""The loss that is given is compared with what the gradients imply."""
+"""The given loss is compared with the loss that the gradients imply."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(
 @pytest.mark.parametrize("eta", [1.0, 4.0])
 @pytest.mark.parametrize("lr", [0.03, 0.1, 1.0])
 @pytest.mark.parametrize("s", [0, 1])
-def test_the_right_loss_is_not_doubted(batch: int | None, eta: float, lr: float, s: int) -> None:
+def test_correct_loss_gives_no_warning(batch: int | None, eta: float, lr: float, s: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(lambda loss: loss, batch=batch, eta=eta, lr=lr, s=s, weight_decay=1e-3)
@@ -57,9 +57,7 @@ def test_the_right_loss_is_not_doubted(batch: int | None, eta: float, lr: float,
     ],
     ids=str,
 )
-def test_nor_where_the_run_changes_its_constants(
-    batch: int | None, options: dict[str, Any]
-) -> None:
+def test_no_warning_if_constants_change(batch: int | None, options: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(lambda loss: loss, batch=batch, **options)
@@ -75,7 +73,7 @@ WRONG: list[tuple[Callable[[Tensor], Tensor], float]] = [
 
 @pytest.mark.parametrize("batch", [None, 32])
 @pytest.mark.parametrize(("wrong", "F0"), WRONG)
-def test_a_loss_of_another_scale_or_sign_is_said_once(
+def test_wrong_scale_or_sign_warns_once(
     batch: int | None, wrong: Callable[[Tensor], Tensor], F0: float
 ) -> None:
     with pytest.warns(UserWarning, match=MESSAGE) as said:
@@ -84,9 +82,7 @@ def test_a_loss_of_another_scale_or_sign_is_said_once(
 
 
 @pytest.mark.parametrize(("wrong", "F0"), WRONG)
-def test_the_step_that_a_run_finds_is_taken_into_account(
-    wrong: Callable[[Tensor], Tensor], F0: float
-) -> None:
+def test_automatic_step_size_is_considered(wrong: Callable[[Tensor], Tensor], F0: float) -> None:
     with pytest.warns(UserWarning, match=MESSAGE) as said:
         train(wrong, steps=600, F0=F0, lr="auto", orbit_step=0.05)
     assert len(said) == 1
@@ -121,6 +117,6 @@ def test_the_work_is_that_of_the_gradients() -> None:
     assert last.tolist() == pytest.approx([b for _, b in slopes[:-1]], rel=1e-7, abs=1e-10)
 
 
-def test_few_steps_say_nothing() -> None:
+def test_no_warning_after_few_steps() -> None:
     few = torch.ones(LEAST_STEPS - 1, dtype=torch.float64)
     assert mismatch(Kicks(*[few] * 7)) is None

@@ -1,4 +1,4 @@
-"""Factors of each number from second moments: the formula, saving, batches, what may not count."""
+"""Factors from second moments: formula, saving, batches, skipped values."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def reference(lr: float, eta: float) -> np.ndarray:
     return x
 
 
-def test_the_run_follows_the_formulas() -> None:
+def test_run_matches_the_formulas() -> None:
     params = fresh()
     run(params, ECDq1(params, lr=0.3, eta=8.0, scale="moments", seed=0), range(STEPS))
     found = torch.cat([p.detach() for p in params])
@@ -122,7 +122,7 @@ def test_a_saved_run_continues_bit_by_bit(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(("single", "batched"), [(ECDSep, BatchedECDSep), (ECDq1, BatchedECDq1)])
-def test_a_batch_runs_as_its_trials_do(single: Any, batched: Any) -> None:
+def test_batch_equals_single_runs(single: Any, batched: Any) -> None:
     rows = [{"lr": 0.2, "eta": 3.0, "nu": 0.1, "scale": s} for s in ("moments", "share", 2.0)]
     alone = []
     for seed, row in enumerate(rows):
@@ -142,7 +142,7 @@ def test_a_batch_runs_as_its_trials_do(single: Any, batched: Any) -> None:
     )
 
 
-def test_what_does_not_count_changes_nothing() -> None:
+def test_skipped_steps_change_nothing() -> None:
     algebra, log_k, mean = Algebra(), torch.tensor(0.3).double(), torch.tensor(1.5).double()
     v = [torch.tensor([1.0, 0.0, 2.0])]
     yes, no = torch.tensor(True), torch.tensor(False)
@@ -163,7 +163,7 @@ def test_groups_without_moments_keep_their_scale() -> None:
     assert "second_moment" not in optimizer.state[params[0]]
 
 
-def test_a_missing_gradient_leaves_its_moments() -> None:
+def test_missing_gradient_keeps_moments() -> None:
     params = fresh()
     optimizer = auto(params, seed=0)
     run(params, optimizer, range(5))

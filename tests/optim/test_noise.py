@@ -1,4 +1,4 @@
-"""Noise is Threefry by its published words, and a pure function of seed, step and element."""
+"""Noise equals published Threefry words, and depends on seed, step and element only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def whole(noise, step, n, dtype=torch.float64):
     st.integers(0, 2**40),
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4),
 )
-def test_a_number_depends_on_seed_step_and_element_alone(n, step, cuts):
+def test_number_depends_on_seed_step_and_element_only(n, step, cuts):
     everything = whole(Noise(3), step, n)
     spans = [(int(a * n), int(b * (n - int(a * n)))) for a, b in cuts]
     noise = Noise(3)
@@ -56,7 +56,7 @@ def test_a_number_depends_on_seed_step_and_element_alone(n, step, cuts):
 
 
 @pytest.mark.parametrize("n", [1, 10, 63, 64, 65, 1000, 70_000])
-def test_rows_of_a_batch_are_single_runs_step_by_step(n):
+def test_rows_of_a_batch_equal_single_runs(n):
     batch, singles = Noise([5, -6, 2**62]), [Noise(5), Noise(-6), Noise(2**62)]
     for step in (0, 1, 2, 70, 71):
         rows = batch.normal(step, n, [(0, n)], torch.float32)
@@ -77,7 +77,7 @@ def test_float32_and_float64_are_the_same_numbers():
     torch.testing.assert_close(single.double(), double, rtol=2e-6, atol=2e-6)
 
 
-def test_no_number_comes_twice():
+def test_no_number_is_repeated():
     noise = Noise(1)
     rows = torch.stack([whole(noise, step, 130) for step in range(3000)])
     assert len(rows.flatten().unique()) > 0.999 * rows.numel()
@@ -87,7 +87,7 @@ def test_no_number_comes_twice():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_law_is_normal(dtype):
+def test_distribution_is_normal(dtype):
     n = 1 << 20
     z = whole(Noise(7), 4, n, dtype).double()
     for moment, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):

@@ -1,4 +1,4 @@
-"""The orbit step that a run sees is the one that the theory has at the mode."""
+"""The observed orbit step equals that of the theory at the mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecd_tune.optim.dynamics import Constants, Survey, survey
+from ecd_tune.optim.dynamics import Constants, PointInfo, evaluate_point
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.self_tuning.orbit import begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.theory import Basin
@@ -39,8 +39,8 @@ def constants(eta: float, F0: float, s: int) -> Constants:
 
 def look(
     theta: torch.Tensor, loss: float, gradient: torch.Tensor, lr: float, c: Constants
-) -> Survey:
-    return survey(Algebra(), [theta], number(loss), [gradient], [lr], None, c)
+) -> PointInfo:
+    return evaluate_point(Algebra(), [theta], number(loss), [gradient], [lr], None, c)
 
 
 @pytest.mark.parametrize("s", [0, 1])
@@ -63,7 +63,7 @@ def test_at_the_mode_it_is_the_orbit_step_of_the_basin(
 
 
 @pytest.mark.parametrize("above", [0.0, 0.3], ids=["at rest", "where V exceeds 𝓔"])
-def test_near_the_boundary_the_speed_is_taken_as_one(above: float) -> None:
+def test_speed_is_one_near_the_boundary(above: float) -> None:
     """Beyond it nothing is learnt: Π is not on the energy surface."""
     c = constants(2.0, 0.0, 1)
     gradient = torch.tensor([0.6, 0.8], dtype=torch.float64)
@@ -76,9 +76,7 @@ def test_near_the_boundary_the_speed_is_taken_as_one(above: float) -> None:
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1e-3, 10.0), st.floats(-3.0, 3.0))
-def test_units_of_the_loss_and_the_step_do_not_matter(
-    unit: float, lr: float, excess: float
-) -> None:
+def test_invariant_to_units_of_loss_and_step(unit: float, lr: float, excess: float) -> None:
     """α is a pure number: it is the same for c·F, and its rate for any Δt."""
     c = constants(1.7, 0.0, 1)
     theta = torch.tensor([1.0, -2.0], dtype=torch.float64)
@@ -92,7 +90,7 @@ def test_units_of_the_loss_and_the_step_do_not_matter(
     assert rates[0] == pytest.approx(rates[1], abs=1e-9)
 
 
-def test_the_average_runs_over_an_orbit_and_counts_only_what_is_allowed() -> None:
+def test_average_covers_one_orbit_of_allowed_steps() -> None:
     c = constants(2.0, 0.0, 0)
     theta = torch.tensor([1.0], dtype=torch.float64)
 

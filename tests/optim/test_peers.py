@@ -34,7 +34,7 @@ def study(name, steps=4):
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_it_trains_digits(name):
+def test_peer_trains_digits(name):
     objective = Objective(study(name, 8), name)
     (outcome,) = objective.evaluate([RunRequest(PEERS[name], 3, Stage.CONFIRM)])
     assert outcome.status is Status.COMPLETE
@@ -64,7 +64,7 @@ def test_muon_leaves_vectors_to_adamw():
     ]
 
 
-def test_schedule_free_is_judged_by_its_average_and_trains_on_from_where_it_was():
+def test_schedule_free_evaluates_its_average_and_continues():
     problem = make(hidden=8).build(3, Stage.SEARCH)
     stepper = Stepper(problem, make_schedule_free(problem.parameters, 0, lr=0.05))
     for _ in range(20):
@@ -77,7 +77,7 @@ def test_schedule_free_is_judged_by_its_average_and_trains_on_from_where_it_was(
         torch.testing.assert_close(p.detach(), q, rtol=1e-4, atol=1e-6)
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     with pytest.raises(HyperparameterError, match=r"pip install 'ecd_tune\[peers\]'"):
         make_muon([torch.nn.Parameter(torch.ones(2, 2))], 0)

@@ -1,4 +1,4 @@
-"""F0 rises by the plateau law, stays below the minimum, and never above a loss that was seen."""
+"""F0 rises by the plateau law, stays below the minimum and below observed losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecd_tune.optim.dynamics import Survey
+from ecd_tune.optim.dynamics import PointInfo
 from ecd_tune.optim.self_tuning.plateau import begin_plateau, watch
 
 
@@ -19,11 +19,11 @@ def number(value: float) -> torch.Tensor:
     return torch.tensor(float(value), dtype=torch.float64)
 
 
-def survey_of(loss: float, F0: torch.Tensor) -> Survey:
+def survey_of(loss: float, F0: torch.Tensor) -> PointInfo:
     gap = number(loss) - F0
     ok = gap > 0
     log_gap = torch.log(gap)
-    return Survey(gap, log_gap, log_gap, [], number(1.0), ~ok, torch.tensor(False), ok)
+    return PointInfo(gap, log_gap, log_gap, [], number(1.0), ~ok, torch.tensor(False), ok)
 
 
 def look_at(losses: Iterable[float], eta: float, F0: float = 0.0, alpha: float = 0.4):
@@ -84,11 +84,11 @@ def test_the_lowest_loss_bounds_a_rise() -> None:
     [([3.0 * 0.99**k for k in range(300)], 2.0), ([2.0] * 300, 1.0)],
     ids=["a loss that falls", "η = 1"],
 )
-def test_nothing_to_learn(losses: list[float], eta: float) -> None:
+def test_F0_is_unchanged_without_information(losses: list[float], eta: float) -> None:
     assert {F0 for F0, _ in look_at(losses, eta)} == {0.0}
 
 
-def test_a_loss_that_comes_too_near_lowers_F0_and_widens_the_room() -> None:
+def test_loss_close_to_F0_lowers_F0() -> None:
     found = list(look_at([2.0] * 96 + [0.7], eta=2.0))
     assert found[-2][0] == pytest.approx(0.5)  # room 0.5
     F0, log_ratio = found[-1]
@@ -105,7 +105,7 @@ def test_a_loss_that_comes_too_near_lowers_F0_and_widens_the_room() -> None:
     ),
     st.floats(1.0, 6.0),
 )
-def test_never_above_a_loss_that_was_seen(losses: list[float], eta: float) -> None:
+def test_F0_is_never_above_an_observed_loss(losses: list[float], eta: float) -> None:
     lowest = math.inf
     repeated = [loss for loss in losses for _ in range(3)]
     for loss, (F0, _) in zip(repeated, look_at(repeated, eta, alpha=1.5), strict=True):
@@ -113,6 +113,6 @@ def test_never_above_a_loss_that_was_seen(losses: list[float], eta: float) -> No
         assert lowest > F0 or (F0 == 0.0 < lowest)
 
 
-def test_what_is_not_finite_is_not_looked_at() -> None:
+def test_nonfinite_losses_are_ignored() -> None:
     found = list(look_at([2.0, math.nan, math.inf, -math.inf, 2.0], eta=2.0))
     assert found == [(0.0, 0.0)] * 5

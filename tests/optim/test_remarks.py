@@ -1,4 +1,4 @@
-"""What a run is said to have done wrong: the right thing where it did, and nothing where not."""
+"""Remarks on failed runs are correct, and good runs have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ecd_tune.optim import ECDq1, ECDSep
 from ecd_tune.optim.monitoring.course import Course
-from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, judge, say
+from ecd_tune.optim.monitoring.remarks import FLAGS, Setting, describe_flags, find_flags
 from ecd_tune.records import Stage
 from ecd_tune.tasks.digits import make
 
@@ -62,9 +62,9 @@ PLAIN = Setting(s=1, heated=False, auto_lr=False, auto_F0=False, unit_speed=Fals
         (LEVEL._replace(orbit_step=0.7), "hot"),
     ],
 )
-def test_each_bound_decides(course: Course, flag: str | None) -> None:
-    assert judge(course) == {name: name == flag for name in FLAGS}
-    assert len(list(say(course, PLAIN))) == (flag is not None)
+def test_each_threshold_is_used(course: Course, flag: str | None) -> None:
+    assert find_flags(course) == {name: name == flag for name in FLAGS}
+    assert len(list(describe_flags(course, PLAIN))) == (flag is not None)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_each_bound_decides(course: Course, flag: str | None) -> None:
         (LEVEL, PLAIN._replace(auto_lr=True, auto_F0=True), ["; raise eta"]),
     ],
 )
-def test_words_name_the_numbers_and_the_remedy(
+def test_remarks_have_numbers_and_a_remedy(
     course: Course, setting: Setting, texts: list[str]
 ) -> None:
-    (sentence,) = say(course, setting)
+    (sentence,) = describe_flags(course, setting)
     for text in texts:
         assert text in sentence
 
@@ -146,9 +146,7 @@ def digits(kind: Any, steps: int = 340, **values: Any) -> dict[str, Any]:
         (ECDq1, {"lr": 1.0, "eta": 100.0, "nu": 0.1}),
     ],
 )
-def test_of_good_runs_on_digits_nothing_is_said(
-    steps: int, kind: Any, values: dict[str, Any]
-) -> None:
+def test_good_runs_on_digits_have_no_remark(steps: int, kind: Any, values: dict[str, Any]) -> None:
     report = digits(kind, steps, **values)
     assert report["loss_end"] < 0.7 * report["loss_start"]
     assert report["remarks"] == []
@@ -167,7 +165,7 @@ def test_of_good_runs_on_digits_nothing_is_said(
         (ECDq1, {"lr": 3.0, "eta": 2.0}, "hot"),
     ],
 )
-def test_of_bad_runs_on_digits_the_right_thing_is_said(
+def test_bad_runs_on_digits_have_the_right_remark(
     kind: Any, values: dict[str, Any], flag: str
 ) -> None:
     report = digits(kind, **values)

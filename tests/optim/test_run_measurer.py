@@ -1,4 +1,4 @@
-"""Measurements of a run: the same numbers as numpy gives on the recorded trajectory."""
+"""Measurements of a run equal numpy's on the recorded trajectory."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_angle_virial_and_step_are_those_of_the_theory(integrator: str) -> None:
     assert 0.98 < max(steps_taken) <= 1 + 1e-12
 
 
-def test_a_step_size_that_the_run_finds_is_what_steps_are_measured_by() -> None:
+def test_steps_are_measured_by_the_automatic_step_size() -> None:
     p, measurer = torch.nn.Parameter(points(1)[0]), RunMeasurer(200)
     optimizer = ECDSep([p], lr="auto", eta=2.0, nu="auto", s=1, delta_energy=1.0, seed=0)
     optimizer.watch(measurer)
@@ -171,7 +171,7 @@ def test_a_run_that_is_short_or_cut_off_is_not_measured() -> None:
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_hazards_are_shared_out_and_a_tail_without_steps_is_not_measured(wait: bool) -> None:
+def test_hazards_are_shares_and_empty_tail_is_not_measured(wait: bool) -> None:
     def run(held: range) -> RunMeasurements | None:
         p = torch.nn.Parameter(points(1)[0])
         optimizer, measurer = ECDSep([p], seed=0, wait=wait, **ROWS[0]), RunMeasurer(100)
@@ -187,7 +187,7 @@ def test_hazards_are_shared_out_and_a_tail_without_steps_is_not_measured(wait: b
     assert run(range(50, 55)) is None  # a whole twelfth of the tail
 
 
-def test_a_saved_run_is_measured_as_a_whole() -> None:
+def test_resumed_run_is_measured_as_a_whole() -> None:
     def begin() -> tuple[torch.nn.Parameter, ECDSep, RunMeasurer]:
         p = torch.nn.Parameter(points(1)[0])
         optimizer, measurer = ECDSep([p], seed=0, **ROWS[1]), RunMeasurer(100)

@@ -1,4 +1,4 @@
-"""With s = 0, Δt and δE are one: (c Δt, c² δE) is the run of (Δt, δE)."""
+"""With s = 0, (c Δt, c² δE) gives the run of (Δt, δE)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def path(kind: Any, lr: float, delta: float, **more: Any) -> tuple[np.ndarray, d
     conserve=st.booleans(),
 )
 @settings(max_examples=15, deadline=None)
-def test_the_run_is_the_same_to_rounding(
+def test_runs_are_equal_up_to_rounding(
     log_c: float,
     eta: float,
     nu: float,
@@ -72,7 +72,7 @@ def test_the_run_is_the_same_to_rounding(
 
 
 @pytest.mark.parametrize("more", [{"F0": "auto"}, {"nu": "auto"}, {"F0": 24.0, "on_gap": "shift"}])
-def test_it_is_so_where_the_run_finds_something_itself(more: dict[str, Any]) -> None:
+def test_runs_are_equal_with_automatic_settings(more: dict[str, Any]) -> None:
     one, report = path(ECDSep, 0.02, 1.0, eta=3.0, **more)
     other, _ = path(ECDSep, 0.06, 9.0, eta=3.0, **more)
     assert report["shifts"] > 0 or "on_gap" not in more
@@ -80,7 +80,7 @@ def test_it_is_so_where_the_run_finds_something_itself(more: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_it_is_so_for_algorithm_2(reset: bool) -> None:
+def test_runs_are_equal_for_algorithm_2(reset: bool) -> None:
     values = {"eta": 3, "F0": 24.0, "reset_energy": reset}
     one, report = path(ECDSepF0, 0.02, 1.0, **values)
     other, _ = path(ECDSepF0, 0.06, 9.0, **values)
@@ -88,7 +88,7 @@ def test_it_is_so_for_algorithm_2(reset: bool) -> None:
     assert report["shifts"] > 0
 
 
-def test_decoupled_weight_decay_tells_them_apart() -> None:
+def test_decoupled_weight_decay_differs() -> None:
     values = {"eta": 3.0, "weight_decay": 0.5, "decoupled_weight_decay": True}
     one, _ = path(ECDSep, 0.02, 1.0, **values)
     other, _ = path(ECDSep, 0.06, 9.0, **values)

@@ -60,7 +60,7 @@ def test_a_scale_is_an_exact_change_of_coordinates(options: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
-def test_at_unit_speed_too(integrator: str) -> None:
+def test_scale_is_an_exact_change_of_coordinates_at_unit_speed(integrator: str) -> None:
     options = {"lr": 0.3, "eta": 20.0, "nu": 0.1, "seed": 3, "integrator": integrator}
     theta = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
     groups = [{"params": [p], "scale": c} for p, c in zip(theta, FACTORS, strict=True)]
@@ -76,7 +76,7 @@ SGD = {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.1}
 
 @pytest.mark.parametrize("options", [{}, {"nesterov": True}])
 @pytest.mark.parametrize("maximize", [False, True])
-def test_sgd_takes_the_same_change_of_coordinates(options: dict[str, Any], maximize: bool) -> None:
+def test_sgd_uses_the_same_change_of_coordinates(options: dict[str, Any], maximize: bool) -> None:
     """In u the L² term is ½ wd |c·u|², so that its wd is c² wd."""
     theta = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
     groups = [{"params": [p], "scale": c} for p, c in zip(theta, FACTORS, strict=True)]
@@ -90,7 +90,7 @@ def test_sgd_takes_the_same_change_of_coordinates(options: dict[str, Any], maxim
         torch.testing.assert_close(p.detach(), c * q.detach(), rtol=1e-9, atol=1e-9)
 
 
-def test_sgd_without_a_scale_is_torchs() -> None:
+def test_sgd_without_scale_equals_torch_sgd() -> None:
     ends = []
     for make in (ScaledSGD, torch.optim.SGD):
         params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
@@ -99,7 +99,7 @@ def test_sgd_without_a_scale_is_torchs() -> None:
     assert torch.equal(*ends)
 
 
-def test_sgd_leaves_gradients_as_they_are() -> None:
+def test_sgd_does_not_change_gradients() -> None:
     p = torch.nn.Parameter(A.clone())
     optimizer = make_sgd([p], 0, **SGD, scale=3.0)
     p.square().sum().backward()
@@ -107,7 +107,7 @@ def test_sgd_leaves_gradients_as_they_are() -> None:
     assert torch.equal(p.grad, 2 * A)
 
 
-def test_sgd_loads_what_torchs_saved() -> None:
+def test_sgd_loads_state_of_torch_sgd() -> None:
     params = [torch.nn.Parameter(A.clone()), torch.nn.Parameter(B.clone())]
     plain = torch.optim.SGD(params, **SGD)
     run(params, plain, (1.0, 1.0))
@@ -193,7 +193,7 @@ def test_a_saved_run_continues_with_its_scales(saved: int, sgd: bool) -> None:
         assert torch.equal(p, q)
 
 
-def test_asking_for_the_state_of_a_new_optimizer_is_no_batch() -> None:
+def test_state_dict_of_a_new_optimizer_counts_no_batch() -> None:
     """As torch.distributed.checkpoint asks: zero gradients, lr = 0, no loss."""
     model, optimizer = embed()
     for p in model.parameters():
@@ -240,7 +240,7 @@ def test_rows_of_a_batch_have_their_own_scales(kinds: tuple[Any, Any]) -> None:
     assert not torch.equal(theta[0][0], theta[0][4])
 
 
-def test_shares_that_cannot_be() -> None:
+def test_invalid_shares() -> None:
     assert factor_of(no_shares(A)) == 1.0
     seen = with_share(no_shares(A), share_of(torch.zeros(4)))
     assert factor_of(seen) == 1.0

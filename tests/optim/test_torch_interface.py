@@ -1,4 +1,4 @@
-"""Our optimizers as torch's users and tools meet them: arguments, groups, hooks, copies."""
+"""Our optimizers with torch's interfaces: arguments, groups, hooks, copies."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def path(kind: Any, steps: int = 9, **options: Any) -> Tensor:
 
 @pytest.mark.parametrize("write", [torch.tensor, np.float32, np.float64, lambda v: np.array([v])])
 @each_kind
-def test_numbers_of_numpy_and_torch_are_numbers(kind: Any, options: dict[str, Any], write: Any):
+def test_numpy_and_torch_scalars_are_accepted(kind: Any, options: dict[str, Any], write: Any):
     declared = OPTIMIZER_DEFS[kind.name].hyperparameters
     more = {"delta_energy": 0.5, "eps1": 0.25, "weight_decay": 0.25}
     options = {"lr": 0.125, **options, **{k: v for k, v in more.items() if k in declared}}
@@ -67,13 +67,13 @@ def test_numbers_of_numpy_and_torch_are_numbers(kind: Any, options: dict[str, An
     assert torch.equal(path(kind, **written), path(kind, **plain))
 
 
-def test_numbers_that_are_not_allowed_are_refused_however_they_are_written():
+def test_invalid_numbers_are_refused_in_every_type():
     for bad in (torch.tensor(-1.0), np.float32(-1.0), torch.tensor([1.0, 2.0])):
         with pytest.raises(HyperparameterError, match="lr"):
             ECDSep(start(), lr=bad, eta=2.0)
 
 
-def test_a_scheduler_writes_into_an_lr_that_is_a_tensor():
+def test_scheduler_can_update_a_tensor_lr():
     params = start()
     optimizer = ECDSep(params, lr=torch.tensor(0.2), eta=2.0, nu=0.0)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
@@ -86,7 +86,7 @@ def test_a_scheduler_writes_into_an_lr_that_is_a_tensor():
 
 
 @each_kind
-def test_lr_0_of_a_scheduler_moves_nothing_and_the_run_goes_on(kind: Any, options: dict[str, Any]):
+def test_zero_lr_of_a_scheduler_moves_nothing(kind: Any, options: dict[str, Any]):
     params = start()
     optimizer = kind(params, seed=1, **options)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: min(epoch, 1))
@@ -176,7 +176,7 @@ def test_a_0_d_parameter_is_a_parameter_of_one_element(kind: Any, options: dict[
 
 
 @each_kind
-def test_losses_that_are_added_are_the_loss_of_the_step(kind: Any, options: dict[str, Any]):
+def test_added_losses_are_summed(kind: Any, options: dict[str, Any]):
     """Gradient accumulation by hand: four shares of the batch equal the whole batch."""
     expected = path(kind, **options)
     for way in ("step", "closure"):
@@ -235,7 +235,7 @@ def test_a_step_without_loss_and_gradients_is_skipped_and_counted(
     assert optimizer.report()["steps"] == 3
 
 
-def test_sam_takes_the_loss_of_the_perturbed_point():
+def test_sam_uses_the_loss_at_the_perturbed_point():
     """Sharpness-aware minimization: gradient and loss belong to the perturbed parameters."""
     params = start()
     optimizer = ECDSep(params, lr=0.1, eta=2.0, nu=0.0)
@@ -293,7 +293,7 @@ def test_copies_keep_all_options(kind: Any, options: dict[str, Any], how: str):
 
 
 @each_kind
-def test_a_load_pre_hook_that_renames_parameters_has_its_effect(kind: Any, options: dict[str, Any]):
+def test_load_pre_hook_can_rename_parameters(kind: Any, options: dict[str, Any]):
     """What torch's documentation shows: parameters come in another order than they were saved."""
     params = start()
     optimizer = kind(params, seed=1, **options)
@@ -313,7 +313,7 @@ def test_a_load_pre_hook_that_renames_parameters_has_its_effect(kind: Any, optio
 
 
 @each_kind
-def test_a_load_post_hook_sees_the_loaded_state(kind: Any, options: dict[str, Any]):
+def test_load_post_hook_gets_the_loaded_state(kind: Any, options: dict[str, Any]):
     params = [torch.nn.Parameter(p.detach().to(torch.bfloat16)) for p in start()]
     optimizer = kind(params, seed=1, **options)
     go(params, optimizer, 3)

@@ -1,4 +1,4 @@
-"""ν, Δt and F0 that are left to the run: what they come to, and that nothing else changes."""
+"""Automatic ν, Δt and F0: their values, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def descend(rows, theta, steps, F_min=1.0, noise=0.0):
 
 
 @pytest.mark.parametrize("integrator", ["sync", "algorithm1"])
-def test_on_a_quadratic_nu_and_lr_come_to_the_theorys_values(integrator: str) -> None:
+def test_automatic_nu_and_lr_match_theory_on_a_quadratic(integrator: str) -> None:
     """Row 0 has Δt given and finds ν*; row 1 finds Δt too. Nothing is told of the basin."""
     n, eta = 1000, 2.0
     basin = Basin(n, eta, 1.0, 0.0, 1.0, 4.0, s=0, delta_energy=1.0)
@@ -55,7 +55,7 @@ def test_on_a_quadratic_nu_and_lr_come_to_the_theorys_values(integrator: str) ->
     assert report["found_lr"].tolist() == expected
 
 
-def test_a_long_step_is_not_taken_for_a_short_one() -> None:
+def test_long_step_is_recognized() -> None:
     """Π has been kicked by as much as the step is long: measured by it, Δt would run away."""
     basin = Basin(100, 2.0, 1.0, 0.0, 1.0, 4.0, s=0, delta_energy=1.0)
     row = {"eta": 2.0, "lr": "auto", "orbit_step": 2.0, "s": 0}
@@ -106,7 +106,7 @@ def go(params, optimizer, steps, factors=()):
     return lengths
 
 
-def test_a_step_that_nobody_waits_for_goes_the_same_way() -> None:
+def test_asynchronous_step_is_equal() -> None:
     watched, one = single(AUTO, 60, wait=True)
     unwatched, other = single(AUTO, 60, wait=False)
     assert all(torch.equal(a, b) for a, b in zip(watched, unwatched, strict=True))
@@ -129,7 +129,7 @@ def test_a_scheduler_scales_the_step_that_is_found() -> None:
     assert lengths[2] == 0.0
 
 
-def test_what_is_given_is_not_touched() -> None:
+def test_given_values_are_kept() -> None:
     """F0 alone is left to the run; ν, Δt and a number of group are what they were."""
     _, optimizer = single({"lr": 0.1, "nu": 0.2, "F0": "auto"}, 20)
     found = [name for name in optimizer.report() if name.startswith("found")]
@@ -148,7 +148,7 @@ def test_what_is_given_is_not_touched() -> None:
         ({"eta": "auto"}, r"eta = 'auto' must be a number"),
     ],
 )
-def test_wrong_values(values, message) -> None:
+def test_invalid_values_are_refused(values, message) -> None:
     params = [torch.nn.Parameter(torch.ones(2))]
     with pytest.raises(HyperparameterError, match=message):
         ECDSep(params, **{"eta": 2.0, **values})

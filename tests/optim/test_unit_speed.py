@@ -1,4 +1,4 @@
-"""ECD at unit speed: a plain transcription, its invariances and its law."""
+"""ECD at unit speed: an oracle, invariances and the stationary law."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LR = {"zakharov": 0.1, "ackley": 0.1, "rosenbrock": 0.02, "logistic": 0.3}
 @each_kind
 @pytest.mark.parametrize("conserve", [True, False])
 @pytest.mark.parametrize("name", LANDSCAPES)
-def test_two_groups_follow_the_transcription(name, conserve, integrator, flow):
+def test_two_groups_match_the_oracle(name, conserve, integrator, flow):
     landscape, n = LANDSCAPES[name], len(LANDSCAPES[name].start)
     lr, decay = np.full(n, LR[name]), np.full(n, 0.02)
     lr[n // 2 :] *= 0.5
@@ -73,7 +73,7 @@ def test_two_groups_follow_the_transcription(name, conserve, integrator, flow):
 
 
 @each_kind
-def test_large_eta_follows_the_transcription(integrator, flow):
+def test_large_eta_matches_the_oracle(integrator, flow):
     landscape = LANDSCAPES["logistic"]
     common = {"lr": 0.3, "eta": 100.0, "integrator": integrator, "flow": flow}
     expected = ecd_q1(landscape.F, landscape.grad, landscape.start, 20, **common)
@@ -112,7 +112,7 @@ def test_without_conservation_the_first_order_changes_the_speed_and_the_exact_fl
 
 @each_kind
 @pytest.mark.parametrize("foreach", [True, False])
-def test_nothing_depends_on_how_the_parameters_are_cut(integrator, flow, foreach):
+def test_independent_of_split_into_tensors(integrator, flow, foreach):
     landscape = LANDSCAPES["zakharov"]
     ends = []
     for cuts in ([], [3], list(range(1, 10))):
@@ -259,7 +259,7 @@ def per_tensor_chain(nu, lr=0.1, pieces=N):
     return means.mean(1), means.std(1) / math.sqrt(CHAINS)
 
 
-def test_a_scalar_product_of_each_tensor_samples_another_law():
+def test_dot_product_per_tensor_samples_another_law():
     """Negative control of the test above; one tensor passes it."""
     cosine = float(bounce_cosine(N, 0.5 / math.sqrt(N)))
     expected = (1 + cosine) / (2 * np.array(ETAS))

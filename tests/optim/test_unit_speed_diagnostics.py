@@ -1,4 +1,4 @@
-"""What ECDq1 says about its own run, and what is measured of it."""
+"""Diagnostics and measurements of ECDq1."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(optimizer: ECDq1, p: torch.nn.Parameter, steps: int) -> dict[str, np.nda
 
 @each_kind
 @pytest.mark.parametrize("wait", [True, False])
-def test_numbers_are_those_seen_from_outside(wait: bool, integrator: str, flow: str) -> None:
+def test_numbers_match_an_external_calculation(wait: bool, integrator: str, flow: str) -> None:
     p, eta, F0 = start(), 4.0, 0.25
     options = {"lr": 0.1, "eta": eta, "F0": F0, "integrator": integrator, "flow": flow}
     optimizer = ECDq1([p], conserve_energy=False, wait=wait, **options)
@@ -108,7 +108,7 @@ def test_on_a_plateau_the_law_gives_minimum_gap_and_angle(integrator: str) -> No
 
 
 @each_kind
-def test_rows_of_a_batch_say_what_single_runs_say(integrator: str, flow: str) -> None:
+def test_rows_of_a_batch_match_single_runs(integrator: str, flow: str) -> None:
     same = {"integrator": integrator, "flow": flow}
     rows: list[dict[str, Any]] = [
         {"lr": 0.1, "eta": 2.0, "nu": 0.5, "F0": 0.5, **same},
@@ -137,7 +137,7 @@ def test_rows_of_a_batch_say_what_single_runs_say(integrator: str, flow: str) ->
     assert together["share_held"].tolist() == [0, 0, 1]
 
 
-def test_a_saved_run_goes_on_with_its_sums_and_a_reset_begins_anew() -> None:
+def test_sums_are_restored_and_reset() -> None:
     def make() -> tuple[ECDq1, torch.nn.Parameter]:
         p = start()
         return ECDq1([p], lr=0.2, eta=5.0, nu=0.5, seed=3), p
@@ -159,7 +159,7 @@ def test_a_saved_run_goes_on_with_its_sums_and_a_reset_begins_anew() -> None:
 
 @pytest.mark.parametrize("foreach", [False, True])
 @each_kind
-def test_nothing_passes_over_the_parameters_for_it(
+def test_no_additional_pass_over_the_parameters(
     monkeypatch: pytest.MonkeyPatch, foreach: bool, integrator: str, flow: str
 ) -> None:
     def passes() -> Any:

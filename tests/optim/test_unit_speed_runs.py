@@ -1,4 +1,4 @@
-"""ECD at unit speed: what a run survives, and parameters that come and go."""
+"""ECD at unit speed: robustness of runs, and parameters that are added or removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from ecd_tune.errors import HyperparameterError, NonFiniteLossError
 from ecd_tune.optim import ECDq1
 from ecd_tune.optim.batched.unit_speed import BatchedECDq1
-from tests.optim.test_unwatched_steps import no_reading
+from tests.optim.test_asynchronous_steps import no_reading
 
 INTEGRATORS, FLOWS = ("algorithm1", "sync"), ("exact", "first_order")
 each_kind = pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def run(wait, steps=30, dtype=torch.float64, bad=None, **more):
 
 @each_kind
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_steps_that_wait_for_nothing_go_the_same_way(dtype, integrator, flow):
+def test_asynchronous_steps_are_equal(dtype, integrator, flow):
     more = {"nu": 0.1, "integrator": integrator, "flow": flow}
     watched, one = run(True, dtype=dtype, **more)
     unwatched, other = run(False, dtype=dtype, **more)
@@ -100,7 +100,7 @@ def test_steps_that_wait_for_nothing_go_the_same_way(dtype, integrator, flow):
     assert one.report()["updates"] == 28
 
 
-def test_steps_without_waiting_read_nothing_back(monkeypatch):
+def test_asynchronous_steps_do_not_synchronize(monkeypatch):
     params, optimizer = run(False, steps=3, fused=False)  # the form that a GPU shares
     loss = losses(params, 3)
     loss.backward()
@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_raises_at_once_or_up_to_16_steps_later():
     assert optimizer.report()["updates"] == 7
 
 
-def test_a_huge_gap_a_tiny_gap_and_float32_are_ordinary():
+def test_huge_gap_tiny_gap_and_float32():
     p = torch.nn.Parameter(torch.ones(3))
     optimizer = ECDq1([p], lr=1.0, eta=100.0, eps2=0.0)
     for loss in (1e30, 1.0, 1e-18, 1e-36):
@@ -127,7 +127,7 @@ def test_a_huge_gap_a_tiny_gap_and_float32_are_ordinary():
         assert float((p.detach() - before).norm()) == pytest.approx(0.1, rel=1e-5)
 
 
-def test_one_number_has_no_direction_to_turn_to():
+def test_single_element_does_not_turn():
     """It goes straight on, uphill too, and turns only where ν̂ turns it."""
     p = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
     optimizer = ECDq1([p], lr=0.5, eta=4.0)
@@ -150,7 +150,7 @@ def flat_step(optimizer, params, present):
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_what_was_away_takes_its_share_of_the_momentum_back(flow):
+def test_returning_parameter_gets_its_momentum_back(flow):
     params = parameters([1.0, 0.0], [0.0, 0.0, 0.0], [0.5])
     optimizer = ECDq1(params, lr=1.0, eta=4.0, flow=flow)
     for p, grad in zip(params, ([3.0, 0.0], [0.0, -4.0, 0.0], [12.0]), strict=True):
@@ -168,7 +168,7 @@ def test_what_was_away_takes_its_share_of_the_momentum_back(flow):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-15)
 
 
-def test_shares_that_alternate_keep_their_sum():
+def test_alternating_parameters_keep_total_momentum():
     """As in a mixture of experts: what is away and what is here make 1 together."""
     params = start()
     optimizer = ECDq1(params, lr=0.5, eta=4.0, nu=0.3, seed=2)
@@ -190,7 +190,7 @@ def test_shares_that_alternate_keep_their_sum():
         assert here + sum(away) == pytest.approx(1.0)
 
 
-def test_without_conservation_what_stays_keeps_its_own_momentum():
+def test_without_conservation_other_momenta_are_unchanged():
     params = parameters([1.0, 0.0], [0.0, 0.0])
     optimizer = ECDq1(params, lr=1.0, eta=4.0, flow="first_order", conserve_energy=False)
     for p, grad in zip(params, ([3.0, 0.0], [0.0, 4.0]), strict=True):
@@ -200,7 +200,7 @@ def test_without_conservation_what_stays_keeps_its_own_momentum():
     assert float(torch.cat(moved).norm()) == pytest.approx(0.5 * 0.6)
 
 
-def test_a_parameter_that_is_new_gets_its_share_with_the_kicks():
+def test_new_parameter_gets_a_share_of_the_momentum():
     params = parameters([1.0, 0.5], [0.7, 0.2])
     optimizer = ECDq1(params, lr=0.5, eta=4.0)
     for present in ((True, False), (False, True), (True, True), (True, True)):
@@ -215,7 +215,7 @@ def test_a_parameter_that_is_new_gets_its_share_with_the_kicks():
     assert min(shares) > 0.1
 
 
-def test_values_that_are_not_allowed_are_refused():
+def test_invalid_values_are_refused():
     for bad in ({"eta": 0.5}, {"nu": -1.0}, {"flow": "euler"}, {"integrator": "leapfrog"}):
         with pytest.raises(HyperparameterError, match=next(iter(bad))):
             ECDq1(start(), **bad)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks import judge_study
+from ecd_tune.analysis.checks import check_study
 from ecd_tune.records import METRIC, Curve, RunCost, Stage, StudyKey, TrialRecord, TrialState
 from ecd_tune.report import StudyReport, build_report
 from ecd_tune.spec import StudySpec
@@ -195,7 +195,7 @@ def digits_trials(spec: StudySpec, runs: int = 8) -> Trials:
 def zakharov() -> StudyReport:
     spec = zakharov_spec()
     trials = zakharov_trials(spec)
-    return build_report(spec, trials, ENVIRONMENT, judge_study(spec, trials, {}))
+    return build_report(spec, trials, ENVIRONMENT, check_study(spec, trials, {}))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Studies side by side: ranks, the critical difference, time to target, and their files."""
+"""Comparison of studies: ranks, critical difference, time to target, and files."""
 
 import csv
 import dataclasses
@@ -32,7 +32,7 @@ from ecd_tune.spec import find_study, load_study
     # Table 5(a) of Demšar, JMLR 7 (2006): critical values of the two-tailed Nemenyi test at .05.
     [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)],
 )
-def test_the_critical_difference_is_the_published_one(k, q):
+def test_critical_difference_matches_the_published_table(k, q):
     for tasks in (2, 14):
         expected = q * math.sqrt(k * (k + 1) / (6 * tasks))
         assert critical_difference(k, tasks) == pytest.approx(expected, rel=5e-4)
@@ -90,14 +90,39 @@ def test_an_optimizer_that_a_study_lacks_is_shown_and_not_ranked():
     assert page.sections[0].tables[0].rows[1][-1] == "–"
 
 
-def test_studies_that_are_all_level_have_no_test():
+def test_no_test_if_all_are_equal():
     across = compare_studies([task("1", (0.5, 0.5, 0.5)), task("2", (0.5, 0.5, 0.5))])
     assert across.friedman_p is None
     assert set(across.mean_ranks.values()) == {2.0}
     assert "none is behind the first" in across_page(across).answer[-1]
 
 
-def test_who_is_behind_is_told():
+def test_too_few_tasks_for_a_difference_of_ranks_are_reported():
+    reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
+    few, enough = (across_page(compare_studies(reports[:n])).answer[-1] for n in (2, 3))
+    assert few.endswith("difference of 3.32 (Nemenyi, 5 %; with so few tasks none could be).")
+    assert enough.endswith("difference of 2.71 (Nemenyi, 5 %).")
+
+
+def test_columns_and_rows_of_optimizers_are_in_the_order_of_their_ranks():
+    reports = [task(str(i), (0.7, 0.9, 0.8), (1.0, 8.0, 3.0)) for i in range(3)]
+    sections = {s.anchor: s.tables for s in across_page(compare_studies(reports)).sections}
+    assert sections["results"][0].header == ("Task", "Metric", "B", "C", "A")
+    assert [row[0] for row in sections["ranks"][0].rows] == ["B", "C", "A"]
+    # Fast is first where time is the result.
+    assert [row[0] for row in sections["times"][0].rows] == ["A", "C", "B"]
+
+
+def test_protocols_have_a_column_if_they_differ():
+    reports = [task("1", (0.9, 0.8)), task("2", (0.9, 0.8), protocol="paper", oracle=True)]
+    (table,) = across_page(compare_studies(reports)).sections[0].tables
+    assert [row[:3] for row in table.rows] == [
+        ("Task 1", "accuracy ↑", "clean"), ("Task 2", "accuracy ↑ (oracle)", "paper"),
+    ]  # fmt: skip
+    assert "Protocol: clean, paper." in table.note
+
+
+def test_optimizers_behind_are_named():
     reports = [task(str(i), (0.9, 0.8, 0.7, 0.6)) for i in range(20)]
     (*_, last) = across_page(compare_studies(reports)).answer
     assert "C, D are behind A by more than the critical difference of 1.05" in last
@@ -116,10 +141,10 @@ def test_slowdowns_are_over_the_fastest_and_infinite_where_not_reached():
     assert [drawn.name for drawn in draw_across(across)] == ["ranks", "profiles"]
 
 
-def test_oracle_and_clean_numbers_are_warned_of():
+def test_mixed_protocols_give_a_warning():
     page = across_page(compare_studies([task("1", (0.9, 0.8), oracle=True), task("2", (0.9, 0.8))]))
     assert any("only within a row" in warning for warning in page.warnings)
-    assert page.sections[0].tables[0].rows[0][1] == "accuracy, maximize (oracle)"
+    assert page.sections[0].tables[0].rows[0][1] == "accuracy ↑ (oracle)"
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +184,7 @@ def test_an_unknown_format_writes_nothing(two, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_median_of_diverged_runs_is_called_so(two):
+def test_median_of_diverged_runs_is_labelled(two):
     row = two.rows[0]
     cell = dataclasses.replace(row.cells["adamw"], median=-math.inf)
     rows = (dataclasses.replace(row, cells={**row.cells, "adamw": cell}), two.rows[1])
@@ -189,7 +214,7 @@ def test_the_score_is_the_area_below_the_profile():
     assert profile_times({"a": tuple(ratios)})["a"].score == pytest.approx(area, abs=1e-3)
 
 
-def test_the_interval_of_a_profile_is_that_of_tasks_drawn_again():
+def test_interval_of_a_profile_is_a_bootstrap_over_tasks():
     # Shares of tasks done in no time are binomial, and so are the ends of their intervals.
     tasks, done = 20, 12
     profile = profile_times({"a": (1.0,) * done + (math.inf,) * (tasks - done)})["a"]
@@ -241,7 +266,7 @@ def test_a_power_of_n_is_fitted_with_students_interval():
     assert fit_scaling(rows[:2]).fits == ()
 
 
-def test_what_the_paper_prints_stands_beside_our_means_with_the_protocol():
+def test_printed_values_are_shown_beside_our_means():
     spec = load_study(find_study("ogbn-arxiv-paper"))
     report = task("ogbn-arxiv-paper", (0.7, 0.69), oracle=True, protocol="paper")
     paper = find_printed([(spec, report)])

@@ -1,4 +1,4 @@
-"""The answer of a report where nothing sets the optimizers apart."""
+"""The answer of a report if no optimizers differ."""
 
 from dataclasses import replace
 

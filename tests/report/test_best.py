@@ -70,7 +70,7 @@ def test_any_scalars_survive_each_format(inner):
 
 
 @given(scalars)
-def test_a_value_in_python_is_that_value_and_nothing_else(value):
+def test_python_literals_are_exact_and_safe(value):
     tree = ast.parse(render_constructor("ecdsep", {"lr": value}))
     assert [type(node) for node in tree.body] == [ast.ImportFrom, ast.Assign]
     (keyword,) = tree.body[1].value.keywords
@@ -164,7 +164,7 @@ def test_several_optimizers_are_one_hydra_file_and_one_lightning_document_each(s
     assert len(list(yaml.safe_load_all(render_best(*study, "lightning")))) == 3
 
 
-def test_what_a_group_has_of_its_own_is_said(studies):
+def test_group_settings_are_printed(studies):
     spec = studies.digits_spec(
         optimizers={"ecdsep": {"space": {"lr": 0.1, "eta": 2.0, "scale.embeddings": 30.0}}}
     )
@@ -210,7 +210,7 @@ def test_table_shows_all_digits_and_no_markup(study):
 
 
 @pytest.mark.parametrize("format", BEST_FORMATS)
-def test_before_any_trial_there_is_nothing_but_valid_text(format, study):
+def test_valid_output_without_trials(format, study):
     text = render_best(study[0], {}, format)
     assert text == ("{}" if format == "json" else text)
     assert format == "json" or "no complete trial yet" in text
@@ -250,7 +250,7 @@ def test_best_at_an_edge_is_marked(studies):
     assert "at the high edge" in render_best(spec, trials)
 
 
-def test_oracle_values_say_so(studies):
+def test_oracle_values_are_marked(studies):
     spec = studies.digits_spec(protocol="paper")
     trials = studies.digits_trials(spec)
     for format in BEST_FORMATS:
@@ -260,7 +260,7 @@ def test_oracle_values_say_so(studies):
     assert "(oracle)" not in render_best(clean, studies.digits_trials(clean), "json")
 
 
-def test_best_loads_nothing_heavy():
+def test_best_imports_no_heavy_modules():
     code = (
         "import sys; import ecd_tune.report.render.data.best, ecd_tune.report.render.terminal; "
         "from ecd_tune.report import render_best; "
@@ -296,7 +296,7 @@ def derived_study(studies):
     return spec, trials
 
 
-def test_what_was_searched_and_what_it_came_to_both_show(studies):
+def test_searched_and_derived_values_are_shown(studies):
     spec, trials = derived_study(studies)
     ecdsep, sgd = best_hyperparameters(spec, trials)
     assert ecdsep.values == {"lr": 0.1, "eta": 1.0, "nu_sqrt_n": 2.0}
@@ -313,7 +313,7 @@ def test_what_was_searched_and_what_it_came_to_both_show(studies):
     exec(text, {"model": torch.nn.Linear(2, 1)})
 
 
-def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
+def test_report_shows_searched_and_derived_values(studies):
     report = build_report(*derived_study(studies))
     rows = {(row.optimizer, row.name): row for row in report.setup.spaces}
     assert rows["ECDSep", "nu_sqrt_n"].doc.startswith("ν√n")
@@ -323,7 +323,7 @@ def test_a_report_shows_both_and_no_default_of_what_is_derived(studies):
     assert ("ECDSep", "nu", "0.05", "–", "–", "–", "= nu_sqrt_n / √n") in table.rows
 
 
-def test_a_value_that_stands_for_zero_shows_as_drawn_and_as_zero_and_at_no_edge(studies):
+def test_value_below_the_threshold_is_shown_as_drawn_and_as_zero(studies):
     decay = {"low": 1e-7, "high": 1e-2, "log": True, "zero": {"below": 1e-6}}
     spec = parse_study(
         {

@@ -39,7 +39,7 @@ def test_sums_by_optimizer_and_stage(studies):
     assert rows[None, None].carbon_kg == pytest.approx(28 * 0.25 * 0.4)
 
 
-def test_intensity_is_that_of_the_file_and_a_change_is_said(studies):
+def test_changed_intensity_is_reported(studies):
     same, changed = make(studies), make(studies, region="FRA")
     assert "0.475 kg of CO₂ equivalent (average of the world, 2019" in paragraphs(same)
     assert "When they ran" not in paragraphs(same)
@@ -48,7 +48,7 @@ def test_intensity_is_that_of_the_file_and_a_change_is_said(studies):
     assert changed.cost.rows[-1].carbon_kg == pytest.approx(28 * 0.25 * 0.056)
 
 
-def test_measured_and_estimated_trials_are_told_apart(studies):
+def test_measured_and_estimated_trials_are_separate(studies):
     def change(trials):
         first, *rest = trials
         return {
@@ -60,7 +60,7 @@ def test_measured_and_estimated_trials_are_told_apart(studies):
     assert "measured for 6 trials (RAPL); estimated as power × time (TDP) for 22 trials" in text
 
 
-def test_trials_of_older_versions_are_not_counted_as_nothing(studies):
+def test_trials_without_costs_are_not_counted_as_zero(studies):
     def change(trials):
         first, *rest = trials
         return {**priced({k: trials[k] for k in rest}), first: trials[first]}

@@ -1,4 +1,4 @@
-"""Figures: what they show, on which scale, and that their files are the same each time."""
+"""Figures: content, scales and reproducible files."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ def lines(figure):
     return figure.figure.axes[0].get_lines()
 
 
-def test_everything_that_there_is_is_drawn(searched, digits):
+def test_all_figures_are_drawn(searched, digits):
     names = [figure.name for figure in draw_figures(searched)]
     assert names == [
         "seeds", "importance", "slices-ecdsep", "slices-adam", "slices-gdm",
@@ -104,7 +104,7 @@ def test_the_scale_shows_the_differences(values, direction, error, log, limits):
     assert scale.low < limits[0] < limits[1] < scale.high
 
 
-def test_one_outlier_does_not_take_the_axis():
+def test_outlier_does_not_dominate_the_axis():
     values = [*np.linspace(-1.0, -0.9, 20), 50.0]
     scale = choose_scale(values, "loss", MIN)
     assert scale.high < 0
@@ -142,13 +142,13 @@ def test_hyperparameters_at_the_ends_of_floating_point_have_an_axis(values, log)
     assert all(low <= value <= high for value in values if 1e-250 < abs(value) < 1e100)
 
 
-def test_an_exact_zero_has_a_place_on_a_logarithmic_axis():
+def test_zero_is_shown_on_a_logarithmic_axis():
     scale = choose_scale([0.0, 1e-3, 1.0], "loss", MIN)
     assert scale.log
     assert 0 < scale.show([0.0])[0] < 1e-3
 
 
-def test_labels_keep_their_distance_and_stay_inside():
+def test_labels_do_not_overlap():
     with drawing():
         _, axes = new_panel("y", ["a"])
         axes.set_ylim(0, 1)
@@ -164,14 +164,14 @@ def test_labels_keep_their_distance_and_stay_inside():
 
 
 @pytest.mark.parametrize("write", [to_svg, to_pdf, to_png])
-def test_files_are_the_same_each_time_and_have_no_date(write, zakharov):
+def test_files_are_reproducible(write, zakharov):
     first, second = (drawn(draw_seeds, zakharov)["seeds"] for _ in range(2))
     assert write(first) == write(second)
     data = write(first)
     assert b"CreationDate" not in (data.encode() if isinstance(data, str) else data)
 
 
-def test_a_dollar_and_a_foreign_letter_are_what_they_are(zakharov):
+def test_dollar_and_non_ascii_characters_are_kept(zakharov):
     row = dataclasses.replace(zakharov.curves[0], label="$x_1$ 学 <b>")
     report = dataclasses.replace(zakharov, curves=(row,))
     assert "$x_1$ 学 <b>" in texts(drawn(draw_curves, report)["curves-metric"])
@@ -201,13 +201,13 @@ def test_relations_have_every_point_bar_band_and_title():
     assert {"a < b", "c", "x", "y"} <= set(texts(second))
 
 
-def test_markers_of_a_line_have_their_style_once(zakharov):
+def test_marker_style_is_written_once_per_line(zakharov):
     text = to_svg(drawn(draw_seeds, zakharov)["seeds"])
     uses = re.findall(r"<use [^>]*>", text)
     assert len([use for use in uses if "style" not in use]) >= 27
 
 
-def test_coordinates_are_rounded_and_numbers_that_are_read_are_not(zakharov):
+def test_only_coordinates_are_rounded(zakharov):
     row = dataclasses.replace(zakharov.curves[0], label="0.00123456 of it")
     text = to_svg(drawn(draw_curves, dataclasses.replace(zakharov, curves=(row,)))["curves-metric"])
     assert "0.00123456 of it" in text
@@ -261,7 +261,7 @@ def test_contours_surround_the_best_trials(searched):
     assert spans[-1][1] < spans[0][1]
 
 
-def test_a_page_has_its_many_dots_in_one_path(searched):
+def test_many_dots_are_one_path_in_a_page(searched):
     figure = drawn(draw_slices, searched)["slices-adam"]
     whole, inline = to_svg(figure), inline_svg(figure)
     # 36 dots of lesser trials in each of two panels, 4 in colour.

@@ -54,7 +54,7 @@ def test_elements_nest(page):
     assert page.open == []
 
 
-def test_nothing_is_fetched_and_nothing_runs(page):
+def test_no_external_resources_and_no_scripts(page):
     assert not any("src" in attrs or "srcset" in attrs for _, attrs in page.elements)
     assert [a["href"] for a in page.named("link")] == ["data:,"]
     assert all(a["href"].startswith("#") for a in page.named("a") + page.named("use"))
@@ -63,7 +63,7 @@ def test_nothing_is_fetched_and_nothing_runs(page):
     assert page.named("script") == []
 
 
-def test_it_is_small(text):
+def test_page_is_small(text):
     assert len(text.encode()) < 600_000
 
 
@@ -108,7 +108,7 @@ def test_seven_optimizers_with_all_their_figures_are_small(studies):
     assert 300_000 < size < 600_000
 
 
-def test_names_are_unique_and_those_that_are_used_are_there(page):
+def test_ids_are_unique_and_defined(page):
     names = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(names) == len(set(names))
     used = {m for _, attrs in page.elements for v in attrs.values() for m in _references(v)}
@@ -119,7 +119,7 @@ def _references(value):
     return re.findall(r"(?:url\(|^)#([\w.-]+)", value or "")
 
 
-def test_it_can_be_read_aloud(page):
+def test_page_is_accessible(page):
     assert page.named("html") == [{"lang": "en"}]
     assert len(page.named("h1")) == 1
     assert len(page.named("table")) == len(page.named("caption")) >= 7
@@ -134,14 +134,14 @@ def test_links_lead_to_headings(page):
     assert {a["href"][1:] for a in page.named("a")} == targets
 
 
-def test_figures_take_the_colours_of_the_page(text):
+def test_figures_use_the_colours_of_the_page(text):
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.S))
     assert "var(--c0)" in drawn
     assert "currentColor" in drawn
     assert not re.search(r"#(?:[0-9a-f]{6})\b(?!\w)", drawn.replace("#ffffff", ""))
 
 
-def test_hostile_texts_stay_texts(zakharov):
+def test_hostile_texts_are_escaped(zakharov):
     evil = '</svg></script><script>alert(1)</script><!-- & " $x_{1}$'
     row = dataclasses.replace(zakharov.curves[0], label=evil)
     report = dataclasses.replace(zakharov, title=evil, curves=(row, *zakharov.curves[1:]))

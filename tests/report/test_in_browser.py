@@ -1,4 +1,4 @@
-"""The report's file in a real browser: what only one that lays out can show."""
+"""The report's file in a real browser: its layout."""
 
 import re
 import shutil
@@ -60,7 +60,7 @@ def opened(browser, address):
     page.close()
 
 
-def test_it_is_silent_and_asks_for_nothing_else(opened, address):
+def test_no_console_messages_and_no_requests(opened, address):
     assert opened.complaints == []
     assert [url for url in opened.asked if not url.startswith("data:")] == [address]
 
@@ -85,7 +85,7 @@ def test_answer_and_results_are_on_the_first_screen(opened):
 
 @pytest.mark.parametrize("width", [1400, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_scrolls_sideways_and_text_stands_out(browser, address, width, scheme):
+def test_no_horizontal_scrolling_and_sufficient_contrast(browser, address, width, scheme):
     # Without JavaScript, as in a mail or on a server that forbids it.
     context = browser.new_context(
         viewport={"width": width, "height": 844}, color_scheme=scheme, java_script_enabled=False
@@ -99,7 +99,7 @@ def test_nothing_scrolls_sideways_and_text_stands_out(browser, address, width, s
     context.close()
 
 
-def test_on_a_telephone_a_row_is_a_card(browser, address):
+def test_rows_are_cards_on_a_phone(browser, address):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(address)
     cells = page.locator("#results ~ .scroll tbody td:visible").all()[:4]

@@ -1,4 +1,4 @@
-"""Tables for LaTeX: escaped, rectangular, and compiled where there is a TeX."""
+"""Tables for LaTeX: escaped, rectangular, and compiled if TeX is installed."""
 
 import dataclasses
 import re
@@ -57,7 +57,7 @@ def test_texts_are_escaped(text, latex):
 
 
 @given(st.text())
-def test_no_text_opens_a_group_or_ends_a_row(text):
+def test_special_characters_are_escaped(text):
     found = escape_latex(text)
     bare = re.sub(r"\\[a-zA-Z]+(\{\})?|\\[&%$#_{}]", "", found)
     assert bare.count("{") == bare.count("}")
@@ -81,7 +81,7 @@ def test_hostile_names_stay_in_their_cell(zakharov):
 
 @pytest.mark.slow
 @pytest.mark.skipif(TEX is None, reason="neither pdflatex nor tectonic is installed")
-def test_a_real_tex_sets_the_tables(searched, digits, tmp_path):
+def test_tables_compile_with_tex(searched, digits, tmp_path):
     (tmp_path / "report.tex").write_text(render_latex(searched) + render_latex(digits))
     (tmp_path / "page.tex").write_text(PAGE)
     options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in TEX else []

@@ -50,7 +50,7 @@ def test_main_table_shows_search_and_confirmation_side_by_side(zakharov):
     assert paper[1].strip() == "–"
 
 
-def test_the_winner_alone_stands_out(zakharov, studies):
+def test_only_the_winner_is_bold(zakharov, studies):
     (bold,) = re.findall(r"\*\*([^*|]+)\*\* \|", render_markdown(zakharov))
     assert bold.startswith("1.1e-26")
     spec = studies.digits_spec()
@@ -73,13 +73,13 @@ def test_curve_table_has_about_eight_steps_and_is_folded_away(zakharov):
     assert "<details><summary>Median recorded value at some steps</summary>" in text
 
 
-def test_text_cannot_break_out_of_its_cell(zakharov):
+def test_cell_text_is_escaped(zakharov):
     title = "a | b\n# <script>*x*"
     text = render_markdown(dataclasses.replace(zakharov, title=title))
     assert text.splitlines()[0] == r"# a \| b # \<script\>\*x\*"
 
 
-def test_oracle_stands_at_every_number_of_the_papers_protocol(studies):
+def test_numbers_of_the_papers_protocol_are_marked_oracle(studies):
     spec = studies.digits_spec(protocol="paper")
     text = render_markdown(build_report(spec, studies.digits_trials(spec), {}))
     header = next(tables(text))[0]
@@ -100,7 +100,7 @@ def test_an_empty_study_renders(studies):
     assert "**Caution**" in text
 
 
-def test_averaged_weights_stand_beside_the_best_single_epoch(studies):
+def test_averaged_weights_are_shown_beside_the_best_epoch(studies):
     spec = studies.digits_spec(training={"averaging": {"kind": "swa", "start": 5}})
     trials = studies.digits_trials(spec)
     for key in spec.optimizers:

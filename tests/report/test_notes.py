@@ -26,7 +26,7 @@ def row_of(report, optimizer, source="best"):
     return next(r for r in report.results if (r.optimizer, r.source) == (optimizer, source))
 
 
-def test_a_minimum_that_runs_leave_is_told(studies):
+def test_leaving_the_minimum_is_reported(studies):
     ends = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
     report = with_metrics(studies, "adam", [{"final": end} for end in ends])
     assert row_of(report, "adam").final.median == 45
@@ -35,13 +35,13 @@ def test_a_minimum_that_runs_leave_is_told(studies):
 
 
 @pytest.mark.parametrize(("factor", "told"), [(9.9, False), (10.1, True)])
-def test_ten_times_worse_is_the_bound(studies, factor, told):
+def test_threshold_is_ten_times_worse(studies, factor, told):
     low = row_of(with_metrics(studies, "gdm", []), "gdm").summary.median
     report = with_metrics(studies, "gdm", [{"final": factor * low}] * 8)
     assert any("GDM does not stay" in s for s in report.answer.sentences) is told
 
 
-def test_a_reference_that_leaves_its_minimum_is_told_in_the_notes(studies):
+def test_reference_that_leaves_its_minimum_is_noted(studies):
     report = with_metrics(
         studies, "ecdsep", [{"final": 3.0}] * 8, "paper", state=TrialState.COMPLETE
     )
@@ -62,7 +62,7 @@ def test_no_final_value_no_column(digits):
     assert "Final, median" not in render_markdown(digits)
 
 
-def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
+def test_stop_rule_of_most_runs_is_in_the_answer(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 5)
     text = (
         "5 of 8 runs of ECDSep stopped by its stop rule V < ε2: the value is where it stopped, "
@@ -75,7 +75,7 @@ def test_the_stop_rule_of_most_runs_is_told_in_the_answer(studies):
     assert "V &lt; ε2" in render_html(report)
 
 
-def test_the_stop_rule_of_half_of_the_runs_is_told_below_the_table_alone(studies):
+def test_stop_rule_of_half_of_the_runs_is_below_the_table(studies):
     report = with_metrics(studies, "ecdsep", [{"converged_steps": 7.0}] * 4)
     assert any(s.startswith("4 of 8 runs of ECDSep stopped") for s in report.notes)
     assert not any("stop rule" in s for s in report.answer.sentences)
@@ -104,7 +104,7 @@ def test_runs_that_were_held_are_counted(studies):
     )
 
 
-def test_nothing_is_noted_without_cause(zakharov, digits):
+def test_no_notes_without_a_reason(zakharov, digits):
     assert zakharov.direction is Direction.MINIMIZE
     assert len(zakharov.notes) == 1  # the published hyperparameters
     assert digits.notes == ()

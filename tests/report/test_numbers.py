@@ -34,12 +34,12 @@ def test_four_digits(value, text):
     assert format_number(value) == text
 
 
-def test_infinity_by_another_name():
+def test_infinity_can_have_another_label():
     assert format_number(-math.inf, infinite="diverged") == "diverged"
 
 
 @given(st.floats(-1e308, 1e308))
-def test_what_is_printed_is_near(value):
+def test_printed_value_is_close(value):
     assert float(format_number(value)) == pytest.approx(value, rel=5.1e-4, abs=1e-320)
 
 
@@ -67,7 +67,7 @@ def test_scalars_of_other_kinds():
         (3.14159e-7, 1.2e-9, "3.142e-07"),
     ],
 )
-def test_numbers_have_the_digits_that_their_spread_leaves_them(value, spread, text):
+def test_numbers_are_rounded_to_their_uncertainty(value, spread, text):
     assert format_within(value, spread, "diverged") == text
 
 

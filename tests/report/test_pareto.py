@@ -1,4 +1,4 @@
-"""Value against cost: the front, when there is one, and that what is drawn is that."""
+"""Value against cost: the front, when it is shown, and its figure."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, m
 
 
 @given(POINTS, st.sampled_from([MIN, MAX]))
-def test_the_front_is_what_nothing_beats(points, direction):
+def test_front_has_the_nondominated_trials(points, direction):
     costs, values = zip(*points, strict=True)
     front = find_front(costs, values, direction)
 
@@ -136,7 +136,7 @@ def test_wall_times_count_where_steps_are_equal_and_times_are_not(studies):
     assert section.tables[1].rows[-1][-1] == "105"
 
 
-def test_diverged_and_failed_trials_are_not_on_it(pruned, studies):
+def test_diverged_and_failed_trials_are_not_on_the_front(pruned, studies):
     assert all(t.trial != 1 for t in pruned.pareto.front)
     spec = studies.digits_spec()
     trials = {**studies.digits_trials(spec)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks import judge_study
+from ecd_tune.analysis.checks import check_study
 from ecd_tune.lab.searches import OPTIMIZER, Bowl, exact_search, search_spec
 from ecd_tune.measurements import PREFIX
 from ecd_tune.records import TrialRecord, TrialState
@@ -32,7 +32,7 @@ def draw(spec: StudySpec, bowl: Bowl = BOWL, noise: float = 0.0) -> tuple[Scatte
 
 
 def panels(spec: StudySpec, records: Sequence[TrialRecord], **others: Any) -> Any:
-    return relation_panels(judge_study(spec, {spec.key(OPTIMIZER): records}, {}, **others))
+    return relation_panels(check_study(spec, {spec.key(OPTIMIZER): records}, {}, **others))
 
 
 def distance(panel: ScatterPanel) -> float:
@@ -118,13 +118,13 @@ def test_best_step_sizes_of_several_studies_are_one_curve() -> None:
     assert panels(spec, records)[0].points[0].x == (50,)
 
 
-def test_a_task_whose_optimizer_has_another_key_is_judged_and_drawn() -> None:
+def test_task_with_another_optimizer_key_is_drawn() -> None:
     bowl = replace(BOWL, n=10)
     optimizers = {"ours": {"optimizer": "ecdsep", "space": bowl.space()}}
     other = search_spec(bowl, name="b", optimizers=optimizers)
     others = {"b": (other, {other.key("ours"): exact_search(bowl).records})}
     spec = study("S9", studies=["b"])
-    (entry,) = judge_study(
+    (entry,) = check_study(
         spec, {spec.key(OPTIMIZER): exact_search(BOWL).records}, {}, others=others
     )
     assert "has 2" in entry.result.findings[0].note
@@ -141,7 +141,7 @@ def test_the_optimizer_of_the_same_key_is_compared_where_there_are_several() -> 
     assert panel.points[0].x == (10, 50)
 
 
-def test_landscapes_that_are_judged_apart_are_drawn_apart() -> None:
+def test_landscapes_are_drawn_separately() -> None:
     """Two weight decays have two lowest losses, whatever their F0."""
     records = exact_search(BOWL, noise=0.0).records
     decayed = [
@@ -152,16 +152,16 @@ def test_landscapes_that_are_judged_apart_are_drawn_apart() -> None:
     assert [group.label for group in panel.points] == ["ECDSep, F0=0 wd=0", "ECDSep, F0=0 wd=1"]
 
 
-def test_what_was_declared_and_taken_out_is_drawn_beside_the_rest() -> None:
+def test_removed_checks_are_drawn() -> None:
     spec = study("S7")
     stored = [CheckSpec(name="S2", optimizer=OPTIMIZER)]
     records = {spec.key(OPTIMIZER): exact_search(BOWL).records}
-    drawn = relation_panels(judge_study(spec, records, {OPTIMIZER: stored}))
+    drawn = relation_panels(check_study(spec, records, {OPTIMIZER: stored}))
     assert [panel.title[:2] for panel in drawn] == ["S7", "S2"]
     assert "removed from the file since" in drawn[1].points[0].label
 
 
-def test_pairs_stand_with_without_on_the_other_axis() -> None:
+def test_pairs_are_drawn_on_against_off() -> None:
     record = exact_search(BOWL).records[0]
 
     def trial(value: float, lr: float, conserve: bool) -> TrialRecord:
@@ -182,6 +182,6 @@ def test_pairs_stand_with_without_on_the_other_axis() -> None:
     assert panel.points[0].x == (3.0,)
 
 
-def test_nothing_is_drawn_of_what_is_not_there() -> None:
+def test_missing_relations_are_not_drawn() -> None:
     assert panels(study("S2", "S7", "S9", "S10"), ()) == ()
     assert draw(study("S12")) == ()

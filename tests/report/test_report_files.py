@@ -23,6 +23,7 @@ from ecd_tune.report import (
     render_csv,
     render_json,
     render_summary,
+    short_warnings,
     write_report,
 )
 from ecd_tune.report.render import files as write_module
@@ -34,7 +35,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1"])
-def test_no_text_is_a_formula_in_a_spreadsheet(zakharov, text):
+def test_csv_text_is_not_a_formula(zakharov, text):
     (first, *others) = zakharov.trials
     changed = dataclasses.replace(first, params={**first.params, "kind": text}, reason=text)
     report = dataclasses.replace(zakharov, trials=(changed, *others))
@@ -84,7 +85,7 @@ def refuse(constant):
 
 def test_json_is_strict_and_infinities_are_texts(zakharov):
     data = json.loads(render_json(zakharov), parse_constant=refuse)
-    assert data["schema_version"] == package.SCHEMA_VERSION == 3
+    assert data["schema_version"] == package.SCHEMA_VERSION == 4
     paper = data["results"][1]
     assert paper["summary"]["median"] == "Infinity"
     assert float(paper["summary"]["median"]) == math.inf
@@ -157,7 +158,7 @@ def test_parquet_holds_what_csv_holds(zakharov):
         pd.testing.assert_frame_equal(found, pd.read_csv(io.StringIO(text)))
 
 
-def test_a_format_is_enough(zakharov, tmp_path):
+def test_only_the_requested_format_is_written(zakharov, tmp_path):
     assert [path.name for path in write_report(zakharov, tmp_path, ("json",))] == ["report.json"]
 
 
@@ -176,7 +177,7 @@ def test_a_folder_that_cannot_be_made_is_named(zakharov, tmp_path):
     assert isinstance(caught.value, EcdTuneError)
 
 
-def test_a_failure_leaves_the_old_file_and_no_other(zakharov, tmp_path, monkeypatch):
+def test_failure_keeps_the_old_file(zakharov, tmp_path, monkeypatch):
     (old,) = write_report(zakharov, tmp_path, ("json",))
     before = old.read_text()
 
@@ -216,10 +217,26 @@ def test_a_narrow_terminal_shows_no_quartiles_and_cuts_no_name(zakharov):
 
 def test_summary_shows_warnings(studies):
     text = printed(build_report(studies.zakharov_spec(), {}, {}))
-    assert "! The search of ECDSep is incomplete: 0 of 12 trials." in text
+    assert "! Not every search is complete: ECDSep 0 of 12, " in text
 
 
-def test_every_exported_name_exists_and_no_other():
+@pytest.mark.parametrize(
+    ("warnings", "remarks", "lines"),
+    [
+        ((), (), []),
+        (("a",), ("b", "c", "d"), ["! a", "! b", "! c", "! d"]),
+        (
+            ("a", "b"),
+            ("c", "d", "e"),
+            ["! a", "! b", "! c", "! 2 more warnings and remarks are in the report"],
+        ),
+    ],
+)
+def test_a_terminal_shows_the_first_warnings_and_counts_the_others(warnings, remarks, lines):
+    assert short_warnings(warnings, remarks) == lines
+
+
+def test_exports_are_complete():
     for name in package.__all__:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

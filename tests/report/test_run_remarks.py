@@ -1,4 +1,4 @@
-"""What runs say of themselves stands in every form of the report, per optimizer."""
+"""Remarks on runs are in every format of the report, per optimizer."""
 
 import dataclasses
 import io
@@ -61,7 +61,7 @@ def test_a_quarter_of_the_trials_is_the_bound(studies, flag, count, told):
     assert all(f"{count} of 12 trials" in sentence for sentence in report.remarks)
 
 
-def test_the_best_trial_is_told_alone(studies):
+def test_remark_on_the_best_trial(studies):
     best = {"plateau": 1.0, "plateau_gap": 0.6712, "plateau_floor": 1.9}
     report = report_of(studies, [], best)
     assert report.remarks == (
@@ -134,7 +134,7 @@ def test_hot_confirmed_runs_are_counted_with_their_steps(studies):
     )
 
 
-def test_a_best_value_at_an_edge_is_told_with_its_range(studies):
+def test_best_value_at_an_edge_is_reported(studies):
     spec = studies.zakharov_spec()
     key = spec.key("adam")
     trials = {key: [studies.record(key, 0, 1.0, params={"lr": 9900.0, "beta1": 0.8})]}
@@ -142,3 +142,28 @@ def test_a_best_value_at_an_edge_is_told_with_its_range(studies):
         "Adam: the best lr, 9900, is at the high edge of the searched range, [0.01, 10000] log; "
         "a wider range may be better, unless it is a limit of the hyperparameter.",
     )
+
+
+def test_optimizers_with_the_same_finding_share_a_sentence(studies):
+    spec = studies.digits_spec()
+    trials = dict(studies.digits_trials(spec))
+    for key, bad in (("ecdsep", 2), ("adamw", 3)):
+        name = spec.key(key)
+        trials[name] = [
+            dataclasses.replace(
+                r, value=0.15 if i < bad else 0.9, curves={"metric": Curve((0, 1), (0.1, 0.9))}
+            )
+            for i, r in enumerate(trials[name])
+        ]
+    (sentence,) = [s for s in build_report(spec, trials).remarks if "trained" in s]
+    assert sentence.startswith("ECDSep 4 of 6 trials, AdamW 3 of 6 trials trained at all; ")
+
+
+def test_several_best_values_at_edges_share_a_sentence(studies):
+    spec = studies.zakharov_spec()
+    key = spec.key("adam")
+    trials = {key: [studies.record(key, 0, 1.0, params={"lr": 9900.0, "beta1": 0.999})]}
+    (sentence,) = build_report(spec, trials).remarks
+    assert sentence.startswith("Adam: 2 best values are at an edge of the searched range: lr, 9900")
+    assert "(high edge of [0.01, 10000] log); beta1, " in sentence
+    assert sentence.endswith("unless these are limits of the hyperparameters.")

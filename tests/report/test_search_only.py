@@ -39,16 +39,16 @@ def test_training_loss_and_single_networks_stand_beside_the_value(studies):
     assert table.rows == tuple((f"η = {eta}", "0.75", "0.5", "0.25", "1.5") for eta in (1.0, 2.0))
 
 
-def test_under_the_clean_protocol_the_test_split_is_not_looked_at(studies):
+def test_clean_protocol_does_not_show_the_test_split(studies):
     _, table = tables(*figure_2(studies, "clean"))
     assert table.header == ("Optimizer", "Value", "Training loss, last epoch")
 
 
-def test_where_runs_are_confirmed_they_are_what_counts(studies):
+def test_confirmed_runs_take_precedence(studies):
     assert len(tables(*figure_2(studies, runs=1))) == 1
 
 
-def test_nothing_stands_under_a_heading_without_content(studies):
+def test_no_empty_sections(studies):
     titles = [section.anchor for section in build_sections(build_report(*figure_2(studies)))]
     assert "comparison" not in titles
     assert {"results", "best", "reproduce"} <= set(titles)

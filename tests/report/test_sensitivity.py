@@ -1,4 +1,4 @@
-"""What a model of the trials says of moving a hyperparameter away from the best."""
+"""Predicted sensitivity to single hyperparameters around the best trial."""
 
 import dataclasses
 import math
@@ -49,7 +49,7 @@ def told(studies):
     return report, entry, {row.name: row for row in entry.rows}
 
 
-def test_what_matters_comes_first_and_the_other_is_free(told):
+def test_important_hyperparameter_comes_first(told):
     report, entry, rows = told
     assert entry.trials == 80
     assert entry.agreement > 0.9
@@ -76,7 +76,7 @@ def test_an_optimizer_with_fixed_values_alone_is_reported_without_a_model(studie
     assert (entry.trials, entry.agreement, entry.rows) == (30, None, ())
 
 
-def test_moves_are_by_a_factor_or_a_share_of_the_range(told):
+def test_changes_are_factors_or_shares_of_the_range(told):
     report, entry, rows = told
     best = report.best[0].values
     assert [(m.by, m.value) for m in rows["lr"].moves] == [
@@ -112,7 +112,7 @@ def test_the_table_has_it_with_the_agreement(told):
     assert f"Adam {entry.agreement:.2f}, error {100 * entry.error:.0f} % of the ranks" in table.note
 
 
-def test_of_noise_nothing_is_said(studies):
+def test_no_sensitivity_of_noise(studies):
     rng = np.random.default_rng(0)
     report = report_of(*make(studies, lambda _: float(rng.random())))
     (entry,) = report.sensitivity
@@ -150,7 +150,7 @@ def test_where_trials_diverge_that_is_predicted(studies):
     assert worst > model.predict([{"lr": 0.1, "beta1": 0.7, "amsgrad": False}])[0]
 
 
-def test_a_worth_is_the_value_of_the_trial_at_that_place(studies):
+def test_predicted_rank_is_printed_as_a_value(studies):
     spec, records = make(studies, bowl, trials=31)
     model = fit_surrogate(spec, "adam", records)
     ranked = sorted(r.value for r in records)

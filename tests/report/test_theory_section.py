@@ -1,10 +1,10 @@
-"""The section on theory: one row per finding, when checks were declared, what is left out."""
+"""The section on theory: one row per finding, time of declaration, exclusions."""
 
 from __future__ import annotations
 
 import pytest
 
-from ecd_tune.analysis.checks import judge_study
+from ecd_tune.analysis.checks import check_study
 from ecd_tune.lab.searches import Bowl, exact_search, search_spec
 from ecd_tune.report import build_report, render_html, render_markdown, write_report
 from ecd_tune.report.model.relations.panels import Line, Points, ScatterPanel
@@ -27,7 +27,7 @@ def report():
     spec = search_spec(BOWL, checks=CHECKS)
     trials = {spec.key("ecdsep"): DATA.records}
     stored = {"ecdsep": [CheckSpec(name="S2", optimizer="ecdsep")]}
-    return build_report(spec, trials, {}, judge_study(spec, trials, stored))
+    return build_report(spec, trials, {}, check_study(spec, trials, stored))
 
 
 def section(report):
@@ -97,6 +97,6 @@ def test_both_files_show_the_figures_in_it_where_there_are_any(report, tmp_path)
 
 def test_a_report_on_no_trials_says_so():
     spec = search_spec(BOWL, checks=CHECKS)
-    empty = build_report(spec, {}, {}, judge_study(spec, {}, {}))
+    empty = build_report(spec, {}, {}, check_study(spec, {}, {}))
     assert "ECDSep: 0 of 60 trials are in; verdicts may change." in section(empty).paragraphs
     assert {row[1] for row in section(empty).tables[0].rows} == {"inconclusive"}

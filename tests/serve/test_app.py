@@ -1,4 +1,4 @@
-"""What the settings allow, and the whole application without a server."""
+"""Allowed settings, and the whole application without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_loopback_needs_no_proxy(host):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.168.1.5", "tune.example.org", ""])
-def test_nobody_serves_others_without_a_proxy(host):
+def test_other_addresses_need_a_proxy(host):
     with pytest.raises(DashboardError, match=r"no login.*ssh -L.*--behind-proxy https://HOST"):
         Settings(host)
     assert Settings(host, proxy=PROXY)
@@ -50,7 +50,7 @@ def test_a_proxy_is_an_origin(given, proxy):
         "https://a b", " https://x", "https://x\n", "https://[::1", "https://münchen.example",
     ],
 )  # fmt: skip
-def test_what_is_no_origin_of_https_is_refused(given):
+def test_non_https_origin_is_refused(given):
     with pytest.raises(DashboardError, match=r"(?s)--behind-proxy.*https://HOST:PORT.*unencrypted"):
         Settings(proxy=given)
 

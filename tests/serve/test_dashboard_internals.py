@@ -1,4 +1,4 @@
-"""The private parts of optuna-dashboard are where they were, and are used in one place."""
+"""The private parts of optuna-dashboard exist, and are used in one place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def versions() -> str:
 
 
 @pytest.mark.parametrize(("module", "name"), imported(INTERNALS))
-def test_each_part_is_where_it_was(module, name):
+def test_internal_parts_exist(module, name):
     found = version("optuna-dashboard")
     where = f"{module}.{name} of optuna-dashboard; it has moved in {found}, see {INTERNALS.name}"
     try:
@@ -57,7 +57,7 @@ def test_each_part_is_where_it_was(module, name):
         assert list(inspect.signature(part).parameters) == SIGNATURES[name], where
 
 
-def test_the_parts_listed_are_the_parts_used():
+def test_listed_parts_are_used():
     names = {name for _, name in imported(INTERNALS)}
     assert names >= SIGNATURES.keys()
     for file in sorted(SERVE.parent.rglob("*.py")):
@@ -66,7 +66,7 @@ def test_the_parts_listed_are_the_parts_used():
             assert not private, f"{file}: import it from {INTERNALS.name}"
 
 
-def test_the_version_installed_is_one_that_they_fit():
+def test_installed_version_is_supported():
     assert SpecifierSet(versions()).contains(version("optuna-dashboard")), (
         f"optuna-dashboard {version('optuna-dashboard')} is installed, {INTERNALS.name} fits "
         f"{versions()}: check its parts, then change both VERSIONS and pyproject.toml"

@@ -1,4 +1,4 @@
-"""Our own page: what it shows, what it escapes, and how it looks while a study runs."""
+"""The page of studies and workers: content, escaping, and in a browser."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_progress_workers_failures_and_events_are_shown(client, spec) -> None:
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     text = " ".join(reply.body.decode().split())
-    assert "<p>3 finished, 4 remaining" in text
+    assert "<p>3 finished, 13 remaining" in text
     assert 'class="n zero" data-name="lost">0' in text
     assert 'data-name="finished">3/6' in text
     assert 'data-name="running">2' in text
@@ -89,7 +89,7 @@ def test_each_stage_has_a_name_of_its_own(url, spec, open_storage) -> None:
     assert names == [OPTIMIZER, f"{OPTIMIZER} select", f"{OPTIMIZER} confirm"]
 
 
-def test_it_has_no_script_and_is_kept_by_nobody(client) -> None:
+def test_page_has_no_script_and_is_not_cached(client) -> None:
     reply = client("GET", "/fleet/")
     assert reply.status == 200
     assert b"<script" not in reply.body
@@ -111,7 +111,7 @@ def test_the_report_of_a_study_is_linked_and_served(client, spec, tmp_path) -> N
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "secret", "../secret", "a/../../secret"])
-def test_nothing_else_is_served(client, name, tmp_path) -> None:
+def test_other_paths_are_not_served(client, name, tmp_path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "report.html").write_text("secret")
     (tmp_path / "report.html").write_text("secret")
@@ -120,7 +120,7 @@ def test_nothing_else_is_served(client, name, tmp_path) -> None:
     assert b"secret</" not in reply.body
 
 
-def test_a_link_out_of_the_folder_is_not_followed(client, spec, tmp_path) -> None:
+def test_symbolic_links_out_of_the_folder_are_not_followed(client, spec, tmp_path) -> None:
     report = tmp_path / "reports" / spec.name / "report.html"
     report.unlink()
     (tmp_path / "elsewhere.html").write_text("secret")
@@ -128,14 +128,14 @@ def test_a_link_out_of_the_folder_is_not_followed(client, spec, tmp_path) -> Non
     assert client("GET", f"/fleet/reports/{spec.name}").status == 404
 
 
-def test_without_studies_it_says_how_to_start_one(url, open_storage) -> None:
+def test_page_without_studies_explains_how_to_start(url, open_storage) -> None:
     Store.open(url).close()
     reply = Client(build_app(open_storage(url), Settings()))("GET", "/fleet")
     assert b"No studies yet" in reply.body
     assert b"No worker has been seen" in reply.body
 
 
-def test_notes_are_replaced_and_those_of_people_kept(url, study) -> None:
+def test_generated_notes_are_replaced_and_user_notes_kept(url, study) -> None:
     assert push_notes(url, {study.study_name: "*ours*\nfirst"}, "*ours*") == []
     assert push_notes(url, {study.study_name: "*ours*\nsecond " * 400}, "*ours*") == []
     again = optuna.load_study(study_name=study.study_name, storage=url)
@@ -189,7 +189,9 @@ def test_in_a_browser_while_a_study_runs(url, open_page, shoot, tmp_path) -> Non
 def test_studies_with_work_left_come_first(url, spec, open_storage) -> None:
     with Store.open(url) as store:
         for name, end in (("a-complete", True), ("b-active", False)):
-            own = spec.model_copy(update={"name": name}).with_overrides(trials=1)
+            alone = spec.confirmation.model_copy(update={"runs": 0})
+            changes = {"name": name, "confirmation": alone}
+            own = spec.model_copy(update=changes).with_overrides(trials=1)
             store.create(own)
             for optimizer in own.optimizers if end else ():
                 store.tell(complete(store.ask(own, optimizer, count=1, worker=Worker.current())))

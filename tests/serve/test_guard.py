@@ -1,4 +1,4 @@
-"""What a browser may be made to send by a foreign page, and what may not come of it."""
+"""Requests that a foreign page can cause in a browser, and their rejection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client():
         ("localhost.example.org", False), ("127.0.0.1.example.org", False), ("", False),
     ],
 )  # fmt: skip
-def test_what_is_loopback(host, loopback):
+def test_loopback_addresses(host, loopback):
     assert is_loopback(host) is loopback
 
 
@@ -48,20 +48,20 @@ def test_what_is_loopback(host, loopback):
         ),
     ],
 )  # fmt: skip
-def test_a_host_header_stands_for_an_origin(header, origin):
+def test_host_header_is_parsed_as_an_origin(header, origin):
     assert parse_host(header) == origin
     if origin is not None:
         assert parse_host("localhost", "http") == ("http", "localhost", 80)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080", "localhost:9999"])
-def test_this_machine_is_known_by_its_own_names(client, host):
+def test_own_host_names_are_accepted(client, host):
     client.host = host
     assert client("GET", "/api/studies").status == 200
 
 
 @pytest.mark.parametrize("host", ["rebound.example.org", "rebound.example.org:8080", "", "a@[::1]"])
-def test_a_foreign_name_for_this_machine_is_refused(client, host):
+def test_foreign_host_name_is_refused(client, host):
     client.host = host
     reply = client("GET", "/api/studies")
     assert reply.status == 421
@@ -90,7 +90,7 @@ def test_a_foreign_name_for_this_machine_is_refused(client, host):
         {"authorization": "Bearer token"},
     ],
 )
-def test_a_write_without_evidence_of_our_own_page_is_refused(client, method, headers):
+def test_cross_site_write_is_refused(client, method, headers):
     reply = client(method, "/api/studies", b"{}", **headers)
     assert reply.status == 403
     assert "another site" in reply.json["reason"]
@@ -105,12 +105,12 @@ def test_a_write_without_evidence_of_our_own_page_is_refused(client, method, hea
         {"referer": f"{OWN}/dashboard/studies/1"},
     ],
 )
-def test_a_write_of_our_own_page_passes(client, headers):
+def test_same_origin_write_is_accepted(client, headers):
     assert client("POST", "/api/studies", b"{}", **headers).body == b"POST"
 
 
 @pytest.mark.parametrize("port", ["", ":443"])
-def test_behind_a_proxy_its_name_and_origin_are_ours(port):
+def test_proxy_host_and_origin_are_accepted(port):
     client = Client(Guard(answer_ok, f"https://tune.example.org{port}"))
     for host in ("tune.example.org", "TUNE.example.org:443"):
         client.host = host
@@ -132,19 +132,19 @@ def test_behind_a_proxy_its_name_and_origin_are_ours(port):
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:8080", "localhost", "tune.example.org:8443", "example.org", ""]
 )
-def test_behind_a_proxy_no_other_name_is_known(host):
+def test_other_hosts_are_refused_behind_a_proxy(host):
     client = Client(Guard(answer_ok, "https://tune.example.org"), host=host)
     reply = client("GET", "/x")
     assert reply.status == 421
     assert reply.json["reason"].endswith("open it as https://tune.example.org")
 
 
-def test_reads_need_no_evidence(client):
+def test_reads_are_not_checked(client):
     for method in ("GET", "HEAD"):
         assert client(method, "/x", origin="http://evil.example.org").status == 200
 
 
-def test_every_answer_carries_the_protecting_headers(client):
+def test_every_response_has_security_headers(client):
     refused = client("POST", "/x")
     for reply in (client("GET", "/api/studies"), refused):
         assert reply.headers["x-content-type-options"] == "nosniff"
@@ -156,7 +156,7 @@ def test_every_answer_carries_the_protecting_headers(client):
     assert "cache-control" not in client("GET", "/static/bundle.js").headers
 
 
-def test_a_policy_of_the_page_is_kept_and_completed():
+def test_content_security_policy_is_completed():
     def page(environ, start_response):
         start_response("200 OK", [("content-security-policy", "default-src 'self'")])
         return []
@@ -166,7 +166,7 @@ def test_a_policy_of_the_page_is_kept_and_completed():
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "post"])
-def test_read_only_refuses_what_could_write(method):
+def test_read_only_refuses_writing_methods(method):
     reply = Client(ReadOnly(answer_ok))(method, "/api/studies")
     assert reply.status == 403
     assert "read-only" in reply.json["reason"]

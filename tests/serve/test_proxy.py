@@ -1,4 +1,4 @@
-"""A real Caddy with `storage/Caddyfile` before a real dashboard."""
+"""A real Caddy with `storage/Caddyfile` in front of a real dashboard."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def list_routes(storage) -> Iterator[tuple[str, str]]:
         yield route.method, re.sub(r"<[^>]*>", "bundle.js", path)
 
 
-def test_no_route_answers_without_a_login(caddy, shared_url, open_storage):
+def test_every_route_needs_a_login(caddy, shared_url, open_storage):
     routes = list(list_routes(open_storage(shared_url)))
     assert len(routes) > 25
     assert {("DELETE", "/api/studies/1"), ("GET", "/static/bundle.js")} <= set(routes)
@@ -96,13 +96,13 @@ def test_no_route_answers_without_a_login(caddy, shared_url, open_storage):
         "Basic ????",
     ],
 )
-def test_a_wrong_login_opens_nothing(caddy, header):
+def test_wrong_login_is_refused(caddy, header):
     for path in ("/api/studies", "/static/bundle.js"):
         reply, content = caddy.ask("GET", path, Authorization=header)
         assert (reply.status, content) == (401, b"")
 
 
-def test_the_right_login_opens_all(caddy):
+def test_right_login_is_accepted(caddy):
     reply, content = ask(caddy, "GET", "/api/studies/1", Accept_Encoding="gzip")
     assert (reply.status, reply.getheader("Content-Encoding")) == (200, "gzip")
     assert reply.headers.get_all("Server") == ["Caddy"]
@@ -116,7 +116,7 @@ def test_the_right_login_opens_all(caddy):
     assert basic(NAME, PASSWORD).split()[1] not in log
 
 
-def test_foreign_pages_cannot_write_with_the_login_that_a_browser_knows(caddy, servers):
+def test_cross_site_write_with_cached_login_is_refused(caddy, servers):
     count = len(json.loads(ask(caddy, "GET", "/api/studies")[1])["study_summaries"])
     direct = f"http://127.0.0.1:{servers.dashboard.port}"
     kind = {"Content_Type": "application/json"}
@@ -138,7 +138,7 @@ def test_foreign_pages_cannot_write_with_the_login_that_a_browser_knows(caddy, s
     assert ask(caddy, "DELETE", f"/api/studies/{new}", b"{}", **own)[0].status == 204
 
 
-def test_foreign_names_reach_no_dashboard(caddy, servers):
+def test_foreign_host_names_are_refused(caddy, servers):
     for host in ("evil.example.org", "127.0.0.1", f"evil.example.org:{caddy.port}"):
         assert ask(caddy, "GET", "/api/studies", Host=host)[1] == b""
     assert servers.dashboard.ask("GET", "/api/studies")[0].status == 421
@@ -151,7 +151,7 @@ def test_large_requests_are_refused(caddy):
     assert ask(caddy, "GET", "/api/studies")[0].status == 200
 
 
-def test_slow_connections_stop_nobody_and_are_closed(caddy):
+def test_slow_connections_are_closed_and_block_no_others(caddy):
     """Eight of each kind: without TLS, within its handshake, and within headers and a body."""
     head = f"Host: localhost:{caddy.port}\r\nX-Half: ".encode()
     body = (
@@ -178,7 +178,7 @@ def connect(caddy: Caddy) -> socket.socket:
     return socket.create_connection(("localhost", caddy.port), timeout=HANG)
 
 
-def test_without_users_nobody_gets_in(tmp_path):
+def test_no_access_without_users(tmp_path):
     users = tmp_path / "dashboard_users"
     users.write_text("# NAME HASH per line\n")
     with Caddy(tmp_path, users, free_port(), free_port()) as caddy:
@@ -186,7 +186,7 @@ def test_without_users_nobody_gets_in(tmp_path):
         assert caddy.ask("GET", "/", Authorization=basic("", ""))[0].status == 401
 
 
-def test_without_a_file_of_users_it_does_not_start(tmp_path):
+def test_missing_users_file_prevents_start(tmp_path):
     with pytest.raises(AssertionError, match=r"File to import not found: .*/nowhere"):
         Caddy(tmp_path, tmp_path / "nowhere", free_port(), free_port()).__enter__()
 
@@ -205,7 +205,7 @@ def test_the_file_is_formatted_and_read_without_a_warning(tmp_path):
     assert server["listen"] == [":8443"]
 
 
-def test_a_person_logs_in_and_looks(caddy, open_page, shoot):
+def test_login_in_a_browser(caddy, open_page, shoot):
     login = {"username": NAME, "password": PASSWORD}
     page = open_page(ignore_https_errors=True, http_credentials=login)
     page.goto(f"{caddy.url}/dashboard")

@@ -1,4 +1,4 @@
-"""The command `ecd-tune dashboard` as a process, asked over the network and by a browser."""
+"""The command `ecd-tune dashboard` as a process, over the network and in a browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ask_raw(port: int, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
-def test_on_loopback_it_serves_at_once(server):
+def test_serves_on_loopback(server):
     reply, content = server.ask("GET", "/api/studies")
     assert (reply.status, b"small/ecdsep" in content) == (200, True)
     assert len(json.loads(server.ask("GET", "/api/studies/1")[1])["trials"]) == 20
@@ -77,7 +77,7 @@ def test_odd_requests_are_answered(server, request_line, hosts, status):
     assert b"small/ecdsep" not in answer or status == b"200"
 
 
-def test_slow_connections_stop_nobody(server):
+def test_slow_connections_block_no_others(server):
     with Waiting(lambda: connect(server.port), *(SLOW * 8)):
         begun = monotonic()
         for _ in range(3):
@@ -118,7 +118,7 @@ class InThread:
         pass
 
 
-def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
+def test_response_can_take_longer_than_the_idle_timeout(monkeypatch):
     monkeypatch.setattr(_RequestHandler, "timeout", 3.0)
     body = bytes(8 << 20)
 
@@ -140,7 +140,7 @@ def test_an_answer_may_take_longer_than_a_connection_may_be_idle(monkeypatch):
     assert size > len(body)
 
 
-def test_on_ipv6_too_it_serves_and_a_signal_ends_it_politely(shared_url, tmp_path):
+def test_serves_on_ipv6_and_stops_on_a_signal(shared_url, tmp_path):
     with Dashboard(shared_url, tmp_path, "--host", "::1") as server:
         reply, _ = server.ask("GET", "/api/studies", Host=f"[::1]:{server.port}")
         assert reply.status == 200
@@ -152,7 +152,7 @@ def test_on_ipv6_too_it_serves_and_a_signal_ends_it_politely(shared_url, tmp_pat
     assert "Traceback" not in log
 
 
-def test_behind_a_proxy_it_answers_to_one_name(shared_url, tmp_path):
+def test_accepts_one_host_behind_a_proxy(shared_url, tmp_path):
     options = ("--host", "0.0.0.0", "--behind-proxy", "https://Tune.example.org", "--read-only")
     with Dashboard(shared_url, tmp_path, *options) as server:
         for host, status in (
@@ -194,11 +194,11 @@ def refuse(monkeypatch, capsys):
         (("--storage", "sqlite:////nowhere/study.db"), "/nowhere"),
     ],
 )
-def test_what_cannot_be_served_is_one_message(arguments, message, refuse):
+def test_unavailable_port_is_one_message(arguments, message, refuse):
     assert message in refuse(*arguments)
 
 
-def test_an_address_that_is_not_ours_is_one_message(url, refuse):
+def test_foreign_address_is_one_message(url, refuse):
     Store.open(url).close()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

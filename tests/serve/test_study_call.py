@@ -1,4 +1,4 @@
-"""Our study call and our reads against the dashboard's own and Optuna's own, on one database."""
+"""Our study call and reads against those of the dashboard and Optuna, on one database."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def add_odd_trials(study):
     study.enqueue_trial({"lr": 0.5, "flag": False})
 
 
-def test_the_answer_is_the_dashboards(url, open_storage):
+def test_response_equals_the_dashboards(url, open_storage):
     study = varied_study(url)
     theirs, ours = ask_both(url, open_storage, f"/api/studies/{study._study_id}")
     assert len(ours["trials"]) == 6
@@ -122,7 +122,7 @@ def test_the_answer_is_the_dashboards(url, open_storage):
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 12, 99])
-def test_odd_trials_are_told_as_the_dashboard_tells_them(url, open_storage, after):
+def test_odd_trials_equal_the_dashboards_response(url, open_storage, after):
     study = varied_study(url)
     add_odd_trials(study)
     theirs, ours = ask_both(url, open_storage, f"/api/studies/{study._study_id}?after={after}")
@@ -130,7 +130,7 @@ def test_odd_trials_are_told_as_the_dashboard_tells_them(url, open_storage, afte
     assert ours == theirs
 
 
-def test_notes_and_artifacts_of_trials_are_told(url, open_storage):
+def test_notes_and_artifacts_are_included(url, open_storage):
     study = varied_study(url)
     optuna_dashboard.save_note(study, "# The study")
     save_note_with_version(
@@ -165,7 +165,7 @@ def test_an_empty_study_has_no_best_trial(url, open_storage):
         ("/api/studies", 200),
     ],
 )
-def test_the_rest_is_left_to_the_dashboard(url, open_storage, path, status):
+def test_other_requests_are_passed_on(url, open_storage, path, status):
     optuna.create_study(study_name="one", storage=url)
     optuna.create_study(study_name="two", storage=url, directions=["minimize", "maximize"])
     storage = open_storage(url)
@@ -187,7 +187,7 @@ def test_the_rest_is_left_to_the_dashboard(url, open_storage, path, status):
         ("get_all_studies", StorageInternalError("db:5432: connection refused")),
     ],
 )
-def test_an_outage_is_an_answer_and_a_line_in_the_log(
+def test_outage_is_an_error_response_and_logged(
     url, study, open_storage, monkeypatch, method, error
 ):
     storage = open_storage(url)
@@ -204,7 +204,7 @@ def test_an_outage_is_an_answer_and_a_line_in_the_log(
     assert client.errors.getvalue() == "study 1: db:5432: connection refused\n"
 
 
-def test_bulk_reads_give_what_optuna_reads(url, open_storage):
+def test_bulk_reads_equal_optunas_reads(url, open_storage):
     study = varied_study(url)
     add_odd_trials(study)
     plain, ours = optuna.storages.RDBStorage(url), open_storage(url)

@@ -1,4 +1,4 @@
-"""The study call on PostgreSQL, where enumerations, order and booleans differ from SQLite's."""
+"""The study call on PostgreSQL: enumerations, order and booleans differ from SQLite."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sort_attrs(detail):
 
 
 @pytest.mark.parametrize("after", [0, 7])
-def test_the_answer_is_the_dashboards_on_postgres(postgres_url, open_storage, after):
+def test_response_equals_the_dashboards_on_postgres(postgres_url, open_storage, after):
     study = varied_study(postgres_url)
     add_odd_trials(study)
     path = f"/api/studies/{study._study_id}?after={after}"

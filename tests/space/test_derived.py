@@ -1,4 +1,4 @@
-"""What derived quantities come to, against closed forms and values to twelve digits."""
+"""Derived quantities against closed forms and values to twelve digits."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_the_mean_rotation_is_the_exact_one_to_its_order(n, nu, rotation, ratio)
 
 
 @pytest.mark.parametrize(("n", "nu", "rotation", "ratio"), ROTATIONS)
-def test_eta_eff_is_undone_by_the_bias_of_algorithm_1(n, nu, rotation, ratio):
+def test_eta_eff_is_inverted_with_the_bias_of_algorithm_1(n, nu, rotation, ratio):
     given = resolve({"eta_eff": 3.0, "nu": nu}, n, ECDSEP)
     assert given["eta"] * ratio == pytest.approx(3.0, rel=1 / n**2 + 1e-9)
     assert "eta_eff" not in given
@@ -57,7 +57,7 @@ def test_nu_sqrt_n_over_the_root_of_n_is_nu(value, n):
     assert given["nu"] * math.sqrt(n) == pytest.approx(value, rel=1e-12)
 
 
-def test_one_minus_is_what_is_left_to_one():
+def test_one_minus_is_the_complement():
     given = resolve({"lr": 1.0, "one_minus_beta1": 0.25, "one_minus_beta2": 1e-3}, 7, ADAM)
     assert given == {"lr": 1.0, "beta1": 0.75, "beta2": 0.999}
     sgd = OPTIMIZERS.get("sgd").hyperparameters
@@ -65,7 +65,7 @@ def test_one_minus_is_what_is_left_to_one():
 
 
 @given(st.dictionaries(st.sampled_from(["lr", "eta", "nu", "s"]), st.floats(1, 9)))
-def test_what_is_not_derived_stays_as_it_is(params):
+def test_other_values_are_unchanged(params):
     assert resolve(params, 10, ECDSEP) == params
 
 

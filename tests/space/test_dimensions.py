@@ -1,4 +1,4 @@
-"""How the dimensions draw, and the ranges that they refuse."""
+"""Draws of dimensions, and refused ranges."""
 
 import math
 
@@ -37,12 +37,12 @@ def test_log_int_follows_the_logarithm():
     assert stats.chisquare(counts, expected).pvalue > 0.01
 
 
-def test_choice_draws_all_evenly():
+def test_choice_is_uniform():
     values = draws(Choice(("a", "b", "c")))
     assert stats.chisquare(np.unique(values, return_counts=True)[1]).pvalue > 0.01
 
 
-def test_choice_tells_booleans_from_numbers_and_not_1_from_its_other_form():
+def test_choice_distinguishes_booleans_but_not_1_and_1_0():
     assert Choice((1, True)).contains(True)
     assert not Choice((0, 1)).contains(True)
     assert Choice((0, 1)).contains(1.0)
@@ -65,12 +65,12 @@ def test_choice_tells_booleans_from_numbers_and_not_1_from_its_other_form():
         (lambda: Choice((1, 1)), "1, 1 are the same value"),
     ],
 )
-def test_impossible_dimensions_say_why(make, words):
+def test_invalid_dimensions_are_refused_with_a_reason(make, words):
     with pytest.raises(SpaceError, match=words):
         make()
 
 
-def test_grid_goes_through_all_points_last_fastest():
+def test_grid_order_varies_the_last_dimension_fastest():
     space = Space({"nu": Choice((1e-4, 1e-5)), "s": Choice((0, 1))})
     assert [tuple(point.values()) for point in space.grid()] == [
         (1e-4, 0),
@@ -95,7 +95,7 @@ def test_grid_of_a_range_is_refused_by_name():
         next(Space({"lr": Float(0.1, 1.0)}).grid())
 
 
-def test_a_condition_must_name_what_stands_before():
+def test_condition_must_name_an_earlier_dimension():
     with pytest.raises(SpaceError, match=r"is not listed before it; allowed: a"):
         Space({"a": Choice((0, 1)), "x": Float(0.0, 1.0, when={"s": (0,)}), "s": Choice((0, 1))})
 
@@ -103,7 +103,7 @@ def test_a_condition_must_name_what_stands_before():
         Space({"a": Choice((0, 1)), "x": Float(1e-3, 1.0, zero=Zero(0.1, {"s": (1,)}))})
 
 
-def test_the_low_end_of_a_range_may_stand_for_zero():
+def test_low_end_of_a_range_can_mean_zero():
     space = Space(
         {
             "s": Choice((0, 1)),

@@ -1,4 +1,4 @@
-"""Priors of ranges and choices: their distribution, and those that are refused."""
+"""Priors of ranges and choices: distributions and refused values."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_draws_of_choices_follow_the_weights():
     assert stats.chisquare(counts, [0.75 * DRAWS, 0.25 * DRAWS]).pvalue > 0.01
 
 
-def test_a_spread_that_is_not_given_is_a_sixth_of_the_range():
+def test_default_spread_is_a_sixth_of_the_range():
     for share in (0.1, 0.5, 0.9):
         assert prior_quantile(Prior(2.0), share, 0.0, 6.0, log=False) == prior_quantile(
             Prior(2.0, 1.0), share, 0.0, 6.0, log=False
@@ -93,7 +93,7 @@ def test_a_spread_that_is_not_given_is_a_sixth_of_the_range():
         )
 
 
-def test_without_being_asked_a_draw_is_uniform():
+def test_draws_are_uniform_by_default():
     plain, own = Float(0.0, 1.0), Float(0.0, 1.0, prior=Prior(0.1, 0.01))
     assert (draws(own, prior=False) == draws(plain)).all()
     assert (draws(plain, prior=True) == draws(plain, prior=False)).all()
@@ -107,7 +107,7 @@ FORMS = {
 }
 
 
-def test_forms_and_words():
+def test_forms_and_descriptions():
     assert parse_space(FORMS).dimensions == {
         "lr": Float(1e-3, 1.0, log=True, prior=Prior(0.1)),
         "eta": Float(1.0, 4.0, prior=Prior(2.0, 0.5)),
@@ -145,7 +145,7 @@ def test_forms_and_words():
         ({"value": 1, "prior": 1}, ["a fixed value has none"]),
     ],
 )
-def test_what_is_wrong_with_a_prior_is_said(change, words):
+def test_invalid_priors_are_refused_with_a_reason(change, words):
     base = {} if {"choices", "value"} & set(change) else {"low": 0.0, "high": 1.0}
     with pytest.raises(SpaceError) as error:
         parse_dimension({**base, **change})

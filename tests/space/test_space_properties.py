@@ -1,4 +1,4 @@
-"""Properties of any space: what is drawn or suggested passes the space's own check."""
+"""Properties of any space: drawn and suggested points pass the space's check."""
 
 import itertools
 import math
@@ -98,13 +98,13 @@ def test_a_suggested_point_passes_the_check(space, last):
 
 
 @given(spaces)
-def test_what_a_study_file_writes_is_read_back(space):
+def test_space_round_trip_through_a_study_file(space):
     table = {name: as_table(dimension) for name, dimension in space.dimensions.items()}
     assert parse_space(table) == space
 
 
 @given(spaces, st.integers(0, 2**32), st.data())
-def test_a_point_with_a_hole_or_a_stranger_fails_the_check(space, seed, data):
+def test_missing_or_unknown_names_fail_the_check(space, seed, data):
     point = space.draw(np.random.default_rng(seed))
     gone = data.draw(st.sampled_from(sorted(point)))
     with pytest.raises(SpaceError, match=f"{gone}: missing"):
@@ -114,7 +114,7 @@ def test_a_point_with_a_hole_or_a_stranger_fails_the_check(space, seed, data):
 
 
 @given(st.one_of(floats, log_floats, ints, log_ints), st.data())
-def test_numbers_outside_are_not_contained(dimension, data):
+def test_numbers_outside_the_range_are_not_contained(dimension, data):
     low, high = dimension.bounds()
     assert dimension.contains(low)
     assert dimension.contains(high)
@@ -131,7 +131,7 @@ def test_every_dimension_is_described(space):
 
 
 @given(st.integers(0, 100))
-def test_conditions_decide_what_exists(seed):
+def test_conditions_decide_which_dimensions_are_active(seed):
     space = Space(
         {
             "s": Choice((0, 1)),
@@ -183,7 +183,7 @@ def test_a_grid_has_each_point_of_the_product_once(space):
     assert found == expected
 
 
-def test_a_large_grid_is_counted_and_begun_at_once():
+def test_large_grid_is_lazy():
     space = Space({f"x{i}": Choice(tuple(range(64))) for i in range(40)})
     assert space.grid_size() == 64**40
     assert list(itertools.islice(space.grid(), 2)) == [

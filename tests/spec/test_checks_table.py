@@ -1,4 +1,4 @@
-"""``[[checks]]``: what it may say, what is said about mistakes, and what it leaves unchanged."""
+"""``[[checks]]``: allowed content, messages, and the unchanged fingerprint."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def study_of(changes):
     return parse_study({**table, **changes}, "small.toml")
 
 
-def test_a_check_judges_the_optimizers_that_it_fits():
+def test_check_applies_to_matching_optimizers():
     spec = study({"name": "S1", "F_min": 0.5}, {"name": "S8", "optimizer": "ours"}, {"name": "S12"})
     names = {key: [check.name for check in spec.checks_of(key)] for key in spec.optimizers}
     assert names == {"ecdsep": ["S1", "S12"], "ours": ["S1", "S8", "S12"], "adam": ["S12"]}
@@ -41,17 +41,17 @@ def test_a_check_judges_the_optimizers_that_it_fits():
     ("checks", "measure"),
     [([], False), ([{"name": "S12"}], False), ([{"name": "S12"}, {"name": "S7"}], True)],
 )
-def test_a_study_measures_when_a_check_asks_for_it(checks, measure):
+def test_study_measures_runs_if_a_check_needs_it(checks, measure):
     assert study(*checks).measure is measure
 
 
-def test_checks_do_not_make_another_study():
+def test_checks_do_not_change_the_fingerprint():
     with_checks, without = study({"name": "S1"}), study()
     assert with_checks.fingerprint("ecdsep") == without.fingerprint("ecdsep")
     assert "checks" not in with_checks.identity("ecdsep")
 
 
-def test_leaving_an_optimizer_out_leaves_its_checks_out():
+def test_removing_an_optimizer_removes_its_checks():
     spec = study({"name": "S1", "optimizer": "ours"}, {"name": "S7"})
     assert [c.name for c in spec.with_overrides(optimizers=("ecdsep",)).checks] == ["S7"]
 
@@ -78,25 +78,25 @@ def test_leaving_an_optimizer_out_leaves_its_checks_out():
         ),
     ],
 )
-def test_mistakes_are_named(check, message):
+def test_wrong_checks_are_refused(check, message):
     with pytest.raises(SpecError) as caught:
         study(check)
     assert message in str(caught.value)
     assert str(caught.value).startswith("small.toml ")
 
 
-def test_the_same_check_twice_is_a_mistake_and_with_another_option_is_not():
+def test_duplicate_check_is_an_error():
     with pytest.raises(SpecError, match=r"\[checks.1\]: S1: declared twice"):
         study({"name": "S1"}, {"name": "S1"})
     assert len(study({"name": "S1"}, {"name": "S1", "F_min": 0.0}).checks) == 2
 
 
-def test_single_brackets_are_told_from_double_ones():
+def test_single_brackets_are_an_error():
     with pytest.raises(SpecError, match=r"checks: is a single table; write \[\[checks\]\]"):
         study_of({"checks": {"name": "S1"}})
 
 
-def test_a_check_that_fits_no_optimizer_is_a_mistake():
+def test_check_without_matching_optimizer_is_an_error():
     with pytest.raises(
         SpecError, match="no optimizer of the study has lr, eta, nu, which S2 needs"
     ):
@@ -114,7 +114,7 @@ def test_other_names_are_refused():
     assert find_study_check("S2").measured
 
 
-def test_checks_in_print():
+def test_checks_are_described():
     control = {"name": "S1", "F_min": 0.5, "expects": "refuted"}
     spec = study(control, {"name": "S9", "studies": ["a", "b"]}, {"name": "S7"})
     assert [check.describe() for check in spec.checks] == [

@@ -36,6 +36,6 @@ def test_values_are_taken():
         ({"watts": 3}, "unknown key"),
     ],
 )
-def test_what_cannot_be_is_refused(cost, message):
+def test_invalid_values_are_refused(cost, message):
     with pytest.raises(SpecError, match=message):
         parse_study({**TABLE, "cost": cost})

@@ -21,7 +21,7 @@ def study(space, task="digits", optimizer="ecdsep", **more):
     )
 
 
-def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
+def test_eta_eff_replaces_eta_and_nu_sqrt_n_replaces_nu():
     spec = study(
         {
             "eta_eff": {"low": 2.0, "high": 6.0},
@@ -59,13 +59,13 @@ def test_eta_eff_answers_for_eta_and_nu_sqrt_n_for_nu():
         ({"eta": 1.0, "skale": {"vectors": 1.0}}, "skale.vectors: 'ecdsep' has no such"),
     ],
 )
-def test_wrong_ones_are_told(space, words):
+def test_invalid_derived_values_are_reported(space, words):
     with pytest.raises(SpecError) as error:
         study(space)
     assert words in str(error.value)
 
 
-def test_a_scale_may_be_searched_for_a_group():
+def test_scale_of_a_group_can_be_searched():
     ends = {"low": 1.0, "high": 100.0, "log": True}
     references = [{"label": "ours", "params": {"eta": 1.0, "scale.matrices": 3.0}}]
     space = {"eta": 1.0, "scale": {"matrices": ends, "vectors": [1.0, "share"]}}
@@ -102,13 +102,13 @@ def test_the_documented_space_of_ecd_at_unit_speed_is_a_space():
         ({"conserve_energy": False}, "conserve_energy: only allowed with flow = 'first_order'"),
     ],
 )
-def test_what_ecd_at_unit_speed_does_not_have(space, words):
+def test_unsupported_names_of_ecd_at_unit_speed(space, words):
     with pytest.raises(SpecError) as error:
         study(space, optimizer="ecdq1")
     assert words in str(error.value)
 
 
-def test_what_is_left_to_the_run_may_be_fixed_or_searched():
+def test_automatic_values_can_be_fixed_or_searched():
     space = {
         "eta": 2.0,
         "lr": "auto",
@@ -129,7 +129,7 @@ def test_what_is_left_to_the_run_may_be_fixed_or_searched():
         study(space, references=[{"label": "own", "params": {"eta": 1.0, "orbit_step": 0.3}}])
 
 
-def test_references_may_name_them_too():
+def test_references_can_use_derived_values():
     reference = {"label": "by-hand", "params": {"eta": 1.0, "nu_sqrt_n": 0.1}}
     spec = study({"eta": 1.0}, references=[reference])
     assert spec.optimizers["ecdsep"].references[0].params["nu_sqrt_n"] == 0.1

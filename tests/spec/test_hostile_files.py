@@ -1,4 +1,4 @@
-"""Study files that are damaged, endless or made to do harm: one message each, soon."""
+"""Damaged, endless or malicious study files: one message each, quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What identifies a study: numbers by meaning, and a difference for each two fingerprints."""
+"""The identity of a study: numbers by meaning, and a difference for unequal fingerprints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_other_fingerprints_always_show_a_difference(one: Any, other: Any) -> No
 
 
 @given(TABLES)
-def test_whole_numbers_may_be_written_with_a_point(table: Any) -> None:
+def test_whole_numbers_can_have_a_decimal_point(table: Any) -> None:
     def pointed(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: pointed(own) for key, own in value.items()}
@@ -47,7 +47,7 @@ def test_whole_numbers_may_be_written_with_a_point(table: Any) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, "1"), (0.5, 1), ([1], 1)])
-def test_what_means_something_else_differs(one: Any, other: Any) -> None:
+def test_different_meanings_differ(one: Any, other: Any) -> None:
     (line,) = differences({"table": {"key": one}}, {"table": {"key": other}})
     assert line == f"table.key: {json.dumps(one)} -> {json.dumps(other)}"
 
@@ -74,7 +74,7 @@ def study(**space: Any) -> Any:
         ),
     ],
 )
-def test_a_study_goes_on_when_a_number_is_written_otherwise(one: Any, other: Any) -> None:
+def test_study_resumes_if_only_the_notation_changes(one: Any, other: Any) -> None:
     before, after = study(**one), study(**other)
     assert before.fingerprint("sgd") == after.fingerprint("sgd")
     point = {name: value[0] if isinstance(value, list) else 1 for name, value in one.items()}
@@ -82,6 +82,6 @@ def test_a_study_goes_on_when_a_number_is_written_otherwise(one: Any, other: Any
 
 
 @pytest.mark.parametrize("choices", [[0.5, 0.5], [0, 0.0], [1, 1.0, 2], ["a", "a"], [True, True]])
-def test_the_same_value_twice_is_refused(choices: Any) -> None:
+def test_duplicate_values_are_refused(choices: Any) -> None:
     with pytest.raises(SpecError, match="are the same value"):
         study(momentum=choices)

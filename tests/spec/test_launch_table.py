@@ -1,4 +1,4 @@
-"""``[launch]``: where workers start; it is no part of what identifies a study."""
+"""``[launch]``: where workers start; not part of a study's identity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def study(**launch: Any) -> StudySpec:
     )
 
 
-def test_it_changes_no_trial() -> None:
+def test_launch_table_does_not_change_the_fingerprint() -> None:
     there = study(on="slurm", workers=4, time="4:00:00", options={"account": "me"})
     assert there.launch.workers == 4
     assert there.fingerprint("sgd") == study().fingerprint("sgd")
@@ -44,7 +44,7 @@ def test_a_time_is_read_as_slurm_reads_it(
             parse_minutes(text)
 
 
-@pytest.mark.parametrize("text", ["", "an hour", "1:2:3:4", "-5", "1.5", "٤"])
+@pytest.mark.parametrize("text", ["", "an hour", "1:2:3:4", "4:00", "-5", "1.5", "٤"])
 def test_a_wrong_time_is_one_message(text: str) -> None:
     with pytest.raises(SpecError, match=r"\[launch\]: time: .*expected minutes"):
         study(time=text)

@@ -1,4 +1,4 @@
-"""Shipped study files, the documented example, and what is said about wrong files."""
+"""Shipped study files, the documented example, and messages about wrong files."""
 
 import re
 import subprocess
@@ -80,7 +80,7 @@ class TestShipped:
         assert (dimensions["delta_energy"].value, dimensions["F0"].value) == (0.0, 0.0)
         assert dimensions["eta"].describe() == "[1, 10]"
 
-    def test_digits_searches_what_it_must_in_logarithmic_ranges(self):
+    def test_digits_searches_logarithmic_ranges(self):
         spec = load_study(find_study("digits"))
         assert spec.protocol == "clean"
         assert spec.confirmation.runs == 10
@@ -103,11 +103,11 @@ class TestShipped:
         with pytest.raises(UnknownNameError, match="did you mean 'zakharov'"):
             find_study("zakarov")
 
-    def test_a_python_file_asks_for_the_task_in_it(self):
+    def test_python_file_without_task_name_is_an_error(self):
         with pytest.raises(SpecError, match=r"name the task in it, my\.py:NAME"):
             find_study("my.py")
 
-    def test_a_path_is_taken_as_it_is(self):
+    def test_path_is_used_unchanged(self):
         assert find_study("elsewhere/my.toml") == Path("elsewhere/my.toml")
 
 
@@ -121,7 +121,7 @@ class TestDocumentation:
         assert spec.optimizers["heavy-ball"].references[0].label == "by-hand"
         assert spec.sampler.options == {"n_startup_trials": 20}
 
-    def test_the_message_shown_is_the_message(self, tmp_path):
+    def test_documented_message_is_the_actual_one(self, tmp_path):
         path = write(tmp_path, GOOD.replace("eta = 1.5", ""))
         with pytest.raises(SpecError) as error:
             load_study(path)
@@ -215,7 +215,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_is_told_where_and_what(case, tmp_path):
+def test_error_has_the_place_and_the_reason(case, tmp_path):
     old, new, words = WRONG[case]
     assert old in GOOD
     path = write(tmp_path, GOOD.replace(old, new, 1))
@@ -226,7 +226,7 @@ def test_a_wrong_file_is_told_where_and_what(case, tmp_path):
     assert [word for word in words if word not in message] == []
 
 
-def test_what_is_structurally_wrong_hides_nothing_else(tmp_path):
+def test_structural_errors_do_not_hide_others(tmp_path):
     """Values out of range and unknown keys, options of task and sampler, and hyperparameters."""
     text = GOOD.replace("steps = 20", "steps = 20\nbatch = 0").replace("eta = 1.5", "beta = 1")
     text += '\n[sampler]\nname = "tpe"\nn_startup = 3\n[pruning]\nkind = "none"\nfoo = 1\n'
@@ -322,12 +322,12 @@ def test_sampler_options_are_checked_in_our_words(options, told, tmp_path):
         "[search]\nrepeats = 'a'\n[[checks]]\nname = 3",
     ],
 )
-def test_any_wrong_shape_is_told_without_a_crash(wrong):
+def test_any_wrong_shape_is_an_error_message(wrong):
     with pytest.raises(SpecError, match="study"):
         parse_study(tomllib.loads(wrong))
 
 
-def test_what_is_left_out_to_look_further_is_not_called_missing(tmp_path):
+def test_removed_invalid_entries_are_not_reported_missing(tmp_path):
     with pytest.raises(SpecError) as error:
         load_study(write(tmp_path, GOOD.replace("trials = 10", "trials = 0")))
     assert len(str(error.value).splitlines()) == 1
@@ -344,7 +344,7 @@ def test_all_problems_are_named_at_once(tmp_path):
     ]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"none\.toml: cannot be read \(No such file"):
         load_study(tmp_path / "none.toml")
 

@@ -21,7 +21,7 @@ BUILT_IN = [definition.name for definition in OPTIMIZERS]
 
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))
-def test_a_table_says_what_the_study_says(name: str) -> None:
+def test_table_round_trip(name: str) -> None:
     spec = load_study(shipped_studies()[name])
     table = json.loads(json.dumps(study_table(spec), allow_nan=False))
     again = parse_study(table)
@@ -76,7 +76,7 @@ def test_every_optimizer_has_a_default_space(name: str) -> None:
         assert set(own.resolve(first.params, 1000)) <= set(own.definition.hyperparameters)
 
 
-def test_what_is_given_lies_over_the_defaults() -> None:
+def test_given_values_override_defaults() -> None:
     table = own_study(REFERENCE, ["sgd"], budget={"trials": 7}, name="mine", seed=3)
     spec = parse_study(table)
     assert (spec.name, spec.seed, spec.trials("sgd")) == ("mine", 3, 7)
@@ -84,13 +84,13 @@ def test_what_is_given_lies_over_the_defaults() -> None:
     assert spec.confirmation.runs == 6
 
 
-def test_a_table_of_an_optimizer_keeps_what_it_does_not_name() -> None:
+def test_optimizer_table_keeps_other_defaults() -> None:
     spec = parse_study(own_study(REFERENCE, {"mine": {"optimizer": "adamw", "title": "Mine"}}))
     assert spec.optimizers["mine"].title == "Mine"
     assert [first.label for first in spec.optimizers["mine"].first] == ["default"]
 
 
-def test_first_trials_belong_to_what_a_study_is() -> None:
+def test_first_trials_are_part_of_the_fingerprint() -> None:
     table = own_study(REFERENCE, ["adamw"])
     plain = json.loads(json.dumps(table))
     del plain["optimizers"]["adamw"]["first"]
@@ -112,7 +112,7 @@ def test_first_trials_are_checked(first, message: str) -> None:
         parse_study(own_study(REFERENCE, {"adamw": {"first": first}}))
 
 
-def test_angles_of_bounces_stay_small() -> None:
+def test_default_spaces_have_small_bounce_angles() -> None:
     """Of the default space, up to 17°, as its comment says."""
     space = parse_study(own_study(REFERENCE, ["ecdsep"])).optimizers["ecdsep"].space
     high = float(space.dimensions["nu_sqrt_n"].bounds()[1])

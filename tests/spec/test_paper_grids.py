@@ -1,4 +1,4 @@
-"""The studies after the paper: its grids, lengths and seeds; and the wide ones' equal terms."""
+"""The studies of the paper's experiments: grids, lengths, seeds; equal budgets of wide ones."""
 
 import pytest
 
@@ -99,7 +99,7 @@ def test_averaging_schedules_and_evaluations_are_the_papers():
 
 
 @pytest.mark.parametrize("task", WIDE)
-def test_wide_searches_are_on_equal_terms(task):
+def test_wide_searches_give_equal_budgets(task):
     trials, *ranges = WIDE[task]
     spec = shipped(f"{task}-wide")
     assert spec.protocol == "clean"
@@ -124,7 +124,7 @@ def test_wide_searches_are_on_equal_terms(task):
 @pytest.mark.parametrize(
     ("name", "size"), [("sst2-tiny", 4), ("cora", 5), ("char-lm", 4), ("char-lm-long", 4)]
 )
-def test_small_studies_are_on_equal_terms(name, size):
+def test_small_studies_give_equal_budgets(name, size):
     spec = shipped(name)
     assert sorted(spec.optimizers) == sorted(WIDE_OPTIMIZERS)
     assert {len(o.space.searched) for o in spec.optimizers.values()} == {size}
@@ -133,7 +133,7 @@ def test_small_studies_are_on_equal_terms(name, size):
         assert any(n.partition(".")[0] == "scale" for n in spec.optimizers[key].space.searched)
 
 
-def test_figure_2_changes_eta_alone():
+def test_figure_2_varies_eta_only():
     spec = shipped("cifar100-eta")
     spaces = [optimizer.space.dimensions for optimizer in spec.optimizers.values()]
     assert [space["eta"].value for space in spaces] == [1.0, 1.5, 2.0, 2.5, 3.0, 4.0]
@@ -169,5 +169,5 @@ def test_every_study_of_the_papers_learning_tasks_is_there_and_has_a_smoke_form(
         assert shipped(name, smoke=True).name == f"{name}-smoke"
 
 
-def test_what_others_extend_is_no_study():
+def test_base_files_are_not_studies():
     assert not [name for name in shipped_studies() if name.startswith("_")]

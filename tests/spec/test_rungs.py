@@ -50,7 +50,7 @@ def test_rungs(steps: int, pruning: dict[str, Any], brackets: list[tuple[int, ..
         assert found == [*epochs, None]
 
 
-def test_trials_are_compared_where_they_are_judged() -> None:
+def test_rungs_are_at_evaluated_epochs() -> None:
     spec = make_spec(27, {"eval_every": 2}, kind="successive_halving")
     assert Rungs(spec, "adam").brackets == ((2, 4, 10),)
     spec = make_spec(27, {"eval_every": 20}, kind="successive_halving")
@@ -71,7 +71,7 @@ def test_shares_of_brackets_are_optunas(least: int, reduction: int, steps: int) 
     assert shares == theirs
 
 
-def test_trials_are_dealt_by_their_seed_in_these_shares() -> None:
+def test_trials_are_assigned_to_brackets_by_seed() -> None:
     spec = make_spec(27, kind="hyperband")
     rungs, key = Rungs(spec, "adam"), spec.key("adam")
     counts = Counter(rungs.bracket(key, RunRequest({}, seed)) for seed in range(4900))
@@ -82,14 +82,14 @@ def test_trials_are_dealt_by_their_seed_in_these_shares() -> None:
     assert rungs.bracket(key, RunRequest({"lr": 1.0}, 7)) == again.bracket(key, RunRequest({}, 7))
 
 
-def test_what_is_refused() -> None:
+def test_invalid_pruning_is_refused() -> None:
     with pytest.raises(SpecError, match="least_epochs = 28: a trial has 27 epochs"):
         make_spec(kind="successive_halving", least_epochs=28)
     with pytest.raises(SpecError, match="does not accept resume"):
         make_spec(kind="median")
 
 
-def test_without_resume_a_study_is_the_one_from_before() -> None:
+def test_resume_false_keeps_the_fingerprint() -> None:
     plain, resumed = make_spec(kind="hyperband", resume=False), make_spec(kind="hyperband")
     assert plain.identity("adam")["pruning"] == {
         "kind": "hyperband",

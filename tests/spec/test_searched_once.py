@@ -1,4 +1,4 @@
-"""lr and delta_energy are one quantity where s = 0, and no study searches it twice."""
+"""lr and delta_energy are equivalent for s = 0, and no study searches both."""
 
 import pytest
 
@@ -50,16 +50,16 @@ def test_a_space_that_searches_both_is_refused(space, remedy):
         {"s": 0, "lr": RANGE, "delta_energy": RANGE, "decoupled_weight_decay": True},
     ],
 )
-def test_others_are_not(space):
+def test_other_spaces_are_accepted(space):
     study(**space)
 
 
-def test_the_later_algorithm_is_held_to_it_too():
+def test_rule_applies_to_algorithm_2():
     with pytest.raises(SpecError, match="only one of them can be searched"):
         study("ecdsep_f0", s=0, lr=RANGE, delta_energy=RANGE)
 
 
-def test_where_it_is_not_drawn_it_is_1():
+def test_scale_defaults_to_1():
     space = {"s": [1, 0], "lr": RANGE, "delta_energy": {**RANGE, "when": {"s": [1]}}}
     optimizer = study(**space).optimizers["ecdsep"]
     given = optimizer.resolve({"eta": 3.0, "s": 0, "lr": 0.1}, 10)

@@ -1,4 +1,4 @@
-"""``extends`` and ``[smoke]``: how files are laid over one another."""
+"""``extends`` and ``[smoke]``: merging of files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_child_overrides_what_it_names_and_keeps_the_rest(child: Path) -> None
     assert spec.smoke == ""
 
 
-def test_smoke_is_a_study_of_its_own(child: Path) -> None:
+def test_smoke_is_another_study(child: Path) -> None:
     spec = load_study(child, smoke=True)
     assert spec.name == "child-smoke"
     assert (spec.budget.trials, spec.budget.steps, spec.confirmation.runs) == (3, 1, 2)
@@ -61,7 +61,7 @@ def test_smoke_is_a_study_of_its_own(child: Path) -> None:
     assert spec.fingerprint("sgd") != load_study(child).fingerprint("sgd")
 
 
-def test_a_file_without_smoke_says_so(tmp_path: Path) -> None:
+def test_file_without_smoke_table_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "base.toml"
     path.write_text(BASE)
     with pytest.raises(SpecError, match=r"base\.toml: has no \[smoke\] table"):
@@ -75,7 +75,7 @@ def test_a_file_without_smoke_says_so(tmp_path: Path) -> None:
     assert load_study(path).budget.trials == 40
 
 
-def test_a_circle_and_a_missing_base_are_named(tmp_path: Path) -> None:
+def test_circular_and_missing_bases_are_errors(tmp_path: Path) -> None:
     one, two = tmp_path / "one.toml", tmp_path / "two.toml"
     one.write_text('extends = "two.toml"')
     two.write_text('extends = "one.toml"')

@@ -46,7 +46,7 @@ def test_confirmation_has_its_own_length_or_the_searchs():
     assert study(confirmation={}).steps(Stage.CONFIRM) == 20
 
 
-def test_key_of_an_optimizer_is_its_registry_name_unless_said_otherwise():
+def test_key_of_an_optimizer_defaults_to_its_name():
     spec = study()
     assert spec.optimizers["ecdsep"].definition.name == "ecdsep"
     assert spec.optimizers["sgd"].definition.name == "gdm"
@@ -123,12 +123,12 @@ def test_a_selection_is_a_stage_only_where_there_is_one():
         ),
     ],
 )
-def test_what_several_searches_cannot_be(changes, said):
+def test_invalid_repeated_searches(changes, said):
     with pytest.raises(SpecError, match=re.escape(said)):
         study(**changes)
 
 
-def test_grid_runs_its_points_and_no_more():
+def test_grid_budget_is_its_size():
     space = {"lr": [0.1, 0.2, 0.3], "eta": [1.0, 2.0]}
     optimizers = {"ecdsep": {"space": space}}
     for trials, expected in ((None, 6), (4, 4), (100, 6)):
@@ -155,18 +155,18 @@ class TestAutoSampler:
             ({}, "tpe", "a grid needs a list of values for every parameter"),
         ],
     )
-    def test_it_is_a_grid_that_fits_and_otherwise_tpe(self, changes, name, why):
+    def test_auto_sampler_is_grid_if_it_fits_else_tpe(self, changes, name, why):
         budget = {"budget": {"steps": 5, "trials": 6}}
         spec = study(**{"sampler": {"name": "auto"}, **budget, **changes})
         assert spec.sampler.name == name
         assert why in spec.sampler.why
 
-    def test_it_is_the_study_of_the_sampler_that_it_has_chosen(self):
+    def test_auto_has_the_fingerprint_of_the_chosen_sampler(self):
         chosen, named = (study(sampler={"name": name}) for name in ("auto", "tpe"))
         assert chosen.fingerprint("sgd") == named.fingerprint("sgd")
         assert not named.sampler.why
 
-    def test_a_new_study_chooses_again_for_another_budget_and_a_stored_one_does_not(self):
+    def test_stored_study_keeps_its_chosen_sampler(self):
         changes = {"optimizers": GRID, "budget": {"steps": 5, "trials": 5}}
         spec = study(sampler={"name": "auto"}, **changes)
         stored = spec.identity("ecdsep")["sampler"]
@@ -177,7 +177,7 @@ class TestAutoSampler:
         assert adopt_sampler(larger, None) is larger
         assert adopt_sampler(study(sampler={"name": "qmc"}), stored).sampler.name == "qmc"
 
-    def test_it_takes_no_options_and_needs_a_budget_but_for_a_grid(self):
+    def test_auto_sampler_has_no_options_and_needs_a_budget(self):
         with pytest.raises(SpecError, match="'auto' takes no options, and there are popsize"):
             study(sampler={"name": "auto", "popsize": 3})
         with pytest.raises(SpecError, match="trials: is missing; it is optional only for a grid"):
@@ -206,7 +206,7 @@ class TestFingerprint:
             (["protocol"], "clean"),
         ],
     )
-    def test_what_does_not_change_a_trial(self, path, value):
+    def test_settings_outside_the_fingerprint(self, path, value):
         assert changed(path, value).fingerprint("ecdsep") == study().fingerprint("ecdsep")
 
     @pytest.mark.parametrize(
@@ -229,10 +229,10 @@ class TestFingerprint:
             (["optimizers", "ecdsep", "space", "nu"], 0.1),
         ],
     )
-    def test_what_changes_a_trial(self, path, value):
+    def test_settings_in_the_fingerprint(self, path, value):
         assert changed(path, value).fingerprint("ecdsep") != study().fingerprint("ecdsep")
 
-    def test_it_is_the_same_in_every_process(self):
+    def test_fingerprint_is_equal_in_every_process(self):
         # A stored study lives longer than a process: hash randomization must not matter.
         assert len(study().fingerprint("ecdsep")) == 64
         reordered = {**TABLE, "task": dict(reversed(TABLE["task"].items()))}
@@ -240,12 +240,12 @@ class TestFingerprint:
 
 
 class TestOverrides:
-    def test_they_change_what_they_name(self):
+    def test_overrides_change_the_named_values(self):
         spec = study().with_overrides(trials=3, seed=7, optimizers=("sgd",))
         assert (spec.budget.trials, spec.seed, list(spec.optimizers)) == (3, 7, ["sgd"])
         assert spec.budget.steps == 20
 
-    def test_nothing_named_nothing_changed(self):
+    def test_no_overrides_change_nothing(self):
         assert study().with_overrides() == study()
 
     def test_a_study_is_frozen(self):

@@ -1,4 +1,4 @@
-"""``[training]`` and ``[pruning]``: what is allowed where, and what identifies a study."""
+"""``[training]`` and ``[pruning]``: allowed keys, and the study's identity."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def study(task: str = "digits", protocol: str = "clean", **changes: Any) -> Stud
     )
 
 
-def test_where_a_study_runs_does_not_identify_it() -> None:
+def test_device_is_not_part_of_the_fingerprint() -> None:
     auto = study("cora")
     for unseen in ({"device": "cuda:1"}, {"diagnostics": True}):
         assert study("cora", training=unseen).identity("sgd") == auto.identity("sgd")
@@ -37,7 +37,7 @@ def test_where_a_study_runs_does_not_identify_it() -> None:
         assert study("cora", training=changed).fingerprint("sgd") != auto.fingerprint("sgd")
 
 
-def test_room_on_disk_for_the_means_may_be_raised() -> None:
+def test_disk_limit_of_averaging_can_be_raised() -> None:
     averaging = {"kind": "post_hoc", "start": 5}
     more = {**averaging, "max_gib": 100.0}
     small, large = (study(training={"averaging": table}) for table in (averaging, more))
@@ -52,7 +52,7 @@ def test_room_on_disk_for_the_means_may_be_raised() -> None:
     assert own[0].fingerprint("sgd") == own[1].fingerprint("sgd") != own[2].fingerprint("sgd")
 
 
-def test_a_mistake_is_told_once_and_in_its_own_table() -> None:
+def test_error_is_reported_once_in_its_table() -> None:
     late = {"averaging": {"kind": "swa", "start": 20}}
     optimizers: dict[str, Any] = {"sgd": {"space": {"lr": 0.1}}, "adam": {"space": {"lr": 0.1}}}
     with pytest.raises(SpecError) as shared:
@@ -66,14 +66,12 @@ def test_a_mistake_is_told_once_and_in_its_own_table() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "split"), [("paper", "test"), ("clean", "validation")])
-def test_the_words_for_the_value_of_averaged_weights_name_the_split(
-    protocol: str, split: str
-) -> None:
+def test_description_of_averaged_weights_names_the_split(protocol: str, split: str) -> None:
     spec = study(protocol=protocol, training={"averaging": {"kind": "post_hoc"}})
     assert spec.metric == f"best {split} accuracy of averaged weights"
 
 
-def test_keys_that_came_later_leave_older_studies_as_they_are() -> None:
+def test_new_keys_keep_fingerprints_of_older_studies() -> None:
     identity = study().identity("sgd")
     assert set(identity["training"]) == set(FIELDS)
     assert "pruning" not in identity
@@ -100,7 +98,7 @@ def test_keys_that_came_later_leave_older_studies_as_they_are() -> None:
         ({"pruning": {"kind": "hyperband", "least_epochs": 11}}, "least_epochs = 11.*10 epochs"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_combinations_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         study(**changes)
 

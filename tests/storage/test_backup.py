@@ -146,7 +146,7 @@ def test_nothing_is_overwritten_without_force(filled, tmp_path):
     assert "--force" in result.stderr
 
 
-def test_a_forced_restore_keeps_what_was_there(filled, tmp_path):
+def test_forced_restore_keeps_the_previous_database(filled, tmp_path):
     backup = tmp_path / "backup.db"
     assert run("backup.sh", backup, storage=filled).returncode == 0
     before = read_rows(filled)
@@ -209,7 +209,7 @@ def test_a_failed_backup_leaves_nothing(tmp_path):
         ("backup.sh", "postgresql://h/d?user=u&password=secret", "PGPASSWORD"),
     ],
 )
-def test_what_cannot_be_backed_up_is_one_message(tmp_path, script, storage, message):
+def test_failed_backup_is_one_message(tmp_path, script, storage, message):
     result = run(script, tmp_path / "x", storage=storage)
     assert result.returncode == 1
     assert message in result.stderr

@@ -1,4 +1,4 @@
-"""What docker-compose.yml and the Dockerfile promise, read as compose reads them.
+"""docker-compose.yml and the Dockerfile, read as compose reads them.
 
 There need not be a Docker here: variables are filled in by the rules of the Compose
 specification (``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``).
@@ -67,7 +67,7 @@ def test_it_stops_with_a_message_when_no_password_is_given(raw):
         fill(raw, {"ECD_TUNE_SECRETS": ""})
 
 
-def test_no_password_stands_in_the_file_or_in_an_environment(compose, services):
+def test_no_password_in_the_file_or_environment(compose, services):
     for name, service in services.items():
         for key, value in service.get("environment", {}).items():
             if "PASSWORD" in key:
@@ -79,7 +79,7 @@ def test_no_password_stands_in_the_file_or_in_an_environment(compose, services):
         assert secret["file"].startswith("/srv/secrets/")
 
 
-def test_every_secret_used_is_declared_and_the_other_way_round(compose, services):
+def test_used_and_declared_secrets_match(compose, services):
     used = {secret for service in services.values() for secret in service.get("secrets", [])}
     assert used == compose["secrets"].keys()
 
@@ -140,7 +140,7 @@ def test_the_proxy_gets_what_its_file_asks_for(services):
     assert re.search(r"^FROM debian:\d+\.\d+-slim$", text, re.MULTILINE)
 
 
-def test_commands_are_ones_that_there_are(services):
+def test_commands_exist(services):
     from typer.testing import CliRunner
 
     from ecd_tune.cli.main import app
@@ -154,7 +154,7 @@ def test_commands_are_ones_that_there_are(services):
             assert option in shown
 
 
-def test_all_have_limits_and_those_that_last_are_watched(services):
+def test_services_have_limits_and_health_checks(services):
     for name, service in services.items():
         limits = service["deploy"]["resources"]["limits"]
         assert limits.keys() >= {"cpus", "memory", "pids"}, name
@@ -212,7 +212,7 @@ def test_workers_share_their_checkpoints_and_read_the_data(raw, services):
         assert named <= raw["volumes"].keys()
 
 
-def test_the_image_has_extras_that_there_are(services):
+def test_image_installs_existing_extras(services):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (given,) = re.findall(r"^ARG EXTRAS=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert set(given.split(",")) <= extras["optional-dependencies"].keys()
@@ -220,7 +220,7 @@ def test_the_image_has_extras_that_there_are(services):
         assert services[name]["build"]["args"]["EXTRAS"] == given
 
 
-def test_images_are_pinned_and_run_as_somebody(services):
+def test_images_are_pinned_and_do_not_run_as_root(services):
     text = (ROOT / "Dockerfile").read_text()
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     for image in (*bases, services["database"]["image"]):

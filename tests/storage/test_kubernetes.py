@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.cli.test_written_commands import parse
+from tests.cli.test_documented_commands import parse
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "storage" / "k8s" / "base"
@@ -47,12 +47,12 @@ def workers() -> Any:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_document_is_what_kubernetes_publishes(version: str) -> None:
+def test_documents_match_the_kubernetes_schema(version: str) -> None:
     for document in DOCUMENTS:
         kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_a_wrong_key_would_be_seen() -> None:
+def test_wrong_keys_are_detected() -> None:
     wrong = {**find("PodDisruptionBudget"), "spec": {"minAvailble": 1}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
@@ -87,7 +87,7 @@ def test_containers_are_limited_and_closed(container: Any) -> None:
     assert security["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_commands_are_ones_that_the_program_takes() -> None:
+def test_commands_are_valid() -> None:
     given = [container["args"] for container in CONTAINERS if "args" in container]
     assert len(given) == 3
     for arguments in given:
@@ -106,7 +106,7 @@ def test_the_disruption_budget_is_that_of_the_workers() -> None:
         )
 
 
-def test_a_pod_has_the_time_that_a_worker_needs_to_leave() -> None:
+def test_termination_grace_period_is_long_enough() -> None:
     template = workers()["spec"]["template"]["spec"]
     assert template["terminationGracePeriodSeconds"] >= 60
     (failing,) = [

@@ -56,7 +56,7 @@ def read_plain(url):
     return trials
 
 
-def test_all_trials_arrive_and_the_study_goes_on(move, file, postgres_url):
+def test_all_trials_are_moved_and_the_study_resumes(move, file, postgres_url):
     spec = make_spec(trials=20)
     Store.open(postgres_url).close()
     moved = move(file, postgres_url)
@@ -77,7 +77,7 @@ def test_all_trials_arrive_and_the_study_goes_on(move, file, postgres_url):
     assert repr(after) == repr(before)
 
 
-def test_nothing_is_moved_over_what_is_there(move, file, postgres_url):
+def test_existing_studies_are_not_overwritten(move, file, postgres_url):
     Store.open(postgres_url).close()
     move(file, postgres_url)
     with pytest.raises(StoreError, match="already has studies"):
@@ -89,7 +89,7 @@ def test_the_tables_must_be_there_first(move, file, postgres_url):
         move(file, postgres_url)
 
 
-def test_trials_in_hand_must_end_first(move, file, postgres_url):
+def test_running_trials_must_end_first(move, file, postgres_url):
     Store.open(postgres_url).close()
     with Store.open(f"sqlite:///{file}") as store:
         store.ask(make_spec(trials=20), "ecdsep", count=1, worker=Worker.current())

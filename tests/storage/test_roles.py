@@ -1,4 +1,4 @@
-"""The roles of storage/init on a real server: who may do what, and who may not."""
+"""The roles of storage/init on a real server: their rights."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_reader_changes_nothing(database, table, statement):
     ],
 )
 @pytest.mark.parametrize("role", ["worker", "reader"])
-def test_a_worker_and_a_reader_shape_nothing(database, role, statement):
+def test_worker_and_reader_cannot_change_the_schema(database, role, statement):
     with connect(database, role) as connection:
         connection.execute("SET default_transaction_read_only = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -163,7 +163,7 @@ def test_tables_of_later_migrations_are_granted_too(database):
         owner.execute("DROP TABLE ecd_later")
 
 
-def test_other_roles_do_not_get_in(database):
+def test_other_roles_cannot_connect(database):
     parts = urlsplit(database)
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'x'")

@@ -1,4 +1,4 @@
-"""Failed trials put back, and wrong results taken out, by hand."""
+"""Retried failed trials, and invalidated results."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_failed_trials_run_again_with_the_budget(store: Store, spec: StudySpec) 
     assert store.retry(key) == 0
 
 
-def test_what_diverged_is_not_tried_again(store: Store, spec: StudySpec) -> None:
+def test_diverged_trials_are_not_retried(store: Store, spec: StudySpec) -> None:
     diverged = Outcome(Status.DIVERGED, 1.0, reason="nan")
     store.tell([(lease, diverged) for lease in ask(store, spec)])
     assert store.retry(spec.key("ecdsep")) == 0
 
 
-def test_a_wrong_result_does_not_count(store: Store, spec: StudySpec) -> None:
+def test_invalidated_result_does_not_count(store: Store, spec: StudySpec) -> None:
     leases, key = ask(store, spec), spec.key("ecdsep")
     store.tell([(lease, done(float(n))) for n, lease in enumerate(leases)])
     store.invalidate(key, 0, "the wrong\x00 data")
@@ -77,7 +77,9 @@ def test_a_wrong_result_does_not_count(store: Store, spec: StudySpec) -> None:
         store.invalidate(key, 0, "once more")
 
 
-def test_plain_optuna_reads_what_is_left(store: Store, spec: StudySpec, tmp_path: Path) -> None:
+def test_plain_optuna_reads_the_remaining_trials(
+    store: Store, spec: StudySpec, tmp_path: Path
+) -> None:
     leases, key = ask(store, spec), spec.key("ecdsep")
     store.tell(list(zip(leases, [done(0.5), done(1.0), FAILED], strict=True)))
     store.invalidate(key, 0, "wrong")
@@ -99,7 +101,7 @@ def test_a_confirmation_run_is_repeated(store: Store, spec: StudySpec) -> None:
     assert again.source == "best"
 
 
-def test_a_trial_that_runs_stays(store: Store, spec: StudySpec) -> None:
+def test_running_trial_is_kept(store: Store, spec: StudySpec) -> None:
     ask(store, spec)
     with pytest.raises(StoreError, match="has not ended"):
         store.invalidate(spec.key("ecdsep"), 0, "wrong")

@@ -1,4 +1,4 @@
-"""Trials beyond memory or time keep samplers that know constraints away from their region."""
+"""Samplers with constraints avoid regions that exceed memory or time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run(store: Store, spec: StudySpec, failure: Outcome = OVER) -> list[float]:
         ("gp", 11, Cause.OUT_OF_MEMORY),
     ],
 )
-def test_a_sampler_that_knows_constraints_keeps_away(
+def test_samplers_with_constraints_avoid_the_region(
     store: Store, name: str, trials: int, cause: Cause
 ) -> None:
     kept = run(store, make(name, name="kept", trials=trials), failed(Cause.EXCEPTION))
@@ -71,12 +71,12 @@ def test_a_sampler_that_knows_constraints_keeps_away(
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "cmaes"])
-def test_the_others_draw_as_for_any_failure(store: Store, name: str) -> None:
+def test_other_samplers_ignore_constraints(store: Store, name: str) -> None:
     told = run(store, make(name, name="told", trials=12))
     assert told == run(store, make(name, name="kept", trials=12), failed(Cause.EXCEPTION))
 
 
-def test_a_worker_that_joins_draws_the_same(tmp_path: Path) -> None:
+def test_joining_worker_draws_the_same(tmp_path: Path) -> None:
     """What is read from the database anew is what was seen before."""
     sampler = {"name": "tpe", "n_startup_trials": 5, "history": 8}
     spec = make_spec(space=SPACE, trials=20).model_copy(

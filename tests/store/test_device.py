@@ -1,4 +1,4 @@
-"""What a worker says it computes on, and how the database keeps it."""
+"""The device of a worker, and how the database stores it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-40GB"
         ("GPU-", ["GPU-"]),
     ],
 )
-def test_the_gpus_are_those_that_cuda_shows(visible, names):
+def test_gpus_are_those_visible_to_cuda(visible, names):
     assert name_visible(LISTED, visible) == names
 
 
@@ -87,24 +87,24 @@ def test_a_torch_without_cuda_computes_on_the_processor(driver, monkeypatch, tmp
     assert describe_device() == "Some CPU @ 3 GHz"
 
 
-def test_a_torch_that_has_started_cuda_knows_best(driver, monkeypatch):
+def test_initialized_torch_reports_the_device(driver, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", torch_that(built=True, names=["X", "X"]))
     assert describe_device() == "2 × X"
 
 
-def test_without_gpus_to_see_it_is_the_processor(driver, monkeypatch, tmp_path):
+def test_without_visible_gpus_it_is_the_processor(driver, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(device, "_CPU_INFO", tmp_path / "absent")
     assert describe_device() != ""
     assert "NVIDIA" not in describe_device()
 
 
-def test_a_driver_that_fails_is_no_gpu(driver):
+def test_failing_driver_means_no_gpu(driver):
     driver.write_text("#!/bin/sh\necho 'driver mismatch' >&2\nexit 18\n")
     assert "GPU" not in describe_device()
 
 
-def test_the_store_says_on_what_each_worker_runs_which_trials(tmp_path):
+def test_workers_have_devices_and_trials(tmp_path):
     spec = make_spec()
     worker = replace(Worker.current(), device="a GPU")
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
@@ -120,7 +120,7 @@ def test_the_store_says_on_what_each_worker_runs_which_trials(tmp_path):
         assert record.running == 0
 
 
-def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_database(tmp_path):
+def test_heartbeat_age_uses_the_clock_of_the_database(tmp_path):
     spec = make_spec()
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         store.create(spec)

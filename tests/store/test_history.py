@@ -1,4 +1,4 @@
-"""A sampler with a bounded history sees the latest trials, the best ones, and those that run."""
+"""A sampler with a bounded history sees the latest, the best and the running trials."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def expected(store, history):
 
 @pytest.mark.parametrize("reads_all", [True, False])
 @pytest.mark.parametrize("history", [1, 7, 40, 1000])
-def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history, reads_all):
+def test_sampler_sees_the_latest_the_best_and_the_running(store, history, reads_all):
     spec = make_spec(trials=200)
     fill(store, spec, 120)
     ((*seen, drawn),) = look(store, open_view(store), history, read=None if reads_all else history)
@@ -103,7 +103,7 @@ def test_exactly_the_latest_the_best_and_the_running_are_seen(store, history, re
 
 
 @pytest.mark.parametrize("read", [None, 5])
-def test_it_holds_while_a_view_reads_on(store, read):
+def test_view_stays_bounded_while_reading_on(store, read):
     """Best trials that come late, and trials that end late, find their way into an old history."""
     spec = make_spec(trials=400)
     fill(store, spec, 60)
@@ -115,7 +115,7 @@ def test_it_holds_while_a_view_reads_on(store, read):
         assert seen == expected(store, 5)
 
 
-def test_the_best_of_a_maximized_study_are_found_without_reading_all(tmp_path):
+def test_best_of_a_maximized_study_are_read_selectively(tmp_path):
     spec = make_spec(trials=200)
     with Store.open(f"sqlite:///{tmp_path}/up.db") as store:
         fill(store, spec, 100)
@@ -142,7 +142,7 @@ def test_a_bounded_view_reads_no_more_than_it_shows(store, monkeypatch):
     assert len(set(read)) <= 7 + BEST + 2  # two run
 
 
-def test_tpe_sees_a_thousand_trials_where_nothing_is_said():
+def test_tpe_sees_a_thousand_trials_by_default():
     assert history_bound(spec_with({"name": "tpe"})) == 1000
     assert history_bound(spec_with({"name": "tpe", "history": 5000})) == 5000
     assert history_bound(spec_with({"name": "cmaes"})) is None
@@ -152,7 +152,7 @@ def test_the_bound_leaves_room_for_all_random_trials_of_the_start():
     assert history_bound(spec_with({"name": "tpe", "n_startup_trials": 3000})) == 3000
 
 
-def test_what_a_batch_has_drawn_before_is_seen_too(store):
+def test_earlier_draws_of_a_batch_are_seen(store):
     spec = make_spec(trials=200)
     fill(store, spec, 60)
     first, second, third = look(store, open_view(store), 3, count=3)
@@ -160,13 +160,13 @@ def test_what_a_batch_has_drawn_before_is_seen_too(store):
     assert first == second[:-1] == third[:-2]
 
 
-def test_without_a_bound_all_are_seen(store):
+def test_without_a_bound_all_trials_are_seen(store):
     fill(store, make_spec(trials=200), 60)
     ((*seen, _),) = look(store, open_view(store), None)
     assert seen == list(range(62))
 
 
-def test_a_sampler_sees_its_own_attributes_and_none_of_the_dashboards(store, tmp_path):
+def test_sampler_sees_only_its_own_attributes(store, tmp_path):
     store.create(make_spec())
     url = f"sqlite:///{tmp_path}/store.db"
     study = optuna.load_study(study_name=KEY.name, storage=url)
@@ -178,7 +178,7 @@ def test_a_sampler_sees_its_own_attributes_and_none_of_the_dashboards(store, tmp
 
 
 @pytest.mark.parametrize(("direction", "best"), [(1, [0, 1, 2]), (2, [9, 8, 7])])
-def test_the_best_are_those_of_the_direction_and_equal_ones_of_lower_numbers(direction, best):
+def test_best_follow_the_direction_and_ties_the_number(direction, best):
     kept = BestTrials(StudyDirection(direction), size=3)
     for value in random.Random(0).sample(range(10), 10):
         for number in (value + 100, value):
@@ -226,7 +226,7 @@ class TestOption:
     def spec(self, **sampler):
         return spec_with(sampler)
 
-    def test_it_is_no_argument_of_optunas_sampler(self):
+    def test_history_is_not_passed_to_optunas_sampler(self):
         made = make_sampler(self.spec(name="tpe", history=50), "ecdsep", 0)
         assert made.history == 50
         assert make_sampler(self.spec(name="gp"), "ecdsep", 0).history is None
@@ -242,7 +242,7 @@ class TestOption:
             {"name": "tpe", "history": "all"},
         ],
     )
-    def test_too_short_a_viewis_refused(self, sampler):
+    def test_too_short_history_is_refused(self, sampler):
         with pytest.raises(
             SpecError,
             match=r"\[sampler\]: history = .*(at least n_startup_trials|whole number|>= 1)",
@@ -250,11 +250,11 @@ class TestOption:
             check_sampler(self.spec(**sampler))
 
     @pytest.mark.parametrize("name", ["random", "qmc", "cmaes", "grid"])
-    def test_samplers_that_do_not_grow_with_the_study_have_none(self, name):
+    def test_other_samplers_have_no_history(self, name):
         with pytest.raises(SpecError, match="history: unknown option"):
             check_sampler(self.spec(name=name, history=100))
 
-    def test_another_viewis_another_study(self):
+    def test_history_is_part_of_the_fingerprint(self):
         plain, bounded = self.spec(name="tpe"), self.spec(name="tpe", history=100)
         assert plain.fingerprint("ecdsep") != bounded.fingerprint("ecdsep")
         assert "history" not in plain.identity("ecdsep")["sampler"]

@@ -1,4 +1,4 @@
-"""Leases are judged by what one process saw, and by its own monotonic clock."""
+"""Leases expire by the observations of one process, on its own monotonic clock."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def clock() -> Any:
 
 
 @given(pauses=PAUSES, ahead=st.floats(-1e9, 1e9))
-def test_a_lease_that_is_renewed_before_each_look_stands(
-    clock: Any, pauses: list[float], ahead: float
-) -> None:
+def test_renewed_lease_stays_valid(clock: Any, pauses: list[float], ahead: float) -> None:
     """However long the looks are apart, and whatever the time of the renewals says."""
     watch = LeaseWatch(SECONDS)
     for renewals, pause in enumerate(pauses):
@@ -66,7 +64,7 @@ def test_a_lease_that_nobody_renews_is_lost(clock: Any, pause: float, looks: int
         (4, True, 1.0),
     ],
 )
-def test_looks_come_the_less_often_the_more_leases_stand(
+def test_checks_are_less_frequent_with_more_leases(
     clock: Any, leases: int, doubtful: bool, pause: float
 ) -> None:
     """800 workers, one look each in 100 s, are eight looks a second; so are 8 and one second."""
@@ -117,9 +115,7 @@ class Workers:
 
 
 @pytest.mark.parametrize("count", [4, 500])
-def test_the_dead_are_found_however_few_look_and_however_few_are_left(
-    clock: Any, count: int
-) -> None:
+def test_dead_workers_are_found_by_few_workers(clock: Any, count: int) -> None:
     workers = Workers(clock, count)
     assert workers.run(100) == set()
     before = workers.looks
@@ -134,7 +130,7 @@ def test_the_dead_are_found_however_few_look_and_however_few_are_left(
     assert set(workers.stamps) == {2, 3}
 
 
-def test_a_lease_that_was_away_begins_anew(clock: Any) -> None:
+def test_lease_that_reappears_is_observed_anew(clock: Any) -> None:
     watch = LeaseWatch(SECONDS)
     for stamps in ({7: 1.0}, {7: 1.0}, {7: 1.0}, {}, {7: 1.0}):
         assert watch.look(stamps) == set()

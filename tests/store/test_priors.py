@@ -1,4 +1,4 @@
-"""Searches whose space has a prior: which trials come from it, and that nothing else changes."""
+"""Searches whose space has a prior: trials from the prior, and unchanged others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_three_of_four_of_the_first_trials_come_from_the_prior(url, sampler, opt
     assert any(not 0.09 < r.params["lr"] < 0.11 for r in early)
 
 
-def test_they_follow_from_seed_and_number_whoever_draws_them(url, tmp_path):
+def test_draws_depend_on_seed_and_number_only(url, tmp_path):
     spec = study()
     expected = guided_points(spec, "ecdsep", range(24))
     runs = [(url, 3, 1), (f"sqlite:///{tmp_path}/b.db", 1, 2), (f"sqlite:///{tmp_path}/c.db", 7, 3)]
@@ -83,7 +83,7 @@ def test_they_follow_from_seed_and_number_whoever_draws_them(url, tmp_path):
     assert guided_points(study(lr=LR), "ecdsep", range(24)) == {}
 
 
-def test_the_sampler_sees_them_as_they_ran(url):
+def test_sampler_sees_prior_draws(url):
     """Drawn in one process, or read from the database by another: the same trials follow."""
     spec = study(n_startup_trials=4)
     with Store.open(url) as store:

@@ -36,7 +36,9 @@ def replace(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [remove, move, replace])
 @pytest.mark.parametrize("act", ["ask", "tell", "renew", "release", "trials"])
-def test_every_call_says_so(change: Callable[[Path], None], act: str, tmp_path: Path) -> None:
+def test_every_call_reports_a_replaced_file(
+    change: Callable[[Path], None], act: str, tmp_path: Path
+) -> None:
     path = tmp_path / "trials.db"
     worker = Worker.current()
     with Store.open(f"sqlite:///{path}") as store:
@@ -55,7 +57,7 @@ def test_every_call_says_so(change: Callable[[Path], None], act: str, tmp_path: 
             calls[act]()
 
 
-def test_a_file_that_is_touched_or_grows_is_the_same(tmp_path: Path) -> None:
+def test_touched_or_grown_file_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "trials.db"
     with Store.open(f"sqlite:///{path}") as store:
         store.create(SPEC)
@@ -65,7 +67,7 @@ def test_a_file_that_is_touched_or_grows_is_the_same(tmp_path: Path) -> None:
         assert all(store.tell(complete(leases)))
 
 
-def test_a_file_that_cannot_be_opened_to_look_says_what_to_do(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     """As on a read-only medium, where SQLite cannot make the files beside it."""
     path = tmp_path / "trials.db"
     Store.open(f"sqlite:///{path}").close()
@@ -74,7 +76,7 @@ def test_a_file_that_cannot_be_opened_to_look_says_what_to_do(tmp_path: Path) ->
         Store.open(f"sqlite:///{path}", create=False)
 
 
-def test_a_missing_search_is_not_said_to_be_there(tmp_path: Path) -> None:
+def test_missing_search_is_not_listed(tmp_path: Path) -> None:
     """Where one Optuna study was deleted, the other stages of that optimizer are named as such."""
     with Store.open(f"sqlite:///{tmp_path / 'trials.db'}") as store:
         store.create(SPEC)

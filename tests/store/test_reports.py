@@ -1,4 +1,4 @@
-"""Points of curves: quick to hand over, stored in the background, fenced like results."""
+"""Points of curves: quick for the caller, stored in the background, fenced like results."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TestStored:
         assert (values[0], values[1], values[3]) == (math.inf, -math.inf, 1e308)
         assert math.isnan(values[2])
 
-    def test_the_same_points_twice_are_stored_once(self, store, url):
+    def test_duplicate_points_are_stored_once(self, store, url):
         (lease,) = ask(store)
         for value in (1.0, 2.0):
             store.report([point(lease, 0, 0.0), point(lease, 5, 9.0), point(lease, 5, value)])
@@ -83,14 +83,14 @@ class TestStored:
         assert store.report([CurvePoint(one.trial_id, two.token, 0, 1.0)]) == 1
         assert stored(url) == {}
 
-    def test_a_tell_brings_the_rest(self, store, url):
+    def test_tell_stores_the_remaining_points(self, store, url):
         (lease,) = ask(store)
         store.report([point(lease, 0, 3.0)])
         store.tell([(lease, Outcome(Status.COMPLETE, 1.0))], [point(lease, 1, 1.0)])
         assert stored(url) == {0: 3.0, 1: 1.0}
         assert store.report([point(lease, 2, 1.0)]) == 1
 
-    def test_a_late_tell_brings_nothing(self, store, url):
+    def test_late_tell_stores_no_points(self, store, url):
         (lease,) = ask(store)
         store.release([lease])
         assert store.tell([(lease, Outcome(Status.COMPLETE, 1.0))], [point(lease, 0, 1.0)]) == [
@@ -151,7 +151,7 @@ class TestBuffer:
         assert times[int(0.99 * len(times))] <= 1e-4
         assert len(buffer.take()) < 3000
 
-    def test_an_interval_is_one_write_for_all(self):
+    def test_one_write_per_interval(self):
         sink = Sink()
         buffer = ReportBuffer(sink, interval=0.05)
         for step in range(3):
@@ -161,7 +161,7 @@ class TestBuffer:
         assert sink.steps == [[0, 1, 2]]
         assert buffer.take() == []
 
-    def test_what_is_shorter_than_the_interval_is_left_to_the_tell(self):
+    def test_short_trials_are_written_by_tell(self):
         sink = Sink()
         buffer = ReportBuffer(sink, interval=60)
         with buffer.flushing():
@@ -169,7 +169,7 @@ class TestBuffer:
         assert buffer.take() == [CurvePoint(1, 1, 0, 0.5)]
         assert buffer.take() == sink.batches == []
 
-    def test_an_outage_blocks_nobody_and_loses_nothing(self, caplog):
+    def test_outage_neither_blocks_nor_loses_points(self, caplog):
         sink = Sink()
         sink.error = StorageUnavailableError("gone")
         buffer = ReportBuffer(sink, interval=60)
@@ -198,7 +198,7 @@ class TestBuffer:
             range(100)
         )
 
-    def test_the_memory_is_bounded_and_the_newest_stay(self):
+    def test_buffer_is_bounded_and_keeps_the_newest(self):
         sink = Sink()
         sink.error = StorageUnavailableError("gone")
         buffer = ReportBuffer(sink, interval=60, limit=10)
@@ -209,7 +209,7 @@ class TestBuffer:
         assert [p.step for p in buffer.take()] == list(range(15, 25))
         assert buffer.dropped == 15
 
-    def test_what_would_fail_again_is_dropped(self, caplog):
+    def test_points_that_cannot_be_stored_are_dropped(self, caplog):
         sink = Sink()
         sink.error = ValueError("a mistake")
         buffer = ReportBuffer(sink, interval=60)
@@ -219,7 +219,7 @@ class TestBuffer:
         assert "a mistake" in caplog.text
         assert (buffer.take(), buffer.dropped) == ([], 1)
 
-    def test_leaving_waits_for_no_database_and_forgets_the_rest(self):
+    def test_closing_does_not_wait_for_the_database(self):
         sink = Sink()
         sink.open.clear()
         buffer = ReportBuffer(sink, interval=0.001)

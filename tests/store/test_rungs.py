@@ -116,7 +116,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     workers=st.integers(1, 4),
     data=st.data(),
 )
-def test_jobs_and_epochs_are_those_of_the_algorithm(
+def test_promotions_match_the_algorithm(
     trials: int, reduction: int, workers: int, data: st.DataObject
 ) -> None:
     peer, losses = Asha(trials, reduction), st.integers(0, 6)
@@ -175,7 +175,7 @@ def test_a_paused_trial_is_a_pruned_one_until_it_is_promoted(store: Store) -> No
     assert (copy.request.params, copy.request.seed) == (paused[1].params, paused[1].seed)
 
 
-def test_an_attempt_that_is_lost_keeps_its_place(store: Store) -> None:
+def test_lost_attempt_keeps_its_rung(store: Store) -> None:
     """Its copy goes to the same rung, and takes part in it once."""
     scene = Scene(store, make_spec(6))
     for loss in (0.3, 0.1, 0.2):
@@ -194,7 +194,7 @@ def test_an_attempt_that_is_lost_keeps_its_place(store: Store) -> None:
     assert sum(r.counts for r in records) == 3
 
 
-def test_what_has_diverged_takes_part_as_the_worst_and_what_was_taken_out_does_not(
+def test_diverged_trials_rank_last_and_invalidated_ones_are_excluded(
     store: Store,
 ) -> None:
     scene = Scene(store, make_spec(9))
@@ -214,7 +214,7 @@ def test_what_has_diverged_takes_part_as_the_worst_and_what_was_taken_out_does_n
     assert [r.number for r in store.trials(scene.key) if r.cause is Cause.PROMOTED] == [2]
 
 
-def test_a_result_that_is_told_twice_promotes_once(store: Store) -> None:
+def test_repeated_tell_promotes_once(store: Store) -> None:
     scene = Scene(store, make_spec(9), reduction=2)
     leases = [scene.ask(), scene.ask()]
     results = [

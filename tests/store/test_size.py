@@ -1,4 +1,4 @@
-"""What an ask and a tell cost, in commits and at size."""
+"""Cost of an ask and a tell, in commits and in large studies."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""The store's contract on SQLite, and what is special to SQLite."""
+"""The store's contract on SQLite, and details of SQLite."""
 
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -31,7 +33,7 @@ def test_the_file_uses_a_write_ahead_log(url, tmp_path):
     connection.close()
 
 
-def test_rows_go_with_a_study_that_plain_optuna_deletes(url, tmp_path):
+def test_rows_are_deleted_with_a_study_deleted_by_plain_optuna(url, tmp_path):
     spec, worker = make_spec(), Worker.current()
     with Store.open(url) as store:
         store.create(spec)
@@ -49,7 +51,7 @@ def test_rows_go_with_a_study_that_plain_optuna_deletes(url, tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_new_study_under_the_id_of_a_deleted_one_begins_afresh(url, tmp_path, sampler):
+def test_reused_study_id_has_no_old_rows(url, tmp_path, sampler):
     """Also where the first thing to do is a trial that plain Optuna queued: nothing is known."""
     spec, worker = make_spec(sampler), Worker.current()
 
@@ -72,7 +74,7 @@ def test_a_new_study_under_the_id_of_a_deleted_one_begins_afresh(url, tmp_path, 
     assert [number for number, _ in again] == list(range(6))
 
 
-def test_a_study_that_took_the_place_of_a_deleted_one_gets_no_trial_of_it(url):
+def test_recreated_study_gets_no_trial_of_the_deleted_one(url):
     """Of the same name, id and length, but made from another study file."""
     spec, other, worker = (
         make_spec(),
@@ -91,7 +93,7 @@ def test_a_study_that_took_the_place_of_a_deleted_one_gets_no_trial_of_it(url):
         assert len(newer.trials(other.key("ecdsep"))) == 1
 
 
-def test_a_study_of_plain_optuna_beside_ours_is_left_alone(url):
+def test_other_optuna_studies_are_unchanged(url):
     optuna.create_study(study_name="other", storage=url).add_trial(optuna.create_trial(value=1.0))
     spec = make_spec()
     with Store.open(url) as store:
@@ -106,7 +108,7 @@ def test_a_missing_folder_is_named(tmp_path):
         Store.open(f"sqlite:///{tmp_path}/nowhere/store.db")
 
 
-def test_a_missing_file_is_not_created_to_be_read(url, tmp_path):
+def test_reading_does_not_create_a_file(url, tmp_path):
     with pytest.raises(StorageUnavailableError, match="does not exist"):
         Store.open(url, create=False)
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +119,7 @@ def test_a_folder_is_not_a_database(tmp_path):
         Store.open(f"sqlite:///{tmp_path}")
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(url, tmp_path):
+def test_other_files_are_unchanged(url, tmp_path):
     file = tmp_path / "store.db"
     file.write_text("a study file, perhaps\n" * 100)
     with pytest.raises(StorageUnavailableError, match="not a database"):
@@ -125,7 +127,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(url, tmp_path):
     assert file.read_text() == "a study file, perhaps\n" * 100
 
 
-def test_a_database_without_our_tables_is_not_changed_to_be_read(url):
+def test_reading_does_not_change_a_foreign_database(url):
     optuna.create_study(study_name="other", storage=url)
     with pytest.raises(StoreError, match="version none"):
         Store.open(url, create=False)
@@ -141,13 +143,41 @@ def test_a_newer_schema_is_refused(url, tmp_path):
         Store.open(url)
 
 
-@pytest.mark.parametrize("room", [0, 20_000])
-def test_a_disk_that_is_full_at_the_creation_is_one_message(room, tmp_path):
+@contextmanager
+def full_disk(room):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # larger files are refused
     try:
-        with pytest.raises(StorageUnavailableError, match="full") as caught:
-            Store.open(f"sqlite:///{tmp_path}/new.db")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_full_disk_at_creation_is_one_message(room, tmp_path):
+    with (
+        full_disk(room),
+        pytest.raises(StorageUnavailableError, match="full") as caught,
+    ):
+        Store.open(f"sqlite:///{tmp_path}/new.db")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_database_on_a_full_disk_is_read_whole_and_locked_only_meanwhile(url, tmp_path):
+    spec, killed = make_spec(), tmp_path / "killed.db"
+    with Store.open(url) as store:
+        store.create(spec)
+        store.tell(complete(store.ask(spec, "ecdsep", count=3, worker=Worker.current())))
+        # As a killed worker leaves it: the newest results are in the log alone.
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{tmp_path}/store.db{suffix}", f"{killed}{suffix}")
+    url = f"sqlite:///{killed}"
+    with full_disk(0), Store.open(url, create=False) as store:
+        assert store.progress(spec.name)[0].complete == 3
+        with Store.open(url, create=False) as other:
+            assert [trial.number for trial in other.trials(spec.key("ecdsep"))] == [0, 1, 2]
+        with pytest.raises(StorageUnavailableError, match="the disk may be full"):
+            store.invalidate(spec.key("ecdsep"), 1, "wrong data")
+        assert store.progress(spec.name)[0].complete == 3
+    with Store.open(url, create=False) as store:
+        assert store.progress(spec.name)[0].complete == 3

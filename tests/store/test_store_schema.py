@@ -1,4 +1,4 @@
-"""The migrations make the tables of tables.py, and Optuna has the columns that we use."""
+"""The migrations create the tables of tables.py, and Optuna has the columns that we use."""
 
 from __future__ import annotations
 

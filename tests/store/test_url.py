@@ -1,4 +1,4 @@
-"""Storage URLs: which are taken, and that none shows its password."""
+"""Storage URLs: supported ones, and hidden passwords."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_other_urls_are_refused(text, word):
     assert "geheim" not in str(caught.value)
 
 
-def test_passwords_are_hidden_wherever_they_stand():
+def test_passwords_are_hidden_everywhere():
     url = parse_url("sqlite:///a.db").set(
         drivername="postgresql+psycopg", username="u", password="geheim", host="h"
     )
@@ -88,6 +88,6 @@ def test_an_escaped_password_is_read_as_it_was(secret):
     assert (url.password, url.host, url.database) == (secret, "h", "d")
 
 
-def test_the_message_says_how_to_write_it():
+def test_message_has_the_correct_form():
     with pytest.raises(StorageUrlError, match="write %40 for @"):
         parse_url("postgresql://u:ge@heim@h/d")

@@ -1,4 +1,4 @@
-"""A worker is told from every other process, and its death is seen on its own machine only."""
+"""A worker's identity, and detection of its death on its own machine only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_this_process_is_alive_and_keeps_its_identity():
     assert Worker.current().id == Worker.current().id
 
 
-def test_a_killed_process_is_dead_even_before_its_parent_has_looked(child):
+def test_killed_process_is_dead_before_it_is_reaped(child):
     worker = as_worker(child)
     assert not worker.is_dead
     child.kill()
@@ -45,7 +45,7 @@ def test_a_killed_process_is_dead_even_before_its_parent_has_looked(child):
     assert worker.is_dead
 
 
-def test_another_process_under_the_same_number_is_not_the_worker(child):
+def test_reused_process_id_is_another_worker(child):
     worker = as_worker(child)
     assert replace(worker, process_start=worker.process_start - 1).is_dead
 

@@ -1,4 +1,4 @@
-"""The shipped tasks keep the contract."""
+"""The shipped tasks satisfy the contract."""
 
 from typing import ClassVar
 

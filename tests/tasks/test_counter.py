@@ -1,4 +1,4 @@
-"""Random numbers that follow from a key and a position."""
+"""Random numbers as a function of a key and a position."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_dropout_of_a_row_is_its_own_under_vmap_and_padding_changes_nothing() ->
         assert torch.equal(padded[:, :6, :8], together[row])
 
 
-def test_outside_of_training_and_of_the_context_dropout_is_torchs() -> None:
+def test_dropout_is_torchs_outside_training_or_the_context() -> None:
     x = torch.ones(1000)
     with CounterDropout(torch.tensor(1)):
         assert F.dropout(x, 0.5, training=False) is x

@@ -1,4 +1,4 @@
-"""Finding data files, and the message where they are missing."""
+"""Finding data files, and the message if they are missing."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_the_variable_names_the_root(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_without_it_the_folder_beside_the_checkout_is_used(tmp_path, monkeypatch, exists):
+def test_default_root_is_beside_the_checkout(tmp_path, monkeypatch, exists):
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
     monkeypatch.setattr(data, "_checkout_data", lambda: tmp_path if exists else tmp_path / "none")
     assert data_root() == (tmp_path if exists else None)

@@ -1,4 +1,4 @@
-"""The digest of data files: what it is of, and that files are read once."""
+"""The digest of data files: its content, and reading each file once."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ def begin_again() -> None:
     module._digest_listing.cache_clear()
 
 
-def test_it_is_of_names_sizes_and_contents(root: Path) -> None:
+def test_digest_depends_on_names_sizes_and_contents(root: Path) -> None:
     names = hashlib.sha256(b"a.txt\0b/c.txt\0").hexdigest()
     expected = hashlib.sha256(names.encode() + b"\x003\0one\x003\0two").hexdigest()[:DIGITS]
     assert digest_files(root, ("a.txt", "b/c.txt")) == expected
     assert digest_files(root, ("b", "a.txt", "missing")) == expected
 
 
-def test_of_many_files_and_large_ones_parts_are_read(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_or_large_files_are_sampled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 1)
     monkeypatch.setattr(module, "_MOST_BLOCKS", 2)
     first = digest_files(root, ("b",))
@@ -66,7 +64,7 @@ def test_one_changed_byte_is_another_digest(root: Path) -> None:
     assert digest_files(root, ("b",)) != before
 
 
-def test_another_process_reads_no_file_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_is_cached_between_processes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = digest_files(root, ("b",))
     begin_again()
     monkeypatch.setattr(module, "_read", None)
@@ -89,7 +87,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert len(digest_files(root, ("b",))) == DIGITS
 
 
-def test_links_pipes_and_strange_names_do_no_harm(root: Path) -> None:
+def test_links_pipes_and_odd_names_are_handled(root: Path) -> None:
     (root / "b" / "gone").symlink_to(root / "nowhere")
     (root / "b" / "circle").symlink_to(root / "b")
     os.mkfifo(root / "b" / "pipe")
@@ -100,7 +98,7 @@ def test_links_pipes_and_strange_names_do_no_harm(root: Path) -> None:
     assert digest_files(root, ("b",)) != first  # its name is seen
 
 
-def test_a_file_that_may_not_be_read_costs_the_digest_alone(
+def test_unreadable_file_gives_no_digest(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> str:
@@ -112,9 +110,7 @@ def test_a_file_that_may_not_be_read_costs_the_digest_alone(
 
 
 @pytest.mark.parametrize("text", [b"\xff" * DIGITS, b"x" * DIGITS, b"0" * DIGITS + b"\n"])
-def test_a_cache_that_holds_something_else_is_not_believed(
-    root: Path, tmp_path: Path, text: bytes
-) -> None:
+def test_invalid_cache_is_ignored(root: Path, tmp_path: Path, text: bytes) -> None:
     first = digest_files(root, ("b",))
     (kept,) = (tmp_path / "cache" / "digests").iterdir()
     kept.write_bytes(text)

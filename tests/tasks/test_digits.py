@@ -1,4 +1,4 @@
-"""The digits: a stable stratified split, and a model that is what it says."""
+"""The digits: a stable stratified split, and the model."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""All contracts can be had from one module, each with what it needs and no more."""
+"""All contracts can be imported from one module, with their own requirements only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_stores_contract_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_contract_says_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contract_failures_have_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     from ecd_tune.registry import TASKS
     from ecd_tune.tasks.digits import DigitsProblem
 

@@ -1,4 +1,4 @@
-"""Basin: reference values, quadrature of the densities themselves, limits and refusals."""
+"""Basin: reference values, quadrature of the densities, limits and refused values."""
 
 from __future__ import annotations
 

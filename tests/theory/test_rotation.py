@@ -1,4 +1,4 @@
-"""Turns of the momentum: reference values, 1F1, and what must hold for any n and ν."""
+"""Turns of the momentum: reference values, 1F1, and properties for any n and ν."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_integral_is_the_hypergeometric_formula(n, nu):
 
 
 @pytest.mark.parametrize("nu", [0.05, 0.2, 1.0, 7.0])
-def test_one_dimension_is_the_chance_to_keep_the_sign(nu):
+def test_one_dimension_is_the_probability_to_keep_the_sign(nu):
     assert bounce_cosine(1, nu) == pytest.approx(erf(1 / (math.sqrt(2) * nu)), rel=1e-13)
 
 
@@ -60,7 +60,7 @@ def test_approximations_keep_their_stated_errors(n, root):
 
 
 @given(dimensions, roots, st.floats(1.001, 10))
-def test_more_chaos_turns_further(n, root, factor):
+def test_larger_nu_turns_further(n, root, factor):
     nu = root / math.sqrt(n)
     assert bounce_cosine(n, factor * nu) <= bounce_cosine(n, nu) <= 1
     if n > 1:

@@ -1,4 +1,4 @@
-"""``ecd_tune.tune`` in this process: a study, gone on with, and looked at."""
+"""``ecd_tune.tune`` in this process: a study, resumed and inspected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_first_trials_are_fixed_and_marked(study: TunedStudy) -> None:
     assert list(table[table.stage == "confirm"].metrics_test_accuracy.notna()) == [True] * 4
 
 
-def test_the_best_can_be_pasted(study: TunedStudy) -> None:
+def test_best_is_valid_code(study: TunedStudy) -> None:
     best = study.best("ecdsep")
     table = study.trials()
     mine = table[(table.optimizer == "ecdsep") & (table.stage == "search")]
@@ -81,13 +81,13 @@ def test_the_report_is_written_where_asked(study: TunedStudy, tmp_path: Path) ->
         study.report(tmp_path, ["word"])
 
 
-def test_an_optimizer_that_is_not_in_it_is_named(study: TunedStudy) -> None:
+def test_unknown_optimizer_is_named(study: TunedStudy) -> None:
     with pytest.raises(UnknownNameError, match=r"unknown optimizer of study tensors 'sgd'; known"):
         study.best("sgd")
     assert repr(study) == "TunedStudy('tensors', trials: ecdsep 4, adamw 4)"
 
 
-def test_calling_it_again_goes_on(study: TunedStudy, folder: Path) -> None:
+def test_second_call_resumes(study: TunedStudy, folder: Path) -> None:
     before = study.trials()
     again = et.tune(
         own_tasks.tensors, ["adamw"], trials=5, confirm=2, storage=url(folder), out=folder
@@ -98,7 +98,7 @@ def test_calling_it_again_goes_on(study: TunedStudy, folder: Path) -> None:
     assert list(table[table.stage == "search"].value[:4]) == list(kept)
 
 
-def test_the_study_can_be_joined_by_its_task(study: TunedStudy) -> None:
+def test_workers_join_by_the_task_reference(study: TunedStudy) -> None:
     with Store.open(study.storage, create=False) as store:
         table = store.tables()["tensors"]
     assert table["task"]["name"] == f"{HOME}:tensors"
@@ -106,7 +106,7 @@ def test_the_study_can_be_joined_by_its_task(study: TunedStudy) -> None:
     assert table["optimizers"]["ecdsep"]["first"][0]["label"] == "auto"
 
 
-def test_a_loop_is_tuned_too_and_global_random_numbers_are_left(tmp_path: Path) -> None:
+def test_loops_are_tuned_and_global_generators_unchanged(tmp_path: Path) -> None:
     torch.manual_seed(3)
     np.random.seed(3)
     random.seed(3)
@@ -157,14 +157,14 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_said(given, error, message, tmp_path: Path, monkeypatch) -> None:
+def test_wrong_arguments_are_errors(given, error, message, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("__main__.tensors", own_tasks.tensors, raising=False)
     task = given.pop("task", own_tasks.tensors)
     with pytest.raises(error, match=message):
         et.tune(task, **{"storage": url(tmp_path), "check": False, **given})
 
 
-def test_a_call_without_the_guard_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_main_guard_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "_under_way", ["my_file"])
     with pytest.raises(TaskError, match="while a worker imported 'my_file'; put the call below"):
         et.tune(own_tasks.tensors)
@@ -225,7 +225,7 @@ def test_a_fault_in_every_trial_ends_the_search(tmp_path: Path, monkeypatch) -> 
     assert "own_tasks.py" in event.detail["reason"]  # the last line that is the user's
 
 
-def test_an_error_shows_the_lines_of_its_reader_alone(tmp_path: Path, monkeypatch) -> None:
+def test_traceback_shows_only_user_code(tmp_path: Path, monkeypatch) -> None:
     task = et.task(metric="accuracy", direction="maximize", epochs=1)(broken)
     monkeypatch.setitem(globals(), "broken", task)
     with pytest.raises(TaskError) as error:

@@ -1,4 +1,4 @@
-"""Where checkpoints lie, and workers that are stopped and killed in the middle of a run."""
+"""Checkpoint storage, and workers that are stopped and killed during a run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestPlaces:
             slot.save(data)
             assert make().handle(make_lease()).load() == data
 
-    def test_the_next_attempt_has_the_same_place_and_no_other_run_has(self, make):
+    def test_key_is_equal_for_attempts_of_a_run_only(self, make):
         make().handle(make_lease()).save(b"mine")
         again = make_lease(number=7, attempt=2)
         assert make().handle(again).load() == b"mine"
@@ -73,7 +73,7 @@ class TestPlaces:
         ):
             assert make().handle(other).load() is None
 
-    def test_a_damaged_one_is_said_and_the_run_begins_anew(self, make, caplog):
+    def test_damaged_checkpoint_is_logged_and_the_run_restarts(self, make, caplog):
         """A flipped bit in any byte: of what was saved, its digest, its number or its mark."""
         make().handle(make_lease()).save(b"a run at step 100")
         (path,) = make.folder.iterdir()
@@ -86,7 +86,7 @@ class TestPlaces:
         make().handle(make_lease()).save(b"another try")
         assert make().handle(make_lease()).load() == b"another try"
 
-    def test_a_stored_result_removes_it(self, make):
+    def test_stored_result_removes_the_checkpoint(self, make):
         kept = make()
         kept.handle(make_lease()).save(b"data")
         kept.handle(make_lease()).save(b"data")
@@ -94,7 +94,7 @@ class TestPlaces:
         assert list(make.folder.iterdir()) == []
         kept.discard(make_lease())
 
-    def test_a_part_has_a_place_of_its_own_that_the_next_attempt_finds_and_clears(self, make):
+    def test_parts_are_found_and_cleared_by_the_next_attempt(self, make):
         slot = make().handle(make_lease())
         slot.save(b"whole")
         slot.part("a").save(b"one")
@@ -108,14 +108,14 @@ class TestPlaces:
         assert make().handle(make_lease()).part("a").part("b").load() is None
         assert make().handle(make_lease()).load() == b"whole"
 
-    def test_a_worker_that_only_loaded_it_removes_it_too(self, make):
+    def test_worker_that_only_loaded_removes_the_checkpoint(self, make):
         make().handle(make_lease()).save(b"data")
         kept = make()
         kept.handle(make_lease()).load()
         kept.discard(make_lease())
         assert list(make.folder.iterdir()) == []
 
-    def test_too_large_a_checkpoint_is_not_kept_and_said_once(self, make, caplog):
+    def test_too_large_checkpoint_is_skipped_and_logged_once(self, make, caplog):
         slot = make(max_bytes=10).handle(make_lease())
         slot.save(b"x" * 10)
         with caplog.at_level(logging.WARNING):
@@ -138,7 +138,7 @@ class TestPlaces:
         assert not slot.due()
         assert not make().handle(make_lease()).due()
 
-    def test_a_full_disk_is_logged_and_the_last_checkpoint_stands(self, make, caplog, monkeypatch):
+    def test_full_disk_is_logged_and_keeps_the_last_checkpoint(self, make, caplog, monkeypatch):
         slot = make().handle(make_lease())
         slot.save(b"good")
 
@@ -154,7 +154,7 @@ class TestPlaces:
         slot.save(b"better")
         assert make().handle(make_lease()).load() == b"better"
 
-    def test_a_place_that_cannot_be_reached_ends_no_run(self, tmp_path, caplog):
+    def test_unreachable_storage_does_not_end_the_run(self, tmp_path, caplog):
         (tmp_path / "file").write_text("not a folder")
         kept = FolderCheckpoints(tmp_path / "file" / "below")
         slot = kept.handle(make_lease())
@@ -180,7 +180,7 @@ class TestFolder:
         assert slot.load() == b"former"
         assert len(list(tmp_path.iterdir())) == 1
 
-    def test_only_old_files_of_ours_are_tidied_away(self, tmp_path):
+    def test_only_own_old_files_are_removed(self, tmp_path):
         FolderCheckpoints(tmp_path).handle(make_lease()).save(b"data")
         (ours,) = tmp_path.iterdir()
         shutil.copy(ours, tmp_path / ("0" * 32 + ".checkpoint"))
@@ -198,7 +198,7 @@ class TestFolder:
         assert left == {"mine.checkpoint", "a.part", "weights", theirs, ours.name, fresh.name}
         assert (tmp_path / "weights" / "mine").exists()
 
-    def test_nobody_else_can_look_in(self, tmp_path):
+    def test_folder_is_private(self, tmp_path):
         FolderCheckpoints(tmp_path / "a" / "b").handle(make_lease()).save(b"data")
         assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
 
@@ -262,7 +262,7 @@ class TestArtifacts:
         assert len(table.content) == 1
         assert ArtifactCheckpoints(table, slots=1).handle(make_lease()).load() == b"three"
 
-    def test_short_runs_cost_no_request(self, tmp_path):
+    def test_short_runs_make_no_request(self, tmp_path):
         class Closed(FileSystemArtifactStore):
             def remove(self, artifact_id):
                 raise AssertionError(artifact_id)
@@ -393,10 +393,10 @@ class TestWorkers:
     # With another signal it is the same: tests/test_signals.py says which are heeded.
     @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-    def test_another_signal_saves_the_run_and_queues_it_again(self, number, scene):
+    def test_signal_saves_and_requeues_the_run(self, number, scene):
         self.interrupt(scene, number)
 
-    def test_the_next_worker_goes_on_where_the_last_one_stopped(self, scene, monkeypatch):
+    def test_next_worker_resumes_the_run(self, scene, monkeypatch):
         log = self.interrupt(scene, signal.SIGTERM)
         steps = scene.go_on(monkeypatch)
         assert 0 < steps[0] < EPOCHS * LENGTH, log

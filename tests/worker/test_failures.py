@@ -1,4 +1,4 @@
-"""A worker stops when its trials fail alike, and not because a search meets bad points."""
+"""A worker stops when its trials fail in the same way, and not because of diverged trials."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ def test_equal_failures_in_a_row_are_counted_without_their_numbers() -> None:
 @pytest.mark.parametrize(
     "between", [GOOD, failed("ValueError: other"), Outcome(Status.DIVERGED, 1.0, reason="x")]
 )
-def test_anything_else_between_begins_anew(between: Outcome) -> None:
+def test_other_outcomes_reset_the_streak(between: Outcome) -> None:
     streak, same = FailureStreak(3), failed("RuntimeError: lost")
     streak.add([same, same, between, same, same], yes)
 
 
-def test_losses_that_are_not_finite_are_the_searchs_own_business() -> None:
+def test_diverged_trials_do_not_count_as_failures() -> None:
     FailureStreak(2).add([failed("loss became nan at iteration 0", Cause.NON_FINITE)] * 50, no)
 
 
-def test_an_exception_that_merely_says_non_finite_is_counted() -> None:
+def test_exception_with_non_finite_in_its_message_counts() -> None:
     same = failed("ValueError: non-finite values in the input")
     with pytest.raises(RepeatedFailureError):
         FailureStreak(2).add([same, same], yes)
@@ -114,16 +114,12 @@ def test_the_worker_stops_and_holds_nothing(
     assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 3
 
 
-def test_with_retries_the_same_trials_are_not_burned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retried_trials_are_not_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = make_spec(trials=50, retries={"stop_worker_after": 4, "exception": 9})
     assert failing(spec, monkeypatch, f"sqlite:///{tmp_path / 'a.db'}") == []
 
 
-def test_another_worker_stops_at_its_first_failure_where_three_have_failed_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_of_other_workers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, url = make_spec(trials=50, search={"repeats": 2}), f"sqlite:///{tmp_path / 'a.db'}"
     assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 3
     assert failing(spec, monkeypatch, url) == ["RuntimeError: no driver"] * 4

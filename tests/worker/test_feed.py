@@ -1,4 +1,4 @@
-"""The thread that asks and tells beside the training."""
+"""The thread that asks and tells during training."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def drain(feed: Feed, width: int) -> list[int]:
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 50])
-def test_each_trial_is_handed_out_and_told_once(ahead: int) -> None:
+def test_each_trial_is_leased_and_reported_once(ahead: int) -> None:
     source = Source(30)
     feed = source.feed([lease(100)], ahead)
     with feed.flowing():
@@ -66,7 +66,7 @@ def test_each_trial_is_handed_out_and_told_once(ahead: int) -> None:
     assert feed.leases == []
 
 
-def test_who_trains_waits_for_neither_while_it_has_work() -> None:
+def test_training_does_not_wait_for_the_database() -> None:
     source, slow = Source(10), threading.Event()
 
     def ask(count: int) -> list[Lease]:
@@ -85,7 +85,7 @@ def test_who_trains_waits_for_neither_while_it_has_work() -> None:
         assert len(drain(feed, 3)) == 10
 
 
-def test_what_is_held_is_known_at_any_time() -> None:
+def test_held_leases_are_known() -> None:
     telling, told = threading.Event(), threading.Event()
 
     def tell(results: Sequence[tuple[Lease, Outcome]]) -> None:
@@ -105,7 +105,7 @@ def test_what_is_held_is_known_at_any_time() -> None:
 
 
 @pytest.mark.parametrize("where", ["ask", "tell"])
-def test_an_error_of_the_database_reaches_who_trains(where: str) -> None:
+def test_database_error_is_raised_in_the_training_thread(where: str) -> None:
     def fail(_: object) -> list[Lease]:
         raise OSError("gone")
 
@@ -117,7 +117,7 @@ def test_an_error_of_the_database_reaches_who_trains(where: str) -> None:
     assert where == "ask" or 100 in [own.number for own in feed.leases]
 
 
-def test_a_stop_asks_for_no_more_and_wakes_who_waits() -> None:
+def test_stop_ends_asking_and_wakes_the_waiting_thread() -> None:
     stopped = threading.Event()
 
     def ask(count: int) -> list[Lease]:

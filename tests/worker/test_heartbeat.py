@@ -30,7 +30,7 @@ def test_leases_are_renewed_while_the_work_blocks() -> None:
     assert len(beats) == after
 
 
-def test_a_database_that_is_away_does_not_end_the_heartbeat() -> None:
+def test_outage_does_not_end_the_heartbeat() -> None:
     calls = threading.Semaphore(0)
 
     def renew(leases: Sequence[Lease]) -> None:

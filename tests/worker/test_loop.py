@@ -85,7 +85,7 @@ def test_one_worker_and_a_seed_give_the_same_study_bit_by_bit(
     assert found[0] == found[1]
 
 
-def test_an_interrupted_trial_is_queued_again(
+def test_interrupted_trial_is_requeued(
     spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flag = StopFlag()
@@ -111,7 +111,7 @@ def test_an_interrupted_trial_is_queued_again(
     assert [(r.params, r.seed) for r in again] == [(r.params, r.seed) for r in lost]
 
 
-def test_a_signal_with_the_last_tell_leaves_no_lease(spec: StudySpec, store: Store) -> None:
+def test_signal_during_the_last_tell_leaves_no_lease(spec: StudySpec, store: Store) -> None:
     """The results are told, and nothing more is leased; the next worker continues."""
     stop = StopFlag()
     blind = spec.model_copy(update={"sampler": SamplerSpec(name="random")})
@@ -208,7 +208,7 @@ def test_a_file_that_is_removed_ends_a_long_trial_within_a_heartbeat(
         StudyWorker(store, spec, StopFlag()).run()
 
 
-def test_trials_of_a_worker_that_ends_with_an_error_say_so(
+def test_trials_of_a_failed_worker_have_its_error(
     spec: StudySpec, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In words that any database can hold: the text has a NUL and half a character."""

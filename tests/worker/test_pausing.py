@@ -87,7 +87,7 @@ def check(spec: StudySpec, records: list[TrialRecord], approx: Any = None) -> No
             assert mine == approx(theirs)
 
 
-def test_no_epoch_is_trained_twice_and_a_promoted_run_is_a_whole_one(
+def test_promoted_run_repeats_no_epoch(
     store: Store, checkpoints: FolderCheckpoints, tmp_path: Path
 ) -> None:
     spec, steps = make_spec(), Steps()
@@ -104,7 +104,7 @@ def test_no_epoch_is_trained_twice_and_a_promoted_run_is_a_whole_one(
     assert [path for path in (tmp_path / "kept").rglob("*") if path.is_file()] == []
 
 
-def test_a_worker_that_is_stopped_anywhere_costs_no_epoch_and_no_trial(
+def test_stopped_worker_loses_no_epoch_and_no_trial(
     store: Store, checkpoints: FolderCheckpoints
 ) -> None:
     spec, steps = make_spec(), Steps()
@@ -158,7 +158,7 @@ def test_lanes_pause_and_continue_too(
     assert sum(r.cause is Cause.PROMOTED for r in records) >= 3
 
 
-def test_a_checkpoint_that_is_elsewhere_is_said_and_the_run_begins_again(
+def test_missing_checkpoint_is_logged_and_the_run_restarts(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As on another machine, with a place of its own."""
@@ -180,13 +180,13 @@ def test_a_checkpoint_that_is_elsewhere_is_said_and_the_run_begins_again(
     assert steps.made == 3 * (1 + 1 + 2)
 
 
-def test_a_study_that_resumes_needs_a_place(store: Store) -> None:
+def test_resume_needs_checkpoint_storage(store: Store) -> None:
     with pytest.raises(CheckpointError, match=r"resume = true: trials continue from their check"):
         StudyWorker(store, make_spec(), StopFlag())
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_worker_is_killed_repeatedly(tmp_path: Path) -> None:
     """SIGKILL at any place: every trial that was promoted to its end is a whole run."""
     spec = make_spec(trials=16)
     file, url = tmp_path / "study.toml", f"sqlite:///{tmp_path}/a.db"

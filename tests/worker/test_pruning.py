@@ -1,4 +1,4 @@
-"""Pruners on a real store: who is ended, who is not, and what other workers see."""
+"""Pruners on a real store: which trials end, and what other workers see."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def line(height: float, epochs: int = 28) -> dict[int, float]:
 
 
 class TestMedian:
-    def test_what_is_below_the_median_ends_and_what_is_above_goes_on(self, store: Store) -> None:
+    def test_trials_worse_than_the_median_are_pruned(self, store: Store) -> None:
         scene = Scene(store, study(kind="median", startup_trials=3))
         for height in (0.1, 0.5, 0.9):
             scene.end(scene.ask(), line(height))
@@ -84,7 +84,7 @@ class TestMedian:
         other = scene.ask()
         assert pruner.decide(other, line(0.49, 3)) == "pruned by median after epoch 2"
 
-    def test_nobody_is_ended_before_enough_have_finished(self, store: Store) -> None:
+    def test_no_pruning_before_n_startup_trials(self, store: Store) -> None:
         scene = Scene(store, study(kind="median", startup_trials=3))
         for height in (0.5, 0.9):
             scene.end(scene.ask(), line(height))
@@ -94,7 +94,7 @@ class TestMedian:
         scene.end(scene.ask(), line(0.7))
         assert pruner.decide(scene.ask(), line(0.1, 3)) is not None
 
-    def test_warmup_and_interval_put_it_off(self, store: Store) -> None:
+    def test_warmup_and_interval_delay_pruning(self, store: Store) -> None:
         scene = Scene(store, study(kind="median", startup_trials=1, warmup=4, interval=3))
         scene.end(scene.ask(), line(0.5))
         lease, pruner = scene.ask(), scene.pruner()
@@ -164,7 +164,7 @@ class TestHyperband:
         assert len(set(ends)) > 2
 
 
-def test_a_pruned_trial_is_told_apart_from_a_diverged_one(store: Store) -> None:
+def test_pruned_and_diverged_trials_are_distinguished(store: Store) -> None:
     scene = Scene(store, study(kind="median"))
     scene.end(scene.ask(), line(0.2, 3), "pruned by median after epoch 2")
     reason = "loss became non-finite (inf) after it was pruned by nobody"

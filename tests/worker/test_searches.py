@@ -62,7 +62,7 @@ def test_each_search_has_its_own_trials_seeds_and_confirmation(store: Store) -> 
         seeds += [r.seed or 0 for r in runs]
 
 
-def test_more_searches_go_on_with_the_first(store: Store) -> None:
+def test_adding_searches_keeps_the_first(store: Store) -> None:
     once = make()
     StudyWorker(store, once, StopFlag()).run()
     first = [(r.params, r.value, r.seed) for r in store.trials(once.key("adam"))]
@@ -144,7 +144,7 @@ def test_nothing_is_confirmed_before_the_selection_is_complete(
     assert len(store.trials(spec.key("adam", Stage.CONFIRM))) == 2
 
 
-def test_a_search_that_ends_this_moment_is_selected_from_first(
+def test_finished_search_is_selected_from_first(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two looks of this worker another one tells the last trial of the search."""
@@ -173,9 +173,7 @@ def test_a_selection_of_one_trial_is_none(store: Store) -> None:
 
 
 class TestWarmStart:
-    def test_the_best_of_another_study_come_first_and_say_where_they_are_from(
-        self, store: Store
-    ) -> None:
+    def test_warm_start_trials_come_first_and_name_their_source(self, store: Store) -> None:
         source = make(name="source", search={"repeats": 2})
         StudyWorker(store, source, StopFlag()).run()
         found = [r for key in source.searches("adam") for r in store.trials(source.key(key))]
@@ -199,7 +197,7 @@ class TestWarmStart:
         # An optimizer that the other study does not have begins as ever.
         assert {r.source for r in store.trials(spec.key("gdm"))} == {"sampler"}
 
-    def test_what_the_optimizer_does_not_take_is_passed_over(self, store: Store) -> None:
+    def test_warm_start_skips_unsupported_hyperparameters(self, store: Store) -> None:
         source = make(
             name="source",
             optimizers={"one": {"optimizer": "adam", "space": {"lr": 0.1, "beta1": 0.5}}},
@@ -211,7 +209,7 @@ class TestWarmStart:
         StudyWorker(store, spec, StopFlag()).run()
         assert {r.source for r in store.trials(spec.key("one"))} == {"sampler"}
 
-    def test_a_study_that_is_not_there_is_named(self, store: Store) -> None:
+    def test_missing_study_is_named(self, store: Store) -> None:
         spec = make(search={"from_study": "nowhere"})
         with pytest.raises(StudyNotFoundError, match=r"from_study = 'nowhere'.*known: small"):
             StudyWorker(store, spec, StopFlag()).run()

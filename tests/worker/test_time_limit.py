@@ -1,4 +1,4 @@
-"""A run that takes too long is ended wherever it is, and the worker continues."""
+"""A run that takes too long is ended anywhere, and the worker continues."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_code_that_hangs_is_ended(hang: Callable[[], None]) -> None:
     assert signal.getitimer(signal.ITIMER_REAL)[1] == 0  # ours repeats itself
 
 
-def test_a_timer_of_somebody_elses_goes_on() -> None:
+def test_foreign_timer_is_kept() -> None:
     fired = threading.Event()
     former = signal.signal(signal.SIGALRM, lambda *_: fired.set())
     try:
@@ -69,7 +69,7 @@ def test_a_timer_of_somebody_elses_goes_on() -> None:
         signal.signal(signal.SIGALRM, former)
 
 
-def test_elsewhere_than_in_the_main_thread_each_step_asks() -> None:
+def test_outside_the_main_thread_each_step_checks() -> None:
     ended = []
 
     def work() -> None:
@@ -87,13 +87,13 @@ def test_elsewhere_than_in_the_main_thread_each_step_asks() -> None:
     assert ended == [True]
 
 
-def test_without_a_limit_nothing_is_looked_at() -> None:
+def test_no_check_without_a_limit() -> None:
     limit = TimeLimit(not_called, 0.0)
     with limit.holding(None):
         limit.check()
 
 
-def test_what_does_not_come_back_to_python_is_told_from_another_thread() -> None:
+def test_hang_outside_python_is_reported_by_a_thread() -> None:
     """A blocked signal stands for a library that hangs."""
     stuck = threading.Event()
     with pytest.raises(TimeLimitError), TimeLimit(stuck.set, 0.01).holding(0.01):
@@ -129,7 +129,7 @@ def limited(retries: int = 0) -> StudySpec:
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_the_trial_fails_with_its_cause_and_the_worker_goes_on(
+def test_trial_fails_with_its_cause_and_the_worker_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retries: int
 ) -> None:
     monkeypatch.setattr(Objective, "evaluate", hanging(lambda: time.sleep(10_000)))
@@ -146,7 +146,7 @@ def test_the_trial_fails_with_its_cause_and_the_worker_goes_on(
     assert failed.cost.seconds > 0
 
 
-def test_a_worker_that_cannot_end_a_trial_tells_it_and_leaves(
+def test_worker_that_cannot_end_a_trial_reports_it_and_exits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = threading.Event()

@@ -42,7 +42,7 @@ def test_best_so_far_follows_the_direction(lines, direction, best) -> None:
     ]
 
 
-def test_what_other_workers_found_counts(lines) -> None:
+def test_best_includes_other_workers(lines) -> None:
     log = TrialLog(Direction.MINIMIZE, lambda key: 0.01, SEARCHED)
     log.add(lease(0), value(0.5))
     assert "best so far 0.01;" in lines()[0]
@@ -62,6 +62,6 @@ def test_runs_of_a_confirmation_have_seeds_and_no_best(lines) -> None:
     assert lines()[0].startswith("s/ecdsep/confirm #3: 0.5; seed 7; lr = 0.25")
 
 
-def test_nothing_is_asked_where_nothing_is_logged(caplog) -> None:
+def test_no_query_without_logging(caplog) -> None:
     caplog.set_level(logging.WARNING, logger="ecd_tune.worker.trial_log")
     TrialLog(Direction.MINIMIZE, lambda key: 1 / 0, SEARCHED).add(lease(0), value(0.5))

@@ -1,6 +1,5 @@
 """Relations that the theory predicts, and checks of a study's trials with their verdicts."""
 
-from ecd_tune.analysis.checks.judge import CHECKS, Declared, Judged, judge_study, reservations
 from ecd_tune.analysis.checks.model import (
     Check,
     CheckResult,
@@ -10,6 +9,13 @@ from ecd_tune.analysis.checks.model import (
     Verdict,
 )
 from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
+from ecd_tune.analysis.checks.study import (
+    CHECKS,
+    Declared,
+    StudyCheckResult,
+    check_study,
+    reservations,
+)
 
 __all__ = [
     "CHECKS",
@@ -17,13 +23,13 @@ __all__ = [
     "CheckResult",
     "Declared",
     "Finding",
-    "Judged",
+    "StudyCheckResult",
     "Relation",
     "CheckedRun",
     "Sample",
     "StudyTrials",
     "Subject",
     "Verdict",
-    "judge_study",
+    "check_study",
     "reservations",
 ]

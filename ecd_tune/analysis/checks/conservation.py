@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, Prediction, assess, too_few
 from ecd_tune.analysis.checks.fits import share
-from ecd_tune.analysis.checks.judging import Need, Prediction, judge, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
 from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
@@ -24,7 +24,7 @@ def _check_conservation(data: StudyTrials) -> list[Finding]:
     sample, both = data.ended(), pairs(data)
     if len(both) >= _LEAST:
         scores = [[run.loss_score(data.direction) for run in pair] for pair in both]
-        return [_judge_pairs(sample, np.array(scores))]
+        return [_assess_pairs(sample, np.array(scores))]
     on, off = (
         np.array([run.loss_score(data.direction) for run in sample if _conserves(run) is switch])
         for switch in (True, False)
@@ -34,7 +34,7 @@ def _check_conservation(data: StudyTrials) -> list[Finding]:
         Need("trials with conserve_energy = false", len(off), _LEAST),
     ]
     lack = too_few(_BETTER, sample, needs, "")
-    return [lack or judge(_BETTER, sample, superiority(on, off), f"{len(on)} on, {len(off)} off")]
+    return [lack or assess(_BETTER, sample, superiority(on, off), f"{len(on)} on, {len(off)} off")]
 
 
 def _conserves(run: CheckedRun) -> bool:
@@ -58,13 +58,13 @@ def pairs(data: StudyTrials) -> list[tuple[CheckedRun, CheckedRun]]:
     return [(group[True], group[False]) for group in groups.values() if len(group) == 2]
 
 
-def _judge_pairs(sample: Sample, values: Array) -> Finding:
+def _assess_pairs(sample: Sample, values: Array) -> Finding:
     wins, untied = (
         int(np.sum(x)) for x in (values[:, 0] < values[:, 1], values[:, 0] != values[:, 1])
     )
     case = f"{len(values)} pairs that differ only in this, {len(values) - untied} tied"
     lack = too_few(_BETTER, sample, [Need("pairs without a tie", untied, _LEAST)], case)
-    return lack or judge(_BETTER, sample, share(wins, untied), case)
+    return lack or assess(_BETTER, sample, share(wins, untied), case)
 
 
 def superiority(first: Array, second: Array) -> Estimate:

@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from ecd_tune.analysis.checks.fits import fit
-from ecd_tune.analysis.checks.floor import F_MIN, above_floor, each_landscape
-from ecd_tune.analysis.checks.judging import (
+from ecd_tune.analysis.checks.assess import (
     Need,
+    assess,
     distinct,
-    judge,
     near,
     negative,
     span,
     too_few,
 )
+from ecd_tune.analysis.checks.fits import fit
+from ecd_tune.analysis.checks.floor import F_MIN, above_floor, each_landscape
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject, Verdict
 from ecd_tune.analysis.checks.runs import ECD, Sample, StudyTrials
 from ecd_tune.theory import Array
@@ -60,7 +60,7 @@ def _check_direction(data: StudyTrials) -> list[Finding]:
         best = best_of_bins(eta, gaps)
         estimate = fit(gaps[best], eta[best]).estimate(1)
         note = f"{len(best)} best trials; {floor.note}"
-        return [judge(_FALLS, above, estimate, case, note, capped=floor.guess)]
+        return [assess(_FALLS, above, estimate, case, note, capped=floor.guess)]
 
     return each_landscape(data.usable(), _lacks_direction, measure)
 
@@ -99,7 +99,7 @@ def _effects_of_nu(data: StudyTrials, sample: Sample, case: str) -> list[Finding
     found = []
     for claim, name in ((_WITH_ETA, "eta"), (_WITH_EFFECTIVE, "eta_eff")):
         estimate = fit(gaps, np.log(above.column(name) - 1), nu).estimate(2)
-        found.append(judge(claim, above, estimate, case, floor.note, capped=floor.guess))
+        found.append(assess(claim, above, estimate, case, floor.note, capped=floor.guess))
     first, second = found
     # That ν does nothing at fixed η is no case against η_eff; only the second slope refutes.
     if first.verdict is Verdict.REFUTED:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, Prediction, assess, too_few
 from ecd_tune.analysis.checks.fits import share
-from ecd_tune.analysis.checks.judging import Need, Prediction, judge, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.runs import Sample, StudyTrials
 from ecd_tune.records import Scalar
@@ -25,7 +25,7 @@ def _check_edges(data: StudyTrials) -> list[Finding]:
     sample = data.finished()
     space = data.spec.optimizers[data.optimizer].space
     return [
-        _judge_dimension(data, sample, name, dimension)
+        _assess_dimension(data, sample, name, dimension)
         for name, dimension in space.dimensions.items()
         if _ordered(dimension)
     ]
@@ -38,7 +38,9 @@ def _ordered(dimension: Dimension) -> bool:
     return not isinstance(dimension, Fixed)
 
 
-def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Dimension) -> Finding:
+def _assess_dimension(
+    data: StudyTrials, sample: Sample, name: str, dimension: Dimension
+) -> Finding:
     claim = Prediction("share of best trials at one end", 0.5, 0.0, 0.5, "<")
     active = sample.keep(f"{name} not in use", lambda run: name in run.record.params)
     case = f"{name} in {dimension.describe()}"
@@ -52,7 +54,7 @@ def _judge_dimension(data: StudyTrials, sample: Sample, name: str, dimension: Di
     # Below a range whose low end means 0 there is nothing to search.
     end, count = ("low", low) if low >= high and not _reaches_zero(dimension) else ("high", high)
     note = f"a limit of {name}" if _ends_itself(data, name, dimension, end) else ""
-    return judge(claim, active, share(count, len(places)), f"{case}, {end} end", note)
+    return assess(claim, active, share(count, len(places)), f"{case}, {end} end", note)
 
 
 def _reaches_zero(dimension: Dimension) -> bool:

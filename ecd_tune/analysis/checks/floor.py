@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, distinct, span
 from ecd_tune.analysis.checks.fits import Fit, fit
-from ecd_tune.analysis.checks.judging import Need, distinct, span
 from ecd_tune.analysis.checks.model import Finding
 from ecd_tune.analysis.checks.runs import CheckedRun, Sample, StudyTrials
 from ecd_tune.registry import Hyperparameter
@@ -84,7 +84,7 @@ def each_landscape(
     lack: Callable[[Sample, str], Finding | None],
     measure: Callable[[Sample, str], list[Finding]],
 ) -> list[Finding]:
-    """Judge the runs of each landscape.
+    """Assess the runs of each landscape.
 
     Args:
         sample: The runs.

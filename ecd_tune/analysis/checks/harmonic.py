@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Prediction, assess, near, too_few
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.floor import (
     F_MIN,
@@ -17,7 +18,6 @@ from ecd_tune.analysis.checks.floor import (
     harmonic_fit,
     stationary_needs,
 )
-from ecd_tune.analysis.checks.judging import Prediction, judge, near, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import Estimate
 from ecd_tune.analysis.checks.runs import ECD, Sample, StudyTrials
@@ -63,12 +63,12 @@ def _on_plateaus(
         return too_few(claim, sample, needs, case, advisory=advice(sample))
 
     def check(data: StudyTrials) -> list[Finding]:
-        def judge_part(sample: Sample, case: str) -> list[Finding]:
+        def assess_part(sample: Sample, case: str) -> list[Finding]:
             used, estimate, note, guess = measure(data, sample)
             advisory = advice(sample)
-            return [judge(claim, used, estimate, case, note, advisory=advisory, capped=guess)]
+            return [assess(claim, used, estimate, case, note, advisory=advisory, capped=guess)]
 
-        return each_landscape(data.stationary(), lack, judge_part)
+        return each_landscape(data.stationary(), lack, assess_part)
 
     return check
 

@@ -2,8 +2,8 @@
 
 A :class:`Relation` is a prediction with its source. A :class:`Check` measures it on data and
 answers with :class:`Finding` s under a decision rule that is fixed beforehand. The data depend on
-the check's subject: a :class:`~ecd_tune.lab.bench.Bench` that runs exact systems, or the trials of
-a study.
+the check's subject: a :class:`~ecd_tune.lab.simulator.Simulator` that runs exact
+systems, or the trials of a study.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Subject(StrEnum):
     """The kind of data of a check."""
 
     SYSTEMS = "systems"
-    """A bench that runs exact systems."""
+    """A simulator that runs exact systems."""
     STUDY = "study"
     """The trials of a study, :class:`~ecd_tune.analysis.checks.StudyTrials`."""
 
@@ -147,7 +147,7 @@ class Check:
     options: Mapping[str, Hyperparameter] = field(default_factory=dict)
 
     @property
-    def judges_study(self) -> bool:
+    def is_for_studies(self) -> bool:
         """Whether its data are the trials of a study."""
         return self.subject is Subject.STUDY
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, Prediction, assess, distinct, span, too_few
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.floor import F_MIN
-from ecd_tune.analysis.checks.judging import Need, Prediction, distinct, judge, span, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject, Verdict
 from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrials
 from ecd_tune.errors import TheoryError
@@ -59,8 +59,8 @@ def _check_optimum(data: StudyTrials) -> list[Finding]:
             continue
         best, lr = np.array([o.log_nu for o in optima]), np.log([o.lr for o in optima])
         errors = np.array([o.error for o in optima])
-        found.append(judge(_EXPONENT, used, fit(best, lr, errors=errors).estimate(1), case))
-        found.append(_judge_ratio(data, optima, used, case))
+        found.append(assess(_EXPONENT, used, fit(best, lr, errors=errors).estimate(1), case))
+        found.append(_assess_ratio(data, optima, used, case))
     if len(settings) > 1:
         small = [replace(lack, case=f"largest of {len(settings)} settings") for lack in small]
     return found or small[:1]
@@ -127,7 +127,7 @@ def _worse(data: StudyTrials, level: Sample) -> Array:
     return np.log(values) if loss else values
 
 
-def _judge_ratio(data: StudyTrials, optima: list[_Optimum], used: Sample, case: str) -> Finding:
+def _assess_ratio(data: StudyTrials, optima: list[_Optimum], used: Sample, case: str) -> Finding:
     """Compare the best ν with ν*; this supports, but only the exponent refutes."""
     ratios, note = np.full(1, np.nan), "needs F_min and curvature in [[checks]]"
     if {"F_min", "curvature"} <= data.options.keys():

@@ -7,12 +7,12 @@ import math
 import numpy as np
 from scipy import stats
 
-from ecd_tune.analysis.checks.judging import (
+from ecd_tune.analysis.checks.assess import (
     Need,
     Prediction,
+    assess,
+    assess_bound,
     distinct,
-    judge,
-    judge_bound,
     negative,
     span,
     too_few,
@@ -38,11 +38,11 @@ def _check_region(data: StudyTrials) -> list[Finding]:
     lack = too_few(_SHARE, sample, [Need("trials of s = 1", len(sample), 1)], "")
     if lack is not None:
         return [lack]
-    bound = judge_bound(_SHARE, sample, float(sample.column("tail_w").max()))
-    return [bound, _judge_reach(data, sample)]
+    bound = assess_bound(_SHARE, sample, float(sample.column("tail_w").max()))
+    return [bound, _assess_reach(data, sample)]
 
 
-def _judge_reach(data: StudyTrials, sample: Sample) -> Finding:
+def _assess_reach(data: StudyTrials, sample: Sample) -> Finding:
     energies = np.log1p(sample.column("delta_energy"))
     needs = [
         Need("trials of s = 1", len(sample), _LEAST),
@@ -53,7 +53,7 @@ def _judge_reach(data: StudyTrials, sample: Sample) -> Finding:
     if lack is not None:
         return lack
     reach = np.array([_log_reach(run) for run in sample])
-    return judge(_REACH, sample, rank_correlation(reach, sample.loss_score(data.direction)), "")
+    return assess(_REACH, sample, rank_correlation(reach, sample.loss_score(data.direction)), "")
 
 
 def _log_reach(run: CheckedRun) -> float:

@@ -25,7 +25,7 @@ __all__ = [
     "Estimate",
     "bound_finding",
     "jackknife",
-    "judge_range",
+    "range_verdict",
     "mean",
     "units_needed",
 ]
@@ -95,7 +95,7 @@ def jackknife(statistic: Callable[..., float], *samples: Array) -> Estimate:
     return Estimate(whole, math.sqrt((count - 1) / count * spread), count)
 
 
-def judge_range(low: float, high: float, least: float, most: float) -> Verdict:
+def range_verdict(low: float, high: float, least: float, most: float) -> Verdict:
     """Rule R.
 
     Args:

@@ -205,7 +205,7 @@ class Sample:
         return len(self.runs) + sum(self.excluded.values())
 
     def keep(self, otherwise: str, test: Callable[[CheckedRun], bool]) -> Sample:
-        """Leave runs out.
+        """Exclude runs.
 
         Args:
             otherwise: Why those are left out that fail.

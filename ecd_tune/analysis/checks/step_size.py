@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, assess, negative, span, too_few
 from ecd_tune.analysis.checks.fits import fit
-from ecd_tune.analysis.checks.judging import Need, judge, negative, span, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.runs import ECDSEP, CheckedRun, Sample, StudyTrials
 
@@ -52,7 +52,7 @@ def _check_step_size(data: StudyTrials) -> list[Finding]:
     dummies = [tuned] if 0 < tuned.sum() < len(tuned) else []
     estimate = fit(np.log([run.lr for run, _ in found]), log_n, *dummies).estimate(1)
     case = f"{len(found)} tasks, n = {np.exp(log_n.min()):.3g} to {np.exp(log_n.max()):.3g}"
-    return [judge(_SLOPE, everyone, estimate, case, advisory=_ADVISORY, unit="tasks")]
+    return [assess(_SLOPE, everyone, estimate, case, advisory=_ADVISORY, unit="tasks")]
 
 
 CHECKS = (

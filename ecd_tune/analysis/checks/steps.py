@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from ecd_tune.analysis.checks.assess import Need, Prediction, assess, assess_bound, near, too_few
 from ecd_tune.analysis.checks.floor import advice
-from ecd_tune.analysis.checks.judging import Need, Prediction, judge, judge_bound, near, too_few
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Subject
 from ecd_tune.analysis.checks.rules import (
     jackknife,
@@ -31,7 +31,7 @@ def _check_virial(data: StudyTrials) -> list[Finding]:
     if lack is not None:
         return [lack]
     shares = sample.column("tail_virial") * sample.column("eta_eff") / sample.column("eta")
-    return [judge(_VIRIAL, sample, mean(shares), "", advisory=advisory)]
+    return [assess(_VIRIAL, sample, mean(shares), "", advisory=advisory)]
 
 
 def _check_bounce(data: StudyTrials) -> list[Finding]:
@@ -44,7 +44,7 @@ def _check_bounce(data: StudyTrials) -> list[Finding]:
     # A ratio of means: at large ν both cosines are near 0, where single ratios are all noise.
     measured, predicted = sample.column("cos_bounce"), sample.column("cosine")
     estimate = jackknife(lambda x, y: float(np.sum(x) / np.sum(y)), measured, predicted)
-    return [judge(_BOUNCE, sample, estimate, "")]
+    return [assess(_BOUNCE, sample, estimate, "")]
 
 
 def _check_bound(data: StudyTrials) -> list[Finding]:
@@ -53,7 +53,7 @@ def _check_bound(data: StudyTrials) -> list[Finding]:
     lack = too_few(_BOUND, sample, [Need("trials of s = 1", len(sample), 1)], "")
     if lack is not None:
         return [lack]
-    return [judge_bound(_BOUND, sample, float(sample.column("max_step_over_lr").max()))]
+    return [assess_bound(_BOUND, sample, float(sample.column("max_step_over_lr").max()))]
 
 
 CHECKS = (

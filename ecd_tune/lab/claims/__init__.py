@@ -2,9 +2,9 @@
 
 from ecd_tune.lab.claims.catalogue import (
     SECTIONS,
-    JudgedClaim,
-    JudgedSections,
-    judge_claims,
+    ClaimResult,
+    ClaimResults,
+    evaluate_claims,
     needed_systems,
 )
 from ecd_tune.lab.claims.evidence import read_results, record_results
@@ -13,8 +13,8 @@ from ecd_tune.lab.claims.model import (
     ClaimSection,
     Decision,
     Evidence,
-    Judgement,
     RecordedResult,
+    StatementResult,
 )
 from ecd_tune.lab.claims.page import count_decisions, render_page
 from ecd_tune.lab.claims.printed import Printed, read_printed
@@ -24,15 +24,15 @@ __all__ = [
     "Claim",
     "Evidence",
     "RecordedResult",
-    "JudgedClaim",
-    "JudgedSections",
-    "Judgement",
+    "ClaimResult",
+    "ClaimResults",
+    "StatementResult",
     "Printed",
     "ClaimSection",
     "Decision",
     "count_decisions",
     "record_results",
-    "judge_claims",
+    "evaluate_claims",
     "needed_systems",
     "read_printed",
     "read_results",

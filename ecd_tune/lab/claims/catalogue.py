@@ -12,11 +12,11 @@ from ecd_tune.lab.claims.model import (
     ClaimSection,
     Decision,
     Evidence,
-    Judgement,
     Statement,
+    StatementResult,
 )
 
-__all__ = ["SECTIONS", "JudgedClaim", "JudgedSections", "judge_claims", "needed_systems"]
+__all__ = ["SECTIONS", "ClaimResult", "ClaimResults", "evaluate_claims", "needed_systems"]
 
 SECTIONS: tuple[ClaimSection, ...] = (
     *about_measure.SECTIONS,
@@ -28,26 +28,26 @@ SECTIONS: tuple[ClaimSection, ...] = (
 
 
 @dataclass(frozen=True)
-class JudgedClaim:
+class ClaimResult:
     """A claim with its results.
 
     Attributes:
         claim: The claim.
-        judgements: The results of its statements, the printed one first.
+        results: The results of its statements, the printed one first.
     """
 
     claim: Claim
-    judgements: tuple[Judgement, ...]
+    results: tuple[StatementResult, ...]
 
     @property
     def decision(self) -> Decision:
         """The verdict on the printed statement."""
-        return self.judgements[0].decision
+        return self.results[0].decision
 
     @property
-    def pairs(self) -> tuple[tuple[Statement, Judgement], ...]:
-        """The statements, each with its judgement."""
-        return tuple(zip(self.claim.statements, self.judgements, strict=True))
+    def pairs(self) -> tuple[tuple[Statement, StatementResult], ...]:
+        """The statements, each with its result."""
+        return tuple(zip(self.claim.statements, self.results, strict=True))
 
     @property
     def relation(self) -> str:
@@ -55,25 +55,25 @@ class JudgedClaim:
         return "instead" if self.decision is Decision.REFUTED else "besides"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the claim and its judgement in plain values."""
+        """Return the claim and its result in plain values."""
         entries = [
             {
                 "text": statement.text,
                 "decided_by": [words for words, _ in statement.links],
                 "rule": statement.rule,
-                "verdict": judgement.decision,
-                "remark": judgement.remark,
-                "origin": judgement.origin,
-                "findings": [finding.to_json() for finding in judgement.findings],
+                "verdict": result.decision,
+                "remark": result.remark,
+                "origin": result.origin,
+                "findings": [finding.to_json() for finding in result.findings],
             }
-            for statement, judgement in self.pairs
+            for statement, result in self.pairs
         ]
         fields = {"id": self.claim.id, "where": self.claim.where, "note": self.claim.note}
         return fields | dict(zip(("printed", self.relation), entries, strict=False))
 
 
-JudgedSections = Sequence[tuple[ClaimSection, Sequence[JudgedClaim]]]
-"""Sections with their claims, judged."""
+ClaimResults = Sequence[tuple[ClaimSection, Sequence[ClaimResult]]]
+"""Sections with the results of their claims."""
 
 
 def needed_systems(sections: Sequence[ClaimSection] = SECTIONS) -> list[str]:
@@ -89,8 +89,10 @@ def needed_systems(sections: Sequence[ClaimSection] = SECTIONS) -> list[str]:
     return sorted({name for statement in statements for name in statement.systems})
 
 
-def judge_claims(evidence: Evidence, sections: Sequence[ClaimSection] = SECTIONS) -> JudgedSections:
-    """Judge all claims.
+def evaluate_claims(
+    evidence: Evidence, sections: Sequence[ClaimSection] = SECTIONS
+) -> ClaimResults:
+    """Evaluate all claims.
 
     Args:
         evidence: The evidence.
@@ -103,8 +105,8 @@ def judge_claims(evidence: Evidence, sections: Sequence[ClaimSection] = SECTIONS
         (
             section,
             [
-                JudgedClaim(
-                    claim, tuple(statement.judge(evidence) for statement in claim.statements)
+                ClaimResult(
+                    claim, tuple(statement.evaluate(evidence) for statement in claim.statements)
                 )
                 for claim in section.claims
             ],

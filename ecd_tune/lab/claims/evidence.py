@@ -19,7 +19,7 @@ _NUMBERS = ("predicted", "measured", "low", "high")
 
 
 def record_results(results: Iterable[CheckResult], seed: int) -> tuple[RecordedResult, ...]:
-    """Take results of exact systems as evidence.
+    """Convert results of exact systems to evidence.
 
     Args:
         results: From :func:`ecd_tune.lab.run_systems`.

@@ -133,7 +133,7 @@ def order_finding(
 
 
 def _needed(listed: Contrast, level: float) -> str:
-    """Say how many runs would decide, were the difference and the spread what they are now."""
+    """Return how many runs would decide, at the present difference and spread."""
     if not listed.value:
         return ""
     quantile = float(stats.norm.ppf((1 + level) / 2))

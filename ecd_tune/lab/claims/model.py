@@ -1,7 +1,7 @@
 """Claims as plain objects: the statement of the paper, its test, the result.
 
 A :class:`Claim` carries one or two :class:`Statement` s: the printed statement, tested as printed,
-and a correction or a related statement. A statement gives a :class:`Judgement` from
+and a correction or a related statement. A statement gives a :class:`StatementResult` from
 :class:`Evidence`; no verdict is written down anywhere.
 """
 
@@ -18,7 +18,7 @@ __all__ = [
     "Claim",
     "Evidence",
     "RecordedResult",
-    "Judgement",
+    "StatementResult",
     "ClaimSection",
     "Decision",
     "Statement",
@@ -77,13 +77,13 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class StatementResult:
     """Result of a statement.
 
     Attributes:
         decision: The verdict, or why there is none.
         findings: The numbers behind it.
-        remark: Why there are none, or what to mind about them; may be empty.
+        remark: Why there are none, or a caveat; may be empty.
         origin: Which results of checks they are; empty for a calculation.
     """
 
@@ -99,14 +99,14 @@ class Statement:
 
     Attributes:
         text: The claim, in one line.
-        judge: Decides.
+        evaluate: Decides.
         links: Words for what decides, and where they lead, relative to ``docs/``.
         rule: The decision rule in words; empty where the links lead to it.
         systems: Ids of the checks of exact systems whose results decide.
     """
 
     text: str
-    judge: Callable[[Evidence], Judgement]
+    evaluate: Callable[[Evidence], StatementResult]
     links: tuple[tuple[str, str], ...] = ()
     rule: str = ""
     systems: tuple[str, ...] = ()

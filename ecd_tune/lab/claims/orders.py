@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from ecd_tune.analysis.checks.model import Finding, Verdict
-from ecd_tune.analysis.checks.rules import judge_range
+from ecd_tune.analysis.checks.rules import range_verdict
 from ecd_tune.lab.claims.findings import contrast, order_finding
 from ecd_tune.lab.claims.printed import Experiment, Printed
 from ecd_tune.lab.claims.tables import average_terms, weigh_runs
@@ -126,7 +126,7 @@ def check_reported(printed: Printed) -> list[Finding]:
     reported = printed.reported["sgd_cifar100"].value
     listed = contrast([(1.0, sgd.runs)])
     found = listed.interval(_LEVEL)
-    verdict = judge_range(found.low, found.high, reported, math.inf)
+    verdict = range_verdict(found.low, found.high, reported, math.inf)
     return [
         Finding(
             "CIFAR-100, SGD", "mean of the list in B.2", reported, listed.value,

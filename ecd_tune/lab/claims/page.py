@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.lab.claims.catalogue import JudgedClaim, JudgedSections
-from ecd_tune.lab.claims.model import ClaimSection, Decision, Judgement, Statement
+from ecd_tune.lab.claims.catalogue import ClaimResult, ClaimResults
+from ecd_tune.lab.claims.model import ClaimSection, Decision, Statement, StatementResult
 
 __all__ = ["count_decisions", "render_page"]
 
@@ -27,23 +27,23 @@ _MEANINGS = {
 }
 
 
-def count_decisions(sections: JudgedSections) -> Counter[Decision]:
+def count_decisions(sections: ClaimResults) -> Counter[Decision]:
     """Count the verdicts of the claims as printed.
 
     Args:
-        sections: Judged claims.
+        sections: The claims with their results.
 
     Returns:
         How many have each.
     """
-    return Counter(judged.decision for _, claims in sections for judged in claims)
+    return Counter(result.decision for _, claims in sections for result in claims)
 
 
-def render_page(sections: JudgedSections) -> str:
+def render_page(sections: ClaimResults) -> str:
     """Write the page.
 
     Args:
-        sections: Judged claims.
+        sections: The claims with their results.
 
     Returns:
         Markdown, with links relative to ``docs/``.
@@ -51,7 +51,7 @@ def render_page(sections: JudgedSections) -> str:
     return "\n".join(_page(sections)) + "\n"
 
 
-def _page(sections: JudgedSections) -> Iterator[str]:
+def _page(sections: ClaimResults) -> Iterator[str]:
     counts = count_decisions(sections)
     yield from ("# The paper's claims, one by one", "")
     yield (
@@ -84,13 +84,13 @@ def _page(sections: JudgedSections) -> Iterator[str]:
         yield from _numbers(section, claims)
 
 
-def _origins(sections: JudgedSections) -> str:
+def _origins(sections: ClaimResults) -> str:
     origins = {
-        judgement.origin: None
+        found.origin: None
         for _, claims in sections
-        for judged in claims
-        for _, judgement in judged.pairs
-        if judgement.origin
+        for result in claims
+        for _, found in result.pairs
+        if found.origin
     }
     return f"checks of {', '.join(origins)}" if origins else "no results of checks"
 
@@ -98,25 +98,25 @@ def _origins(sections: JudgedSections) -> str:
 # ----------------------------------------------------------------------------- claims
 
 
-def _section(section: ClaimSection, claims: Sequence[JudgedClaim]) -> Iterator[str]:
+def _section(section: ClaimSection, claims: Sequence[ClaimResult]) -> Iterator[str]:
     yield from ("", f"## {section.title}", "", section.about, "")
     yield "| claim | source | statement | decided by | verdict |"
     yield "|---|---|---|---|---|"
-    for judged in claims:
-        for number, (statement, judgement) in enumerate(judged.pairs):
+    for result in claims:
+        for number, (statement, found) in enumerate(result.pairs):
             second = number > 0
             yield _row(
-                "" if second else f"`{judged.claim.id}`",
-                judged.relation if second else judged.claim.where,
+                "" if second else f"`{result.claim.id}`",
+                result.relation if second else result.claim.where,
                 statement.text,
                 _deciders(statement),
-                f"**{judgement.decision}**",
+                f"**{found.decision}**",
             )
-    notes = [(judged, note) for judged in claims if (note := _note(judged))]
+    notes = [(result, note) for result in claims if (note := _note(result))]
     if notes:
         yield ""
-    for judged, note in notes:
-        yield f"- `{judged.claim.id}`: {note}"
+    for result, note in notes:
+        yield f"- `{result.claim.id}`: {note}"
 
 
 def _deciders(statement: Statement) -> str:
@@ -124,25 +124,25 @@ def _deciders(statement: Statement) -> str:
     return "; ".join(part for part in (links, statement.rule) if part) or "–"
 
 
-def _note(judged: JudgedClaim) -> str:
-    parts = (*(_account(judgement) for _, judgement in judged.pairs), judged.claim.note)
+def _note(result: ClaimResult) -> str:
+    parts = (*(_account(found) for _, found in result.pairs), result.claim.note)
     return " ".join(part for part in parts if part)
 
 
-def _account(judgement: Judgement) -> str:
-    """Say why there is no verdict, or in which cases it is not ``supported``."""
-    if judgement.decision is Decision.SUPPORTED or not judgement.findings:
-        return _sentence(judgement)
-    return f"{_cases(judgement)} {_sentence(judgement)}".rstrip()
+def _account(found: StatementResult) -> str:
+    """Return why there is no verdict, or in which cases it is not ``supported``."""
+    if found.decision is Decision.SUPPORTED or not found.findings:
+        return _sentence(found)
+    return f"{_cases(found)} {_sentence(found)}".rstrip()
 
 
-def _cases(judgement: Judgement) -> str:
+def _cases(found: StatementResult) -> str:
     """Name the cases that have the verdict of the whole."""
-    cases = [f for f in judgement.findings if Decision(f.verdict) is judgement.decision]
+    cases = [f for f in found.findings if Decision(f.verdict) is found.decision]
     shown = "; ".join(map(_case, cases[:_SHOWN]))
-    share = f"{len(cases)} of {len(judgement.findings)} cases"
+    share = f"{len(cases)} of {len(found.findings)} cases"
     more = ", among them" if len(cases) > _SHOWN else ""
-    return f"{judgement.decision.capitalize()} in {share}{more}: {shown}."
+    return f"{found.decision.capitalize()} in {share}{more}: {shown}."
 
 
 def _case(finding: Finding) -> str:
@@ -152,29 +152,29 @@ def _case(finding: Finding) -> str:
     return f"{name}: claimed {_prediction(finding)}, found {found}{note}"
 
 
-def _sentence(judgement: Judgement) -> str:
-    text = judgement.remark
+def _sentence(found: StatementResult) -> str:
+    text = found.remark
     return text and text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 # ----------------------------------------------------------------------------- numbers
 
 
-def _numbers(section: ClaimSection, claims: Sequence[JudgedClaim]) -> Iterator[str]:
-    found = [
-        (f"`{judged.claim.id}`{f', {judged.relation}' * (number > 0)}", finding)
-        for judged in claims
-        for number, (_, judgement) in enumerate(judged.pairs)
-        for finding in judgement.findings
+def _numbers(section: ClaimSection, claims: Sequence[ClaimResult]) -> Iterator[str]:
+    rows = [
+        (f"`{result.claim.id}`{f', {result.relation}' * (number > 0)}", finding)
+        for result in claims
+        for number, (_, found) in enumerate(result.pairs)
+        for finding in found.findings
     ]
-    if not found:
+    if not rows:
         return
-    counts = Counter(finding.verdict for _, finding in found)
+    counts = Counter(finding.verdict for _, finding in rows)
     words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    yield from ("", f"### {section.title}: numbers", "", f"{len(found)} cases: {words}.", "")
+    yield from ("", f"### {section.title}: numbers", "", f"{len(rows)} cases: {words}.", "")
     yield "| claim | case | quantity | claimed | found | interval | verdict | samples | note |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for name, finding in found:
+    for name, finding in rows:
         yield _row(name, *_cells(finding))
 
 

@@ -47,7 +47,7 @@ class Number:
         return 0.5 * 10.0**exponent
 
     def stands_for(self, exact: float) -> bool:
-        """Say whether ``exact`` rounds to this number; halves may go either way."""
+        """Return whether ``exact`` rounds to this number; halves may go either way."""
         return abs(exact - self.value) <= self.half_unit * (1 + 1e-9)
 
 

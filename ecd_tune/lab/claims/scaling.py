@@ -8,7 +8,7 @@ import numpy as np
 
 from ecd_tune.analysis.checks.fits import fit
 from ecd_tune.analysis.checks.model import Finding, Verdict
-from ecd_tune.analysis.checks.rules import Estimate, judge_range
+from ecd_tune.analysis.checks.rules import Estimate, range_verdict
 from ecd_tune.lab.claims.findings import close_finding, rounding_finding
 from ecd_tune.lab.claims.networks import NETWORKS
 from ecd_tune.lab.claims.printed import Number, Printed, ScalingRow
@@ -100,8 +100,8 @@ def check_step_size_trend(printed: Printed) -> list[Finding]:
 
 
 def _falling(case: str, slope: Estimate) -> Finding:
-    """Judge whether a slope is negative."""
-    verdict = judge_range(slope.low, slope.high, -math.inf, 0.0)
+    """Assess whether a slope is negative."""
+    verdict = range_verdict(slope.low, slope.high, -math.inf, 0.0)
     statistic, note = "slope of log Δt on log n", f"standard error {slope.error:.2g}"
     ends = slope.low, slope.high
     return Finding(case, statistic, 0.0, slope.value, *ends, verdict, slope.count, note, "<")

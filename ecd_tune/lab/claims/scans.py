@@ -34,7 +34,7 @@ def check_combinations(printed: Printed, *, grid: str) -> list[Finding]:
 
 
 def check_best_in_scan(printed: Printed, *, lists: str) -> list[Finding]:
-    """Look for best values that the scan does not have.
+    """Find best values that are not in the scan.
 
     Args:
         printed: The paper's numbers.

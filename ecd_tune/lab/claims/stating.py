@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecd_tune.analysis.checks.model import Finding, Verdict, combine
-from ecd_tune.lab.claims.model import Decision, Evidence, Judgement, RecordedResult, Statement
+from ecd_tune.lab.claims.model import Decision, Evidence, RecordedResult, Statement, StatementResult
 from ecd_tune.lab.claims.printed import Printed
 
 __all__ = ["by_formula", "by_numbers", "by_study", "by_systems", "untested"]
@@ -44,11 +44,11 @@ def by_study(text: str, check: str, study: str) -> Statement:
     """
     name = f"{check} on {study}"
 
-    def judge(evidence: Evidence) -> Judgement:
+    def evaluate(evidence: Evidence) -> StatementResult:
         given = evidence.find(check, study)
         return _combine({name: [g for g in given if g.result.expects is Verdict.SUPPORTED]})
 
-    return Statement(text, judge, ((name, f"../studies/theory/{study}.toml"),))
+    return Statement(text, evaluate, ((name, f"../studies/theory/{study}.toml"),))
 
 
 def by_formula(text: str, rule: str, compute: Callable[[], Sequence[Finding]]) -> Statement:
@@ -90,7 +90,7 @@ def untested(text: str, reason: str) -> Statement:
     Returns:
         The statement.
     """
-    return Statement(text, lambda _: Judgement(Decision.NOT_TESTED, remark=reason))
+    return Statement(text, lambda _: StatementResult(Decision.NOT_TESTED, remark=reason))
 
 
 def _source(compute: Callable[..., Any]) -> str:
@@ -98,18 +98,20 @@ def _source(compute: Callable[..., Any]) -> str:
     return f"../{function.__module__.replace('.', '/')}.py"
 
 
-def _decide(findings: Sequence[Finding]) -> Judgement:
+def _decide(findings: Sequence[Finding]) -> StatementResult:
     verdict = combine([finding.verdict for finding in findings])
-    return Judgement(Decision(verdict), tuple(findings))
+    return StatementResult(Decision(verdict), tuple(findings))
 
 
-def _combine(found: dict[str, list[RecordedResult]]) -> Judgement:
+def _combine(found: dict[str, list[RecordedResult]]) -> StatementResult:
     missing = [name for name, given in found.items() if not given]
     if missing:
-        return Judgement(Decision.NO_RESULT, remark=f"no result of {', '.join(missing)} was given")
+        return StatementResult(
+            Decision.NO_RESULT, remark=f"no result of {', '.join(missing)} was given"
+        )
     given = [entry for entries in found.values() for entry in entries]
     verdict = combine([entry.result.verdict for entry in given])
     findings = tuple(finding for entry in given for finding in entry.result.findings)
     origins = dict.fromkeys(entry.origin for entry in given)
     remarks = dict.fromkeys(entry.result.advisory for entry in given if entry.result.advisory)
-    return Judgement(Decision(verdict), findings, "; ".join(remarks), ", ".join(origins))
+    return StatementResult(Decision(verdict), findings, "; ".join(remarks), ", ".join(origins))

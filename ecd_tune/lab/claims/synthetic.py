@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Finding
-from ecd_tune.analysis.checks.rules import judge_range
+from ecd_tune.analysis.checks.rules import range_verdict
 from ecd_tune.analysis.statistics import share_interval
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.claims.findings import close_finding
 from ecd_tune.lab.landscapes import Ackley, directions
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import ChainSetup
 from ecd_tune.theory import Array
 
@@ -31,8 +31,8 @@ def check_basin_left(lr: float = _TUNED["lr"]) -> list[Finding]:
     Returns:
         The share of 64 chains that leave within the 250 iterations of a trial.
     """
-    bench = Bench()
-    rng = bench.rng("tuned escape")
+    sim = Simulator()
+    rng = sim.rng("tuned escape")
     start = np.tile([-4.0, 3.0], (_CHAINS, 1))
     setup = ChainSetup(
         Ackley(),
@@ -46,11 +46,11 @@ def check_basin_left(lr: float = _TUNED["lr"]) -> list[Finding]:
         delta_energy=0.0,
     )
     left = np.zeros(_CHAINS, dtype=bool)
-    for moment in bench.run(setup, _STEPS, rng):
+    for moment in sim.run(setup, _STEPS, rng):
         left |= (np.abs(moment.theta - start) > _AWAY).any(axis=1)
     found = share_interval(int(left.sum()), _CHAINS)
     assert found is not None
-    verdict = judge_range(found.low, found.high, 0.5, 1.0)
+    verdict = range_verdict(found.low, found.high, 0.5, 1.0)
     case, share = f"Ackley from (−4, 3), Δt={lr:.3g} η=1.01 ν=0.507", float(left.mean())
     ends = found.low, found.high
     return [Finding(case, "share that leaves", 0.5, share, *ends, verdict, _CHAINS, sense="≥")]

@@ -51,7 +51,7 @@ def check_means(printed: Printed, *, experiment: str) -> list[Finding]:
 
 
 def _distance(result: Result) -> str:
-    """Say how far the entry is from the mean of its list, in units of its last digit."""
+    """Return the distance of the entry from the mean of its list, in units of its last digit."""
     unit = 2 * result.mean.half_unit
     units = abs(result.mean.value - float(np.mean(result.runs))) / unit
     return f"{units:.3g} units of the last digit off"

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
-from ecd_tune.analysis.checks.rules import bound_finding, judge_range
+from ecd_tune.analysis.checks.rules import bound_finding, range_verdict
 from ecd_tune.analysis.statistics import share_interval
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Ackley, Quadratic, RippledBowl, directions
 from ecd_tune.lab.setups import column, part, place
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import ChainSetup, Landscape
 from ecd_tune.theory import Array
 
@@ -41,11 +41,11 @@ def _start(
     )
 
 
-def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
-    """Look for a step that is longer than Δt, for s = 1 and any Δt.
+def check_step(sim: Simulator, steps: int = 250) -> list[Finding]:
+    """Search for a step longer than Δt, for s = 1 and any Δt.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         steps: Steps of each of 8 step sizes times 64 chains.
 
     Returns:
@@ -54,10 +54,10 @@ def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
     found = []
     landscape = Quadratic(np.geomspace(0.3, 3.0, _N))
     for integrator in _INTEGRATORS:
-        rng, lr = bench.rng(f"step {integrator}"), column(_CHAINS, *_STEP_SIZES)
+        rng, lr = sim.rng(f"step {integrator}"), column(_CHAINS, *_STEP_SIZES)
         largest = max(
             float(np.max(np.linalg.norm(moment.moved, axis=1) / lr))
-            for moment in bench.run(_start(landscape, rng, lr, 0.5, integrator), steps, rng)
+            for moment in sim.run(_start(landscape, rng, lr, 0.5, integrator), steps, rng)
         )
         case = f"{integrator} n={_N} Δt={_STEP_SIZES[0]:g}…{_STEP_SIZES[-1]:g}"
         found.append(
@@ -66,11 +66,11 @@ def check_step(bench: Bench, steps: int = 250) -> list[Finding]:
     return found
 
 
-def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000) -> list[Finding]:
-    """Look for a point with V > 𝓔, for s = 1 on the rippled bowl.
+def check_region(sim: Simulator, step_sizes: tuple[float, ...], steps: int = 2000) -> list[Finding]:
+    """Search for a point with V > 𝓔, for s = 1 on the rippled bowl.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         step_sizes: Values of Δt, 64 chains each.
         steps: Steps of each.
 
@@ -79,10 +79,10 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
     """
     found = []
     for integrator in _INTEGRATORS:
-        rng, lr = bench.rng(f"region {integrator} {step_sizes}"), column(_CHAINS, *step_sizes)
+        rng, lr = sim.rng(f"region {integrator} {step_sizes}"), column(_CHAINS, *step_sizes)
         largest = np.full(len(lr), -np.inf)
         # δE = 0: at rest on the edge of the region.
-        for moment in bench.run(_start(RippledBowl(), rng, lr, 0.0, integrator), steps, rng):
+        for moment in sim.run(_start(RippledBowl(), rng, lr, 0.0, integrator), steps, rng):
             if moment.t:  # the start is exactly on the edge
                 largest = np.maximum(largest, moment.log_potential - moment.log_energy)
         for index, size in enumerate(step_sizes):
@@ -94,9 +94,9 @@ def check_region(bench: Bench, step_sizes: tuple[float, ...], steps: int = 2000)
     return found
 
 
-def _check_escape(bench: Bench) -> list[Finding]:
+def _check_escape(sim: Simulator) -> list[Finding]:
     """Count chains that leave the local basin of (−4, 3) at rest on the region's edge."""
-    chains, rng, landscape = 32, bench.rng("escape"), Ackley()
+    chains, rng, landscape = 32, sim.rng("escape"), Ackley()
     start = np.tile([-4.0, 3.0], (chains, 1))
     setup = ChainSetup(
         landscape,
@@ -110,11 +110,11 @@ def _check_escape(bench: Bench) -> list[Finding]:
         delta_energy=0.0,
     )
     left = np.zeros(chains, dtype=bool)
-    for moment in bench.run(setup, 4000, rng):
+    for moment in sim.run(setup, 4000, rng):
         left |= (np.abs(moment.theta - start) > 0.5).any(axis=1)
     interval = share_interval(int(left.sum()), chains)
     assert interval is not None
-    verdict = judge_range(interval.low, interval.high, 0.5, 1.0)
+    verdict = range_verdict(interval.low, interval.high, 0.5, 1.0)
     return [
         Finding(
             "Ackley from (−4, 3), Δt=0.1 η=2",
@@ -145,14 +145,14 @@ CHECKS = (
         "C12",
         Relation("s = 1: V ≤ 𝓔, the region that is reached, at small Δt", "§3.1, §3.5"),
         _B,
-        lambda bench: check_region(bench, _SMALL),
+        lambda sim: check_region(sim, _SMALL),
         family="bounds",
     ),
     Check(
         "N09",
         Relation("s = 1: V ≤ 𝓔 at Δt = 1", "§3.5 read for any Δt"),
         _B,
-        lambda bench: check_region(bench, (1.0,)),
+        lambda sim: check_region(sim, (1.0,)),
         expects=Verdict.REFUTED,
         family="bounds",
     ),

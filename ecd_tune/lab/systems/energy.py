@@ -8,10 +8,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import jackknife
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, part, place
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import Moment
 from ecd_tune.theory import Array
 
@@ -30,12 +30,12 @@ def _log_hamiltonian(moment: Moment, s: Array) -> Array:
     return np.log(np.exp(2 * moment.log_p) + s) + moment.log_potential
 
 
-def _measure(bench: Bench, integrator: str) -> Array:
+def _measure(sim: Simulator, integrator: str) -> Array:
     """Return the largest |log H − log 𝓔|, ``[settings * chains, step sizes]``."""
     etas, flags, deltas = (column(_CHAINS, *values) for values in zip(*_SETTINGS, strict=True))
     worst = np.zeros((len(etas), len(_STEP_SIZES)))
     for level, lr in enumerate(_STEP_SIZES):
-        rng = bench.rng("energy")  # the same start at every step size
+        rng = sim.rng("energy")  # the same start at every step size
         setup = place(
             Quadratic(np.linspace(0.5, 2.0, _N) ** 2),
             rng,
@@ -48,7 +48,7 @@ def _measure(bench: Bench, integrator: str) -> Array:
             integrator=integrator,
             conserve=False,
         )
-        for moment in bench.run(setup, round(_TIME / lr), rng):
+        for moment in sim.run(setup, round(_TIME / lr), rng):
             error = np.abs(_log_hamiltonian(moment, flags) - moment.log_energy)
             worst[:, level] = np.maximum(worst[:, level], error)
     return worst
@@ -58,18 +58,18 @@ def _slope(worst: Array) -> float:
     return float(np.polyfit(np.log(_STEP_SIZES), np.log(worst.mean(axis=0)), 1)[0])
 
 
-def check_order(bench: Bench, integrator: str, order: float) -> list[Finding]:
+def check_order(sim: Simulator, integrator: str, order: float) -> list[Finding]:
     """Compare the slope of log error on log Δt with the order.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         order: The predicted slope.
 
     Returns:
         One finding per setting.
     """
-    worst = bench.once(_measure, integrator)
+    worst = sim.cached(_measure, integrator)
     return [
         interval_finding(
             f"η={eta:g} s={s} δE={delta:g}",

@@ -15,10 +15,10 @@ from scipy import stats
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import jackknife
-from ecd_tune.lab.bench import Bench, Record
 from ecd_tune.lab.landscapes import Quadratic, isotropic
 from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, part, place, x_of
+from ecd_tune.lab.simulator import Averages, Simulator
 from ecd_tune.theory import Array, effective_eta, effective_eta_leading
 
 __all__ = [
@@ -60,7 +60,7 @@ class Case:
     skipped: float
 
 
-def split_cases(record: Record, names: Sequence[str], chains: int) -> list[Case]:
+def split_cases(record: Averages, names: Sequence[str], chains: int) -> list[Case]:
     """Split the rows of a run into its settings.
 
     Args:
@@ -79,12 +79,12 @@ def split_cases(record: Record, names: Sequence[str], chains: int) -> list[Case]
 
 
 def measure_law(
-    bench: Bench, integrator: str, chains: int = 600, steps: int | None = None
+    sim: Simulator, integrator: str, chains: int = 600, steps: int | None = None
 ) -> list[Case]:
     """Run isotropic basins, s = 0.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         chains: Chains of each setting.
         steps: Steps; 8000 of Algorithm 1 by default, else 6000.
@@ -96,10 +96,10 @@ def measure_law(
     steps = steps or (8000 if integrator == "algorithm1" else 6000)
     found: list[Case] = []
     for (n, eta), roots in basins.items():
-        rng = bench.rng(f"law {integrator} {n}")
+        rng = sim.rng(f"law {integrator} {n}")
         nus = column(chains, *roots) / math.sqrt(n)
         setup = place(isotropic(n), rng, len(nus), n, lr=lr, eta=eta, nu=nus, integrator=integrator)
-        record = bench.follow(setup, steps, rng, int(burn * steps), x=x_of)
+        record = sim.average(setup, steps, rng, int(burn * steps), x=x_of)
         names = [f"n={n} η={eta:g} ν√n={root:g}" for root in roots]
         found += split_cases(record, names, chains)
     return found
@@ -111,11 +111,11 @@ def settings(integrator: str) -> list[tuple[int, float, float]]:
     return [(n, eta, root / math.sqrt(n)) for (n, eta), roots in basins.items() for root in roots]
 
 
-def _measure_anisotropic(bench: Bench, chains: int = 1000, steps: int = 8000) -> Case:
-    n, rng = 20, bench.rng("law anisotropic")
+def _measure_anisotropic(sim: Simulator, chains: int = 1000, steps: int = 8000) -> Case:
+    n, rng = 20, sim.rng("law anisotropic")
     landscape = Quadratic(np.geomspace(0.5, 2.0, n))
     setup = place(landscape, rng, chains, n, lr=0.03, eta=2.0, nu=0.5 / math.sqrt(n))
-    record = bench.follow(setup, steps, rng, steps // 2, x=x_of)
+    record = sim.average(setup, steps, rng, steps // 2, x=x_of)
     return split_cases(record, ["n=20 η=2 F2=0.5…2 ν√n=0.5"], chains)[0]
 
 
@@ -172,8 +172,8 @@ def check_effective_eta(
     ]
 
 
-def _check_anisotropic(bench: Bench) -> list[Finding]:
-    case = _measure_anisotropic(bench)
+def _check_anisotropic(sim: Simulator) -> list[Finding]:
+    case = _measure_anisotropic(sim)
     return [
         ks_finding(case.name, case.final, beta_law(20, 2.0), 1, case.skipped),
         harmonic_finding(case, 2.0, _HARMONIC * 2.0),
@@ -188,7 +188,7 @@ CHECKS = (
         "C04",
         Relation(_LAW, "eq. 4"),
         KS_RULE,
-        lambda bench: check_beta_law(bench.once(measure_law, "sync")),
+        lambda sim: check_beta_law(sim.cached(measure_law, "sync")),
         family="law s=0",
         seconds=20.0,
     ),
@@ -206,7 +206,7 @@ CHECKS = (
             "Algorithm 1 samples the law of η_eff = (2η/(1+λ))(1−(1−λ)/n)", "theory: Algorithm 1"
         ),
         f"R, η_eff ± {_HARMONIC}η for 1/mean x",
-        lambda bench: check_effective_eta(bench.once(measure_law, "algorithm1"), effective_eta),
+        lambda sim: check_effective_eta(sim.cached(measure_law, "algorithm1"), effective_eta),
         family="law algorithm1",
         seconds=15.0,
     ),
@@ -214,9 +214,9 @@ CHECKS = (
         "N03",
         Relation("Algorithm 1 samples the Beta law of η itself", "eq. 4 read for Algorithm 1"),
         KS_RULE,
-        lambda bench: [
+        lambda sim: [
             ks_finding(case.name, case.final, beta_law(20, 2.0), 1, case.skipped)
-            for case in bench.once(measure_law, "algorithm1")[:1]
+            for case in sim.cached(measure_law, "algorithm1")[:1]
         ],
         expects=Verdict.REFUTED,
         family="law algorithm1",
@@ -225,8 +225,8 @@ CHECKS = (
         "N04",
         Relation("η_eff = 2η/(1+λ) at small n", "theory: Algorithm 1, leading order"),
         f"R, 2η/(1+λ) ± {_HARMONIC}η for 1/mean x",
-        lambda bench: check_effective_eta(
-            bench.once(measure_law, "algorithm1"), effective_eta_leading
+        lambda sim: check_effective_eta(
+            sim.cached(measure_law, "algorithm1"), effective_eta_leading
         )[-1:],
         expects=Verdict.REFUTED,
         family="law algorithm1",

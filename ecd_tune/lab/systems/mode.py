@@ -10,10 +10,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import jackknife, mean
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import place, potential_share
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.theory import Array, Basin
 
 __all__ = ["CHECKS", "check_speed", "measure_radius"]
@@ -36,11 +36,11 @@ class _Radii:
     speeds: Array
 
 
-def measure_radius(bench: Bench, n: int, eta: float, chains: int, steps: int = _STEPS) -> _Radii:
+def measure_radius(sim: Simulator, n: int, eta: float, chains: int, steps: int = _STEPS) -> _Radii:
     """Run sync on an isotropic basin with Δt = T/60 and keep the radii.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         n: Dimension.
         eta: η.
         chains: Number of chains.
@@ -51,11 +51,11 @@ def measure_radius(bench: Bench, n: int, eta: float, chains: int, steps: int = _
     """
     basin = Basin(n, eta, 1.0, 0.0, 1.0, 4.0, 0, 1.0)
     lr = float(basin.lr_for_orbit_step(2 * np.pi / _STEPS_PER_ORBIT))
-    rng = bench.rng(f"mode {n} {eta}")
+    rng = sim.rng(f"mode {n} {eta}")
     setup = place(isotropic(n), rng, chains, n, lr=lr, eta=eta, nu=_ROOT / math.sqrt(n))
     scale = math.sqrt(basin.mode_radius_squared)
     radii, speeds = [], []
-    for moment in bench.run(setup, steps, rng):
+    for moment in sim.run(setup, steps, rng):
         if moment.t < steps * _BURN // _STEPS or moment.t % _EVERY:
             continue
         radii.append(np.linalg.norm(moment.theta, axis=1) / scale)
@@ -82,13 +82,13 @@ def _mode(radii: Array) -> Callable[[Array], float]:
     return mode
 
 
-def _measure(bench: Bench) -> list[_Radii]:
-    return [measure_radius(bench, n, eta, chains) for n, eta, chains in _SETTINGS]
+def _measure(sim: Simulator) -> list[_Radii]:
+    return [measure_radius(sim, n, eta, chains) for n, eta, chains in _SETTINGS]
 
 
-def _check_mode(bench: Bench) -> list[Finding]:
+def _check_mode(sim: Simulator) -> list[Finding]:
     found = []
-    for run in bench.once(_measure):
+    for run in sim.cached(_measure):
         chains = np.arange(len(run.radii), dtype=np.float64)
         estimate = jackknife(_mode(run.radii), chains)
         found.append(interval_finding(run.name, "mode/|Θ*|", estimate, 1.0, _MODE_TOLERANCE))
@@ -124,14 +124,14 @@ CHECKS = (
         "C10",
         Relation("|Θ̇| = 2√(w(1−sw)): the speed has a factor 2", "theory: speed"),
         f"R, 2 ± {_SPEED_TOLERANCE}",
-        lambda bench: check_speed(bench.once(_measure), 2.0),
+        lambda sim: check_speed(sim.cached(_measure), 2.0),
         family="mode",
     ),
     Check(
         "N01",
         Relation("|Θ̇| = √(𝓔V)", "eq. 5 and 8, wrong"),
         f"R, 1 ± {_SPEED_TOLERANCE}",
-        lambda bench: check_speed(bench.once(_measure), 1.0),
+        lambda sim: check_speed(sim.cached(_measure), 1.0),
         expects=Verdict.REFUTED,
         family="mode",
     ),

@@ -17,10 +17,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import Estimate, jackknife
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import ChainSetup
 from ecd_tune.theory import Array, Basin
 
@@ -68,12 +68,12 @@ def _exact_draws(setting: _Setting, rng: np.random.Generator, rows: int) -> Arra
     return np.asarray(directions(rng, rows, setting.n) * np.sqrt(x / (1 - x) / setting.curvature))
 
 
-def _correlation_times(bench: Bench, setting: _Setting, steps: int) -> Array:
+def _correlation_times(sim: Simulator, setting: _Setting, steps: int) -> Array:
     """Return sums that make the autocorrelation time of θ_i², ``[chains, roots, 2]``.
 
     The last axis has the squared deviation of the run's mean, and that of θ_i² itself.
     """
-    rng, rows = bench.rng(f"nu star {setting.name} {steps}"), _CHAINS * len(_ROOTS)
+    rng, rows = sim.rng(f"nu star {setting.name} {steps}"), _CHAINS * len(_ROOTS)
     basin = setting.basin
     setup = ChainSetup(
         Quadratic(setting.curvature),
@@ -86,7 +86,7 @@ def _correlation_times(bench: Bench, setting: _Setting, steps: int) -> Array:
     )
     total, squared = np.zeros((rows, setting.n)), np.zeros((rows, setting.n))
     every = max(1, steps // 40)
-    for moment in bench.run(setup, _ORBITS * steps, rng):
+    for moment in sim.run(setup, _ORBITS * steps, rng):
         if moment.t % every == 0:
             square = moment.theta**2
             total += square
@@ -113,11 +113,12 @@ def _optimum(table: Array) -> float:
     return float(logs[at] + np.clip(-slope / (2 * curve), -1.2, 1.2))
 
 
-def _measure(bench: Bench) -> list[Array]:
+def _measure(sim: Simulator) -> list[Array]:
     """Return by setting the table ``[chains, levels, roots, 2]``."""
     return [
         np.stack(
-            [_correlation_times(bench, setting, steps) for steps in setting.steps_per_orbit], axis=1
+            [_correlation_times(sim, setting, steps) for steps in setting.steps_per_orbit],
+            axis=1,
         )
         for setting in _SETTINGS
     ]
@@ -131,11 +132,11 @@ def _exponent(setting: _Setting, optima: Array) -> float:
     return float(np.polyfit(np.log(setting.alphas), optima, 1)[0])
 
 
-def check_value(bench: Bench, variant: str, factor: float) -> list[Finding]:
+def check_value(sim: Simulator, variant: str, factor: float) -> list[Finding]:
     """Compare the median of optimum/ν* with 1, in logarithms.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         variant: Of :meth:`ecd_tune.theory.Basin.nu_star`.
         factor: How far the median may be off.
 
@@ -143,7 +144,7 @@ def check_value(bench: Bench, variant: str, factor: float) -> list[Finding]:
         One finding per setting.
     """
     found = []
-    for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):
+    for setting, table in zip(_SETTINGS, sim.cached(_measure), strict=True):
         target = np.log(setting.predicted(variant))
 
         def median(rows: Array, target: Array = target) -> float:
@@ -171,11 +172,11 @@ def _grouped(statistic: Callable[[Array], float], table: Array) -> Estimate:
     return Estimate(statistic(table), float(np.std(groups, ddof=1)) / 2.0, 4)
 
 
-def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list[Finding]:
+def check_exponent(sim: Simulator, target: float | None, tolerance: float) -> list[Finding]:
     """Compare the exponent of the optimum in Δt with a prediction.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         target: The predicted exponent; None is that of ν* on the same step sizes.
         tolerance: Half width of the allowed range.
 
@@ -183,7 +184,7 @@ def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list
         One finding per setting.
     """
     found = []
-    for setting, table in zip(_SETTINGS, bench.once(_measure), strict=True):
+    for setting, table in zip(_SETTINGS, sim.cached(_measure), strict=True):
 
         def exponent(rows: Array, setting: _Setting = setting) -> float:
             return _exponent(setting, _optima(rows))
@@ -195,7 +196,7 @@ def check_exponent(bench: Bench, target: float | None, tolerance: float) -> list
     return found
 
 
-def _check_limits(bench: Bench) -> list[Finding]:
+def _check_limits(sim: Simulator) -> list[Finding]:
     """Compare formulas with formulas; nothing is run."""
     steep = Basin(1e8, 2.0, 1.0, 0.0, 1.0, 1e4)
     flat = Basin(1e8, 1.0, 1.0, 0.5, 1.0, 1e15)
@@ -223,7 +224,7 @@ CHECKS = (
         "C14",
         Relation("ν*√n = √(e^{2α*}−1) decorrelates fastest; its exponent in Δt", "theory: ν*"),
         "R, median within a factor 1.5; exponent that of ν* ± 0.16",
-        lambda bench: check_value(bench, "orbit", 1.5) + check_exponent(bench, None, 0.16),
+        lambda sim: check_value(sim, "orbit", 1.5) + check_exponent(sim, None, 0.16),
         family="nu star",
         seconds=60.0,
     ),

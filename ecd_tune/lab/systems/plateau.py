@@ -11,10 +11,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import mean
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, part, place
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import Moment
 from ecd_tune.theory import Array, Basin
 
@@ -67,14 +67,14 @@ def _gap(moment: Moment) -> Array:
     return moment.loss - 1.0
 
 
-def _measure(bench: Bench) -> list[_Plateau]:
+def _measure(sim: Simulator) -> list[_Plateau]:
     found = []
     for group in _GROUPS:
         etas, roots = (
             column(group.chains, *values) for values in zip(*group.settings, strict=True)
         )
         basin = Basin(group.n, etas, 1.0, 0.0, 1.0, 4.0, 0, 1.0)
-        rng = bench.rng(f"plateau {group.n} {group.integrator}")
+        rng = sim.rng(f"plateau {group.n} {group.integrator}")
         setup = place(
             isotropic(group.n),
             rng,
@@ -85,7 +85,7 @@ def _measure(bench: Bench) -> list[_Plateau]:
             nu=roots / math.sqrt(group.n),
             integrator=group.integrator,
         )
-        gaps = bench.follow(setup, _STEPS, rng, _BURN, gap=_gap).means["gap"]
+        gaps = sim.average(setup, _STEPS, rng, _BURN, gap=_gap).means["gap"]
         found += [
             _Plateau(group, eta, root, part(gaps, i, group.chains))
             for i, (eta, root) in enumerate(group.settings)
@@ -94,12 +94,12 @@ def _measure(bench: Bench) -> list[_Plateau]:
 
 
 def check_plateau(
-    bench: Bench, predict: Callable[[_Plateau], float], which: slice = slice(None)
+    sim: Simulator, predict: Callable[[_Plateau], float], which: slice = slice(None)
 ) -> list[Finding]:
     """Compare the mean gap with a prediction.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         predict: From a run to its predicted gap.
         which: Settings; all by default.
 
@@ -107,7 +107,7 @@ def check_plateau(
         One finding per run.
     """
     found = []
-    for run in bench.once(_measure)[which]:
+    for run in sim.cached(_measure)[which]:
         case = f"{run.group.integrator} n={run.group.n} η={run.eta:g} ν√n={run.root:g}"
         ratio = mean(run.gaps / predict(run))
         found.append(interval_finding(case, "gap/predicted", ratio, 1.0, _TOLERANCE))

@@ -9,10 +9,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import mean
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import isotropic
 from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import column, place, x_of
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.systems.law import KS_RULE, Case, beta_law, split_cases
 from ecd_tune.theory import Basin
 
@@ -25,10 +25,10 @@ _REGION_TOLERANCE = 0.003
 
 
 def _measure_region(
-    bench: Bench, integrator: str, chains: int = 800, steps: int = 9000
+    sim: Simulator, integrator: str, chains: int = 800, steps: int = 9000
 ) -> list[Case]:
     """Run s = 1 from the sphere on which F = F_init."""
-    n, rng = 20, bench.rng(f"law region {integrator}")
+    n, rng = 20, sim.rng(f"law region {integrator}")
     starts, deltas = (column(chains, *values) for values in zip(*_REGION, strict=True))
     setup = place(
         isotropic(n),
@@ -43,7 +43,7 @@ def _measure_region(
         delta_energy=deltas,
         integrator=integrator,
     )
-    record = bench.follow(setup, steps, rng, steps // 3, x=x_of)
+    record = sim.average(setup, steps, rng, steps // 3, x=x_of)
     names = [
         f"n=20 η=2 F_init={F:g} δE={d:g} ν√n={root:g}"
         for (F, d), root in zip(_REGION, _REGION_ROOTS, strict=True)
@@ -57,22 +57,22 @@ def _region_law(index: int, integrator: str) -> Any:
     return basin.gap_law(_REGION_ROOTS[index] / math.sqrt(20), integrator)
 
 
-def _check_region(bench: Bench, integrator: str) -> list[Finding]:
-    cases = bench.once(_measure_region, integrator)
+def _check_region(sim: Simulator, integrator: str) -> list[Finding]:
+    cases = sim.cached(_measure_region, integrator)
     return [
         ks_finding(case.name, case.final, _region_law(i, integrator), len(cases), case.skipped)
         for i, case in enumerate(cases)
     ]
 
 
-def _check_region_mean(bench: Bench) -> list[Finding]:
-    case = bench.once(_measure_region, "sync")[0]
+def _check_region_mean(sim: Simulator) -> list[Finding]:
+    case = sim.cached(_measure_region, "sync")[0]
     exact, estimate = float(_region_law(0, "sync").mean()), mean(case.average)
     return [interval_finding(case.name, "mean x", estimate, exact, _REGION_TOLERANCE, case.skipped)]
 
 
-def _check_region_without_factor(bench: Bench) -> list[Finding]:
-    cases = bench.once(_measure_region, "sync")
+def _check_region_without_factor(sim: Simulator) -> list[Finding]:
+    cases = sim.cached(_measure_region, "sync")
     return [
         ks_finding(case.name, case.final, beta_law(20, 2.0), len(cases), case.skipped)
         for case in cases
@@ -84,7 +84,7 @@ CHECKS = (
         "C06",
         Relation("s = 1: V^(−n/2) (1−w)^(n/2−1) under sync", "theory: law"),
         f"{KS_RULE}; R, exact mean ± {_REGION_TOLERANCE} for mean x at ν√n = 0.5",
-        lambda bench: _check_region(bench, "sync") + _check_region_mean(bench),
+        lambda sim: _check_region(sim, "sync") + _check_region_mean(sim),
         family="law s=1 sync",
         seconds=20.0,
     ),
@@ -92,7 +92,7 @@ CHECKS = (
         "C08",
         Relation("s = 1: V^(−κ) (1−w)^(n/(1+λ)−1) under Algorithm 1", "theory: Algorithm 1"),
         KS_RULE,
-        lambda bench: _check_region(bench, "algorithm1"),
+        lambda sim: _check_region(sim, "algorithm1"),
         family="law s=1 algorithm1",
         seconds=20.0,
     ),

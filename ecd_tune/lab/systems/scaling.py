@@ -9,10 +9,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import jackknife
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, isotropic
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, place
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array
 
@@ -46,24 +46,24 @@ def _bowl(rng: np.random.Generator, etas: Array, lr: float | Array, F0: Array) -
     return ChainSetup(**{**vars(setup), "theta": theta})
 
 
-def _tail_gaps(bench: Bench, name: str, F0: float) -> Array:
+def _tail_gaps(sim: Simulator, name: str, F0: float) -> Array:
     """Return the mean gap of the last 60 % of 4000 steps, ``[chains, η]``."""
-    rng, etas = bench.rng(name), column(_CHAINS, *_ETAS)
+    rng, etas = sim.rng(name), column(_CHAINS, *_ETAS)
     setup = _bowl(rng, etas, 1.0, np.full(len(etas), F0))
-    gaps = bench.follow(setup, 4000, rng, 1600, gap=_gap).means["gap"]
+    gaps = sim.average(setup, 4000, rng, 1600, gap=_gap).means["gap"]
     return gaps.reshape(len(_ETAS), _CHAINS).T
 
 
-def _check_direction(bench: Bench) -> list[Finding]:
-    gaps = _tail_gaps(bench, "eta direction", 0.0)
+def _check_direction(sim: Simulator) -> list[Finding]:
+    gaps = _tail_gaps(sim, "eta direction", 0.0)
     scale = np.log(np.array(_ETAS) - 1 - 2 / _N)
     estimate = jackknife(lambda rows: _slope(scale, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=1.25…4"
     return [interval_finding(case, "slope on log(η−1−2/n)", estimate, -1.0, 0.1)]
 
 
-def _check_sign(bench: Bench) -> list[Finding]:
-    gaps = _tail_gaps(bench, "eta sign", 1.0)[:, 2:]
+def _check_sign(sim: Simulator) -> list[Finding]:
+    gaps = _tail_gaps(sim, "eta sign", 1.0)[:, 2:]
     etas = np.array(_ETAS[2:])
     estimate = jackknife(lambda rows: _slope(etas, np.log(rows.mean(axis=0))), gaps)
     case = f"n={_N} F2=0.1…1 Δt=1 η=2, 3, 4 Fmin=F0"
@@ -72,14 +72,14 @@ def _check_sign(bench: Bench) -> list[Finding]:
     return [replace(finding, predicted=0.0, sense="≤")]
 
 
-def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
+def _measure_collapse(sim: Simulator) -> tuple[Array, Array]:
     """Return η of each chain, and its mean log gap over the last octaves, ``[B, octaves]``."""
-    rng = bench.rng("collapse")
+    rng = sim.rng("collapse")
     etas = np.concatenate([column(chains, eta) for eta, chains in _COLLAPSE])
     nu = _COLLAPSE_ROOT / math.sqrt(_N)
     setup = place(isotropic(_N), rng, len(etas), _N, lr=0.1, eta=etas, nu=nu, F0=1.0)
     sums, counts = np.zeros((len(etas), _OCTAVES)), np.zeros(_OCTAVES)
-    for moment in bench.run(setup, _COLLAPSE_STEPS, rng):
+    for moment in sim.run(setup, _COLLAPSE_STEPS, rng):
         age = math.floor(math.log2(_COLLAPSE_STEPS / (moment.t + 1)))
         if age < _OCTAVES:
             sums[:, -1 - age] += np.log(_gap(moment))
@@ -87,8 +87,8 @@ def _measure_collapse(bench: Bench) -> tuple[Array, Array]:
     return etas, sums / counts
 
 
-def _check_collapse(bench: Bench) -> list[Finding]:
-    etas, means = _measure_collapse(bench)
+def _check_collapse(sim: Simulator) -> list[Finding]:
+    etas, means = _measure_collapse(sim)
     octaves, found = np.arange(_OCTAVES, dtype=np.float64) * math.log(2.0), []
     for eta, _ in _COLLAPSE:
         estimate = jackknife(lambda rows: _slope(octaves, rows.mean(axis=0)), means[etas == eta])
@@ -99,12 +99,12 @@ def _check_collapse(bench: Bench) -> list[Finding]:
     return found
 
 
-def _check_offset_gain(bench: Bench) -> list[Finding]:
-    rng, count = bench.rng("offset gain"), len(_STEP_SIZES)
+def _check_offset_gain(sim: Simulator) -> list[Finding]:
+    rng, count = sim.rng("offset gain"), len(_STEP_SIZES)
     offsets = column(count * _CHAINS, 0.0, 0.99)
     lr = np.tile(column(_CHAINS, *_STEP_SIZES), 2)
     setup = _bowl(rng, np.full(len(lr), 2.0), lr, offsets)
-    gaps = bench.follow(setup, 5000, rng, 2000, gap=_gap).means["gap"]
+    gaps = sim.average(setup, 5000, rng, 2000, gap=_gap).means["gap"]
     table = gaps.reshape(2, count, _CHAINS).transpose(2, 0, 1)
     best = table.mean(axis=0).argmin(axis=1)
 

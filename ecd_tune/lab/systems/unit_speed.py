@@ -11,10 +11,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import bound_finding, mean
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Quadratic, directions, isotropic
 from ecd_tune.lab.rules import interval_finding, ks_finding
 from ecd_tune.lab.setups import START_RADIUS, column, place, x_of
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.systems.law import Case, beta_law, harmonic_finding, split_cases
 from ecd_tune.lab.trajectory import Landscape
 from ecd_tune.theory import Array, effective_eta, unit_speed_eta
@@ -44,12 +44,12 @@ def _landscape(n: int) -> Landscape:
 
 
 def measure_law(
-    bench: Bench, integrator: str, chains: int = 600, steps: int = 3000
+    sim: Simulator, integrator: str, chains: int = 600, steps: int = 3000
 ) -> list[tuple[Case, int, float, float]]:
     """Run ECDq1 with the exact flow on quadratics.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         chains: Chains of each setting.
         steps: Steps; the last two thirds are averaged.
@@ -60,7 +60,7 @@ def measure_law(
     found = []
     for n, eta, root, lr in _SYNC if integrator == "sync" else _ALGORITHM1:
         name = f"{integrator} n={n} η={eta:g} ν̂={root:g} F2=0.5…2"
-        rng = bench.rng(f"unit speed {name}")
+        rng = sim.rng(f"unit speed {name}")
         setup = place(
             _landscape(n),
             rng,
@@ -72,13 +72,13 @@ def measure_law(
             integrator=integrator,
             flow="exact",
         )
-        record = bench.follow(setup, steps, rng, steps // 3, x=x_of)
+        record = sim.average(setup, steps, rng, steps // 3, x=x_of)
         found.append((split_cases(record, [name], chains)[0], n, eta, root / math.sqrt(n)))
     return found
 
 
 def check_law(
-    bench: Bench,
+    sim: Simulator,
     integrator: str,
     predict: Callable[[float, int, float, str], Any],
     which: slice = slice(None),
@@ -86,7 +86,7 @@ def check_law(
     """Compare x = (F−Fmin)/(F−F0) with the Beta law of an exponent.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         predict: From η, n, ν and the integrator to the exponent.
         which: Settings; all by default.
@@ -94,7 +94,7 @@ def check_law(
     Returns:
         Two findings a setting.
     """
-    chosen = bench.once(measure_law, integrator)[which]
+    chosen = sim.cached(measure_law, integrator)[which]
     found = []
     for case, n, eta, nu in chosen:
         target = float(predict(eta, n, nu, integrator))
@@ -108,14 +108,14 @@ def check_law(
 # -------------------------------------------------------------- the scalar product
 
 
-def _check_cuts(bench: Bench) -> list[Finding]:
+def _check_cuts(sim: Simulator) -> list[Finding]:
     """Run the same chains with 24 numbers as one tensor and as 24."""
     found = []
     for flow in _FLOWS:
         for integrator in ("algorithm1", "sync"):
             runs = []
             for cuts in ((), tuple(range(1, _N))):
-                rng = bench.rng(f"cuts {flow} {integrator}")
+                rng = sim.rng(f"cuts {flow} {integrator}")
                 setup = place(
                     _landscape(_N),
                     rng,
@@ -128,7 +128,7 @@ def _check_cuts(bench: Bench) -> list[Finding]:
                     flow=flow,
                     cuts=cuts,
                 )
-                moments = bench.run(setup, _SPLIT_STEPS, rng)
+                moments = sim.run(setup, _SPLIT_STEPS, rng)
                 runs.append([moment.theta for moment in moments])
             one, many = np.array(runs)
             distance = np.linalg.norm(many - one, axis=-1) / np.linalg.norm(one, axis=-1)
@@ -139,12 +139,12 @@ def _check_cuts(bench: Bench) -> list[Finding]:
 
 
 def measure_tensors(
-    bench: Bench, tensors: int, chains: int = 1000, steps: int = 4000
+    sim: Simulator, tensors: int, chains: int = 1000, steps: int = 4000
 ) -> dict[float, Array]:
     """Run the step of the authors' public code, whose p·g runs over each tensor by itself.
 
     Args:
-        bench: The seed.
+        sim: The seed.
         tensors: How many the 24 numbers are.
         chains: Chains of each η.
         steps: Steps; a sixth is burn-in.
@@ -152,7 +152,7 @@ def measure_tensors(
     Returns:
         η to F − Fmin of each chain, averaged, in units of the prediction of the law of η_eff.
     """
-    rng, eta = bench.rng(f"tensors {tensors}"), column(chains, *_ETAS)[:, None]
+    rng, eta = sim.rng(f"tensors {tensors}"), column(chains, *_ETAS)[:, None]
     landscape, dt, burn = isotropic(_N), _LR / np.sqrt(eta), steps // 6
     p = directions(rng, len(eta), _N)
     theta, total = START_RADIUS * directions(rng, len(eta), _N), np.zeros(len(eta))
@@ -195,7 +195,7 @@ def _plateau(eta: float) -> float:
     return _N / ((eta - 1) * _N - 2)
 
 
-def _check_tensors(bench: Bench, tensors: int, share: float) -> list[Finding]:
+def _check_tensors(sim: Simulator, tensors: int, share: float) -> list[Finding]:
     """Compare the mean gap with that of ``share`` times η_eff, over that of η_eff itself."""
     return [
         interval_finding(
@@ -205,7 +205,7 @@ def _check_tensors(bench: Bench, tensors: int, share: float) -> list[Finding]:
             _plateau(share * _effective(eta)) / _plateau(_effective(eta)),
             _TENSOR_TOLERANCE,
         )
-        for eta, ratios in bench.once(measure_tensors, tensors).items()
+        for eta, ratios in sim.cached(measure_tensors, tensors).items()
     ]
 
 
@@ -239,10 +239,10 @@ CHECKS = (
         ),
         "B: paths differ by 1e-9 at most in at least 1e5 chain-steps; "
         f"R, predicted ± {_TENSOR_TOLERANCE} for gap/law",
-        lambda bench: (
-            _check_cuts(bench)
-            + _check_tensors(bench, 1, 1.0)
-            + _check_tensors(bench, _N, share_of_tensors(_N))
+        lambda sim: (
+            _check_cuts(sim)
+            + _check_tensors(sim, 1, 1.0)
+            + _check_tensors(sim, _N, share_of_tensors(_N))
         ),
         family="unit speed tensors",
         seconds=20.0,

@@ -10,10 +10,10 @@ import numpy as np
 
 from ecd_tune.analysis.checks.model import Check, Finding, Relation, Verdict
 from ecd_tune.analysis.checks.rules import jackknife, mean
-from ecd_tune.lab.bench import Bench
 from ecd_tune.lab.landscapes import Logistic, Quadratic, directions
 from ecd_tune.lab.rules import interval_finding
 from ecd_tune.lab.setups import column, place, potential_share
+from ecd_tune.lab.simulator import Simulator
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array, bounce_cosine, effective_eta, measure_exponent
 
@@ -28,11 +28,11 @@ _TOLERANCE, _REGION_TOLERANCE = 0.03, 0.01
 
 
 def _measure_logistic(
-    bench: Bench, integrator: str, chains: int = _CHAINS, steps: int = _STEPS
+    sim: Simulator, integrator: str, chains: int = _CHAINS, steps: int = _STEPS
 ) -> Array:
     """Return W = ½ ⟨(Θ−c)·G⟩ of each chain about the minimiser c, one row per ν."""
-    rng = bench.rng(f"virial {integrator}")
-    landscape = Logistic.random(bench.rng("virial data"), n=_N)
+    rng = sim.rng(f"virial {integrator}")
+    landscape = Logistic.random(sim.rng("virial data"), n=_N)
     centre = landscape.minimiser()
     rows = chains * len(_ROOTS)
     lowest = float(landscape(centre[None])[0][0])
@@ -51,7 +51,7 @@ def _measure_logistic(
         work = np.einsum("bi,bi->b", moment.theta - centre, moment.gradient)
         return np.asarray(0.5 * _ETA * work / moment.loss)
 
-    means = bench.follow(setup, steps, rng, steps // 4, W=virial).means["W"]
+    means = sim.average(setup, steps, rng, steps // 4, W=virial).means["W"]
     return means.reshape(len(_ROOTS), chains)
 
 
@@ -66,7 +66,7 @@ def _on_level(landscape: Logistic, centre: Array, ways: Array, level: float) -> 
 
 
 def check_virial(
-    bench: Bench,
+    sim: Simulator,
     integrator: str,
     predict: Callable[[float], float],
     which: slice = slice(None),
@@ -76,7 +76,7 @@ def check_virial(
     """Compare W on the logistic loss, s = 0, with a prediction.
 
     Args:
-        bench: Where to run.
+        sim: Where to run.
         integrator: ``"algorithm1"`` or ``"sync"``.
         predict: From ν to the predicted W.
         which: Values of ν√n; all by default.
@@ -86,7 +86,7 @@ def check_virial(
     Returns:
         One finding per ν.
     """
-    table = bench.once(_measure_logistic, integrator, chains, steps)
+    table = sim.cached(_measure_logistic, integrator, chains, steps)
     return [
         interval_finding(
             f"{integrator} logistic n={_N} η={_ETA:g} ν√n={root:g}",
@@ -103,12 +103,12 @@ def _algorithm1_virial(nu: float) -> float:
     return _ETA / float(effective_eta(_ETA, _N, nu))
 
 
-def _check_region(bench: Bench) -> list[Finding]:
+def _check_region(sim: Simulator) -> list[Finding]:
     """Compare both sides of the relation of s = 1."""
     nu, chains, found = 1.0 / math.sqrt(_N), 800, []
     cosine = float(bounce_cosine(_N, nu))
     for integrator in ("sync", "algorithm1"):
-        rng = bench.rng(f"virial region {integrator}")
+        rng = sim.rng(f"virial region {integrator}")
         setup = place(
             Quadratic(np.geomspace(0.3, 3.0, _N)),
             rng,
@@ -129,7 +129,7 @@ def _check_region(bench: Bench) -> list[Finding]:
             pull = np.einsum("bi,bi->b", moment.theta, moment.gradient) * _ETA / moment.loss
             return np.asarray(pull * (kappa + potential_share(moment) * tilt))
 
-        record = bench.follow(
+        record = sim.average(
             setup, 6000, rng, 1500, work=work, room=lambda moment: 1 - potential_share(moment)
         )
         ratio = jackknife(
@@ -151,9 +151,9 @@ CHECKS = (
         "C19",
         Relation("½E[(Θ−c)·G] = 1 under sync, η/η_eff under Algorithm 1", "theory: virial"),
         f"R, ± {_TOLERANCE}",
-        lambda bench: (
-            check_virial(bench, "sync", lambda nu: 1.0)
-            + check_virial(bench, "algorithm1", _algorithm1_virial)
+        lambda sim: (
+            check_virial(sim, "sync", lambda nu: 1.0)
+            + check_virial(sim, "algorithm1", _algorithm1_virial)
         ),
         family="virial",
         seconds=25.0,

@@ -52,7 +52,7 @@ class CheckpointHandle(Protocol):
         ...
 
     def due(self) -> bool:
-        """Say whether it is time to save: asked at every step, so it must be quick."""
+        """Return whether it is time to save: asked at every step, so it must be quick."""
         ...
 
     def part(self, name: str) -> CheckpointHandle:

@@ -69,7 +69,7 @@ class Lane:
         job: The job to run.
         training: Its epochs.
         stepper: Its steps.
-        evaluator: Judges it.
+        evaluator: Evaluates it.
         clock: Of the lane's share of the work.
         finish: Completes the outcome.
         snapshots: Where the run is saved, or None.
@@ -121,9 +121,9 @@ class Lane:
         return self._training.begun
 
     @property
-    def ends_judged(self) -> bool:
+    def ends_evaluated(self) -> bool:
         """Whether the epoch that the last step ended is evaluated."""
-        return self._training.ends_judged
+        return self._training.ends_evaluated
 
     def resume(self) -> None:
         """Continue from what was saved, if anything was.
@@ -176,7 +176,7 @@ class Lane:
             self._guard(lambda: self._stepper.see(loss, number))
 
     def end_epoch(self, numbers: Mapping[str, float] | None) -> None:
-        """Look at the epoch that has ended; ``numbers`` are those of the evaluation split."""
+        """Process the end of an epoch; ``numbers`` are those of the evaluation split."""
         self._evaluator.tell(numbers)
         self._guard(self._training.end_step)
         self._evaluator.tell(None)

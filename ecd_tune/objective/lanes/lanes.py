@@ -2,7 +2,7 @@
 
 The network's work is done for all lanes at once by a
 :class:`~ecd_tune.tasks.StackedProblem`. All else of a lane is what a single run has:
-optimizer, schedule, epochs, choice of the best one, pruning, checkpoints. Lanes may be at different
+optimizer, schedule, epochs, choice of the best one, pruning, checkpoints. Lanes can be at different
 places of their epochs; those at the last step of one, where a batch may be shorter, compute apart.
 """
 
@@ -21,7 +21,7 @@ from ecd_tune.objective.checkpoints.snapshots import DamagedSnapshotError
 from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
 from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.outcomes import cause_of, failure
-from ecd_tune.objective.training.stepping import steps_between_looks
+from ecd_tune.objective.training.stepping import steps_between_checks
 from ecd_tune.records import Cause, Outcome, RunCost
 from ecd_tune.tasks import Problem, StackedProblem
 
@@ -184,11 +184,11 @@ class _Lanes:
         self._done(job, failure(error, RunCost()))
 
     def _start(self, stack: StackedProblem, rows: Sequence[int]) -> None:
-        """Judge the state before training of those that are new."""
+        """Evaluate the state before training of those that are new."""
         lanes = {row: lane for row in rows if (lane := self._lanes[row]) is not None}
-        judged = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
+        metrics = self._evaluate(stack, [row for row, lane in lanes.items() if not lane.begun])
         for row, lane in lanes.items():
-            lane.begin(judged.get(row))
+            lane.begin(metrics.get(row))
 
     def _refill(self, stack: StackedProblem, rows: RowOptimizers) -> bool:
         """Finish lanes and refill them; return whether any is running."""
@@ -250,7 +250,7 @@ class _Lanes:
         for group in (others, last):
             if group:
                 self._compute(stack, group, whole=len(group) == len(live))
-        every = steps_between_looks(stack.parameters[0].device)
+        every = steps_between_checks(stack.parameters[0].device)
         if last or len(self._unseen) >= every:
             self._see()
         for row, lane in live:
@@ -258,10 +258,10 @@ class _Lanes:
                 rows.free(row)
         rows.step()
         last = [(row, lane) for row, lane in last if not lane.broken]
-        judged = self._evaluate(stack, [row for row, lane in last if lane.ends_judged])
+        metrics = self._evaluate(stack, [row for row, lane in last if lane.ends_evaluated])
         self._seconds += (time.perf_counter() - began) / len(live)
         for row, lane in last:
-            lane.end_epoch(judged.get(row))
+            lane.end_epoch(metrics.get(row))
 
     def _compute(self, stack: StackedProblem, group: _Live, whole: bool) -> None:
         """Compute the gradients of lanes, and let each ask for its step."""
@@ -274,7 +274,7 @@ class _Lanes:
                 losses = losses[[row for row, _ in group]]
         else:
             losses = stack.closure([lane.number for _, lane in group], [row for row, _ in group])
-        if steps_between_looks(losses.device) == 1:
+        if steps_between_checks(losses.device) == 1:
             for (_, lane), loss in zip(group, losses.tolist(), strict=True):
                 lane.step(loss)
             return
@@ -283,7 +283,7 @@ class _Lanes:
             lane.step(loss)
 
     def _see(self) -> None:
-        """Look at the losses of all steps since the last time."""
+        """Process the losses of all steps since the last call."""
         unseen, self._unseen = self._unseen, []
         if not unseen:
             return

@@ -19,7 +19,7 @@ __all__ = ["RowOptimizer", "RowOptimizers"]
 
 
 class RowOptimizer:
-    """Stands for a row of a batched optimizer where an optimizer of one run is expected.
+    """A row of a batched optimizer with the interface of an optimizer of one run.
 
     Its state is that of torch's optimizer, so that a run can be resumed in either form.
 
@@ -53,7 +53,7 @@ class RowOptimizer:
         return self._single.state_dict() | {"state": {n: own for n, own in states if own}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state of the optimizer of one run.
+        """Load the state of the optimizer of one run.
 
         Raises:
             ValueError: It does not fit.

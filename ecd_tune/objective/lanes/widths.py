@@ -68,7 +68,7 @@ def choose_width(
     best = max(rates.values())
     chosen = min(width for width, rate in rates.items() if rate >= _ENOUGH * best)
     told = ", ".join(f"{width}: {rate:.3g}" for width, rate in rates.items())
-    _log.info("%d trials at once; trials at once and their steps a second: %s", chosen, told)
+    _log.info("%d trials at once; steps per second by number of trials: %s", chosen, told)
     return chosen
 
 

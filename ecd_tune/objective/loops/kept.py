@@ -103,7 +103,7 @@ class Kept:
 
     @torch.no_grad()
     def load(self, states: list[Any]) -> None:
-        """Take states up again.
+        """Restore states.
 
         Args:
             states: As :meth:`copy` returned them.

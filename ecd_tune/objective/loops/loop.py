@@ -41,7 +41,7 @@ from ecd_tune.records import METRIC, Cause, Outcome, RunCost, RunRequest, Stage,
 from ecd_tune.tasks import seed_everything
 from ecd_tune.tasks.own.run import Driver
 
-__all__ = ["EndedError", "Loop", "LoopTask", "evaluate_loop"]
+__all__ = ["RunEndedError", "Loop", "LoopTask", "evaluate_loop"]
 
 _LOOK_STEPS = 16
 """Steps on a GPU between two checks of the losses."""
@@ -95,10 +95,10 @@ def evaluate_loop(
         loop = Loop(task.metric, make, request, plan, timer, callbacks or Callbacks(), resume)
         try:
             task.drive(request.seed, request.stage, loop)
-        except _StartAfreshError:
+        except _RestartError:
             resume = False
             continue
-        except EndedError:
+        except RunEndedError:
             pass
         except NonFiniteLossError as error:
             loop.reason = str(error)
@@ -107,11 +107,11 @@ def evaluate_loop(
         return loop.outcome()
 
 
-class _StartAfreshError(BaseException):
+class _RestartError(BaseException):
     """The saved state does not match, and may have been restored in part."""
 
 
-class EndedError(BaseException):
+class RunEndedError(BaseException):
     """The run is to end here; no Exception: no handler in a user's code keeps it."""
 
 
@@ -172,7 +172,7 @@ class Loop:
         return made
 
     def epochs(self) -> Iterator[int]:
-        """Go through the epochs that are left.
+        """Iterate over the remaining epochs.
 
         Yields:
             Numbers from 1.
@@ -188,7 +188,7 @@ class Loop:
             self._looping = False
 
     def report(self, value: Any, loss: Any) -> None:
-        """Take the metric of the epoch.
+        """Record the metric of the epoch.
 
         Raises:
             NonFiniteLossError: It is NaN or infinite.
@@ -217,7 +217,7 @@ class Loop:
         self._callbacks.report(self._epoch, number)
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the best epoch on the test split, in a confirmation.
+        """Evaluate the best epoch on the test split, in a confirmation.
 
         Raises:
             TaskError: The loop has not ended, or the function returns no number.
@@ -253,7 +253,7 @@ class Loop:
         try:
             self._timer.resume(self._load)
         except DamagedSnapshotError as error:
-            raise _StartAfreshError from error
+            raise _RestartError from error
 
     def _start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -282,7 +282,7 @@ class Loop:
 
     def _prune(self, reason: str) -> NoReturn:
         self.reason, self._pruned = reason, True
-        raise EndedError
+        raise RunEndedError
 
     def _better(self, number: float, tie: float) -> bool:
         sign = self._plan.direction.sign
@@ -316,10 +316,10 @@ class Loop:
         self._history.load_state_dict(state["tracks"])
         self._best, self._best_state = state["best"], state["best_state"]
         self._epoch = int(state["epoch"])
-        judged = self._history.get(METRIC)
-        if list(judged) != list(range(1, self._epoch + 1)):
-            raise ValueError(f"epochs {list(judged)} evaluated, of {self._epoch}")
-        for epoch, value in judged.items():
+        values = self._history.get(METRIC)
+        if list(values) != list(range(1, self._epoch + 1)):
+            raise ValueError(f"epochs {list(values)} evaluated, of {self._epoch}")
+        for epoch, value in values.items():
             self._callbacks.report(epoch, value)
         return self._epoch
 
@@ -359,10 +359,10 @@ class Loop:
         return Outcome(status, value, metrics, self._history.curves(), self.reason, cost)
 
     def _check_test(self) -> None:
-        """Find out in the first trial of a search what would fail in all confirmation runs.
+        """Check in the first trial of a search what would fail in all confirmation runs.
 
         Raises:
-            TaskError: They would have nothing to judge by.
+            TaskError: They would have no metric to choose by.
         """
         wanted = self._plan.confirms or self._request.stage is Stage.CONFIRM
         if wanted and not self._has_test:

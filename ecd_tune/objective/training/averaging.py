@@ -23,13 +23,13 @@ class ChosenMean:
     """The mean that is best on the evaluation split.
 
     Attributes:
-        judged: Its numbers there.
+        metrics: Its metrics there.
         first: First epoch in it.
         last: Last epoch in it.
         weights: Mean and its statistics; None if they are not needed for another evaluation.
     """
 
-    judged: Mapping[str, float]
+    metrics: Mapping[str, float]
     first: int
     last: int
     weights: Weights | None = None
@@ -49,7 +49,7 @@ class Averager(Protocol):
         """The metric of the selected mean during training; empty if it was not evaluated then."""
 
     def end_epoch(self, epoch: int) -> None:
-        """Take the weights of an epoch.
+        """Add the weights of an epoch.
 
         Args:
             epoch: Its number, from 1.
@@ -65,7 +65,7 @@ class Averager(Protocol):
         """
 
     def close(self) -> None:
-        """Remove what was kept outside of memory: the run has its outcome."""
+        """Remove temporary files: the run has its outcome."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the choice depends on."""
@@ -80,30 +80,30 @@ class Averager(Protocol):
 
 
 class _Choosing:
-    """Judges means, one after the other, and remembers the best."""
+    """Evaluates means, one after the other, and remembers the best."""
 
     def __init__(self, evaluator: Evaluator, settings: Averaging) -> None:
         self._evaluator, self._renew = evaluator, settings.statistics != "average"
         self.choice: ChosenMean | None = None
 
     def _try(self, mean: Weights, first: int, last: int, *, choose: bool = True) -> float | None:
-        """Judge a mean, perhaps choose it, and take it out again; None where it has no value."""
+        """Evaluate a mean, perhaps select it, and restore the weights; None if it has no value."""
         problem = self._evaluator.problem
         single = Weights.of(problem)
         try:
             mean.put(problem)
             if self._renew:
                 self._evaluator.renew()
-            judged = self._evaluator.evaluate(
+            metrics = self._evaluator.evaluate(
                 f"of the weights averaged over epochs {first} to {last}"
             )
             if choose and self._evaluator.better(
-                judged, self.choice.judged if self.choice else None
+                metrics, self.choice.metrics if self.choice else None
             ):
                 tested = self._evaluator.split == "test"
                 kept = None if tested else Weights.of(problem)
-                self.choice = ChosenMean(judged, first, last, kept)
-            return judged[self._evaluator.metric]
+                self.choice = ChosenMean(metrics, first, last, kept)
+            return metrics[self._evaluator.metric]
         except NonFiniteLossError:
             return None  # not a mean to choose; the run itself is sound
         finally:
@@ -113,13 +113,13 @@ class _Choosing:
         choice = self.choice
         if choice is None:
             return None
-        return {"judged": dict(choice.judged), "first": choice.first, "last": choice.last}
+        return {"judged": dict(choice.metrics), "first": choice.first, "last": choice.last}
 
     def _take_choice(self, held: dict[str, Any] | None) -> None:
         self.choice = None
         if held is not None:
-            judged = {str(name): float(value) for name, value in held["judged"].items()}
-            self.choice = ChosenMean(judged, int(held["first"]), int(held["last"]))
+            metrics = {str(name): float(value) for name, value in held["judged"].items()}
+            self.choice = ChosenMean(metrics, int(held["first"]), int(held["last"]))
 
 
 class Swa(_Choosing):
@@ -129,7 +129,7 @@ class Swa(_Choosing):
     those of the last epoch, so that only the start is selected.
 
     Args:
-        evaluator: Judges them.
+        evaluator: Evaluates them.
         settings: Starts and statistics.
         epochs: Length of the run.
         every: Epochs between two evaluations before the last epoch; None for no such.
@@ -159,9 +159,9 @@ class Swa(_Choosing):
         for start, mean in begun.items():
             present = mean.include(weights)
             if self._is_due(epoch):
-                self._judge_mean(present, start, epoch, choose=self._tested)
+                self._evaluate_mean(present, start, epoch, choose=self._tested)
 
-    def _judge_mean(self, mean: Weights, first: int, last: int, *, choose: bool) -> None:
+    def _evaluate_mean(self, mean: Weights, first: int, last: int, *, choose: bool) -> None:
         value = self._try(mean, first, last, choose=choose)
         if value is not None:
             self._history.add(last, {str(first): value})
@@ -172,13 +172,13 @@ class Swa(_Choosing):
         return self._every is not None and epoch % self._every == 0
 
     def finish(self, timer: CheckpointTimer, step: int, state: Any) -> None:
-        """Choose the start, where the means of earlier epochs are no candidates."""
+        """Select the start, unless the means of earlier epochs are candidates."""
         if self._tested:
             return
         for start, mean in self._means.items():
             timer.check(step, state)
             if mean.weights is not None:
-                self._judge_mean(mean.weights, start, self._epochs, choose=True)
+                self._evaluate_mean(mean.weights, start, self._epochs, choose=True)
 
     def close(self) -> None:
         """Do nothing: all is in memory."""
@@ -209,7 +209,7 @@ class PostHoc(_Choosing):
     """Means of the last k epochs, with every k, in one pass backwards over saved weights.
 
     Args:
-        evaluator: Judges them.
+        evaluator: Evaluates them.
         settings: First epoch and statistics.
         epochs: Length of the run.
         store: Temporary storage of the weights of the epochs.
@@ -249,7 +249,7 @@ class PostHoc(_Choosing):
         return {"kept": list(self._starts)}
 
     def load_state_dict(self, state: dict[str, Any], epochs: int) -> None:
-        """Look whether the weights are there.
+        """Check whether the weights are there.
 
         Raises:
             ValueError: They are not, or are those of other epochs.

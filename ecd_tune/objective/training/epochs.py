@@ -34,10 +34,10 @@ class Training:
 
     Args:
         stepper: The problem with its optimizer.
-        evaluator: Judges it.
+        evaluator: Evaluates it.
         epochs: Length of the run.
         eval_every: Epochs between two evaluations; the first and the last are always evaluated.
-        averager: Judges means of weights too, or None.
+        averager: Evaluates means of weights too, or None.
         callbacks: Called as the run continues, or None.
         clock: Of the run's work.
         until: Epoch after which the run is paused, or None.
@@ -119,17 +119,17 @@ class Training:
         return bool(self._history.get(METRIC))
 
     def begin(self) -> None:
-        """Judge the state before training, unless that is done.
+        """Evaluate the state before training, unless that is done.
 
         Raises:
             NonFiniteLossError: A number is NaN or infinite.
         """
         if not self.begun:
-            self._judge_epoch(0)
+            self._evaluate_epoch(0)
         self._speed.begin()
 
     def end_step(self) -> None:
-        """Look at the epoch if the step that was just made has ended it.
+        """Process the end of an epoch if the last step has ended it.
 
         Raises:
             NonFiniteLossError: A loss of it, or a number after it, is NaN or infinite.
@@ -139,9 +139,9 @@ class Training:
             self._end_epoch(epoch)
 
     @property
-    def ends_judged(self) -> bool:
+    def ends_evaluated(self) -> bool:
         """Whether the epoch that the last step ended is evaluated."""
-        return self._is_judged(self._stepper.number // self._stepper.batches.steps_per_epoch)
+        return self._is_evaluated(self._stepper.number // self._stepper.batches.steps_per_epoch)
 
     def outcome(self, reason: str | None, stage: Stage, cost: Callable[[], RunCost]) -> Outcome:
         """Return the outcome; a confirmation is evaluated on the test split here, once.
@@ -214,23 +214,23 @@ class Training:
         """
         self._stepper.load_state_dict(state["stepper"])
         self._history.load_state_dict(state["tracks"])
-        number, judged = self._stepper.number, self._history.get(METRIC)
+        number, values = self._stepper.number, self._history.get(METRIC)
         done = number // self._stepper.batches.steps_per_epoch
         best, metric = int(state["best_epoch"]), self._evaluator.metric
-        if list(judged) != thinned(k for k in range(done + 1) if self._is_judged(k)):
-            raise ValueError(f"epochs {list(judged)} evaluated, at step {number}")
+        if list(values) != thinned(k for k in range(done + 1) if self._is_evaluated(k)):
+            raise ValueError(f"epochs {list(values)} evaluated, at step {number}")
         if list(self._history.get(TRAIN_LOSS)) != thinned(range(1, done + 1)):
             raise ValueError(f"not the losses of {done} epochs")
         self._best, self._last = (_numbers(state[name]) for name in ("best", "last"))
-        if not 0 <= best <= done or self._best[metric] != judged.get(best, self._best[metric]):
+        if not 0 <= best <= done or self._best[metric] != values.get(best, self._best[metric]):
             raise ValueError(f"the best {metric} is not that of epoch {best}")
-        if self._last[metric] != [*judged.values()][-1]:
+        if self._last[metric] != [*values.values()][-1]:
             raise ValueError(f"the last {metric} is not that of the last epoch")
         self._best_weights = Weights.from_dict(state["best_weights"], self._stepper.problem)
         if self._averager is not None:
             self._averager.load_state_dict(state["averager"], done)
         self._best_epoch = best
-        for epoch, value in judged.items():
+        for epoch, value in values.items():
             self._callbacks.report(epoch, value)
         return number
 
@@ -244,7 +244,7 @@ class Training:
         choice = self._averager.choice if self._averager is not None else None
         if choice is None:
             return single
-        metrics = _named(split, choice.judged)
+        metrics = _named(split, choice.metrics)
         if stage is Stage.CONFIRM and split != "test":
             metrics |= _named("test", self._test(choice.weights))
         metrics |= {f"single_{name}": value for name, value in single.items()}
@@ -263,7 +263,7 @@ class Training:
             self._averager.close()
         return outcome
 
-    def _is_judged(self, epoch: int) -> bool:
+    def _is_evaluated(self, epoch: int) -> bool:
         return epoch % self._eval_every == 0 or epoch == self._length
 
     def _end_epoch(self, epoch: int) -> None:
@@ -272,27 +272,27 @@ class Training:
         self._history.add(epoch, loss | self._stepper.diagnostics())
         losses.clear()
         self._speed.pause()
-        reported = self._is_judged(epoch) and self._judge_epoch(epoch)
+        reported = self._is_evaluated(epoch) and self._evaluate_epoch(epoch)
         if self._averager is not None:
             self._averager.end_epoch(epoch)
         if reported and epoch < self._length:
             self._pruned = self._callbacks.prune()
         self._speed.begin()
 
-    def _judge_epoch(self, epoch: int) -> bool:
-        """Judge an epoch.
+    def _evaluate_epoch(self, epoch: int) -> bool:
+        """Evaluate an epoch.
 
         Returns:
             Whether it was reported: of a long run, only the points that its curve keeps.
         """
         with self._stepper.evaluating():
-            judged = self._evaluator.evaluate(f"after epoch {epoch}")
-            if self._best_epoch < 1 or self._evaluator.better(judged, self._best):
-                self._best, self._best_epoch = judged, epoch
+            metrics = self._evaluator.evaluate(f"after epoch {epoch}")
+            if self._best_epoch < 1 or self._evaluator.better(metrics, self._best):
+                self._best, self._best_epoch = metrics, epoch
                 self._best_weights = Weights.of(self._stepper.problem)
-        value = judged[self._evaluator.metric]
+        value = metrics[self._evaluator.metric]
         reported = self._history.add(epoch, {METRIC: value}) or epoch == self._length
-        self._last = judged
+        self._last = metrics
         if reported:
             self._callbacks.report(epoch, value)
         return reported

@@ -1,4 +1,4 @@
-"""Judge a network on one split."""
+"""Evaluate a network on one split."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 class Evaluator:
-    """Judges a problem's present parameters.
+    """Evaluates a problem's present parameters.
 
     Args:
         problem: The problem.
         batches: Knows the precision in which the network runs.
         metric: The metric, a key of ``evaluate(split)``.
         direction: Which metric is better.
-        split: What judges: ``"val"``, or under the paper's protocol ``"test"``.
+        split: The evaluation split: ``"val"``, or under the paper's protocol ``"test"``.
 
     Attributes:
         problem: The problem.
         metric: The metric.
-        split: What judges.
+        split: The evaluation split.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class Evaluator:
         Raises:
             NonFiniteLossError: A number is NaN or infinite.
         """
-        judged = self._evaluate(self.split) if self._told is None else dict(self._told)
-        for name, value in judged.items():
+        metrics = self._evaluate(self.split) if self._told is None else dict(self._told)
+        for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NonFiniteLossError(nonfinite(f"{_WORDS[self.split]} {name}", value, place))
-        return judged
+        return metrics
 
     def test(self) -> dict[str, float]:
         """Return all numbers of the test split; for a confirmation, after all choices."""
         return self._evaluate("test")
 
     def better(self, new: Mapping[str, float], old: Mapping[str, float] | None) -> bool:
-        """Say whether numbers are better than others; than none they always are.
+        """Return whether metrics are better than others; always true without others.
 
         Args:
             new: Numbers of :meth:`evaluate`.
@@ -78,17 +78,17 @@ class Evaluator:
         """
         return old is None or self._rank(new) < self._rank(old)
 
-    def _rank(self, judged: Mapping[str, float]) -> tuple[float, float]:
-        return self._sign * judged[self.metric], judged.get("loss", 0.0)
+    def _rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        return self._sign * metrics[self.metric], metrics.get("loss", 0.0)
 
     def renew(self) -> None:
-        """Make the running statistics fit the present parameters, where there are any."""
+        """Recompute running statistics, if any, for the present parameters."""
         if isinstance(self.problem, NormalisedProblem):
             with self._batches.precision():
                 self.problem.renew_statistics()
 
     def tell(self, numbers: Mapping[str, float] | None) -> None:
-        """Say what the split that drives the choices would give for the present parameters.
+        """Use given numbers as the evaluation of the present parameters.
 
         Args:
             numbers: As ``evaluate(split)`` returns them, found for many problems at once; None:

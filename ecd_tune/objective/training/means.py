@@ -53,12 +53,12 @@ class Weights:
             problem.load_state_dict(self.state)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what :meth:`from_dict` takes."""
+        """Return the input of :meth:`from_dict`."""
         return {"parameters": list(self.parameters), "state": self.state}
 
     @classmethod
     def from_dict(cls, held: dict[str, Any], like: Problem) -> Weights:
-        """Take up what :meth:`to_dict` returned, read back from a file perhaps.
+        """Restore the result of :meth:`to_dict`, perhaps read from a file.
 
         Args:
             held: Parameters and state.
@@ -105,13 +105,13 @@ class Mean:
         return mean
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what :meth:`from_dict` takes."""
+        """Return the input of :meth:`from_dict`."""
         held = None if self.weights is None else self.weights.to_dict()
         return {"count": self.count, "weights": held}
 
     @classmethod
     def from_dict(cls, held: dict[str, Any], like: Problem) -> Mean:
-        """Take up what :meth:`to_dict` returned.
+        """Restore the result of :meth:`to_dict`.
 
         Args:
             held: The mean.

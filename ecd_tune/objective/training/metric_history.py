@@ -27,7 +27,7 @@ class MetricHistory:
         self._points: dict[str, dict[int, float]] = {}
 
     def add(self, step: int, values: Mapping[str, float]) -> bool:
-        """Add one point to some curves; a name that is new begins one.
+        """Add one point to some curves; a new name starts a curve.
 
         Args:
             step: The step, larger than that of each curve's last point.
@@ -61,7 +61,7 @@ class MetricHistory:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` takes."""
+        """Return the input of :meth:`load_state_dict`."""
         return {name: dict(points) for name, points in self._points.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -9,21 +9,21 @@ from ecd_tune.records import Stage
 from ecd_tune.tasks import PublishedTask, Split, Task
 from ecd_tune.tasks.base import Problem
 
-__all__ = ["Build", "Protocol", "builder", "judged_split"]
+__all__ = ["Build", "Protocol", "builder", "evaluation_split"]
 
 Protocol = Literal["paper", "clean"]
 Build = Callable[[int, Stage], Problem]
 """``build(seed, stage)``: one problem."""
 
 
-def judged_split(protocol: Protocol) -> Split:
+def evaluation_split(protocol: Protocol) -> Split:
     """Return the split that chooses epoch and hyperparameters.
 
     Args:
         protocol: Of the study.
 
     Returns:
-        ``"test"`` under the paper's protocol, which reports what it chooses by.
+        ``"test"`` under the paper's protocol, which reports the metric that it selects by.
     """
     return "test" if protocol == "paper" else "val"
 

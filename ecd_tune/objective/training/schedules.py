@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from ecd_tune.spec import Schedule
 
-__all__ = ["lr_factor", "make_pace"]
+__all__ = ["lr_factor", "make_lr_factor"]
 
 
-def make_pace(
+def make_lr_factor(
     schedule: Schedule, steps: int, steps_per_epoch: int
 ) -> Callable[[int], float] | None:
     """Return the factor of ``lr`` as a function of the step; None where it is always 1.

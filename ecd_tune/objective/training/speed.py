@@ -23,7 +23,7 @@ _MIB = 2**20
 
 
 class Speed:
-    """Counts examples and seconds of the training steps, without the judging between them.
+    """Counts examples and seconds of the training steps, without the evaluations between them.
 
     Args:
         stepper: Makes the steps.

@@ -18,7 +18,7 @@ from ecd_tune.optim.monitoring.run_measurer import RunMeasurer
 from ecd_tune.optim.monitoring.watching import Watched
 from ecd_tune.tasks import Problem, StatefulProblem
 
-__all__ = ["Stepper", "copy_into", "steps_between_looks"]
+__all__ = ["Stepper", "copy_into", "steps_between_checks"]
 
 _LOOK_EVERY = 16
 
@@ -62,7 +62,7 @@ class Stepper:
         self.batches = batches or Batches(problem)
         self._full_lr = [group["lr"] for group in optimizer.param_groups]
         self._advance = advance
-        self._look_every = steps_between_looks(problem.parameters[0].device)
+        self._look_every = steps_between_checks(problem.parameters[0].device)
         self.number = 0
         self._losses: list[float] = []
         self._unseen: list[tuple[int, Tensor]] = []
@@ -118,7 +118,7 @@ class Stepper:
 
         Args:
             loss: The loss, which :meth:`see` has seen, or will see within
-                :func:`steps_between_looks` steps.
+                :func:`steps_between_checks` steps.
         """
         self._set_lr(self.number)
         if self._clip is not None:
@@ -132,7 +132,7 @@ class Stepper:
         self.number += 1
 
     def see(self, loss: float, number: int) -> None:
-        """Look at the loss of a step of :meth:`take`.
+        """Process the loss of a step of :meth:`take`.
 
         Args:
             loss: The loss.
@@ -231,7 +231,7 @@ class Stepper:
         self.number = int(state["number"])
 
 
-def steps_between_looks(device: torch.device) -> int:
+def steps_between_checks(device: torch.device) -> int:
     """Return the number of steps between two checks of the losses.
 
     Args:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecd_tune.optim.baselines import check_nesterov
-from ecd_tune.optim.batched.ecdsep import BatchedOptimizer
 from ecd_tune.optim.batched.rows import BatchRows, StepSizes
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedAdam", "BatchedSGD", "make_adam", "make_adamw", "make_gdm", "make_sgd"]
+__all__ = ["BatchedAdam", "BatchedSGD", "make_adamw", "make_gdm"]
 
 _ALGEBRA = Algebra(batched=True)
 
@@ -39,7 +39,7 @@ class _Refillable:
         ]
 
     def load_row_state(self, row: int, state: Sequence[Mapping[str, Any]]) -> None:
-        """Take a row's state up; see :class:`~ecd_tune.optim.RefillableOptimizer`.
+        """Load a row's state; see :class:`~ecd_tune.optim.RefillableOptimizer`.
 
         Raises:
             ValueError: It is not of such an optimizer.
@@ -261,45 +261,8 @@ class BatchedAdam(_Refillable):
         return {"updates": self._updates.clone()}
 
 
-def make_sgd(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build SGD for B trials; arguments as for :class:`BatchedSGD`.
+make_gdm = partial(BatchedSGD, name="gdm")
+"""Build GDM (eq. 13) for B trials."""
 
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedSGD(theta, seeds, hyperparameters)
-
-
-def make_gdm(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build GDM (eq. 13) for B trials; arguments as for :class:`BatchedSGD`.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedSGD(theta, seeds, hyperparameters, name="gdm")
-
-
-def make_adam(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build Adam for B trials; arguments as for :class:`BatchedAdam`.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedAdam(theta, seeds, hyperparameters)
-
-
-def make_adamw(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build AdamW for B trials; arguments as for :class:`BatchedAdam`.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedAdam(theta, seeds, hyperparameters, decoupled=True)
+make_adamw = partial(BatchedAdam, decoupled=True)
+"""Build AdamW for B trials."""

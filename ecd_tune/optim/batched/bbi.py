@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.batched.ecdsep import BatchedOptimizer
 from ecd_tune.optim.batched.rows import BatchRows, masked_add
 from ecd_tune.optim.bbi.step import bbi_bounces, bbi_constants, begin_bbi, make_bbi_step
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedBBI", "make_bbi"]
+__all__ = ["BatchedBBI"]
 
 
 class BatchedBBI:
@@ -78,19 +77,3 @@ class BatchedBBI:
             "log_energy": state.log_energy.clone(),
             "log_momentum": state.log_p.clone(),
         }
-
-
-def make_bbi(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build a :class:`BatchedBBI`, for the registry.
-
-    Args:
-        theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed per trial.
-        hyperparameters: One mapping per trial.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedBBI(theta, seeds, hyperparameters)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -25,14 +26,13 @@ from ecd_tune.optim.driver import (
 from ecd_tune.optim.monitoring.watching import Step
 from ecd_tune.optim.params.blocks import Algebra
 from ecd_tune.optim.rules import read_rules
-from ecd_tune.optim.self_tuning.adaptive import report_auto, set_aside_lr
+from ecd_tune.optim.self_tuning.adaptive import report_auto, split_auto_lr
 from ecd_tune.records import Scalar
 
 __all__ = [
     "BatchedECDSep",
     "BatchedOptimizer",
     "RefillableOptimizer",
-    "make_ecdsep",
     "make_ecdsep_f0",
 ]
 
@@ -132,7 +132,7 @@ class BatchedECDSep(FusedBatch):
         super().__init__()
         rows = BatchRows(name, hyperparameters, theta, seeds)
         if "orbit_step" in rows.values[0]:
-            rows.values = [set_aside_lr(name, row) for row in rows.values]
+            rows.values = [split_auto_lr(name, row) for row in rows.values]
         for key in {"integrator", "shift_factor", "reset_energy"} & set(rows.values[0]):
             rows.same(key)
         self.params = rows.theta
@@ -226,28 +226,5 @@ class BatchedECDSep(FusedBatch):
         return self._read(size, constants, rules.integrator, F_min, reset, unit_speed=False)
 
 
-def make_ecdsep(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build a :class:`BatchedECDSep`, for the registry.
-
-    Args:
-        theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed per trial.
-        hyperparameters: One mapping per trial.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedECDSep(theta, seeds, hyperparameters)
-
-
-def make_ecdsep_f0(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build Algorithm 2 for B trials; arguments as for :func:`make_ecdsep`.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedECDSep(theta, seeds, hyperparameters, name="ecdsep_f0")
+make_ecdsep_f0 = partial(BatchedECDSep, name="ecdsep_f0")
+"""Build Algorithm 2 for B trials."""

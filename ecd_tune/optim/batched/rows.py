@@ -68,7 +68,7 @@ class BatchRows:
 
         Args:
             row: The row.
-            values: Its hyperparameters; what is not named takes its default.
+            values: Its hyperparameters; missing ones have their defaults.
 
         Returns:
             All of them.
@@ -245,7 +245,7 @@ class StepSizes:
 
 
 def masked_add(algebra: Algebra, blocks: Blocks, mask: Tensor, amounts: Blocks) -> None:
-    """Add in place for the trials of ``mask``; what is not added may be NaN."""
+    """Add in place for the trials of ``mask``; other entries may be NaN."""
     still = [torch.zeros((), dtype=b.dtype, device=b.device) for b in blocks]
     for block, amount in zip(blocks, algebra.where(mask, amounts, still), strict=True):
         block.add_(amount)

@@ -24,7 +24,7 @@ from ecd_tune.optim.unit_speed.step import (
 )
 from ecd_tune.records import Scalar
 
-__all__ = ["BatchedECDq1", "make_ecd_auto", "make_ecdq1"]
+__all__ = ["BatchedECDq1", "make_ecd_auto"]
 
 
 class BatchedECDq1(FusedBatch):
@@ -112,26 +112,10 @@ class BatchedECDq1(FusedBatch):
         return self._read(size, constants, rules.integrator, F_min, reset, unit_speed=True)
 
 
-def make_ecdq1(
-    theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
-) -> BatchedOptimizer:
-    """Build a :class:`BatchedECDq1`, for the registry.
-
-    Args:
-        theta: Parameter blocks with leading dimension B; updated in place.
-        seeds: One seed per trial.
-        hyperparameters: One mapping per trial.
-
-    Returns:
-        The batched optimizer.
-    """
-    return BatchedECDq1(theta, seeds, hyperparameters)
-
-
 def make_ecd_auto(
     theta: list[Tensor], seeds: Sequence[int], hyperparameters: Sequence[Mapping[str, Scalar]]
 ) -> BatchedOptimizer:
-    """Build :func:`ecd_tune.optim.auto` for B trials; arguments as for :func:`make_ecdq1`.
+    """Build :func:`ecd_tune.optim.auto` for B trials; arguments as for :class:`BatchedECDq1`.
 
     Returns:
         The batched optimizer.

@@ -40,7 +40,7 @@ class BBI(LossOptimizer):
         eps1: Rescale only if |π² − π_c²| exceeds this.
         eps2: Smallest V at which a step is made.
         seed: Seed of the bounces; None draws one from torch's global generator.
-        maximize: Maximize the loss: −F takes the place of F.
+        maximize: Maximize the loss: −F replaces F.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         process_group: As for :class:`~ecd_tune.optim.ECDSep`.
         shard_group: As for :class:`~ecd_tune.optim.ECDSep`.

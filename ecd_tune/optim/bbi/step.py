@@ -23,13 +23,13 @@ from torch import Tensor
 from ecd_tune.optim.dynamics import (
     Constants,
     Phase,
-    Survey,
+    PointInfo,
     choose,
     downhill,
+    evaluate_point,
     kick,
     log_expm1,
     rescale,
-    survey,
     unit,
 )
 from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
@@ -118,7 +118,7 @@ def tick(clock: Clock, bounces: Bounces, bounced: Tensor, log_potential: Tensor)
 
 
 def start_bbi(
-    algebra: Algebra, grads: Blocks, noise: Blocks, seen: Survey, log_delta: Tensor
+    algebra: Algebra, grads: Blocks, noise: Blocks, seen: PointInfo, log_delta: Tensor
 ) -> Phase:
     """Set E = V + δE and π along −∇F with π² = E²/V − V.
 
@@ -126,7 +126,7 @@ def start_bbi(
         algebra: Layout of the blocks.
         grads: ∇F.
         noise: Direction to take where the gradient is zero.
-        seen: Survey of the same point.
+        seen: Quantities at the same point.
         log_delta: log δE; -inf for none.
 
     Returns:
@@ -139,15 +139,15 @@ def start_bbi(
 
 
 def advance_bbi(
-    algebra: Algebra, phase: Phase, seen: Survey, lr: Factors, constants: Constants
+    algebra: Algebra, phase: Phase, seen: PointInfo, lr: Factors, constants: Constants
 ) -> tuple[list[Tensor], Phase]:
     """Make one step that is not a bounce.
 
     Args:
         algebra: Layout of the blocks.
         phase: Present phase.
-        seen: Survey of the present parameters.
-        lr: Step size Δt of each block, as given to the survey.
+        seen: Quantities at the present parameters.
+        lr: Step size Δt of each block, as given to :func:`~ecd_tune.optim.dynamics.evaluate_point`.
         constants: ``conserve`` and ε1 are used.
 
     Returns:
@@ -179,7 +179,7 @@ def make_bbi_step(
     draw: Callable[[bool], Blocks],
     active: Tensor,
 ) -> tuple[Tensor, list[Tensor], list[Tensor], BBIState]:
-    """Make one step or bounce wherever it may be made.
+    """Make one step or bounce where allowed.
 
     Args:
         algebra: Layout of the blocks.
@@ -198,7 +198,7 @@ def make_bbi_step(
         the state after the step.
     """
     constants, bounces = rules
-    seen = survey(algebra, theta, loss, grads, lr, None, constants)
+    seen = evaluate_point(algebra, theta, loss, grads, lr, None, constants)
     live = active & loss.isfinite()
     go = live & seen.ok
     phase = Phase(e, state.log_p, state.log_energy, state.updates)

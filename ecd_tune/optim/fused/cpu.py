@@ -129,7 +129,7 @@ class Runner:
         return ctypes.addressof(self._run)
 
     def set_lr(self) -> None:
-        """Take over the step sizes of the table."""
+        """Copy the step sizes of the table."""
         for block, b in zip(self._blocks, self._table.blocks, strict=True):
             block.lr, block.rate = b.lr, b.rate
 

@@ -37,9 +37,9 @@ def problem() -> str | None:
 class Runner:
     """Makes the steps of one trajectory whose parameters are on a GPU.
 
-    Nothing is waited for. A step may be captured in a CUDA graph: the number of the step and the
-    scalars are on the device, and each replay continues from them. Replays are not counted in
-    ``steps`` of the trajectory, nor do they fill the rows of Diagnostics.
+    Steps do not synchronize with the device. A step can be captured in a CUDA graph: the number
+    of the step and the scalars are on the device, and each replay continues from them. Replays
+    are not counted in ``steps`` of the trajectory, and do not fill the rows of Diagnostics.
 
     Args:
         table: The blocks.
@@ -90,7 +90,7 @@ class Runner:
         }
 
     def set_lr(self) -> None:
-        """Take over the step sizes of the table."""
+        """Copy the step sizes of the table."""
         self._made.set_rates(**self._rates())
 
     def step(self, loss: Any, grads: Sequence[Tensor] | None = None) -> StepOutcome:
@@ -127,7 +127,7 @@ class Runner:
         return StepOutcome.FULL if self._filled[0] == FUSED_ROWS else StepOutcome.DONE
 
     def _changed(self) -> bool:
-        """Return whether something is not what it was when the table was made."""
+        """Return whether anything has changed since the table was made."""
         holders, keys, values = self._held
         try:
             if any(map(operator.is_not, map(operator.getitem, holders, keys), values)):

@@ -79,7 +79,7 @@ def lasting_reason(run: OptimizerView) -> str | None:
 
 
 def _passing_reason(run: OptimizerView) -> str | None:
-    """Return why the next step cannot be made in fused form, though a later one may."""
+    """Return why the next step cannot be made in fused form; a later one may be possible."""
     params = [p for group in run.groups for p in group["params"]]
     if not run.started:
         return "the first step sets the energy"
@@ -172,7 +172,7 @@ class FusedPlan:
         self._note_lr()
 
     def close(self) -> None:
-        """Leave the numbers of the last step complete; no step follows."""
+        """Complete the numbers of the last step; no step follows."""
         if self._rows is not None:
             self._runner.complete()
             self._rows.complete = None
@@ -253,7 +253,7 @@ def make_plan(run: OptimizerView) -> FusedPlan | None:
 
 
 def _held_lr(group: Mapping[str, Any]) -> Any:
-    """Return what ``lr`` must still be; nothing is that where a tensor can change its value."""
+    """Return the value that ``lr`` must still have; None if a tensor can change it."""
     return object() if isinstance(group["lr"], Tensor) else group["lr"]
 
 

@@ -134,7 +134,7 @@ typedef struct {
         log_gap, force, log_p, after, F0, pace;
 } Row;
 
-static void survey(Step *s, double loss, double F0) {
+static void evaluate_point(Step *s, double loss, double F0) {
     const double *sums = s->squares;
     s->m = sqrt(sums[MM]);
     s->f = sqrt(sums[HH]);
@@ -274,7 +274,7 @@ void make_step(const Passes *passes, Run *run, double loss, int active, int64_t 
     s->noise = run->chaotic && run->sync;
     refine(s);
     reduce_all(s);
-    survey(s, loss, F0);
+    evaluate_point(s, loss, F0);
     settle(run, s->m);
 
     const int live = finite && !(run->flags[1] && !unit_speed);

@@ -273,7 +273,7 @@ class StepOutcome(enum.IntEnum):
     FULL = 1
     """Done, and the rows of Diagnostics are full."""
     CHANGED = 2
-    """Not done: something is not what it was when the table was made."""
+    """Not made: something has changed since the table was made."""
     ODD_GRADIENT = 3
     """Not done: a gradient is not laid out as its parameter."""
 
@@ -306,7 +306,7 @@ class Runner(Protocol):
         """Address of the compiled run; on a CPU only."""
 
     def set_lr(self) -> None:
-        """Take over the step sizes of the table."""
+        """Copy the step sizes of the table."""
 
     def step(self, loss: Any, grads: tuple[Tensor, ...] | None = None) -> int:
         """Make one step.

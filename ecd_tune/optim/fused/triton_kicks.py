@@ -107,7 +107,7 @@ def kicked(
 
 @triton.jit
 def log_after(log_p, shift, norm, conserve, UNIT: tl.constexpr):
-    """Return log|Π| after a kick; of ECDq1 with conservation it stays what it was."""
+    """Return log|Π| after a kick; with conservation, ECDq1 leaves it unchanged."""
     after = shift + tl.log(norm)
     if UNIT:
         after = tl.where(conserve, log_p, after)

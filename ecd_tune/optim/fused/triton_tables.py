@@ -109,7 +109,7 @@ def constant_table(
     """Return what does not change from step to step.
 
     Args:
-        values: By the names of ``CONSTANTS``, numbers or 0-d or ``[B]``; what is not there is 0,
+        values: By the names of ``CONSTANTS``, numbers or 0-d or ``[B]``; missing ones are 0,
             ``sign`` 1, and those that follow from the other arguments are added.
         trials: B.
         size: Numbers that move, of one trial.

@@ -1,7 +1,7 @@
 """How a whole run went: sums over equal stretches of it, of numbers that its steps compute anyway.
 
 The length of a run is not known beforehand, so the stretches double: there are never more than 32,
-and never fewer than 17 once there are 17 steps. Steps that are made are counted alone.
+and never fewer than 17 once there are 17 steps. Only steps that are made are counted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Course", "CourseMeter"]
+__all__ = ["Course", "CourseRecorder"]
 
 _STRETCHES = 32
 _LEAST = 20
-"""Steps of a run of which anything is said about its end."""
+"""Smallest number of steps for which the end of a run is reported."""
 _SUMS = (
     "made", "hot", "loss", "square", "gap", "inverse", "log_gap", "w", "turned", "fall", "path",
     "bound",
@@ -69,7 +69,7 @@ class Course(NamedTuple):
     """That floor, at least."""
 
 
-class CourseMeter:
+class CourseRecorder:
     """Sums from the first step on; :class:`~ecd_tune.optim.monitoring.step_recorder.Sums`."""
 
     def __init__(self) -> None:

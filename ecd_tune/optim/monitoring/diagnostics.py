@@ -1,4 +1,4 @@
-"""What a running ECDSep or ECDq1 says about itself, from numbers that its steps compute anyway."""
+"""Diagnostics of a running ECDSep or ECDq1, from numbers that its steps compute anyway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell whether the loss that a run is given can be the one whose gradient it is given.
+"""Check whether the loss of a step can be the one whose gradient the step uses.
 
 Between two points of a run the loss changes by the work of its gradient, ∫∇F·dΘ. The norms of Π
 before and after a kick, which a step computes anyway, contain ∇F·ΔΘ at both ends of each step.

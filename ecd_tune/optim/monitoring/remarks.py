@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ecd_tune.optim.definitions import AUTO
 from ecd_tune.optim.monitoring.course import Course
 
-__all__ = ["FLAGS", "NUMBERS", "Setting", "judge", "report_course", "say"]
+__all__ = ["FLAGS", "NUMBERS", "Setting", "find_flags", "report_course", "describe_flags"]
 
 FLAGS = ("hot", "slow", "plateau")
 """What can be said of a run."""
@@ -68,8 +68,8 @@ class Setting(NamedTuple):
         )
 
 
-def judge(course: Course) -> dict[str, bool]:
-    """Say what went wrong with a run.
+def find_flags(course: Course) -> dict[str, bool]:
+    """Return what went wrong with a run.
 
     Args:
         course: How it went.
@@ -88,15 +88,15 @@ def judge(course: Course) -> dict[str, bool]:
 
 
 def _rises(course: Course) -> bool:
-    """Say whether the loss ends above its start."""
+    """Return whether the loss ends above its start."""
     beyond = max(_NOISE * course.noise, _RISE * course.gap_start)
     # The first batch alone may have a low loss by chance.
     early = course.gap_start + course.loss_early - course.loss_start
     return course.loss_end > course.loss_start + beyond and course.gap_end > _FELL * early
 
 
-def say(course: Course, setting: Setting) -> Iterator[str]:
-    """Put into words what :func:`judge` says.
+def describe_flags(course: Course, setting: Setting) -> Iterator[str]:
+    """Describe the flags of :func:`find_flags` in sentences.
 
     Args:
         course: How the run went.
@@ -105,7 +105,7 @@ def say(course: Course, setting: Setting) -> Iterator[str]:
     Yields:
         Sentences without a full stop.
     """
-    flags = judge(course)
+    flags = find_flags(course)
     if flags["hot"]:
         yield _hot(course, setting)
     if flags["slow"]:
@@ -182,8 +182,8 @@ def report_course(courses: Sequence[Course], settings: Sequence[Setting]) -> lis
 
 
 def _report(course: Course, setting: Setting) -> dict[str, Any]:
-    flags = judge(course)
+    flags = find_flags(course)
     numbers = {name: getattr(course, name) for name in NUMBERS}
     if not flags["plateau"]:
         numbers |= {"plateau_gap": math.nan, "plateau_floor": math.nan}
-    return {**numbers, **flags, "remarks": list(say(course, setting))}
+    return {**numbers, **flags, "remarks": list(describe_flags(course, setting))}

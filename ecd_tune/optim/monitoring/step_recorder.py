@@ -95,7 +95,7 @@ class StepRecorder:
         return self._fused
 
     def flush(self) -> None:
-        """Hand on what is kept."""
+        """Pass on the buffered steps."""
         self._buffer.flush()
         self._flush_fused()
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ecd_tune.optim.base import LossOptimizer
-from ecd_tune.optim.driver import Made, StepInput
+from ecd_tune.optim.driver import StepInput, StepResult
 from ecd_tune.optim.dynamics import Constants
 from ecd_tune.optim.fused.table import FusedRules, Rows
-from ecd_tune.optim.monitoring.course import CourseMeter
+from ecd_tune.optim.monitoring.course import CourseRecorder
 from ecd_tune.optim.monitoring.diagnostics import Diagnostics
 from ecd_tune.optim.monitoring.remarks import Setting, report_course
 from ecd_tune.optim.monitoring.step_recorder import StepRecorder
@@ -35,7 +35,7 @@ def begin_sums(zero: Tensor) -> dict[str, Tensor]:
     Returns:
         Name to tensor.
     """
-    return {**Diagnostics().state_dict(zero), **CourseMeter().state_dict(zero)}
+    return {**Diagnostics().state_dict(zero), **CourseRecorder().state_dict(zero)}
 
 
 class WatchedWorking(Working):
@@ -46,9 +46,9 @@ class WatchedWorking(Working):
         super().__init__()
 
     def reset(self) -> None:
-        """Drop what is made anew; watchers stay."""
+        """Drop what can be recomputed; watchers stay."""
         super().reset()
-        self.diagnostics, self.course = Diagnostics(), CourseMeter()
+        self.diagnostics, self.course = Diagnostics(), CourseRecorder()
         self.recorder = StepRecorder(self.diagnostics, self.course)
         self.compared = False
 
@@ -57,7 +57,7 @@ class WatchedOptimizer(LossOptimizer):
     """Base of ECDSep and ECDq1; a :class:`~ecd_tune.optim.monitoring.watching.Watched`."""
 
     compares_losses: ClassVar[bool] = True
-    """The work of the force tells whether a loss is the gradient's."""
+    """The work of the force shows whether the loss belongs to the gradient."""
     _working: WatchedWorking
 
     def watch(self, watcher: Watcher) -> None:
@@ -68,7 +68,7 @@ class WatchedOptimizer(LossOptimizer):
         self,
         gathered: Gathered,
         point: StepInput | UnitStepInput,
-        made: Made[Any],
+        made: StepResult[Any],
         noise: list[Tensor] | None,
     ) -> None:
         step = Step.of(gathered.algebra, point, made, noise, self.param_groups[0]["integrator"])
@@ -109,7 +109,7 @@ class WatchedOptimizer(LossOptimizer):
             self._working.trajectory.update(part.state_dict(zero))
 
     def _remark(self, eta: Tensor, limited: Tensor) -> dict[str, Any]:
-        """Return what the report says of the run as a whole; None stands for what is not known."""
+        """Return the report's entries about the run as a whole; None for unknown values."""
         options = self.param_groups[0]
         self._working.recorder.flush()
         courses = self._working.course.read(eta, limited, options["integrator"])
@@ -138,7 +138,7 @@ class WatchedBatch:
 
     def __init__(self) -> None:
         self._watchers: tuple[Watcher, ...] = ()
-        self._diagnostics, self._course = Diagnostics(), CourseMeter()
+        self._diagnostics, self._course = Diagnostics(), CourseRecorder()
         self._recorder = StepRecorder(self._diagnostics, self._course)
 
     def watch(self, watcher: Watcher) -> None:
@@ -152,7 +152,7 @@ class WatchedBatch:
     def _remark(
         self, rows: Sequence[Mapping[str, Any]], eta: Tensor, limited: Tensor
     ) -> dict[str, Any]:
-        """Return what the report says of the runs as wholes: tensors ``[B]``, and the remarks."""
+        """Return the report's entries about whole runs: tensors ``[B]``, and the remarks."""
         self._recorder.flush()
         courses = self._course.read(eta, limited, rows[0]["integrator"])
         found = report_course(courses, [Setting.of(row) for row in rows])

@@ -1,4 +1,4 @@
-"""Who looks at the steps of ECDSep and ECDq1 while they are made, without making them wait.
+"""Observers of the steps of ECDSep and ECDq1, which do not make the steps wait.
 
 A :class:`Watcher` is shown each step. What it keeps are references to numbers that the step has
 computed anyway; a :class:`StepBuffer` works on many of them at once, so that a step costs neither
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.driver import Made, StepInput
-from ecd_tune.optim.dynamics import Constants, StepInfo, Survey
+from ecd_tune.optim.driver import StepInput, StepResult
+from ecd_tune.optim.dynamics import Constants, PointInfo, StepInfo
 from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.unit_speed.step import UnitStepInput
 
@@ -47,24 +47,24 @@ class Step(NamedTuple):
     """ΔΘ, without decoupled weight decay."""
     decays: bool
     """Decoupled weight decay moves the parameters too."""
-    seen: Survey
+    seen: PointInfo
     info: StepInfo
     log_energy: Tensor
     constants: Constants
     integrator: str
     unit_speed: bool
-    """|Θ̇| = 1, and p stands for Π."""
+    """|Θ̇| = 1, and p replaces Π."""
 
     @classmethod
     def of(
         cls,
         algebra: Algebra,
         point: StepInput | UnitStepInput,
-        made: Made[Any],
+        made: StepResult[Any],
         noise: Blocks | None,
         integrator: str,
     ) -> Step:
-        """Return what there is to look at in a step.
+        """Return the observable quantities of a step.
 
         Args:
             algebra: Layout of the blocks.
@@ -102,10 +102,10 @@ class Watcher(Protocol):
     """Something that is shown each step."""
 
     def on_step(self, step: Step) -> None:
-        """Look at a step.
+        """Observe a step.
 
         Args:
-            step: The step; what it says of where it is neither made nor held may be NaN.
+            step: The step; values may be NaN where it is neither made nor held.
         """
 
 
@@ -140,7 +140,7 @@ class StepBuffer:
         self._rows = []
 
     def flush(self) -> None:
-        """Hand on what is kept."""
+        """Pass on the buffered steps."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._work([torch.stack(list(column)) for column in zip(*rows, strict=True)])

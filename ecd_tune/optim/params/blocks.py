@@ -1,6 +1,6 @@
 """Arithmetic on a parameter vector that is stored as several tensors (blocks).
 
-The vector of all parameters is never assembled. An :class:`Algebra` says how its blocks are
+The vector of all parameters is never assembled. An :class:`Algebra` defines how its blocks are
 laid out, so that the formulas of :mod:`ecd_tune.optim.dynamics` are written once for both:
 
 - one trajectory (``batched=False``): a scalar is a 0-d float64 tensor, a norm runs over all
@@ -95,7 +95,7 @@ class Algebra:
         return [b * f for b, f in zip(x, factors, strict=True)]
 
     def combine(self, x: Blocks, keep: Tensor | None, y: Blocks, add: Tensor) -> list[Tensor]:
-        """Return ``keep * x + add * y``; ``keep=None`` stands for one."""
+        """Return ``keep * x + add * y``; ``keep=None`` means 1."""
         scaled = self.times(y, add)
         kept = x if keep is None else self.times(x, keep)
         return self.plus(kept, scaled)

@@ -352,7 +352,7 @@ def align(
 
 
 def _share_factor(state: State, p: Tensor, factors: dict[Tensor, float]) -> float:
-    """Take this batch into the share of a parameter, and return the factor of its step."""
+    """Update the share of a parameter by this batch, and return the factor of its step."""
     if p in factors:
         return factors[p]
     own = state[p]

@@ -4,7 +4,7 @@ A factor c multiplies Δt where the momentum is kicked and where the number drif
 coordinates, θ = c·u. While c moves slowly the momentum in u is kept, and with it the energy, which
 depends on |Π| and on V alone. With ĝ the unit gradient in the coordinates of ``scale="share"``::
 
-    c = share · k · (v + κ⟨v⟩)^{−αr/2},   r = 1 − exp(−t/τ);   where v is 0, ⟨v⟩ stands for it
+    c = share · k · (v + κ⟨v⟩)^{−αr/2},   r = 1 − exp(−t/τ);   where v is 0, ⟨v⟩ replaces it
     v ← v + (1 − β)(ĝ² − v)   where ĝ is not 0; the first such ĝ² is v itself
     log k ← log k − w log|ĝ c/share|
 
@@ -71,7 +71,7 @@ def learn(
     step: int,
     active: Tensor,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Take a gradient in, for the steps that follow.
+    """Update the moments by a gradient, for later steps.
 
     Args:
         algebra: Layout of the blocks.
@@ -99,6 +99,6 @@ def learn(
 
 
 def _with(v: Tensor, square: Tensor) -> Tensor:
-    """Take a square into the mean where it is not 0; the first one is the mean."""
+    """Update the mean by a square that is not 0; the first one is the mean."""
     mean = torch.where(v > 0, v + FORGETTING * (square - v), square)
     return torch.where(square > 0, mean, v)

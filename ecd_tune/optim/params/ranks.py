@@ -148,7 +148,7 @@ class Average:
 
     Args:
         value: This process's number, float64, 0-d.
-        group: The processes; None for this one alone.
+        group: The processes; None for this process only.
     """
 
     def __init__(self, value: Tensor, group: dist.ProcessGroup | None = None) -> None:
@@ -255,7 +255,7 @@ def check_shards(name: str, params: Sequence[Tensor], shard_group: GroupChoice) 
 def _inside_zero() -> bool:
     """Return whether the constructor is being called by a ZeroRedundancyOptimizer.
 
-    It tells its local optimizer nothing about the other processes' parameters.
+    Its local optimizer does not know the other processes' parameters.
     """
     frame = sys._getframe(1)
     while frame.f_back is not None:

@@ -50,13 +50,13 @@ def share_of(grad: Any) -> Tensor:
 
 
 def with_share(seen: Tensor, share: Tensor) -> Tensor:
-    """Take one batch into the mean, unless there are enough."""
+    """Update the mean by one batch, unless there are enough."""
     more = torch.stack([share, torch.ones_like(share)])
     return torch.where(seen[1:] < BATCHES, seen + more, seen)
 
 
 def seen_of(own: Mapping[str, Any]) -> Tensor:
-    """Return what a parameter's state says of its shares, as :func:`with_share` has it.
+    """Return the shares stored in a parameter's state, in the form of :func:`with_share`.
 
     Args:
         own: State with ``share`` and ``batches``, numbers or 0-d; nothing has been seen where it
@@ -67,7 +67,7 @@ def seen_of(own: Mapping[str, Any]) -> Tensor:
 
 
 def see_share(own: Mapping[str, Any], grad: Any) -> dict[str, Tensor]:
-    """Take one batch into the mean of a parameter.
+    """Update the mean of a parameter by one batch.
 
     Args:
         own: Its state.

@@ -1,7 +1,7 @@
-"""What ``"auto"`` leaves to the run: ν and Δt by its orbit, F0 by its plateau.
+"""Hyperparameters set to ``"auto"``: ν and Δt from the orbit of the run, F0 from its plateau.
 
-Before a step, :func:`steer` says which ν and Δt hold; after it, :func:`learn` moves F0. Both see
-only what the step has computed and read nothing back from the device, and their formulas are the
+Before a step, :func:`update_auto` sets ν and Δt; after it, :func:`learn` moves F0. Both use only
+what the step has computed and read nothing back from the device, and their formulas are the
 same for one trajectory and for a batch.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ecd_tune.errors import HyperparameterError
 from ecd_tune.optim.definitions import AUTO, ORBIT_STEP
-from ecd_tune.optim.dynamics import Constants, Survey
+from ecd_tune.optim.dynamics import Constants, PointInfo
 from ecd_tune.optim.self_tuning.orbit import Orbit, begin_orbit, follow, orbit_nu, orbit_step
 from ecd_tune.optim.self_tuning.plateau import Plateau, begin_plateau, watch
 
@@ -28,8 +28,8 @@ __all__ = [
     "learn",
     "read_flags",
     "report_auto",
-    "set_aside_lr",
-    "steer",
+    "split_auto_lr",
+    "update_auto",
     "value_or_zero",
 ]
 
@@ -39,7 +39,7 @@ _GROWTH = 1.1
 
 
 class AutoFlags(NamedTuple):
-    """What is left to the run; bool, 0-d or ``[B]``."""
+    """Which hyperparameters are ``"auto"``; bool, 0-d or ``[B]``."""
 
     nu: Tensor
     lr: Tensor
@@ -59,12 +59,12 @@ class Auto(NamedTuple):
     alpha: Tensor
     """Orbit step, radians."""
     nu: Tensor
-    """ν where it is left to the run."""
+    """ν where it is automatic."""
     pace: Tensor
     """Factor of Δt; 1 where Δt is given."""
 
 
-def set_aside_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def split_auto_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn ``lr = "auto"`` into a factor of 1 and an orbit step to aim at.
 
     Args:
@@ -72,7 +72,7 @@ def set_aside_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         values: Checked hyperparameters.
 
     Returns:
-        The same with ``lr`` a number; ``orbit_step`` is None unless Δt is left to the run.
+        The same with ``lr`` a number; ``orbit_step`` is None unless Δt is automatic.
 
     Raises:
         HyperparameterError: ``orbit_step`` is given and ``lr`` too.
@@ -89,15 +89,15 @@ def set_aside_lr(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_or_zero(value: float | str) -> float:
-    """Return a hyperparameter, or 0, to begin with, where it is left to the run."""
+    """Return a hyperparameter, or the initial value 0 if it is ``"auto"``."""
     return 0.0 if value == AUTO else float(value)
 
 
 def read_flags(rows: Sequence[Mapping[str, Any]], device: torch.device) -> AutoFlags | None:
-    """Return what is left to the run.
+    """Return which hyperparameters are ``"auto"``.
 
     Args:
-        rows: Hyperparameters of each trial, after :func:`set_aside_lr`.
+        rows: Hyperparameters of each trial, after :func:`split_auto_lr`.
         device: Where scalars live.
 
     Returns:
@@ -128,22 +128,22 @@ def apply_auto(flags: AutoFlags, auto: Auto, constants: Constants) -> Constants:
     return constants._replace(pace=auto.pace) if flags.any_lr else constants
 
 
-def steer(
+def update_auto(
     flags: AutoFlags,
     auto: Auto,
-    seen: Survey,
+    seen: PointInfo,
     log_energy: Tensor,
     constants: Constants,
     lr: Tensor,
     n: int,
     allowed: Tensor,
 ) -> Auto:
-    """Look at a point before the step from it.
+    """Update ν and Δt before the step from a point.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
-        seen: Survey of the point.
+        seen: Quantities at the point.
         log_energy: log 𝓔.
         constants: η and s are used.
         lr: Step size in ``seen.force``, the largest of all groups.
@@ -163,14 +163,14 @@ def steer(
 
 
 def learn(
-    flags: AutoFlags, auto: Auto, seen: Survey, constants: Constants, live: Tensor
+    flags: AutoFlags, auto: Auto, seen: PointInfo, constants: Constants, live: Tensor
 ) -> tuple[Auto, Tensor, Tensor]:
-    """Look at a loss, whether a step was made from it or not.
+    """Update F0 by a loss, whether a step was made from it or not.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
-        seen: Survey of its point.
+        seen: Quantities at its point.
         constants: F0 and η are used.
         live: Where the trajectory runs.
 
@@ -185,10 +185,10 @@ def learn(
 
 
 def report_auto(flags: AutoFlags, auto: Auto, F0: Tensor) -> dict[str, Tensor]:
-    """Return what was found of that which is left to the run.
+    """Return the automatic values found so far.
 
     Args:
-        flags: What is left to the run.
+        flags: Which hyperparameters are automatic.
         auto: What was found so far.
         F0: Present offset.
 

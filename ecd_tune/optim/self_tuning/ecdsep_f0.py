@@ -16,10 +16,9 @@ __all__ = ["ECDSepF0", "make"]
 class ECDSepF0(ECDSep):
     """ECDSep that lowers F0 whenever the loss crosses it (Algorithm 2).
 
-    Where V < ε2, the gap being measured with the F0 that is in force (not with the first one),
-    no step is made and F0 falls by ``shift_factor · max(|gap|, ε2^{1/η}, rounding of F)``. The
-    paper shifts by 5V = 5·gap^η, which is far too little for a small gap and zero on the spot;
-    for η = 1 both are the same. Parameters as for :class:`ECDSep` except for
+    Where V < ε2 with the present F0, no step is made and F0 is lowered by
+    ``shift_factor · max(|gap|, ε2^{1/η}, rounding of F)``. The paper shifts by 5V = 5·gap^η, which
+    is much too small for a small gap, and zero for a gap of zero; for η = 1 both are equal.
 
     Args:
         params: Parameters or parameter groups.
@@ -47,7 +46,7 @@ class ECDSepF0(ECDSep):
         shard_group: As for :class:`ECDSep`.
 
     Raises:
-        HyperparameterError: A value is not allowed, an even ``eta`` among them.
+        HyperparameterError: A value is not allowed, for example an even ``eta``.
     """
 
     name: ClassVar[str] = "ecdsep_f0"

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.dynamics import Constants, Survey, drift_factor, log_norm_at
+from ecd_tune.optim.dynamics import Constants, PointInfo, drift_factor, log_norm_at
 
 __all__ = ["Orbit", "begin_orbit", "follow", "orbit_nu", "orbit_step"]
 
@@ -47,18 +47,18 @@ def begin_orbit(like: Tensor) -> Orbit:
 
 def follow(
     orbit: Orbit,
-    seen: Survey,
+    seen: PointInfo,
     log_energy: Tensor,
     constants: Constants,
     lr: Tensor,
     pace: Tensor,
     allowed: Tensor,
 ) -> Orbit:
-    """Take one step into the average.
+    """Update the average by one step.
 
     Args:
         orbit: The average so far.
-        seen: Survey of the present point.
+        seen: Quantities at the present point.
         log_energy: log 𝓔; Π is taken on its surface, since a Π that a long step has just kicked is
             as large as that step, whatever the orbit is.
         constants: η and s are used.

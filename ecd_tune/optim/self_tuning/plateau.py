@@ -1,7 +1,7 @@
 """F0 from the plateau that the loss is seen to reach.
 
 On a plateau of a quadratic basin the mean of 1/(F−F0) is (1−1/η)/D with D = Fmin − F0 (the
-harmonic law, exact for s = 0 under ``sync``, any n and any curvatures). So a plateau tells D, and
+harmonic law, exact for s = 0 under ``sync``, any n and any curvatures). So a plateau gives D, and
 F0 may rise towards Fmin, which lowers the plateau in proportion to D. Everything else makes D
 too small, which is the safe side: Algorithm 1's η_eff >= η, the factor of s = 1, the noise of
 minibatches. Only a loss that still falls makes D too large.
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.dynamics import Survey
+from ecd_tune.optim.dynamics import PointInfo
 
 __all__ = ["Plateau", "begin_plateau", "watch"]
 
@@ -56,7 +56,7 @@ class Plateau(NamedTuple):
     lowest: Tensor
     """Lowest loss so far."""
     room: Tensor
-    """What is taken for D since F0 moved; 0 before."""
+    """The estimate of D since F0 moved; 0 before."""
 
 
 def begin_plateau(like: Tensor) -> Plateau:
@@ -67,15 +67,15 @@ def begin_plateau(like: Tensor) -> Plateau:
 
 
 def watch(
-    plateau: Plateau, seen: Survey, F0: Tensor, eta: Tensor, alpha: Tensor, live: Tensor
+    plateau: Plateau, seen: PointInfo, F0: Tensor, eta: Tensor, alpha: Tensor, live: Tensor
 ) -> tuple[Plateau, Tensor, Tensor]:
-    """Look at one loss, and move F0 where it tells to.
+    """Process one loss, and move F0 if needed.
 
     Args:
         plateau: What is known.
-        seen: Survey of the present point, made with ``F0``.
+        seen: Quantities at the present point, made with ``F0``.
         F0: Present offset.
-        eta: Exponent η; with 1 a plateau tells nothing and F0 never rises.
+        eta: Exponent η; with 1 a plateau contains no information and F0 never rises.
         alpha: Orbit step, radians.
         live: Where the trajectory runs.
 
@@ -98,7 +98,7 @@ def watch(
     return plateau._replace(lowest=lowest, room=room), offset, torch.log(ratio)
 
 
-def _add(plateau: Plateau, seen: Survey, alpha: Tensor, counts: Tensor) -> Plateau:
+def _add(plateau: Plateau, seen: PointInfo, alpha: Tensor, counts: Tensor) -> Plateau:
     """Add one step to the present window."""
     return plateau._replace(
         turned=plateau.turned + torch.where(counts, alpha, 0.0),
@@ -127,7 +127,7 @@ def _close(plateau: Plateau) -> tuple[Plateau, Tensor]:
 
 
 def _still(plateau: Plateau) -> Tensor:
-    """Say where the last windows have one level; nowhere while one is missing."""
+    """Return where the last windows have equal levels; False while one is missing."""
     return plateau.levels.amax(0) - plateau.levels.amin(0) < _STILL
 
 
@@ -139,7 +139,7 @@ def _wider(room: Tensor, gap: Tensor, loss: Tensor) -> Tensor:
 
 
 def _forget(plateau: Plateau, moved: Tensor) -> Plateau:
-    """Begin anew where F0 has moved; the lowest loss and the room are kept."""
+    """Restart the averages where F0 has moved; keep the lowest loss and the estimate of D."""
     fresh = begin_plateau(plateau.turned)
     chosen = (torch.where(moved, new, old) for new, old in zip(fresh, plateau, strict=True))
     return Plateau(*chosen)._replace(lowest=plateau.lowest, room=plateau.room)

@@ -40,29 +40,29 @@ class ECDq1(WatchedOptimizer):
 
     Each step is |ΔΘ| = Δt long, Δt = Δt̂/√η, where all groups have the same ``lr``. The stationary
     law is ∝ (F + ½ wd Θ² − F0)^{−ηn/2}, that of :class:`~ecd_tune.optim.ECDSep` with ``s=0``; a
-    large η does not slow the motion down. The scalar product p·∇F, for which the authors' code
-    takes each tensor by itself, runs over all parameters, so that nothing depends on how they
-    are cut into tensors.
+    large η does not slow the motion down. The scalar product p·∇F is over all parameters (the
+    authors' code computes it for each tensor), so that results do not depend on how the parameters
+    are split into tensors.
 
     Args:
         params: Parameters or parameter groups; ``lr``, ``scale`` and ``weight_decay`` may differ.
-        lr: Step size Δt̂ = √η Δt, > 0. Another one in a group is an exact change of coordinates.
+        lr: Step size Δt̂ = √η Δt, > 0; the value of a group is an exact change of coordinates.
         eta: Concentration exponent η, >= 1.
-        nu: Chaos strength ν̂ = ν√n, >= 0, for the n numbers that take part in a step.
+        nu: Chaos strength ν̂ = ν√n, >= 0, for the n elements that are updated in a step.
         F0: Loss offset; the loss must stay above it.
         weight_decay: wd of eq. 15, in the loss and in the gradient.
         scale: As for :class:`~ecd_tune.optim.ECDSep`.
-        conserve_energy: Set |p| to 1 after each kick of first order; without, |p| wanders and a
-            step is Δt|p| long. The exact flow keeps |p| = 1 by itself.
+        conserve_energy: Set |p| to 1 after each kick of first order; otherwise |p| drifts and a
+            step has length Δt|p|. The exact flow keeps |p| = 1.
         integrator: ``"algorithm1"`` is kick, drift, turn; with ν̂ > 0 it samples with the exponent
             2η/(1 + λ), λ the mean cosine of a turn. ``"sync"`` kicks by half before and after
             the turn, and samples with η.
         flow: ``"exact"``: the kick is the exact motion of p in a constant force. ``"first_order"``:
-            its first order in Δt, as in the authors' code, but |p| is 1 before the drift and not
-            after it.
+            the first order in Δt, as in the authors' code, except that |p| is set to 1 before
+            the drift instead of after it.
         seed: Seed of the noise; None draws one from torch's global generator.
-        eps2: A step is made while F + ½ wd Θ² − F0 > eps2, and else counted as held.
-        maximize: Maximize the loss: −F takes the place of F, also against ``F0``.
+        eps2: A step is made while F + ½ wd Θ² − F0 > eps2; other steps are counted as held.
+        maximize: Maximize the loss: −F replaces F, also in the comparison with ``F0``.
         foreach: Use ``torch._foreach_*``; None uses it for several blocks on one device.
         wait: As for :class:`~ecd_tune.optim.ECDSep`.
         fused: As for :class:`~ecd_tune.optim.ECDSep`.
@@ -226,7 +226,7 @@ class ECDq1(WatchedOptimizer):
 
         Args:
             F_min: Smallest value of the loss, where it is known, for ``predicted_gap``.
-            reset: Begin anew with the next step.
+            reset: Restart the sums with the next step.
 
         Returns:
             ``steps``: calls of ``step``;
@@ -241,7 +241,7 @@ class ECDq1(WatchedOptimizer):
             ``predicted_gap``: mean φ on the plateau of a quadratic basin, of the stationary law
             (η_eff = 2η/(1+λ) for ``"algorithm1"``, η for ``"sync"``; small Δt, full batches);
             ``implied_minimum``: the minimum of the loss of whose plateau the mean 1/φ that was
-            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. NaN stands for what is not defined.
+            seen is, F0 + (1−1/η_eff)/⟨1/φ⟩. Undefined values are NaN.
         """
         self._adopt()
         size = self._present_size()
@@ -250,10 +250,10 @@ class ECDq1(WatchedOptimizer):
 
 
 def auto(params: Iterable[Any], **options: Any) -> ECDq1:
-    """Return the optimizer that needs no number: ECDq1 with its defaults and ``scale="moments"``.
+    """Return an optimizer without hyperparameters to tune: ECDq1 with ``scale="moments"``.
 
-    One setting for all networks, measured on seven tasks (``docs/results/auto.md``). Two things
-    are worth telling it: ``F0``, where the loss can fall below 0, and ``weight_decay``.
+    One setting for all networks, measured on seven tasks (``docs/results/auto.md``). Set
+    ``F0`` if the loss can be negative, and ``weight_decay`` if needed.
 
     Args:
         params: Parameters or parameter groups.

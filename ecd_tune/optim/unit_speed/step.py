@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ecd_tune.optim.driver import Made
-from ecd_tune.optim.dynamics import Constants, StepInfo, Survey, downhill, survey, turn
+from ecd_tune.optim.driver import StepResult
+from ecd_tune.optim.dynamics import Constants, PointInfo, StepInfo, downhill, evaluate_point, turn
 from ecd_tune.optim.params.blocks import Algebra, Blocks, Factors
 from ecd_tune.optim.unit_speed.isokinetic import flow_exact, flow_first_order
 from ecd_tune.optim.unit_speed.rules import UnitRules, constants_for
@@ -103,8 +103,8 @@ def make_unit_step(
     active: Tensor,
     *,
     starting: bool,
-) -> Made[UnitState]:
-    """Make one step wherever it may be made.
+) -> StepResult[UnitState]:
+    """Make one step where allowed.
 
     Args:
         algebra: Layout of the blocks.
@@ -120,7 +120,7 @@ def make_unit_step(
         The step; the state is right everywhere.
     """
     constants = constants_for(rules, point.size)
-    seen = survey(
+    seen = evaluate_point(
         algebra,
         point.theta,
         point.loss,
@@ -151,7 +151,7 @@ def make_unit_step(
         converged=torch.where(live, low & (seen.gap > 0), state.converged),
         first_bad=torch.where(lost, point.step, state.first_bad),
     )
-    return Made(
+    return StepResult(
         go=go,
         held=active & ~go,
         moved=moved,
@@ -179,7 +179,7 @@ def _advance(
     point: UnitStepInput,
     e: Blocks,
     state: UnitState,
-    seen: Survey,
+    seen: PointInfo,
     rules: UnitRules,
     constants: Constants,
     noise: Blocks | None,
@@ -212,7 +212,7 @@ def _kick(
     algebra: Algebra,
     e: Blocks,
     log_p: Tensor,
-    seen: Survey,
+    seen: PointInfo,
     rules: UnitRules,
     log_delta: Tensor,
 ) -> tuple[list[Tensor], Tensor, Tensor]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
+from typing import Protocol, TypeVar
 
 from ecd_tune.analysis import (
     PairedComparison,
@@ -16,10 +17,18 @@ from ecd_tune.analysis import (
     smallest_p,
 )
 from ecd_tune.records import Direction
-from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow
+from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow, StudyReport
 from ecd_tune.report.model.searches import runs_by_search
 
-__all__ = ["compare_results", "find_groups", "find_winner", "rank_results"]
+__all__ = ["compare_results", "find_groups", "find_winner", "rank_results", "sort_by_rank"]
+
+
+class _OfOptimizer(Protocol):
+    @property
+    def optimizer(self) -> str | None: ...
+
+
+_Row = TypeVar("_Row", bound=_OfOptimizer)
 
 
 def rank_results(results: Sequence[ResultRow], direction: Direction) -> list[ResultRow]:
@@ -37,6 +46,27 @@ def rank_results(results: Sequence[ResultRow], direction: Direction) -> list[Res
     """
     rows = [row for row in results if row.source == "best" and row.summary is not None]
     return sorted(rows, key=lambda row: _rank(row, direction))
+
+
+def sort_by_rank(report: StudyReport, rows: Iterable[_Row]) -> list[_Row]:
+    """Put rows into the order of the optimizers' results.
+
+    Args:
+        report: The model.
+        rows: Rows of its optimizers; rows of one optimizer keep their order.
+
+    Returns:
+        First the rows of confirmed optimizers, the best median first, then those of others, the
+        best search value first, then rows of no optimizer.
+    """
+    sign = report.direction.sign
+    bests = [row for row in report.results if row.source == "best"]
+    bests.sort(key=lambda r: math.inf if r.search_value is None else sign * r.search_value)
+    ranked = [*rank_results(report.results, report.direction), *bests]
+    order = list(dict.fromkeys(row.optimizer for row in ranked))
+    return sorted(
+        rows, key=lambda row: len(order) if row.optimizer is None else order.index(row.optimizer)
+    )
 
 
 def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, float]:
@@ -113,7 +143,21 @@ def _family(
             detectable=smallest_detectable(result.pairs, result.sd, len(pairs)),
             possible=at_best is not None and at_best < SIGNIFICANT,
             equivalence_p=equivalence[i],
+            agrees=_agrees(first, second, result, direction),
         )
+
+
+def _agrees(
+    first: ResultRow, second: ResultRow, result: PairedComparison, direction: Direction
+) -> bool:
+    """Return whether neither the medians nor most seeds contradict the test.
+
+    The signed-rank test weighs a seed by the rank of its difference, so one side can be ahead by
+    it although the other has the better median, if their distributions cross.
+    """
+    one, other = (direction.sign * _median(row) for row in (first, second))
+    medians = (one < other) - (one > other)
+    return min(result.lead * medians, result.lead * (result.wins - result.losses)) >= 0
 
 
 def _compare_seeds(
@@ -143,6 +187,11 @@ def _smallest_p(result: PairedComparison, repeats: int) -> float | None:
 
 def _by_seed(row: ResultRow) -> dict[int, float]:
     return {run.seed: run.value for run in row.confirmed.runs if run.seed is not None}
+
+
+def _median(row: ResultRow) -> float:
+    assert row.summary is not None  # only rows with runs are compared
+    return row.summary.median
 
 
 def find_winner(ranked: Sequence[ResultRow], comparisons: Sequence[ComparisonRow]) -> str | None:

@@ -78,6 +78,6 @@ def _title(spec: StudySpec, name: str) -> str:
         return name.replace("train_", "training ").replace("_", " ")
     if not spec.learns:
         return "recorded value"
-    judged = "test" if spec.oracle else "validation"
+    split = "test" if spec.oracle else "validation"
     metric = spec.task_def.confirm_metric.removeprefix("test_")
-    return name.replace(METRIC, f"{judged} {metric}").replace("_", " ")
+    return name.replace(METRIC, f"{split} {metric}").replace("_", " ")

@@ -24,7 +24,7 @@ def measure_effort(results: Sequence[ResultRow], direction: Direction) -> Effort
         direction: Whether a smaller or a larger value of the curve is better.
 
     Returns:
-        The medians of each row; None where no row has curves.
+        The medians of each row, the fewest steps first; None where no row has curves.
     """
     runs = {row.label: [run.record for run in row.confirmed.runs] for row in results}
     reached = {label: [_best(r, direction) for r in records] for label, records in runs.items()}
@@ -37,7 +37,8 @@ def measure_effort(results: Sequence[ResultRow], direction: Direction) -> Effort
     if not ends:
         return None
     target = max(ends)
-    rows = (_row(row, runs[row.label], target, direction) for row in results if runs[row.label])
+    rows = [_row(row, runs[row.label], target, direction) for row in results if runs[row.label]]
+    rows.sort(key=lambda row: (row.steps, row.seconds))
     return Effort(direction.sign * target, tuple(rows))
 
 

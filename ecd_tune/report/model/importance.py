@@ -48,14 +48,20 @@ def rank_hyperparameters(
         found, fanova = _importances(complete, searched, spec.task_def.direction)
         for name in sorted(searched, key=lambda n: -found.get(n, 0.0)):
             log = getattr(searched[name], "log", False)
-            good = _good(complete, name)
+            good = _good(complete, name) if _has_numbers(searched[name]) else None
             share = _share(searched[name], good)
             yield SearchedParam(key, name, log, found.get(name), fanova.get(name), good, share)
 
 
+def _has_numbers(dimension: Dimension) -> bool:
+    """Return whether all values are numbers, so that the best have a smallest and a largest."""
+    choices = dimension.values if isinstance(dimension, Choice) else ()
+    return not any(isinstance(choice, (str, bool)) for choice in choices)
+
+
 def _good(ranked: Sequence[TrialRecord], name: str) -> tuple[float, float] | None:
     values = [r.params.get(name) for r in ranked[: len(ranked) // 10]]
-    numbers = [float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    numbers = [float(v) for v in values if isinstance(v, (int, float))]
     if len(ranked) < _ENOUGH or len(numbers) < len(values):
         return None
     return min(numbers), max(numbers)

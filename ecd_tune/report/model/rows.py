@@ -144,6 +144,8 @@ class ComparisonRow:
         possible: False if no difference can be significant with so few pairs.
         equivalence_p: Holm-adjusted p-value that both are equivalent within the study's margin;
             None where it states none.
+        agrees: False if the side that the test favours has the worse median, or is worse at most
+            seeds; then neither side is ahead.
     """
 
     family: str
@@ -158,6 +160,7 @@ class ComparisonRow:
     detectable: float | None
     possible: bool
     equivalence_p: float | None = None
+    agrees: bool = True
 
     @property
     def equivalent(self) -> bool:
@@ -173,6 +176,11 @@ class ComparisonRow:
 
     @property
     def beyond_noise(self) -> bool:
+        """True when the adjusted p-value is below 0.05 and no other measure contradicts."""
+        return self.significant and self.agrees
+
+    @property
+    def significant(self) -> bool:
         """True when the adjusted p-value is below 0.05."""
         return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
 
@@ -238,6 +246,7 @@ class StudyReport:
 
     Attributes:
         name: Name of the study.
+        task: Key of its task.
         title: Headline.
         summary: Purpose of the study, from its file.
         protocol: ``paper`` or ``clean``.
@@ -273,6 +282,7 @@ class StudyReport:
     """
 
     name: str
+    task: str
     title: str
     summary: str
     protocol: str

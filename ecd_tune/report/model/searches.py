@@ -106,7 +106,7 @@ def runs_by_search(row: ResultRow) -> dict[str, dict[int, float]]:
 
 
 def pool_searches(spec: StudySpec, trials: Trials) -> Trials:
-    """Put the trials of all searches of an optimizer together.
+    """Combine the trials of all searches of an optimizer.
 
     Args:
         spec: The study.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ecd_tune.spec import StudySpec
 
 if TYPE_CHECKING:  # these load scipy
-    from ecd_tune.analysis.checks import Finding, Judged
+    from ecd_tune.analysis.checks import Finding, StudyCheckResult
     from ecd_tune.records import Trials
 
 __all__ = ["CheckRow", "FindingRow", "Theory", "describe_theory"]
@@ -93,34 +93,36 @@ class Theory:
     reservations: tuple[str, ...]
 
 
-def describe_theory(spec: StudySpec, trials: Trials, judged: Sequence[Judged]) -> Theory | None:
-    """Put what checks found into the report's model.
+def describe_theory(
+    spec: StudySpec, trials: Trials, checked: Sequence[StudyCheckResult]
+) -> Theory | None:
+    """Convert results of checks to the report's model.
 
     Args:
         spec: The study.
         trials: Records by study key.
-        judged: Results of the declared checks.
+        checked: Results of the declared checks.
 
     Returns:
         Their part of the model; None where none is declared.
     """
-    if not judged:
+    if not checked:
         return None
     from ecd_tune.analysis.checks import reservations
 
-    return Theory(tuple(map(_row, judged)), tuple(reservations(spec, trials)))
+    return Theory(tuple(map(_row, checked)), tuple(reservations(spec, trials)))
 
 
-def _row(judged: Judged) -> CheckRow:
-    result = judged.result
+def _row(checked: StudyCheckResult) -> CheckRow:
+    result = checked.result
     return CheckRow(
         check=result.id,
-        optimizer=judged.check.optimizer or "",
-        title=judged.title,
+        optimizer=checked.check.optimizer or "",
+        title=checked.title,
         statement=result.relation.statement,
         source=result.relation.source,
         rule=result.rule,
-        declared=judged.declared.value,
+        declared=checked.declared.value,
         expects=result.expects.value,
         verdict=result.verdict.value,
         advisory=result.advisory,

@@ -31,6 +31,8 @@ _SPECIAL = {
     "”": "''",
     "∈": r"$\in$",
     "·": r"$\cdot$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
     "η": r"$\eta$",
     "ν": r"$\nu$",
     "δ": r"$\delta$",

@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Iterator
 from itertools import islice
+from textwrap import wrap
 
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.curves import draw_curves
@@ -21,6 +22,8 @@ from ecd_tune.report.render.figures.seeds import draw_seeds
 
 __all__ = ["PLOT_PREFIX", "render_plots", "to_plotly"]
 
+_TITLE = 70
+"""Characters in a line of a title, as many as fit into half of a page."""
 PLOT_PREFIX = "ecd-tune-"
 """Prefix of the names of plots."""
 
@@ -64,11 +67,12 @@ def to_plotly(drawn: Drawn) -> str:
         "sizing": "contain",
     }
     axis = {"visible": False, "fixedrange": True}
+    lines = wrap(drawn.caption, _TITLE)
     layout = {
-        "title": {"text": drawn.caption, "font": {"size": 13, "color": INK}},
+        "title": {"text": "<br>".join(lines), "font": {"size": 13, "color": INK}},
         "images": [image],
         "xaxis": axis,
         "yaxis": axis,
-        "margin": {"l": 10, "r": 10, "t": 40, "b": 10},
+        "margin": {"l": 10, "r": 10, "t": 22 + 18 * len(lines), "b": 10},
     }
     return json.dumps({"data": [], "layout": layout})

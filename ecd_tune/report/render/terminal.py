@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,30 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
-__all__ = ["render_summary"]
+__all__ = ["render_summary", "short_warnings"]
 
 _WIDE = 76
 """Columns of a terminal that hold quartiles with exponents."""
+_MOST_WARNINGS = 4
 _QUARTILES = ("Q1", "Q3")
+
+
+def short_warnings(warnings: Sequence[str], remarks: Sequence[str]) -> list[str]:
+    """Return the lines on warnings below an answer: the first ones, and how many the report adds.
+
+    Args:
+        warnings: Of a report, the most important first.
+        remarks: On its runs.
+
+    Returns:
+        At most four lines, each with a mark.
+    """
+    texts = [*warnings, *remarks]
+    shown = texts if len(texts) <= _MOST_WARNINGS else texts[: _MOST_WARNINGS - 1]
+    lines = [f"! {text}" for text in shown]
+    if left := len(texts) - len(shown):
+        lines.append(f"! {left} more warnings and remarks are in the report")
+    return lines
 
 
 def render_summary(report: StudyReport) -> RenderableType:
@@ -35,8 +54,7 @@ def render_summary(report: StudyReport) -> RenderableType:
     parts: list[RenderableType] = [
         Text(report.title, style="bold"),
         *(Text(sentence) for sentence in report.answer.sentences),
-        *(Text(f"! {warning}", style="yellow") for warning in report.warnings),
-        *(Text(f"! {remark}", style="yellow") for remark in report.remarks),
+        *(Text(line, style="yellow") for line in short_warnings(report.warnings, report.remarks)),
         _Results(report),
     ]
     return Group(*parts)
@@ -57,6 +75,8 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from ecd_tune.report.model.compare import sort_by_rank
+
     # Fewer columns than in the files, so that 80 characters are enough.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     headers = ("Optimizer", "Search", "Median", *_QUARTILES * quartiles, "Diverged", "Runs")
@@ -65,7 +85,7 @@ def _table(report: StudyReport, quartiles: bool) -> Table:
         table.add_column(
             header, justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
-    for row in report.results:
+    for row in sort_by_rank(report, report.results):
         # Text, not str: brackets would be read as markup.
         table.add_row(*(Text(cell) for cell in _cells(row, quartiles)))
     mark, shown = report.mark, ", ".join(("Median", *_QUARTILES * quartiles))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from ecd_tune.records import Direction
 from ecd_tune.report.model.across.attempts import Attempts
 from ecd_tune.report.model.across.printed import Scaling
 from ecd_tune.report.model.across.profiles import MOST_TIMES, Profile
@@ -37,6 +38,9 @@ def across_page(across: Across) -> Page:
     return Page(f"Comparison of {names}", "", tuple(_answer(across)), warnings, sections)
 
 
+_ARROWS = {Direction.MAXIMIZE: "↑", Direction.MINIMIZE: "↓"}
+
+
 def _answer(across: Across) -> Iterator[str]:
     for row in across.rows:
         told = f"{across.titles[row.winner]} is ahead of every other" if row.winner else "no winner"
@@ -53,9 +57,11 @@ def _answer(across: Across) -> Iterator[str]:
         if behind
         else "none is behind the first by more than the critical difference"
     )
+    # The mean ranks of the first and the last differ by at most their number less one.
+    few = "; with so few tasks none could be" if across.critical >= len(across.ranked) - 1 else ""
     yield (
         f"Mean ranks over {len(across.rows)} tasks: {ranks}; {told} of {across.critical:.2f} "
-        "(Nemenyi, 5 %)."
+        f"(Nemenyi, 5 %{few})."
     )
 
 
@@ -71,29 +77,37 @@ def _warnings(across: Across) -> Iterator[str]:
 
 
 def _results(across: Across) -> Section:
-    keys = [*across.ranked, *(key for key in across.titles if key not in across.ranked)]
-    rows, bold = [], set()
+    keys, rows, bold = _by_rank(across), [], set()
+    protocols = {row.protocol for row in across.rows}
+    # A column of its own only if they differ: the table is wide enough.
+    header = ("Task", "Metric", *(["Protocol"] if len(protocols) > 1 else []))
     for i, row in enumerate(across.rows):
         rows.append(
             (
                 row.title,
-                f"{row.metric}, {row.direction.value}{' (oracle)' * row.oracle}",
-                row.protocol,
+                f"{row.metric} {_ARROWS[row.direction]}{' (oracle)' * row.oracle}",
+                *([row.protocol] if len(protocols) > 1 else []),
                 *(_value(row, row.cells.get(key)) for key in keys),
             )
         )
         if row.winner in keys:
-            bold.add((i, 3 + keys.index(row.winner)))
+            bold.add((i, len(header) + keys.index(row.winner)))
     table = Table(
         "Confirmed medians",
-        ("Task", "Metric", "Protocol", *(across.titles[key] for key in keys)),
+        (*header, *(across.titles[key] for key in keys)),
         tuple(rows),
         "Median over confirmed runs and its 95 % interval (order statistics), each optimizer with "
         "its own best hyperparameters; bold if it is ahead of every other on the task beyond "
-        "noise.",
+        "noise. ↑: larger is better, ↓: smaller is better. "
+        f"Protocol: {', '.join(sorted(protocols))}.",
         frozenset(bold),
     )
     return Section("results", "Results", tables=(table,))
+
+
+def _by_rank(across: Across) -> list[str]:
+    """Return all optimizers, those that cannot be ranked last."""
+    return [*across.ranked, *(key for key in across.titles if key not in across.ranked)]
 
 
 def _value(row: TaskRow, cell: Cell | None) -> str:
@@ -164,14 +178,14 @@ def _times(across: Across) -> Section:
             _within(across.slowdowns[key], 2.0),
             _score(across.profiles[key]),
         )
-        for key in across.ranked
+        for key in sorted(across.ranked, key=lambda key: -across.profiles[key].score)
     )
     header = ("Optimizer", *(row.study for row in across.rows), "Within twice the fastest", "Score")
     note = (
         "Seconds of a confirmed run to the value that the median run of every optimizer of the "
         "study reaches, on the machines used. Score: area below the performance profile from 1 to "
         f"{MOST_TIMES:g} times the fastest of a task, as in AlgoPerf, with a 95 % bootstrap "
-        "interval over tasks (2000 resamples, three tasks or more)."
+        "interval over tasks (2000 resamples, three tasks or more). The highest score is first."
     )
     return Section("times", "Time to target", tables=(Table("Seconds", header, rows, note),))
 
@@ -189,7 +203,8 @@ def _has_printed(across: Across) -> bool:
 def _printed(across: Across) -> Section:
     rows = []
     for row in across.rows:
-        for key, cell in row.cells.items():
+        for key in filter(row.cells.__contains__, _by_rank(across)):
+            cell = row.cells[key]
             if cell.printed is not None:
                 rows.append(
                     (
@@ -198,7 +213,7 @@ def _printed(across: Across) -> Section:
                         format_number(cell.mean, 4, "diverged"),
                         format_number(cell.printed.value, 4),
                         format_number(cell.printed.mean, 4),
-                        "–" if cell.mean is None else f"{cell.mean - cell.printed.mean:+.4f}",
+                        _difference(row, cell.mean, cell.printed.mean),
                         str(len(cell.printed.listed)),
                         cell.printed.table,
                     )
@@ -211,10 +226,17 @@ def _printed(across: Across) -> Section:
         tuple(rows),
         "Every number of the paper is a maximum over epochs on the reported split: only our "
         "numbers marked oracle are comparable. Mean of listed: the mean of the runs in its "
-        "appendix, which sometimes differs from its table. Difference: ours minus that mean."
+        "appendix, which sometimes differs from its table. Difference: ours minus that mean, if "
+        "protocol and settings are the paper's."
         f"{differ}",
     )
     return Section("printed", "Beside the paper", tables=(table,))
+
+
+def _difference(row: TaskRow, ours: float | None, listed: float) -> str:
+    if ours is None or not row.oracle or row.settings:
+        return "–"
+    return f"{ours - listed:+.4f}"
 
 
 def _has_attempts(across: Across) -> bool:
@@ -222,7 +244,7 @@ def _has_attempts(across: Across) -> bool:
 
 
 def _attempts(across: Across) -> Section:
-    keys = [k for k in across.titles if any(k in row.cells for row in across.rows)]
+    keys = _by_rank(across)
     rows = []
     for row in across.rows:
         found = {key: row.cells[key].attempts for key in keys if key in row.cells}

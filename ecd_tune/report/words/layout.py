@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Page", "Section", "Table"]
 
-_NUMBER = re.compile(r"(p )?[-−+×<>≤≥~ ]*\d|–$|∞|diverged|no value|not reached|$")
+_NUMBER = re.compile(r"(p |from )?[-−+×<>≤≥~ ]*[\d∞]")
+_SHORT, _LINE = 40, 125
+"""Characters of the longest cell that is kept in one line, and of a line of a page."""
+_WORD = re.compile(r"\w{1,12}$|no value$|not reached$|could not be$")
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,22 @@ class Table:
     aside: bool = False
 
     @property
+    def fits(self) -> bool:
+        """Whether the longest cells of all columns fit in one line of a page."""
+        columns = zip(self.header, *self.rows, strict=True)
+        return sum(min(max(map(len, cells)), _SHORT) + 2 for cells in columns) <= _LINE
+
+    @property
     def numeric(self) -> tuple[bool, ...]:
-        """Columns that contain only numbers, which are aligned right."""
-        columns = zip(*self.rows, strict=True)
-        found = tuple(all(map(_NUMBER.match, column)) for column in columns)
+        """Columns of numbers and at most as many single words, which are aligned right."""
+        found = tuple(map(_mostly_numbers, zip(*self.rows, strict=True)))
         return found or (False,) * len(self.header)
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if cell not in ("", "–")]
+    others = [cell for cell in filled if not _NUMBER.match(cell)]
+    return all(map(_WORD.match, others)) and 2 * len(others) <= len(filled)
 
 
 @dataclass(frozen=True)

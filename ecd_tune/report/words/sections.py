@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from ecd_tune.analysis.curves import log_steps
 from ecd_tune.records import METRIC
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import format_number, format_within
 from ecd_tune.report.words.sentences.search_only import search_tables
 from ecd_tune.report.words.tables.comparison import comparison_tables
-from ecd_tune.report.words.tables.costs import cost_section
+from ecd_tune.report.words.tables.costs import cost_section, name_stage
 from ecd_tune.report.words.tables.hyperparameters import best_section
 from ecd_tune.report.words.tables.results import result_table
 from ecd_tune.report.words.tables.search import search_section
@@ -25,6 +26,9 @@ from ecd_tune.report.words.tables.theory import theory_section
 __all__ = ["build_page", "build_sections"]
 
 _CURVE_ROWS = 8
+_FIG_1 = ("zakharov", "ackley")
+_DIGITS = 1e-3
+"""Smallest spread, as a share of a value, by which it is rounded."""
 
 
 def build_page(report: StudyReport) -> Page:
@@ -125,11 +129,12 @@ def _effort_table(report: StudyReport) -> Iterator[Table]:
 
 def _curve_section(report: StudyReport) -> Section:
     counterpart = " (the counterpart of the paper's Fig. 1)"
-    synthetic = report.budget_unit == "iterations"
-    title = f"Learning curves{counterpart if synthetic else ''}{report.mark}"
+    title = f"Learning curves{counterpart if report.task in _FIG_1 else ''}{report.mark}"
     if not report.curves:
         return Section("curves", title, ("No curves are stored yet.",))
-    panels = panels_of(report)
+    panels = [
+        Panel(panel.title, tuple(sort_by_rank(report, panel.curves))) for panel in panels_of(report)
+    ]
     several = f", one panel per quantity ({len(panels)})" if len(panels) > 1 else ""
     text = (
         f"Median over runs of the recorded value at each step ({report.budget_unit}), with a band "
@@ -155,11 +160,12 @@ def _curve_table(report: StudyReport, panel: Panel) -> Table:
 
 def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
     bands = [(curve.band, sum(s <= step for s in curve.band.steps) - 1) for curve in panel.curves]
-    spreads = [abs(band.q3[at] - band.q1[at]) / 2 for band, at in bands if at >= 0]
-    # All cells of a row to the digits that the surest of them has.
-    sure = min(filter(None, spreads), default=None)
-    for band, at in bands:
-        yield "–" if at < 0 else format_within(band.median[at], sure)
+    spreads = [abs(band.q3[at] - band.q1[at]) / 2 if at >= 0 else 0.0 for band, at in bands]
+    # All cells of a row to the digits that the surest of them has, unless that is too many.
+    sure = min(filter(None, spreads), default=0.0)
+    for (band, at), own in zip(bands, spreads, strict=True):
+        enough = max(sure, own / 10, abs(band.median[at]) * _DIGITS) if sure else None
+        yield "–" if at < 0 else format_within(band.median[at], enough)
 
 
 def _searched_section(report: StudyReport) -> Section:
@@ -185,9 +191,10 @@ def _reason_section(report: StudyReport) -> Section:
     title = "Trials that diverged or failed"
     if not report.reasons:
         return Section("failures", title, ("None.",))
+    titles = {row.optimizer: row.title for row in report.results}
     rows = tuple(
-        (g.optimizer, g.stage.value, g.kind, g.reason, str(g.count), str(g.example))
-        for g in report.reasons
+        (titles[g.optimizer], name_stage(g.stage), g.kind, g.reason, str(g.count), str(g.example))
+        for g in sort_by_rank(report, report.reasons)
     )
     header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
     note = "Numbers in a reason are replaced by N, so that equal reasons are grouped."

@@ -36,6 +36,9 @@ _BEGIN = "ecd_tune_begin"
 _SQLITE_READ = {_BEGIN: ("BEGIN",)}
 _SQLITE_WRITE = {_BEGIN: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")}
 _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
+_LOOK = "SELECT 1 FROM sqlite_schema"
+_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)
+_ALONE = "ecd_tune_alone"
 _POSTGRES_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # Locked rows are read in their current state, not as of the start of the transaction.
 _POSTGRES_WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
@@ -93,8 +96,10 @@ class Database:
             self.url, connect_args=self.connect_arguments(), hide_parameters=True
         )
         if self.is_sqlite:
+            event.listen(self.engine, "do_connect", _connect_sqlite)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+            event.listen(self.engine, "checkin", _end_alone)
 
     def connect_arguments(self) -> dict[str, Any]:
         """Return the driver's connection arguments."""
@@ -268,6 +273,31 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
     # SQLAlchemy begins transactions, not the driver.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _connect_sqlite(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    """Connect to a file, also where the disk has no room for the files next to it.
+
+    SQLite shares the index of the write-ahead log in a file of 32 KiB, for which a full disk has
+    no room unless another process has it open. A process that has the database alone can keep the
+    index in its memory.
+    """
+    connection = dialect.connect(*arguments, **options)
+    try:
+        connection.execute(_LOOK)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) in _NO_SHARED_MEMORY:
+            connection.close()
+            connection = dialect.connect(*arguments, **options)
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            record.info[_ALONE] = True
+    return connection
+
+
+def _end_alone(connection: object, record: Any) -> None:
+    # Others may use the file again, and there may be room when this process needs it next.
+    if record.info.pop(_ALONE, False):
+        record.invalidate()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -30,8 +30,8 @@ class Progress:
         lost: Attempts that were interrupted and queued again.
         promoted: Attempts that were paused at a rung and promoted; another one continues each.
         best: Best value of a complete trial, or None.
-        target: Trials that the search is to have; None in the confirmation, whose work is the
-            queue.
+        target: Trials that the stage is to have; None for a selection or confirmation that an
+            earlier version stored.
     """
 
     key: StudyKey
@@ -53,10 +53,10 @@ class Progress:
 
     @property
     def remaining(self) -> int:
-        """Trials that are not finished yet, running ones included."""
-        if self.target is None:
-            return self.waiting + self.running
-        return max(0, self.target - self.finished)
+        """Trials that are not finished yet, running ones included; of later stages those queued."""
+        if self.key.stage is Stage.SEARCH and self.target is not None:
+            return max(0, self.target - self.finished)
+        return self.waiting + self.running
 
 
 def read_progress(connection: sa.Connection, study: str) -> list[Progress]:

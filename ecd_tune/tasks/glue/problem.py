@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, pad
 
-from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._device import CPU
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.glue.bert import TinySize, build_classifier
 from ecd_tune.tasks.glue.metrics import score
@@ -70,7 +69,7 @@ class GlueProblem(FunctionalProblem):
         return _loss(_logits(network, *tokens), labels)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split, rows of like length together: less padding.
+        """Iterate over a split, rows of like length together: less padding.
 
         Yields:
             Tokens, types and mask of a batch, and its number of rows.
@@ -78,13 +77,9 @@ class GlueProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self._parts:
-            raise TaskError(
-                f"{self._task.name}: the {split} split is closed to a search run; build the "
-                "problem with Stage.CONFIRM"
-            )
-        order = _by_length(self._parts[split])
-        for rows, longest in _batches(self._parts[split], order, _EVALUATE, self._task.device):
+        part = part_of(self._task.name, self._parts, split)
+        order = _by_length(part)
+        for rows, longest in _batches(part, order, _EVALUATE, self._task.device):
             yield self._there[split].batch(rows, longest), len(rows)
 
     def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ecd_tune.tasks._strata import RowNumbers, take
+from ecd_tune.tasks._strata import RowNumbers, sample_rows
 from ecd_tune.tasks.glue.tables import GlueTable
 
 __all__ = ["split_groups", "split_official", "split_single", "strata_of", "thin"]
@@ -35,7 +35,7 @@ def split_official(train: GlueTable, test: GlueTable, split_seed: int) -> Mappin
     Returns:
         ``train``, ``val`` and ``test``.
     """
-    chosen = take(strata_of(train), min(_MOST, round(_SHARE * len(train))), split_seed)
+    chosen = sample_rows(strata_of(train), min(_MOST, round(_SHARE * len(train))), split_seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen)
     return {"train": train.take(rest), "val": train.take(chosen), "test": test}
 
@@ -54,8 +54,8 @@ def split_single(table: GlueTable, split_seed: int) -> Mapping[str, GlueTable]:
         parts = split_groups(table.groups, split_seed)
         return {name: table.take(rows) for name, rows in parts.items()}
     count, strata = round(_SHARE * len(table)), strata_of(table)
-    held = take(strata, 2 * count, split_seed)
-    test = held[take(strata[held], count, split_seed)]
+    held = sample_rows(strata, 2 * count, split_seed)
+    test = held[sample_rows(strata[held], count, split_seed)]
     parts = {
         "train": np.setdiff1d(np.arange(len(table)), held),
         "val": np.setdiff1d(held, test),
@@ -105,7 +105,7 @@ def thin(table: GlueTable, subset: float, split_seed: int) -> GlueTable:
     count = round(subset * len(table)) if subset <= 1 else int(subset)
     if count >= len(table):
         return table
-    return table.take(take(strata_of(table), max(1, count), split_seed))
+    return table.take(sample_rows(strata_of(table), max(1, count), split_seed))
 
 
 def strata_of(table: GlueTable) -> NDArray[np.int64]:

@@ -84,7 +84,7 @@ def encode(tokenizer: Any, table: GlueTable) -> Encoded:
 
 
 def join(first: Encoded, second: Encoded) -> Encoded:
-    """Put the rows of two parts together, those of the first before those of the second.
+    """Join the rows of two parts, those of the first before those of the second.
 
     Args:
         first: Some rows.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks._strata import RowNumbers, deal
+from ecd_tune.tasks._strata import RowNumbers, split_rows
 
 __all__ = ["Graph", "Sparse", "connect", "mark", "rarest_label", "split_labelled"]
 
@@ -117,4 +117,4 @@ def split_labelled(graph: Graph, split_seed: int) -> Mapping[str, RowNumbers]:
     multi = graph.labels.ndim == 2
     strata = rarest_label(graph.labels) if multi else graph.labels
     known = np.arange(len(strata)) if multi else np.flatnonzero(strata >= 0)
-    return {name: known[rows] for name, rows in deal(strata[known], split_seed).items()}
+    return {name: known[rows] for name, rows in split_rows(strata[known], split_seed).items()}

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from ecd_tune.errors import TaskError
 from ecd_tune.records import Stage
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.graphs.sage import Sage, SparseMatrix
 from ecd_tune.tasks.seeds import stream
@@ -66,7 +66,7 @@ class GraphProblem(FunctionalProblem):
         return _loss(self._outputs(network, part), part.labels)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through all nodes of a split at once.
+        """Iterate over all nodes of a split at once.
 
         Yields:
             Nodes and their labels, and their number.
@@ -74,12 +74,7 @@ class GraphProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self._parts:
-            raise TaskError(
-                f"{self._task.name}: the {split} split is closed to a search run; build the "
-                "problem with Stage.CONFIRM"
-            )
-        part = self._parts[split]
+        part = part_of(self._task.name, self._parts, split)
         yield (part.nodes, part.labels), len(part.nodes)
 
     def measure(self, network: nn.Module, *batch: Tensor) -> tuple[Tensor, ...]:

@@ -87,7 +87,7 @@ class FolderPart:
         self.labels = torch.tensor(labels, dtype=torch.int64)
 
     def begin(self, rows: Tensor, key: Tensor | None) -> Pending:
-        """Hand a batch to the threads."""
+        """Submit a batch to the threads."""
         files = [self._folder / self._files[row] for row in rows.tolist()]
         # Per image: tries of an area and a ratio, then the place, and whether it is mirrored.
         draws: list[Pixels] | list[None] = [None] * len(files)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ecd_tune.errors import TaskError
 
-__all__ = ["RowNumbers", "carve", "first_of_each_class"]
+__all__ = ["RowNumbers", "split_validation", "first_of_each_class"]
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -20,10 +20,10 @@ def first_of_each_class(labels: RowNumbers, per_class: int) -> RowNumbers:
     return np.sort(np.concatenate(rows))
 
 
-def carve(
+def split_validation(
     labels: RowNumbers, split_seed: int, fraction: float = 0.0, per_class: int = 0
 ) -> tuple[RowNumbers, RowNumbers]:
-    """Take a validation split out of the training data, stratified by class.
+    """Split validation data off the training data, stratified by class.
 
     Args:
         labels: Class of each image.

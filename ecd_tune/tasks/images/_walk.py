@@ -1,4 +1,4 @@
-"""Go through the files of a folder, a tar or a zip alike, without unpacking anything."""
+"""Iterate over the files of a folder, a tar or a zip alike, without unpacking anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Entry = tuple[str, Callable[[], bytes]]
 
 
 def walk(path: Path) -> Iterator[Entry]:
-    """Go through all files below ``path``.
+    """Iterate over all files below ``path``.
 
     Args:
         path: A folder, or an archive: ``.zip``, ``.tar``, and a tar packed with gzip or xz.

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ecd_tune.errors import TaskError
 from ecd_tune.tasks._device import to_device
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.images._parts import ImageSplit, Pending
 from ecd_tune.tasks.seeds import derive_seed, stream
@@ -91,7 +90,7 @@ class ImageProblem(FunctionalProblem):
         return cross_entropy(network(x), y)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split; its images are not augmented.
+        """Iterate over a split; its images are not augmented.
 
         Yields:
             Images and classes of a batch, and their number.
@@ -99,12 +98,7 @@ class ImageProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self._parts:
-            raise TaskError(
-                f"images: the {split} split is closed to a search run; build the problem with "
-                "Stage.CONFIRM"
-            )
-        part = self._parts[split]
+        part = part_of("images", self._parts, split)
         waiting: list[tuple[Tensor, Pending]] = []
         rows = torch.arange(len(part.labels), device=part.device)
         batches = iter(torch.split(rows, _EVALUATION_BATCH))

@@ -22,7 +22,7 @@ from ecd_tune.tasks.images import _cifar, _tiny
 from ecd_tune.tasks.images._cache import Decoded, decoded
 from ecd_tune.tasks.images._folders import FolderPart, class_names, list_folder
 from ecd_tune.tasks.images._parts import CachedPart, ImageSplit
-from ecd_tune.tasks.images._split import RowNumbers, carve, first_of_each_class
+from ecd_tune.tasks.images._split import RowNumbers, first_of_each_class, split_validation
 from ecd_tune.tasks.images._weights import load_weights, read_torchvision, read_weights
 from ecd_tune.tasks.images.definitions import IMAGE_DATA, IMAGE_DEFS
 from ecd_tune.tasks.images.models import CifarResNet, ResNet18, WideResNet, build_model
@@ -61,7 +61,7 @@ class ImageTask(StacksNetworks):
     recipe: Recipe
     origin: str
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return why classifiers do not compute together, or None."""
         if self.parts["train"].ahead:
             return "its images are read from files for each step"
@@ -163,7 +163,7 @@ def make_imagenet1k(**options: Scalar) -> ImageTask:
     folder = _find_folder(str(chosen["folder"]))
     files, classes = _list_part(folder / "train", int(chosen["subset"]))
     split_seed, per_class = int(chosen["split_seed"]), int(chosen["val_per_class"])
-    train, val = carve(classes, split_seed, per_class=per_class)
+    train, val = split_validation(classes, split_seed, per_class=per_class)
     shape = (int(chosen["image_size"]), int(chosen["threads"]))
 
     def part(rows: RowNumbers) -> FolderPart:
@@ -218,7 +218,7 @@ def _assemble(
         raise TaskError(f"{name}: val_fraction = {fraction} must be above 0 and below 1")
     data = read_train()
     kept = first_of_each_class(data.labels, per_class)
-    train, val = carve(data.labels[kept], int(chosen["split_seed"]), fraction=fraction)
+    train, val = split_validation(data.labels[kept], int(chosen["split_seed"]), fraction=fraction)
 
     network, statistics = _network(name, chosen, classes)
     recipe = _recipe(chosen, statistics)

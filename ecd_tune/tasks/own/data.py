@@ -53,7 +53,7 @@ class ExampleSplit(Protocol):
         ...
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order, with the number of each batch."""
+        """Iterate over all examples in their order, with the number of each batch."""
         ...
 
 
@@ -87,7 +87,7 @@ class TensorPart:
         return tuple(tensor[rows] for tensor in self.tensors), len(rows)
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order.
+        """Iterate over all examples in their order.
 
         Yields:
             A batch, and its number of examples.
@@ -128,7 +128,7 @@ class DataSetPart:
         return self._hand_over(self._last[1]), min(size, self.count - number * size)
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
-        """Go through all examples in their order.
+        """Iterate over all examples in their order.
 
         Yields:
             A batch, and its number of examples.
@@ -175,7 +175,7 @@ class _Seeded(Dataset[Any]):
 
 
 def make_part(split: str, data: Any, reading: Reading) -> ExampleSplit:
-    """Take what a user gives as the data of one split.
+    """Convert a user's data of one split.
 
     Args:
         split: ``train``, ``val`` or ``test``, for messages.

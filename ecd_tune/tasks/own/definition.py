@@ -116,20 +116,20 @@ def task(
     epochs: int,
     title: str = "",
 ) -> Callable[[Callable[[Run], object]], OwnTask]:
-    """Make a task of a function.
+    """Define a task by a function.
 
     Args:
         metric: Name of the metric, for example ``"accuracy"``; ``"loss"`` if the loss is the
             metric.
         direction: Whether a smaller or a larger metric is better.
         epochs: Length of a trial.
-        title: As reports print it; the function's name when not given.
+        title: Title in reports; the function's name when not given.
 
     Returns:
-        A decorator; what it returns takes the function's place.
+        A decorator; its result replaces the function.
 
     Raises:
-        TaskError: One of them is not allowed.
+        TaskError: An argument is not allowed.
     """
     if not isinstance(metric, str) or not metric.isidentifier():
         raise TaskError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ecd_tune.errors import TaskError
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.functional import Batch, FunctionalProblem, Measured
 from ecd_tune.tasks.own.data import DataSetPart
 from ecd_tune.tasks.own.run import Description
@@ -49,15 +49,15 @@ class ModelProblem(FunctionalProblem):
         return self.description.loss(network, *batch)
 
     def check_loss(self, loss: Any) -> None:
-        """Look at what the loss has returned.
+        """Check the result of the loss.
 
         Raises:
-            TaskError: It is no number that can be differentiated.
+            TaskError: It is not a differentiable number.
         """
         _check_loss(self.description.loss, loss)
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through a split.
+        """Iterate over a split.
 
         Yields:
             A batch, and its number of examples.
@@ -65,15 +65,11 @@ class ModelProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        part = self.description.parts.get(split)
-        if part is None:
-            raise TaskError(
-                f"the {split} split is closed to a search run; build the problem with Stage.CONFIRM"
-            )
+        part = part_of("run.data", self.description.parts, split)
         yield from part.batches(self.seed)
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """Stop prefetching."""
         for part in self.description.parts.values():
             if isinstance(part, DataSetPart):
                 part.close()
@@ -81,15 +77,17 @@ class ModelProblem(FunctionalProblem):
     def measure(self, network: nn.Module, *batch: Any) -> tuple[Tensor, ...]:
         """Return loss and score, per example or as a mean."""
         return tuple(
-            _numbers(name, judge, judge(network, *batch)) for name, judge in self._judges()
+            _numbers(name, function, function(network, *batch))
+            for name, function in self._metric_functions()
         )
 
     def summarise(self, split: Split, measured: Measured) -> Mapping[str, float]:
         """Return the metric and ``loss`` on one split, means over its examples."""
         count = sum(own for _, own in measured)
         return {
-            name: float(sum(_total(name, judge, found[n], own) for found, own in measured)) / count
-            for n, (name, judge) in enumerate(self._judges())
+            name: float(sum(_total(name, function, found[n], own) for found, own in measured))
+            / count
+            for n, (name, function) in enumerate(self._metric_functions())
         }
 
     def examples(self, step: int) -> int:
@@ -97,7 +95,7 @@ class ModelProblem(FunctionalProblem):
         number, size = step % self.steps_per_epoch, self.description.batch_size
         return min(size, self._train.count - number * size)
 
-    def _judges(self) -> list[tuple[str, Callable[..., Any]]]:
+    def _metric_functions(self) -> list[tuple[str, Callable[..., Any]]]:
         """Return the evaluation of a split, by name."""
         score, metric = self.description.score, self.description.metric
         own = [] if score is None or metric == "loss" else [(metric, score)]

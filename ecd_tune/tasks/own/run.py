@@ -38,19 +38,19 @@ class Driver(Protocol):
         ...
 
     def epochs(self) -> Iterator[int]:
-        """Go through the epochs that are left."""
+        """Iterate over the remaining epochs."""
         ...
 
     def report(self, value: Any, loss: Any) -> None:
-        """Take the metric of the epoch."""
+        """Record the metric of the epoch."""
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the best epoch's weights on the test split, in a confirmation."""
+        """Evaluate the best epoch's weights on the test split, in a confirmation."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """All that a task of the first form is; a pure function of its seed.
+    """A task of the first form; a pure function of its seed.
 
     Attributes:
         model: The module with its initial values, on its device.
@@ -81,11 +81,11 @@ class Run:
     of torch, numpy and Python are seeded from the seed of the run.
 
     Args:
-        seed: Decides everything random.
+        seed: Seed of all random numbers.
         device: Device for the model.
         metric: Name of the task's metric.
-        tests: Whether the test split is open: in a confirmation.
-        driver: Drives a loop; None where the task is only described.
+        tests: Whether the test split is available: in a confirmation.
+        driver: Runs the task's own loop; None for a described model.
 
     Attributes:
         seed: The seed.
@@ -105,7 +105,7 @@ class Run:
     # The first form.
 
     def model(self, model: nn.Module) -> nn.Module:
-        """Say what is trained.
+        """Set the module to train.
 
         Args:
             model: Its parameters that require a gradient are trained; its buffers are saved and
@@ -115,7 +115,7 @@ class Run:
             The model, on the run's device.
 
         Raises:
-            TaskError: It is no module, or nothing of it can be trained.
+            TaskError: It is not a module, or no parameter requires a gradient.
         """
         self._check_form("model")
         if not isinstance(model, nn.Module):
@@ -158,7 +158,7 @@ class Run:
         self._data = {"train": train, "val": val, "test": test}, reading
 
     def loss(self, function: Callable[..., Tensor]) -> None:
-        """Say what is minimized.
+        """Set the loss to minimize.
 
         Args:
             function: ``function(model, *batch)`` to the mean loss of the batch, a 0-d tensor.
@@ -200,7 +200,7 @@ class Run:
         missing = [f"run.{name}(…)" for name, value in given.items() if value is None]
         if missing and len(missing) == len(given):
             raise TaskError(
-                "the task called nothing of its run; call run.model, run.data, run.loss and "
+                "the task made no calls on run; call run.model, run.data, run.loss and "
                 "run.score, or use your own loop with run.keep, run.optimizer, run.epochs and "
                 "run.report"
             )
@@ -226,7 +226,7 @@ class Run:
     # The second form.
 
     def keep(self, thing: _T) -> _T:
-        """Save and restore something with the run: a model, a scheduler, an average.
+        """Save and restore an object with the run: a model, a scheduler, an average.
 
         Args:
             thing: Has ``state_dict`` and ``load_state_dict``; a module is moved to the device.
@@ -235,7 +235,7 @@ class Run:
             The same object.
 
         Raises:
-            TaskError: It has no state.
+            TaskError: It has no ``state_dict``.
         """
         driver = self._drive("keep")
         if not (hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")):
@@ -248,21 +248,21 @@ class Run:
         return thing
 
     def optimizer(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
-        """Make the optimizer of this trial.
+        """Create the optimizer of this trial.
 
         Args:
             parameters: Tensors to train, such as ``model.parameters()``.
 
         Returns:
-            A torch optimizer; call ``step(loss=loss)`` after ``backward()``, whichever it is.
-            ``step(closure)``, and ``add_loss(loss)`` before ``step()``, do as well. One that
+            A torch optimizer; call ``step(loss=loss)`` after ``backward()``, for every optimizer.
+            ``step(closure)``, and ``add_loss(loss)`` before ``step()``, work too. One that
             averages the weights needs ``eval()`` before an evaluation and ``train()`` before
             training; for all others these do nothing.
         """
         return self._drive("optimizer").optimizer(parameters)
 
     def epochs(self) -> Iterator[int]:
-        """Go through the epochs, from where an interrupted run stopped.
+        """Iterate over the epochs; a resumed run continues with the next one.
 
         Random numbers from the global generators depend on the seed and the epoch.
 
@@ -278,7 +278,7 @@ class Run:
             epoch: Number of the epoch.
 
         Returns:
-            A whole number below 2**31, as every generator takes it.
+            A whole number below 2**31, which every generator accepts.
         """
         return derive_seed(self.seed, "epoch of one's own", epoch) >> (63 - _SEED_BITS)
 
@@ -289,12 +289,12 @@ class Run:
 
         Args:
             value: The metric, a number.
-            loss: The validation loss, which decides between epochs and trials of equal metric.
+            loss: The validation loss, which breaks ties of the metric.
         """
         self._drive("report").report(value, loss)
 
     def test(self, function: Callable[[], Any]) -> None:
-        """Judge the run on the test data: in confirmation runs only, with the best epoch's state.
+        """Evaluate the best epoch's state on the test data, in confirmation runs only.
 
         Args:
             function: Returns the metric on the test data; called once, with all that is kept as

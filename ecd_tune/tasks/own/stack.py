@@ -63,7 +63,7 @@ def _gradient(p: Tensor) -> Tensor:
 
 
 def _close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    """Say whether tensors are equal to rounding of the largest number among them."""
+    """Return whether tensors are equal to rounding of the largest number among them."""
     size = max(float(b.abs().max()) for b in expected if b.numel())
     return all(
         bool(((a - b).abs() <= _TOLERANCE * size).all())

@@ -50,7 +50,7 @@ class FunctionTask(StacksNetworks):
         return self._own.loops
 
     def data_digest(self) -> str:
-        """Return the digest of the data for seed 0; empty where a loop of its own reads them."""
+        """Return the digest of the data for seed 0; empty for a task with its own loop."""
         return "" if self.loops else self._own.data_digest
 
     def source(self) -> tuple[str, str]:
@@ -83,7 +83,7 @@ class FunctionTask(StacksNetworks):
         """Make one instance of a task of the first form."""
         return ModelProblem(self.describe(seed, stage), seed)
 
-    def why_alone(self) -> str | None:
+    def why_not_stacked(self) -> str | None:
         """Return why its models do not compute together, or None; tried once."""
         if self._why_alone is None:
             kept = "it has its own loop" if self.loops else None

@@ -14,7 +14,7 @@ from ecd_tune.errors import TaskError
 from ecd_tune.records import Scalar, Stage
 from ecd_tune.tasks._device import CPU, choose_device
 from ecd_tune.tasks._groups import group_parameters
-from ecd_tune.tasks.base import Split
+from ecd_tune.tasks.base import Split, part_of
 from ecd_tune.tasks.counter import integers
 from ecd_tune.tasks.data import data_root
 from ecd_tune.tasks.definitions import check_options
@@ -27,7 +27,7 @@ from ecd_tune.tasks.text.network import Transformer
 
 __all__ = ["CharacterModel", "CharacterProblem", "Size", "make"]
 
-_JUDGED = 1024
+_EVALUATED = 1024
 """Maximum number of blocks for an evaluation."""
 
 _EVALUATE = 64
@@ -68,7 +68,7 @@ class CharacterProblem(FunctionalProblem):
         return _losses(network, *batch).mean()
 
     def evaluation_batches(self, split: Split) -> Iterator[tuple[Batch, int]]:
-        """Go through the first blocks of a split.
+        """Iterate over the first blocks of a split.
 
         Yields:
             Blocks, and their number.
@@ -76,12 +76,8 @@ class CharacterProblem(FunctionalProblem):
         Raises:
             TaskError: The test split, in a problem built for the search.
         """
-        if split not in self._parts:
-            raise TaskError(
-                f"char_lm: the {split} split is closed to a search run; build the problem with "
-                "Stage.CONFIRM"
-            )
-        everything = self._parts[split].unfold(0, self._window, self._window)[:_JUDGED]
+        part = part_of("char_lm", self._parts, split)
+        everything = part.unfold(0, self._window, self._window)[:_EVALUATED]
         for blocks in torch.split(everything, _EVALUATE):
             yield (blocks.long(),), len(blocks)
 
@@ -98,7 +94,7 @@ class CharacterProblem(FunctionalProblem):
         return self._task.batch_size
 
     def _draw_start(self, epoch: int) -> Tensor:
-        """Return what the places of an epoch's blocks are drawn from."""
+        """Return the seed of the positions of an epoch's blocks."""
         return torch.tensor(derive_seed(self.seed, "batch", epoch), device=self._task.device)
 
 

@@ -15,7 +15,7 @@ __all__ = ["AskingContract"]
 class AskingContract(StoreFixtures):
     """Ask and tell: the budget, the records, and their view in plain Optuna."""
 
-    def test_ask_hands_out_the_budget_and_no_more(self, store: Store) -> None:
+    def test_ask_stops_at_the_budget(self, store: Store) -> None:
         """Running trials count; telling does not free a place in the budget."""
         spec = make_spec(trials=5)
         store.create(spec)
@@ -37,7 +37,7 @@ class AskingContract(StoreFixtures):
             assert lease.request.seed == spec.search_seed(lease.number)
             assert lease.request.stage is Stage.SEARCH
 
-    def test_plain_optuna_reads_what_was_told(self, store: Store, url: str) -> None:
+    def test_plain_optuna_reads_results(self, store: Store, url: str) -> None:
         """States, values, parameters and the last value before the end, without ecd_tune."""
         spec = make_spec(trials=5)
         store.create(spec)
@@ -73,9 +73,7 @@ class AskingContract(StoreFixtures):
             assert {**trial.params, "s": 1} == lease.request.params
             assert trial.user_attrs["seed"] == lease.request.seed
 
-    def test_curves_of_running_trials_are_stored_while_the_lease_stands(
-        self, store: Store, url: str
-    ) -> None:
+    def test_curves_are_stored_only_under_a_valid_lease(self, store: Store, url: str) -> None:
         """Also non-finite ones; a repeated point replaces, a tell adds the rest."""
         spec = make_spec(trials=3)
         store.create(spec)
@@ -94,7 +92,7 @@ class AskingContract(StoreFixtures):
             curves = [trial.intermediate_values for trial in study.trials[:3]]
         assert curves == [{0: 1.0, 7: 2.0}, {}, {1: 0.5}]
 
-    def test_records_return_what_was_told(self, store: Store, worker: Worker) -> None:
+    def test_records_return_the_stored_results(self, store: Store, worker: Worker) -> None:
         """Metrics, curves, reason and cost survive, numbers that are none included."""
         spec = make_spec()
         store.create(spec)
@@ -130,7 +128,7 @@ class AskingContract(StoreFixtures):
         assert bare.curves == {}
         assert bare.curve == Curve()
 
-    def test_progress_is_led_by_complete_trials_only(self, store: Store) -> None:
+    def test_best_progress_counts_complete_trials_only(self, store: Store) -> None:
         """A diverged trial's value may be small; it is never the best."""
         spec = make_spec(trials=4)
         store.create(spec)

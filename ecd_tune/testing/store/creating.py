@@ -16,7 +16,7 @@ __all__ = ["CreatingContract"]
 class CreatingContract(StoreFixtures):
     """Creating studies: once, by fingerprint, found by name."""
 
-    def test_create_twice_is_create_once(self, store: Store) -> None:
+    def test_create_is_idempotent(self, store: Store) -> None:
         """A second worker's create changes nothing."""
         spec = make_spec()
         store.create(spec)
@@ -25,7 +25,7 @@ class CreatingContract(StoreFixtures):
         assert [p.key.stage for p in store.progress("contract")] == [Stage.SEARCH, Stage.CONFIRM]
         assert store.identity(spec.key(OPTIMIZER)) == spec.identity(OPTIMIZER)
 
-    def test_another_study_file_is_refused_with_the_difference(self, store: Store) -> None:
+    def test_changed_study_file_is_refused_with_the_difference(self, store: Store) -> None:
         """Both create and ask compare fingerprints; the message says what differs."""
         store.create(make_spec())
         other = make_spec(budget={"trials": 6, "steps": 11}, seed=3)
@@ -36,7 +36,7 @@ class CreatingContract(StoreFixtures):
             assert "seed: 0 -> 3" in str(caught.value)
         assert not store.trials(make_spec().key(OPTIMIZER))
 
-    def test_a_longer_budget_is_the_same_study(self, store: Store) -> None:
+    def test_larger_budget_is_the_same_study(self, store: Store) -> None:
         """More trials continue where fewer ended."""
         store.create(make_spec(trials=2))
         assert len(self.ask(store, make_spec(trials=2), 10)) == 2
@@ -45,7 +45,7 @@ class CreatingContract(StoreFixtures):
         assert [lease.number for lease in self.ask(store, longer, 10)] == [2, 3, 4]
         assert self.search(store, longer).target == 5
 
-    def test_a_budget_below_what_is_done_hands_out_nothing(self, store: Store) -> None:
+    def test_no_trials_if_the_budget_is_already_exceeded(self, store: Store) -> None:
         """Nor does it change what is there."""
         store.create(make_spec(trials=5))
         store.tell(complete(self.ask(store, make_spec(trials=5), 4)))
@@ -66,7 +66,7 @@ class CreatingContract(StoreFixtures):
         store.create(late)
         assert store.declared(key) == early.checks_of(OPTIMIZER)
 
-    def test_a_study_without_checks_declares_none(self, store: Store) -> None:
+    def test_study_without_checks_declares_none(self, store: Store) -> None:
         """Nor does one whose checks came after its first trial."""
         store.create(make_spec())
         assert store.declared(make_spec().key(OPTIMIZER)) == ()
@@ -74,7 +74,7 @@ class CreatingContract(StoreFixtures):
         store.create(make_spec(checks=[{"name": "S1"}]))
         assert store.declared(make_spec().key(OPTIMIZER)) == ()
 
-    def test_unknown_study_lists_the_known_ones(self, store: Store) -> None:
+    def test_unknown_study_lists_known_studies(self, store: Store) -> None:
         """A wrong name is answered with the right ones."""
         store.create(make_spec())
         with pytest.raises(StudyNotFoundError, match=r"did you mean .contract."):

@@ -37,9 +37,7 @@ class LeasingContract(StoreFixtures):
         assert sum(record.counts for record in records) == 3
         assert [event.kind for event in store.events("contract")] == ["released"]
 
-    def test_trials_of_several_studies_go_back_each_to_its_own(
-        self, store: Store, worker: Worker
-    ) -> None:
+    def test_released_trials_return_to_their_own_study(self, store: Store, worker: Worker) -> None:
         """Given back by one call, as by a worker that ends."""
         spec = make_spec(trials=2)
         store.create(spec)
@@ -52,9 +50,7 @@ class LeasingContract(StoreFixtures):
             assert (given_back.lost, copy.state) == (True, TrialState.WAITING)
             assert (copy.params, copy.seed) == (lease.request.params, lease.request.seed)
 
-    def test_optuna_sees_of_which_trial_another_is_the_next_attempt(
-        self, store: Store, url: str
-    ) -> None:
+    def test_retry_refers_to_its_first_attempt_in_optuna(self, store: Store, url: str) -> None:
         """By its own names for a retried trial."""
         spec = make_spec(trials=2)
         store.create(spec)
@@ -71,7 +67,7 @@ class LeasingContract(StoreFixtures):
             {"retry_history": [0, 2], "failed_trial": 0},
         ]
 
-    def test_late_results_are_refused_and_noted(self, store: Store) -> None:
+    def test_late_results_are_refused_and_logged(self, store: Store) -> None:
         """The trial belongs to someone else by then."""
         spec = make_spec()
         store.create(spec)
@@ -86,9 +82,7 @@ class LeasingContract(StoreFixtures):
         kinds = Counter(event.kind for event in store.events("contract"))
         assert kinds == {"released": 1, "fenced": 2}
 
-    def test_a_trial_that_plain_optuna_ended_is_not_ended_twice(
-        self, store: Store, url: str
-    ) -> None:
+    def test_trial_ended_by_plain_optuna_is_not_ended_twice(self, store: Store, url: str) -> None:
         """Its value is kept; the worker's result is rejected and recorded, with or without one."""
         spec = make_spec(trials=4)
         store.create(spec)
@@ -117,7 +111,7 @@ class LeasingContract(StoreFixtures):
         for bit in range(63):
             assert {token >> bit & 1 for token in tokens} == {0, 1}
 
-    def test_leases_seen_unrenewed_are_reaped_and_renewed_ones_stay(self, url: str) -> None:
+    def test_only_unrenewed_leases_are_reaped(self, url: str) -> None:
         """Independently of clocks; the copy keeps parameters, seed and source."""
         spec = make_spec()
         key = spec.key(OPTIMIZER)
@@ -135,7 +129,7 @@ class LeasingContract(StoreFixtures):
             assert again.request == expired.request
             assert again.attempt == 2
 
-    def test_who_could_not_look_for_long_takes_nothing_at_once(self, url: str) -> None:
+    def test_no_reaping_right_after_a_long_pause(self, url: str) -> None:
         """The workers may have waited for the same outage."""
         spec = make_spec()
         with Store.open(url, lease_seconds=0.05) as reaper:

@@ -17,7 +17,7 @@ __all__ = ["QueueingContract"]
 class QueueingContract(StoreFixtures):
     """The queue: unique labels, and trials queued by plain Optuna."""
 
-    def test_a_label_is_queued_once_for_ever(self, store: Store, worker: Worker) -> None:
+    def test_label_is_queued_only_once(self, store: Store, worker: Worker) -> None:
         """Queued twice, also after it ran, it runs once; its values may be outside the space."""
         spec = make_spec()
         store.create(spec)
@@ -55,9 +55,7 @@ class QueueingContract(StoreFixtures):
         assert Counter(r.state for r in records) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
         assert "0.3" in str(records[1].reason)
 
-    def test_no_more_queued_trials_are_started_than_the_budget_holds(
-        self, store: Store, url: str
-    ) -> None:
+    def test_queued_trials_do_not_exceed_the_budget(self, store: Store, url: str) -> None:
         """The others wait, for a larger budget; finished and leased ones count."""
         short, longer = make_spec(trials=3), make_spec(trials=5)
         store.create(short)
@@ -75,7 +73,7 @@ class QueueingContract(StoreFixtures):
         assert self.search(store, longer).waiting == 1
 
     @pytest.mark.parametrize("sampler", ["random", "tpe"])
-    def test_trials_enqueued_half_way_come_next(self, store: Store, url: str, sampler: str) -> None:
+    def test_trials_enqueued_later_run_next(self, store: Store, url: str, sampler: str) -> None:
         """For any earlier draws, and for samplers with and without history."""
         spec = make_spec(sampler, trials=9)
         store.create(spec)

@@ -21,7 +21,7 @@ __all__ = ["RetryingContract"]
 class RetryingContract(StoreFixtures):
     """Trying again, by cause, and giving up."""
 
-    def test_a_trial_that_is_lost_too_often_is_given_up(self, url: str) -> None:
+    def test_trial_lost_too_often_fails(self, url: str) -> None:
         """Its last attempt counts against the budget; those before it are history."""
         spec = make_spec(trials=2, retries={"lost": 1})
         key = spec.key(OPTIMIZER)
@@ -39,7 +39,7 @@ class RetryingContract(StoreFixtures):
             assert "given up after attempt 2" in str(records[1].reason)
             assert [event.kind for event in store.events("contract")] == ["lost", "given_up"]
 
-    def test_a_trial_given_back_on_purpose_is_never_given_up(self, store: Store) -> None:
+    def test_released_trial_is_always_requeued(self, store: Store) -> None:
         """A signal is no fault of the trial."""
         spec = make_spec(trials=1, retries={"lost": 0})
         store.create(spec)
@@ -65,7 +65,7 @@ class RetryingContract(StoreFixtures):
         progress = self.search(store, spec)
         assert (progress.failed, progress.lost, progress.remaining) == (2, 2, 0)
 
-    def test_the_cause_decides_and_not_the_words(self, store: Store) -> None:
+    def test_cause_decides_about_retries_not_the_message(self, store: Store) -> None:
         """Which retries an attempt takes; the cause is stored with each."""
         spec = make_spec(trials=2, retries={"non_finite": 1, "out_of_memory": 1})
         store.create(spec)
@@ -87,7 +87,7 @@ class RetryingContract(StoreFixtures):
             (Cause.COMPLETE, False),
         ]
 
-    def test_what_is_not_finite_is_never_the_best(self, store: Store, url: str) -> None:
+    def test_nonfinite_value_is_never_best(self, store: Store, url: str) -> None:
         """Not even when plain Optuna stored it as complete."""
         spec = make_spec(trials=6)
         store.create(spec)
@@ -101,9 +101,7 @@ class RetryingContract(StoreFixtures):
         assert self.search(store, spec).best == 3.0
         assert [r.value for r in store.trials(spec.key(OPTIMIZER))] == [None, None, 3.0]
 
-    def test_beyond_memory_is_a_constraint_until_somebody_tries_again(
-        self, store: Store, url: str
-    ) -> None:
+    def test_out_of_memory_is_a_constraint_until_retried(self, store: Store, url: str) -> None:
         """Plain Optuna sees it, a sampler draws with it, and the next attempt begins without."""
         spec = make_spec(sampler="tpe", trials=4)
         store.create(spec)

@@ -41,7 +41,7 @@ class SamplingContract(StoreFixtures):
             store.create(wrong)
 
     @pytest.mark.parametrize("sampler", ["tpe", "qmc", "cmaes"])
-    def test_a_resumed_study_goes_on_bit_for_bit(self, url: str, sampler: str) -> None:
+    def test_resumed_study_is_bit_equal(self, url: str, sampler: str) -> None:
         """Closed and opened again after every batch, or never: the same trials."""
         runs = []
         for name, reopen in (("whole", False), ("resumed", True)):

@@ -24,7 +24,7 @@ __all__ = ["SharingContract"]
 class SharingContract(StoreFixtures):
     """Several processes: creation, claims and budget at the same moment, and a kill."""
 
-    def test_many_processes_open_an_empty_database(self, url: str) -> None:
+    def test_many_processes_create_the_schema_at_once(self, url: str) -> None:
         """64 first starts at the same moment all succeed."""
         assert in_processes(64, create_at_signal, url, make_spec()) == [["contract"]] * 64
 
@@ -51,7 +51,7 @@ class SharingContract(StoreFixtures):
         assert all(record.state is TrialState.COMPLETE for record in records)
         assert len({tuple(record.params.items()) for record in records}) == 251
 
-    def test_a_killed_worker_costs_nothing(self, store: Store, url: str) -> None:
+    def test_killed_worker_loses_no_trial(self, store: Store, url: str) -> None:
         """Its trials are queued again at once, once, as they were; the study ends exactly."""
         spec, ready = make_spec("tpe", trials=9), PROCESSES.Queue()
         store.create(spec)

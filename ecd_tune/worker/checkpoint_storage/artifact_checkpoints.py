@@ -102,7 +102,7 @@ class ArtifactCheckpoints(Checkpoints):
         try:
             return unseal(sealed, self.max_bytes)
         except ValueError as error:
-            _log.warning("%r: a checkpoint is passed over: %s", self, error)
+            _log.warning("%r: a checkpoint is skipped: %s", self, error)
             return 0, b""
 
     def _name(self, key: str, part: int) -> str:

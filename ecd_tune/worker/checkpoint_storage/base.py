@@ -152,8 +152,8 @@ class _KeyedSlot:
         data = self._checkpoints.load(self._key)
         if data is None and self._promoted is not None:
             _log.warning(
-                "%s #%d was promoted, and its checkpoint is not in %r: it is trained again from "
-                "the start; all workers need one place for checkpoints, which each of them reaches",
+                "%s #%d was promoted, and its checkpoint is not in %r: restarting it; all "
+                "workers need checkpoint storage that each of them can access",
                 self._promoted.key.name,
                 self._promoted.number,
                 self._checkpoints,

@@ -17,7 +17,7 @@ HEAD = len(MARK) + _NUMBER + _DIGEST
 
 
 def seal(data: bytes, number: int = 1) -> bytes:
-    """Put mark, number and digest before a checkpoint.
+    """Add a header with mark, number and digest to a checkpoint.
 
     Args:
         data: The checkpoint.

@@ -48,7 +48,7 @@ def test_combine(verdicts, whole):
     assert combine(verdicts) is whole
 
 
-def test_a_check_judges_any_data():
+def test_check_accepts_any_data():
     good, bad = OWN.run([3, 2, 1]), OWN.run([1, 2, 3])
     assert (good.verdict, good.as_expected) == (S, True)
     assert (bad.verdict, bad.as_expected) == (R, False)
@@ -56,7 +56,7 @@ def test_a_check_judges_any_data():
     assert control.run(None).as_expected
 
 
-def test_results_are_json_even_where_numbers_are_not():
+def test_results_are_json_even_with_nonfinite_numbers():
     check = Check("X", OWN.relation, "rule", lambda data: [finding(Q, math.nan)])
     plain = json.loads(json.dumps(check.run(None).to_json(), allow_nan=False))
     assert plain["verdict"] == "inconclusive"
@@ -65,7 +65,7 @@ def test_results_are_json_even_where_numbers_are_not():
     assert plain["findings"][0]["measured"] == "nan"
 
 
-def test_predictions_in_print():
+def test_predictions_are_formatted():
     assert finding(S).prediction == "1"
     assert finding(S).interval == "[0.9, 1.1]"
     bound = Finding("", "", 0.25, 0.1, None, None, S, 5, sense="≤")
@@ -76,12 +76,12 @@ def test_each_check_of_studies_has_a_relation_and_a_rule():
     assert {check.id for check in CHECKS} == {f"S{i}" for i in range(1, 13)}
     for check in CHECKS:
         assert check.expects is S
-        assert check.judges_study
+        assert check.is_for_studies
         assert check.relation.source
         assert check.rule
 
 
-def test_other_packages_checks_join(monkeypatch):
+def test_checks_of_other_packages_are_registered(monkeypatch):
     class Entry:
         name = "MINE"
 

@@ -14,8 +14,8 @@ from ecd_tune.analysis.checks.rules import (
     Estimate,
     bound_finding,
     jackknife,
-    judge_range,
     mean,
+    range_verdict,
     units_needed,
 )
 
@@ -27,7 +27,7 @@ numbers = st.floats(-10, 10)
 def test_rule_r_is_containment_and_disjointness(low, length, target, tolerance):
     high = low + length
     left, right = target - tolerance, target + tolerance
-    verdict = judge_range(low, high, left, right)
+    verdict = range_verdict(low, high, left, right)
     assert (verdict is SUPPORTED) == (left <= low and high <= right)
     assert (verdict is REFUTED) == (high < left or right < low)
 
@@ -47,7 +47,7 @@ def test_the_jackknife_of_a_mean_is_the_standard_error():
     assert (found.low, found.high) == pytest.approx((mean(values).low, mean(values).high))
 
 
-def test_the_jackknife_s_interval_covers():
+def test_jackknife_interval_covers():
     """1/mean of 30 exponential values: 95 % nominal, within what 400 tries can tell."""
     rng = np.random.default_rng(3)
     inside = 0
@@ -58,7 +58,7 @@ def test_the_jackknife_s_interval_covers():
 
 
 @pytest.mark.parametrize("offset", [0.05, 0.16])
-def test_the_units_that_are_said_to_be_needed_decide_four_times_in_five(offset):
+def test_stated_sample_size_has_power_80_percent(offset):
     """Means of normal values, inside of what is allowed and outside, as often as promised."""
     rng = np.random.default_rng(5)
     needed = units_needed(Estimate(offset, 0.1, 20), -0.1, 0.1)
@@ -67,17 +67,17 @@ def test_the_units_that_are_said_to_be_needed_decide_four_times_in_five(offset):
     decided = []
     for _ in range(600):
         found = mean(offset + scatter * rng.standard_normal(needed))
-        decided.append(judge_range(found.low, found.high, -0.1, 0.1) is not INCONCLUSIVE)
+        decided.append(range_verdict(found.low, found.high, -0.1, 0.1) is not INCONCLUSIVE)
     assert np.mean(decided) == pytest.approx(0.8, abs=0.05)
 
 
-def test_no_number_of_units_decides_at_the_end_of_what_is_allowed():
+def test_no_sample_size_decides_at_the_limit_of_the_rule():
     assert units_needed(Estimate(0.1, 0.1, 20), -0.1, 0.1) is None
     assert units_needed(Estimate(0.0, math.inf, 20), -0.1, 0.1) is None
     assert units_needed(Estimate(math.nan, 0.1, 20), -0.1, 0.1) is None
 
 
-def test_a_range_may_have_no_end():
-    assert judge_range(-3.0, -1.0, -math.inf, 0.0) is SUPPORTED
-    assert judge_range(1.0, 3.0, -math.inf, 0.0) is REFUTED
-    assert judge_range(-1.0, 1.0, -math.inf, 0.0) is INCONCLUSIVE
+def test_range_can_be_unbounded():
+    assert range_verdict(-3.0, -1.0, -math.inf, 0.0) is SUPPORTED
+    assert range_verdict(1.0, 3.0, -math.inf, 0.0) is REFUTED
+    assert range_verdict(-1.0, 1.0, -math.inf, 0.0) is INCONCLUSIVE

@@ -16,7 +16,7 @@ def line(rng, errors, slope=-2.0, intercept=3.0):
     return x, intercept + slope * x + errors * rng.standard_normal(len(errors))
 
 
-def test_a_line_is_scipy_s():
+def test_line_fit_equals_scipys():
     x, y = line(np.random.default_rng(0), np.full(12, 0.3))
     found, known = fit(y, x).estimate(1), stats.linregress(x, y)
     assert found.value == pytest.approx(known.slope)
@@ -42,21 +42,21 @@ def test_errors_of_a_slope_and_of_a_ratio_are_the_scatter_of_repeated_fits():
         assert covered == pytest.approx(0.95, abs=0.03)
 
 
-def test_two_columns_are_told_apart():
+def test_two_columns_are_distinguished():
     rng = np.random.default_rng(2)
     x, z = rng.standard_normal((2, 200))
     found = fit(1 + 2 * x - 3 * z + 0.1 * rng.standard_normal(200), x, z)
     np.testing.assert_allclose(found.coefficients, [1, 2, -3], atol=0.05)
 
 
-def test_as_many_points_as_coefficients_have_no_interval():
+def test_no_interval_without_residual_degrees_of_freedom():
     found = fit(np.array([1.0, 2.0]), np.array([0.0, 1.0])).estimate(1)
     assert found.value == pytest.approx(1.0)
     assert not math.isfinite(found.error)
     assert math.isinf(found.high)
 
 
-def test_a_share_at_an_end_has_an_error_and_an_exact_interval():
+def test_share_of_0_or_1_has_an_error_and_an_exact_interval():
     none = share(0, 8)
     assert (none.low, none.value) == (0.0, 0.0)
     assert none.high == pytest.approx(1 - 0.025 ** (1 / 8))

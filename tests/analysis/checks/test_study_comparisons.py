@@ -1,4 +1,4 @@
-"""S5 and S9 to S12: where the best values lie, and what changes them."""
+"""S5 and S9 to S12: the best values and their dependence on settings."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_s5_compares_with_nu_star():
         (ladder(0.55, values=7), "fewer than 8 values of ν at this Δt"),
     ],
 )
-def test_s5_passes_over_levels_without_an_optimum(data, reason):
+def test_s5_skips_levels_without_an_optimum(data, reason):
     (found,) = run("S5", data, **KNOWN).findings
     assert found.verdict is Q
     assert found.excluded[reason] > 0
@@ -102,7 +102,7 @@ def test_s5_needs_five_levels():
     assert found.needed == 45
 
 
-def test_s5_judges_every_setting_by_itself():
+def test_s5_evaluates_each_setting_separately():
     """Settings that differ in a hyperparameter of no interest to the law are still two."""
     one, two = ladder(0.55), ladder(1.0)
     marked = [
@@ -136,7 +136,7 @@ def tasks(slope, count=5, noise=0.05):
 
 
 @pytest.mark.parametrize(("slope", "verdict"), [(-0.32, S), (0.32, R), (0.0, Q)])
-def test_s9_compares_tasks_and_never_gates(slope, verdict):
+def test_s9_compares_tasks_and_is_advisory(slope, verdict):
     result = run("S9", tasks(slope))
     assert result.verdict is verdict
     assert result.findings[0].measured == pytest.approx(slope, abs=0.05)
@@ -149,7 +149,7 @@ def test_s9_needs_five_tasks():
     assert "needs 5 tasks (name them under studies), has 4" in found.note
 
 
-def test_s9_can_be_written_down_with_what_it_left_out():
+def test_s9_lists_its_exclusions():
     studies = tasks(-0.3)
     odd = replace(studies.others[0].records[0], metrics={})
     other = replace(studies.others[0], records=(odd, *studies.others[0].records[1:]))
@@ -233,7 +233,7 @@ def test_s11_asks_whether_a_larger_region_is_better(effect, verdict):
     assert reach.verdict is verdict
 
 
-def test_s11_refutes_a_region_that_is_left():
+def test_s11_refutes_if_the_region_is_left():
     assert run("S11", bounded(1.0, largest=1.01)).verdict is R
 
 
@@ -259,7 +259,7 @@ def with_best_at(place, count=80):
     ("place", "verdict"), [(0.5, S), (0.3, S), (0.7, S), (0.0, R), (0.05, R), (1.0, R)]
 )
 @pytest.mark.parametrize("trials", [80, 160])
-def test_s12_says_where_the_best_lie(place, verdict, trials):
+def test_s12_reports_the_place_of_the_best_trials(place, verdict, trials):
     found = {f.case.split()[0]: f for f in run("S12", with_best_at(place, trials)).findings}
     assert set(found) == {"lr", "eta", "nu_sqrt_n"}
     assert found["eta"].verdict is verdict
@@ -283,7 +283,7 @@ def test_places():
     )
 
 
-def test_s12_says_where_a_hyperparameter_itself_ends():
+def test_s12_reports_a_natural_end_of_a_hyperparameter():
     def stretch(number, params, metrics):
         params["eta"] = 1 + (params["eta"] - 1.25) * 3 / 2.75
         return params["eta"]
@@ -296,7 +296,7 @@ def test_s12_says_where_a_hyperparameter_itself_ends():
     assert run("S12", with_best_at(0.0)).findings[1].note == ""
 
 
-def test_s12_has_no_end_where_the_low_end_stands_for_zero():
+def test_s12_has_no_edge_if_the_low_end_means_zero():
     space = {**Bowl().space(), "lr": {"low": 0.1, "high": 3.2, "log": True, "zero": {"below": 0.2}}}
     spec = search_spec(Bowl(), optimizers={"ecdsep": {"space": space}})
     data = changed(exact_search(Bowl(trials=80)), lambda number, params, metrics: params["lr"])
@@ -306,7 +306,7 @@ def test_s12_has_no_end_where_the_low_end_stands_for_zero():
     assert reaching["lr"].verdict is S
 
 
-def test_s12_looks_at_ordered_dimensions_alone():
+def test_s12_uses_ordered_dimensions_only():
     space = {"lr": [0.1, 0.2, 0.4], "eta": [1.0, 2.0], "nu": 1e-3, "conserve_energy": [True, False]}
     spec = search_spec(Bowl(), optimizers={"ecdsep": {"space": space}})
     data = replace(exact_search(Bowl(trials=50)), spec=spec)

@@ -60,12 +60,12 @@ def test_the_lowest_loss_is_found_by_the_harmonic_law(sync):
     assert run("S3", sync, F_min=1.0).findings[0].note == "F̂min = 1, known"
 
 
-def test_s1_refutes_where_larger_eta_is_worse(sync):
+def test_s1_refutes_if_larger_eta_is_worse(sync):
     rising = measured(sync, tail_loss=lambda p, old: 1 + 1e-6 * math.exp(3 * p["eta"]))
     assert run("S1", rising, F_min=1.0).verdict is R
 
 
-def test_s1_is_inconclusive_where_eta_does_nothing_and_says_what_would_decide(sync):
+def test_s1_is_inconclusive_without_effect_and_gives_a_sample_size(sync):
     rng = np.random.default_rng(1)
     flat = measured(sync, tail_loss=lambda p, old: 1 + math.exp(rng.standard_normal()))
     result = run("S1", flat, F_min=1.0)
@@ -74,7 +74,7 @@ def test_s1_is_inconclusive_where_eta_does_nothing_and_says_what_would_decide(sy
     assert f"about {result.findings[0].needed} trials would decide" in result.findings[0].note
 
 
-def test_a_guessed_lowest_loss_decides_nothing(sync):
+def test_guessed_lowest_loss_is_inconclusive(sync):
     drifting = measured(sync, tail_log_gap_1=lambda p, old: old + 1)
     result = run("S1", drifting)
     assert result.findings[0].high < 0
@@ -90,7 +90,7 @@ def test_s1_needs_twenty_trials(sync, count):
     assert found.note == f"needs 20 trials, has {count}"
 
 
-def test_s1_needs_a_span_of_eta_that_no_number_of_trials_brings():
+def test_s1_names_a_missing_span_of_eta():
     narrow = exact_search(Bowl("sync", trials=60, eta=(2.0, 2.9)))
     (found,) = run("S1", narrow).findings
     assert (found.verdict, found.needed) == (Q, None)
@@ -108,7 +108,7 @@ def test_s2_and_s3_refute_another_law(algorithm1):
     assert run("S3", other, F_min=1.0).verdict is R
 
 
-def test_s2_counts_what_would_bring_twelve_stationary_trials(sync):
+def test_s2_gives_the_sample_size_for_twelve_stationary_trials(sync):
     few = measured(sync, tail_log_gap_1=lambda p, old: old + (p["eta"] > 1.8))
     (found,) = run("S2", few).findings
     still = found.samples
@@ -118,7 +118,7 @@ def test_s2_counts_what_would_bring_twelve_stationary_trials(sync):
     assert found.excluded == {"drift ≥ 0.05": 60 - still}
 
 
-def test_s2_is_inconclusive_where_the_scatter_is_too_large():
+def test_s2_is_inconclusive_if_the_scatter_is_too_large():
     noisy = exact_search(SYNC, noise=0.3)
     (found,) = run("S2", noisy).findings
     assert found.verdict is Q
@@ -132,12 +132,12 @@ def test_s4_supports_that_nu_acts_through_eta_eff(algorithm1):
     assert first.measured == pytest.approx(-0.125, abs=0.05)
 
 
-def test_s4_refutes_where_nu_acts_by_itself(algorithm1):
+def test_s4_refutes_a_direct_effect_of_nu(algorithm1):
     acting = measured(algorithm1, tail_loss=lambda p, old: 1 + (old - 1) * p["nu_sqrt_n"] ** -0.4)
     assert run("S4", acting, F_min=1.0).verdict is R
 
 
-def test_s4_does_not_refute_where_nu_does_nothing_at_all():
+def test_s4_does_not_refute_without_an_effect_of_nu():
     """Then η alone counts: no case against η_eff unless ν shows beside it."""
     still = measured(
         exact_search(ALGORITHM1), tail_loss=lambda p, old: 1 + (old - 1) * p["nu_sqrt_n"] ** 0.12
@@ -183,13 +183,13 @@ def test_s8_is_a_bound_over_a_hundred_thousand_steps(sync, longest, trials, verd
     assert found.needed == (25 if verdict is Q else None)
 
 
-def test_s8_looks_at_trials_with_hazards_too(sync):
+def test_s8_includes_trials_with_hazards(sync):
     data = measured(bounded(sync, 1.5), share_hazard=lambda p, old: 0.5)
     assert run("S8", data).verdict is R
     assert run("S2", data).findings[0].excluded["hazards in more than 1 % of the steps"] == 60
 
 
-def test_trials_that_take_no_part_are_counted(sync):
+def test_excluded_trials_are_counted(sync):
     records = list(sync.records)
     records[0] = replace(records[0], state=TrialState.FAIL, value=None)
     records[1] = replace(records[1], state=TrialState.PRUNED, reason="loss became nan")
@@ -204,7 +204,7 @@ def test_trials_that_take_no_part_are_counted(sync):
     assert found.excluded == {"failed": 1, "diverged": 1, "pruned": 1, "not measured": 1}
 
 
-def test_landscapes_are_judged_apart(sync):
+def test_landscapes_are_evaluated_separately(sync):
     other = exact_search(Bowl("sync", trials=30, F_min=5.0, F0=2.0), seed=3)
     both = replace(sync, records=[*sync.records, *other.records])
     first, second = run("S2", both).findings
@@ -213,7 +213,7 @@ def test_landscapes_are_judged_apart(sync):
     assert first.excluded == {"other F0 or weight decay": 30}
 
 
-def test_minibatches_only_advise(sync):
+def test_minibatch_verdicts_are_advisory(sync):
     assert run("S2", sync).advisory == ""
     batches = measured(sync, steps=lambda p, old: 10 * old)
     result = run("S2", batches)
@@ -223,7 +223,7 @@ def test_minibatches_only_advise(sync):
 
 
 @pytest.mark.parametrize("name", ["lr", "nu", "F0"])
-def test_what_the_run_chose_itself_is_left_out(sync, name):
+def test_automatic_settings_are_excluded(sync, name):
     (found,) = run("S7", searched(sync, **{name: "auto"})).findings
     assert found.excluded == {"Δt, η, ν or F0 set during the run": 60}
 
@@ -231,6 +231,6 @@ def test_what_the_run_chose_itself_is_left_out(sync, name):
 def test_no_trials_at_all():
     nothing = StudyTrials(exact_search(SYNC).spec, "ecdsep", ())
     for check in CHECKS:
-        if check.judges_study:
+        if check.is_for_studies:
             result = check.run(nothing)
             assert result.verdict is Q, check.id

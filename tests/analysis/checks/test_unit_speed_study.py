@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ecd_tune.analysis.checks import CheckedRun, Verdict, judge_study
+from ecd_tune.analysis.checks import CheckedRun, Verdict, check_study
 from ecd_tune.errors import SpecError
 from ecd_tune.objective import Objective
 from ecd_tune.records import RunRequest, TrialRecord, TrialState
@@ -56,7 +56,7 @@ def records():
 @pytest.mark.parametrize("check", ["S1", "S2", "S3", "S6", "S7"])
 def test_the_laws_of_its_own_exponent_are_supported(records, check):
     spec = study(check)
-    (entry,) = judge_study(spec, {spec.key("ecdq1"): records}, {})
+    (entry,) = check_study(spec, {spec.key("ecdq1"): records}, {})
     assert entry.result.verdict is Verdict.SUPPORTED, entry.result
 
 
@@ -70,6 +70,6 @@ def test_a_trial_knows_its_nu_and_its_exponent(records):
 
 
 @pytest.mark.parametrize("check", ["S5", "S8", "S9", "S11"])
-def test_checks_of_what_it_lacks_say_so(check):
+def test_checks_of_missing_hyperparameters_are_refused(check):
     with pytest.raises(SpecError, match=f"'ecdq1': has no s, which {check} needs"):
         study(check)

@@ -1,4 +1,4 @@
-"""A worker is told to stop, its checkpoint is damaged, and another worker takes the run over."""
+"""A worker is stopped, its checkpoint is damaged, and another worker continues the run."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def alone() -> Callable[[StudySpec, TrialRecord], Outcome]:
     [("sqlite", None), ("sqlite", flip), ("sqlite", cut), ("sqlite", empty), ("postgres", flip)],
     indirect=["url"],
 )
-def test_the_result_is_that_of_a_run_that_was_left_alone(
+def test_result_equals_an_undisturbed_run(
     url: str,
     damage: Callable[[bytes, random.Random], bytes] | None,
     alone: Callable[[StudySpec, TrialRecord], Outcome],

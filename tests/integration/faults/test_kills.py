@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ecd_tune.store import Store
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.store import make_spec
 
 
@@ -18,7 +18,7 @@ def kill_workers(url: str, kills: int) -> None:
     spec = make_spec(trials=9 * kills + 30, retries={"lost": 1000})
     with Store.open(url) as store:
         store.create(spec)
-        with Crew(url, spec, 4, seconds=0.1, count=1).working() as crew:
+        with WorkerGroup(url, spec, 4, seconds=0.1, count=1).working() as crew:
             done = at_work = 0
             while done < kills:
                 time.sleep(chooser.uniform(0.0, 0.2))
@@ -29,7 +29,7 @@ def kill_workers(url: str, kills: int) -> None:
                 done, at_work = done + killed, at_work + (killed and holding)
                 crew.fill()
             assert crew.wait(300) == [0] * 4
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert at_work
         assert sum(record.lost for record in records) >= at_work
 

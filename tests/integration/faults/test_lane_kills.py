@@ -1,4 +1,4 @@
-"""A worker ended in the middle of many trials at once: nothing is lost, nothing is done twice."""
+"""A worker killed while it trains many trials: nothing is lost or repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecd_tune.signals import StopFlag
 from ecd_tune.spec import StudySpec, parse_study
 from ecd_tune.store import Store
 from ecd_tune.tasks.digits_stack import StackedDigits
-from ecd_tune.testing.faults import assert_whole
+from ecd_tune.testing.faults import assert_consistent
 from ecd_tune.worker import FolderCheckpoints, StudyWorker
 
 TRIALS, WIDTH, EPOCHS = 40, 16, 40
@@ -61,7 +61,7 @@ def work(url: str, folder: Path, pause: float = 0.0) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_lanes_go_on_where_they_were(
+def test_lanes_resume_after_kills(
     url: str,
     number: signal.Signals,
     tmp_path: Path,
@@ -86,7 +86,7 @@ def test_lanes_go_on_where_they_were(
         assert process.exitcode == (-number if number == signal.SIGKILL else 0)
         with caplog.at_level(logging.INFO, logger="ecd_tune.objective.lanes.lane"):
             work(url, kept)
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
     assert sum(record.lost for record in records) > WIDTH // 4
     continued = [line for line in caplog.messages if "resumed at step" in line]
     assert len(continued) >= (1 if number == signal.SIGKILL else WIDTH // 4)

@@ -1,4 +1,4 @@
-"""A training run of a million epochs, each of them judged and reported."""
+"""A training run of a million epochs, each of them evaluated and reported."""
 
 from __future__ import annotations
 

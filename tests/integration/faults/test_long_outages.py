@@ -1,4 +1,4 @@
-"""Real workers outlive a database that is away: seconds here, ten minutes in `make faults`."""
+"""Real workers survive an unavailable database: seconds here, ten minutes in `make faults`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_four_workers_survive_ten_minutes(tmp_path):
     assert all(log.silence <= LONGEST_SILENCE for log in outage.logs)
 
 
-def test_a_log_is_read_from_its_first_word_about_the_outage_to_its_last():
+def test_outage_log_lines_are_parsed():
     log = read_log(LINES)
     assert (log.lines, log.silence, log.away) == (3, 62.5, 63.0)
     assert read_log("2026-11-25 04:00:00,000 INFO outage: 3 results stored\n").lines == 0

@@ -1,4 +1,4 @@
-"""The server restarts, crashes or stays away while workers work: everybody survives."""
+"""The server restarts, crashes or is unavailable while workers work: all survive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.records import Outcome, Status
 from ecd_tune.store import Store, Worker
 from ecd_tune.store.db import retrying
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.postgres import PostgresServer
 from ecd_tune.testing.store import complete, make_spec
 
@@ -50,18 +50,18 @@ def test_eight_workers_survive_a_restart(server, mode):
     url = server.create_database()
     with Store.open(url) as store:
         store.create(spec)
-        with Crew(url, spec, 8, seconds=0.05, count=1).working() as crew:
+        with WorkerGroup(url, spec, 8, seconds=0.05, count=1).working() as crew:
             while store.progress(spec.name)[0].complete < 40:
                 time.sleep(0.02)
             server.stop(mode)
             time.sleep(1.0)
             server.start()
             assert crew.wait(300) == [0] * 8
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert not any(record.lost for record in records), "no work was thrown away"
 
 
-def test_leases_that_ran_out_while_nobody_could_renew_them_stand(server):
+def test_leases_that_expired_during_an_outage_stay_valid(server):
     """An outage longer than a lease: the worker is alive, its trial is not given away."""
     spec = make_spec(trials=2)
     with (
@@ -164,7 +164,7 @@ def test_an_outage_is_logged_once_a_minute(server, caplog, monkeypatch):
     assert f"127.0.0.1:{server.port}" in texts[0]
 
 
-def test_waiting_ends(server):
+def test_waiting_for_the_database_ends(server):
     spec = make_spec()
     with Store.open(server.create_database(), retry_seconds=0.5) as store:
         store.create(spec)
@@ -176,7 +176,7 @@ def test_waiting_ends(server):
         assert server.password not in str(caught.value)
 
 
-def test_a_mistake_is_not_taken_for_an_outage(postgres_url):
+def test_errors_of_the_program_are_not_outages(postgres_url):
     with Store.open(postgres_url) as store:
         store.create(make_spec())
         with store._database.write() as connection:
@@ -197,7 +197,7 @@ class FullDisk:
         connection.connection.driver_connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_is_waited_for_and_burns_no_trial(tmp_path, caplog):
+def test_full_disk_is_retried_and_loses_no_trial(tmp_path, caplog):
     spec = make_spec(trials=40)
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         store.create(spec)
@@ -214,7 +214,7 @@ def test_a_full_disk_is_waited_for_and_burns_no_trial(tmp_path, caplog):
     assert "disk is full; free some space" in caplog.text
 
 
-def test_a_file_that_cannot_be_written_is_waited_for(tmp_path, caplog):
+def test_unwritable_file_is_retried(tmp_path, caplog):
     spec = make_spec(trials=1)
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         store.create(spec)

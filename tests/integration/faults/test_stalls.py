@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import event
 
 from ecd_tune.store import Store, Worker
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.store import complete, make_spec, reap_expired
 
 
-def test_a_stalled_worker_is_fenced_and_goes_on(url):
+def test_stalled_worker_is_fenced_and_continues(url):
     """Stopped for longer than its lease: its late result is refused, and it asks for more."""
     spec = make_spec(trials=4, retries={"lost": 3})
     with Store.open(url, lease_seconds=0.2) as store:
         store.create(spec)
-        with Crew(url, spec, 1, seconds=0.4, count=1).working() as stalled:
+        with WorkerGroup(url, spec, 1, seconds=0.4, count=1).working() as stalled:
             (process,) = stalled.processes
             while not store.progress(spec.name)[0].running:
                 time.sleep(0.01)
@@ -30,7 +30,7 @@ def test_a_stalled_worker_is_fenced_and_goes_on(url):
             assert reap_expired(store) == 1
             os.kill(process.pid, signal.SIGCONT)
             assert stalled.wait(300) == [0]
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert [record.lost for record in records].count(True) == 1
         assert [event.kind for event in store.events(spec.name)] == ["lost", "fenced"]
 
@@ -64,7 +64,7 @@ SPEC = make_spec(trials=5)
 ELSEWHERE = Worker("elsewhere", "another-boot", 1, 0)
 
 
-def test_a_machine_whose_clock_is_wrong_takes_no_healthy_lease(url, wrong):
+def test_wrong_clock_reaps_no_healthy_lease(url, wrong):
     with Store.open(url) as right:
         leases = right.ask(SPEC, "ecdsep", count=5, worker=ELSEWHERE)
         for _ in range(5):
@@ -74,7 +74,7 @@ def test_a_machine_whose_clock_is_wrong_takes_no_healthy_lease(url, wrong):
         assert right.tell(complete(leases)) == [True] * 5
 
 
-def test_a_machine_whose_clock_is_wrong_keeps_its_leases_while_it_renews_them(url, wrong):
+def test_wrong_clock_keeps_renewed_leases(url, wrong):
     with Store.open(url, lease_seconds=0.1) as right:
         kept, dead = wrong.ask(SPEC, "ecdsep", count=2, worker=ELSEWHERE)
         reaped = []

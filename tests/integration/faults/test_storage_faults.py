@@ -1,4 +1,4 @@
-"""What people do to a database while workers work on it; each under worker processes."""
+"""What people do to a database while worker processes use it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecd_tune.spec import StudySpec, load_study
 from ecd_tune.store import Store
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.url import parse_url
-from ecd_tune.testing.faults import Crew, assert_whole
+from ecd_tune.testing.faults import WorkerGroup, assert_consistent
 from ecd_tune.testing.outage import log_paths, working, write_study
 from ecd_tune.testing.store import complete, make_spec
 
@@ -77,7 +77,7 @@ def test_a_backup_is_restored_under_workers(url: str, tmp_path: Path) -> None:
     file = Path(url.removeprefix("sqlite:///"))
     with Store.open(url) as store:
         store.create(spec)
-        with Crew(url, spec, 4, seconds=0.05, count=2, lease_seconds=3.0).working() as crew:
+        with WorkerGroup(url, spec, 4, seconds=0.05, count=2, lease_seconds=3.0).working() as crew:
             wait_for_trials(store, spec, 60)
             if url.startswith("sqlite"):
                 copy_sqlite(file, backup)
@@ -90,7 +90,7 @@ def test_a_backup_is_restored_under_workers(url: str, tmp_path: Path) -> None:
                 run_script("restore.sh", "--force", backup, url=url)
             assert store.progress(spec.name)[0].complete < 200
             assert crew.wait(PATIENCE) == [0] * 4
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert_own_values(records)
         # Trials that ran at the backup were told later, to rows that no longer exist.
         assert any(record.lost for record in records)
@@ -108,7 +108,7 @@ def hold_rows(url: str, table: sa.Table, seconds: float) -> None:
     engine.dispose()
 
 
-def test_rows_that_are_locked_for_longer_than_the_timeout_are_waited_for(
+def test_rows_locked_beyond_the_timeout_are_retried(
     postgres_url: str,
 ) -> None:
     spec = make_spec(trials=240, retries={"lost": 0})
@@ -116,25 +116,23 @@ def test_rows_that_are_locked_for_longer_than_the_timeout_are_waited_for(
     url = sa.make_url(postgres_url).update_query_dict(options).render_as_string(False)
     with Store.open(postgres_url) as store:
         store.create(spec)
-        with Crew(url, spec, 4, seconds=0.05, count=2).working() as crew:
+        with WorkerGroup(url, spec, 4, seconds=0.05, count=2).working() as crew:
             held = (tables.leases, optuna_tables.trials, tables.studies, optuna_tables.studies)
             for turn, table in enumerate(held):
                 wait_for_trials(store, spec, 40 * (turn + 1))
                 hold_rows(postgres_url, table, 4.0)
             assert crew.wait(PATIENCE) == [0] * 4
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert not any(record.lost for record in records), "no work was thrown away"
 
 
 @pytest.mark.parametrize("seconds", [40.0, 70.0], ids="{:.0f} s".format)
-def test_a_file_that_is_locked_for_longer_than_a_lease_is_waited_for(
-    seconds: float, tmp_path: Path
-) -> None:
+def test_file_locked_beyond_a_lease_is_retried(seconds: float, tmp_path: Path) -> None:
     """Shorter and longer than SQLite itself waits; no one could renew a lease meanwhile."""
     spec, url = make_spec(trials=240, retries={"lost": 0}), f"sqlite:///{tmp_path}/store.db"
     with Store.open(url) as store:
         store.create(spec)
-        with Crew(url, spec, 4, seconds=0.05, count=2).working() as crew:
+        with WorkerGroup(url, spec, 4, seconds=0.05, count=2).working() as crew:
             wait_for_trials(store, spec, 60)
             holder = sqlite3.connect(tmp_path / "store.db", timeout=60, isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
@@ -142,7 +140,7 @@ def test_a_file_that_is_locked_for_longer_than_a_lease_is_waited_for(
             holder.execute("COMMIT")
             holder.close()
             assert crew.wait(PATIENCE) == [0] * 4
-        records = assert_whole(store, spec)
+        records = assert_consistent(store, spec)
         assert not any(record.lost for record in records), "no work was thrown away"
 
 
@@ -172,7 +170,7 @@ def read_rows(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("change", [remove, move, replace])
-def test_workers_end_with_an_error_when_the_file_is_gone(
+def test_workers_stop_with_an_error_if_the_file_is_deleted(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
     """Within a heartbeat; the file that is there instead gets nothing of theirs."""

@@ -1,4 +1,4 @@
-"""torch.distributed.checkpoint: a run that was saved continues as if it had never stopped."""
+"""torch.distributed.checkpoint: a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -242,36 +242,36 @@ def _check(params, resumed, *reports):
 
 @pytest.mark.parametrize(("name", "flattened"), WAYS)
 @pytest.mark.parametrize("case", ["plain", "fsdp2"])
-def test_run_continues_as_if_it_had_never_stopped(ranks, case, name, flattened):
+def test_resumed_run_equals_an_uninterrupted_one(ranks, case, name, flattened):
     for result in ranks.of(case):
         _check(*result[name, flattened])
 
 
-def test_ddp_run_continues_as_if_it_had_never_stopped(ranks):
+def test_resumed_ddp_run_equals_an_uninterrupted_one(ranks):
     for result in ranks.of("ddp"):
         _check(*result)
 
 
 @pytest.mark.parametrize("broadcast", [False, True])
-def test_run_continues_from_one_whole_dictionary(ranks, broadcast):
+def test_run_resumes_from_a_full_state_dict(ranks, broadcast):
     for result in ranks.of("full_state"):
         _check(*result[broadcast])
 
 
-def test_sharded_run_continues_unsharded(ranks):
+def test_sharded_run_resumes_unsharded(ranks):
     for params, resumed in ranks.of("other_sharding"):
         torch.testing.assert_close(params, resumed, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("original", [True, False])
-def test_fsdp1_run_continues_as_if_it_had_never_stopped(ranks, original):
+def test_resumed_fsdp1_run_equals_an_uninterrupted_one(ranks, original):
     for result in ranks.of("fsdp1"):
         *runs, dtypes = result[original]
         _check(*runs)
         assert dtypes == {torch.float64}
 
 
-def test_state_of_a_fresh_optimizer_costs_no_step(ranks):
+def test_state_of_a_new_optimizer_makes_no_step(ranks):
     for result in ranks.of("fresh_optimizers"):
         for kinds, named, unchanged, steps, same_lr in result:
             # The same for all parameters, since torch asks a checkpoint for what a fresh one has.
@@ -296,7 +296,7 @@ def test_state_of_a_fresh_optimizer_costs_no_step(ranks):
         pytest.param(0, 0, id="before the first step"),
     ],
 )
-def test_run_in_one_process_continues_as_if_it_had_never_stopped(
+def test_resumed_single_process_run_equals_an_uninterrupted_one(
     tmp_path, name, flattened, saved, used
 ):
     options = FLAT if flattened else NESTED

@@ -1,4 +1,4 @@
-"""Every process holds the whole model and sees its own rows of the batch (DDP)."""
+"""Every process has the whole model and its own rows of the batch (DDP)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def ranks():
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float64") for name in OPTIMIZERS), ("ecdsep", "float32")]
 )
-def test_ranks_stay_identical_and_follow_the_run_on_the_whole_batch(ranks, name, dtype):
+def test_ranks_stay_identical_and_match_the_full_batch(ranks, name, dtype):
     (first, report), (second, other) = (r[name, dtype] for r in ranks.of("own_losses"))
     assert torch.equal(first, second)
     assert report == other
@@ -167,7 +167,7 @@ def test_ranks_stay_identical_and_follow_the_run_on_the_whole_batch(ranks, name,
     torch.testing.assert_close(first, whole, rtol=0, atol=TOLERANCE[dtype])
 
 
-def test_without_a_seed_all_ranks_take_that_of_the_first(ranks):
+def test_without_a_seed_all_ranks_use_the_first_ranks_seed(ranks):
     (first, report), (second, _) = ranks.of("seed_of_the_first_rank")
     assert torch.equal(first, second)
     assert report["updates"] == STEPS
@@ -176,14 +176,14 @@ def test_without_a_seed_all_ranks_take_that_of_the_first(ranks):
     torch.testing.assert_close(first, whole, rtol=0, atol=1e-12)
 
 
-def test_loss_that_was_averaged_before_gives_the_same(ranks):
+def test_loss_averaged_beforehand_gives_the_same_run(ranks):
     own = ranks.of("own_losses")
     for rank, params in enumerate(ranks.of("averaged_losses")):
         assert torch.equal(params, own[rank]["ecdsep", "float64"][0])
 
 
 @pytest.mark.parametrize("case", ["group_of_its_own", "closures"])
-def test_group_and_closure_follow_the_run_on_the_whole_batch(ranks, case):
+def test_group_and_closure_match_the_full_batch(ranks, case):
     first, second = ranks.of(case)
     assert torch.equal(first, second)
     torch.testing.assert_close(first, train_whole("ecdsep", 5), rtol=0, atol=1e-13)
@@ -209,7 +209,7 @@ def test_warning_points_at_the_call_of_step(ranks):
         assert caught[0][2].endswith("training.py")
 
 
-def test_false_gives_no_warning_and_takes_each_loss_as_it_is(ranks):
+def test_false_disables_warning_and_averaging(ranks):
     # The harness turns warnings into errors.
     first, second = ranks.of("told_that_losses_are_equal")
     assert not torch.equal(first, second)

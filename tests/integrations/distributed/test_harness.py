@@ -1,4 +1,4 @@
-"""The harness: results by rank, and what it says of a rank that fails, hangs or dies."""
+"""The harness: results by rank, and messages for ranks that fail, hang or die."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_dead_process_is_an_error(ranks):
         ranks.of("dies_on_one")
 
 
-def test_hang_is_ended_and_its_place_is_shown():
+def test_hang_is_ended_and_located():
     results = run_ranks(MODULE, ["hangs_on_one", "sums_ranks"], deadline=5.0)
     with pytest.raises(AssertionError, match="in hangs_on_one"):
         results.of("hangs_on_one")

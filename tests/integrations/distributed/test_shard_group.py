@@ -1,4 +1,4 @@
-"""Every process holds other parameters as plain tensors: FSDP1 and ZeroRedundancyOptimizer."""
+"""Every process has different parameters as plain tensors: FSDP1, ZeroRedundancyOptimizer."""
 
 from __future__ import annotations
 
@@ -550,7 +550,7 @@ def test_zero_passes_on_the_lr_of_a_scheduler(ranks):
 
 
 @pytest.mark.parametrize("name", CALM_ZERO)
-def test_zero_resumes_as_if_it_had_never_stopped(ranks, name):
+def test_resumed_zero_run_equals_an_uninterrupted_one(ranks, name):
     for results in ranks.of("zero_resumes"):
         params, resumed, report, other, _ = results[name]
         assert torch.equal(params, resumed)
@@ -558,7 +558,7 @@ def test_zero_resumes_as_if_it_had_never_stopped(ranks, name):
 
 
 @pytest.mark.parametrize("name", CALM_ZERO)
-def test_zero_leaves_the_loaded_dictionary_alone(ranks, name):
+def test_zero_does_not_change_the_loaded_dictionary(ranks, name):
     for results in ranks.of("zero_resumes"):
         assert results[name][-1]
 

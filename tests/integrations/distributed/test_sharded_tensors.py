@@ -305,6 +305,6 @@ def test_fsdp2_of_a_tensor_parallel_model_follows_the_plain_run(ranks, shape):
     torch.testing.assert_close(params, whole, rtol=0, atol=TOLERANCE)
 
 
-def test_without_a_seed_all_ranks_take_that_of_the_first(ranks):
+def test_without_a_seed_all_ranks_use_the_first_ranks_seed(ranks):
     torch.manual_seed(0)
     _check(ranks.of("ranks_of_one_seed"), train_whole("ecdsep", STEPS, seed=None))

@@ -1,4 +1,4 @@
-"""ECD at unit speed over several processes: n, p·∇F and the norms run over all of them."""
+"""ECD at unit speed over several processes: n, p·∇F and the norms are global."""
 
 from __future__ import annotations
 

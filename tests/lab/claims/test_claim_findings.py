@@ -59,7 +59,7 @@ def test_the_coverage_of_an_average_with_unequal_noise():
     assert stats.binomtest(inside, 500, 0.9).pvalue > 1e-3
 
 
-def test_runs_without_spread_have_a_point():
+def test_runs_without_spread_have_a_point_interval():
     found = contrast([(1.0, [2.0, 2.0]), (-1.0, [1.0, 1.0])]).interval(0.95)
     assert (found.low, found.high) == (1.0, 1.0)
 
@@ -76,14 +76,14 @@ def test_runs_without_spread_have_a_point():
         (0.0, 0.05, Q),
     ],
 )
-def test_the_printed_sign_is_what_is_judged(printed, listed, verdict):
+def test_printed_sign_is_tested(printed, listed, verdict):
     found = Contrast(listed, error=0.1, degrees=10.0, runs=12)
     finding = order_finding("row", "A − B", printed, found, 0.95)
     assert finding.verdict is verdict
     assert (finding.note != "") == (verdict is Q)
 
 
-def test_the_runs_that_would_decide_do_decide():
+def test_stated_number_of_runs_decides():
     found = Contrast(0.2, error=0.2, degrees=8.0, runs=10)
     note = order_finding("row", "A − B", 0.2, found, 0.95).note
     needed = float(note.split()[1])

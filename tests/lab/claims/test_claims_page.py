@@ -1,4 +1,4 @@
-"""The registry of claims, and the page made from it."""
+"""The registry of claims, and the page generated from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecd_tune.lab.claims import (
     Decision,
     Evidence,
     count_decisions,
-    judge_claims,
+    evaluate_claims,
     needed_systems,
     read_printed,
     record_results,
@@ -39,7 +39,7 @@ def all_supported():
     ]
 
 
-PAGE = render_page(judge_claims(Evidence(read_printed(), record_results(all_supported(), 5))))
+PAGE = render_page(evaluate_claims(Evidence(read_printed(), record_results(all_supported(), 5))))
 
 
 def anchors(page):
@@ -69,7 +69,7 @@ def test_ids_are_short_and_used_once():
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_a_claim_says_where_it_stands_and_ends_its_sentences(claim):
+def test_claims_have_a_source_and_complete_sentences(claim):
     assert claim.where
     for text in [*(s.text for s in claim.statements), claim.note or "."]:
         assert text.endswith("."), text
@@ -80,7 +80,7 @@ def test_notes_name_claims_that_exist():
     named = {
         word
         for claim in CLAIMS
-        for word in re.findall(r"(?:under|see|See|and|judged by) `([a-z0-9-]+)`", claim.note)
+        for word in re.findall(r"(?:under|see|See|and|result by) `([a-z0-9-]+)`", claim.note)
     }
     assert named <= names
     assert named
@@ -93,13 +93,13 @@ def test_checks_that_claims_name_exist():
 # ----------------------------------------------------------------------------- page
 
 
-def test_every_link_leads_somewhere():
+def test_links_are_valid():
     links = set(LINK.findall(PAGE))
     assert len(links) > 15
     assert [link for link in links if not is_there(link, PAGE)] == []
 
 
-def test_a_wrong_link_is_noticed():
+def test_invalid_link_is_detected():
     assert not is_there("theory.md#speeds", PAGE)
     assert not is_there("results/theory/none.md", PAGE)
     assert not is_there("#figures", PAGE)
@@ -114,8 +114,8 @@ def test_all_rows_of_a_table_have_its_columns():
 
 
 def test_verdicts_on_the_page_are_counted():
-    judged = judge_claims(Evidence(read_printed(), record_results(all_supported(), 5)))
-    counts = count_decisions(judged)
+    result = evaluate_claims(Evidence(read_printed(), record_results(all_supported(), 5)))
+    counts = count_decisions(result)
     assert sum(counts.values()) == len(CLAIMS)
     for decision in Decision:
         assert f"- **{decision}** {counts[decision]}:" in PAGE
@@ -133,12 +133,12 @@ def test_verdicts_on_the_page_are_counted():
         (math.nan, "–"),
     ],
 )
-def test_numbers_in_print(value, text):
+def test_numbers_are_formatted(value, text):
     found = Finding("n=1", "mean", 1.0, value, None, None, Verdict.INCONCLUSIVE, 1)
     section = ClaimSection(
         "One", "", (Claim("a", "eq. 1", by_formula("It holds.", "", lambda: [found])),)
     )
-    page = render_page(judge_claims(Evidence(read_printed()), [section]))
+    page = render_page(evaluate_claims(Evidence(read_printed()), [section]))
     assert f"| `a` | n=1 | mean | 1 | {text} |  | inconclusive | 1 |  |" in page
 
 
@@ -150,7 +150,7 @@ def test_notes_name_the_cases_that_decide():
     claim = Claim("a", "eq. 1", by_formula("It holds.", "", lambda: cases), note="A note.")
     other = Claim("b", "eq. 2", untested("A figure.", "no numbers"))
     section = ClaimSection("One", "About it.", (claim, other))
-    page = render_page(judge_claims(Evidence(read_printed()), [section]))
+    page = render_page(evaluate_claims(Evidence(read_printed()), [section]))
     assert (
         "- `a`: Refuted in 4 of 5 cases, among them: n=1, mean: claimed ≤ 1, found 2.5; "
         "n=2, mean: claimed ≤ 1, found 2.5; n=3, mean: claimed ≤ 1, found 2.5. A note."

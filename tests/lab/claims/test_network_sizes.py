@@ -1,4 +1,4 @@
-"""Layers counted by arithmetic: the numbers that tests/tasks counts in the networks themselves."""
+"""Numbers of parameters by arithmetic; tests/tasks counts them in the networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_table_5_names_these_and_no_others():
     assert {row.network for row in read_printed().scaling} == set(NETWORKS) == set(SIZES)
 
 
-def test_heads_differ_by_their_rows():
+def test_heads_differ_by_number_of_classes():
     assert count_bert(3) - count_bert(2) == 769
     assert count_bert(2) - count_bert(1) == 769
     assert count_resnet18(1000, stem=7) - count_resnet18(999, stem=7) == 513

@@ -1,4 +1,4 @@
-"""What a printed number stands for, and that the paper's numbers are all there."""
+"""Rounding intervals of printed numbers, and completeness of the paper's numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_last_digit_is_that_of_the_text(text, value, half_unit):
 
 
 @given(st.integers(-10_000, 10_000), st.floats(-0.02, 0.02))
-def test_a_number_stands_for_what_rounds_to_it(hundredths, shift):
+def test_number_represents_its_rounding_interval(hundredths, shift):
     number = Number(f"{hundredths / 100:.2f}")
     inside = abs(shift) < 0.005 * (1 - 1e-6)
     outside = abs(shift) > 0.005 * (1 + 1e-6)

@@ -1,4 +1,4 @@
-"""Each calculation says supported of numbers that agree and refuted of broken ones."""
+"""Each calculation supports consistent numbers and refutes broken ones."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_averages_of_runs_weigh_glue_as_one_row():
 LEAD = partial(orders.check_lead, optimizer="ECDSep", over="SGD", experiments=("ogbn-proteins",))
 
 
-def test_a_lead_is_borne_out_or_turned_over_by_the_runs():
+def test_lead_is_confirmed_or_reversed_by_the_runs():
     assert verdict(LEAD(PRINTED)) is S
     swapped = change("ogbn-proteins", "SGD", runs=(86.6, 84.6, 84.3, 83.9, 83.9))
     assert verdict(LEAD(swapped)) is R
@@ -309,7 +309,7 @@ def test_concentration_needs_eta_above_one():
     assert verdict(formulas.check_concentration_above_one()) is S
 
 
-def test_the_turn_is_judged_in_both_limits():
+def test_turn_is_evaluated_in_both_limits():
     assert verdict(turns.check_small_turn(bounce_angle)) is S
     assert verdict(turns.check_small_turn(paper_bounce_angle)) is S
     assert verdict(turns.check_small_turn(lambda n, nu: 1.1 * nu * n**0.5)) is R
@@ -317,14 +317,14 @@ def test_the_turn_is_judged_in_both_limits():
     assert verdict(turns.check_large_turn(lambda n, nu: bounce_cosine(n, nu) + 0.1)) is R
 
 
-def test_the_sensitivity_of_nu_star_is_judged():
+def test_sensitivity_of_nu_star_is_evaluated():
     assert verdict(turns.check_nu_sensitivity("paper_eq26", 1.0)) is S
     assert verdict(turns.check_nu_sensitivity("paper_eq26", 0.5)) is R
     assert verdict(turns.check_nu_sensitivity("orbit", 0.5)) is S
     assert verdict(turns.check_nu_sensitivity("orbit", 1.0)) is R
 
 
-def test_the_flow_is_that_of_the_hamiltonian():
+def test_flow_follows_the_hamiltonian():
     right = phase_space.paper_flow
     assert verdict(phase_space.check_motion()) is S
     assert verdict(phase_space.check_constant_energy()) is S
@@ -344,12 +344,12 @@ def test_the_flow_is_that_of_the_hamiltonian():
     assert verdict(phase_space.check_constant_energy(slower)) is S  # another time, same orbit
 
 
-def test_the_energy_at_the_start_has_f0():
+def test_start_energy_includes_f0():
     assert [f.verdict for f in formulas.check_start_energy(printed=True)] == [S, R]
     assert verdict(formulas.check_start_energy(printed=False)) is S
 
 
-def test_a_step_of_12_conserves_volume_and_a_broken_one_does_not():
+def test_step_of_eq_12_conserves_volume():
     assert verdict(phase_space.check_volume(phase_space.kick_drift, 1.0)) is S
     assert verdict(phase_space.check_volume(phase_space.rescaled_kick_drift, 1.0)) is R
     assert verdict(phase_space.check_volume(phase_space.rescaled_kick_drift, 0.0)) is S

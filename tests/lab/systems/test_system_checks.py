@@ -1,4 +1,4 @@
-"""The checks of exact systems: right on the working integrator, refuted on broken ones."""
+"""The checks of exact systems: correct on the working integrator, refuted on broken ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from ecd_tune.analysis.checks import Verdict
 from ecd_tune.analysis.checks.model import combine
-from ecd_tune.lab import Bench, run_systems, system_checks
+from ecd_tune.lab import Simulator, run_systems, system_checks
 from ecd_tune.lab.systems import BUILT_IN, rotation, unit_speed
 from ecd_tune.lab.systems.energy import check_order
 from ecd_tune.lab.systems.law import (
@@ -26,13 +26,13 @@ from ecd_tune.optim.fused import cpu
 from ecd_tune.optim.unit_speed import step as unit_step
 from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
-ORDER = ("C01", "N06")
-"""Most of all: with the fused step in tests/optim/test_fused.py, and in the slow test of all."""
+TURNS = ("C01", "N06")
+"""The longest; of the fused step in tests/optim/test_fused.py, and in the slow test of all."""
 QUICK = ("C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
 
 
-def bench(seed=7):
-    return Bench(seed)
+def simulator(seed=7):
+    return Simulator(seed)
 
 
 def verdict(findings):
@@ -40,26 +40,26 @@ def verdict(findings):
 
 
 @pytest.fixture(scope="module")
-def shared_bench():
-    return bench()
+def shared_simulator():
+    return simulator()
 
 
 @pytest.fixture(scope="module")
-def fused_bench():
+def fused_simulator():
     if cpu.problem() is not None:
         pytest.skip("there is no compiled step")
-    return Bench(7, fused=True)
+    return Simulator(7, fused=True)
 
 
-@pytest.mark.parametrize("name", ORDER + QUICK)
-def test_quick_checks_are_as_expected(shared_bench, name):
-    result = BUILT_IN[name].run(shared_bench)
+@pytest.mark.parametrize("name", TURNS + QUICK)
+def test_quick_checks_are_as_expected(shared_simulator, name):
+    result = BUILT_IN[name].run(shared_simulator)
     assert result.as_expected, result
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_quick_checks_with_the_fused_step_are_as_expected(fused_bench, name):
-    result = BUILT_IN[name].run(fused_bench)
+def test_quick_checks_with_the_fused_step_are_as_expected(fused_simulator, name):
+    result = BUILT_IN[name].run(fused_simulator)
     assert result.as_expected, result
 
 
@@ -76,7 +76,7 @@ def test_all_checks_are_as_expected(fused):
 
 
 def speeds(factor):
-    return verdict(check_speed([measure_radius(bench(), 30, 2.0, 20, 300)], factor))
+    return verdict(check_speed([measure_radius(simulator(), 30, 2.0, 20, 300)], factor))
 
 
 def test_without_the_factor_2_the_speed_is_refuted(monkeypatch):
@@ -90,11 +90,11 @@ def test_without_the_factor_2_the_speed_is_refuted(monkeypatch):
 def test_without_the_factor_2_the_order_of_sync_is_refuted(monkeypatch):
     whole = dynamics.drift_factor
     monkeypatch.setattr(dynamics, "drift_factor", lambda log_p, s: 0.5 * whole(log_p, s))
-    assert verdict(check_order(bench(), "sync", 2.0)) is Verdict.REFUTED
+    assert verdict(check_order(simulator(), "sync", 2.0)) is Verdict.REFUTED
 
 
 def laws():
-    cases = measure_law(bench(), "algorithm1", chains=300, steps=4000)
+    cases = measure_law(simulator(), "algorithm1", chains=300, steps=4000)
     return verdict(check_effective_eta(cases, effective_eta))
 
 
@@ -115,7 +115,7 @@ def test_a_turn_of_half_the_strength_is_refuted(monkeypatch):
     monkeypatch.setattr(rotation, "_CASES", cases)
 
     def measure():
-        return check_cosines(bench(), lambda n, nu: float(bounce_cosine(n, nu)))
+        return check_cosines(simulator(), lambda n, nu: float(bounce_cosine(n, nu)))
 
     whole = dynamics.turn
     monkeypatch.setattr(
@@ -129,7 +129,7 @@ def test_a_turn_of_half_the_strength_is_refuted(monkeypatch):
 def test_sync_in_the_order_of_algorithm_1_is_refuted(monkeypatch):
     whole = dynamics.advance
     monkeypatch.setattr(dynamics, "advance", lambda *a: whole(*a[:-1], "algorithm1"))
-    assert verdict(check_order(bench(), "sync", 2.0)) is Verdict.REFUTED
+    assert verdict(check_order(simulator(), "sync", 2.0)) is Verdict.REFUTED
 
 
 # ------------------------------------------------------------------ at unit speed
@@ -145,7 +145,7 @@ def test_kicks_of_half_the_strength_have_another_law(monkeypatch, integrator):
     )
 
     def measure():
-        found = unit_speed.check_law(bench(), integrator, unit_speed_eta)
+        found = unit_speed.check_law(simulator(), integrator, unit_speed_eta)
         return {finding.verdict for finding in found if finding.statistic == "1/mean x"}
 
     assert Verdict.REFUTED not in measure()
@@ -169,16 +169,16 @@ def per_tensor(algebra, e, log_p, force, force_norm, log_delta):
 def test_a_scalar_product_of_each_tensor_is_refuted(monkeypatch):
     monkeypatch.setattr(unit_speed, "_SPLIT_CHAINS", 20)
     monkeypatch.setattr(unit_speed, "_SPLIT_STEPS", 20)
-    few = unit_speed._check_cuts(bench())
+    few = unit_speed._check_cuts(simulator())
     assert {finding.verdict for finding in few} == {Verdict.INCONCLUSIVE}
     assert max(finding.measured for finding in few) < 1e-12
     monkeypatch.setattr(unit_step, "flow_first_order", per_tensor)
-    found = unit_speed._check_cuts(bench())
+    found = unit_speed._check_cuts(simulator())
     assert [f.verdict is Verdict.REFUTED for f in found] == ["first_order" in f.case for f in found]
 
 
 @pytest.mark.parametrize("tensors", [1, 6, 24])
-def test_what_tensors_do_to_the_mean_kick(tensors):
+def test_effect_of_tensors_on_the_mean_kick(tensors):
     """The mean over all directions of p, sampled: along the force, against that of one tensor."""
     n, rng = 24, np.random.default_rng(0)
     p = rng.standard_normal((400_000, n))
@@ -196,14 +196,14 @@ def test_what_tensors_do_to_the_mean_kick(tensors):
 # ------------------------------------------------------------ too little data
 
 
-def test_few_chains_decide_nothing():
-    assert {f.verdict for f in check_beta_law(measure_law(bench(), "sync", 60, 400))} == {
+def test_few_chains_are_inconclusive():
+    assert {f.verdict for f in check_beta_law(measure_law(simulator(), "sync", 60, 400))} == {
         Verdict.INCONCLUSIVE
     }
-    cases = measure_law(bench(), "algorithm1", chains=4, steps=500)
+    cases = measure_law(simulator(), "algorithm1", chains=4, steps=500)
     found = check_effective_eta(cases, effective_eta)
     assert verdict(found) is Verdict.INCONCLUSIVE
-    few = check_virial(bench(), "sync", lambda nu: 1.0, chains=4, steps=1000)
+    few = check_virial(simulator(), "sync", lambda nu: 1.0, chains=4, steps=1000)
     assert verdict(few) is Verdict.INCONCLUSIVE
     assert all("units would decide" in f.note for f in few if f.verdict is Verdict.INCONCLUSIVE)
 
@@ -212,22 +212,26 @@ def test_few_chains_decide_nothing():
 
 
 def test_results_depend_on_the_seed_alone():
-    first = BUILT_IN["C11"].run(bench())
-    after = bench()
+    first = BUILT_IN["C11"].run(simulator())
+    after = simulator()
     BUILT_IN["N02"].run(after)
     assert BUILT_IN["C11"].run(after) == first
-    assert BUILT_IN["C11"].run(bench(8)) != first
+    assert BUILT_IN["C11"].run(simulator(8)) != first
 
 
-def test_a_measurement_is_made_once_and_remembered():
+def test_measurements_are_cached():
     calls = []
-    place = bench()
+    sim = simulator()
 
-    def measure(bench, times):
-        calls.append(bench.seed)
+    def measure(sim, times):
+        calls.append(sim.seed)
         return 5 * times
 
-    assert [place.once(measure, 1), place.once(measure, 1), place.once(measure, 2)] == [5, 5, 10]
+    assert [sim.cached(measure, 1), sim.cached(measure, 1), sim.cached(measure, 2)] == [
+        5,
+        5,
+        10,
+    ]
     assert calls == [7, 7]
-    assert np.array_equal(place.rng("a").random(3), place.rng("a").random(3))
-    assert not np.array_equal(place.rng("a").random(3), place.rng("b").random(3))
+    assert np.array_equal(sim.rng("a").random(3), sim.rng("a").random(3))
+    assert not np.array_equal(sim.rng("a").random(3), sim.rng("b").random(3))

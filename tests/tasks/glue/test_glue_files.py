@@ -161,7 +161,7 @@ def test_official_files_go_before_the_single_one(root):
     assert load_tables("glue_qqp")["train"].texts[0] == ("new", "?")
 
 
-def test_rows_that_break_off_are_left_out(tmp_path):
+def test_incomplete_rows_are_skipped(tmp_path):
     head = ("id", "qid1", "qid2", "question1", "question2", "is_duplicate")
     row = ("1", "2", "3", 'say "NA', "NA", "1")
     write(tmp_path / "t.tsv", head, row, row[:4], row)
@@ -206,7 +206,7 @@ def test_validation_is_10_000_rows_at_most():
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=80))
-def test_groups_are_never_torn(pairs):
+def test_groups_are_not_split(pairs):
     groups = np.array(pairs)
     parts = split_groups(groups, 0)
     assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(pairs)))
@@ -216,7 +216,7 @@ def test_groups_are_never_torn(pairs):
     assert len(parts["test"]) <= 0.2 * len(pairs)
 
 
-def test_a_large_cluster_trains():
+def test_large_group_is_in_the_training_split():
     # 60 rows hang together, 40 stand alone.
     groups = np.array(
         [(i, i + 1) for i in range(60)] + [(1000 + 2 * i, 1001 + 2 * i) for i in range(40)]
@@ -256,7 +256,7 @@ def test_spearman_counts_ranks():
 
 
 @pytest.mark.parametrize("metric", ["spearman", "matthews"])
-def test_constant_outputs_do_not_correlate(metric):
+def test_constant_outputs_have_correlation_0(metric):
     assert score(metric, TRUTH, np.full((7, 2), 0.5)) == 0
 
 

@@ -1,4 +1,4 @@
-"""The BERT classifier: its size, its tokens, its noise, and what a run may see."""
+"""The BERT classifier: size, tokens, dropout, and available splits."""
 
 import builtins
 import dataclasses
@@ -139,7 +139,7 @@ def test_a_size_is_for_the_small_network_alone_and_even(monkeypatch):
         make(width=64)
 
 
-def test_weights_are_never_looked_for_on_the_network_nor_unpickled(monkeypatch):
+def test_weights_are_neither_downloaded_nor_unpickled(monkeypatch):
     asked = []
 
     class Kind:
@@ -167,7 +167,7 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
         build_classifier("tiny", 2, stream(0, "x"))
 
 
-def test_noise_is_of_the_seed_and_leaves_the_global_one_alone():
+def test_dropout_uses_the_seed_and_not_the_global_generator():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -183,7 +183,7 @@ def test_noise_is_of_the_seed_and_leaves_the_global_one_alone():
 
 
 @needs_data
-def test_tokens_are_berts():
+def test_tokens_match_bert():
     table = GlueTable((("Hello world",), ("hello", "world's Café")), np.zeros(2), np.zeros(2))
     encoded = encode(load_tokenizer("tiny", 64), table)
     batch = encoded.batch(torch.tensor([0, 1]), 8)
@@ -242,7 +242,7 @@ def test_dropout_follows_the_step():
     assert not torch.equal(first, second)
 
 
-def test_a_number_is_fitted_by_squares():
+def test_regression_uses_squared_error():
     problem = toy(outputs=1).build(0, Stage.CONFIRM)
     found = problem.evaluate("test")
     truth = toy(outputs=1).parts["test"].labels
@@ -284,7 +284,7 @@ def train(problem, optimizer, steps):
         optimizer.step()
 
 
-def test_a_run_resumed_halfway_ends_the_same():
+def test_resumed_run_is_equal():
     whole, half, resumed = (toy().build(5, Stage.SEARCH) for _ in range(3))
     adams = [torch.optim.Adam(p.parameters, lr=1e-3) for p in (whole, half, resumed)]
     train(whole, adams[0], range(8))

@@ -1,4 +1,4 @@
-"""GraphSAGE: its size, its mean, its noise, and what a run may see."""
+"""GraphSAGE: size, mean, dropout, and available labels."""
 
 import io
 from typing import ClassVar
@@ -110,7 +110,7 @@ def test_roc_auc_skips_labels_of_one_class():
 @needs_data
 @pytest.mark.parametrize("split", ["public", "random"])
 @pytest.mark.parametrize(("name", "train"), [("cora", 140), ("citeseer", 120)])
-def test_splits_are_the_promised_ones(name, train, split):
+def test_splits_have_the_documented_sizes(name, train, split):
     parts = make(name, split=split).parts
     sizes = [len(parts[part].nodes) for part in ("train", "val", "test")]
     known = {"cora": 2708, "citeseer": 3312}[name]
@@ -129,7 +129,7 @@ def test_split_seed_decides_the_random_split():
 
 
 @needs_data
-def test_labels_of_the_test_nodes_do_not_reach_a_search():
+def test_search_does_not_see_test_labels():
     task = make("cora", hidden=8)
     spoilt = make("cora", hidden=8)
     spoilt.parts["test"].labels.fill_(0)
@@ -167,7 +167,7 @@ def test_dropout_follows_the_step():
 
 
 @needs_data
-def test_a_run_resumed_halfway_ends_the_same():
+def test_resumed_run_is_equal():
     task = make("cora", hidden=16)
     whole, half, resumed = (task.build(5, Stage.SEARCH) for _ in range(3))
     adams = [torch.optim.Adam(p.parameters, lr=1e-2) for p in (whole, half, resumed)]

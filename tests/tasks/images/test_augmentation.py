@@ -1,4 +1,4 @@
-"""Crops and flips against slices written out by hand."""
+"""Crops and flips against explicit slices."""
 
 import math
 

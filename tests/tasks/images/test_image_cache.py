@@ -1,4 +1,4 @@
-"""Decoded once, by one process, and only whole."""
+"""Images are decoded once, by one process, and completely."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def test_arrays_come_back_as_they_were_written(source, count):
     assert not data.images.flags.writeable
 
 
-def test_only_the_first_one_decodes_and_what_decides_the_content_tells_entries_apart(source):
+def test_entries_are_decoded_once_and_keyed_by_content(source):
     decoded("made", source, {"size": 2}, images)
     decoded("made", source, {"size": 2}, refuse)
     assert len(decoded("made", source, {"size": 3}, lambda: images(1)).labels) == 1
@@ -52,7 +52,7 @@ def test_only_the_first_one_decodes_and_what_decides_the_content_tells_entries_a
     assert len(decoded("made", source, {"size": 2}, lambda: images(4)).labels) == 4
 
 
-def test_what_a_killed_process_left_is_not_taken_for_an_entry(source):
+def test_incomplete_entries_are_ignored(source):
     def die():
         yield from images(2)
         raise KeyboardInterrupt

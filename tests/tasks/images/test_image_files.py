@@ -1,4 +1,4 @@
-"""CIFAR and Tiny ImageNet from each layout that they come in."""
+"""CIFAR and Tiny ImageNet from each supported layout."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""The networks: the paper's numbers of parameters, and what tells them from others."""
+"""The networks: the paper's numbers of parameters, and their details."""
 
 import pytest
 import torch

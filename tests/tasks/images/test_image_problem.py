@@ -1,4 +1,4 @@
-"""Steps, judgement and running statistics of a network on images."""
+"""Steps, evaluation and running statistics of a network on images."""
 
 import io
 
@@ -61,7 +61,7 @@ def imagenet(stage=Stage.SEARCH, seed=0, **options):
 
 
 @pytest.mark.parametrize("make", [build, imagenet])
-def test_a_run_that_is_saved_and_restored_goes_on_bit_by_bit(make):
+def test_restored_run_is_bit_equal(make):
     whole, broken = make(), make()
     for problem in (whole, broken):
         descend(problem, range(3))
@@ -137,7 +137,7 @@ def test_augmentation_changes_with_the_epoch_and_can_be_switched_off(make):
         assert torch.equal(first, later) != augment
 
 
-def test_steps_may_be_asked_for_in_any_order_while_batches_are_read_ahead():
+def test_steps_can_be_requested_in_any_order_with_prefetching():
     problem, other = imagenet(), imagenet()
     length = problem.steps_per_epoch
     forward = [evaluate_step(problem, step)[0] for step in range(length + 2)]
@@ -148,15 +148,15 @@ def test_steps_may_be_asked_for_in_any_order_while_batches_are_read_ahead():
 def test_evaluation_is_that_of_the_network_in_evaluation_mode():
     problem = build(stage=Stage.CONFIRM)
     descend(problem, range(3))
-    judged = problem.evaluate("test")
+    metrics = problem.evaluate("test")
     part = problem._parts["test"]
     network = problem.network.eval()
     with torch.no_grad():
         pixels = part.begin(torch.arange(len(part.labels)), None)()
         logits = network(problem._prepare(pixels))
-    assert judged["accuracy"] == (logits.argmax(1) == part.labels).double().mean()
+    assert metrics["accuracy"] == (logits.argmax(1) == part.labels).double().mean()
     expected = nn.functional.cross_entropy(logits, part.labels)
-    assert judged["loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert metrics["loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_renewed_statistics_are_the_mean_over_the_batches():
@@ -200,7 +200,7 @@ def test_train_val_and_test_share_no_image():
     assert not (seen["train"] | seen["val"]) & seen["test"]
 
 
-def test_a_search_never_even_decodes_the_test_images(monkeypatch, tmp_path):
+def test_search_does_not_decode_test_images(monkeypatch, tmp_path):
     monkeypatch.setenv("ECD_TUNE_CACHE", str(tmp_path))
     task = make_cifar10(**SMALL)
     with pytest.raises(TaskError, match="test"):
@@ -210,7 +210,7 @@ def test_a_search_never_even_decodes_the_test_images(monkeypatch, tmp_path):
     assert list(tmp_path.rglob("cifar10-test-*"))
 
 
-def test_it_learns_the_colours_of_the_classes():
+def test_training_learns_the_colours_of_the_classes():
     problem = build(stage=Stage.CONFIRM)
     optimizer = torch.optim.Adam(problem.parameters, lr=3e-3)
     for step in range(8 * problem.steps_per_epoch):

@@ -1,4 +1,4 @@
-"""The image tasks keep the contract, and say what they lack."""
+"""The image tasks satisfy the contract, and report missing data."""
 
 from typing import ClassVar
 
@@ -129,10 +129,10 @@ def test_imagenet_classes_are_numbered_by_name_in_both_parts(places):
 def test_pretrained_resnet20_reaches_its_accuracy_on_500_jpeg_images(stand_ins):
     task = make_cifar10(source="jpeg", model="resnet20", weights="resnet20-cifar10", subset=50)
     problem = task.build(0, Stage.CONFIRM)
-    judged = problem.evaluate("test")
+    metrics = problem.evaluate("test")
     # 81.4 % on 2000 of these images with an independent implementation; the interval is two
     # standard errors of 500 images to each side.
-    assert 0.779 < judged["accuracy"] < 0.849
+    assert 0.779 < metrics["accuracy"] < 0.849
 
 
 @pytest.mark.slow
@@ -172,8 +172,8 @@ def test_in_double_precision_stacked_networks_are_the_single_ones():
             assert float(losses[row]) == pytest.approx(float(problem.closure(step)), rel=1e-12)
             for p, gradient in zip(problem.parameters, stack.gradients, strict=True):
                 torch.testing.assert_close(gradient[row], p.grad, rtol=1e-8, atol=1e-10)
-    judged = stack.evaluate("val")
+    metrics = stack.evaluate("val")
     for row, problem in enumerate(alone):
-        assert dict(judged[row]) == pytest.approx(dict(problem.evaluate("val")), rel=1e-10)
+        assert dict(metrics[row]) == pytest.approx(dict(problem.evaluate("val")), rel=1e-10)
         for name, value in problem.state_dict().items():
             torch.testing.assert_close(rows[row].state_dict()[name], value)

@@ -1,4 +1,4 @@
-"""Weights from files, and what is refused."""
+"""Weights from files, and refused files."""
 
 import json
 import os

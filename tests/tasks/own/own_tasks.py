@@ -36,7 +36,7 @@ class Network(nn.Module):
         if self.training:
             self.calls += 1
             return self.layers(x)
-        # As a judgement by a running mean does: what is lost shows there.
+        # As an evaluation by a running mean: a lost state shows there.
         return self.layers(x) + torch.tensor([0.0, 0.01]) * self.calls
 
 

@@ -1,4 +1,4 @@
-"""The digest of what a task of one's own gives to ``run.data``."""
+"""The digest of the data that a user task passes to ``run.data``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Unreadable(Dataset[Any]):
 
 
 @given(values=VALUES, data=st.data())
-def test_any_other_value_or_shape_is_another_digest(values: Any, data: Any) -> None:
+def test_digest_depends_on_values_and_shapes(values: Any, data: Any) -> None:
     first = digest_examples({"train": values})
     assert digest_examples({"train": torch.from_numpy(values.copy())}) == first
     assert digest_examples({"val": values}) != first
@@ -49,7 +49,7 @@ def test_any_other_value_or_shape_is_another_digest(values: Any, data: Any) -> N
     assert digest_examples({"train": changed}) != first
 
 
-def test_a_data_set_is_told_by_its_tensors_and_numbers_and_not_by_its_folder() -> None:
+def test_digest_of_a_data_set_ignores_its_folder() -> None:
     data = torch.arange(6.0)
     first = digest_examples({"train": Unreadable(data, "/here")})
     assert digest_examples({"train": Unreadable(data, "/there")}) == first
@@ -60,7 +60,7 @@ def test_a_data_set_is_told_by_its_tensors_and_numbers_and_not_by_its_folder() -
     assert len({digest_examples({"train": one}) for one in tensors}) == 2
 
 
-def test_of_a_large_tensor_some_examples_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tensors_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_BYTES", 16)
     values = torch.zeros(8)  # 32 bytes: every second example
     first = digest_examples({"train": values})
@@ -89,7 +89,7 @@ class Hostile(Mapping[str, Any]):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_data_of_any_kind_have_a_digest_and_stop_no_task(caplog: pytest.LogCaptureFixture) -> None:
+def test_any_data_have_a_digest(caplog: pytest.LogCaptureFixture) -> None:
     conjugate = torch.tensor([1 + 2j, 3j]).conj()
     first = digest_examples({"train": np.arange(3.0)})
     assert digest_examples({"train": np.arange(3.0).astype(">f8")}) == first
@@ -112,7 +112,7 @@ def test_data_of_any_kind_have_a_digest_and_stop_no_task(caplog: pytest.LogCaptu
     assert "OSError: gone" in caplog.text
 
 
-def test_what_is_read_of_a_list_or_a_single_large_example_is_bounded(
+def test_digest_reads_a_bounded_amount(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_MOST_BYTES", 1 << 10)
@@ -140,7 +140,7 @@ def make_task(offset: float, loops: bool = False) -> FunctionTask:
     return FunctionTask(one, "cpu")
 
 
-def test_a_task_says_the_digest_of_its_training_and_validation_data() -> None:
+def test_task_returns_its_data_digest() -> None:
     first = make_task(0.0)
     expected = {"train": torch.ones(4, 1), "val": torch.ones(4, 1)}
     assert first.data_digest() == digest_examples(expected)

@@ -50,10 +50,10 @@ class TestLoopWithProcesses(InterruptionContract):
     epochs = 3
 
 
-def test_no_process_reads_ahead_for_a_run_that_has_ended() -> None:
+def test_prefetching_processes_end_with_the_run() -> None:
     gc.disable()  # it would end them, later and slowly
     try:
-        TestDataSetReadByProcesses().test_a_confirmation_run_goes_on_bit_equal()
+        TestDataSetReadByProcesses().test_resumed_confirmation_run_is_bit_equal()
         assert multiprocessing.active_children() == []
     finally:
         gc.enable()
@@ -63,13 +63,13 @@ def test_a_problem_that_forgets_its_buffers_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ModelProblem, "state_dict", lambda self: {})
     monkeypatch.setattr(ModelProblem, "load_state_dict", lambda self, state: None)
     with pytest.raises(AssertionError, match="something that steps change is not saved"):
-        TestTensors().test_a_search_run_goes_on_bit_equal()
+        TestTensors().test_resumed_search_run_is_bit_equal()
 
 
 def test_a_loop_that_forgets_its_state_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kept, "load", lambda self, states: None)
     with pytest.raises(AssertionError, match="something that steps change is not saved"):
-        TestLoop().test_a_search_run_goes_on_bit_equal()
+        TestLoop().test_resumed_search_run_is_bit_equal()
 
 
 def test_buffers_that_are_not_persistent_are_kept_too() -> None:

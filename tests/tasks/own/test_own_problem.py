@@ -1,4 +1,4 @@
-"""Tasks that describe a model: what steps and judgements are."""
+"""Tasks that describe a model: steps and evaluations."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def linear(run: Any, **changes: Any) -> None:
         run.score(given["score"])
 
 
-def test_the_last_batch_weighs_by_its_examples() -> None:
+def test_last_batch_is_weighted_by_its_size() -> None:
     problem = build(linear)
     assert (COUNT, problem.steps_per_epoch) == (50, 4)
     assert [problem.examples(step) for step in range(8)] == [16, 16, 16, 2] * 2
     x, y = numbers(1)
     with torch.no_grad():
         logits = problem.description.model(x)
-    judged = problem.evaluate("val")
-    assert judged["accuracy"] == pytest.approx(float((logits.argmax(1) == y).double().mean()))
-    assert judged["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-6)
+    metrics = problem.evaluate("val")
+    assert metrics["accuracy"] == pytest.approx(float((logits.argmax(1) == y).double().mean()))
+    assert metrics["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-6)
 
 
 def test_a_mean_and_one_number_each_are_the_same_score() -> None:
@@ -94,7 +94,7 @@ def test_an_epoch_sees_each_example_once() -> None:
     assert not torch.equal(torch.cat(seen), first)  # shuffled anew
 
 
-def test_arrays_are_taken_as_torch_takes_numbers() -> None:
+def test_arrays_are_converted_to_tensors() -> None:
     x, y = (tensor.numpy() for tensor in numbers())
     data = {"train": (x.astype(np.float64), y.astype(np.int32)), "val": (x, y), "batch_size": 50}
     problem = build(lambda run: linear(run, data=data))
@@ -144,7 +144,7 @@ def data(**changes: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (nothing, "called nothing of its run; call run.model"),
+        (nothing, "made no calls on run; call run.model"),
         (lambda run: run.model(nn.Linear(2, 2)), r"does not call run\.data\(…\), run\.loss\(…\)"),
         (lambda run: linear(run, score=None), r"does not call run\.score\(…\), which returns 'acc"),
         (lambda run: linear(run, model=3), "needs a torch.nn.Module; got int"),
@@ -162,7 +162,7 @@ def data(**changes: Any) -> Callable[[Any], None]:
         (data(train={"x": 1}), "contains dict; pass tensors or arrays"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said(function: Callable[[Any], None], message: str) -> None:
+def test_invalid_descriptions_are_errors(function: Callable[[Any], None], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         build(function)
 
@@ -181,7 +181,7 @@ def test_a_confirmation_needs_test_data() -> None:
         (lambda m, x, y: F.cross_entropy(m(x), y).detach(), "a loss without a gradient"),
     ],
 )
-def test_a_loss_that_cannot_be_minimized_names_its_function(loss: Any, message: str) -> None:
+def test_invalid_loss_names_its_function(loss: Any, message: str) -> None:
     problem = build(lambda run: linear(run, loss=loss))
     with pytest.raises(TaskError, match=rf"test_own_problem\.py, line \d+\) (returned )?{message}"):
         problem.closure(0)
@@ -221,7 +221,7 @@ def test_the_training_table_reaches_the_model(
     assert problem.closure(0).isfinite()
 
 
-def test_a_score_that_is_no_number_names_the_function() -> None:
+def test_non_numeric_score_names_its_function() -> None:
     problem = build(lambda run: linear(run, score=lambda model, x, y: "good"))
     with pytest.raises(TaskError, match=r"run\.score: .*test_own_problem\.py.* returned str"):
         problem.evaluate("val")

@@ -142,20 +142,20 @@ def own_weight(run: Any) -> None:
         (own_weight, "different numbers when they are computed together"),
     ],
 )
-def test_what_cannot_be_mapped_says_so(function: Callable[[Any], object], word: str) -> None:
+def test_unsupported_models_are_reported(function: Callable[[Any], object], word: str) -> None:
     task = make(function)
     assert isinstance(task, StackableTask)
-    assert word in (task.why_alone() or "")
+    assert word in (task.why_not_stacked() or "")
 
 
-def test_data_sets_and_loops_say_so() -> None:
-    assert own_tasks.dataset.make().why_alone() == "its data are not tensors"
+def test_data_sets_and_loops_are_reported_as_unsupported() -> None:
+    assert own_tasks.dataset.make().why_not_stacked() == "its data are not tensors"
     loop = make(lambda run: [None for _ in run.epochs()])
-    assert loop.why_alone() == "it has its own loop"
+    assert loop.why_not_stacked() == "it has its own loop"
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_lanes_of_such_a_task_come_to_what_single_runs_do(stage: Stage) -> None:
+def test_lanes_equal_single_runs(stage: Stage) -> None:
     spec = parse_study(
         {
             "name": "own",
@@ -165,7 +165,7 @@ def test_lanes_of_such_a_task_come_to_what_single_runs_do(stage: Stage) -> None:
         }
     )
     objective = Objective(spec, "ecdsep")
-    assert objective.why_alone(stage) is None
+    assert objective.why_not_stacked(stage) is None
     waiting = [RunRequest({"lr": 0.1, "eta": 1.5}, seed, stage) for seed in range(3)]
     outcomes = dict.fromkeys(range(3))
 

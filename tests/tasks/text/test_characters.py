@@ -64,7 +64,7 @@ def test_text_is_lower_case_without_accents_one_sentence_a_line():
 
 
 @needs_data
-def test_real_text_leaves_next_to_nothing_out_and_has_splits_of_its_own():
+def test_real_text_is_encoded_almost_completely():
     task = make()
     sizes = {split: len(text) for split, text in task.parts.items()}
     assert sizes == {"train": 3565480, "val": 394478, "test": 136964}
@@ -74,7 +74,7 @@ def test_real_text_leaves_next_to_nothing_out_and_has_splits_of_its_own():
 
 
 @needs_data
-def test_another_split_seed_lets_other_sentences_validate():
+def test_split_seed_changes_the_validation_sentences():
     first, second = (decode(make(split_seed=seed).parts["val"]).split("\n") for seed in (0, 1))
     assert len(set(first) & set(second)) < 0.3 * len(first)
 
@@ -82,7 +82,7 @@ def test_another_split_seed_lets_other_sentences_validate():
 # ----------------------------------------------------------------------------- network
 
 
-def test_the_default_network_has_the_size_it_should():
+def test_default_network_size():
     network = Transformer(len(ALPHABET), 64, 2, 2, 64)
     embeddings = (len(ALPHABET) + 64) * 64
     layer = 2 * 128 + (64 * 192 + 192) + (64 * 64 + 64) + (64 * 256 + 256) + (256 * 64 + 64)
@@ -105,7 +105,7 @@ def test_attention_is_that_of_the_formula():
     torch.testing.assert_close(layer(x), y + z)
 
 
-def test_a_prediction_depends_on_what_came_before_alone():
+def test_prediction_depends_on_earlier_characters_only():
     network, text = Transformer(5, 8, 2, 2, 6), torch.tensor([[0, 1, 2, 3, 4, 0]])
     changed = text.clone()
     changed[0, 3] = 1
@@ -143,7 +143,7 @@ def test_blocks_begin_anywhere_and_differ_by_seed_and_step():
     assert not torch.equal(first, task.build(1, Stage.SEARCH).batch(0)[0])
 
 
-def test_each_block_that_judges_counts_alike_and_the_first_1024_do():
+def test_evaluation_uses_the_first_1024_blocks_equally():
     task = toy()
     parts = {**task.parts, "val": torch.randint(54, (9 * 1030,), generator=stream(0, "x"))}
     problem = CharacterModel(parts, SMALL).build(0, Stage.SEARCH)
@@ -158,7 +158,7 @@ def test_the_embeddings_are_those_of_characters_and_not_of_positions():
     assert table.shape == (len(ALPHABET), SMALL.width)
 
 
-def test_published_training_text_is_that_which_validates_too():
+def test_published_training_text_includes_validation():
     task = toy()
     problem = task.build_published(0)
     assert set(problem._parts) == {"train", "test"}

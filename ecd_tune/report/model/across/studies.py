@@ -119,7 +119,7 @@ class Across:
 
 
 def compare_studies(reports: Sequence[StudyReport], paper: PaperResults | None = None) -> Across:
-    """Put studies side by side.
+    """Compare studies.
 
     Args:
         reports: Their reports; optimizers are the same where their keys are.

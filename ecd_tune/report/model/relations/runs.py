@@ -102,11 +102,13 @@ def _step_size(drawn: Drawn) -> Iterator[ScatterPanel]:
 def _conservation(drawn: Drawn) -> Iterator[ScatterPanel]:
     points = []
     for label, data in drawn:
-        sign, judged = data.direction.sign, pairs(data)
-        scores = np.array([[r.loss_score(data.direction) for r in (off, on)] for on, off in judged])
-        finite = scores[np.isfinite(scores).all(axis=1)] if judged else scores
+        sign, compared = data.direction.sign, pairs(data)
+        scores = np.array(
+            [[r.loss_score(data.direction) for r in (off, on)] for on, off in compared]
+        )
+        finite = scores[np.isfinite(scores).all(axis=1)] if compared else scores
         if len(finite):
-            missing = len(judged) - len(finite)
+            missing = len(compared) - len(finite)
             without = f" ({missing} without a value left out)" if missing else ""
             points.append(points_of(label + without, *(sign * finite).T))
     return equal_panel(

@@ -154,7 +154,7 @@ def _keywords(best: BestHyperparameters) -> tuple[str, dict[str, Any]]:
 
 
 def _grouped(best: BestHyperparameters) -> str:
-    """Say what no keyword of a constructor can: values of single groups of parameters."""
+    """Describe values of single parameter groups, which no keyword of a constructor has."""
     own = {name: value for name, value in best.given.items() if "." in name}
     return "".join(f"# for a separate group: {n} = {format_scalar(v)}\n" for n, v in own.items())
 

@@ -27,7 +27,7 @@ _LINE = 88
 
 
 def describe_call(name: str, params: Mapping[str, Scalar]) -> tuple[str, dict[str, Any]]:
-    """Say what has to be called with which keywords, besides the parameters.
+    """Return the constructor and its keywords, without the parameters.
 
     Args:
         name: Registry name of the optimizer.

@@ -22,7 +22,7 @@ __all__ = ["SCHEMA_VERSION", "render_json", "report_to_dict", "to_plain"]
 
 _TRIALS = ("trials", "confirmations")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Rises when a field is renamed, removed or changes its meaning; new fields do not raise it."""
 
 

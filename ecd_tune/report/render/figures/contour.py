@@ -20,6 +20,8 @@ __all__ = ["draw_contours"]
 _POINTS, _TOP = 150, 0.1
 _CELLS, _WIDTH = 32, 0.12
 """Grid points per axis at which ranks are averaged, and the width of the Gaussian weight."""
+_EDGE = 0.1
+"""Share of the panel along each side that has no labels of contours, which would be cut off."""
 _LEVELS = (0.5, 0.65, 0.8)
 """Mean ranks of the contours; 1 is the best."""
 
@@ -68,7 +70,14 @@ def _draw(
             colors=SOFT,
             linewidths=(0.6, 1.0, 1.5),
         )
-        axes.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", colors=INK, fontsize=8)
+        spots = _spots([place.transform(path.vertices) for path in lines.get_paths()])
+        axes.clabel(
+            lines,
+            fmt=lambda level: f"{100 * level:.0f} %",
+            colors=INK,
+            fontsize=8,
+            manual=[place.inverted().transform(spot) for spot in spots],
+        )
     axes.set_xlabel(params[0].name)
     return Drawn(
         f"contour-{optimizer}",
@@ -80,6 +89,18 @@ def _draw(
         figure,
         aside=True,
     )
+
+
+def _spots(contours: Sequence[Array]) -> list[Array]:
+    """Choose a place for the label of each contour: inside the panel, and far from the others."""
+    spots: list[Array] = []
+    for line in contours:
+        inside = line[(np.abs(line - 0.5) < 0.5 - _EDGE).all(axis=1)]
+        if inside.size:
+            others = np.array(spots or [np.array([2.0, 0.5])])
+            distance = np.linalg.norm(inside[:, None] - others, axis=2).min(axis=1)
+            spots.append(inside[distance.argmax()])
+    return spots
 
 
 def _smooth(at: Array, ranks: Array, cells: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.render.figures.parts.drawn import Drawn
 from ecd_tune.report.render.figures.parts.style import INK, SOFT, colours, new_panel
@@ -25,7 +26,8 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
         One figure; none where there are too few trials.
     """
     titles = {row.optimizer: row.title for row in report.results}
-    rows = [row for row in report.importance if row.importance is not None]
+    known = [row for row in report.importance if row.importance is not None]
+    rows = sort_by_rank(report, known)
     if not rows:
         return
     keys = list(dict.fromkeys(row.optimizer for row in rows))

@@ -52,7 +52,9 @@ def _draw(
     params: Sequence[SearchedParam],
 ) -> Drawn:
     figure, axes = new_panel("")
-    axes.set_position((0.07, 0.17, 0.86, 0.72))
+    names = [p.name.replace("_", "\n") for p in params]
+    bottom = 0.09 + 0.05 * max(name.count("\n") + 1 for name in names)
+    axes.set_position((0.09, bottom, 0.82, 0.89 - bottom))
     columns = [_places(axes, at, param, records) for at, param in enumerate(params)]
     best = max(1, round(_TOP * len(records)))
     at, heights = [*range(len(params))], [*zip(*columns, strict=True)]
@@ -65,7 +67,7 @@ def _draw(
     axes.set_xlim(-0.05, len(params) - 0.95)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([])
-    axes.set_xticks([*at], [p.name.replace("_", "\n") for p in params], color=INK)
+    axes.set_xticks([*at], names, color=INK)
     axes.tick_params(axis="x", length=0, pad=14)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)

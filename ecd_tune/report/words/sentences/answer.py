@@ -13,6 +13,7 @@ from ecd_tune.report.words.sentences.notes import (
     describe_final,
     describe_holding,
     describe_stop,
+    format_quantile,
     state_median,
 )
 from ecd_tune.report.words.tables.comparison import as_ratio, format_effect, format_margin
@@ -22,7 +23,7 @@ __all__ = ["compose_answer", "describe_protocol"]
 
 
 def describe_protocol(spec: StudySpec) -> tuple[bool, str]:
-    """Say what the study's protocol means for its numbers.
+    """Describe the effect of the study's protocol on its numbers.
 
     Args:
         spec: The study.
@@ -125,9 +126,21 @@ def _answer_from_runs(
         yield _against_next(best, ranked, pairs, direction, mark)
     elif behind := [row.label for row in ranked[1:] if _ahead(pairs, best, row)]:
         yield f"Behind {best.label} beyond noise: {', '.join(behind)}."
+    yield from _contradictions(pairs)
     yield from _equivalent(spec, pairs, mark)
     yield from filter(None, (describe_final(row, direction, mark) for row in ranked))
     yield from _about_best(spec, best)
+
+
+def _contradictions(pairs: Sequence[ComparisonRow]) -> Iterator[str]:
+    for row in pairs:
+        if row.significant and not row.agrees:
+            sides = (row.first, row.second)
+            favoured, other = sides if row.result.lead > 0 else sides[::-1]
+            yield (
+                f"{row.first} and {row.second} differ ({_p(row.p_adjusted or 0.0)}), but neither "
+                f"is ahead: the test favours {favoured}, and the medians or most seeds {other}."
+            )
 
 
 def _equivalent(spec: StudySpec, pairs: Sequence[ComparisonRow], mark: str) -> Iterator[str]:
@@ -154,6 +167,8 @@ def _claim(
     if len(pairs) > 1:
         bound = f"{bound.replace('=', '≤')}, corrected for {len(pairs)} comparisons"
     others = "every other optimizer" if len(ranked) > 2 else own[0].second
+    if len(ranked) < len(spec.optimizers):
+        others += " with confirmed runs" if len(ranked) > 2 else ", the only other one confirmed,"
     if len(ranked) == 2 and own[0].second_optimizer == best.optimizer:
         others = own[0].first
     return (
@@ -166,8 +181,8 @@ def _covered(spec: StudySpec) -> str:
     if spec.search.repeats > 1:
         return "test and interval include the variation between searches and between seeds"
     return (
-        "each optimizer was searched once: the variation between searches is not included; "
-        "[search] repeats includes it"
+        "each optimizer was searched once, so the variation between searches is not included "
+        "(see [search] repeats)"
     )
 
 
@@ -179,7 +194,9 @@ def _no_winner(
     keys = {row.optimizer for row in level}
     among = [c for c in pairs if {c.first_optimizer, c.second_optimizer} <= keys]
     labels = [row.label for row in level]
-    if all(c.ahead is None for c in among):
+    if any(c.significant and not c.agrees for c in among):
+        told = f"{_listed(labels)} cannot be ranked"
+    elif all(c.ahead is None for c in among):
         told = f"{_listed(labels)} cannot be told apart"
     else:
         told = f"{best.label}, first in the median, cannot be told apart from {_listed(labels[1:])}"
@@ -215,7 +232,7 @@ def _number(counts: Sequence[int], one: str, several: str = "") -> str:
 
 
 def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
-    """Say which difference would have been seen, or that none could have been."""
+    """State the smallest detectable difference, or that there is none."""
     if not any(row.possible for row in rows):
         if rows[0].result.searches:
             return "; at least two confirmed searches of each are needed"
@@ -224,7 +241,7 @@ def _seen(rows: Sequence[ComparisonRow], comparisons: int, mark: str) -> str:
     if all(row.result.ties == row.result.pairs for row in rows):
         return ", with equal values for all"
     sizes = [row.detectable for row in rows]
-    if None in sizes:
+    if None in sizes or any(row.significant for row in rows):
         return ""
     largest = max(size for size in sizes if size is not None)
     if rows[0].result.log:
@@ -237,10 +254,10 @@ def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
     assert best.summary is not None  # ranked rows have runs
     name = spec.task_def.confirm_metric
     metric = spec.metric if name == "value" else name.replace("_", " ")
-    q1, q3 = (format_number(q, infinite="diverged") for q in (best.summary.q1, best.summary.q3))
+    q1, q3 = (format_quantile(q, best.summary) for q in (best.summary.q1, best.summary.q3))
     first = f"{state_median(best, mark)}, quartiles {q1} to {q3}"
     if best.reached is not None and math.isfinite(best.reached.median):
-        reached = format_number(best.reached.median)
+        reached = format_quantile(best.reached.median, best.reached)
         first += f", including values before divergence {reached}{mark}"
     others = "; ".join(state_median(row, mark) for row in ranked[1:])
     return f"Medians ({metric}): {first}{'; ' if others else ''}{others}."

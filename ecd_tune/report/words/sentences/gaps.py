@@ -71,31 +71,35 @@ def _nothing_searched(spec: StudySpec, progress: Sequence[ProgressRow]) -> Itera
 
 
 def _choices(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str]:
-    for row in results if spec.selection.top else ():
-        open_ones = [
-            own.number for own in row.searches if own.trial is not None and own.selected is None
-        ]
-        if open_ones:
-            yield (
-                f"The selection of {row.label} is incomplete: the best trial is still that of the "
-                "search."
-            )
+    labels = [
+        row.label
+        for row in (results if spec.selection.top else ())
+        if any(own.trial is not None and own.selected is None for own in row.searches)
+    ]
+    if labels:
+        yield (
+            f"The selection of {_listed(labels)} is incomplete: the best trial is still that of "
+            "the search."
+        )
 
 
 def _search_warnings(progress: Sequence[ProgressRow]) -> Iterator[str]:
-    for row in progress:
-        done = row.counts.finished
-        if done < row.planned:
-            yield f"The search of {row.title} is incomplete: {done} of {row.planned} trials."
-        elif done > row.planned:
-            yield (
-                f"The search of {row.title} has {done} finished trials, more than the "
-                f"{row.planned} planned; all are used."
-            )
-    if len({row.counts.finished for row in progress}) == 1:
+    counts = [(row.title, row.counts.finished, row.planned) for row in progress]
+    yield from _incomplete("search", "trials", [c for c in counts if c[1] < c[2]])
+    more = [c for c in counts if c[1] > c[2]]
+    if len(more) == 1:
+        title, done, planned = more[0]
+        yield (
+            f"The search of {title} has {done} finished trials, more than the {planned} planned; "
+            "all are used."
+        )
+    elif more:
+        each = ", ".join(f"{title} {done} of {planned}" for title, done, planned in more)
+        yield f"Searches have more finished trials than planned, and all are used: {each}."
+    if len({done for _, done, _ in counts}) == 1:
         return
-    if all(row.counts.finished == row.planned for row in progress):
-        sizes = ", ".join(f"{row.title} {row.planned}" for row in progress)
+    if all(done == planned for _, done, planned in counts):
+        sizes = ", ".join(f"{title} {planned}" for title, _, planned in counts)
         yield (
             f"The optimizers have different numbers of trials ({sizes}): those with more have an "
             "advantage."
@@ -108,19 +112,37 @@ def _run_warnings(spec: StudySpec, results: Sequence[ResultRow]) -> Iterator[str
     if spec.confirmation.runs == 0:
         yield "The study has no confirmation: all numbers were selected by the search."
         return
-    for row in results:
-        done = len(row.confirmed.runs)
-        if row.source == "best" and row.search_trial is None:
-            yield f"{row.label} has no complete trial in the search, so nothing can be confirmed."
-        elif done < row.planned:
-            yield f"The confirmation of {row.label} is incomplete: {done} of {row.planned} runs."
-        if row.confirmed.outdated:
-            yield (
-                f"{row.confirmed.outdated} older confirmation runs of {row.label} used other "
-                "hyperparameters and are excluded."
-            )
-        if row.confirmed.failed:
-            yield (
-                f"{row.confirmed.failed} confirmation runs of {row.label} failed; they count as "
-                "the worst value."
-            )
+    empty = [row for row in results if row.source == "best" and row.search_trial is None]
+    if empty:
+        have = "has" if len(empty) == 1 else "have"
+        yield (
+            f"{_listed([row.label for row in empty])} {have} no complete trial in the search, so "
+            "nothing can be confirmed."
+        )
+    counts = [(row.label, len(row.confirmed.runs), row.planned) for row in results]
+    left = [c for row, c in zip(results, counts, strict=True) if row not in empty and c[1] < c[2]]
+    yield from _incomplete("confirmation", "runs", left)
+    for how, text, numbers in (
+        (
+            "older ",
+            "used other hyperparameters and are excluded",
+            [r.confirmed.outdated for r in results],
+        ),
+        ("", "failed; they count as the worst value", [r.confirmed.failed for r in results]),
+    ):
+        labels = [row.label for row, n in zip(results, numbers, strict=True) if n]
+        if labels:
+            yield f"{sum(numbers)} {how}confirmation runs of {_listed(labels)} {text}."
+
+
+def _incomplete(stage: str, what: str, counts: Sequence[tuple[str, int, int]]) -> Iterator[str]:
+    each = [f"{title} {done} of {planned}" for title, done, planned in counts]
+    if len(counts) == 1:
+        ((title, done, planned),) = counts
+        yield f"The {stage} of {title} is incomplete: {done} of {planned} {what}."
+    elif counts:
+        yield f"Not every {stage} is complete: {', '.join(each)} {what}."
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))

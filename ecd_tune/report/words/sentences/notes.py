@@ -8,13 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ecd_tune.analysis import Summary
 from ecd_tune.records import Direction
 from ecd_tune.report.model.compare import rank_results
 from ecd_tune.report.model.rows import ResultRow
-from ecd_tune.report.words.numbers import format_number
+from ecd_tune.report.words.numbers import format_within
 from ecd_tune.spec import StudySpec
 
-__all__ = ["compose_notes", "describe_final", "describe_holding", "describe_stop", "state_median"]
+__all__ = [
+    "compose_notes",
+    "describe_final",
+    "describe_holding",
+    "describe_stop",
+    "format_quantile",
+    "state_median",
+]
 
 _WORSE = 10.0
 _LEAVES = "does not stay at its minimum: its runs end at a median of"
@@ -55,10 +63,21 @@ def state_median(row: ResultRow, mark: str) -> str:
     """
     assert row.summary is not None  # asked of rows with runs only
     median = row.summary.median
-    number = "none" if math.isinf(median) else f"{format_number(median)}{mark}"
+    number = "none" if math.isinf(median) else f"{format_quantile(median, row.summary)}{mark}"
     counts = [(row.confirmed.diverged, "diverged"), (row.confirmed.failed, "failed")]
     lacking = " and ".join(f"{n} of {row.summary.runs} runs {how}" for n, how in counts if n)
     return f"{row.label} {number}" + (f" ({lacking})" if lacking else "")
+
+
+def format_quantile(value: float, summary: Summary) -> str:
+    """Print a quantile of a row to the digits that the interval of its median leaves it.
+
+    Args:
+        value: The quantile; infinity prints as ``diverged``.
+        summary: The row's distribution.
+    """
+    ends = summary.median_interval
+    return format_within(value, (ends.high - ends.low) / 2 if ends else None, "diverged")
 
 
 def _published(results: Sequence[ResultRow], direction: Direction, mark: str) -> Iterator[str]:
@@ -87,11 +106,11 @@ def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
     lowest, final = row.summary.median, row.final.median
     if lowest < 0 or not math.isfinite(final) or final <= _WORSE * lowest:
         return ""
-    return f"{row.label} {_LEAVES} {format_number(final)}{mark}."
+    return f"{row.label} {_LEAVES} {format_quantile(final, row.final)}{mark}."
 
 
 def describe_stop(spec: StudySpec, row: ResultRow) -> str:
-    """Say how many runs ECDSep ended by itself.
+    """State how many runs ECDSep stopped.
 
     Args:
         spec: The study.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from ecd_tune.records import Direction, TrialRecord, Trials, TrialState
 from ecd_tune.report.model.best import BestHyperparameters
@@ -18,6 +19,22 @@ _MANY = 0.25
 """Smallest share of the trials that is reported: in a wide space some always fail."""
 _WAY = 0.1
 """Part of the improvement from the start to the best value that counts as trained."""
+
+
+class _Remark(NamedTuple):
+    """A remark on one optimizer: ``title: lead verb text``.
+
+    Attributes:
+        title: The optimizer.
+        text: The end of the sentence; optimizers with the same share a sentence.
+        lead: How many trials or runs it is about, or empty.
+        verb: ``"was"`` or ``"were"``, or empty.
+    """
+
+    title: str
+    text: str
+    lead: str = ""
+    verb: str = ""
 
 
 def compose_remarks(
@@ -35,36 +52,52 @@ def compose_remarks(
         results: Confirmed runs of all rows.
 
     Returns:
-        Sentences; none where nothing is wrong.
+        Sentences, those on the best hyperparameters first, one for all optimizers with the same
+        finding; none where nothing is wrong.
     """
     bests = {entry.optimizer: entry for entry in best}
     direction = spec.task_def.direction
     goal = min((direction.sign * entry.value for entry in best), default=None)
-    found: list[str] = []
+    chosen: list[_Remark] = []
+    searched: list[_Remark] = []
     for key, optimizer in spec.optimizers.items():
+        title = optimizer.title or optimizer.definition.title
+        energy = "s" in optimizer.definition.hyperparameters
         search = [r for r in trials.get(spec.key(key), ()) if r.counts]
         told = [r for r in search if "hot" in r.metrics]
         confirmed = next(row for row in results if row.optimizer == key).confirmed
-        entry = bests.get(key)
-        chosen = [
-            r
-            for r in told
-            if entry and (number_of(r.key.optimizer), r.number) == (entry.search, entry.trial)
-        ]
-        energy = "s" in optimizer.definition.hyperparameters
-        title = optimizer.title or optimizer.definition.title
-        sentences = (
-            *(_trained(search, direction, goal) if goal is not None else ()),
-            *_many(told, energy),
-            *(text for r in chosen for text in _chosen(r.metrics, energy)),
-            *_confirmed([run.record for run in confirmed.runs], energy),
-            *(_edges(entry) if entry else ()),
-        )
-        found += (f"{title}: {text}" for text in sentences)
-    return tuple(found)
+        if (entry := bests.get(key)) is not None:
+            own = [
+                r
+                for r in told
+                if (number_of(r.key.optimizer), r.number) == (entry.search, entry.trial)
+            ]
+            chosen += (_Remark(title, text) for r in own for text in _chosen(r.metrics, energy))
+            chosen += _edges(title, entry)
+        chosen += _confirmed(title, [run.record for run in confirmed.runs], energy)
+        if goal is not None:
+            searched += _trained(title, search, direction, goal)
+        searched += _many(title, told, energy)
+    return tuple(_merge([*chosen, *searched]))
 
 
-def _trained(search: Sequence[TrialRecord], direction: Direction, goal: float) -> Iterator[str]:
+def _merge(remarks: Sequence[_Remark]) -> Iterator[str]:
+    by_text: dict[str, list[_Remark]] = {}
+    for remark in remarks:
+        by_text.setdefault(remark.text, []).append(remark)
+    for text, (first, *others) in by_text.items():
+        if not first.lead:
+            yield f"{', '.join(one.title for one in (first, *others))}: {text}"
+        elif not others:
+            yield f"{first.title}: {' '.join(filter(None, (first.lead, first.verb, text)))}"
+        else:
+            each = ", ".join(f"{one.title} {one.lead}" for one in (first, *others))
+            yield f"{each} {'were ' if first.verb else ''}{text}"
+
+
+def _trained(
+    title: str, search: Sequence[TrialRecord], direction: Direction, goal: float
+) -> Iterator[_Remark]:
     starts = [r.curve.values[0] for r in search if r.curve.steps[:1] == (0,)]
     if not starts:
         return
@@ -74,14 +107,15 @@ def _trained(search: Sequence[TrialRecord], direction: Direction, goal: float) -
     ended = [r.value for r in search if r.state is TrialState.COMPLETE or r.pruned]
     count = sum(v is not None and direction.sign * v <= bound for v in ended)
     if goal < start and len(search) - count >= _MANY * len(search):
-        yield (
-            f"{count} of {len(search)} trials trained at all; the others diverged, failed or "
-            "improved by less than a tenth of the difference between the start and the best value "
-            "of the study."
+        yield _Remark(
+            title,
+            "trained at all; the others diverged, failed or improved by less than a tenth of the "
+            "difference between the start and the best value of the study.",
+            f"{count} of {len(search)} trials",
         )
 
 
-def _many(told: Sequence[TrialRecord], energy: bool) -> Iterator[str]:
+def _many(title: str, told: Sequence[TrialRecord], energy: bool) -> Iterator[_Remark]:
     above = "V above 𝓔" if energy else "the loss above its start"
     words = {
         "hot": f"hot ({above} in more than half of the steps, a final loss above the start, or "
@@ -94,8 +128,11 @@ def _many(told: Sequence[TrialRecord], energy: bool) -> Iterator[str]:
     for name, text in words.items():
         count = sum(record.metrics.get(name, 0) > 0 for record in told)
         if count and count >= _MANY * len(told):
-            were = "was" if count == 1 else "were"
-            yield f"{count} of {len(told)} trials {were} {text}."
+            yield _Remark(title, f"{text}.", f"{count} of {len(told)} trials", _were(count))
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _chosen(metrics: Mapping[str, float], energy: bool) -> Iterator[str]:
@@ -123,19 +160,31 @@ def _share_hot(runs: Sequence[Mapping[str, float]], energy: bool) -> str:
     return f" ({above} in {median}{100 * statistics.median(shares):.0f} % of the steps)"
 
 
-def _confirmed(runs: Sequence[TrialRecord], energy: bool) -> Iterator[str]:
+def _confirmed(title: str, runs: Sequence[TrialRecord], energy: bool) -> Iterator[_Remark]:
     hot = [r.metrics for r in runs if r.metrics.get("hot")]
     if hot:
-        were = "was" if len(hot) == 1 else "were"
-        yield f"{len(hot)} of {len(runs)} confirmed runs {were} hot{_share_hot(hot, energy)}."
+        lead = f"{len(hot)} of {len(runs)} confirmed runs"
+        yield _Remark(title, f"hot{_share_hot(hot, energy)}.", lead, _were(len(hot)))
 
 
-def _edges(entry: BestHyperparameters) -> Iterator[str]:
-    for param in entry.lines:
-        if param.edge:
-            value = format_number(float(param.value), 3)
-            yield (
-                f"the best {param.name}, {value}, is at the {param.edge} edge of the searched "
-                f"range, {param.allowed}; a wider range may be better, unless it is a limit of the "
-                "hyperparameter."
-            )
+def _edges(title: str, entry: BestHyperparameters) -> Iterator[_Remark]:
+    at = [
+        (param, f"{param.name}, {format_number(float(param.value), 3)}")
+        for param in entry.lines
+        if param.edge
+    ]
+    if len(at) == 1:
+        ((param, value),) = at
+        yield _Remark(
+            title,
+            f"the best {value}, is at the {param.edge} edge of the searched range, "
+            f"{param.allowed}; a wider range may be better, unless it is a limit of the "
+            "hyperparameter.",
+        )
+    elif at:
+        values = "; ".join(f"{value} ({param.edge} edge of {param.allowed})" for param, value in at)
+        yield _Remark(
+            title,
+            f"{len(at)} best values are at an edge of the searched range: {values}; wider ranges "
+            "may be better, unless these are limits of the hyperparameters.",
+        )

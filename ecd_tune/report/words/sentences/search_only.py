@@ -23,11 +23,11 @@ def search_tables(report: StudyReport) -> Iterator[Table]:
     """
     if any(row.planned for row in report.results):
         return
-    judged = report.confirm_metric.replace(" ", "_")
-    judged = judged if report.oracle else judged.replace("test_", "val_", 1)
+    split_metric = report.confirm_metric.replace(" ", "_")
+    split_metric = split_metric if report.oracle else split_metric.replace("test_", "val_", 1)
     columns = {
-        f"single_{judged}": f"Best single epoch{report.mark}",
-        f"last_{judged}": f"Last epoch{report.mark}",
+        f"single_{split_metric}": f"Best single epoch{report.mark}",
+        f"last_{split_metric}": f"Last epoch{report.mark}",
         "train_loss": "Training loss, last epoch",
     }
     best = {

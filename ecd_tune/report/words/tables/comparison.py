@@ -74,7 +74,9 @@ def _matrix(report: StudyReport, pairs: dict[tuple[str, str], ComparisonRow], no
 
 
 def _measure(report: StudyReport) -> str:
-    return "the mean over searches" if _several(report) else "the median over seeds"
+    if _several(report):
+        return "the mean over searches"
+    return "the Hodges-Lehmann estimate (median of the means of all pairs of seed differences)"
 
 
 def _several(report: StudyReport) -> bool:
@@ -83,10 +85,10 @@ def _several(report: StudyReport) -> bool:
 
 def _effect_cell(row: ComparisonRow) -> str:
     result = row.result
-    if result.median is None or math.isinf(result.median):
+    if result.effect is None or math.isinf(result.effect):
         return "no value"
-    ends = result.median_interval
-    numbers = [result.median, *((ends.low, ends.high) if ends else ())]
+    ends = result.effect_interval
+    numbers = [result.effect, *((ends.low, ends.high) if ends else ())]
     if result.log:
         middle, *interval = (f"×{format_number(as_ratio(v), 3)}" for v in numbers)
     elif ends is None:
@@ -144,8 +146,18 @@ def _note(report: StudyReport) -> str:
         "1000 seeds, corrected by Holm's method for all comparisons of a table; a difference is "
         "significant if the corrected p is below 0.05. The detectable difference has a power of "
         "80 %, for the spread of these runs and normal differences; “could not be” means that "
-        f"with so few seeds no p-value can be below 0.05. {margin}The variation between searches "
-        "is not included: each optimizer was searched once."
+        "with so few seeds no p-value can be below 0.05, a dash that runs diverged or that all "
+        f"differences are equal. {_contradicted(report)}{margin}The variation between searches is "
+        "not included: each optimizer was searched once."
+    )
+
+
+def _contradicted(report: StudyReport) -> str:
+    if all(row.agrees or not row.significant for row in report.comparisons):
+        return ""
+    return (
+        "A p-value below 0.05 without a * means that the side which the test favours has the worse "
+        "median or is worse for most seeds: neither is ahead. "
     )
 
 
@@ -160,7 +172,7 @@ _SEARCHES_NOTE = (
 
 
 def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
-    """Put the median difference of a comparison in words.
+    """Describe the effect of a comparison.
 
     Args:
         row: The comparison.
@@ -168,26 +180,31 @@ def format_effect(row: ComparisonRow, swap: bool, direction: Direction) -> str:
         direction: Whether a smaller or a larger value is better.
 
     Returns:
-        For example ``larger by 0.012 in the median (95 % interval 0.004 to 0.02)``.
+        For example ``larger by 0.0120 (Hodges-Lehmann estimate, 95 % interval 0.0041 to 0.0202)``.
     """
     result = row.result
-    if result.median is None:
+    if result.effect is None:
         return "without common seeds"
-    median = -result.median if swap else result.median
-    if not math.isfinite(median):
-        side = "the other" if direction.sign * median < 0 else "it"
-        return f"not comparable in the median, because {side} has no value there"
-    if median == 0:
-        return "equal in the mean over searches" if result.searches else "equal in the median"
-    # Told in the direction of the median, so that an interval around "3 times smaller" has 3 in it.
-    word, flip = ("smaller", True) if median < 0 else ("larger", False)
-    ends = _ends(result.median_interval, swap != flip)
-    size = as_ratio(abs(median)) if result.log else abs(median)
-    span = [format_number(as_ratio(end) if result.log else end, 3) for end in ends]
-    unit = format_number(size, 3)
-    text = f"{unit} times {word}" if result.log else f"{word} by {unit}"
-    over = "mean over searches" if result.searches else "median"
-    return f"{text} in the {over}" + (f" (95 % interval {span[0]} to {span[1]})" if span else "")
+    effect = -result.effect if swap else result.effect
+    if not math.isfinite(effect):
+        side = "the other" if direction.sign * effect < 0 else "it"
+        return f"not comparable, because {side} has no value for too many seeds"
+    measure = "mean over searches" if result.searches else "Hodges-Lehmann estimate"
+    if effect == 0:
+        return f"equal ({measure})"
+    # Told in the direction of the effect, so that an interval around "3 times smaller" has 3 in it.
+    word, flip = ("smaller", True) if effect < 0 else ("larger", False)
+    ends = _ends(result.effect_interval, swap != flip)
+    size, *span = (_size(v, ends, result.log) for v in (abs(effect), *ends))
+    text = f"{size} times {word}" if result.log else f"{word} by {size}"
+    interval = f", 95 % interval {span[0]} to {span[1]}" if span else ""
+    return f"{text} ({measure}{interval})"
+
+
+def _size(value: float, ends: tuple[float, ...], log: bool) -> str:
+    if log:
+        return format_number(as_ratio(value), 3)
+    return format_within(value, (ends[1] - ends[0]) / 2) if ends else format_number(value, 3)
 
 
 def _ends(interval: Interval | None, turned: bool) -> tuple[float, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ecd_tune.records import Stage
 from ecd_tune.report.model.circumstances import Cost, CostRow
 from ecd_tune.report.words.layout import Section, Table
 from ecd_tune.report.words.numbers import format_number
 
-__all__ = ["cost_section"]
+__all__ = ["cost_section", "name_stage"]
 
 
 def cost_section(cost: Cost) -> Section:
@@ -25,13 +25,22 @@ def cost_section(cost: Cost) -> Section:
     header = ["Optimizer", "Stage", "Trials", "Hours", "Energy [kWh]", "Carbon [kg CO₂eq]"]
     if cost.offset:
         header.append("Net of the offset [kg CO₂eq]")
-    rows = tuple(tuple(_cells(row, cost.offset)) for row in cost.rows)
+    rows = tuple(tuple(_cells(row, cost.offset)) for row in _sorted(cost.rows))
     return Section(
         "cost",
         "Cost",
         tuple(_paragraphs(cost)),
         (Table("Hours, energy and carbon", tuple(header), rows, _NOTE, aside=_tiny(cost)),),
     )
+
+
+def _sorted(rows: Sequence[CostRow]) -> list[CostRow]:
+    """Put the optimizers with the fewest hours first, and the sums last."""
+    hours: dict[str | None, float] = {row.optimizer: 0.0 for row in rows}
+    for row in rows:
+        hours[row.optimizer] += math.inf if row.optimizer is None else row.hours
+    keys = sorted(hours, key=hours.__getitem__)
+    return sorted(rows, key=lambda row: keys.index(row.optimizer))
 
 
 def _tiny(cost: Cost) -> bool:
@@ -45,8 +54,20 @@ _STAGES = {
     Stage.SELECT: "selection",
     Stage.CONFIRM: "confirmation",
 }
+
+
+def name_stage(stage: Stage) -> str:
+    """Name a stage as tables do.
+
+    Args:
+        stage: The stage.
+    """
+    return _STAGES[stage]
+
+
 _NOTE = (
-    "Hours are the wall times of trials; a trial in a batch has its share. They do not include "
+    "The optimizer with the fewest hours is first. Hours are the wall times of trials; a trial in "
+    "a batch has its share. They do not include "
     "loading of data, idle workers, and interrupted attempts without a checkpoint. Memory, disks "
     "and cooling are not counted."
 )
@@ -54,7 +75,7 @@ _NOTE = (
 
 def _cells(row: CostRow, offset: float) -> Iterator[str]:
     yield row.title
-    yield "all" if row.stage is None else _STAGES[row.stage]
+    yield "all" if row.stage is None else name_stage(row.stage)
     yield str(row.trials)
     yield format_number(row.hours, 3)
     yield format_number(row.energy_kwh, 3)

@@ -8,6 +8,7 @@ from ecd_tune.analysis.surrogate import LEAST_TRIALS
 from ecd_tune.records import Scalar
 from ecd_tune.report.model.best import BestHyperparameters, BestParam
 from ecd_tune.report.model.circumstances import SearchedParam
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.model.sensitivity import LEAST_AGREEMENT, Move, Sensitivity, SensitivityRow
 from ecd_tune.report.words.layout import Section, Table
@@ -34,7 +35,9 @@ def best_section(report: StudyReport) -> Section:
         The section.
     """
     searched = {(row.optimizer, row.name): row for row in report.importance}
-    rows = tuple(row for best in report.best for row in _best_rows(best, searched))
+    rows = tuple(
+        row for best in sort_by_rank(report, report.best) for row in _best_rows(best, searched)
+    )
     names = ("Hyperparameter", "Best", "Best tenth", "PED-ANOVA", "fANOVA", "Searched")
     table = Table("Best hyperparameters of the search", ("Optimizer", *names), rows, _BEST_NOTE)
     tables = (table, *_sensitivity_table(report))
@@ -76,7 +79,7 @@ def _short(value: Scalar) -> str:
 def _sensitivity_table(report: StudyReport) -> Iterator[Table]:
     rows = tuple(
         (entry.title, *_sensitivity_cells(row))
-        for entry in report.sensitivity
+        for entry in sort_by_rank(report, report.sensitivity)
         for row in entry.rows
     )
     if rows:
@@ -115,7 +118,9 @@ def _agreements(report: StudyReport) -> str:
     """State how well each model ranks trials that it was not fitted to."""
     return (
         "Rank correlation of the trials with out-of-bag predictions: "
-        + "; ".join(_agreement(entry, report.mark) for entry in report.sensitivity)
+        + "; ".join(
+            _agreement(entry, report.mark) for entry in sort_by_rank(report, report.sensitivity)
+        )
         + "."
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ecd_tune.analysis import Interval, Summary
 from ecd_tune.records import Direction
-from ecd_tune.report.model.compare import rank_results
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 from ecd_tune.report.words.layout import Table
 from ecd_tune.report.words.numbers import format_number, format_within
@@ -33,7 +33,7 @@ def result_table(report: StudyReport) -> Table:
         One row for the best of each optimizer, ranked, and for each reference below it; the
         winner's median is emphasised if there is one.
     """
-    ranked = _ranked(report)
+    ranked = sort_by_rank(report, report.results)
     columns = [(header, [cell(row, report) for row in ranked]) for header, cell in _columns(report)]
     rows = tuple(zip([row.label for row in ranked], *(cells for _, cells in columns), strict=True))
     header = ("Optimizer", *(header for header, _ in columns))
@@ -51,14 +51,6 @@ def result_table(report: StudyReport) -> Table:
         f"“diverged”. {notes}"
     )
     return Table("Search and confirmation", header, rows, note.strip(), bold)
-
-
-def _ranked(report: StudyReport) -> list[ResultRow]:
-    order = [row.optimizer for row in rank_results(report.results, report.direction)]
-    return sorted(
-        report.results,
-        key=lambda r: order.index(r.optimizer) if r.optimizer in order else len(order),
-    )
 
 
 def _columns(report: StudyReport) -> Iterator[tuple[str, _Cell]]:
@@ -103,7 +95,7 @@ def _notes(report: StudyReport) -> Iterator[str]:
 
 
 def _tells_more(row: ResultRow) -> bool:
-    """Say whether what runs reached before they diverged changes the median as printed."""
+    """Return whether what runs reached before they diverged changes the median as printed."""
     if row.reached is None or row.summary is None:
         return False
     return format_number(row.reached.median) != format_number(row.summary.median)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecd_tune.analysis.select import thin_ranked
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.pareto import CostedTrial
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Section, Table
@@ -41,7 +42,7 @@ def search_section(report: StudyReport) -> Section:
             format_duration(row.elapsed),
             format_number(row.rate, 3),
         )
-        for row in report.progress
+        for row in sort_by_rank(report, report.progress)
     )
     header = (
         "Optimizer",
@@ -74,7 +75,7 @@ def search_section(report: StudyReport) -> Section:
 def _front_table(report: StudyReport) -> Iterator[Table]:
     if report.pareto is None:
         return
-    keys = dict.fromkeys(trial.optimizer for trial in report.pareto.front)
+    keys = dict.fromkeys(t.optimizer for t in sort_by_rank(report, report.pareto.front))
     fronts = [[t for t in report.pareto.front if t.optimizer == key] for key in keys]
     shown = [trial for front in fronts for trial in reversed(thin_ranked(front, _MOST))]
     several = any(trial.search > 1 for trial in shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Table
 from ecd_tune.report.words.numbers import format_number
@@ -20,7 +21,9 @@ def searches_table(report: StudyReport) -> Iterator[Table]:
     Yields:
         One table; none where each optimizer was searched once and no trial was run again.
     """
-    rows = [(row.title, own) for row in report.results for own in row.searches]
+    rows = [
+        (row.title, own) for row in sort_by_rank(report, report.results) for own in row.searches
+    ]
     several = any(own.number > 1 for _, own in rows)
     selected = any(own.selected is not None for _, own in rows)
     if not (several or selected):

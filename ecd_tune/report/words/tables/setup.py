@@ -80,7 +80,8 @@ def _facts(
     sizes = {spec.trials(key) for key in spec.optimizers}
     trials = " or ".join(map(str, sorted(sizes)))
     yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
-    yield "Batch", f"at most {spec.budget.batch} trials at once"
+    batch = spec.budget.batch
+    yield "Batch", f"at most {batch} trials at once" if batch > 1 else ""
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
     chosen = f"; auto: {spec.sampler.why}" if spec.sampler.why else ""
     yield "Sampler", spec.sampler.name + (f" ({options})" if options else "") + chosen

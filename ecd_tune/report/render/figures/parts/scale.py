@@ -17,7 +17,7 @@ __all__ = ["LARGEST", "LEAST", "Scale", "choose_scale"]
 _RATIO = 5.0
 """Largest over smallest value from which on an axis is logarithmic."""
 _FAR = 3.0
-"""Times the range of the better nine tenths by which all may be wider before it is zoomed in."""
+"""An axis is zoomed in if the full range exceeds that of the better nine tenths by this factor."""
 _MARGIN = 0.05
 LARGEST, LEAST = 1e100, 1e-250
 """Values beyond are shown like infinite ones, or like 0, so that matplotlib does not overflow."""

@@ -70,6 +70,9 @@ _SETTINGS: Any = {
 }
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw or write with the settings of reports instead of the user's."""
@@ -91,7 +94,8 @@ def new_panel(title: str, labels: Sequence[str] = (), height: float = 3.1) -> tu
     Returns:
         Figure and axes.
     """
-    right = 0.12 + _CHARACTER * max(map(len, labels), default=0) + (0.08 if labels else 0.0)
+    # Half of a number below the end of the axis, or the texts.
+    right = 0.2 + _CHARACTER * max(map(len, labels), default=0.5)
     figure = Figure(figsize=(_WIDTH, height))
     left, bottom, top = 0.62, 0.46, 0.34
     right = min(right, 0.45 * _WIDTH)
@@ -108,7 +112,7 @@ def new_panel(title: str, labels: Sequence[str] = (), height: float = 3.1) -> tu
 
 
 def number_axis(axes: Axes, which: str, log: bool, few: bool = False) -> None:
-    """Give an axis round numbers, written as the report's tables write them.
+    """Give an axis round numbers.
 
     Args:
         axes: The panel; its limits are set.
@@ -128,7 +132,17 @@ def number_axis(axes: Axes, which: str, log: bool, few: bool = False) -> None:
     else:
         axis.set_major_locator(MaxNLocator(3 if few else 5, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(value), 3)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _number(float(value), log)))
+
+
+def _number(value: float, log: bool) -> str:
+    """Write a number as the tables do, but on a logarithmic axis powers of ten as 10⁻³⁴."""
+    text = format_number(value, 3)
+    factor, power, exponent = text.partition("e")
+    if not (log and power):
+        return text
+    raised = f"10{str(int(exponent)).translate(_RAISED)}"
+    return raised if factor == "1" else f"{factor}·{raised}"
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Where exact systems are run: a seed, and measurements that checks share."""
+"""Runs of exact systems: a seed, and a cache of measurements that checks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ecd_tune.lab.trajectory import ChainSetup, Moment
 from ecd_tune.theory import Array
 
-__all__ = ["Bench", "Record"]
+__all__ = ["Simulator", "Averages"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,8 +21,8 @@ Observable = Callable[[Moment], Array]
 
 
 @dataclass(frozen=True)
-class Record:
-    """Recorded values of a run of chains.
+class Averages:
+    """Averages over a run of chains.
 
     Attributes:
         means: By observable, its mean over the steps after the burn-in, one row per chain.
@@ -36,8 +36,8 @@ class Record:
 
 
 @dataclass
-class Bench:
-    """Runs chains with a seed and a memory.
+class Simulator:
+    """Runs chains from one seed and caches measurements.
 
     Attributes:
         seed: All randomness comes from it and from the names of the measurements.
@@ -46,14 +46,14 @@ class Bench:
 
     seed: int = 7
     fused: bool = False
-    _kept: dict[Hashable, Any] = field(default_factory=dict)
+    _cache: dict[Hashable, Any] = field(default_factory=dict)
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the generator of a measurement, the same however many ran before it."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
-    def once(
-        self, measure: Callable[Concatenate[Bench, P], T], *args: P.args, **kwargs: P.kwargs
+    def cached(
+        self, measure: Callable[Concatenate[Simulator, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Measure a quantity that several checks use, once.
 
@@ -63,12 +63,12 @@ class Bench:
             **kwargs: The same, by name.
 
         Returns:
-            Its result, now or from before.
+            Its result, perhaps cached.
         """
         key = (measure, args, *sorted(kwargs.items()))
-        if key not in self._kept:
-            self._kept[key] = measure(self, *args, **kwargs)
-        value: T = self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = measure(self, *args, **kwargs)
+        value: T = self._cache[key]
         return value
 
     def run(self, setup: ChainSetup, steps: int, rng: np.random.Generator) -> Iterator[Moment]:
@@ -85,15 +85,15 @@ class Bench:
 
         return (turn_fused_cosines if self.fused else turn_cosines)(n, nu, count, rng)
 
-    def follow(
+    def average(
         self,
         setup: ChainSetup,
         steps: int,
         rng: np.random.Generator,
         burn: int = 0,
         **observables: Observable,
-    ) -> Record:
-        """Run chains and average what is seen of them.
+    ) -> Averages:
+        """Run chains and average observables of them.
 
         Args:
             setup: The chains.
@@ -115,4 +115,4 @@ class Bench:
                 value = observe(moment)
                 sums[name] = sums[name] + value if name in sums else value
         means = {name: total / (steps - burn) for name, total in sums.items()}
-        return Record(means, moment, skipped / steps)
+        return Averages(means, moment, skipped / steps)

@@ -1,4 +1,4 @@
-"""Workers that train many trials at once: budgets, signals, errors and pruning hold."""
+"""Workers that train many trials at once: budgets, signals, errors and pruning."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_a_study_is_that_of_single_trials(store: Store, tmp_path: Path) -> None:
+def test_study_equals_single_trials(store: Store, tmp_path: Path) -> None:
     wide = make_spec()
     narrow = wide.model_copy(update={"budget": wide.budget.model_copy(update={"batch": 1})})
     assert StudyWorker(store, wide, StopFlag()).run().told == 2 * TRIALS + 2 * 3
@@ -77,9 +77,7 @@ def test_a_study_is_that_of_single_trials(store: Store, tmp_path: Path) -> None:
                 assert record.cost.energy_kwh is not None
 
 
-def test_a_signal_gives_all_lanes_back_and_none_is_lost(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signal_requeues_all_lanes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, flag = make_spec(), StopFlag()
     put = Feed.put
 
@@ -123,9 +121,7 @@ def test_the_same_fault_in_every_trial_ends_the_worker(
     assert all(p.running == 0 for p in store.progress("small"))
 
 
-def test_memory_that_does_not_suffice_loses_no_trial(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_loses_no_trial(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     closure = StackedDigits.closure
 
     def scarce(
@@ -150,7 +146,7 @@ def test_a_trial_that_is_behind_is_pruned_and_another_takes_its_lane(store: Stor
     assert not any(record.pruned for record in store.trials(spec.key("sgd", Stage.CONFIRM)))
 
 
-def test_where_one_at_a_time_is_faster_one_is_leased_at_a_time(
+def test_one_trial_is_leased_if_lanes_are_slower(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []

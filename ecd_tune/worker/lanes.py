@@ -11,10 +11,10 @@ from ecd_tune.store import ReportBuffer
 from ecd_tune.worker.feed import Feed
 from ecd_tune.worker.pruning import TrialPruner
 
-__all__ = ["follow", "train_together"]
+__all__ = ["follow", "train_lanes"]
 
 
-def train_together(
+def train_lanes(
     objective: Objective,
     stage: Stage,
     feed: Feed,

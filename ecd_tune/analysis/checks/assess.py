@@ -13,7 +13,7 @@ from ecd_tune.analysis.checks.rules import (
     BOUND_STEPS,
     Estimate,
     bound_finding,
-    judge_range,
+    range_verdict,
     units_needed,
 )
 from ecd_tune.analysis.checks.runs import Sample
@@ -23,8 +23,8 @@ __all__ = [
     "Prediction",
     "Need",
     "distinct",
-    "judge",
-    "judge_bound",
+    "assess",
+    "assess_bound",
     "near",
     "negative",
     "span",
@@ -137,7 +137,7 @@ def span(values: Array) -> float:
     return float(np.ptp(values)) if len(values) else 0.0
 
 
-def judge(
+def assess(
     claim: Prediction,
     sample: Sample,
     estimate: Estimate,
@@ -163,7 +163,7 @@ def judge(
     Returns:
         The finding, with the number of trials that would decide where these did not.
     """
-    verdict = judge_range(estimate.low, estimate.high, claim.least, claim.most)
+    verdict = range_verdict(estimate.low, estimate.high, claim.least, claim.most)
     needed, notes = None, [note] if note else []
     if capped:
         verdict = Verdict.INCONCLUSIVE
@@ -182,7 +182,7 @@ def judge(
     return claim.finding(sample, case, verdict, estimate.value, ends, text, needed, advisory)
 
 
-def judge_bound(claim: Prediction, sample: Sample, largest: float) -> Finding:
+def assess_bound(claim: Prediction, sample: Sample, largest: float) -> Finding:
     """Apply rule B to the steps of all runs.
 
     Args:
@@ -206,7 +206,7 @@ def judge_bound(claim: Prediction, sample: Sample, largest: float) -> Finding:
 def too_few(
     claim: Prediction, sample: Sample, needs: Sequence[Need], case: str, *, advisory: str = ""
 ) -> Finding | None:
-    """Say what the smallest sample lacks.
+    """Return a finding about an insufficient sample, if it is one.
 
     Args:
         claim: The prediction.
@@ -217,7 +217,7 @@ def too_few(
 
     Returns:
         An inconclusive finding, with the number of trials that would have what grows with their
-        number, where that can be told; None where nothing is lacking.
+        number, if it can be estimated; None if nothing is missing.
     """
     unmet = [need for need in needs if not need.met]
     if not unmet:

@@ -1,4 +1,4 @@
-"""From results of checks to verdicts on claims, and what is said where there are none."""
+"""From results of checks to verdicts on claims, and messages if results are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecd_tune.lab.claims import (
     read_results,
     record_results,
 )
-from ecd_tune.lab.claims.catalogue import judge_claims, needed_systems
+from ecd_tune.lab.claims.catalogue import evaluate_claims, needed_systems
 from ecd_tune.lab.claims.model import Claim, ClaimSection
 from ecd_tune.lab.claims.stating import by_formula, by_numbers, by_study, by_systems, untested
 
@@ -35,8 +35,8 @@ def result(name, *verdicts):
     return CheckResult(name, Relation("a relation", "eq. 4"), "R", S, found)
 
 
-def judge(statement, *given):
-    return statement.judge(Evidence(PRINTED, tuple(given)))
+def evaluate(statement, *given):
+    return statement.evaluate(Evidence(PRINTED, tuple(given)))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def judge(statement, *given):
 )
 def test_all_checks_of_a_claim_must_hold(first, second, decision):
     claim = by_systems("it holds", "C04", "C05")
-    found = judge(claim, *record_results([result("C04", *first), result("C05", *second)], 3))
+    found = evaluate(claim, *record_results([result("C04", *first), result("C05", *second)], 3))
     assert found.decision is decision
     assert len(found.findings) == len(first) + len(second)
     assert found.origin == "exact systems at seed 3"
@@ -59,20 +59,20 @@ def test_all_checks_of_a_claim_must_hold(first, second, decision):
 
 def test_without_a_result_there_is_no_verdict():
     claim = by_systems("it holds", "C04", "C05")
-    found = judge(claim, *record_results([result("C04", S)], 3))
+    found = evaluate(claim, *record_results([result("C04", S)], 3))
     assert found.decision is Decision.NO_RESULT
     assert "C05" in found.remark
     assert found.findings == ()
 
 
-def test_a_check_of_a_study_counts_for_that_study_alone():
+def test_study_check_counts_for_its_study_only():
     (given,) = record_results([result("S1", R)], 3)
     claim = by_study("it falls", "S1", "eta-scaling")
-    assert judge(claim, given).decision is Decision.NO_RESULT
-    assert judge(claim, replace(given, study="other")).decision is Decision.NO_RESULT
-    assert judge(claim, replace(given, study="eta-scaling")).decision is Decision.REFUTED
+    assert evaluate(claim, given).decision is Decision.NO_RESULT
+    assert evaluate(claim, replace(given, study="other")).decision is Decision.NO_RESULT
+    assert evaluate(claim, replace(given, study="eta-scaling")).decision is Decision.REFUTED
     systems = by_systems("it falls", "S1")
-    assert judge(systems, replace(given, study="eta-scaling")).decision is Decision.NO_RESULT
+    assert evaluate(systems, replace(given, study="eta-scaling")).decision is Decision.NO_RESULT
 
 
 def test_negative_controls_and_advice_of_a_study():
@@ -83,28 +83,30 @@ def test_negative_controls_and_advice_of_a_study():
         RecordedResult(entry, "eta-scaling", "study eta-scaling")
         for entry in (right, wrong, advised)
     ]
-    assert judge(claim, given[1]).decision is Decision.NO_RESULT
-    found = judge(claim, *given)
+    assert evaluate(claim, given[1]).decision is Decision.NO_RESULT
+    found = evaluate(claim, *given)
     assert found.decision is Decision.SUPPORTED
     assert (found.remark, found.origin) == ("minibatches", "study eta-scaling")
 
 
-def test_calculations_are_judged_by_what_they_find():
+def test_calculations_are_evaluated_by_their_findings():
     seen = []
     numbers = by_numbers("mean", "rule", lambda printed: seen.append(printed) or [finding(R)])
-    assert judge(numbers).decision is Decision.REFUTED
+    assert evaluate(numbers).decision is Decision.REFUTED
     assert seen == [PRINTED]
-    assert judge(by_formula("ratio", "rule", lambda: [finding(S)])).decision is Decision.SUPPORTED
-    assert judge(by_formula("ratio", "rule", lambda: [])).decision is Decision.INCONCLUSIVE
+    assert (
+        evaluate(by_formula("ratio", "rule", lambda: [finding(S)])).decision is Decision.SUPPORTED
+    )
+    assert evaluate(by_formula("ratio", "rule", lambda: [])).decision is Decision.INCONCLUSIVE
 
 
-def test_what_is_not_tested_says_why():
-    found = judge(untested("a figure", "No numbers are printed."))
+def test_untested_claims_have_a_reason():
+    found = evaluate(untested("a figure", "No numbers are printed."))
     assert (found.decision, found.remark) == (Decision.NOT_TESTED, "No numbers are printed.")
 
 
 @pytest.mark.parametrize(("verdict", "word"), [(R, "instead"), (S, "besides"), (Q, "besides")])
-def test_how_the_second_statement_stands_to_the_first(verdict, word):
+def test_relation_of_the_second_statement(verdict, word):
     claim = Claim(
         "a", "eq. 1",
         by_formula("as printed", "", lambda: [finding(verdict)]),
@@ -112,18 +114,18 @@ def test_how_the_second_statement_stands_to_the_first(verdict, word):
     )  # fmt: skip
     section = ClaimSection("One", "", (claim,))
     assert needed_systems([section]) == ["C04"]
-    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [section])
-    assert judged.relation == word
-    entry = judged.to_json()
+    ((_, (result,)),) = evaluate_claims(Evidence(PRINTED), [section])
+    assert result.relation == word
+    entry = result.to_json()
     assert entry["printed"]["verdict"] == verdict
     assert entry[word]["verdict"] == "no result given"
     json.dumps(entry, allow_nan=False)
 
 
-def test_numbers_that_json_lacks_become_words():
+def test_nonfinite_numbers_become_strings_in_json():
     claim = Claim("a", "eq. 1", by_formula("", "", lambda: [finding(Q, math.nan)]))
-    ((_, (judged,)),) = judge_claims(Evidence(PRINTED), [ClaimSection("One", "", (claim,))])
-    (found,) = judged.to_json()["printed"]["findings"]
+    ((_, (result,)),) = evaluate_claims(Evidence(PRINTED), [ClaimSection("One", "", (claim,))])
+    (found,) = result.to_json()["printed"]["findings"]
     assert found["measured"] == "nan"
 
 
@@ -136,14 +138,14 @@ def write(path, results, **head):
     return path
 
 
-def test_a_file_gives_back_what_was_written(tmp_path):
+def test_results_file_round_trip(tmp_path):
     results = [result("C04", S, Q), result("C07", R)]
     given = read_results(write(tmp_path / "a.json", results, seed=11))
     assert [entry.result for entry in given] == results
     assert {(entry.study, entry.origin) for entry in given} == {("", "exact systems at seed 11")}
 
 
-def test_a_folder_gives_all_of_its_results(tmp_path):
+def test_folder_is_read_completely(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text("no results")
@@ -155,7 +157,7 @@ def test_a_folder_gives_all_of_its_results(tmp_path):
         read_results(tmp_path)
 
 
-def test_numbers_that_json_lacks_come_back(tmp_path):
+def test_nonfinite_numbers_are_read_back(tmp_path):
     odd = replace(result("C04", Q), findings=(finding(Q, math.nan), finding(Q, math.inf)))
     (given,) = read_results(write(tmp_path / "a.json", [odd], seed=1))
     first, second = given.result.findings
@@ -176,7 +178,7 @@ def test_results_of_a_study_name_it_and_the_optimizer(tmp_path):
     "text",
     ["", "[]", "{}", '{"results": 1}', '{"results": [{"id": "C04"}]}', "\x00", '{"results": [[]]}'],
 )
-def test_other_files_are_refused(tmp_path, text):
+def test_foreign_files_are_refused(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ReportError, match="ecd-tune check --systems --json") as error:
@@ -184,6 +186,6 @@ def test_other_files_are_refused(tmp_path, text):
     assert str(path) in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(ReportError, match="No such file"):
         read_results(tmp_path / "none.json")

@@ -14,7 +14,7 @@ from ecd_tune.errors import SpecError
 from ecd_tune.records import Trials
 from ecd_tune.spec import CheckSpec, StudySpec
 
-__all__ = ["CHECKS", "Declared", "Judged", "judge_study", "reservations"]
+__all__ = ["CHECKS", "Declared", "StudyCheckResult", "check_study", "reservations"]
 
 CHECKS = cast("registry.Registry[Check]", registry.CHECKS)
 """All checks that can run: those on studies, and other packages', by the id of each; these join
@@ -34,7 +34,7 @@ class Declared(StrEnum):
 
 
 @dataclass(frozen=True)
-class Judged:
+class StudyCheckResult:
     """One check on one optimizer's trials.
 
     Attributes:
@@ -68,15 +68,15 @@ class Judged:
         }
 
 
-def judge_study(
+def check_study(
     spec: StudySpec,
     trials: Trials,
     stored: Mapping[str, Sequence[CheckSpec]],
     *,
     only: Sequence[str] = (),
     others: Mapping[str, tuple[StudySpec, Trials]] | None = None,
-) -> tuple[Judged, ...]:
-    """Judge a study's trials.
+) -> tuple[StudyCheckResult, ...]:
+    """Run the checks on a study's trials.
 
     Args:
         spec: The study of the current file.
@@ -100,8 +100,8 @@ def judge_study(
             data = _gather(spec, key, check, trials, others or {})
             rule = replace(CHECKS.get(check.name), expects=Verdict(check.expects))
             title = optimizer.title or optimizer.definition.title
-            found.append(Judged(check, title, rule.run(data), declared, data))
-    unfit = [name for name in only if all(judged.check.name != name for judged in found)]
+            found.append(StudyCheckResult(check, title, rule.run(data), declared, data))
+    unfit = [name for name in only if all(result.check.name != name for result in found)]
     if unfit:
         needs = ", ".join(CHECKS.get(unfit[0]).needs)
         raise SpecError(f"{unfit[0]}: no optimizer of study {spec.name!r} has {needs}")
@@ -126,7 +126,7 @@ def _choose(
             yield check, Declared.REMOVED
     for name in dict.fromkeys(only):
         check = CheckSpec(name=name, optimizer=None)
-        if all(known.name != name for known in (*now, *stored)) and check.judges(
+        if all(known.name != name for known in (*now, *stored)) and check.applies_to(
             key, spec.optimizers[key]
         ):
             yield check.model_copy(update={"optimizer": key}), Declared.NEVER
@@ -167,7 +167,7 @@ def _alike(spec: StudySpec, key: str, registered: str) -> list[str]:
 
 
 def reservations(spec: StudySpec, trials: Trials) -> Iterator[str]:
-    """Say what keeps all verdicts on a study from being final or exact.
+    """List the limitations of all verdicts on a study.
 
     Args:
         spec: The study.

@@ -1,4 +1,4 @@
-"""Every ``ecd-tune`` command line that is written down somewhere is one that the program takes.
+"""Every documented ``ecd-tune`` command line is valid.
 
 Whole lines (code blocks, compose services, the Makefile) are parsed as the program parses them,
 and nothing is run. In running text, where arguments are left out, commands and options must exist.
@@ -98,17 +98,17 @@ WHOLE = sorted(set(whole_lines()))
 
 
 @pytest.mark.parametrize(("where", "line"), WHOLE)
-def test_command_lines_are_taken(where, line):
+def test_documented_command_lines_are_valid(where, line):
     parse(shlex.split(line))
 
 
 @pytest.mark.parametrize(("service", "command"), list(compose_commands()))
-def test_compose_services_are_started_with_what_exists(service, command):
+def test_compose_services_use_existing_commands(service, command):
     assert all(isinstance(word, str) for word in command)
     parse(command)
 
 
-def test_the_image_answers_with_what_exists():
+def test_image_uses_existing_commands():
     (command,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     parse(yaml.safe_load(command))
 
@@ -127,7 +127,7 @@ def test_the_options_that_are_listed_for_run_exist():
 
 
 class TestTheTestItself:
-    def test_it_finds_what_there_is(self):
+    def test_existing_commands_are_found(self):
         assert len(WHOLE) >= 25
         assert {name for name, _ in compose_commands()} == {
             "upgrade",
@@ -139,11 +139,11 @@ class TestTheTestItself:
     @pytest.mark.parametrize(
         "line", ["worker", "status --all", "run a --workers none", "db move", "launch a b", "fly"]
     )
-    def test_it_refuses_what_the_program_refuses(self, line):
+    def test_invalid_arguments_are_refused(self, line):
         with pytest.raises(UsageError):
             parse(shlex.split(line))
 
     @pytest.mark.parametrize("text", ["fly", "worker --cores", "db move", "data put NAME"])
-    def test_it_knows_what_does_not_exist(self, text):
+    def test_unknown_commands_are_detected(self, text):
         with pytest.raises(AssertionError):
             check_words(text)

@@ -1,4 +1,4 @@
-"""Steps that do not wait for the device go the same way, and really do not wait."""
+"""Asynchronous steps equal synchronous ones, and do not synchronize with the device."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def run(wait: bool | None, steps: int = 30, dtype: torch.dtype = torch.float64, 
 @pytest.mark.parametrize(
     "more", [{}, {"nu": 0.0}, {"integrator": "sync"}, {"s": 0}, {"nu": "auto"}]
 )
-def test_the_way_is_the_same_bit_by_bit(dtype: torch.dtype, more: dict[str, Any]) -> None:
+def test_runs_are_bit_equal(dtype: torch.dtype, more: dict[str, Any]) -> None:
     watched, one = run(True, dtype=dtype, **more)
     unwatched, other = run(False, dtype=dtype, **more)
     for a, b in zip(watched, unwatched, strict=True):
@@ -79,9 +79,7 @@ def test_the_way_is_the_same_bit_by_bit(dtype: torch.dtype, more: dict[str, Any]
 
 
 @pytest.mark.parametrize("more", [{}, {"lr": "auto", "nu": "auto", "F0": "auto"}])
-def test_no_number_is_read_back_in_a_step(
-    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
-) -> None:
+def test_step_does_not_synchronize(monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]) -> None:
     params = parameters()
     settings = {"lr": 0.05, "eta": 2.0, "nu": 0.1, "weight_decay": 1e-3, **more}
     settings |= {"decoupled_weight_decay": True, "fused": False}  # the form that a GPU shares
@@ -101,7 +99,7 @@ def test_no_number_is_read_back_in_a_step(
     assert optimizer.report()["updates"] == 13
 
 
-def test_reading_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synchronization_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     params = parameters()
     optimizer = ECDSep(params, lr=0.05, eta=2.0, wait=True)
     loss = losses(params, 0)
@@ -110,7 +108,7 @@ def test_reading_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         optimizer.step(loss=loss)
 
 
-def test_a_loss_that_is_not_finite_changes_nothing_and_raises_a_little_later() -> None:
+def test_nonfinite_loss_changes_nothing_and_raises_later() -> None:
     params = parameters()
     optimizer = ECDSep(params, lr=0.05, eta=2.0, nu=0.1, seed=4, wait=False)
 
@@ -131,7 +129,7 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_raises_a_little_later() -
     assert (optimizer.report()["updates"], optimizer.report()["bad_gradients"]) == (15, 0)
 
 
-def test_a_saved_state_has_all_that_was_counted() -> None:
+def test_saved_state_has_all_counters() -> None:
     _, optimizer = run(False, 10)
     _, other = run(False, 0)
     other.load_state_dict(optimizer.state_dict())
@@ -140,7 +138,7 @@ def test_a_saved_state_has_all_that_was_counted() -> None:
 
 
 @pytest.mark.parametrize("on_gap", ["stop", "shift"])
-def test_what_happens_below_f0_needs_no_look(monkeypatch: pytest.MonkeyPatch, on_gap: str) -> None:
+def test_steps_below_F0_do_not_synchronize(monkeypatch: pytest.MonkeyPatch, on_gap: str) -> None:
     for kind in (ECDSep, ECDSepF0):
         more = {"on_gap": on_gap} if kind is ECDSep else {}
         ends = []

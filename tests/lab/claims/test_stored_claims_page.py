@@ -1,4 +1,4 @@
-"""The page that is kept has the claims of the registry, judged."""
+"""The stored page has the claims of the registry with their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLAIMS = [claim for section in SECTIONS for claim in section.claims]
 ROW = re.compile(r"^\| `([\w-]+)` \| ([^|]+) \| ", re.MULTILINE)
 
 
-def test_it_has_the_claims_of_the_registry():
+def test_page_has_all_claims():
     kept = PAGE.read_text(encoding="utf-8")
     rows = ROW.findall(kept.partition("## Numbers")[0])
     assert rows == [(claim.id, claim.where) for claim in CLAIMS], "run: make docs"
@@ -28,7 +28,7 @@ def decided(line):
     return "systems.md#" in line or (study and (RESULTS / study[1] / "checks.json").exists())
 
 
-def test_it_has_a_verdict_wherever_results_are_kept():
+def test_page_has_a_verdict_for_each_recorded_result():
     rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert sum(map(bool, map(decided, rows))) > 25
     for line in filter(decided, rows):

@@ -1,4 +1,4 @@
-"""From a study file to a report, as a user types it."""
+"""From a study file to a report, with the commands of a user."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_status_and_best_agree_with_optuna(finished: Path, reading: Run) -> None
     assert "adam" in table.stdout.lower()
 
 
-def test_running_again_adds_nothing_and_a_larger_budget_goes_on(going_on: Path, ecd_tune) -> None:
+def test_rerun_adds_nothing_and_a_larger_budget_continues(going_on: Path, ecd_tune) -> None:
     study = going_on / "small.toml"
     assert ecd_tune("run", study, "--out", "out").returncode == 0
     assert set(_finished_trials(going_on)) == {20, 8, 4}

@@ -1,4 +1,4 @@
-"""Which place for checkpoints a study file and a command line name, and how each is opened."""
+"""Checkpoint storage named by a study file or a command line, and how it is opened."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TestNames:
             ("gs://bucket/a", CheckpointPlace("gs", "bucket", "a/")),
         ],
     )
-    def test_right_ones(self, text, place):
+    def test_valid_places(self, text, place):
         assert parse_place(text) == place
 
     @pytest.mark.parametrize("text", ["", "s3://", "gs:///a", "artifacts:", "http://host/a"])
-    def test_wrong_ones_are_told_what_is_allowed(self, text):
+    def test_invalid_places_list_the_allowed_ones(self, text):
         with pytest.raises(ValueError, match=r"allowed: a folder, .*s3://BUCKET"):
             parse_place(text)
 
@@ -69,11 +69,11 @@ class TestStudyFile:
             ({"folder": "a"}, r"\[checkpoints\]: folder: unknown key"),
         ],
     )
-    def test_mistakes_are_named(self, table, message):
+    def test_wrong_tables_are_errors(self, table, message):
         with pytest.raises(SpecError, match=message):
             parse_study({**STUDY, "checkpoints": table})
 
-    def test_it_is_no_part_of_what_identifies_a_study(self):
+    def test_place_is_not_part_of_the_fingerprint(self):
         plain, other = parse_study(STUDY), parse_study({**STUDY, "checkpoints": {"every": 5}})
         assert plain.fingerprint("adam") == other.fingerprint("adam")
         assert "checkpoints" not in plain.identity("adam")
@@ -82,11 +82,11 @@ class TestStudyFile:
 class TestCommandLine:
     SPEC = parse_study({**STUDY, "checkpoints": {"place": "kept", "max_gib": 1, "every": 9}})
 
-    def test_the_file_holds_where_nothing_else_is_said(self):
+    def test_study_file_is_the_default(self):
         assert _checkpoints(self.SPEC, None, None) == self.SPEC.checkpoints
         assert _checkpoints(self.SPEC, "", None) == self.SPEC.checkpoints
 
-    def test_options_come_first(self):
+    def test_options_override_the_study_file(self):
         laid = _checkpoints(self.SPEC, "none", 0.25)
         assert laid == CheckpointSpec(place="none", max_gib=0.25, every=9.0)
 
@@ -98,7 +98,7 @@ class TestCommandLine:
             (["--checkpoint-limit", "nan"], "--checkpoint-limit nan: must be"),
         ],
     )
-    def test_mistakes_are_told_at_once(self, options, message, tmp_path):
+    def test_wrong_options_fail_at_start(self, options, message, tmp_path):
         storage = f"sqlite:///{tmp_path}/a.db"
         result = CliRunner().invoke(app, ["worker", "zakharov", "--storage", storage, *options])
         assert isinstance(result.exception, CheckpointError)
@@ -107,7 +107,7 @@ class TestCommandLine:
 
 
 class TestOpening:
-    def test_nowhere(self):
+    def test_no_checkpoints(self):
         assert open_checkpoints(CheckpointSpec(place="none")) is None
 
     def test_a_folder(self, tmp_path):
@@ -183,7 +183,7 @@ class TestBuckets:
         first.discard(make_lease())
         assert bucket.objects == {}
 
-    def test_one_save_leaves_nothing_to_complain_about(self, bucket, caplog):
+    def test_one_save_logs_no_warning(self, bucket, caplog):
         kept = bucket.open()
         with caplog.at_level(logging.WARNING):
             kept.handle(make_lease()).save(b"one")
@@ -200,7 +200,7 @@ class TestBuckets:
         slot.save(b"two")
         assert bucket.open().handle(make_lease()).load() == b"two"
 
-    def test_a_limit_holds_for_reading_and_writing(self, bucket, caplog):
+    def test_size_limit_applies_to_reading_and_writing(self, bucket, caplog):
         limit = 10 / 2**30
         bucket.open(max_gib=1.0).handle(make_lease()).save(b"x" * 11)
         assert bucket.open(max_gib=limit).handle(make_lease()).load() is None
@@ -210,7 +210,7 @@ class TestBuckets:
         assert "exceeds the limit of 10" in caplog.text
 
 
-def test_a_worker_starts_without_what_it_may_never_need() -> None:
+def test_worker_imports_no_optional_packages() -> None:
     """The clients of all clouds that are installed, and scipy's distributions: two seconds."""
     code = (
         "import sys, ecd_tune.worker.loop, ecd_tune.worker.checkpoint_storage.places\n"

@@ -11,17 +11,17 @@ from ecd_tune.objective.lanes.lane import Job, Lane, LaneKind
 from ecd_tune.objective.lanes.row_optimizers import RowOptimizers
 from ecd_tune.objective.resolving import Resolving
 from ecd_tune.objective.single import RunPlan, make_training
-from ecd_tune.objective.training.protocols import Protocol, builder, judged_split
+from ecd_tune.objective.training.protocols import Protocol, builder, evaluation_split
 from ecd_tune.objective.training.speed import Clock
 from ecd_tune.records import Outcome, RunRequest, Scalar
 from ecd_tune.registry import OptimizerDef, load_attribute
 from ecd_tune.spec import OptimizerSpec, TrainingSpec
 from ecd_tune.tasks import Problem, StackableTask, Task
 
-__all__ = ["lane_kind", "why_alone"]
+__all__ = ["lane_kind", "why_not_stacked"]
 
 
-def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> str | None:
+def why_not_stacked(task: Task, definition: OptimizerDef, training: TrainingSpec) -> str | None:
     """Return why the trials of an optimizer are trained one by one, or None.
 
     Args:
@@ -44,7 +44,7 @@ def why_alone(task: Task, definition: OptimizerDef, training: TrainingSpec) -> s
     named = [key for key, found in unsupported.items() if found]
     if named:
         return f"[training] {', '.join(named)}: needs single trials"
-    return task.why_alone()
+    return task.why_not_stacked()
 
 
 def lane_kind(
@@ -93,5 +93,5 @@ def lane_kind(
         lambda request: build(request.seed, request.stage),
         begin,
         alone,
-        judged_split(protocol),
+        evaluation_split(protocol),
     )
