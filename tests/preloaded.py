@@ -19,6 +19,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,24 +36,18 @@ ROOT = Path(__file__).parents[1]
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 MODULES = (
     *("ecd_tune.cli.main", "ecd_tune.cli.display", "ecd_tune.tuning", "ecd_tune.worker"),
-    *(
-        "ecd_tune.store",
-        "ecd_tune.launch",
-        "ecd_tune.serve",
-        "ecd_tune.lab",
-        "ecd_tune.optim",
-        "ecd_tune.tasks",
-    ),
-    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "torch.func"),
-    *("sklearn.datasets", "sklearn.ensemble", "optuna.importance", "scipy.stats", "pandas"),
+    *("ecd_tune.store", "ecd_tune.launch", "ecd_tune.serve", "ecd_tune.lab"),
+    *("ecd_tune.optim", "ecd_tune.tasks", "torch.func", "optuna.importance"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    *("sklearn.datasets", "sklearn.ensemble", "scipy.stats", "pandas"),
 )
 
 
 @cache
 def preloaded_python() -> str:
     """Start the server of this process at the first call; return the program's path."""
-    folder = tempfile.TemporaryDirectory(prefix="ecd_tune_forks_")
-    place, program = Path(folder.name) / "socket", Path(folder.name) / "python"
+    folder = Path(tempfile.mkdtemp(prefix="ecd_tune_forks_"))
+    place, program = folder / "socket", folder / "python"
     program.write_text(
         f'#!/bin/sh\nexec {sys.executable} -I -S {__file__} {place} "$@"\n', encoding="utf-8"
     )
@@ -60,6 +55,7 @@ def preloaded_python() -> str:
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.preloaded", place, program],
         cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # a fork has only the first thread
         stdin=subprocess.PIPE,  # the server ends with it, also if this process is killed
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -72,7 +68,6 @@ def preloaded_python() -> str:
     def end() -> None:
         server.stdin.close()
         server.wait()
-        folder.cleanup()
 
     atexit.register(end)
     return str(program)
@@ -117,6 +112,7 @@ def serve(place: str, program: str) -> Callable[[], None]:
         while True:
             ready, _, _ = select.select([listener, 0], [], [])
             if listener not in ready:  # the tests have ended
+                shutil.rmtree(Path(place).parent)
                 os._exit(0)
             caller, _ = listener.accept()
             if os.fork() == 0:
