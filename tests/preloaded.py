@@ -78,6 +78,7 @@ def preloaded_python() -> str:
 
 def ask(place: str, arguments: list[str]) -> None:
     """Have a process forked, and end as it ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is one to pass them on to
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(place)
         text = json.dumps([arguments, str(Path.cwd()), dict(os.environ)]).encode()
@@ -85,6 +86,7 @@ def ask(place: str, arguments: list[str]) -> None:
         server.sendall(text)
         for number in PASSED_ON:
             signal.signal(number, lambda number, _: server.send(bytes([number])))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         status = int.from_bytes(server.recv(2), "big")
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
