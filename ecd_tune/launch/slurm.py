@@ -179,12 +179,13 @@ class SlurmLauncher(Launcher):
         return executor
 
     def _views(self, job: _Job, state: str | None) -> list[WorkerView]:
-        end = self._end_file(job.group)
-        known = json.loads(end.read_text()) if end.exists() else None
+        file = self._end_file(job.group)
+        known = json.loads(file.read_text()) if file.exists() else None
         views = []
         for index in range(job.group.workers):
             worker = job.group.first + index
-            kind, reason, restarts = _classify(job, state, known and known[index])
+            end = known and known[index]
+            kind, reason, restarts = _classify(job, state, end, self._folder / job.id)
             log = log_path(self.launch.logs, worker)
             views.append(
                 WorkerView(worker, 0, kind, restarts, reason, Placement(), log, f"job {job.id}")
@@ -252,7 +253,7 @@ class SlurmGroup:
 
 
 def _classify(
-    job: _Job, state: str | None, ended: Mapping[str, Any] | None
+    job: _Job, state: str | None, ended: Mapping[str, Any] | None, output: Path
 ) -> tuple[WorkerState, str, int]:
     """Return state, reason and restarts of one worker."""
     if ended is not None:
@@ -261,7 +262,8 @@ def _classify(
         return _STATES.get(state, WorkerState.RUNNING), "", 0
     if job.cancelled:
         return WorkerState.ENDED, "cancelled", 0
-    return WorkerState.FAILED, f"job {job.id} is {(state or 'no longer queued').lower()}", 0
+    reason = f"job {job.id} is {(state or 'no longer queued').lower()}; its output is in {output}"
+    return WorkerState.FAILED, reason, 0
 
 
 def _read_queue(ids: list[str]) -> dict[str, str]:

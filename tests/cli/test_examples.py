@@ -36,7 +36,7 @@ def walk(commands, before=""):
 COMMANDS = dict(walk(typer.main.get_command(app).commands))  # type: ignore[attr-defined]
 READING = (
     *("status", "best", "compare", "studies", "tasks", "show", "validate", "check", "claims"),
-    *("doctor", "verify", "replay", "data", "db current"),
+    *("doctor", "verify", "replay", "data", "db current", "db check"),
 )
 ELSEWHERE = ("status", "tasks", "check", "claims", "doctor", "replay", "data")
 """Their JSON is read in tests of their own, or in the example."""

@@ -113,3 +113,18 @@ def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
     assert [line.split()[:2] for line in text.splitlines() if "/confirm" in line] == [
         ["contract/ecdsep/confirm", "0/4"]
     ] * 2
+
+
+def test_a_narrow_terminal_has_a_line_per_search_and_no_zeros(url, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    spec = make_spec(confirmation={"runs": 4})
+    with Store.open(url) as store:
+        store.create(spec)
+        leases = store.ask(spec, "ecdsep", count=3, worker=Worker.current())
+        store.tell([(leases[0], Outcome(Status.COMPLETE, -1.5e-40))])
+        store.tell([(leases[1], Outcome(Status.FAILED, reason="no disk"))])
+    lines = status(url).splitlines()
+    assert lines[:2] == [
+        "contract/ecdsep: 2/6, 1 failed, 1 running, best -1.5e-40",
+        "contract/ecdsep/confirm: 0/4",
+    ]

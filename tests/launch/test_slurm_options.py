@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ecd_tune.errors import LaunchError
-from ecd_tune.launch import Launch, make_launcher
+from ecd_tune.launch import Launch, WorkerState, make_launcher
 from ecd_tune.launch.slurm_options import divide_options
 
 URL = "postgresql://me:secret@host/db"
@@ -28,6 +28,7 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     told = tmp_path / "told"
     for name, text in (
         ("sbatch", f'env > {told}; cat "$1" >> {told}; echo "Submitted batch job 7"'),
+        ("squeue", 'echo "7 FAILED"'),
         ("srun", "exit 1"),
     ):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -118,3 +119,17 @@ def test_a_damaged_list_of_jobs_is_one_message(tmp_path: Path) -> None:
     path.write_text('[{"id": "1"')
     with pytest.raises(LaunchError, match=r"jobs\.json: is damaged"):
         make_launcher("slurm", launch(tmp_path)).status()
+
+
+@pytest.mark.usefixtures("fake_slurm")
+def test_a_job_that_failed_says_where_its_output_is(tmp_path: Path) -> None:
+    """For example where a node does not have the folder of the workers."""
+    launcher = make_launcher("slurm", launch(tmp_path))
+    launcher.submit()
+    (view,) = launcher.status()
+    folder = tmp_path / "logs" / "slurm" / "7"
+    assert (view.state, view.reason) == (
+        WorkerState.FAILED,
+        f"job 7 is failed; its output is in {folder}",
+    )
+    assert folder.is_dir()

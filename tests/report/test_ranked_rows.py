@@ -93,6 +93,7 @@ def test_a_median_is_rounded_to_its_own_interval_beside_a_tiny_one():
         (("diverged", "diverged"), False),
         (("0.1 [0, 1]", "diverged"), True),
         (("10 runs of 20 epochs", "2: node1, node2", "the first 3 trials are drawn"), False),
+        (("0.1 (+0.3)", "diverged (+0.1)"), True),
         (("from ×1.6", "could not be", "–"), True),
         (("–", "–"), True),
     ],
