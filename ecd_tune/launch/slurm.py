@@ -101,11 +101,11 @@ class SlurmLauncher(Launcher):
             raise LaunchError("--on slurm: sbatch is not on the PATH; run this on a login node")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)  # what is unpickled later must be ours
-        _write_private(self._storage_file, self.launch.storage)
         with (self._folder / "lock").open("w") as lock:
             # Two commands at once number their workers in turn; some file systems have no locks.
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            _write_private(self._storage_file, self.launch.storage)
             jobs = self._read_jobs()
             first = max((job.group.first + job.group.workers for job in jobs), default=0)
             groups = [replace(group, first=group.first + first) for group in self.launch.groups()]
