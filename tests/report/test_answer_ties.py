@@ -39,3 +39,25 @@ def test_a_single_trial_is_not_the_best_of_many(studies):
     assert build_report(spec, trials).answer.sentences[-1].startswith("Each is a single trial")
     many = spec.with_overrides(trials=2)
     assert "each the best of many trials" in build_report(many, trials).answer.sentences[-1]
+
+
+def test_a_winner_says_that_an_optimizer_was_not_confirmed(studies):
+    spec = studies.digits_spec()
+    sgd = parse_study(
+        {
+            "name": "one",
+            "task": {"name": "digits"},
+            "budget": {"trials": 1, "steps": 1},
+            "optimizers": {"sgd": {"space": {"lr": 0.1}}},
+        }
+    )
+    spec = spec.model_copy(update={"optimizers": {**spec.optimizers, **sgd.optimizers}})
+    for order, names in ((1, "AdamW is ahead of ECDSep"), (-1, "ECDSep is ahead of AdamW")):
+        trials = dict(studies.digits_trials(studies.digits_spec()))
+        for key, value in zip(("adamw", "ecdsep")[::order], (0.9, 0.8), strict=True):
+            confirmed = spec.key(key, Stage.CONFIRM)
+            trials[confirmed] = [
+                replace(record, metrics={"test_accuracy": value}) for record in trials[confirmed]
+            ]
+        told = build_report(spec, trials).answer.sentences[0]
+        assert told.startswith(f"{names}, the only other one confirmed, beyond noise")
