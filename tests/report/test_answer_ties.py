@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from ecd_tune.records import Stage
 from ecd_tune.report.build import build_report
+from ecd_tune.report.model.compare import rank_results
+from ecd_tune.report.words.sentences.answer import _claim
 from ecd_tune.spec import parse_study
 
 
@@ -41,23 +43,23 @@ def test_a_single_trial_is_not_the_best_of_many(studies):
     assert "each the best of many trials" in build_report(many, trials).answer.sentences[-1]
 
 
-def test_a_winner_says_that_an_optimizer_was_not_confirmed(studies):
+def test_a_winner_of_two_says_that_a_third_was_not_confirmed(studies):
     spec = studies.digits_spec()
-    sgd = parse_study(
-        {
-            "name": "one",
-            "task": {"name": "digits"},
-            "budget": {"trials": 1, "steps": 1},
-            "optimizers": {"sgd": {"space": {"lr": 0.1}}},
-        }
+    report = build_report(spec, studies.digits_trials(spec))
+    best, *others = rank_results(report.results, report.direction)
+    (pair,) = report.comparisons
+    # A winner is second in its pair where both medians are equal and its mean is worse.
+    swapped = replace(
+        pair,
+        first=pair.second,
+        second=pair.first,
+        first_optimizer=pair.second_optimizer,
+        second_optimizer=pair.first_optimizer,
     )
-    spec = spec.model_copy(update={"optimizers": {**spec.optimizers, **sgd.optimizers}})
-    for order, names in ((1, "AdamW is ahead of ECDSep"), (-1, "ECDSep is ahead of AdamW")):
-        trials = dict(studies.digits_trials(studies.digits_spec()))
-        for key, value in zip(("adamw", "ecdsep")[::order], (0.9, 0.8), strict=True):
-            confirmed = spec.key(key, Stage.CONFIRM)
-            trials[confirmed] = [
-                replace(record, metrics={"test_accuracy": value}) for record in trials[confirmed]
-            ]
-        told = build_report(spec, trials).answer.sentences[0]
-        assert told.startswith(f"{names}, the only other one confirmed, beyond noise")
+    third = spec.model_copy(
+        update={"optimizers": {**spec.optimizers, "sgd": spec.optimizers["adamw"]}}
+    )
+    for row in (pair, swapped):
+        told = _claim(third, best, [best, *others], [row])
+        assert "AdamW is ahead of ECDSep, the only other one confirmed, beyond noise" in told
+        assert "AdamW is ahead of ECDSep beyond noise" in _claim(spec, best, [best, *others], [row])
