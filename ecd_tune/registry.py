@@ -271,10 +271,11 @@ class Registry(Generic[Def]):
         kind: For messages, for example ``"task"``.
         group: Entry-point group for other packages' definitions.
         builtin: ``"module:attr"`` of a mapping from name to definition.
+        type: Class of a definition; None if it is a protocol, which is not checked.
     """
 
-    def __init__(self, kind: str, group: str, builtin: str) -> None:
-        self.kind, self.group, self._builtin = kind, group, builtin
+    def __init__(self, kind: str, group: str, builtin: str, type: type[Def] | None = None) -> None:
+        self.kind, self.group, self._builtin, self._type = kind, group, builtin, type
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
@@ -285,7 +286,8 @@ class Registry(Generic[Def]):
 
         Raises:
             UnknownNameError: The name is not registered.
-            PluginError: The package that registered it fails when it is imported.
+            PluginError: The package that registered it fails when it is imported, or registers
+                something else.
         """
         builtin: Mapping[str, Def] = load_attribute(self._builtin)
         if name in builtin:
@@ -304,14 +306,20 @@ class Registry(Generic[Def]):
                 _log.warning("left out: %s", error)
 
     def _load(self, entry: EntryPoint) -> Def:
+        package = entry.dist.name if entry.dist else entry.module
+        failed = f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
         try:
-            return entry.load()  # type: ignore[no-any-return]
+            found: Def = entry.load()
         except Exception as error:
-            package = entry.dist.name if entry.dist else entry.module
             raise PluginError(
-                f"{self.kind} {entry.name!r} of the package {package} cannot be loaded: "
-                f"{type(error).__name__}: {error}; fix or uninstall the package"
+                f"{failed}{type(error).__name__}: {error}; fix or uninstall the package"
             ) from error
+        if self._type is not None and not isinstance(found, self._type):
+            raise PluginError(
+                f"{failed}{entry.value} is a {type(found).__name__}; expected a "
+                f"{self._type.__name__} of ecd_tune.registry"
+            )
+        return found
 
     def _entry_points(self) -> Any:
         return entry_points(group=self.group)
@@ -342,13 +350,15 @@ class _Tasks(Registry[TaskDef]):
         return definition
 
 
-TASKS: Registry[TaskDef] = _Tasks("task", "ecd_tune.tasks", "ecd_tune.tasks.definitions:TASK_DEFS")
+TASKS: Registry[TaskDef] = _Tasks(
+    "task", "ecd_tune.tasks", "ecd_tune.tasks.definitions:TASK_DEFS", TaskDef
+)
 OPTIMIZERS: Registry[OptimizerDef] = Registry(
-    "optimizer", "ecd_tune.optimizers", "ecd_tune.optim.definitions:OPTIMIZER_DEFS"
+    "optimizer", "ecd_tune.optimizers", "ecd_tune.optim.definitions:OPTIMIZER_DEFS", OptimizerDef
 )
 CHECKS: Registry[CheckDef] = Registry(
     "check", "ecd_tune.checks", "ecd_tune.analysis.checks.built_in:BUILT_IN"
 )
 LAUNCHERS: Registry[LauncherDef] = Registry(
-    "launcher", "ecd_tune.launchers", "ecd_tune.launch.definitions:LAUNCHER_DEFS"
+    "launcher", "ecd_tune.launchers", "ecd_tune.launch.definitions:LAUNCHER_DEFS", LauncherDef
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
 from ecd_tune.cli.examples import example_of
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
+
+if TYPE_CHECKING:
+    from ecd_tune.store import SchemaState
 
 __all__ = ["db"]
 
@@ -38,20 +42,23 @@ def current(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(state) | {"current": state.current}, indent=2))
-        return
-    typer.echo(f"{state.storage}: {state.words}")
+    typer.echo(_as_json(state) if as_json else f"{state.storage}: {state.words}")
 
 
 @db.command(epilog=example_of("db check"))
-def check(storage: Storage = DEFAULT_STORAGE) -> None:
+def check(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
     """Exit with status 1 if the schema must be upgraded."""
     from ecd_tune.store import schema_state
 
     state = schema_state(storage)
-    if state.current:
+    if as_json:
+        typer.echo(_as_json(state))
+    elif state.current:
         typer.echo(f"{state.storage}: {state.words}")
-        return
-    typer.echo(f"{state.storage}: {state.words}; run `ecd-tune db upgrade`", err=True)
-    raise typer.Exit(_NOT_CURRENT)
+    else:
+        typer.echo(f"{state.storage}: {state.words}; run `ecd-tune db upgrade`", err=True)
+    raise typer.Exit(0 if state.current else _NOT_CURRENT)
+
+
+def _as_json(state: SchemaState) -> str:
+    return json.dumps(dataclasses.asdict(state) | {"current": state.current}, indent=2)

@@ -157,12 +157,12 @@ class _Live:
             middle = (_number(search.best), str(search.pruned), str(search.failed))
             table.add_row(key, done[0], *middle, *done[1:])
         parts: list[RenderableType] = [table, Text(f"  {self._meter.describe(workers)}")]
-        if _worth_a_table(workers):
+        if _needs_table(workers):
             parts.append(_worker_table(workers))
         return Group(*parts)
 
 
-def _worth_a_table(workers: Sequence[WorkerView]) -> bool:
+def _needs_table(workers: Sequence[WorkerView]) -> bool:
     return any(view.reason or view.placement.gpus or view.placement.cores for view in workers)
 
 

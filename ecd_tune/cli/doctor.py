@@ -30,7 +30,7 @@ def doctor(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
         "fused step on a GPU": _gpu_step(),
         "storage": _storage(storage),
         "data": _data(),
-        "disk": _disk(),
+        "disk": _disk(storage),
     }
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -102,7 +102,10 @@ def _data() -> str:
     return f"{describe_root()}: {len(present)} of {len(DATA_SETS)} data sets ({names})"
 
 
-def _disk() -> str:
+def _disk(url: str) -> str:
     places = {"working folder": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
+    folder = Path(url.removeprefix("sqlite:///")).absolute().parent
+    if url.startswith("sqlite:///") and folder.is_dir():
+        places["folder of the storage"] = folder
     free = {name: shutil.disk_usage(path).free / 2**30 for name, path in places.items()}
     return ", ".join(f"{gib:.1f} GiB free in the {name}" for name, gib in free.items())

@@ -120,7 +120,7 @@ def launch(
     if dry_run:
         typer.echo(launcher.describe())
     elif status or tail or cancel:
-        _look_after(launcher, settings.on, tail, cancel)
+        _manage(launcher, settings.on, tail, cancel)
     else:
         launcher.describe()  # what the engine does not take is refused before anything is created
         check_folder(wanted.logs, "--logs")
@@ -209,7 +209,7 @@ def _warn_of_file(engine: str, storage: str) -> None:
         )
 
 
-def _look_after(launcher: Launcher, engine: str, tail: bool, cancel: bool) -> None:
+def _manage(launcher: Launcher, engine: str, tail: bool, cancel: bool) -> None:
     if launcher.attached:
         raise LaunchError(
             f"--on {engine}: its workers end with the command that started them; see the output of "

@@ -38,7 +38,7 @@ def new_study(
         file=file.name,
         name=_quote(file.stem),
         title=_quote(f"ECDSep and AdamW on {definition.title}"),
-        task=_quote(_seen_from(file.parent, task)),
+        task=_quote(_relative_to(file.parent, task)),
         steps=definition.steps or _STEPS[definition.budget_unit],
         unit=definition.budget_unit,
     )
@@ -47,7 +47,7 @@ def new_study(
     typer.echo(f"{file}: run it with ecd-tune run {file}")
 
 
-def _seen_from(folder: Path, task: str) -> str:
+def _relative_to(folder: Path, task: str) -> str:
     home, colon, name = task.rpartition(":")
     if is_reference(task) and home.endswith(".py"):
         home = Path(os.path.relpath(home, folder)).as_posix()

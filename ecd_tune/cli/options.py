@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ecd_tune.errors import SpecError, StoreError, hint
+from ecd_tune.errors import SpecError, StoreError, UnknownNameError, hint
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.spec import (
     OWN_OPTIMIZERS,
@@ -43,12 +43,15 @@ DEFAULT_STORAGE = "sqlite:///ecd_tune.db"
 
 
 def complete_study(incomplete: str) -> list[str]:
-    """Return the shipped studies that complete a name in a shell.
+    """Return the shipped studies, study files and Python files that complete a name in a shell.
 
     Args:
         incomplete: The typed beginning of the name.
     """
-    return [name for name in shipped_studies() if name.startswith(incomplete)]
+    names = [name for name in shipped_studies() if name.startswith(incomplete)]
+    # A shell completes paths by itself only where there is no name.
+    files = [path.name for path in sorted(Path().iterdir()) if path.suffix in (".toml", ".py")]
+    return names and [*names, *(name for name in files if name.startswith(incomplete))]
 
 
 StudyName = Annotated[
@@ -164,7 +167,7 @@ def resolve_study(
     elif called is not None:
         raise SpecError(f"--name {called}: only for a study of your own task; {name} has a name")
     else:
-        spec = load_study(find_study(name), smoke)
+        spec = load_study(_find(name, storage), smoke)
     if keys is not None:
         for key in keys or ("",):
             if key not in spec.optimizers:
@@ -174,6 +177,19 @@ def resolve_study(
     if spec.sampler.why and storage:
         spec = as_stored(spec, storage)
     return spec.with_overrides(optimizers=keys)
+
+
+def _find(name: str, storage: str) -> Path:
+    try:
+        return find_study(name)
+    except UnknownNameError:
+        own = _own_tables(storage).get(name)
+        if own is None:
+            raise
+        raise SpecError(
+            f"study {name!r} in this storage is of your own task; name it by FILE.py:NAME or "
+            f"package.module:NAME, here {own['task']['name']}"
+        ) from None
 
 
 def as_stored(spec: StudySpec, storage: str) -> StudySpec:
@@ -257,12 +273,16 @@ def _study_of_task(
 
 
 def _stored_tables(reference: str, storage: str) -> dict[str, dict[str, Any]]:
+    short = short_reference(reference)
+    tables = _own_tables(storage)
+    return {name: table for name, table in tables.items() if table["task"]["name"] == short}
+
+
+def _own_tables(storage: str) -> dict[str, dict[str, Any]]:
     from ecd_tune.store import Store
 
     try:
         with Store.open(storage, create=False) as store:
-            tables = store.tables()
+            return store.tables()
     except StoreError:
         return {}  # no database yet; other errors are reported when it is used
-    short = short_reference(reference)
-    return {name: table for name, table in tables.items() if table["task"]["name"] == short}

@@ -77,7 +77,8 @@ def replay(
     A random forest predicts the rank of a point from the stored trials: the share of them that are
     better, 0 for the best. Each sampler then searches that model. On a simulated clock, a trial
     takes as long as the nearest stored one. `agreement` is the rank correlation of the model
-    with trials that it was not fitted to: below about 0.5 the comparison is unreliable.
+    with trials that it was not fitted to: below about 0.5 the comparison is unreliable. The sampler
+    of the study has the options of its file, all others have their defaults.
 
     Pruners need no model: each search takes the stored trials in a random order, with their stored
     curves and times, until its epochs are used. With `+resume`, trials are paused and continue from
@@ -95,6 +96,8 @@ def replay(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spec = resolve_study(study, optimizers=optimizers, smoke=smoke, storage=storage, called=name)
     names: tuple[Any, ...] = parse_names(sampler, _DRAWN, "sampler")
+    own = spec.sampler
+    samplers = {one: own if one == own.name else SamplerSpec(name=one) for one in names}
     found: list[dict[str, Any]] = []
     if pruner is not None:
         rows = compare_pruners(spec, storage, pruner, repeats, epochs, workers)
@@ -114,7 +117,7 @@ def replay(
         budget = trials or spec.trials(key)
         for one in names:
             searches = [
-                replay_search(spec, key, model, SamplerSpec(name=one), seed, budget, workers)
+                replay_search(spec, key, model, samplers[one], seed, budget, workers)
                 for seed in range(repeats)
             ]
             ends = sorted(search.best[-1] for search in searches)

@@ -19,8 +19,9 @@ def retry(
     study: Annotated[
         str,
         typer.Argument(
+            metavar="STUDY",
             help="Name of a study in the database, or STUDY/OPTIMIZER, optionally with /select or "
-            "/confirm."
+            "/confirm.",
         ),
     ],
     storage: Storage = DEFAULT_STORAGE,
@@ -56,9 +57,11 @@ def retry(
 def invalidate(
     study: Annotated[
         str,
-        typer.Argument(help="STUDY/OPTIMIZER; with /select or /confirm for a run of that stage."),
+        typer.Argument(
+            metavar="STUDY/OPTIMIZER", help="With /select or /confirm for a run of that stage."
+        ),
     ],
-    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
+    trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="Number of the trial.")],
     reason: Annotated[str, typer.Option(help="Why the result is wrong; stored with the trial.")],
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,8 @@ from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
+from ecd_tune.references import is_reference, short_reference
+from ecd_tune.spec.files import read_table
 
 if TYPE_CHECKING:
     from ecd_tune.store import HeldTrial, Store, WorkerRecord
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _RECENT_SECONDS = 60.0
+_ANY_WIDTH = 10_000
+"""Of an output that is no terminal."""
 _MOST_ERRORS = 5
 _MOST_REASONS = 8
 _EVENTS = {
@@ -43,7 +49,13 @@ _COUNTS = ("failed", "lost", "running", "waiting")
 
 def status(
     study: Annotated[
-        str | None, typer.Argument(help="Name of a study in the database. [default: all]")
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="Name of a study in the database, its .toml file, or your own task: FILE.py:NAME "
+            "or package.module:NAME. [default: all]",
+            show_default=False,
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
@@ -78,18 +90,14 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
 
         with Live(auto_refresh=False, vertical_overflow="visible") as live:
             while True:
-                live.update(Text(look(), no_wrap=True), refresh=True)
+                live.update(Text(look()), refresh=True)
                 sleep(interval)
     except KeyboardInterrupt:
         return
 
 
 def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | None = None) -> str:
-    known = store.studies()
-    if study is not None and study not in known:
-        told = hint(study, known, "stored study")
-        raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
-    names = [study] if study else known
+    names = store.studies() if study is None else _find_names(store, study)
     progress = {name: store.progress(name) for name in names}
     rows = [
         _row(entry, to_come, "pruning" in store.identity(entry.key))
@@ -106,7 +114,7 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | 
         return json.dumps({**data, **({"pace": paces} if paces else {})}, indent=2)
     if not rows:
         return f"{store.url}: no studies yet; start one with `ecd-tune run STUDY`"
-    lines = [_table(rows), *(f"{name}: {describe_rate(found)}" for name, found in paces.items())]
+    lines = [*_table(rows), *(f"{name}: {describe_rate(found)}" for name, found in paces.items())]
     for worker in workers:
         if worker["trials"] or worker["seen_seconds_ago"] < _RECENT_SECONDS:
             lines.append(_describe_worker(worker))
@@ -125,6 +133,20 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | 
     return "\n".join(lines)
 
 
+def _find_names(store: Store, study: str) -> list[str]:
+    """Return the stored studies that an argument names: by name, by their file or by their task."""
+    known, named = store.studies(), [study]
+    if study.endswith(".toml"):
+        named = [str(read_table(Path(study)).get("name", ""))]
+    elif is_reference(study):
+        task = short_reference(study)
+        named = [name for name, table in store.tables().items() if table["task"]["name"] == task]
+    if found := [name for name in named if name in known]:
+        return found
+    told = hint(study, known, "stored study")
+    raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
+
+
 def _reasons(store: Store, name: str) -> list[dict[str, Any]]:
     """Return why trials diverged, failed or were pruned, the most frequent reason first."""
     counts: Counter[tuple[str, str]] = Counter()
@@ -136,27 +158,41 @@ def _reasons(store: Store, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> list[str]:
     # The database counts both as one.
     ended = "pruned, diverged" if any(row["prunes"] for row in rows) else "diverged"
-    lines: list[tuple[str, ...]] = [("study", "finished", ended, *_COUNTS, "best")]
-    for row in rows:
-        search = row["stage"] == "search"
-        name = StudyKey(row["study"], row["optimizer"], Stage(row["stage"])).name
-        finished = row["complete"] + row["diverged"] + row["failed"]
-        target = row["target"] if search else finished + row["to_come"]
-        counts = [row[key] for key in ("diverged", *_COUNTS)]
-        # The best of runs from other starts and seeds is luck, not a result.
-        best = _show(row["best"]) if search else ""
-        lines.append((name, f"{finished}/{target}", *map(str, counts), best))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    header = ("study", "finished", ended, *_COUNTS, "best")
+    cells = [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    lines = [
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
-        for line in lines
-    )
+        for line in (header, *cells)
+    ]
+    # A narrow terminal would break the lines of a table.
+    if len(lines[0]) > shutil.get_terminal_size((_ANY_WIDTH, 0)).columns:
+        return [_describe_row(header, line) for line in cells]
+    return lines
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    search = row["stage"] == "search"
+    name = StudyKey(row["study"], row["optimizer"], Stage(row["stage"])).name
+    finished = row["complete"] + row["diverged"] + row["failed"]
+    target = row["target"] if search else finished + row["to_come"]
+    counts = [row[key] for key in ("diverged", *_COUNTS)]
+    # The best of runs from other starts and seeds is luck, not a result.
+    best = _show(row["best"]) if search else ""
+    return (name, f"{finished}/{target}", *map(str, counts), best)
+
+
+def _describe_row(header: tuple[str, ...], cells: tuple[str, ...]) -> str:
+    name, finished, *counts, best = cells
+    told = [f"{count} {what}" for what, count in zip(header[2:-1], counts, strict=True)]
+    parts = [finished, *(text for text in told if not text.startswith("0 "))]
+    return f"{name}: {', '.join(parts)}{f', best {best}' if best else ''}"
 
 
 def _row(progress: Any, to_come: int, prunes: bool) -> dict[str, Any]:

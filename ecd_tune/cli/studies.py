@@ -22,7 +22,11 @@ _INVALID = 2
 def studies(
     family: Annotated[
         str | None,
-        typer.Argument(help="Only this family: synthetic, digits, images, graphs or glue."),
+        typer.Argument(
+            metavar="FAMILY",
+            help="Only this family, a heading of the list, such as synthetic or graphs.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,17 +48,16 @@ def studies(
     table.add_column("study", no_wrap=True)
     for column in ("protocol", "trials × steps", "content"):
         table.add_column(column, overflow="fold")
-    for name, entries in families.items():
-        table.add_row(f"[bold]{name}[/bold]")
+    for family_name, entries in families.items():
+        table.add_row(f"[bold]{family_name}[/bold]")
         for entry in entries:
             size = f"{entry['trials']} × {entry['steps']}"
-            table.add_row(f" {entry['name']}", entry["protocol"], size, entry["title"])
+            name = f" {entry['name']}{'' if entry['smoke'] else ' *'}"
+            table.add_row(name, entry["protocol"], size, entry["title"])
         table.add_section()
     Console().print(table)
-    long = [e["name"] for entries in families.values() for e in entries if not e["smoke"]]
-    but = f" (not of {', '.join(long)})" if long else ""
     typer.echo(
-        f"ecd-tune show NAME shows details; ecd-tune run NAME --smoke runs a short form{but}."
+        "ecd-tune show NAME shows details; ecd-tune run NAME --smoke runs a short form (*: none)."
     )
 
 

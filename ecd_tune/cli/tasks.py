@@ -14,20 +14,45 @@ from ecd_tune.registry import TASKS, Option, TaskDef
 __all__ = ["render_tasks", "tasks"]
 
 
+def _complete(incomplete: str) -> list[str]:
+    return [task.name for task in TASKS if task.name.startswith(incomplete)]
+
+
 def tasks(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TASK",
+            help="Show the options of this task.",
+            autocompletion=_complete,
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the page docs/tasks.md.")
     ] = False,
 ) -> None:
-    """List the tasks with their options."""
+    """List the tasks, or show one with its options."""
     if as_json:
-        typer.echo(json.dumps([_entry(task) for task in TASKS], indent=2, ensure_ascii=False))
+        found = [_entry(task) for task in TASKS] if name is None else _entry(TASKS.get(name))
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif markdown:
         typer.echo(render_tasks(), nl=False)
+    elif name is not None:
+        typer.echo("\n".join(_describe(TASKS.get(name))))
     else:
         for task in TASKS:
             typer.echo(f"{task.name:<16} {task.title}; {task.metric}, {task.direction.value}")
+
+
+def _describe(task: TaskDef) -> Iterator[str]:
+    yield f"{task.name}: {task.title} ({task.source})"
+    yield f"value    {task.metric}, {task.direction.value}"
+    yield f"length   {task.budget_unit}"
+    for name, option in task.options.items():
+        allowed = _allowed(option).replace("`", "")
+        yield f"option   {name} = {option.default!r} ({allowed}): {option.doc}"
 
 
 def render_tasks() -> str:

@@ -36,7 +36,7 @@ _SHOWN = 20
 
 def verify(
     study: StudyName,
-    trial: Annotated[int, typer.Argument(min=0, help="Number of the trial.")],
+    trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="Number of the trial.")],
     storage: Storage = DEFAULT_STORAGE,
     optimizer: Annotated[
         str | None,
@@ -78,7 +78,9 @@ def verify(
         found = {record.number: record for record in store.trials(key)}
         record = found.get(trial)
         if record is None:
-            raise StoreError(f"{key.name} #{trial}: this trial does not exist")
+            raise StoreError(
+                f"{key.name} #{trial}: this trial does not exist; there are {len(found)}"
+            )
         if not record.counts or record.cause is None:
             reason = f" ({record.reason})" if record.reason else ""
             raise StoreError(f"{key.name} #{trial}: has no result to compare with{reason}")

@@ -56,7 +56,7 @@ class GroupRun:
             max_restarts=self.launch.max_restarts,
             folder=self.folder,
         ) as self._pool:
-            while any(view.state.alive for view in self._pool.tend()):
+            while any(view.state.alive for view in self._pool.update()):
                 if stop():
                     break
                 time.sleep(_POLL_SECONDS)

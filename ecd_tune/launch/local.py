@@ -116,7 +116,7 @@ class LocalWorkers:
     ) -> None:
         self.stop()
 
-    def tend(self) -> list[WorkerView]:
+    def update(self) -> list[WorkerView]:
         """Restart dead workers whose pause is over, and return the states of all.
 
         Call it every second or so.
@@ -125,7 +125,7 @@ class LocalWorkers:
             One view per worker, by index.
         """
         for slot in self._slots:
-            self._tend(slot)
+            self._update_slot(slot)
         return self.views()
 
     def views(self) -> list[WorkerView]:
@@ -191,7 +191,7 @@ class LocalWorkers:
             os.sched_setaffinity(process.pid, placement.cores)
         return process
 
-    def _tend(self, slot: _Slot) -> None:
+    def _update_slot(self, slot: _Slot) -> None:
         if slot.due is not None:
             if self._clock() >= slot.due:
                 slot.due = None
@@ -245,7 +245,7 @@ class LocalLauncher(Launcher):
 
     def status(self) -> list[WorkerView]:
         """Restart dead workers whose pause is over, and return the states of all."""
-        return self._pool.tend() if self._pool else []
+        return self._pool.update() if self._pool else []
 
     def cancel(self) -> None:
         """Stop all processes."""

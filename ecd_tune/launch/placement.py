@@ -75,7 +75,7 @@ def plan_placements(
         LaunchError: Both GPU rules are given, or the machine has too little.
     """
     check_gpu_rules(gpus_per_worker, workers_per_gpu)
-    dealt_gpus = _deal_gpus(workers, gpus, gpus_per_worker, workers_per_gpu)
+    assigned_gpus = _assign_gpus(workers, gpus, gpus_per_worker, workers_per_gpu)
     size = cores_per_worker or 0
     if workers * size > len(cores):
         raise LaunchError(
@@ -84,7 +84,7 @@ def plan_placements(
         )
     return [
         Placement(dealt, tuple(cores[index * size : (index + 1) * size]))
-        for index, dealt in enumerate(dealt_gpus)
+        for index, dealt in enumerate(assigned_gpus)
     ]
 
 
@@ -105,7 +105,7 @@ def check_gpu_rules(gpus_per_worker: int | None, workers_per_gpu: int | None) ->
         )
 
 
-def _deal_gpus(
+def _assign_gpus(
     workers: int,
     gpus: Sequence[str],
     gpus_per_worker: int | None,

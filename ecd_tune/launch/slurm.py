@@ -7,13 +7,14 @@ Accounting (``sacct``) is not needed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +101,17 @@ class SlurmLauncher(Launcher):
             raise LaunchError("--on slurm: sbatch is not on the PATH; run this on a login node")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)  # what is unpickled later must be ours
-        _write_private(self._storage_file, self.launch.storage)
-        jobs = self._read_jobs()
-        first = max((job.group.first + job.group.workers for job in jobs), default=0)
-        groups = [replace(group, first=group.first + first) for group in self.launch.groups()]
-        ids = self._submit(groups)
-        jobs += [_Job(id, group) for id, group in zip(ids, groups, strict=True)]
-        self._write_jobs(jobs)
+        with (self._folder / "lock").open("w") as lock:
+            # Two commands at once number their workers in turn; some file systems have no locks.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            _write_private(self._storage_file, self.launch.storage)
+            jobs = self._read_jobs()
+            first = max((job.group.first + job.group.workers for job in jobs), default=0)
+            groups = [replace(group, first=group.first + first) for group in self.launch.groups()]
+            ids = self._submit(groups)
+            jobs += [_Job(id, group) for id, group in zip(ids, groups, strict=True)]
+            self._write_jobs(jobs)
 
     def status(self) -> list[WorkerView]:
         """Query Slurm's queue; jobs that have left it have recorded their exit status."""
@@ -179,12 +184,13 @@ class SlurmLauncher(Launcher):
         return executor
 
     def _views(self, job: _Job, state: str | None) -> list[WorkerView]:
-        end = self._end_file(job.group)
-        known = json.loads(end.read_text()) if end.exists() else None
+        file = self._end_file(job.group)
+        known = json.loads(file.read_text()) if file.exists() else None
         views = []
         for index in range(job.group.workers):
             worker = job.group.first + index
-            kind, reason, restarts = _classify(job, state, known and known[index])
+            end = known and known[index]
+            kind, reason, restarts = _classify(job, state, end, self._folder / job.id)
             log = log_path(self.launch.logs, worker)
             views.append(
                 WorkerView(worker, 0, kind, restarts, reason, Placement(), log, f"job {job.id}")
@@ -252,7 +258,7 @@ class SlurmGroup:
 
 
 def _classify(
-    job: _Job, state: str | None, ended: Mapping[str, Any] | None
+    job: _Job, state: str | None, ended: Mapping[str, Any] | None, output: Path
 ) -> tuple[WorkerState, str, int]:
     """Return state, reason and restarts of one worker."""
     if ended is not None:
@@ -261,7 +267,8 @@ def _classify(
         return _STATES.get(state, WorkerState.RUNNING), "", 0
     if job.cancelled:
         return WorkerState.ENDED, "cancelled", 0
-    return WorkerState.FAILED, f"job {job.id} is {(state or 'no longer queued').lower()}", 0
+    reason = f"job {job.id} is {(state or 'no longer queued').lower()}; its output is in {output}"
+    return WorkerState.FAILED, reason, 0
 
 
 def _read_queue(ids: list[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ __all__ = ["find_origin", "own_version"]
 
 _PACKAGE = Path(__file__).parents[1] / "__init__.py"
 _SECONDS = 10.0
+_COMMIT, _NONE = "# branch.oid ", "(initial)"
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
@@ -62,10 +63,14 @@ def _commit_of(file: str) -> str:
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(file).name)
     if not tracked:
         return ""
-    commit = _git(folder, "describe", "--always", "--abbrev=12", "--exclude=*")
     # `describe --dirty` would lock the index, which its owner may be about to change.
-    changed = _git(folder, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}-dirty" if commit and changed else commit
+    status = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    shown = _git(folder, "--no-optional-locks", *status).splitlines()
+    commit = next((line.split()[2] for line in shown if line.startswith(_COMMIT)), _NONE)
+    if commit == _NONE:
+        return ""
+    changed = any(not line.startswith("#") for line in shown)
+    return f"{commit[:12]}-dirty" if changed else commit[:12]
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -134,7 +134,7 @@ def build_report(
     )
 
 
-def _say_smoke(spec: StudySpec) -> Iterator[str]:
+def _smoke_warning(spec: StudySpec) -> Iterator[str]:
     if spec.smoke:
         yield (f"This is a smoke run, which only shows that the study runs: {spec.smoke}.")
 
@@ -153,7 +153,7 @@ def _answer(
     ranked = rank_results(results, spec.task_def.direction)
     winner = find_winner(ranked, comparisons)
     said = compose_answer(spec, results, ranked, comparisons, winner, oracle)
-    return Answer(winner, find_groups(ranked, comparisons), (*_say_smoke(spec), *said))
+    return Answer(winner, find_groups(ranked, comparisons), (*_smoke_warning(spec), *said))
 
 
 def _results(

@@ -189,18 +189,18 @@ def _is_within(path: Path, replaced: set[Path]) -> bool:
 def _replace(rest: dict[str, Any], item: Any) -> set[Path]:
     """Replace an invalid value by a placeholder, or delete an optional one; return its path."""
     path: Path = item["loc"]
-    if _is_space(item) and isinstance(table := _dig(rest, path), dict):
+    if _is_space(item) and isinstance(table := _value_at(rest, path), dict):
         names = [line.partition(":")[0] for line in str(item["ctx"]["error"]).splitlines()]
         return {(*path, name) for name in names if _fix_dimension(table, name)}
-    if item["type"] == "missing" and isinstance(parent := _dig(rest, path[:-1]), dict):
+    if item["type"] == "missing" and isinstance(parent := _value_at(rest, path[:-1]), dict):
         stand_in = {} if path[-1] == "space" else _STAND_INS.get(path)  # type: ignore[arg-type]
         if stand_in is not None:
             parent[path[-1]] = deepcopy(stand_in)
             return {path}
-    return _take_out(rest, path)
+    return _delete_deepest(rest, path)
 
 
-def _dig(place: Any, path: Path) -> Any:
+def _value_at(place: Any, path: Path) -> Any:
     for part in path:
         place = place.get(part) if isinstance(place, dict) else None
     return place
@@ -217,14 +217,14 @@ def _fix_dimension(table: dict[str, Any], name: str) -> bool:
     return True
 
 
-def _take_out(rest: dict[str, Any], path: Path) -> set[Path]:
+def _delete_deepest(rest: dict[str, Any], path: Path) -> set[Path]:
     """Delete the deepest existing key of a path; return its path."""
     place: Any = rest
     for depth, part in enumerate(path):
         below = place.get(part)
         if below is None or depth + 1 == len(path) or not isinstance(below, dict):
             found: Path = path[: depth + 1] if below is not None else path[:depth]
-            parent = _dig(rest, found[:-1])
+            parent = _value_at(rest, found[:-1])
             if found and isinstance(parent, dict):
                 parent.pop(found[-1], None)
                 return {found[:-1] if found in _DECIDE else found}

@@ -65,7 +65,11 @@ class CheckSpec(SpecModel):
         Returns:
             True for the one that it names, or for any that it fits where it names none.
         """
-        return self.optimizer == key if self.optimizer else not _lacking(self.definition, optimizer)
+        return (
+            self.optimizer == key
+            if self.optimizer
+            else not _missing_hyperparameters(self.definition, optimizer)
+        )
 
 
 def _require_tables(value: Any) -> Any:
@@ -97,7 +101,7 @@ def find_study_check(name: str) -> CheckDef:
     raise UnknownNameError("check of studies", name, [c.id for c in CHECKS if c.is_for_studies])
 
 
-def _lacking(check: CheckDef, optimizer: OptimizerSpec) -> list[str]:
+def _missing_hyperparameters(check: CheckDef, optimizer: OptimizerSpec) -> list[str]:
     return [name for name in check.needs if name not in optimizer.definition.hyperparameters]
 
 
@@ -137,7 +141,9 @@ def _problems(
     elif not any(check.applies_to(key, optimizer) for key, optimizer in optimizers.items()):
         needs = ", ".join(definition.needs)
         yield f"no optimizer of the study has {needs}, which {check.name} needs"
-    elif check.optimizer and (lacking := _lacking(definition, optimizers[check.optimizer])):
+    elif check.optimizer and (
+        lacking := _missing_hyperparameters(definition, optimizers[check.optimizer])
+    ):
         yield f"optimizer = {check.optimizer!r}: has no {lacking[0]}, which {check.name} needs"
     for name, value in check.options.items():
         declared = definition.options.get(name)

@@ -188,9 +188,9 @@ def _optimizer_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) -
     problems += _group_problems(f"{where[:-1]}.space]", spec.space.dimensions, definition, task)
     problems += _missing(f"{where[:-1]}.space]", definition, spec.space.dimensions)
     values = {name: dimension.bounds() for name, dimension in spec.space.dimensions.items()}
-    problems += _unfit(f"{where[:-1]}.space]", definition, values)
+    problems += _combination_problems(f"{where[:-1]}.space]", definition, values)
     problems += _schedule_problems(f"{where[:-1]}.space]", spec, task)
-    problems += _twice_searched(f"{where[:-1]}.space]", spec)
+    problems += _redundant_problems(f"{where[:-1]}.space]", spec)
     labels = [reference.label for reference in spec.references]
     if len(set(labels)) != len(labels) or "best" in labels:
         problems.append(
@@ -255,7 +255,7 @@ def _schedule_problems(where: str, spec: OptimizerSpec, task: TaskDef | None) ->
     ]
 
 
-def _twice_searched(where: str, spec: OptimizerSpec) -> list[str]:
+def _redundant_problems(where: str, spec: OptimizerSpec) -> list[str]:
     """Refuse to search lr and delta_energy where s = 0, which is one search done twice."""
     own, space = spec.definition.hyperparameters, spec.space.dimensions
     names = ("lr", "delta_energy")
@@ -291,7 +291,7 @@ def _missing(where: str, definition: OptimizerDef, given: Mapping[str, object]) 
     return problems
 
 
-def _unfit(
+def _combination_problems(
     where: str, definition: OptimizerDef, given: Mapping[str, Sequence[Scalar]]
 ) -> list[str]:
     """Report values that cannot be combined: all of its values by hyperparameter."""
@@ -328,7 +328,7 @@ def _point_problems(
     point: Reference | FirstTrial,
 ) -> list[str]:
     problems = _missing(place, definition, point.params)
-    problems += _unfit(place, definition, {k: (v,) for k, v in point.params.items()})
+    problems += _combination_problems(place, definition, {k: (v,) for k, v in point.params.items()})
     for name, value in point.params.items():
         declared = known.get(name)
         if declared is None:

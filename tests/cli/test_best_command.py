@@ -41,3 +41,22 @@ def test_without_a_result_the_status_is_1_and_only_results_are_printed(
     assert "torch.optim.Adam(" in out
     assert err == "no trial of ecdsep, bbi, gdm has ended with a value\n"
     assert best(monkeypatch, capsys, "--optimizer", "bbi")[:2] == (1, "")
+
+
+def test_no_number_is_broken_at_sixty_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, spec = f"sqlite:///{tmp_path}/x.db", load_study(find_study("zakharov"))
+    monkeypatch.setenv("ECD_TUNE_STORAGE", url)
+    monkeypatch.setenv("COLUMNS", "60")
+    with Store.open(url) as store:
+        store.create(spec)
+        for optimizer in spec.optimizers:
+            (lease,) = store.ask(spec, optimizer, count=1, worker=Worker.current())
+            store.tell([(lease, Outcome(Status.COMPLETE, 0.5))])
+            status, out, _ = best(monkeypatch, capsys, "--optimizer", optimizer)
+            assert status == 0
+            assert max(map(len, out.splitlines()[2:])) <= 60
+            for value in lease.request.params.values():
+                if isinstance(value, float):
+                    assert f" {value!r} " in out

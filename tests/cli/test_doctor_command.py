@@ -57,3 +57,4 @@ def test_json_has_the_same_fields_and_the_studies(tmp_path: Path) -> None:
         store.create(make_spec())
     result = CliRunner().invoke(app, ["doctor", "--storage", url, "--json"])
     assert f"studies: {make_spec().name}" in json.loads(result.stdout)["storage"]
+    assert "GiB free in the folder of the storage" in json.loads(result.stdout)["disk"]

@@ -113,3 +113,31 @@ def test_watch_shows_rate_and_time_left_until_ctrl_c(url, monkeypatch):
     assert [line.split()[:2] for line in text.splitlines() if "/confirm" in line] == [
         ["contract/ecdsep/confirm", "0/4"]
     ] * 2
+
+
+def test_a_narrow_terminal_has_a_line_per_search_and_no_zeros(url, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    spec = make_spec(confirmation={"runs": 4})
+    with Store.open(url) as store:
+        store.create(spec)
+        leases = store.ask(spec, "ecdsep", count=3, worker=Worker.current())
+        store.tell([(leases[0], Outcome(Status.COMPLETE, -1.5e-40))])
+        store.tell([(leases[1], Outcome(Status.FAILED, reason="no disk"))])
+    lines = status(url).splitlines()
+    assert lines[:2] == [
+        "contract/ecdsep: 2/6, 1 failed, 1 running, best -1.5e-40",
+        "contract/ecdsep/confirm: 0/4",
+    ]
+
+
+def test_a_study_is_named_by_its_file_or_its_task_too(url, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "contract"\n')
+    spec = make_spec()
+    with Store.open(url) as store:
+        for name in ("contract", "other"):
+            store.create(spec.model_copy(update={"name": name}))
+    rows = json.loads(status(url, f"{tmp_path}/mine.toml", "--json"))["trials"]
+    assert {row["study"] for row in rows} == {"contract"}
+    for wrong in ("mine.py:task", "contrac"):
+        missing = CliRunner().invoke(app, ["status", wrong, "--storage", url]).exception
+        assert f"no study {wrong!r} in sqlite" in str(missing)

@@ -51,7 +51,7 @@ def wait_for(condition: object, seconds: float = 100) -> None:
 
 def ended(pool: LocalWorkers) -> bool:
     states = (WorkerState.RUNNING, WorkerState.WAITING)
-    return not any(view.state in states for view in pool.tend())
+    return not any(view.state in states for view in pool.update())
 
 
 @pytest.mark.usefixtures("fake_worker")
@@ -87,12 +87,12 @@ def test_the_pause_doubles(tmp_path: Path) -> None:
     )
     with pool:
         for pause in (8, 16, 32):
-            wait_for(lambda: pool.tend()[0].state is WorkerState.WAITING)
+            wait_for(lambda: pool.update()[0].state is WorkerState.WAITING)
             restarts = pool.views()[0].restarts
             now += pause - 1
-            assert pool.tend()[0].restarts == restarts
+            assert pool.update()[0].restarts == restarts
             now += 1
-            assert pool.tend()[0].restarts == restarts + 1
+            assert pool.update()[0].restarts == restarts + 1
 
 
 @pytest.mark.usefixtures("fake_worker")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecd_tune.errors import LaunchError
-from ecd_tune.launch import Launch, make_launcher
+from ecd_tune.launch import Launch, WorkerState, make_launcher
 from ecd_tune.launch.slurm_options import divide_options
 
 URL = "postgresql://me:secret@host/db"
@@ -27,7 +28,8 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     told = tmp_path / "told"
     for name, text in (
-        ("sbatch", f'env > {told}; cat "$1" >> {told}; echo "Submitted batch job 7"'),
+        ("sbatch", f'env > {told}; cat "$1" >> {told}; sleep 0.2; echo "Submitted batch job 7"'),
+        ("squeue", 'echo "7 FAILED"'),
         ("srun", "exit 1"),
     ):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -118,3 +120,25 @@ def test_a_damaged_list_of_jobs_is_one_message(tmp_path: Path) -> None:
     path.write_text('[{"id": "1"')
     with pytest.raises(LaunchError, match=r"jobs\.json: is damaged"):
         make_launcher("slurm", launch(tmp_path)).status()
+
+
+@pytest.mark.usefixtures("fake_slurm")
+def test_two_submissions_at_once_number_their_workers_in_turn(tmp_path: Path) -> None:
+    launchers = [make_launcher("slurm", launch(tmp_path, workers=2)) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda launcher: launcher.submit(), launchers))
+    assert [view.index for view in launchers[0].status()] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("fake_slurm")
+def test_a_job_that_failed_says_where_its_output_is(tmp_path: Path) -> None:
+    """For example where a node does not have the folder of the workers."""
+    launcher = make_launcher("slurm", launch(tmp_path))
+    launcher.submit()
+    (view,) = launcher.status()
+    folder = tmp_path / "logs" / "slurm" / "7"
+    assert (view.state, view.reason) == (
+        WorkerState.FAILED,
+        f"job 7 is failed; its output is in {folder}",
+    )
+    assert folder.is_dir()

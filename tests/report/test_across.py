@@ -23,7 +23,7 @@ from ecd_tune.report.model.across.profiles import MOST_TIMES, profile_times
 from ecd_tune.report.model.across.studies import critical_difference
 from ecd_tune.report.render.figures.across import draw_across
 from ecd_tune.report.render.markdown import set_markdown
-from ecd_tune.report.words.across import across_page
+from ecd_tune.report.words.across import _difference, across_page
 from ecd_tune.spec import find_study, load_study
 
 
@@ -285,6 +285,17 @@ def test_printed_values_are_shown_beside_our_means():
     assert table.rows[1][:6] == (
         "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [{"oracle": False}, {"settings": "hidden = 8"}])
+def test_no_difference_from_the_paper_for_other_protocols_or_settings(other):
+    spec = load_study(find_study("ogbn-arxiv-paper"))
+    report = task("ogbn-arxiv-paper", (0.7,), oracle=True, protocol="paper")
+    paper = find_printed([(spec, report)])
+    report.results[0].optimizer = "ecdsep"
+    (row,) = compare_studies([report], paper).rows
+    assert _difference(row, 0.7, 0.71) == "-0.0100"
+    assert _difference(dataclasses.replace(row, **other), 0.7, 0.71) == "–"
 
 
 def test_other_settings_are_named_and_smoke_forms_have_no_printed_value():

@@ -176,8 +176,8 @@ def test_medians_are_one_ordered_sentence(zakharov):
     (sentence,) = [s for s in zakharov.answer.sentences if s.startswith("Medians")]
     adam, gdm = (f"{zakharov.results[i].summary.median:.1e}" for i in (2, 3))
     assert f"; Adam {adam}; GDM " in sentence
-    # The interval of GDM leaves its median one digit.
-    assert sentence.endswith(f"; GDM {float(gdm):.1g}.")
+    # Two digits each, as in the table of results, where values span decades.
+    assert sentence.endswith(f"; GDM {float(gdm):.2g}.")
 
 
 def test_diverged_runs_are_counted_and_ranked_last(zakharov):

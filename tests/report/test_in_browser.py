@@ -26,6 +26,18 @@ ONE_WORD_A_LINE = """() => [...document.querySelectorAll('td span, tbody th')].f
   return words > 1 && lines >= words;
 }).map(cell => cell.textContent)"""
 
+BAD_LABELS = """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
+  const frame = svg.getBoundingClientRect();
+  const labels = [...svg.querySelectorAll('text')].map(text => [
+    text.textContent.trim(), text.getBoundingClientRect()]).filter(([text]) => text);
+  const cut = ([text, box]) => box.left < frame.left - 1 || box.right > frame.right + 1
+    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  const meet = ([, a], [, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+  return labels.filter((label, i) => cut(label) || labels.slice(0, i).some(o => meet(o, label)))
+    .map(([text]) => [svg.closest('figure').innerText.slice(0, 40), text]);
+})"""
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -110,4 +122,15 @@ def test_rows_are_cards_on_a_phone(browser, address):
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert page.evaluate(TOO_WIDE) == []
     assert page.evaluate(ONE_WORD_A_LINE) == []
+    page.close()
+
+
+def test_labels_of_figures_neither_overlap_nor_are_cut_off(browser, searched, tmp_path):
+    (path,) = write_report(searched, tmp_path, ("html",))
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    names = page.locator("figcaption").all_text_contents()
+    assert any("two most important" in name for name in names)
+    assert page.evaluate(BAD_LABELS) == []
     page.close()

@@ -1,12 +1,20 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecd_tune.analysis import Interval
 from ecd_tune.report import format_number
-from ecd_tune.report.words.numbers import format_duration, format_p, format_scalar, format_within
+from ecd_tune.report.words.numbers import (
+    format_duration,
+    format_p,
+    format_scalar,
+    format_within,
+    quantile_format,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +23,10 @@ from ecd_tune.report.words.numbers import format_duration, format_p, format_scal
         (0.0, "0"),
         (0.97134, "0.9713"),
         (0.1, "0.1"),
+        (0.99994, "0.9999"),
+        (0.99996, "0.99996"),
+        (1 - 1.5e-9, "0.999999998"),
+        (1.00001, "1"),
         (0.001, "0.001"),
         (0.00099999, "0.001"),
         (0.000999, "9.99e-04"),
@@ -89,3 +101,12 @@ def test_p(p, text):
 )
 def test_durations(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_an_optimizer_whose_runs_all_diverge_does_not_change_the_digits_of_others():
+    lost, sure = (
+        Interval(low, high, "", 0.95) for low, high in ((math.inf, math.inf), (0.70, 0.72))
+    )
+    for intervals in ((lost, sure), (sure, lost)):
+        rows = [SimpleNamespace(median_interval=interval) for interval in intervals]
+        assert quantile_format(rows, log=False)(0.71234) == "0.712"

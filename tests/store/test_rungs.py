@@ -214,6 +214,22 @@ def test_diverged_trials_rank_last_and_invalidated_ones_are_excluded(
     assert [r.number for r in store.trials(scene.key) if r.cause is Cause.PROMOTED] == [2]
 
 
+def test_a_trial_that_is_complete_before_its_rung_keeps_its_rank_there(store: Store) -> None:
+    """A user's own loop may end before the epoch of the rung."""
+    scene = Scene(store, make_spec(9), reduction=2)
+    early = scene.ask()
+    assert early is not None
+    outcome = Outcome(Status.COMPLETE, 0.0, rung=Rung(0, 0, 2))  # accuracies: the others' are below
+    assert store.tell([(early, outcome)]) == [True]
+    for loss, promoted in ((0.3, []), (0.2, []), (0.4, [2])):
+        lease = scene.ask()
+        assert lease is not None
+        scene.tell(lease, loss)
+        found = [r.number for r in store.trials(scene.key) if r.cause is Cause.PROMOTED]
+        assert found == promoted
+    assert store.trials(scene.key)[0].state is TrialState.COMPLETE
+
+
 def test_repeated_tell_promotes_once(store: Store) -> None:
     scene = Scene(store, make_spec(9), reduction=2)
     leases = [scene.ask(), scene.ask()]

@@ -134,7 +134,8 @@ def test_nothing_is_confirmed_before_the_selection_is_complete(
     assert Stage.SELECT in stages
     assert Stage.CONFIRM not in stages
     report = build_report(spec, fetch_trials(store, spec))
-    assert any("selection of Adam is incomplete" in text for text in report.warnings)
+    (text,) = [text for text in report.warnings if "The selection of " in text]
+    assert "Adam" in text.partition(" is incomplete")[0]
 
     monkeypatch.undo()
     StudyWorker(store, spec, StopFlag()).run()

@@ -11,7 +11,7 @@ from ecd_tune.report.model.across.printed import Scaling
 from ecd_tune.report.model.across.profiles import MOST_TIMES, Profile
 from ecd_tune.report.model.across.studies import Across, Cell, TaskRow
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import format_number, format_p, format_within
+from ecd_tune.report.words.numbers import format_number, format_p, format_within, surest
 
 __all__ = ["across_page"]
 
@@ -113,14 +113,17 @@ def _by_rank(across: Across) -> list[str]:
 def _value(row: TaskRow, cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    known = cell.low is not None and cell.high is not None
-    values = [cell.median, *((cell.low, cell.high) if known else ())]
-    half = (values[2] - values[1]) / 2 if known else None
+    values = [v for v in (cell.median, cell.low, cell.high) if v is not None]
     if row.log:
         middle, *ends = (format_number(v, 2, "diverged") for v in values)
     else:
-        middle, *ends = (format_within(v, half, "diverged") for v in values)
+        sure = surest(map(_half, row.cells.values()))
+        middle, *ends = (format_within(v, sure, "diverged") for v in values)
     return f"{middle} [{', '.join(ends)}]" if ends else middle
+
+
+def _half(cell: Cell) -> float | None:
+    return None if cell.low is None or cell.high is None else (cell.high - cell.low) / 2
 
 
 def _ranks(across: Across) -> Section:
@@ -230,7 +233,7 @@ def _printed(across: Across) -> Section:
         "protocol and settings are the paper's."
         f"{differ}",
     )
-    return Section("printed", "Beside the paper", tables=(table,))
+    return Section("printed", "Compared with the paper", tables=(table,))
 
 
 def _difference(row: TaskRow, ours: float | None, listed: float) -> str:

@@ -11,7 +11,7 @@ __all__ = ["Page", "Section", "Table"]
 _NUMBER = re.compile(r"(p |from )?[-−+×<>≤≥~ ]*[\d∞]")
 _SHORT, _LINE = 40, 125
 """Characters of the longest cell that is kept in one line, and of a line of a page."""
-_WORD = re.compile(r"\w{1,12}$|no value$|not reached$|could not be$")
+_WORD = re.compile(r"\w{1,12}$|diverged|no value$|not reached$|could not be$")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ecd_tune.records import Scalar
 
-__all__ = ["format_duration", "format_number", "format_p", "format_scalar", "format_within"]
+if TYPE_CHECKING:
+    from ecd_tune.analysis import Summary
+
+__all__ = [
+    "format_duration",
+    "format_number",
+    "format_p",
+    "format_scalar",
+    "format_within",
+    "quantile_format",
+    "surest",
+]
 
 _SMALL, _LARGE = 1e-3, 1e5
 
@@ -21,6 +34,7 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
 
     Returns:
         For example ``0.9713``, ``1.2e-07`` or ``12340``; scientific below 1e-3 and from 1e5 on.
+        Numbers just below 1 have as many digits as tell them from 1.
     """
     if value is None:
         return "–"
@@ -35,6 +49,9 @@ def format_number(value: float | None, digits: int = 4, infinite: str = "") -> s
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trim(mantissa)}e{exponent}"
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    if rounded == 1 and value < 1:
+        decimals = -math.floor(math.log10(1 - value))  # a momentum of 0.9998 is not 1
+        return f"{value:.{decimals}f}"
     return _trim(f"{rounded:.{max(decimals, 0)}f}")
 
 
@@ -56,6 +73,36 @@ def format_within(value: float | None, spread: float | None, infinite: str = "")
         lead = math.floor(math.log10(abs(value))) if value else 0
         return format_number(value, min(max(lead + decimals + 1, 2), 6), infinite)
     return f"{value:.{decimals}f}"
+
+
+def quantile_format(summaries: Iterable[Summary | None], log: bool) -> Callable[[float], str]:
+    """Return how to print quantiles that are compared: all to the digits of the surest.
+
+    Args:
+        summaries: The distributions.
+        log: They span decades: each quantile has two significant digits.
+
+    Returns:
+        A function; infinity prints as ``diverged``.
+    """
+    if log:
+        return lambda value: format_number(value, 2, "diverged")
+    ends = [summary.median_interval for summary in summaries if summary]
+    spread = surest((interval.high - interval.low) / 2 for interval in ends if interval)
+    return lambda value: format_within(value, spread, "diverged")
+
+
+def surest(spreads: Iterable[float | None]) -> float | None:
+    """Return the smallest spread, by whose digits numbers are printed that are compared.
+
+    Args:
+        spreads: Half widths of intervals; those that are 0, unknown or not finite, because runs
+            diverged, are left out.
+
+    Returns:
+        One above 0; None if there is none.
+    """
+    return min((s for s in spreads if s and math.isfinite(s)), default=None)
 
 
 def _trim(text: str) -> str:

@@ -34,6 +34,8 @@ __all__ = ["lock_rungs", "promote"]
 
 Result = tuple[Lease, Outcome]
 
+_COMPARED = (Status.PRUNED, Status.COMPLETE)
+
 
 def lock_rungs(connection: sa.Connection, results: Sequence[Result]) -> None:
     """Lock the studies of results at a rung. These locks are taken before those of leases.
@@ -61,8 +63,8 @@ def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
         {
             "trial_id": lease.trial_id,
             "key": _key(outcome.rung),
-            # A trial that ended before the rung counts there as the worst.
-            "value_json": json.dumps(outcome.value if outcome.status is Status.PRUNED else None),
+            # A trial that diverged or failed before the rung counts there as the worst.
+            "value_json": json.dumps(outcome.value if outcome.status in _COMPARED else None),
         }
         for lease, outcome in reached
         if outcome.rung is not None
@@ -78,7 +80,8 @@ def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
 def _promote_at(connection: sa.Connection, ref: StudyRef, rung: Rung) -> None:
     members = _read_members(connection, ref, rung)
     losses = {row.number: _loss(json.loads(row.value_json), ref) for row in members}
-    promoted = {row.number for row in members if row.lost}
+    # A trial that is complete, because its own loop ended before the rung, has its place too.
+    promoted = {row.number for row in members if row.lost or row.state is OptunaState.COMPLETE}
     chosen = {*choose_promoted(losses, promoted, rung.reduction)}
     if chosen:
         _continue(connection, ref, [r.trial_id for r in members if r.number in chosen], rung)
@@ -94,7 +97,13 @@ def _read_members(connection: sa.Connection, ref: StudyRef, rung: Rung) -> Seque
     attributes = optuna_tables.trial_system_attributes
     promoted = runs.c.cause == Cause.PROMOTED.value
     return connection.execute(
-        sa.select(trials.c.trial_id, trials.c.number, attributes.c.value_json, runs.c.lost)
+        sa.select(
+            trials.c.trial_id,
+            trials.c.number,
+            trials.c.state,
+            attributes.c.value_json,
+            runs.c.lost,
+        )
         .join(attributes, attributes.c.trial_id == trials.c.trial_id)
         .join(runs, runs.c.trial_id == trials.c.trial_id)
         .where(trials.c.study_id == ref.id, attributes.c.key == _key(rung))

@@ -125,7 +125,7 @@ class DataSetPart:
             found = next(self._open[1])
             self._open = (seed, epoch, number + 1), self._open[1]
             self._last = wanted, found
-        return self._hand_over(self._last[1]), min(size, self.count - number * size)
+        return self._as_batch(self._last[1]), min(size, self.count - number * size)
 
     def batches(self, seed: int) -> Iterator[tuple[Batch, int]]:
         """Iterate over all examples in their order.
@@ -136,7 +136,7 @@ class DataSetPart:
         parts = torch.split(torch.arange(self.count), self._reading.batch_size)
         rows = [part.tolist() for part in parts]
         for part, found in zip(rows, self._read(rows, seed, -1), strict=True):
-            yield self._hand_over(found), len(part)
+            yield self._as_batch(found), len(part)
 
     def close(self) -> None:
         """End the processes that read ahead: the garbage collector would wait seconds for each."""
@@ -152,7 +152,7 @@ class DataSetPart:
         )
         return iter(loader)
 
-    def _hand_over(self, batch: Any) -> Batch:
+    def _as_batch(self, batch: Any) -> Batch:
         moved = _to_device(batch, self._reading.device)
         return tuple(moved) if isinstance(moved, (list, tuple)) else (moved,)
 

@@ -153,7 +153,8 @@ class _KeyedSlot:
         if data is None and self._promoted is not None:
             _log.warning(
                 "%s #%d was promoted, and its checkpoint is not in %r: restarting it; all "
-                "workers need checkpoint storage that each of them can access",
+                "workers need checkpoint storage that each of them can access, and a complete "
+                "study keeps no checkpoints for a larger budget",
                 self._promoted.key.name,
                 self._promoted.number,
                 self._checkpoints,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,36 +52,30 @@ def render_best(
     return _RENDERERS[format](best_hyperparameters(spec, trials)).rstrip("\n")
 
 
-def best_table(bests: Sequence[BestHyperparameters]) -> Table:
-    """Lay the best hyperparameters out for a terminal.
+def best_table(best: BestHyperparameters) -> Table:
+    """Lay the best hyperparameters of one optimizer out for a terminal.
 
     Args:
-        bests: From :func:`best_hyperparameters`.
+        best: From :func:`best_hyperparameters`.
 
     Returns:
-        A table, one line per hyperparameter.
+        A table, one line per hyperparameter; a narrow one breaks ranges, never a number.
     """
     from rich import box
     from rich.table import Table
 
-    caption = f"{bests[0].study}: best trial of the search" if bests else _NONE
-    table = Table(title=caption, box=box.SIMPLE_HEAD)
-    for header in ("Optimizer", "Hyperparameter", "Best", "Searched", "Note"):
-        table.add_column(header, overflow="fold")
-    for best in bests:
-        trial = f"trial {best.trial}" + f" of search {best.search}" * (best.search > 1)
-        head = f"{best.title}\n{best.metric} = {format_number(best.value)}\n{trial}"
-        for i, param in enumerate(best.lines):
-            note = f"at the {param.edge} edge" if param.edge else ""
-            first = head.splitlines()[i] if i < 3 else ""
-            table.add_row(first, param.name, format_scalar(param.value), param.allowed, note)
-        for line in head.splitlines()[len(best.lines) :]:
-            table.add_row(line)
-        table.add_section()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("Hyperparameter", "Best"):
+        table.add_column(header, no_wrap=True)
+    table.add_column("Searched", overflow="fold")
+    for param in best.lines:
+        edge = f", at the {param.edge} edge" if param.edge else ""
+        table.add_row(param.name, format_scalar(param.value), f"{param.allowed}{edge}")
     return table
 
 
 _NONE = "no complete trial yet"
+_WIDTH = 100
 
 
 def _render_table(bests: Sequence[BestHyperparameters]) -> str:
@@ -88,8 +83,13 @@ def _render_table(bests: Sequence[BestHyperparameters]) -> str:
 
     if not bests:
         return _NONE
-    text = io.StringIO()
-    Console(file=text, width=100, color_system=None).print(best_table(bests))
+    text, width = io.StringIO(), shutil.get_terminal_size((_WIDTH, 0)).columns
+    console = Console(file=text, width=min(width, _WIDTH), color_system=None, highlight=False)
+    for best in bests:
+        trial = f"trial {best.trial}" + f" of search {best.search}" * (best.search > 1)
+        value = f"{best.metric} = {format_number(best.value)}"
+        console.print(f"{best.title}: {value}, {trial}", markup=False)
+        console.print(best_table(best))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -35,7 +35,7 @@ def draw_importance(report: StudyReport) -> Iterator[Drawn]:
     lines = len(rows) + 2 * len(keys) - 1
     figure, axes = new_panel("", (), _ROW * lines + _REST)
     box = axes.get_position()
-    left = (0.12 + _CHARACTER * max(len(row.name) for row in rows)) / figure.get_figwidth()
+    left = (0.2 + _CHARACTER * max(len(row.name) for row in rows)) / figure.get_figwidth()
     axes.set_position((left, box.y0, box.x1 - left, 1 - box.y0 - 0.1 / figure.get_figheight()))
     place, ticks = 0, []
     for key in keys:

@@ -40,7 +40,7 @@ def draw_seeds(report: StudyReport) -> Iterator[Drawn]:
     lost = [f"{row.lacking} diverged" if row.lacking else "" for row in rows]
     figure, axes = new_panel("", lost, _ROW * len(rows) + _REST)
     box = axes.get_position()
-    left = 0.12 + _CHARACTER * max(len(row.label) for row in rows)
+    left = 0.2 + _CHARACTER * max(len(row.label) for row in rows)
     left = min(left, 2.0) / figure.get_figwidth()
     axes.set_position((left, box.y0, box.x1 - left, 1 - box.y0 - 0.1 / figure.get_figheight()))
     for place, (row, text) in enumerate(zip(rows, lost, strict=True)):

@@ -52,7 +52,7 @@ def _draw(
     grid = figure.subplots(rows, 2, squeeze=False)
     figure.subplots_adjust(
         left=_LEFT / _WIDTH,
-        right=1 - 0.12 / _WIDTH,
+        right=1 - 0.2 / _WIDTH,
         bottom=_BELOW / height,
         top=1 - _TITLE / height,
         wspace=_LEFT / (0.5 * (_WIDTH - 2 * _LEFT)),

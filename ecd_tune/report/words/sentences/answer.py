@@ -13,7 +13,7 @@ from ecd_tune.report.words.sentences.notes import (
     describe_final,
     describe_holding,
     describe_stop,
-    format_quantile,
+    show_quantiles,
     state_median,
 )
 from ecd_tune.report.words.tables.comparison import as_ratio, format_effect, format_margin
@@ -166,11 +166,11 @@ def _claim(
     bound = _p(largest)
     if len(pairs) > 1:
         bound = f"{bound.replace('=', '≤')}, corrected for {len(pairs)} comparisons"
-    others = "every other optimizer" if len(ranked) > 2 else own[0].second
+    others = "every other optimizer"
+    if len(ranked) == 2:
+        others = own[0].first if own[0].second_optimizer == best.optimizer else own[0].second
     if len(ranked) < len(spec.optimizers):
         others += " with confirmed runs" if len(ranked) > 2 else ", the only other one confirmed,"
-    if len(ranked) == 2 and own[0].second_optimizer == best.optimizer:
-        others = own[0].first
     return (
         f"{best.label} is ahead of {others} beyond noise on the task “{spec.task_def.title}” "
         f"({_seeds(spec, own)}, {bound}); {_covered(spec)}."
@@ -254,12 +254,13 @@ def _medians(spec: StudySpec, ranked: Sequence[ResultRow], mark: str) -> str:
     assert best.summary is not None  # ranked rows have runs
     name = spec.task_def.confirm_metric
     metric = spec.metric if name == "value" else name.replace("_", " ")
-    q1, q3 = (format_quantile(q, best.summary) for q in (best.summary.q1, best.summary.q3))
-    first = f"{state_median(best, mark)}, quartiles {q1} to {q3}"
+    show = show_quantiles(ranked)
+    q1, q3 = (show(q) for q in (best.summary.q1, best.summary.q3))
+    first = f"{state_median(best, mark, show)}, quartiles {q1} to {q3}"
     if best.reached is not None and math.isfinite(best.reached.median):
-        reached = format_quantile(best.reached.median, best.reached)
+        reached = show(best.reached.median)
         first += f", including values before divergence {reached}{mark}"
-    others = "; ".join(state_median(row, mark) for row in ranked[1:])
+    others = "; ".join(state_median(row, mark, show) for row in ranked[1:])
     return f"Medians ({metric}): {first}{'; ' if others else ''}{others}."
 
 

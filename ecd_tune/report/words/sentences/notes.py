@@ -6,13 +6,13 @@ The answer includes those that concern it; all are shown below the table of resu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from ecd_tune.analysis import Summary
+from ecd_tune.analysis import spans_decades
 from ecd_tune.records import Direction
 from ecd_tune.report.model.compare import rank_results
 from ecd_tune.report.model.rows import ResultRow
-from ecd_tune.report.words.numbers import format_within
+from ecd_tune.report.words.numbers import quantile_format
 from ecd_tune.spec import StudySpec
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "describe_final",
     "describe_holding",
     "describe_stop",
-    "format_quantile",
+    "show_quantiles",
     "state_median",
 ]
 
@@ -51,33 +51,29 @@ def compose_notes(spec: StudySpec, results: Sequence[ResultRow], oracle: bool) -
     return tuple(sentence for sentence in found if sentence)
 
 
-def state_median(row: ResultRow, mark: str) -> str:
+def state_median(row: ResultRow, mark: str, show: Callable[[float], str]) -> str:
     """Name a row with its median.
 
     Args:
         row: One with runs.
         mark: Mark of every number.
+        show: Prints the median.
 
     Returns:
         For example ``GDM 0.6936 (17 of 100 runs diverged)``.
     """
     assert row.summary is not None  # asked of rows with runs only
     median = row.summary.median
-    number = "none" if math.isinf(median) else f"{format_quantile(median, row.summary)}{mark}"
+    number = "none" if math.isinf(median) else f"{show(median)}{mark}"
     counts = [(row.confirmed.diverged, "diverged"), (row.confirmed.failed, "failed")]
     lacking = " and ".join(f"{n} of {row.summary.runs} runs {how}" for n, how in counts if n)
     return f"{row.label} {number}" + (f" ({lacking})" if lacking else "")
 
 
-def format_quantile(value: float, summary: Summary) -> str:
-    """Print a quantile of a row to the digits that the interval of its median leaves it.
-
-    Args:
-        value: The quantile; infinity prints as ``diverged``.
-        summary: The row's distribution.
-    """
-    ends = summary.median_interval
-    return format_within(value, (ends.high - ends.low) / 2 if ends else None, "diverged")
+def show_quantiles(results: Sequence[ResultRow]) -> Callable[[float], str]:
+    """Return how quantiles of these rows are printed."""
+    log = spans_decades([value for row in results for value in row.confirmed.values])
+    return quantile_format([row.summary for row in results], log)
 
 
 def _published(results: Sequence[ResultRow], direction: Direction, mark: str) -> Iterator[str]:
@@ -85,7 +81,8 @@ def _published(results: Sequence[ResultRow], direction: Direction, mark: str) ->
     rows = [r for r in results if r.source != "best" and r.summary and r.optimizer in order]
     rows.sort(key=lambda row: order.index(row.optimizer))
     if rows:
-        medians = ", ".join(state_median(row, mark) for row in rows)
+        show = show_quantiles(results)
+        medians = ", ".join(state_median(row, mark, show) for row in rows)
         yield f"Medians with the published hyperparameters and the same seeds: {medians}."
 
 
@@ -106,7 +103,7 @@ def describe_final(row: ResultRow, direction: Direction, mark: str = "") -> str:
     lowest, final = row.summary.median, row.final.median
     if lowest < 0 or not math.isfinite(final) or final <= _WORSE * lowest:
         return ""
-    return f"{row.label} {_LEAVES} {format_quantile(final, row.final)}{mark}."
+    return f"{row.label} {_LEAVES} {quantile_format([row.final], log=False)(final)}{mark}."
 
 
 def describe_stop(spec: StudySpec, row: ResultRow) -> str:

@@ -9,7 +9,11 @@ from ecd_tune.records import Direction
 from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.rows import ResultRow, StudyReport
 from ecd_tune.report.words.layout import Table
-from ecd_tune.report.words.numbers import format_number, format_within
+from ecd_tune.report.words.numbers import (
+    format_number,
+    format_within,
+    quantile_format,
+)
 
 __all__ = ["result_table"]
 
@@ -117,12 +121,7 @@ def _quartiles(row: ResultRow, report: StudyReport) -> str:
 
 
 def _number(value: float, report: StudyReport) -> str:
-    if report.log:
-        return format_number(value, 2, "diverged")
-    # All rows to the digits that the surest of them has, so that they can be compared.
-    halves = [_half(row.summary.median_interval) for row in report.results if row.summary]
-    sure = min((half for half in halves if half), default=None)
-    return format_within(value, sure, "diverged")
+    return quantile_format([row.summary for row in report.results], report.log)(value)
 
 
 def _half(interval: Interval | None) -> float | None:
