@@ -169,13 +169,22 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
     Returns:
         For each lease whether it is still valid.
     """
-    table = tables.leases
-    mine = table.c.token.in_([lease.token for lease in leases])
-    renewal = sa.update(table).where(mine).values(expires_at=now() + seconds)
-    rows = connection.execute(renewal.returning(table.c.token, table.c.worker_id)).all()
+    values = {"tokens": [lease.token for lease in leases], "seconds": seconds}
+    rows = connection.execute(_RENEW, values).all()
     write_rows(connection, seen_again({row.worker_id for row in rows}))
     standing = {row.token for row in rows}
     return [lease.token in standing for lease in leases]
 
 
+def _build_renew() -> Any:
+    table = tables.leases
+    return (
+        sa.update(table)
+        .where(table.c.token.in_(sa.bindparam("tokens", expanding=True)))
+        .values(expires_at=now() + sa.bindparam("seconds", type_=sa.Double))
+        .returning(table.c.token, table.c.worker_id)
+    )
+
+
+_RENEW = _build_renew()
 _TOKEN_BITS = 63
