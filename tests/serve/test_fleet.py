@@ -171,6 +171,8 @@ def test_in_a_browser_while_a_study_runs(url, spec, open_page, shoot, tmp_path, 
             expect(page.locator("#study-contract + p")).to_contain_text("left")
             shoot(page, f"fleet-{width}")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            long = "p => (p.prepend('x'.repeat(300)), document.documentElement.scrollWidth)"
+            assert page.locator("p.soft").first.evaluate(long) <= width  # a long URL
             assert page.errors == []
             page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
             expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")
