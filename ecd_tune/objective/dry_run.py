@@ -70,7 +70,7 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
     try:
         first, second = (probe(spec, optimizer, task) for _ in range(2))
     except NonFiniteLossError as error:
-        raise _non_finite(spec, optimizer, str(error)) from error
+        raise TaskError(_non_finite(spec, optimizer, str(error))) from error
     if first[0] != second[0]:
         raise TaskError(
             f"{optimizer}: two runs with the same seed have the losses {_list(first[0])} and "
@@ -173,7 +173,7 @@ def _check_gradients(optimizer: str, parameters: list[Tensor], missing: int | No
 def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
     bad = [loss for loss in losses if not math.isfinite(loss)]
     if bad:
-        raise _non_finite(spec, optimizer, f"the loss of the first steps is {bad[0]}")
+        raise TaskError(_non_finite(spec, optimizer, f"the loss of the first steps is {bad[0]}"))
     declared = spec.optimizers[optimizer].definition.hyperparameters.get("F0")
     floor = _params(spec, optimizer).get("F0", declared.default if declared else None)
     if isinstance(floor, (int, float)) and min(losses) <= floor:
@@ -184,9 +184,9 @@ def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
         )
 
 
-def _non_finite(spec: StudySpec, optimizer: str, what: str) -> TaskError:
+def _non_finite(spec: StudySpec, optimizer: str, what: str) -> str:
     values = ", ".join(f"{name} = {value}" for name, value in _params(spec, optimizer).items())
-    return TaskError(
+    return (
         f"{optimizer}: {what} in the dry run, with {values}; look for NaN or infinite values in "
         "the data and in what the loss divides by or takes the logarithm of. If only these "
         "hyperparameters diverge, skip the dry run: check=False, or --no-check"
