@@ -167,10 +167,12 @@ def test_in_a_browser_while_a_study_runs(url, open_page, shoot, tmp_path) -> Non
             finished = page.locator("[data-name=finished]").first
             expect(finished).not_to_have_text(finished.text_content())
             expect(page.locator("#study-contract + p")).to_contain_text("left")
+            long = "p => (p.prepend('x'.repeat(300)), document.documentElement.scrollWidth)"
             for width in (390, 1400):
                 page.set_viewport_size({"width": width, "height": 900})
                 shoot(page, f"fleet-{width}")
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.locator("p.soft").first.evaluate(long) <= width  # a long URL
             assert page.errors == []
             page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
             expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")
