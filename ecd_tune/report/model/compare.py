@@ -106,11 +106,11 @@ def compare_results(
         each family.
     """
     ranked = rank_results(results, direction)
-    bests = {row.optimizer: row for row in ranked}
     references = [
-        (bests[row.optimizer], row)
+        (best, row)
+        for best in ranked
         for row in results
-        if row.source != "best" and row.summary is not None and row.optimizer in bests
+        if row.source != "best" and row.summary is not None and row.optimizer == best.optimizer
     ]
     compare = _compare_searches if repeats > 1 else partial(_compare_seeds, margin=margin)
     return (

@@ -65,7 +65,7 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
     if row is None or row.state not in _ENDED:
         raise StoreError(
             f"study {ref.key.name}: trial {number} does not exist, has not ended, or no longer "
-            f"counts; `ecd-tune status {ref.key.study}` shows the trials"
+            f"counts; the dashboard and the report's trials.csv list the trials"
         )
     values = optuna_tables.trial_values
     mine = values.c.trial_id == row.trial_id
