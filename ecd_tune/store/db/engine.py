@@ -9,7 +9,9 @@ which SQLAlchemy leaves out on SQLite).
 from __future__ import annotations
 
 import fcntl
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,7 @@ _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
 _LOOK = "SELECT 1 FROM sqlite_schema"
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)
 _ALONE = "ecd_tune_alone"
+_PAUSE_SECONDS = 0.05
 _POSTGRES_READ = {_BEGIN: ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",)}
 # Locked rows are read in their current state, not as of the start of the transaction.
 _POSTGRES_WRITE = {_BEGIN: ("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",)}
@@ -294,10 +297,33 @@ def _connect_sqlite(dialect: Any, record: Any, arguments: Any, options: Any) -> 
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) in _NO_SHARED_MEMORY:
             connection.close()
-            connection = dialect.connect(*arguments, **options)
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection = _connect_alone(dialect, arguments, options)
             record.info[_ALONE] = True
     return connection
+
+
+def _connect_alone(dialect: Any, arguments: Any, options: Any) -> Any:
+    """Connect with the file locked.
+
+    A connection that waits for this lock keeps its shared one, so that two would wait for each
+    other: one that does not get it at once is closed, and another is tried after a random pause.
+
+    Raises:
+        sqlite3.Error: Others have the file locked for longer than a minute.
+    """
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        connection = dialect.connect(*arguments, **{**options, "timeout": 0.0})
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        try:
+            connection.execute(_LOOK)
+        except sqlite3.Error:
+            connection.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(random.uniform(0.0, _PAUSE_SECONDS))
+        else:
+            return connection
 
 
 def _end_alone(connection: object, record: Any) -> None:
