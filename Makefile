@@ -7,6 +7,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-
 DEMO   := demo
 STUDIES := zakharov digits
 STEP   := $(wildcard ecd_tune/optim/fused/*.[ch]) ecd_tune/optim/fused/compile.py
+NEEDED := $(VENV)/.python pyproject.toml constraints.txt hatch_build.py $(STEP)
+
+# Where Python keeps no bytecode, each of hundreds of processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit test-integrations test-slow cluster-test faults bench gpu lint install docs \
@@ -23,10 +27,10 @@ demo: $(VENV)/.core ## Install, run the Zakharov study of all optimizers, print 
 test: install ## ruff, mypy, import-linter, pytest without integrations, whole commands and slow tests
 	$(MAKE) --no-print-directory --jobs 2 lint unit
 
-unit: install # mypy uses one core, and tests wait for servers: side by side both end sooner
+unit: $(VENV)/.compiled # mypy uses one core, and tests wait for servers: side by side both end sooner
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" --ignore tests/integrations --ignore tests/acceptance
 
-test-integrations: install ## Real training libraries, distributed runs, whole commands; CI runs them too
+test-integrations: $(VENV)/.compiled ## Real training libraries, distributed runs, whole commands; CI runs them too
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow" tests/integrations tests/acceptance
 
 test-slow: install ## The tests that take minutes
@@ -71,12 +75,16 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt hatch_build.py $(STEP)
+$(VENV)/.core: $(NEEDED)
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core
+$(VENV)/.dev: $(NEEDED)
 	$(PIP) --editable '.[dev,dev-integrations]'
+	touch $(VENV)/.core $@
+
+$(VENV)/.compiled: $(VENV)/.dev # once, and not in each of the processes that start together
+	-$(BIN)/python -m pytest --collect-only --quiet >$(VENV)/collected
 	touch $@
 
 clean: ## Remove .venv, the demo and caches

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
+from ecd_tune.references import is_reference, short_reference
+from ecd_tune.spec.files import read_table
 
 if TYPE_CHECKING:
     from ecd_tune.store import HeldTrial, Store, WorkerRecord
@@ -47,7 +50,12 @@ _COUNTS = ("failed", "lost", "running", "waiting")
 def status(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="STUDY", help="Name of a study in the database. [default: all]"),
+        typer.Argument(
+            metavar="STUDY",
+            help="Name of a study in the database, its .toml file, or your own task: FILE.py:NAME "
+            "or package.module:NAME. [default: all]",
+            show_default=False,
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
@@ -89,11 +97,7 @@ def _show_repeatedly(look: Callable[[], str], interval: float) -> None:
 
 
 def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | None = None) -> str:
-    known = store.studies()
-    if study is not None and study not in known:
-        told = hint(study, known, "stored study")
-        raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
-    names = [study] if study else known
+    names = store.studies() if study is None else _find_names(store, study)
     progress = {name: store.progress(name) for name in names}
     rows = [
         _row(entry, to_come, "pruning" in store.identity(entry.key))
@@ -127,6 +131,20 @@ def _show_now(store: Store, study: str | None, as_json: bool, pace: RateMeter | 
     if len(reasons) > _MOST_REASONS:
         lines.append(f"and {len(reasons) - _MOST_REASONS} more reasons; --json lists all")
     return "\n".join(lines)
+
+
+def _find_names(store: Store, study: str) -> list[str]:
+    """Return the stored studies that an argument names: by name, by their file or by their task."""
+    known, named = store.studies(), [study]
+    if study.endswith(".toml"):
+        named = [str(read_table(Path(study)).get("name", ""))]
+    elif is_reference(study):
+        task = short_reference(study)
+        named = [name for name, table in store.tables().items() if table["task"]["name"] == task]
+    if found := [name for name in named if name in known]:
+        return found
+    told = hint(study, known, "stored study")
+    raise StudyNotFoundError(f"no study {study!r} in {store.url}{told}")
 
 
 def _reasons(store: Store, name: str) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.preloaded import preloaded_python
+
 STUDY = """
 name = "small"
 title = "A small study"
@@ -60,11 +62,15 @@ def write_study_file(folder: Path, trials: int = 20, steps: int = 30) -> Path:
 
 
 def run_in(folder: Path) -> Run:
-    """Return a function that runs ``ecd-tune`` in a folder, as a user does."""
+    """Return a function that runs ``ecd-tune`` in a folder, as a user does.
+
+    With options of ``python`` it is a new interpreter, else a fork that imports nothing.
+    """
 
     def run(*arguments: object, python: tuple[str, ...] = (), timeout: float = 300) -> Result:
+        started = [sys.executable, *python] if python else [preloaded_python()]
         return subprocess.run(
-            [sys.executable, *python, "-m", "ecd_tune", *map(str, arguments)],
+            [*started, "-m", "ecd_tune", *map(str, arguments)],
             cwd=folder,
             capture_output=True,
             text=True,

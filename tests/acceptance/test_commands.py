@@ -49,7 +49,7 @@ def test_reading_commands_do_not_import_torch(
     with Store.open(f"sqlite:///{tmp_path / 'ecd_tune.db'}") as store:
         store.create(load_study(find_study("zakharov")))
     result = ecd_tune(*arguments, python=("-X", "importtime"))
-    assert result.returncode == 0
+    assert result.returncode == (1 if arguments[0] == "best" else 0)  # there is no result yet
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
     assert "ecd_tune.cli.main" in imported
     heavy = {"torch", "pandas", "sklearn", "matplotlib"}

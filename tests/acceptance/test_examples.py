@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.commands import SHORT, run_in
 from tests.pages import ROOT
+from tests.preloaded import preloaded_python
 
 EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.timeout(3600)  # half a minute of processor time, on a busy machine
@@ -28,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_python(folder: Path, *arguments: str) -> str:
+def run_python(folder: Path, *arguments: str, python: str = "") -> str:
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [python or preloaded_python(), *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -50,7 +51,7 @@ def test_a_script_runs(name: str, folder: Path) -> None:
 
 def test_two_processes_train_with_the_best_hyperparameters(folder: Path) -> None:
     # As it stands: the processes that it starts import the script.
-    told = run_python(folder, DDP)
+    told = run_python(folder, DDP, python=sys.executable)
     found = re.search(r"^test accuracy, 2 processes: (\d\.\d+)$", told, re.MULTILINE)
     assert found is not None, told
     assert float(found[1]) > 0.8  # ten classes: 0.1 by guessing
@@ -76,7 +77,7 @@ def test_a_package_adds_a_task_and_an_optimizer(
     pytest.importorskip("hatchling", reason="needs the extra dev")
     site = tmp_path_factory.mktemp("site")
     options = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet", "--target", str(site)]
-    run_python(folder, "-m", "pip", "install", *options, "./plugin")
+    run_python(folder, "-m", "pip", "install", *options, "./plugin", python=sys.executable)
     monkeypatch.setenv("PYTHONPATH", f"{site}:{os.environ.get('PYTHONPATH', '')}")
     ecd_tune = run_in(folder)
     assert "moons" in ecd_tune("tasks").stdout

@@ -15,6 +15,7 @@ import optuna
 import pytest
 
 from ecd_tune.store import Progress, Store
+from tests.preloaded import preloaded_python
 
 TRIALS, STEPS = 20, 1000
 DEADLINE = 300.0
@@ -27,9 +28,9 @@ def start_run(tmp_path: Path, write_study):
     study = write_study(trials=TRIALS, steps=STEPS)
     started: list[subprocess.Popen[str]] = []
 
-    def start(workers: int = 2) -> subprocess.Popen[str]:
+    def start(workers: int = 2, python: str = sys.executable) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ecd_tune", "run", str(study), "--workers", str(workers)],
+            [python, "-m", "ecd_tune", "run", str(study), "--workers", str(workers)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,7 +117,7 @@ def test_kill_9_of_all_processes_then_resume(start_run, tmp_path: Path) -> None:
     assert finished_trials(tmp_path) < 2 * TRIALS
     abandoned = sum(row.running for row in progress(tmp_path))
 
-    again = start_run(workers=1)
+    again = start_run(workers=1, python=preloaded_python())
     output, _ = again.communicate(timeout=DEADLINE)
     assert again.returncode == 0, output
     assert_complete(tmp_path, abandoned)
@@ -135,7 +136,7 @@ def test_ctrl_c_leaves_nothing_running_and_resumes(start_run, tmp_path: Path) ->
     queued = sum(row.waiting for row in rows)
     assert finished_trials(tmp_path) < 2 * TRIALS
 
-    again = start_run(workers=1)
+    again = start_run(workers=1, python=preloaded_python())
     output, _ = again.communicate(timeout=DEADLINE)
     assert again.returncode == 0, output
     assert_complete(tmp_path, queued)

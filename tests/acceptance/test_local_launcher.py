@@ -10,6 +10,7 @@ from ecd_tune.launch import Launch, Launcher, make_launcher
 from ecd_tune.testing.contracts import LauncherContract
 
 
+@pytest.mark.usefixtures("preloaded")
 class TestLocalLauncher(LauncherContract):
     @pytest.fixture
     def make(self) -> Callable[[Launch], Launcher]:

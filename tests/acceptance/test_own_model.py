@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.commands import Run, run_in
+from tests.preloaded import preloaded_python
 
 TASK = """
 import torch
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_script_starts_workers_and_resumes(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "script.py"]
+    command = [preloaded_python(), "script.py"]
     kinds = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 150}
     first = subprocess.run(command, check=False, **kinds)
     assert first.returncode == 0, first.stderr
@@ -57,7 +57,7 @@ def test_script_without_main_guard_is_an_error(tmp_path: Path) -> None:
     text = TASK + '\net.tune(line, ["adamw"], trials=3, workers=2, confirm=0)\n'
     (tmp_path / "script.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "script.py"],
+        [preloaded_python(), "script.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

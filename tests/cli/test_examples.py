@@ -19,6 +19,7 @@ from ecd_tune.cli.main import app
 from ecd_tune.spec import find_study, load_study
 from ecd_tune.store import Store
 from ecd_tune.tasks.needed_data import DATA_SETS
+from tests.preloaded import preloaded_python
 
 RUNNER = CliRunner()
 
@@ -92,6 +93,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("ECD_TUNE_STORAGE", raising=False)
+        patch.setattr(sys, "executable", preloaded_python())
         for file in DATA_SETS["cora"].layouts[0].files:  # nothing is left to download
             (folder / "data" / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / "data" / file).touch()

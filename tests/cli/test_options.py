@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ecd_tune.cli.main import app
 from ecd_tune.cli.options import complete_study, resolve_study
 from ecd_tune.errors import SpecError, UnknownNameError
 from ecd_tune.store import Store
@@ -32,6 +35,8 @@ def test_a_stored_study_of_a_user_task_is_named_by_reference(
         store.create(spec)
     with pytest.raises(SpecError, match=r"'net' .* your own task; .* here net_of_options\.py:net$"):
         resolve_study("net", storage=url)
+    shown = CliRunner().invoke(app, ["status", "net_of_options.py:net", "--storage", url, "--json"])
+    assert {row["study"] for row in json.loads(shown.stdout)["trials"]} == {"net"}
     with pytest.raises(UnknownNameError, match="unknown study 'nets'"):
         resolve_study("nets", storage=url)
 

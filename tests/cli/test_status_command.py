@@ -128,3 +128,16 @@ def test_a_narrow_terminal_has_a_line_per_search_and_no_zeros(url, monkeypatch):
         "contract/ecdsep: 2/6, 1 failed, 1 running, best -1.5e-40",
         "contract/ecdsep/confirm: 0/4",
     ]
+
+
+def test_a_study_is_named_by_its_file_or_its_task_too(url, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "contract"\n')
+    spec = make_spec()
+    with Store.open(url) as store:
+        for name in ("contract", "other"):
+            store.create(spec.model_copy(update={"name": name}))
+    rows = json.loads(status(url, f"{tmp_path}/mine.toml", "--json"))["trials"]
+    assert {row["study"] for row in rows} == {"contract"}
+    for wrong in ("mine.py:task", "contrac"):
+        missing = CliRunner().invoke(app, ["status", wrong, "--storage", url]).exception
+        assert f"no study {wrong!r} in sqlite" in str(missing)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from ecd_tune.store import Store
 from ecd_tune.testing.contracts import LauncherContract
 from ecd_tune.testing.launcher import launched, wait_until, write_digits_study
 from tests.acceptance.commands import run_in
+from tests.cluster.conftest import free_ports
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,14 +66,31 @@ def test_worker_waits_for_resources(ray_cluster, tmp_path: Path) -> None:
     assert [view.state for view in launcher.status()] == [WorkerState.ENDED]
 
 
+@contextmanager
+def served(cluster) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    """Start Ray's server for clients beside a cluster, and return its address."""
+    pytest.importorskip("grpc")
+    (port,) = free_ports(1)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--address", cluster.address]
+    command = [sys.executable, "-m", "ray.util.client.server", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the server")
+            yield f"ray://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("client", [False, True], ids=["in the cluster", "outside of it"])
 def test_the_command_works_on_the_cluster_that_the_environment_names(
-    ray_cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: bool
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", ray_cluster.address)
-    study = write_digits_study(tmp_path, trials=4, epochs=20)
-    url = f"sqlite:///{tmp_path}/store.db"
-    done = run_in(tmp_path)("launch", study, "--on", "ray", "--workers", 2, "--storage", url)
-    assert done.returncode == 0, done.stderr + done.stdout
-    with Store.open(url, create=False) as store:
-        assert store.progress("launched")[0].complete == 4
-    assert (tmp_path / "logs" / "launched" / "worker-1.log").exists()
+    with served(ray_cluster) if client else nullcontext(ray_cluster.address) as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        study = write_digits_study(tmp_path, trials=4, epochs=20)
+        url = f"sqlite:///{tmp_path}/store.db"
+        done = run_in(tmp_path)("launch", study, "--on", "ray", "--workers", 2, "--storage", url)
+        assert done.returncode == 0, done.stderr + done.stdout
+        with Store.open(url, create=False) as store:
+            assert store.progress("launched")[0].complete == 4
+        assert (tmp_path / "logs" / "launched" / "worker-1.log").exists()

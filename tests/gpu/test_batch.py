@@ -61,8 +61,15 @@ def batch_of(runs, device, dtype):
     return theta, momenta, scalars, kernels
 
 
-@pytest.mark.parametrize("name", ["ecdsep", "ecdq1"])
-@pytest.mark.parametrize("integrator", ["algorithm1", "sync"])
+@pytest.mark.parametrize(
+    ("name", "integrator"),
+    [
+        ("ecdsep", "algorithm1"),
+        ("ecdq1", "sync"),
+        pytest.param("ecdsep", "sync", marks=pytest.mark.slow),
+        pytest.param("ecdq1", "algorithm1", marks=pytest.mark.slow),
+    ],
+)
 def test_runs_are_independent(device, name, integrator):
     dtype = torch.float64
     runs = [
@@ -113,8 +120,15 @@ def test_inactive_run_keeps_every_bit(device):
     assert not torch.equal(moved, theta[0][0])
 
 
-@pytest.mark.parametrize("kind", [BatchedECDSep, BatchedECDq1])
-@pytest.mark.parametrize("scale", [1.0, "moments"])
+@pytest.mark.parametrize(
+    ("kind", "scale"),
+    [
+        (BatchedECDSep, "moments"),
+        (BatchedECDq1, 1.0),
+        pytest.param(BatchedECDSep, 1.0, marks=pytest.mark.slow),
+        pytest.param(BatchedECDq1, "moments", marks=pytest.mark.slow),
+    ],
+)
 def test_batched_optimizers_use_the_kernels(device, monkeypatch, kind, scale):
     rows = [{"lr": 0.1, "eta": 2.0, "nu": nu, "scale": scale} for nu in (0.0, 0.1)]
     ends = []

@@ -48,7 +48,13 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("decay", "algorithm 2", "first order", "moments sync")
+"""Of these, test_step.py has the kernels."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in CASES]
+)
 def test_both_forms_match(device, case):
     kind, values = CASES[case]
     made = []

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch.distributed as dist
 from tests.acceptance.commands import SHORT
 from tests.integrations.test_transformers import make_bert, make_sentences
 from tests.pages import PAGES, ROOT, Block, read_blocks
+from tests.preloaded import preloaded_python
 
 LOOPS = ROOT / "docs" / "training-loops.md"
 WHOLE = [page for page in PAGES if page != LOOPS]
@@ -78,11 +78,11 @@ def one_process() -> Any:
 
 @pytest.fixture
 def shell(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Surroundings of commands: our program, and a Python whose searches are short."""
+    """Surroundings of commands: our program, and a Python whose searches are short; both forks."""
     programs = tmp_path_factory.mktemp("programs")
     (programs / "short.py").write_text(SHORT)
     for name, call in {"ecd-tune": "-m ecd_tune", "python": programs / "short.py"}.items():
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {call} "$@"\n')
+        (programs / name).write_text(f'#!/bin/sh\nexec {preloaded_python()} {call} "$@"\n')
         (programs / name).chmod(0o755)
     shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
     shutil.copy(ROOT / "examples" / "loop.py", tmp_path / "my_project.py")

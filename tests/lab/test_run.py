@@ -43,6 +43,8 @@ def test_checks_of_other_packages_are_registered(monkeypatch):
     mine = {"MINE": own("MINE", Subject.SYSTEMS), "STORED": own("STORED", Subject.STUDY)}
 
     class Entry:
+        dist, module = None, "mine"
+
         def __init__(self, name):
             self.name = name
 

@@ -15,13 +15,24 @@ from ecd_tune.optim.fused import gpu
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(600)  # forty seconds of one core, which others may want too
+@pytest.mark.timeout(600)  # twenty seconds of one core, which others may want too
 @pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem()))
-def test_interpreted_kernels():
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_interpreted_kernels(which):
     # In a process of its own: Triton reads the variable when it is imported, and then compiles
     # nothing any more.
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-c", "tests/gpu/pytest.ini", "tests/gpu"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-c",
+            "tests/gpu/pytest.ini",
+            "-m",
+            which,
+            "tests/gpu",
+        ],
         cwd=ROOT,
         env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

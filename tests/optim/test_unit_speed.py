@@ -218,8 +218,15 @@ def test_predicted_losses():
     assert [round(plateau(eta), 3) for eta in ETAS] == [2.4, 1.091, 0.343]
 
 
-@pytest.mark.parametrize("nu", [0.5, 1.0])
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize(
+    ("integrator", "nu"),
+    [
+        ("algorithm1", 1.0),
+        ("sync", 0.5),
+        pytest.param("algorithm1", 0.5, marks=pytest.mark.slow),
+        pytest.param("sync", 1.0, marks=pytest.mark.slow),
+    ],
+)
 def test_the_stationary_law(integrator, nu):
     """E[x] = 1/η, E[F − Fmin] = the plateau; η is 2η/(1+λ) where the turn is not half-way."""
     cosine = 1.0 if integrator == "sync" else float(bounce_cosine(N, nu / math.sqrt(N)))

@@ -10,13 +10,14 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.preloaded import preloaded_python
 
 HANG = 100.0
 """Seconds after which something hangs; everything here takes a few."""
@@ -99,7 +100,7 @@ class Dashboard(Process):
         self.port = free_port()
         if "::1" in options:
             self.name = "::1"
-        command = [sys.executable, "-m", "ecd_tune", "dashboard", "--storage", url]
+        command = [preloaded_python(), "-m", "ecd_tune", "dashboard", "--storage", url]
         super().__init__([*command, "--port", str(self.port), *options], folder / "dashboard.log")
 
 

@@ -382,7 +382,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path):
+def scene(tmp_path, preloaded):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield Scene(tmp_path)

@@ -170,7 +170,8 @@ def _moved(
     step = _SHARE * (dimension.high - dimension.low)
     step = max(round(step), 1) if isinstance(dimension, Int) else step
     factor = f"{_FACTOR:g}"
-    by = (f"÷{factor}", f"×{factor}") if dimension.log else (f"−{step:.2g}", f"+{step:.2g}")
+    size = f"{float(f'{step:.2g}'):g}"  # two digits, and 1000 rather than 1e+03
+    by = (f"÷{factor}", f"×{factor}") if dimension.log else (f"−{size}", f"+{size}")
     to = (best / _FACTOR, best * _FACTOR) if dimension.log else (best - step, best + step)
     for words, value in zip(by, to, strict=True):
         at: float = round(value) if isinstance(dimension, Int) else value

@@ -83,7 +83,7 @@ def test_each_check_of_studies_has_a_relation_and_a_rule():
 
 def test_checks_of_other_packages_are_registered(monkeypatch):
     class Entry:
-        name = "MINE"
+        name, dist, module = "MINE", None, "mine"
 
         def load(self):
             return OWN

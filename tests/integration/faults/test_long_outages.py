@@ -14,7 +14,7 @@ LINES = """\
 """
 
 
-@pytest.mark.usefixtures("postgres")
+@pytest.mark.usefixtures("postgres", "preloaded")
 def test_two_workers_survive_two_seconds(tmp_path):
     # Trials short enough to be told within the outage, on a slow machine too, and so many that one
     # worker does not make them all while the other starts.

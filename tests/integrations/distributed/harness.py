@@ -1,9 +1,9 @@
 """Run functions of a module in several processes that talk through torch.distributed.
 
-Two processes that import torch take seconds to start, so one pair runs many functions, one after
-another. Each gets a process group of its own: a collective that a failed function left behind
-reaches no other. Nothing is bounded in total time, since the machine may be busy: the processes
-are killed when none of them has made progress for a while: a result, or a :func:`beat`.
+One pair of processes runs many functions, one after another. Each gets a process group of its own:
+a collective that a failed function left behind reaches no other. Nothing is bounded in total time,
+since the machine may be busy: the processes are killed when none of them has made progress for a
+while: a result, or a :func:`beat`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from tests.preloaded import preloaded_python
 
 __all__ = ["RankError", "Results", "beat", "run_ranks"]
 
@@ -121,7 +123,7 @@ def _started(module: str, processes: int, folder: Path) -> Iterator[list[subproc
     ranks = []
     try:
         for rank in range(processes):
-            command = [sys.executable, "-m", "tests.integrations.distributed.harness"]
+            command = [preloaded_python(), "-m", "tests.integrations.distributed.harness"]
             with (folder / f"log.{rank}").open("wb") as log:
                 ranks.append(
                     subprocess.Popen(

@@ -26,7 +26,9 @@ from ecd_tune.optim.fused import cpu
 from ecd_tune.optim.unit_speed import step as unit_step
 from ecd_tune.theory import bounce_cosine, effective_eta, unit_speed_eta
 
-QUICK = ("C01", "N06", "C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
+TURNS = ("C01", "N06")
+"""The longest; of the fused step in tests/optim/test_fused.py, and in the slow test of all."""
+QUICK = ("C02", "C03", "N02", "C11", "C12", "N09", "N13", "C13")
 
 
 def simulator(seed=7):
@@ -37,16 +39,27 @@ def verdict(findings):
     return combine([finding.verdict for finding in findings])
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["reference", "fused"])
-def shared_bench(request):
-    if request.param and cpu.problem() is not None:
+@pytest.fixture(scope="module")
+def shared_simulator():
+    return simulator()
+
+
+@pytest.fixture(scope="module")
+def fused_simulator():
+    if cpu.problem() is not None:
         pytest.skip("there is no compiled step")
-    return Simulator(7, fused=request.param)
+    return Simulator(7, fused=True)
+
+
+@pytest.mark.parametrize("name", TURNS + QUICK)
+def test_quick_checks_are_as_expected(shared_simulator, name):
+    result = BUILT_IN[name].run(shared_simulator)
+    assert result.as_expected, result
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_quick_checks_are_as_expected(shared_bench, name):
-    result = BUILT_IN[name].run(shared_bench)
+def test_quick_checks_with_the_fused_step_are_as_expected(fused_simulator, name):
+    result = BUILT_IN[name].run(fused_simulator)
     assert result.as_expected, result
 
 

@@ -28,7 +28,7 @@ class TestCifar10(TaskContract):
 
 class TestCifar100(StackableTaskContract):
     definition = TASK_DEFS["cifar100"]
-    options: ClassVar = {"model": "resnet20", "batch_size": 16, "subset": 2, "val_fraction": 0.5}
+    options: ClassVar = {"depth": 10, "widen": 1, "batch_size": 8, "subset": 2, "val_fraction": 0.5}
     difference, tolerance = 1e-4, 2e-2
     rounding = 2e-3  # see the test in double precision
 
@@ -158,7 +158,7 @@ def test_in_double_precision_stacked_networks_are_the_single_ones():
     """What differs in single precision is rounding, which twenty layers enlarge."""
 
     def build(seed):
-        problem = make_cifar100(model="resnet20", batch_size=16, subset=2).build(seed, Stage.SEARCH)
+        problem = make_cifar100(model="resnet20", batch_size=4, subset=2).build(seed, Stage.SEARCH)
         problem.network.double()
         prepare = problem._prepare
         problem._prepare = lambda pixels: prepare(pixels).double()

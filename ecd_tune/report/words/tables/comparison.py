@@ -52,12 +52,14 @@ def _matrix(report: StudyReport, pairs: dict[tuple[str, str], ComparisonRow], no
     # By rank: each first one comes before its seconds.
     titles = {c.first_optimizer: c.first for c in pairs.values()}
     titles |= {c.second_optimizer: c.second for c in pairs.values()}
+    # All cells to the digits of the surest, so that they can be compared.
+    sure = min(filter(None, map(_half, pairs.values())), default=None)
     rows = []
     for row, title in titles.items():
         cells = [title]
         for column in titles:
             if found := pairs.get((row, column)):
-                cells.append(_effect_cell(found))
+                cells.append(_effect_cell(found, sure))
             elif found := pairs.get((column, row)):
                 cells.append(_test_cell(found))
             else:
@@ -83,7 +85,12 @@ def _several(report: StudyReport) -> bool:
     return any(row.result.searches for row in report.comparisons)
 
 
-def _effect_cell(row: ComparisonRow) -> str:
+def _half(row: ComparisonRow) -> float | None:
+    ends = row.result.effect_interval
+    return (ends.high - ends.low) / 2 if ends else None
+
+
+def _effect_cell(row: ComparisonRow, spread: float | None) -> str:
     result = row.result
     if result.effect is None or math.isinf(result.effect):
         return "no value"
@@ -91,11 +98,10 @@ def _effect_cell(row: ComparisonRow) -> str:
     numbers = [result.effect, *((ends.low, ends.high) if ends else ())]
     if result.log:
         middle, *interval = (f"×{format_number(as_ratio(v), 3)}" for v in numbers)
-    elif ends is None:
+    elif not spread:
         middle, *interval = (f"{'+' * (v > 0)}{format_number(v, 3)}" for v in numbers)
     else:
-        half = (ends.high - ends.low) / 2
-        middle, *interval = (f"{'+' * (v > 0)}{format_within(v, half)}" for v in numbers)
+        middle, *interval = (f"{'+' * (v > 0)}{format_within(v, spread)}" for v in numbers)
     return middle + (f" [{interval[0]}, {interval[1]}]" if interval else "")
 
 
@@ -118,7 +124,7 @@ def _detectable(row: ComparisonRow) -> str:
 def _cells(row: ComparisonRow) -> Iterator[str]:
     yield row.first
     yield row.second
-    yield _effect_cell(row)
+    yield _effect_cell(row, _half(row))
     yield f"{row.result.wins} of {row.result.pairs} seeds"
     yield format_p(row.p_adjusted) + "*" * row.beyond_noise
     yield _detectable(row)
