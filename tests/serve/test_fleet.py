@@ -7,6 +7,7 @@ import subprocess
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna_dashboard import get_note, save_note
 
 from ecd_tune.records import Outcome, Stage, Status
@@ -126,6 +127,24 @@ def test_symbolic_links_out_of_the_folder_are_not_followed(client, spec, tmp_pat
     (tmp_path / "elsewhere.html").write_text("secret")
     report.symlink_to(tmp_path / "elsewhere.html")
     assert client("GET", f"/fleet/reports/{spec.name}").status == 404
+
+
+def test_an_outage_is_logged_with_its_cause_and_asked_again(url, spec, open_storage, monkeypatch):
+    with Store.open(url) as store:
+        store.create(spec)
+
+    def fail(name: str) -> int:
+        raise StorageInternalError("An exception is raised during the commit.") from OSError(
+            "connection refused\n(Background on this error)"
+        )
+
+    storage = open_storage(url)
+    monkeypatch.setattr(storage, "get_study_id_from_name", fail)
+    client = Client(build_app(storage, Settings(read_only=True)))
+    reply = client("GET", "/fleet")
+    assert reply.status == 503
+    assert reply.headers["refresh"] == "5"
+    assert client.errors.getvalue() == "/fleet: connection refused\n"
 
 
 def test_page_without_studies_explains_how_to_start(url, open_storage) -> None:
