@@ -191,7 +191,8 @@ def test_in_a_browser_while_a_study_runs(url, open_page, shoot, tmp_path) -> Non
             # The page asks again by itself, and the study continues meanwhile.
             expect = pytest.importorskip("playwright.sync_api").expect
             expect.set_options(timeout=100_000)
-            expect(page.locator("[data-name=leases]").first).to_contain_text("contract/ecdsep #")
+            running = page.locator("[data-name='running trials']").first
+            expect(running).to_contain_text("contract/ecdsep #")
             finished = page.locator("[data-name=finished]").first
             expect(finished).not_to_have_text(finished.text_content())
             expect(page.locator("#study-contract + p")).to_contain_text("left")
