@@ -19,7 +19,7 @@ from optuna.exceptions import StorageInternalError
 from ecd_tune.analysis import normalise_reason
 from ecd_tune.analysis.rate import RateMeter, describe_rate
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse, unavailable
 from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store.read import StoreReader
 
@@ -54,9 +54,7 @@ class FleetPage:
         try:
             body = self._read_report(report[1]) if report else self._write().encode()
         except (StorageUnavailableError, StorageInternalError) as error:
-            environ["wsgi.errors"].write(f"{path}: {error}\n")
-            reason = "the database does not respond; see the server's log"
-            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
+            return unavailable(environ, start_response, path, error)
         if body is None:
             reason = f"{path}: no such study, or its report is not in {self._reports}"
             return refuse(environ, start_response, HTTPStatus.NOT_FOUND, reason)
