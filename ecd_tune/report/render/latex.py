@@ -95,10 +95,11 @@ def _tabular(part: Tabular) -> Iterator[str]:
         yield f"\\footnotesize\\setlength{{\\tabcolsep}}{{{SMALL_GAP / 2:g}pt}}"
     yield f"\\begin{{tabular}}{{{part.columns}}}"
     yield "\\toprule"
+    stacked = any("\n" in cell for row in part.rows[part.heads :] for cell in row)
     for i, row in enumerate(part.rows):
         if i == part.heads:
             yield "\\midrule"
-        elif i > part.heads and any("\n" in cell for cell in row):
+        elif i and (stacked or i < part.heads):
             yield "\\addlinespace"
         place = "b" if i < part.heads else "t"
         yield _row(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecd_tune.report.words.layout import Table
@@ -20,6 +21,7 @@ _SMALL_DIGIT, SMALL_GAP = 4.25, 8.0
 _CELL = 18
 """Characters of a line of a cell in a wide table: an interval."""
 _POWER = re.compile(r"\de[-+]\d")
+_NARROW, _WIDE = " \N{NO-BREAK SPACE}.,:;[]()il|", "mw%↑↓∞"
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 
 _Cells = tuple[tuple[str, ...], ...]
@@ -92,7 +94,7 @@ def set_tabulars(table: Table) -> list[Tabular]:
     wrapped = Tabular(columns, rows, 1, bold, small=True)
     forms = [_divide(wrapped, _key(table.rows))]
     labels = len(columns) - len(columns.lstrip("l"))
-    if labels and "l" not in columns[labels:]:
+    if labels and set(columns[labels:]) == {"r"}:
         forms.append(_divide(_transpose(wrapped, labels), 1))
     return min(forms, key=len)
 
@@ -104,16 +106,27 @@ def _transpose(part: Tabular, labels: int) -> Tabular:
 
 
 def _divide(part: Tabular, keys: int) -> list[Tabular]:
-    """Divide columns into as few parts as fit in a line, each beginning with the first ``keys``."""
+    """Divide columns into parts that fit in a line, each beginning with the first ``keys``."""
+    others = len(part.columns) - keys
+    if not others:
+        return [part]
+    fewest = _fill(part, keys, others)
+    even = _fill(part, keys, math.ceil(others / len(fewest)))
+    blocks = even if len(even) == len(fewest) else fewest
+    return [part.take([*range(keys), *block]) for block in blocks]
+
+
+def _fill(part: Tabular, keys: int, most: int) -> list[list[int]]:
+    """Return the columns of each part, at most ``most`` besides the first ``keys``."""
     widths = part.widths()
-    first = list(range(keys))
-    blocks: list[list[int]] = [[]]
+    room = _LINE - sum(widths[:keys])
+    blocks: list[list[int]] = []
     for j in range(keys, len(widths)):
-        width = sum(widths[i] for i in (*first, *blocks[-1], j))
-        if blocks[-1] and width > _LINE:
+        full = not blocks or len(blocks[-1]) == most
+        if full or sum(widths[i] for i in (*blocks[-1], j)) > room:
             blocks.append([])
         blocks[-1].append(j)
-    return [part.take([*first, *block]) for block in blocks]
+    return blocks
 
 
 def _key(rows: _Cells) -> int:
@@ -129,6 +142,8 @@ def _break(cell: str) -> str:
 
 
 def _digits(line: str) -> float:
-    """Return the estimated width of a line of text in digits."""
-    powers = 4 * len(_POWER.findall(line))
-    return len(line) + 0.45 * sum(map(str.isupper, line)) + powers
+    """Return the estimated width of a line of text in digits of Computer Modern."""
+    powers = 3.5 * len(_POWER.findall(line))
+    return powers + sum(
+        0.65 if c in _NARROW else 1.5 if c in _WIDE or c.isupper() else 1.05 for c in line
+    )
