@@ -31,16 +31,22 @@ def find_printed(found: Sequence[tuple[StudySpec, StudyReport]]) -> PaperResults
         found: Each study with its report.
 
     Returns:
-        Entries of Tables 2 to 4 in the unit of the studies' metrics, and Table 5.
+        Entries of Tables 1 to 4 in the unit of the studies' metrics, and Table 5.
     """
     from ecd_tune.lab.claims.printed import read_printed
+    from ecd_tune.lab.claims.tables import average_terms
 
     printed = read_printed()
     studies = {spec.name: (spec, report) for spec, report in found if not spec.smoke}
     values = {name: _values(printed, spec) for name, (spec, _) in studies.items()}
     settings = {name: _settings(spec) for name, (spec, _) in studies.items() if values[name]}
-    scaling = _scaling(printed, studies)
-    return PaperResults(values, settings, scaling)
+    return PaperResults(
+        values,
+        settings,
+        scaling=_scaling(printed, studies),
+        weights={row.name: weight for weight, row in average_terms(printed)},
+        averages=_averages(printed, [spec for spec, _ in studies.values()]),
+    )
 
 
 def _plain(name: str) -> str:
@@ -58,11 +64,23 @@ def _values(printed: Printed, spec: StudySpec) -> dict[str, PrintedValue]:
                     experiment.table,
                     result.mean.value / _PERCENT,
                     tuple(run / _PERCENT for run in result.runs),
+                    experiment.name,
                 )
                 for key, optimizer in spec.optimizers.items()
                 if (result := results.get(_plain(optimizer.optimizer))) is not None
             }
     return {}
+
+
+def _averages(printed: Printed, specs: Sequence[StudySpec]) -> dict[str, float]:
+    """Return the entries of Table 1, by the keys of the studies' optimizers."""
+    averages = {_plain(name): number.value for name, number in printed.average.items()}
+    return {
+        key: averages[name] / _PERCENT
+        for spec in specs
+        for key, optimizer in spec.optimizers.items()
+        if (name := _plain(optimizer.optimizer)) in averages
+    }
 
 
 def _settings(spec: StudySpec) -> str:

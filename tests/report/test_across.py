@@ -13,18 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ecd_tune.cli.printed_results import find_printed
 from ecd_tune.errors import UnknownNameError
 from ecd_tune.records import Direction, TrialState
 from ecd_tune.report import COMPARISON_FORMATS, build_report, compare_studies, write_comparison
 from ecd_tune.report.model.across.attempts import count_attempts, expected_attempts
-from ecd_tune.report.model.across.printed import ScalingRow, fit_scaling
 from ecd_tune.report.model.across.profiles import MOST_TIMES, profile_times
 from ecd_tune.report.model.across.studies import critical_difference
 from ecd_tune.report.render.figures.across import draw_across
 from ecd_tune.report.render.markdown import set_markdown
-from ecd_tune.report.words.across import _difference, across_page
-from ecd_tune.spec import find_study, load_study
+from ecd_tune.report.words.across import across_page
+from tests.report.stand_ins import task
 
 
 @pytest.mark.parametrize(
@@ -36,31 +34,6 @@ def test_critical_difference_matches_the_published_table(k, q):
     for tasks in (2, 14):
         expected = q * math.sqrt(k * (k + 1) / (6 * tasks))
         assert critical_difference(k, tasks) == pytest.approx(expected, rel=5e-4)
-
-
-def task(name, medians, seconds=(), **fields):
-    """A stand-in for a report of these medians, to be made large."""
-    keys = "abcd"[: len(medians)]
-    rows = [
-        SimpleNamespace(
-            optimizer=key,
-            title=key.upper(),
-            source="best",
-            summary=SimpleNamespace(median=m, median_interval=None, runs=5, mean=m) if m else None,
-        )
-        for key, m in zip(keys, medians, strict=True)
-    ]
-    effort = [
-        SimpleNamespace(optimizer=key, source="best", seconds=s)
-        for key, s in zip(keys, seconds, strict=False)
-    ]
-    told = {
-        "name": name, "title": f"Task {name}", "confirm_metric": "accuracy",
-        "direction": Direction.MAXIMIZE, "protocol": "clean", "oracle": False, "log": False,
-        "answer": SimpleNamespace(winner=None), "results": rows,
-        "effort": SimpleNamespace(rows=effort) if effort else None, "trials": (), "best": (),
-    }  # fmt: skip
-    return SimpleNamespace(**told | fields)
 
 
 def test_ranks_are_of_medians_and_ties_share_one():
@@ -248,72 +221,3 @@ def test_attempts_count_complete_trials_that_reach_what_all_reach():
     assert count_attempts(report, ("a", "c")) == {}
     text = set_markdown(across_page(compare_studies([report])), ())
     assert "1.7 (2 of 4)" in text
-
-
-def test_a_power_of_n_is_fitted_with_students_interval():
-    rows = [ScalingRow(str(n), n, lr=3 * n**-0.5, eta=2.0, nu=1e-5) for n in (10.0, 1e3, 1e6)]
-    fits = {fit.name: fit for fit in fit_scaling(rows).fits}
-    assert (fits["lr"].slope, fits["lr"].low, fits["lr"].high) == pytest.approx((-0.5,) * 3)
-    assert fits["eta"].slope == pytest.approx(0.0)
-    assert not any(fit.own for fit in fits.values())
-    noisy = [
-        dataclasses.replace(row, lr=row.lr * f) for row, f in zip(rows, (1, 2, 1), strict=True)
-    ]
-    fit = fit_scaling(noisy).fits[0]
-    line = stats.linregress(np.log([r.n for r in noisy]), np.log([r.lr for r in noisy]))
-    half = 12.706 * line.stderr  # Student's t for one degree of freedom
-    assert (fit.low, fit.high) == pytest.approx((line.slope - half, line.slope + half), rel=1e-4)
-    assert fit_scaling(rows[:2]).fits == ()
-
-
-def test_printed_values_are_shown_beside_our_means():
-    spec = load_study(find_study("ogbn-arxiv-paper"))
-    report = task("ogbn-arxiv-paper", (0.7, 0.69), oracle=True, protocol="paper")
-    paper = find_printed([(spec, report)])
-    printed = paper.values["ogbn-arxiv-paper"]
-    # Table 3 and B.4; the list of SGD has another mean than its table.
-    assert printed["sgd"].value == pytest.approx(0.7181)
-    assert printed["sgd"].mean == pytest.approx(0.71591)
-    assert len(printed["ecdsep"].listed) == 10
-    assert paper.settings["ogbn-arxiv-paper"] == ""
-    for row in report.results:
-        row.optimizer = {"a": "ecdsep", "b": "sgd"}[row.optimizer]
-    (table,) = (
-        t for s in across_page(compare_studies([report], paper)).sections for t in s.tables
-        if t.caption == "Means compared with the paper's"
-    )  # fmt: skip
-    assert table.rows[1][:6] == (
-        "ogbn-arxiv-paper (oracle)", "B", "0.69", "0.7181", "0.7159", "-0.0259",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("other", [{"oracle": False}, {"settings": "hidden = 8"}])
-def test_no_difference_from_the_paper_for_other_protocols_or_settings(other):
-    spec = load_study(find_study("ogbn-arxiv-paper"))
-    report = task("ogbn-arxiv-paper", (0.7,), oracle=True, protocol="paper")
-    paper = find_printed([(spec, report)])
-    report.results[0].optimizer = "ecdsep"
-    (row,) = compare_studies([report], paper).rows
-    assert _difference(row, 0.7, 0.71) == "-0.0100"
-    assert _difference(dataclasses.replace(row, **other), 0.7, 0.71) == "–"
-
-
-def test_other_settings_are_named_and_smoke_forms_have_no_printed_value():
-    small = load_study(find_study("sst2-tiny"))
-    paper = find_printed([(small, task("sst2-tiny", (0.7,)))])
-    assert paper.values["sst2-tiny"]["ecdsep"].value == pytest.approx(0.9266)
-    assert "model = tiny" in paper.settings["sst2-tiny"]
-    assert paper.scaling == ()  # another network than Table 5's
-    smoke = load_study(find_study("ogbn-arxiv-paper"), smoke=True)
-    assert find_printed([(smoke, task(smoke.name, (0.7,)))]).values == {}
-
-
-def test_table_5_has_our_best_values_beside_the_papers():
-    spec = load_study(find_study("ogbn-arxiv-wide"))
-    best = SimpleNamespace(optimizer="ecdsep", values={"lr": 2.0, "eta": 5.0, "on": True})
-    paper = find_printed([(spec, task("ogbn-arxiv-wide", (0.7,), best=(best,)))])
-    (row,) = (row for row in paper.scaling if row.study)
-    assert (row.name, row.lr, row.eta, row.nu, row.n) == ("ogbn-arxiv", 2.8, 4.5, 1e-5, 2e5)
-    assert row.own == {"lr": 2.0, "eta": 5.0}
-    assert len(paper.scaling) == 6
-    assert find_printed([(load_study(find_study("digits")), task("digits", (0.9,)))]).scaling == ()

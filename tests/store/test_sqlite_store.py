@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import optuna
@@ -179,5 +180,8 @@ def test_a_database_on_a_full_disk_is_read_whole_and_locked_only_meanwhile(url, 
         with pytest.raises(StorageUnavailableError, match="the disk may be full"):
             store.invalidate(spec.key("ecdsep"), 1, "wrong data")
         assert store.progress(spec.name)[0].complete == 3
+        with ThreadPoolExecutor(3) as pool:  # none waits for the lock of one that waits for its own
+            found = pool.map(lambda _: store.progress(spec.name)[0].complete, range(12))
+            assert [*found] == 12 * [3]
     with Store.open(url, create=False) as store:
         assert store.progress(spec.name)[0].complete == 3

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 
 from ecd_tune.report.model.rows import StudyReport
+from ecd_tune.report.render.tabulars import SMALL_GAP, Tabular, set_tabulars
 from ecd_tune.report.words.layout import Page, Table
 from ecd_tune.report.words.sections import build_page
 
 __all__ = ["escape_latex", "render_latex", "set_latex"]
 
-_SECTIONS = ("results", "comparison", "best", "ranks", "times")
+_SECTIONS = ("results", "comparison", "best", "averages", "ranks", "times")
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -62,7 +63,8 @@ def set_latex(page: Page, name: str) -> str:
 
     Returns:
         Table environments, which need the packages ``booktabs`` and, for pdfLaTeX, UTF-8 input
-        (the default since 2018).
+        (the default since 2018). Each fits in a line of LaTeX's article class; tables that are
+        too wide are set in smaller type and, where needed, continued in another environment.
     """
     lines = ["% Needs \\usepackage{booktabs}.", f"% {' '.join(page.title.split())}"]
     for section in page.sections:
@@ -73,26 +75,57 @@ def set_latex(page: Page, name: str) -> str:
 
 
 def _table(table: Table, label: str) -> Iterator[str]:
-    columns = "".join("r" if right else "l" for right in table.numeric)
-    yield "\\begin{table}"
-    yield f"\\caption{{{escape_latex(table.caption)}. {escape_latex(table.note)}}}"
-    yield f"\\label{{{re.sub(r'[^A-Za-z0-9:-]', '-', label)}}}"
-    yield "\\centering"
-    yield f"\\begin{{tabular}}{{{columns}}}"
+    for number, part in enumerate(set_tabulars(table)):
+        yield "\\begin{table}"
+        caption = escape_latex(table.caption)
+        if number:
+            # The number of the table that it continues.
+            yield "\\addtocounter{table}{-1}"
+            yield f"\\caption{{{caption} (continued).}}"
+        else:
+            yield f"\\caption{{{caption}. {escape_latex(table.note)}}}"
+            yield f"\\label{{{re.sub(r'[^A-Za-z0-9:-]', '-', label)}}}"
+        yield "\\centering"
+        yield from _tabular(part)
+        yield "\\end{table}"
+
+
+def _tabular(part: Tabular) -> Iterator[str]:
+    if part.small:
+        yield f"\\footnotesize\\setlength{{\\tabcolsep}}{{{SMALL_GAP / 2:g}pt}}"
+    yield f"\\begin{{tabular}}{{{part.columns}}}"
     yield "\\toprule"
-    yield _row([escape_latex(cell) for cell in table.header])
-    yield "\\midrule"
-    for i, row in enumerate(table.rows):
-        cells = [escape_latex(cell) for cell in row]
-        yield _row([rf"\textbf{{{c}}}" if (i, j) in table.bold else c for j, c in enumerate(cells)])
+    stacked = any("\n" in cell for row in part.rows[part.heads :] for cell in row)
+    for i, row in enumerate(part.rows):
+        if i == part.heads:
+            yield "\\midrule"
+        elif i and (stacked or i < part.heads):
+            yield "\\addlinespace"
+        place = "b" if i < part.heads else "t"
+        yield _row(
+            [_cell(cell, part.columns[j], place, (i, j) in part.bold) for j, cell in enumerate(row)]
+        )
     yield "\\bottomrule"
     yield "\\end{tabular}"
-    yield "\\end{table}"
+
+
+def _cell(cell: str, column: str, place: str, bold: bool) -> str:
+    """Set a cell, whose lines are rows of a table in it."""
+    lines = [escape_latex(line) for line in cell.split("\n")]
+    lines = [rf"\textbf{{{line}}}" if bold else line for line in lines]
+    if len(lines) == 1:
+        return lines[0]
+    text = r" \\ ".join(map(_guard, lines))
+    return rf"\begin{{tabular}}[{place}]{{@{{}}{column}@{{}}}}{text}\end{{tabular}}"
 
 
 def _row(cells: list[str]) -> str:
+    return " & ".join(map(_guard, cells)) + r" \\"
+
+
+def _guard(text: str) -> str:
     # A bracket at the start of a row would be an argument of the row before it.
-    return " & ".join(f"{{{c}}}" if c.startswith("[") else c for c in cells) + r" \\"
+    return f"{{{text}}}" if text.startswith("[") else text
 
 
 def escape_latex(text: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from ecd_tune.records import Direction
 from ecd_tune.report.model.across.attempts import Attempts
-from ecd_tune.report.model.across.printed import Scaling
 from ecd_tune.report.model.across.profiles import MOST_TIMES, Profile
 from ecd_tune.report.model.across.studies import Across, Cell, TaskRow
+from ecd_tune.report.words.across_paper import paper_sections, scaling_section
 from ecd_tune.report.words.layout import Page, Section, Table
 from ecd_tune.report.words.numbers import format_number, format_p, format_within, surest
 
@@ -28,11 +28,11 @@ def across_page(across: Across) -> Page:
     names = ", ".join(row.study for row in across.rows)
     sections = (
         _results(across),
-        *([_printed(across)] if _has_printed(across) else []),
+        *paper_sections(across),
         *([_ranks(across)] if across.ranked else []),
         *([_times(across)] if any(across.slowdowns.values()) else []),
         *([_attempts(across)] if _has_attempts(across) else []),
-        *([_scaling(across.scaling)] if across.scaling else []),
+        *([scaling_section(across.scaling)] if across.scaling else []),
     )
     warnings = tuple(_warnings(across))
     return Page(f"Comparison of {names}", "", tuple(_answer(across)), warnings, sections)
@@ -77,7 +77,7 @@ def _warnings(across: Across) -> Iterator[str]:
 
 
 def _results(across: Across) -> Section:
-    keys, rows, bold = _by_rank(across), [], set()
+    keys, rows, bold = across.by_rank, [], set()
     protocols = {row.protocol for row in across.rows}
     # A column of its own only if they differ: the table is wide enough.
     header = ("Task", "Metric", *(["Protocol"] if len(protocols) > 1 else []))
@@ -103,11 +103,6 @@ def _results(across: Across) -> Section:
         frozenset(bold),
     )
     return Section("results", "Results", tables=(table,))
-
-
-def _by_rank(across: Across) -> list[str]:
-    """Return all optimizers, those that cannot be ranked last."""
-    return [*across.ranked, *(key for key in across.titles if key not in across.ranked)]
 
 
 def _value(row: TaskRow, cell: Cell | None) -> str:
@@ -199,55 +194,12 @@ def _score(profile: Profile) -> str:
     return f"{profile.score:.2f} [{profile.low:.2f}, {profile.high:.2f}]"
 
 
-def _has_printed(across: Across) -> bool:
-    return any(cell.printed for row in across.rows for cell in row.cells.values())
-
-
-def _printed(across: Across) -> Section:
-    rows = []
-    for row in across.rows:
-        for key in filter(row.cells.__contains__, _by_rank(across)):
-            cell = row.cells[key]
-            if cell.printed is not None:
-                rows.append(
-                    (
-                        f"{row.study} ({'oracle' if row.oracle else row.protocol})",
-                        across.titles[key],
-                        format_number(cell.mean, 4, "diverged"),
-                        format_number(cell.printed.value, 4),
-                        format_number(cell.printed.mean, 4),
-                        _difference(row, cell.mean, cell.printed.mean),
-                        str(len(cell.printed.listed)),
-                        cell.printed.table,
-                    )
-                )
-    settings = [f"{row.study}: {row.settings}" for row in across.rows if row.settings]
-    differ = f" Settings that differ from the paper's: {'; '.join(settings)}." if settings else ""
-    table = Table(
-        "Means compared with the paper's",
-        ("Study", "Optimizer", "Ours", "Printed", "Mean of listed", "Difference", "Runs", "Where"),
-        tuple(rows),
-        "Every number of the paper is a maximum over epochs on the reported split: only our "
-        "numbers marked oracle are comparable. Mean of listed: the mean of the runs in its "
-        "appendix, which sometimes differs from its table. Difference: ours minus that mean, if "
-        "protocol and settings are the paper's."
-        f"{differ}",
-    )
-    return Section("printed", "Compared with the paper", tables=(table,))
-
-
-def _difference(row: TaskRow, ours: float | None, listed: float) -> str:
-    if ours is None or not row.oracle or row.settings:
-        return "–"
-    return f"{ours - listed:+.4f}"
-
-
 def _has_attempts(across: Across) -> bool:
     return any(cell.attempts for row in across.rows for cell in row.cells.values())
 
 
 def _attempts(across: Across) -> Section:
-    keys = _by_rank(across)
+    keys = across.by_rank
     rows = []
     for row in across.rows:
         found = {key: row.cells[key].attempts for key in keys if key in row.cells}
@@ -271,52 +223,6 @@ def _tried(attempts: Attempts | None) -> str:
     if attempts is None:
         return "–"
     return f"{attempts.expected:.1f} ({attempts.reached} of {attempts.trials})"
-
-
-_SYMBOLS = {"lr": "Δt", "eta": "η", "nu": "ν"}
-
-
-def _scaling(scaling: Scaling) -> Section:
-    rows = tuple(
-        (
-            row.name,
-            f"{row.n:.3g}",
-            *(f"{getattr(row, name):g}" for name in _SYMBOLS),
-            row.study or "–",
-            *(f"{row.own[name]:.3g}" if name in row.own else "–" for name in _SYMBOLS),
-        )
-        for row in scaling.rows
-    )
-    symbols = tuple(_SYMBOLS.values())
-    names = (*symbols, "Study", *(f"{symbol}, ours" for symbol in symbols))
-    fits = tuple(
-        (
-            _SYMBOLS[fit.name],
-            "ours" if fit.own else "the paper's",
-            f"{fit.slope:.2f} [{fit.low:.2f}, {fit.high:.2f}]",
-            str(fit.tasks),
-        )
-        for fit in scaling.fits
-    )
-    return Section(
-        "scaling",
-        "Hyperparameters and size (the paper's Table 5)",
-        tables=(
-            Table(
-                "ECDSep's best hyperparameters by number of parameters",
-                ("Experiment", "n", *names),
-                rows,
-                "n as printed. Ours: best of the search of a compared study on the same task.",
-            ),
-            Table(
-                "Fitted power of n",
-                ("Hyperparameter", "Values", "Exponent [95 % interval]", "Tasks"),
-                fits,
-                "Least squares on logarithms; Student's t intervals are wide for so few tasks, "
-                "and tasks differ in more than n.",
-            ),
-        ),
-    )
 
 
 def _within(ratios: tuple[float, ...], factor: float) -> str:

@@ -23,11 +23,13 @@ class PrintedValue:
         table: Its source.
         value: As printed.
         listed: The runs that the appendix lists for it.
+        experiment: Its row.
     """
 
     table: str
     value: float
     listed: tuple[float, ...]
+    experiment: str
 
     @property
     def mean(self) -> float:
@@ -100,11 +102,15 @@ class PaperResults:
         values: Study to optimizer key to an entry of Tables 2 to 4.
         settings: Study to the differences of its task from the paper's, in words.
         scaling: Rows of Table 5; none where no study is on one of its tasks.
+        weights: Row of Tables 2 to 4 to its weight in Table 1.
+        averages: Optimizer key to an entry of Table 1.
     """
 
     values: Mapping[str, Mapping[str, PrintedValue]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     scaling: tuple[ScalingRow, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    averages: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit_scaling(rows: Sequence[ScalingRow]) -> Scaling:

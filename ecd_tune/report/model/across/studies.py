@@ -11,6 +11,7 @@ from scipy import stats
 
 from ecd_tune.records import Direction
 from ecd_tune.report.model.across.attempts import Attempts, count_attempts
+from ecd_tune.report.model.across.averages import Average, average_rows
 from ecd_tune.report.model.across.printed import (
     PaperResults,
     PrintedValue,
@@ -104,6 +105,7 @@ class Across:
         profiles: Key to performance profile of these.
         without: Study to mean ranks over all other studies; none for fewer than three.
         scaling: The paper's Table 5; None where no study is on one of its tasks.
+        averages: As its Table 1, by protocol; none where no study is on one of its tasks.
     """
 
     titles: Mapping[str, str]
@@ -116,6 +118,12 @@ class Across:
     profiles: Mapping[str, Profile]
     without: Mapping[str, Mapping[str, float]]
     scaling: Scaling | None
+    averages: tuple[Average, ...]
+
+    @property
+    def by_rank(self) -> tuple[str, ...]:
+        """Keys of all optimizers, those that cannot be ranked last."""
+        return (*self.ranked, *(key for key in self.titles if key not in self.ranked))
 
 
 def compare_studies(reports: Sequence[StudyReport], paper: PaperResults | None = None) -> Across:
@@ -148,6 +156,7 @@ def compare_studies(reports: Sequence[StudyReport], paper: PaperResults | None =
         profiles=profile_times(slowdowns),
         without=_without_each(rows, common),
         scaling=fit_scaling(paper.scaling) if paper.scaling else None,
+        averages=average_rows(rows, paper),
     )
 
 
