@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from optuna.exceptions import StorageInternalError
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.rate import RateMeter, describe_rate
+from ecd_tune.analysis.rate import RateMeter, describe_rate, format_time
 from ecd_tune.errors import StorageUnavailableError
 from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse, unavailable
 from ecd_tune.serve.fast_reads import FastStorage
@@ -79,6 +79,7 @@ class FleetPage:
             .get_template("fleet.html")
             .render(
                 storage=self._reader.url,
+                format_time=format_time,
                 studies=sorted(studies, key=lambda study: study["complete"]),  # active ones first
                 workers=[w for w in workers if w.trials or w.age < _IDLE_SECONDS],
             )
