@@ -14,7 +14,7 @@ import pytest
 
 from ecd_tune.errors import FingerprintMismatchError, StorageUnavailableError, StoreError
 from ecd_tune.store import Store, Worker
-from ecd_tune.store.db.engine import _connect_alone
+from ecd_tune.store.db.sqlite_files import _connect_alone
 from ecd_tune.testing.store import StoreContract, complete, make_spec
 
 
@@ -132,7 +132,7 @@ def test_other_files_are_unchanged(url, tmp_path):
 
 def test_reading_does_not_change_a_foreign_database(url):
     optuna.create_study(study_name="other", storage=url)
-    with pytest.raises(StoreError, match="version none"):
+    with pytest.raises(StoreError, match="schema not created"):
         Store.open(url, create=False)
 
 

@@ -9,9 +9,7 @@ which SQLAlchemy leaves out on SQLite).
 from __future__ import annotations
 
 import fcntl
-import random
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +22,11 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, Operationa
 from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
 from ecd_tune.store.db.pipeline import UNREAD, use_pipelines
 from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
+from ecd_tune.store.db.sqlite_files import BUSY_SECONDS, use_files
 from ecd_tune.store.db.url import parse_url, show_url
 
 __all__ = ["Database"]
 
-_BUSY_SECONDS = 60
 _CREATION_LOCK = 0x6563645F74756E65  # "ecd_tune" in ASCII
 _NAMES_LOCK = _CREATION_LOCK + 1
 _BEGIN = "ecd_tune_begin"
@@ -39,10 +37,6 @@ _BEGIN = "ecd_tune_begin"
 _SQLITE_READ = {_BEGIN: ("BEGIN",)}
 _SQLITE_WRITE = {_BEGIN: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")}
 _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
-_LOOK = "SELECT 1 FROM sqlite_schema"
-_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)
-_ALONE = "ecd_tune_alone"
-_PAUSE_SECONDS = 0.05
 _POSTGRES_READ = {_BEGIN: ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",)}
 # Locked rows are read in their current state, not as of the start of the transaction.
 _POSTGRES_WRITE = {_BEGIN: ("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",)}
@@ -104,16 +98,14 @@ class Database:
         )
         event.listen(self.engine, "begin", _begin)
         if self.is_sqlite:
-            event.listen(self.engine, "do_connect", _connect_sqlite)
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "checkin", _end_alone)
+            use_files(self.engine)
         else:
             use_pipelines(self.engine)
 
     def connect_arguments(self) -> dict[str, Any]:
         """Return the driver's connection arguments."""
         if self.is_sqlite:
-            return {"timeout": _BUSY_SECONDS}
+            return {"timeout": BUSY_SECONDS}
         return {name: value for name, value in _POSTGRES.items() if name not in self.url.query}
 
     @property
@@ -276,60 +268,6 @@ class Database:
             return f"storage {self.shown}: {text}"
         place = f"{self.url.host or 'localhost'}:{self.url.port or _PORT}"
         return f"storage {self.shown}: {place}: {text}"
-
-
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    # SQLAlchemy begins transactions, not the driver.
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _connect_sqlite(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-    """Connect to a file, also where the disk has no room for the files next to it.
-
-    SQLite shares the index of the write-ahead log in a file of 32 KiB, for which a full disk has
-    no room unless another process has it open. A process that has the database alone can keep the
-    index in its memory.
-    """
-    connection = dialect.connect(*arguments, **options)
-    try:
-        connection.execute(_LOOK)
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in _NO_SHARED_MEMORY:
-            connection.close()
-            connection = _connect_alone(dialect, arguments, options)
-            record.info[_ALONE] = True
-    return connection
-
-
-def _connect_alone(dialect: Any, arguments: Any, options: Any) -> Any:
-    """Connect with the file locked.
-
-    A connection that waits for this lock keeps its shared one, so that two would wait for each
-    other: one that does not get it at once is closed, and another is tried after a random pause.
-
-    Raises:
-        sqlite3.Error: Others have the file locked for longer than a minute.
-    """
-    end = time.monotonic() + _BUSY_SECONDS
-    while True:
-        connection = dialect.connect(*arguments, **{**options, "timeout": 0.0})
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        try:
-            connection.execute(_LOOK)
-        except sqlite3.Error:
-            connection.close()
-            if time.monotonic() > end:
-                raise
-            time.sleep(random.uniform(0.0, _PAUSE_SECONDS))
-        else:
-            return connection
-
-
-def _end_alone(connection: object, record: Any) -> None:
-    # Others may use the file again, and there may be room when this process needs it next.
-    if record.info.pop(_ALONE, False):
-        record.invalidate()
 
 
 def _begin(connection: sa.Connection) -> None:
