@@ -1,11 +1,12 @@
 """Many workers on one PostgreSQL through PgBouncer: overhead, connections, and the server's CPU.
 
-    python -m benchmarks.scale [--workers 1000] [--seconds 60] [--rounds 3] [--json FILE]
+    python -m benchmarks.scale [--workers 1000] [--seconds 60] [--rounds 12] [--json FILE]
 
 Each worker has its own store and connection to PgBouncer, and does the work of a worker without
 training: look for dead workers in its turn, ask, wait, tell. The workers are threads of a few
 processes; their heartbeats go out in groups, one transaction per process and beat. Trials last
-``--seconds`` each. A random sampler, so that what is measured is the store and no sampler.
+``--seconds`` each, ``--rounds`` per worker on average. A random sampler, so that what is measured
+is the store and no sampler. ``--starts`` workers start per second, as jobs of a scheduler do.
 
 Overhead is the wall time of a worker's calls over the length of a trial: on a machine with other
 work it is an upper bound. The time of processors is not: it says what free cores would do.
@@ -29,6 +30,7 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.storage import seconds_of
 from ecd_tune.records import Lease
 from ecd_tune.spec import StudySpec
 from ecd_tune.store import Store, Worker
@@ -41,7 +43,6 @@ from ecd_tune.worker.heartbeat import Heartbeat
 PROCESSES = get_context("forkserver")
 SERVERS = 60
 LEASE_SECONDS = 90.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Group:
@@ -53,11 +54,14 @@ class Group:
         index: Of the group.
         workers: How many.
         seconds: Length of a trial.
+        start: Seconds from the start of the first worker to that of the last.
     """
 
-    def __init__(self, url: str, spec: StudySpec, index: int, workers: int, seconds: float) -> None:
+    def __init__(
+        self, url: str, spec: StudySpec, index: int, workers: int, seconds: float, start: float
+    ) -> None:
         self._url, self._spec, self._index = url, spec, index
-        self._workers, self._seconds = workers, seconds
+        self._workers, self._seconds, self._start = workers, seconds, start
         self._held: dict[int, list[Lease]] = {}
         self._spent: list[float] = []
         self._told = [0] * workers
@@ -83,9 +87,7 @@ class Group:
         }
 
     def _work(self, number: int) -> None:
-        time.sleep(
-            self._seconds * number / self._workers
-        )  # as workers that were not started at once
+        time.sleep(self._start * number / self._workers)
         worker = Worker(f"host-{self._index}", "", number + 1, 0)
         with Store.open(self._url, lease_seconds=LEASE_SECONDS) as store:
             while True:
@@ -108,21 +110,6 @@ def run_group(*arguments: Any) -> dict[str, Any]:
     return Group(*arguments).run()
 
 
-def server_seconds(postmaster: int) -> float:
-    """Return the processor time of a server and all its processes, in seconds."""
-    total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        if int(folder.name) == postmaster or int(fields[1]) == postmaster:
-            total += sum(map(int, fields[11:13]))
-        if int(folder.name) == postmaster:
-            total += sum(map(int, fields[13:15]))  # of children that have ended
-    return total / TICKS
-
-
 def watch_connections(address: str, done: threading.Event, found: list[int]) -> None:
     """Count the server's clients twice a second, this one left out."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
@@ -132,7 +119,9 @@ def watch_connections(address: str, done: threading.Event, found: list[int]) -> 
             found.append(int(row[0]) - 1 if row else 0)
 
 
-def measure(workers: int, seconds: float, rounds: int, groups: int) -> dict[str, Any]:
+def measure(
+    workers: int, seconds: float, rounds: int, groups: int, starts: float = 25.0
+) -> dict[str, Any]:
     """Run one measurement and check that the budget was met exactly."""
     spec = make_spec(trials=workers * rounds)
     settings = {"max_connections": "80", "shared_buffers": "256MB"}
@@ -148,13 +137,15 @@ def measure(workers: int, seconds: float, rounds: int, groups: int) -> dict[str,
             target=watch_connections, args=(direct.replace("+psycopg", ""), done, connections)
         )
         watcher.start()
-        used, began = server_seconds(server.process), time.monotonic()
+        clocks = [lambda: seconds_of(server.process), lambda: seconds_of(pooler.process)]
+        used, began = [clock() for clock in clocks], time.monotonic()
         share = [workers // groups + (index < workers % groups) for index in range(groups)]
         with PROCESSES.Pool(groups) as pool:
-            tasks = [(pooler.url, spec, index, count, seconds) for index, count in enumerate(share)]
+            common = (seconds, workers / starts)
+            tasks = [(pooler.url, spec, index, count, *common) for index, count in enumerate(share)]
             found = pool.starmap(run_group, tasks, chunksize=1)
         wall = time.monotonic() - began
-        used = server_seconds(server.process) - used
+        used = [clock() - before for clock, before in zip(clocks, used, strict=True)]
         done.set()
         watcher.join()
         with Store.open(direct) as store:
@@ -171,8 +162,9 @@ def measure(workers: int, seconds: float, rounds: int, groups: int) -> dict[str,
         "trials_per_second": trials / wall,
         "overhead_mean": statistics.fmean(spent) / seconds,
         "overhead_p95": spent[int(0.95 * len(spent))] / seconds,
-        "server_ms_per_trial": 1000 * used / trials,
-        "server_cores": used / wall,
+        "server_ms_per_trial": 1000 * used[0] / trials,
+        "server_cores": used[0] / wall,
+        "pooler_ms_per_trial": 1000 * used[1] / trials,
         "worker_ms_per_trial": 1000 * sum(group["processor"] for group in found) / trials,
         "connections": max(connections),
     }
@@ -183,23 +175,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workers", default="1000", help="one or several numbers, A,B")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--groups", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--groups", type=int, default=10, help="processes")
+    parser.add_argument("--starts", type=float, default=25.0, help="workers started per second")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     rows = [
-        measure(int(workers), given.seconds, given.rounds, given.groups)
+        measure(int(workers), given.seconds, given.rounds, given.groups, given.starts)
         for workers in given.workers.split(",")
     ]
     print("| workers | trials | trials/s | overhead, mean | p95 | server, ms a trial | "
-          "cores | worker, ms a trial | connections | lost |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
+          "cores | PgBouncer, ms a trial | worker, ms a trial | connections | lost |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['workers']} | {row['trials']} of {row['seconds']:g} s | "
             f"{row['trials_per_second']:.1f} | {row['overhead_mean']:.2%} | "
             f"{row['overhead_p95']:.2%} | {row['server_ms_per_trial']:.2f} | "
-            f"{row['server_cores']:.2f} | {row['worker_ms_per_trial']:.1f} | "
+            f"{row['server_cores']:.2f} | {row['pooler_ms_per_trial']:.2f} | "
+            f"{row['worker_ms_per_trial']:.1f} | "
             f"{row['connections']} | {row['lost']} |"
         )
     if given.json:

@@ -119,7 +119,7 @@ def compare_paired(
         ties=len(seeds) - wins - losses,
         lead=_lead(gains),
         log=log,
-        effect=quantile(_pair_means(differences), 0.5) if seeds else None,
+        effect=_pair_median(differences) if seeds else None,
         effect_interval=signed_rank_interval(differences),
         sd=standard_deviation(differences) if finite else None,
         share_interval=share_interval(wins, len(seeds)),
@@ -174,18 +174,67 @@ def signed_rank_interval(differences: Sequence[float], level: float = LEVEL) -> 
     rank = _rejected_sums(len(differences), 1 - level) if differences else 0
     if rank < 1:
         return None
-    means = _pair_means(differences)
-    return Interval(means[rank - 1], means[-rank], "signed-rank test", level)
+    pairs = len(differences) * (len(differences) + 1) // 2
+    low, high = _pair_means(differences, (rank - 1, pairs - rank))
+    return Interval(low, high, "signed-rank test", level)
 
 
-def _pair_means(differences: Sequence[float]) -> list[float]:
-    """Return the means of all pairs of differences, each with itself too, sorted."""
-    halves = np.asarray(differences, dtype=float) / 2
+def _pair_median(differences: Sequence[float]) -> float:
+    pairs = len(differences) * (len(differences) + 1) // 2
+    return quantile(_pair_means(differences, ((pairs - 1) // 2, pairs // 2)), 0.5)
+
+
+def _pair_means(differences: Sequence[float], places: Sequence[int]) -> list[float]:
+    """Return means of pairs of differences, each with itself too, by their places when sorted."""
+    halves = np.sort(np.asarray(differences, dtype=float)) / 2
+    if halves.size > _COUNTED:
+        return [_pair_mean(halves, place) for place in places]
     with np.errstate(invalid="ignore"):
         means = np.concatenate([halves[i:] + half for i, half in enumerate(halves)])
     # Two runs without a value, one on each side, balance.
     means[np.isnan(means)] = 0.0
-    return [float(mean) for mean in np.sort(means)]
+    return [float(mean) for mean in np.partition(means, places)[[*places]]]
+
+
+def _pair_mean(halves: NDArray[np.float64], place: int) -> float:
+    """Return one mean of pairs in O(n log n) time and O(n) memory: a million of n are possible."""
+    finite = halves[np.isfinite(halves)]
+    below, above = (int((halves == end).sum()) for end in (-math.inf, math.inf))
+    lowest = below * (below + 1) // 2 + below * finite.size
+    balanced = below * above
+    if place < lowest:
+        return -math.inf
+    if place >= lowest + balanced + finite.size * (finite.size + 1) // 2:
+        return math.inf
+
+    def count(bound: float) -> int:
+        # Every pair occurs twice among the ordered ones, one of equals once.
+        ordered = int(np.searchsorted(finite, bound - finite, side="right").sum())
+        alone = int((2 * finite <= bound).sum())
+        return lowest + balanced * (bound >= 0) + (ordered + alone) // 2
+
+    # Of all floating-point numbers, in 64 steps, the smallest that has enough means up to it.
+    ends = (min(0.0, 2 * finite[0]), max(0.0, 2 * finite[-1])) if finite.size else (0.0, 0.0)
+    low, high = _ordinal(ends[0]) - 1, _ordinal(ends[1])
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if count(_number(middle)) > place else (middle, high)
+    bound = _number(high)
+    partners = np.searchsorted(finite, bound - finite, side="right") - 1
+    means = (finite + finite[partners])[partners >= 0]
+    # A rounded difference decides above, so that the mean itself may be next to the bound.
+    found = float(means.max(initial=-math.inf))
+    return 0.0 if balanced and found < 0 <= bound else found
+
+
+def _ordinal(value: float) -> int:
+    """Return the place of a number among all floating-point numbers, 0 for 0."""
+    size = int(np.float64(abs(value)).view(np.int64))
+    return size if value >= 0 else -size
+
+
+def _number(ordinal: int) -> float:
+    return math.copysign(float(np.int64(abs(ordinal)).view(np.float64)), ordinal)
 
 
 @cache
@@ -193,8 +242,8 @@ def _rejected_sums(pairs: int, alpha: float) -> int:
     """Return how many of the sums 0, 1, … of positive ranks lie below the two-sided level."""
     if pairs > _COUNTED:
         sd = math.sqrt(pairs * (pairs + 1) * (2 * pairs + 1) / 24)
-        return math.floor(pairs * (pairs + 1) / 4 + stats.norm.ppf(alpha / 2) * sd)
-    below = np.cumsum(_sum_chances(np.arange(1, pairs + 1)))
+        return 1 + math.floor(pairs * (pairs + 1) / 4 + stats.norm.ppf(alpha / 2) * sd)
+    below = np.cumsum(_sum_chances(np.arange(1, pairs + 1), pairs * (pairs + 1) // 4))
     return int(np.searchsorted(below, alpha / 2, side="right"))
 
 
@@ -227,21 +276,24 @@ def _tail(ranks: NDArray[np.int64], least: int) -> float:
     It is counted over all sign patterns for up to 1000 ranks; for more, the normal approximation
     holds to many digits.
     """
-    total = int(ranks.sum())
     if ranks.size > _COUNTED:
         return float(stats.norm.sf(least / math.sqrt(float((ranks**2).sum()))))
-    return float(_sum_chances(ranks)[2 * np.arange(total + 1) - total >= least].sum())
+    # The signs can be turned: as likely, those with a plus sum up to at most this.
+    most = (int(ranks.sum()) - least) // 2
+    unit = int(np.gcd.reduce(ranks))
+    return float(_sum_chances(ranks // unit, most // unit).sum())
 
 
-def _sum_chances(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the chance of each sum of the ranks that get a plus, with random signs."""
-    total = int(ranks.sum())
-    chance = np.zeros(total + 1)
+def _sum_chances(ranks: NDArray[np.int64], most: int) -> NDArray[np.float64]:
+    """Return the chances of the sums 0 to ``most`` of the ranks that get a plus."""
+    chance = np.zeros(most + 1)
     chance[0] = 1.0
-    for rank in ranks:
-        moved = np.zeros_like(chance)
-        moved[rank:] = chance[: total + 1 - rank]
-        chance = 0.5 * (chance + moved)
+    top = 0
+    for rank in np.sort(ranks):
+        top = min(top + int(rank), most)
+        part = chance[: top + 1]
+        part *= 0.5
+        part[rank:] += part[: max(top + 1 - rank, 0)].copy()
     return chance
 
 

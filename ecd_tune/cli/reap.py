@@ -8,6 +8,7 @@ import typer
 
 from ecd_tune.cli.options import DEFAULT_STORAGE, Storage
 from ecd_tune.cli.stopping import say_ending
+from ecd_tune.text import count
 
 if TYPE_CHECKING:
     from ecd_tune.signals import StopFlag
@@ -38,27 +39,27 @@ def reap(
         if not watch:
             _say(_reap_once(store, stop))
         while watch and not stop():
-            if count := store.reap():
-                _say(count)
+            if requeued := store.reap():
+                _say(requeued)
             stop.wait(interval)
     raise typer.Exit(stop.exit_status)
 
 
 def _reap_once(store: Store, stop: StopFlag) -> int:
     """Watch until no trial is leased, or for slightly longer than a lease."""
-    count, seconds = store.reap(), store.lease_seconds
+    requeued, seconds = store.reap(), store.lease_seconds
     if held := _held(store):
-        typer.echo(f"watching the leases of {held} trials for {seconds:.0f} s", err=True)
+        typer.echo(f"watching the leases of {count(held, 'trial')} for {seconds:.0f} s", err=True)
     for _ in range(_LOOKS + 2):
         if not _held(store) or stop.wait(seconds / _LOOKS):
             break
-        count += store.reap()
-    return count
+        requeued += store.reap()
+    return requeued
 
 
 def _held(store: Store) -> int:
     return sum(worker.running for worker in store.workers())
 
 
-def _say(count: int) -> None:
-    typer.echo(f"{count} trial{'s' * (count != 1)} re-queued")
+def _say(requeued: int) -> None:
+    typer.echo(f"{count(requeued, 'trial')} re-queued")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.rate import RateMeter, describe_rate, runs_to_come
+from ecd_tune.analysis.rate import RateMeter, describe_rate, format_time, runs_to_come
 from ecd_tune.cli.options import DEFAULT_STORAGE, AsJson, Storage
 from ecd_tune.errors import StudyNotFoundError, hint
 from ecd_tune.records import Stage, StudyKey
@@ -37,6 +37,7 @@ _EVENTS = {
         "trial re-queued after a worker was stopped",
         "trials re-queued after workers were stopped",
     ),
+    "given_up": ("trial given up after its last retry", "trials given up after their last retry"),
     "promoted": ("paused trial promoted", "paused trials promoted"),
     "fenced": ("late result rejected", "late results rejected"),
     "retried": ("failed trial re-queued by a user", "failed trials re-queued by users"),
@@ -231,7 +232,7 @@ def _describe_worker(worker: dict[str, Any]) -> str:
     first, *more = worker["trials"] or ["no trial"]
     others = f" and {len(more)} more" if more else ""
     age = worker["seen_seconds_ago"]
-    return f"worker {worker['worker']}{device}: {first}{others}, heartbeat {age:.0f} s ago"
+    return f"worker {worker['worker']}{device}: {first}{others}, heartbeat {format_time(age)} ago"
 
 
 def _name(trial: HeldTrial) -> str:

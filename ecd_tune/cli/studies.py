@@ -106,12 +106,12 @@ def show(study: StudyName, smoke: Smoke = False, as_json: AsJson = False) -> Non
         first = f"the best {spec.search.from_best} of study {spec.search.from_study}"
         typer.echo(f"first trials  {first}")
     if spec.selection.top:
-        again = f"the best {spec.selection.top} trials under {spec.selection.runs} seeds"
-        typer.echo(f"selection     {again}")
+        again = f"the best {count(spec.selection.top, 'trial')}"
+        typer.echo(f"selection     {again} under {count(spec.selection.runs, 'seed')}")
     if spec.confirmation.runs:
         changes = _pairs(spec.confirmation.task)
         typer.echo(
-            f"confirmation  {spec.confirmation.runs} runs of {spec.steps(Stage.CONFIRM)} "
+            f"confirmation  {count(spec.confirmation.runs, 'run')} of {spec.steps(Stage.CONFIRM)} "
             f"{task.budget_unit}{', with ' * bool(changes)}{changes}"
         )
     for key, optimizer in spec.optimizers.items():

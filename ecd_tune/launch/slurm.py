@@ -7,13 +7,14 @@ Accounting (``sacct``) is not needed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +101,17 @@ class SlurmLauncher(Launcher):
             raise LaunchError("--on slurm: sbatch is not on the PATH; run this on a login node")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)  # what is unpickled later must be ours
-        _write_private(self._storage_file, self.launch.storage)
-        jobs = self._read_jobs()
-        first = max((job.group.first + job.group.workers for job in jobs), default=0)
-        groups = [replace(group, first=group.first + first) for group in self.launch.groups()]
-        ids = self._submit(groups)
-        jobs += [_Job(id, group) for id, group in zip(ids, groups, strict=True)]
-        self._write_jobs(jobs)
+        with (self._folder / "lock").open("w") as lock:
+            # Two commands at once number their workers in turn; some file systems have no locks.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            _write_private(self._storage_file, self.launch.storage)
+            jobs = self._read_jobs()
+            first = max((job.group.first + job.group.workers for job in jobs), default=0)
+            groups = [replace(group, first=group.first + first) for group in self.launch.groups()]
+            ids = self._submit(groups)
+            jobs += [_Job(id, group) for id, group in zip(ids, groups, strict=True)]
+            self._write_jobs(jobs)
 
     def status(self) -> list[WorkerView]:
         """Query Slurm's queue; jobs that have left it have recorded their exit status."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecd_tune.errors import TaskError
+from ecd_tune.errors import NonFiniteLossError, TaskError
 from ecd_tune.objective.checkpoints.checkpoint import Callbacks
 from ecd_tune.objective.checkpoints.snapshots import CheckpointTimer
 from ecd_tune.objective.loops.loop import Loop, RunEndedError
@@ -67,7 +67,10 @@ def dry_run(spec: StudySpec, optimizer: str) -> DryRun:
     task = Objective(spec, optimizer).task(Stage.SEARCH)
     loops = bool(getattr(task, "loops", False))
     probe = _loop_steps if loops else _problem_steps
-    first, second = (probe(spec, optimizer, task) for _ in range(2))
+    try:
+        first, second = (probe(spec, optimizer, task) for _ in range(2))
+    except NonFiniteLossError as error:
+        raise TaskError(_non_finite(spec, optimizer, str(error))) from error
     if first[0] != second[0]:
         raise TaskError(
             f"{optimizer}: two runs with the same seed have the losses {_list(first[0])} and "
@@ -170,7 +173,7 @@ def _check_gradients(optimizer: str, parameters: list[Tensor], missing: int | No
 def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
     bad = [loss for loss in losses if not math.isfinite(loss)]
     if bad:
-        raise TaskError(f"{optimizer}: the loss of the first steps is {bad[0]}")
+        raise TaskError(_non_finite(spec, optimizer, f"the loss of the first steps is {bad[0]}"))
     declared = spec.optimizers[optimizer].definition.hyperparameters.get("F0")
     floor = _params(spec, optimizer).get("F0", declared.default if declared else None)
     if isinstance(floor, (int, float)) and min(losses) <= floor:
@@ -179,6 +182,15 @@ def _check_floor(spec: StudySpec, optimizer: str, losses: list[float]) -> None:
             f"F0 = {floor:g}; set F0 below the smallest possible loss, for example "
             f'space={{"{optimizer}": {{…, "F0": {math.floor(min(losses)) - 1}}}}}'
         )
+
+
+def _non_finite(spec: StudySpec, optimizer: str, what: str) -> str:
+    values = ", ".join(f"{name} = {value}" for name, value in _params(spec, optimizer).items())
+    return (
+        f"{optimizer}: {what} in the dry run, with {values}; look for NaN or infinite values in "
+        "the data and in what the loss divides by or takes the logarithm of. If only these "
+        "hyperparameters diverge, skip the dry run: check=False, or --no-check"
+    )
 
 
 def _params(spec: StudySpec, optimizer: str) -> Params:

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-__all__ = ["App", "Environ", "HeaderList", "StartResponse", "answer", "is_safe", "refuse"]
+from optuna.exceptions import StorageInternalError
+
+__all__ = [
+    "App",
+    "Environ",
+    "HeaderList",
+    "StartResponse",
+    "answer",
+    "is_safe",
+    "refuse",
+    "unavailable",
+]
 
 Environ = dict[str, Any]
 HeaderList = list[tuple[str, str]]
@@ -39,3 +50,15 @@ def refuse(
 ) -> list[bytes]:
     """Refuse a request in the form that the dashboard's page shows as a message."""
     return answer(environ, start_response, status, json.dumps({"reason": reason}).encode())
+
+
+def unavailable(
+    environ: Environ, start_response: StartResponse, place: str, error: Exception
+) -> list[bytes]:
+    """Log why the database does not respond, and let a browser ask again in five seconds."""
+    # Optuna's own message is about invalid data, whatever the cause is.
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else None
+    environ["wsgi.errors"].write(f"{place}: {str(cause or error).partition(chr(10))[0]}\n")
+    body = json.dumps({"reason": "the database does not respond; see the server's log"}).encode()
+    headers = {**_JSON, "Refresh": "5"}
+    return answer(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, body, headers)

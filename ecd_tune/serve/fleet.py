@@ -17,9 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from optuna.exceptions import StorageInternalError
 
 from ecd_tune.analysis import normalise_reason
-from ecd_tune.analysis.rate import RateMeter, describe_rate
+from ecd_tune.analysis.rate import RateMeter, describe_rate, format_time
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse, unavailable
 from ecd_tune.serve.fast_reads import FastStorage
 from ecd_tune.store.read import StoreReader
 
@@ -54,9 +54,7 @@ class FleetPage:
         try:
             body = self._read_report(report[1]) if report else self._write().encode()
         except (StorageUnavailableError, StorageInternalError) as error:
-            environ["wsgi.errors"].write(f"{path}: {error}\n")
-            reason = "the database does not respond; see the server's log"
-            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
+            return unavailable(environ, start_response, path, error)
         if body is None:
             reason = f"{path}: no such study, or its report is not in {self._reports}"
             return refuse(environ, start_response, HTTPStatus.NOT_FOUND, reason)
@@ -81,6 +79,7 @@ class FleetPage:
             .get_template("fleet.html")
             .render(
                 storage=self._reader.url,
+                format_time=format_time,
                 studies=sorted(studies, key=lambda study: study["complete"]),  # active ones first
                 workers=[w for w in workers if w.trials or w.age < _IDLE_SECONDS],
             )

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from optuna.exceptions import StorageInternalError
 
 from ecd_tune.errors import StorageUnavailableError
-from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, refuse
+from ecd_tune.serve._wsgi import App, Environ, StartResponse, answer, unavailable
 from ecd_tune.serve.dashboard_internals import (
     get_plotly_graph_objects,
     get_study,
@@ -64,9 +64,7 @@ class StudyCall:
                 return self._app(environ, start_response)
             body = self._write(study, study_id, int(after))
         except (StorageUnavailableError, StorageInternalError) as error:
-            environ["wsgi.errors"].write(f"study {study_id}: {error}\n")
-            reason = "the database does not respond; see the server's log"
-            return refuse(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, reason)
+            return unavailable(environ, start_response, f"study {study_id}", error)
         return answer(environ, start_response, HTTPStatus.OK, body)
 
     def _write(self, study: Any, study_id: int, after: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecd_tune.errors import SpecError, TaskError
+from ecd_tune.errors import SpecError, TaskError, did_you_mean
 from ecd_tune.references import is_reference, place_reference
 
 __all__ = ["apply_smoke", "merge_tables", "read_table"]
@@ -40,7 +40,8 @@ def read_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         table = tomllib.loads(_read_text(here))
     except OSError as error:
         by = f" (extended by {seen[-1].name})" if seen else ""
-        raise SpecError(f"{path}: cannot be read{by} ({error.strerror})") from None
+        close = did_you_mean(path.name, (other.name for other in here.parent.glob("*.toml")))
+        raise SpecError(f"{path}: cannot be read{by} ({error.strerror}){close}") from None
     except RecursionError:
         raise SpecError(f"{path}: {_TOO_DEEP}") from None
     except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecd_tune.errors import SpecError
+from ecd_tune.errors import SpecError, hint
 from ecd_tune.references import is_reference, short_reference
 from ecd_tune.registry import TASKS
 from ecd_tune.spec.files import merge_tables, read_table
@@ -63,7 +63,7 @@ def _optimizer(key: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> 
     name = str(table.get("optimizer", key))
     if name not in known:
         raise SpecError(
-            f"optimizer {name!r}: has no default space; define one, or use one of "
-            f"{', '.join(known)}"
+            f"optimizer {name!r}: has no default space; define one, or use a known one"
+            f"{hint(name, known)}"
         )
     return merge_tables(known[name], table)

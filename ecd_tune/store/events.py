@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.store.db import tables
 from ecd_tune.store.db.cells import load
-from ecd_tune.store.db.sql import insert_rows, now
+from ecd_tune.store.db.sql import Change
 
-__all__ = ["Event", "add_events", "event_row", "read_events"]
+__all__ = ["Event", "event_row", "new_events", "read_events"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Event:
 def event_row(
     *, study_id: int, trial_id: int | None, kind: str, worker: str | None, **detail: Any
 ) -> dict[str, Any]:
-    """Return an event for :func:`add_events`.
+    """Return an event for :func:`new_events`.
 
     Args:
         study_id: Optuna's study id.
@@ -51,20 +51,16 @@ def event_row(
         **detail: Further details; JSON-able.
     """
     own = {"study_id": study_id, "trial_id": trial_id, "kind": kind, "worker": worker}
-    return {**own, "detail": json.dumps(detail)}
+    return {**own, "time": 0.0, "detail": json.dumps(detail)}
 
 
-def add_events(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Record events with the current time.
+def new_events(rows: Sequence[Mapping[str, Any]]) -> Change:
+    """Return the change that records events with the current time.
 
     Args:
-        connection: A write transaction.
         rows: Of :func:`event_row`, in order.
     """
-    insert_rows(connection, tables.events, rows, computed=_NOW)
-
-
-_NOW = now().label("time")
+    return Change(tables.events, rows, from_now=("time",))
 
 
 def read_events(connection: sa.Connection, study: str) -> list[Event]:

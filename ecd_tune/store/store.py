@@ -14,6 +14,7 @@ from ecd_tune.spec import StudySpec
 from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.retrying import RETRY_SECONDS
 from ecd_tune.store.db.schema import prepare_schema
+from ecd_tune.store.db.sql import write_rows
 from ecd_tune.store.db.url import DEFAULT_URL
 from ecd_tune.store.read import StoreReader
 from ecd_tune.store.sampling.samplers import check_sampler
@@ -39,7 +40,7 @@ from ecd_tune.store.trials.queue import (
 )
 from ecd_tune.store.trials.requeue import Ending, requeue
 from ecd_tune.store.trials.tell import tell
-from ecd_tune.store.workers import Worker, register
+from ecd_tune.store.workers import Worker, seen_worker
 from ecd_tune.text import printable
 
 __all__ = ["LEASE_SECONDS", "Store"]
@@ -217,7 +218,7 @@ class Store(StoreReader):
             if find_external_trials(connection, ref.id):
                 lock_studies(connection, [ref.id])
                 adopt_external_trials(connection, ref)
-            register(connection, worker)
+            write_rows(connection, seen_worker(worker))
             grant = Grant(worker, self.lease_seconds, batch)
             return claim_waiting(connection, ref, count, grant)
 

@@ -13,6 +13,7 @@ from ecd_tune.errors import FingerprintMismatchError, StudyNotFoundError, hint
 from ecd_tune.records import Direction, Stage, StudyKey
 from ecd_tune.spec import StudySpec, differences, fingerprint_of
 from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.pipeline import UNREAD
 from ecd_tune.store.declared import keep_declared, keep_table
 from ecd_tune.store.trials.retries import dump_counts
 
@@ -131,7 +132,8 @@ def lock_studies(connection: sa.Connection, study_ids: Iterable[int]) -> None:
         study_ids: Optuna's study ids.
     """
     if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"studies": sorted(study_ids)})
+        for study_id in sorted(study_ids):
+            connection.execute(_LOCK, {"study": study_id}, execution_options=UNREAD)
 
 
 class KnownStudies:
@@ -210,14 +212,9 @@ def _build_look_up() -> sa.Select[Any]:
 
 def _build_lock() -> sa.Select[Any]:
     table = optuna_tables.studies
-    chosen = table.c.study_id.in_(sa.bindparam("studies", expanding=True))
+    chosen = table.c.study_id == sa.bindparam("study")
     # Not against key shares: a row that merely refers to the study is no decision about it.
-    return (
-        sa.select(table.c.study_id)
-        .where(chosen)
-        .order_by(table.c.study_id)
-        .with_for_update(key_share=True)
-    )
+    return sa.select(table.c.study_id).where(chosen).with_for_update(key_share=True)
 
 
 _LOOK_UP = _build_look_up()

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,10 +18,18 @@ import sqlalchemy as sa
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load
-from ecd_tune.store.db.sql import now
+from ecd_tune.store.db.sql import Change, now
 from ecd_tune.store.device import describe_device
 
-__all__ = ["HeldTrial", "Worker", "WorkerRecord", "here", "read_workers", "register", "touch"]
+__all__ = [
+    "HeldTrial",
+    "Worker",
+    "WorkerRecord",
+    "here",
+    "read_workers",
+    "seen_again",
+    "seen_worker",
+]
 
 _PACKAGES = ("ecd_tune", "optuna", "torch", "numpy")
 _PROC = Path("/proc")
@@ -120,42 +128,35 @@ class WorkerRecord:
         return len(self.trials)
 
 
-def register(connection: sa.Connection, worker: Worker) -> None:
-    """Write the worker's row where it is not there yet, and note that it was seen.
+def seen_worker(worker: Worker) -> Change:
+    """Return the change that adds a worker's row where it is missing, and notes that it was seen.
 
     Args:
-        connection: A write transaction.
         worker: The worker.
     """
-    if touch(connection, worker.id) == 0:
-        connection.execute(
-            sa.insert(tables.workers).values(
-                id=worker.id,
-                host=worker.host,
-                boot_id=worker.boot_id,
-                pid=worker.pid,
-                process_start=worker.process_start,
-                versions=json.dumps(dict(worker.versions)),
-                device=worker.device,
-                started_at=now(),
-                seen_at=now(),
-            )
-        )
+    row = {
+        "id": worker.id,
+        "host": worker.host,
+        "boot_id": worker.boot_id,
+        "pid": worker.pid,
+        "process_start": worker.process_start,
+        "versions": json.dumps(dict(worker.versions)),
+        "device": worker.device,
+        "started_at": 0.0,
+        "seen_at": 0.0,
+    }
+    times = ("started_at", "seen_at")
+    return Change(tables.workers, [row], ("id",), kept=("started_at",), from_now=times)
 
 
-def touch(connection: sa.Connection, worker_id: str) -> int:
-    """Note that a worker was seen just now.
+def seen_again(worker_ids: Iterable[str]) -> Change:
+    """Return the change that notes that workers, whose rows exist, were seen just now.
 
     Args:
-        connection: A write transaction.
-        worker_id: Key of the worker's row.
-
-    Returns:
-        1, or 0 when the worker has no row.
+        worker_ids: Keys of their rows.
     """
-    workers = tables.workers
-    statement = sa.update(workers).where(workers.c.id == worker_id).values(seen_at=now())
-    return connection.execute(statement).rowcount
+    rows = [{"id": worker_id, "seen_at": 0.0} for worker_id in sorted(worker_ids)]
+    return Change(tables.workers, rows, key="id", from_now=("seen_at",))
 
 
 def read_workers(connection: sa.Connection) -> list[WorkerRecord]:

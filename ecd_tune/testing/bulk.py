@@ -34,9 +34,10 @@ def fill_study(store: Store, spec: StudySpec, optimizer: str, count: int) -> Non
     trials = optuna_tables.trials
     with store._database.write() as connection:
         study_id = find_study(connection, spec.key(optimizer)).study_id
-        first = count_trials(connection, study_id).next_number
+        counts = count_trials(connection, study_id, new=count)
+        first = counts.next_number
         drafts = [_draft(space, point, first + offset) for offset, point in enumerate(points)]
-        ids = insert_trials(connection, study_id, first, drafts, running_on="bulk:0")
+        ids = insert_trials(connection, study_id, drafts, counts, running_on="bulk:0")
         done = {"state": OptunaState.COMPLETE, "datetime_complete": utc_now()}
         fresh = (trials.c.study_id == study_id, trials.c.number >= first)
         connection.execute(sa.update(trials).where(*fresh).values(done))

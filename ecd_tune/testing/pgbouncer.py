@@ -64,6 +64,11 @@ class PgBouncer:
             self._port = int(listener.getsockname()[1])
         self.url = self._direct.set(port=self._port).render_as_string(hide_password=False)
 
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def __enter__(self) -> PgBouncer:
         program = find_pgbouncer()
         if program is None:

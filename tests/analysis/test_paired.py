@@ -15,7 +15,7 @@ from ecd_tune.analysis import (
     smallest_detectable,
     smallest_p,
 )
-from ecd_tune.analysis.paired import equivalence_p, signed_rank_interval
+from ecd_tune.analysis.paired import _pair_mean, equivalence_p, signed_rank_interval
 from ecd_tune.records import Direction
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
@@ -87,6 +87,51 @@ def test_the_interval_of_thousands_is_about_that_of_the_normal_distribution():
     ends = signed_rank_interval(differences)
     half = 1.96 / math.sqrt(3 / math.pi * 1500)
     assert (ends.high - ends.low) / 2 == pytest.approx(half, rel=0.05)
+
+
+def test_the_interval_of_thousands_agrees_with_their_p_value():
+    # Of the ranks 1 to 1001 those with a plus sum up to ``most`` or one more; to reject, at most
+    # mean - 1.96 sd are allowed.
+    n = 1001
+    most = math.floor(n * (n + 1) / 4 - 1.959964 * math.sqrt(n * (n + 1) * (2 * n + 1) / 24))
+    for total in (most, most + 1):
+        plus, left = set(), total
+        for rank in range(n, 0, -1):
+            if rank <= left:
+                plus.add(rank)
+                left -= rank
+        sizes = [rank if rank in plus else -rank for rank in range(1, n + 1)]
+        interval = signed_rank_interval(sizes)
+        assert (interval.high < 0) is (signed_rank_p(sizes) <= 0.05) is (total == most)
+
+
+@given(
+    st.lists(
+        st.sampled_from([-math.inf, math.inf, 0.0, 1e-30, 0.5])
+        | st.integers(-2, 2).map(float)
+        | st.floats(-1e3, 1e3),
+        min_size=1,
+        max_size=12,
+    ),
+    st.data(),
+)
+def test_means_of_pairs_of_many_differences_are_found_without_listing_them(differences, data):
+    halves = np.sort(differences) / 2
+    with np.errstate(invalid="ignore"):
+        means = np.nan_to_num(
+            [a + b for a, b in itertools.combinations_with_replacement(halves, 2)],
+            posinf=math.inf,
+            neginf=-math.inf,
+        )
+    place = data.draw(st.integers(0, len(means) - 1))
+    assert _pair_mean(halves, place) == pytest.approx(np.sort(means)[place], abs=1e-12)
+
+
+def test_thousands_of_pairs_need_no_table_of_their_means():
+    differences = np.random.default_rng(0).normal(0.0, 1, 1500)
+    means = np.add.outer(differences, differences)[np.triu_indices(1500)] / 2
+    found = compare_paired(dict(enumerate(differences)), dict.fromkeys(range(1500), 0.0), MIN)
+    assert found.effect == pytest.approx(np.median(means), rel=1e-12)
 
 
 def test_runs_without_a_value_on_both_sides_balance():

@@ -127,7 +127,7 @@ def test_refused_study_file_changes_nothing(store: Store) -> None:
 def test_failed_batch_is_rolled_back(store: Store, monkeypatch) -> None:
     """Neither its trials nor its leases; the next ask draws the same numbers."""
     # The row of the worker is missing, which the last insertion, that of the leases, needs.
-    monkeypatch.setattr("ecd_tune.store.trials.draw.register", lambda *arguments: None)
+    monkeypatch.setattr("ecd_tune.store.trials.draw.Drawer.register", lambda *arguments: ())
     with pytest.raises(IntegrityError):
         ask(store, 3)
     monkeypatch.undo()

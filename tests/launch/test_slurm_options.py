@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     told = tmp_path / "told"
     for name, text in (
-        ("sbatch", f'env > {told}; cat "$1" >> {told}; echo "Submitted batch job 7"'),
+        ("sbatch", f'env > {told}; cat "$1" >> {told}; sleep 0.2; echo "Submitted batch job 7"'),
         ("squeue", 'echo "7 FAILED"'),
         ("srun", "exit 1"),
     ):
@@ -119,6 +120,14 @@ def test_a_damaged_list_of_jobs_is_one_message(tmp_path: Path) -> None:
     path.write_text('[{"id": "1"')
     with pytest.raises(LaunchError, match=r"jobs\.json: is damaged"):
         make_launcher("slurm", launch(tmp_path)).status()
+
+
+@pytest.mark.usefixtures("fake_slurm")
+def test_two_submissions_at_once_number_their_workers_in_turn(tmp_path: Path) -> None:
+    launchers = [make_launcher("slurm", launch(tmp_path, workers=2)) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda launcher: launcher.submit(), launchers))
+    assert [view.index for view in launchers[0].status()] == [0, 1, 2, 3]
 
 
 @pytest.mark.usefixtures("fake_slurm")

@@ -1,12 +1,20 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecd_tune.analysis import Interval
 from ecd_tune.report import format_number
-from ecd_tune.report.words.numbers import format_duration, format_p, format_scalar, format_within
+from ecd_tune.report.words.numbers import (
+    format_duration,
+    format_p,
+    format_scalar,
+    format_within,
+    quantile_format,
+)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +101,12 @@ def test_p(p, text):
 )
 def test_durations(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_an_optimizer_whose_runs_all_diverge_does_not_change_the_digits_of_others():
+    lost, sure = (
+        Interval(low, high, "", 0.95) for low, high in ((math.inf, math.inf), (0.70, 0.72))
+    )
+    for intervals in ((lost, sure), (sure, lost)):
+        rows = [SimpleNamespace(median_interval=interval) for interval in intervals]
+        assert quantile_format(rows, log=False)(0.71234) == "0.712"

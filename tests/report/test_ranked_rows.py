@@ -73,6 +73,15 @@ def test_by_the_search_where_nothing_is_confirmed(studies):
     assert [row.optimizer for row in sort_by_rank(report, rows)] == ["adamw", "ecdsep", None]
 
 
+def test_reasons_of_several_searches_are_in_the_order_of_their_optimizers(studies):
+    spec = studies.digits_spec(search={"repeats": 2})
+    trials = dict(studies.digits_trials(spec))
+    for key in ("ecdsep#2", "adamw#2"):
+        trials[spec.key(key)] = [studies.record(spec.key(key), 0, None, reason="no memory")]
+    report = build_report(spec, trials)
+    assert first_cells(report, "By reason") == ["AdamW, search 2", "ECDSep, search 2"]
+
+
 def test_a_median_is_rounded_to_its_own_interval_beside_a_tiny_one():
     def curve(label, median, spread):
         band = Band((1,), (median,), (median - spread,), (median + spread,), 8, 0)

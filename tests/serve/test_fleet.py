@@ -7,6 +7,7 @@ import subprocess
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna_dashboard import get_note, save_note
 
 from ecd_tune.records import Outcome, Stage, Status
@@ -128,6 +129,24 @@ def test_symbolic_links_out_of_the_folder_are_not_followed(client, spec, tmp_pat
     assert client("GET", f"/fleet/reports/{spec.name}").status == 404
 
 
+def test_an_outage_is_logged_with_its_cause_and_asked_again(url, spec, open_storage, monkeypatch):
+    with Store.open(url) as store:
+        store.create(spec)
+
+    def fail(name: str) -> int:
+        raise StorageInternalError("An exception is raised during the commit.") from OSError(
+            "connection refused\n(Background on this error)"
+        )
+
+    storage = open_storage(url)
+    monkeypatch.setattr(storage, "get_study_id_from_name", fail)
+    client = Client(build_app(storage, Settings(read_only=True)))
+    reply = client("GET", "/fleet")
+    assert reply.status == 503
+    assert reply.headers["refresh"] == "5"
+    assert client.errors.getvalue() == "/fleet: connection refused\n"
+
+
 def test_page_without_studies_explains_how_to_start(url, open_storage) -> None:
     Store.open(url).close()
     reply = Client(build_app(open_storage(url), Settings()))("GET", "/fleet")
@@ -147,6 +166,15 @@ def test_generated_notes_are_replaced_and_user_notes_kept(url, study) -> None:
     )
 
 
+WITH_LONG_URL = """p => {
+    const text = document.createTextNode("x".repeat(300))
+    p.prepend(text)
+    const width = document.documentElement.scrollWidth
+    text.remove()
+    return width
+}"""
+
+
 def test_in_a_browser_while_a_study_runs(url, open_page, shoot, tmp_path) -> None:
     running = make_spec(trials=100_000)
     with Store.open(url) as store:
@@ -163,14 +191,15 @@ def test_in_a_browser_while_a_study_runs(url, open_page, shoot, tmp_path) -> Non
             # The page asks again by itself, and the study continues meanwhile.
             expect = pytest.importorskip("playwright.sync_api").expect
             expect.set_options(timeout=100_000)
-            expect(page.locator("[data-name=leases]").first).to_contain_text("contract/ecdsep #")
+            running = page.locator("[data-name='running trials']").first
+            expect(running).to_contain_text("contract/ecdsep #")
             finished = page.locator("[data-name=finished]").first
             expect(finished).not_to_have_text(finished.text_content())
             expect(page.locator("#study-contract + p")).to_contain_text("left")
             for width in (390, 1400):
                 page.set_viewport_size({"width": width, "height": 900})
                 shoot(page, f"fleet-{width}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.locator("p.soft").first.evaluate(WITH_LONG_URL) <= width
             assert page.errors == []
             page.goto(page.get_by_role("link", name="ecdsep", exact=True).evaluate("a => a.href"))
             expect(page.locator("#ecd-tune-read-only a")).to_have_text("studies and workers")

@@ -347,6 +347,9 @@ def test_all_problems_are_named_at_once(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"none\.toml: cannot be read \(No such file"):
         load_study(tmp_path / "none.toml")
+    write(tmp_path, GOOD).rename(tmp_path / "thesis.toml")
+    with pytest.raises(SpecError, match=r"No such file.*; did you mean 'thesis\.toml'"):
+        load_study(tmp_path / "thesi.toml")
 
 
 def test_a_good_file_loads(tmp_path):

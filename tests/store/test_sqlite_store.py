@@ -6,12 +6,15 @@ import resource
 import shutil
 import sqlite3
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import ClassVar
 
 import optuna
 import pytest
 
 from ecd_tune.errors import FingerprintMismatchError, StorageUnavailableError, StoreError
 from ecd_tune.store import Store, Worker
+from ecd_tune.store.db.engine import _connect_alone
 from ecd_tune.testing.store import StoreContract, complete, make_spec
 
 
@@ -181,3 +184,30 @@ def test_a_database_on_a_full_disk_is_read_whole_and_locked_only_meanwhile(url, 
         assert store.progress(spec.name)[0].complete == 3
     with Store.open(url, create=False) as store:
         assert store.progress(spec.name)[0].complete == 3
+
+
+class LockedFile:
+    """A connection whose first look fails twice, as where two wait for each other's lock."""
+
+    opened: ClassVar[list[LockedFile]] = []
+
+    def __init__(self, *arguments: object, timeout: float) -> None:
+        assert timeout == 0.0
+        # A connection in exclusive mode keeps its shared lock until it is closed.
+        assert all(other.closed for other in self.opened)
+        self.closed = False
+        self.opened.append(self)
+
+    def execute(self, text: str) -> None:
+        if text.startswith("SELECT") and len(self.opened) < 3:
+            raise sqlite3.OperationalError("database is locked")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_connection_that_does_not_get_the_file_alone_is_closed_before_the_next() -> None:
+    dialect = SimpleNamespace(connect=LockedFile)
+    found = _connect_alone(dialect, ("file",), {"timeout": 60})
+    assert found is LockedFile.opened[2]
+    assert not found.closed

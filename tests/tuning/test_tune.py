@@ -141,7 +141,7 @@ def test_a_space_of_ones_own_replaces_the_first_trials(tmp_path: Path) -> None:
     ("given", "error", "message"),
     [
         ({"optimizers": "adamw"}, TaskError, r'pass a list, such as \["adamw"\]'),
-        ({"optimizers": ["adamx"]}, SpecError, "'adamx': has no default space; define one"),
+        ({"optimizers": ["adamx"]}, SpecError, "no default space.*; did you mean 'adam'"),
         ({"space": {"sgd": {"lr": 0.1}}}, TaskError, "'sgd' is not one of ecdsep, adamw"),
         ({"trials": 0}, SpecError, "trials: 0: must be at least 1"),
         ({"sampler": "best"}, SpecError, "sampler"),
@@ -180,6 +180,11 @@ def below_floor(run) -> None:
     run.loss(lambda model, x, y: model(x).square().mean() - 100)
 
 
+def not_a_number(run) -> None:
+    own_tasks.describe(run, own_tasks.numbers())
+    run.loss(lambda model, x, y: model(x).sum() * float("nan"))
+
+
 def other_random(run) -> None:
     own_tasks.describe(run, own_tasks.numbers())
     generator = torch.Generator()
@@ -199,6 +204,7 @@ def no_gradient(run) -> None:
     [
         (broken, r"RuntimeError: .*own_tasks\.py, line \d+: return self\.layers"),
         (below_floor, "must stay above F0 = 0; set F0 below"),
+        (not_a_number, r"^ecdsep: loss .*nan.* in the dry run, with lr = .*; look for NaN"),
         (other_random, "some random numbers do not depend on the seed"),
         (no_gradient, "no parameter has a gradient after backward"),
     ],

@@ -19,6 +19,7 @@ from ecd_tune.analysis import (
 from ecd_tune.records import Direction
 from ecd_tune.report.model.rows import SIGNIFICANT, ComparisonRow, ResultRow, StudyReport
 from ecd_tune.report.model.searches import runs_by_search
+from ecd_tune.spec import without_number
 
 __all__ = ["compare_results", "find_groups", "find_winner", "rank_results", "sort_by_rank"]
 
@@ -53,7 +54,7 @@ def sort_by_rank(report: StudyReport, rows: Iterable[_Row]) -> list[_Row]:
 
     Args:
         report: The model.
-        rows: Rows of its optimizers; rows of one optimizer keep their order.
+        rows: Rows of its optimizers or of their searches; rows of one optimizer keep their order.
 
     Returns:
         First the rows of confirmed optimizers, the best median first, then those of others, the
@@ -64,9 +65,11 @@ def sort_by_rank(report: StudyReport, rows: Iterable[_Row]) -> list[_Row]:
     bests.sort(key=lambda r: math.inf if r.search_value is None else sign * r.search_value)
     ranked = [*rank_results(report.results, report.direction), *bests]
     order = list(dict.fromkeys(row.optimizer for row in ranked))
-    return sorted(
-        rows, key=lambda row: len(order) if row.optimizer is None else order.index(row.optimizer)
-    )
+
+    def place(row: _Row) -> int:
+        return len(order) if row.optimizer is None else order.index(without_number(row.optimizer))
+
+    return sorted(rows, key=place)
 
 
 def _rank(row: ResultRow, direction: Direction) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ from ecd_tune.report.model.across.profiles import MOST_TIMES, Profile
 from ecd_tune.report.model.across.studies import Across, Cell, TaskRow
 from ecd_tune.report.words.across_paper import paper_sections, scaling_section
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import format_number, format_p, format_within
+from ecd_tune.report.words.numbers import format_number, format_p, format_within, surest
 
 __all__ = ["across_page"]
 
@@ -112,8 +112,7 @@ def _value(row: TaskRow, cell: Cell | None) -> str:
     if row.log:
         middle, *ends = (format_number(v, 2, "diverged") for v in values)
     else:
-        halves = [_half(other) for other in row.cells.values()]
-        sure = min(filter(None, halves), default=None)
+        sure = surest(map(_half, row.cells.values()))
         middle, *ends = (format_within(v, sure, "diverged") for v in values)
     return f"{middle} [{', '.join(ends)}]" if ends else middle
 

@@ -18,6 +18,7 @@ __all__ = [
     "format_scalar",
     "format_within",
     "quantile_format",
+    "surest",
 ]
 
 _SMALL, _LARGE = 1e-3, 1e5
@@ -87,9 +88,21 @@ def quantile_format(summaries: Iterable[Summary | None], log: bool) -> Callable[
     if log:
         return lambda value: format_number(value, 2, "diverged")
     ends = [summary.median_interval for summary in summaries if summary]
-    halves = [(interval.high - interval.low) / 2 for interval in ends if interval]
-    spread = min(filter(None, halves), default=None)
+    spread = surest((interval.high - interval.low) / 2 for interval in ends if interval)
     return lambda value: format_within(value, spread, "diverged")
+
+
+def surest(spreads: Iterable[float | None]) -> float | None:
+    """Return the smallest spread, by whose digits numbers are printed that are compared.
+
+    Args:
+        spreads: Half widths of intervals; those that are 0, unknown or not finite, because runs
+            diverged, are left out.
+
+    Returns:
+        One above 0; None if there is none.
+    """
+    return min((s for s in spreads if s and math.isfinite(s)), default=None)
 
 
 def _trim(text: str) -> str:

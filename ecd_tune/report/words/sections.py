@@ -13,7 +13,7 @@ from ecd_tune.report.model.compare import sort_by_rank
 from ecd_tune.report.model.curves import Panel, panels_of
 from ecd_tune.report.model.rows import StudyReport
 from ecd_tune.report.words.layout import Page, Section, Table
-from ecd_tune.report.words.numbers import format_number, format_within
+from ecd_tune.report.words.numbers import format_number, format_within, surest
 from ecd_tune.report.words.sentences.search_only import search_tables
 from ecd_tune.report.words.tables.comparison import comparison_tables
 from ecd_tune.report.words.tables.costs import cost_section, name_stage
@@ -22,6 +22,7 @@ from ecd_tune.report.words.tables.results import result_table
 from ecd_tune.report.words.tables.search import search_section
 from ecd_tune.report.words.tables.searches import searches_table
 from ecd_tune.report.words.tables.theory import theory_section
+from ecd_tune.spec import number_of, without_number
 
 __all__ = ["build_page", "build_sections"]
 
@@ -162,7 +163,7 @@ def _curve_cells(panel: Panel, step: int) -> Iterator[str]:
     bands = [(curve.band, sum(s <= step for s in curve.band.steps) - 1) for curve in panel.curves]
     spreads = [abs(band.q3[at] - band.q1[at]) / 2 if at >= 0 else 0.0 for band, at in bands]
     # All cells of a row to the digits that the surest of them has, unless that is too many.
-    sure = min(filter(None, spreads), default=0.0)
+    sure = surest(spreads) or 0.0
     for (band, at), own in zip(bands, spreads, strict=True):
         enough = max(sure, own / 10, abs(band.median[at]) * _DIGITS) if sure else None
         yield "–" if at < 0 else format_within(band.median[at], enough)
@@ -192,10 +193,12 @@ def _reason_section(report: StudyReport) -> Section:
     if not report.reasons:
         return Section("failures", title, ("None.",))
     titles = {row.optimizer: row.title for row in report.results}
-    rows = tuple(
-        (titles[g.optimizer], name_stage(g.stage), g.kind, g.reason, str(g.count), str(g.example))
-        for g in sort_by_rank(report, report.reasons)
-    )
+    rows = []
+    for group in sort_by_rank(report, report.reasons):
+        number = number_of(group.optimizer)
+        title = titles[without_number(group.optimizer)] + f", search {number}" * (number > 1)
+        counts = (str(group.count), str(group.example))
+        rows.append((title, name_stage(group.stage), group.kind, group.reason, *counts))
     header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
     note = "Numbers in a reason are replaced by N, so that equal reasons are grouped."
-    return Section("failures", title, tables=(Table("By reason", header, rows, note),))
+    return Section("failures", title, tables=(Table("By reason", header, tuple(rows), note),))

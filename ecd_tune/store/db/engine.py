@@ -9,7 +9,9 @@ which SQLAlchemy leaves out on SQLite).
 from __future__ import annotations
 
 import fcntl
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from ecd_tune.errors import StorageReplacedError, StorageUnavailableError
+from ecd_tune.store.db.pipeline import UNREAD, use_pipelines
 from ecd_tune.store.db.retrying import RETRY_SECONDS, OutageError, RetryPolicy, is_outage
 from ecd_tune.store.db.url import parse_url, show_url
 
@@ -39,9 +42,10 @@ _SQLITE_DURABLE = {_BEGIN: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")}
 _LOOK = "SELECT 1 FROM sqlite_schema"
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)
 _ALONE = "ecd_tune_alone"
-_POSTGRES_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_PAUSE_SECONDS = 0.05
+_POSTGRES_READ = {_BEGIN: ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",)}
 # Locked rows are read in their current state, not as of the start of the transaction.
-_POSTGRES_WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
+_POSTGRES_WRITE = {_BEGIN: ("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",)}
 _PORT = 5432
 _POSTGRES = {
     # A host that does not answer: an error within five seconds instead of two minutes.
@@ -93,13 +97,18 @@ class Database:
             self._check_folder()
         # Without the parameters no error message or log can carry what was stored.
         self.engine = sa.create_engine(
-            self.url, connect_args=self.connect_arguments(), hide_parameters=True
+            self.url,
+            connect_args=self.connect_arguments(),
+            hide_parameters=True,
+            pool_reset_on_return="rollback" if self.is_sqlite else None,
         )
+        event.listen(self.engine, "begin", _begin)
         if self.is_sqlite:
             event.listen(self.engine, "do_connect", _connect_sqlite)
             event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
             event.listen(self.engine, "checkin", _end_alone)
+        else:
+            use_pipelines(self.engine)
 
     def connect_arguments(self) -> dict[str, Any]:
         """Return the driver's connection arguments."""
@@ -288,10 +297,33 @@ def _connect_sqlite(dialect: Any, record: Any, arguments: Any, options: Any) -> 
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) in _NO_SHARED_MEMORY:
             connection.close()
-            connection = dialect.connect(*arguments, **options)
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection = _connect_alone(dialect, arguments, options)
             record.info[_ALONE] = True
     return connection
+
+
+def _connect_alone(dialect: Any, arguments: Any, options: Any) -> Any:
+    """Connect with the file locked.
+
+    A connection that waits for this lock keeps its shared one, so that two would wait for each
+    other: one that does not get it at once is closed, and another is tried after a random pause.
+
+    Raises:
+        sqlite3.Error: Others have the file locked for longer than a minute.
+    """
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        connection = dialect.connect(*arguments, **{**options, "timeout": 0.0})
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        try:
+            connection.execute(_LOOK)
+        except sqlite3.Error:
+            connection.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(random.uniform(0.0, _PAUSE_SECONDS))
+        else:
+            return connection
 
 
 def _end_alone(connection: object, record: Any) -> None:
@@ -300,7 +332,8 @@ def _end_alone(connection: object, record: Any) -> None:
         record.invalidate()
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # Connections from elsewhere, such as Alembic, are checked first.
-    for text in connection.get_execution_options().get(_BEGIN, _SQLITE_READ[_BEGIN]):
-        connection.exec_driver_sql(text)
+def _begin(connection: sa.Connection) -> None:
+    # Connections from elsewhere have no such option.
+    default = _SQLITE_READ if connection.dialect.name == "sqlite" else _POSTGRES_WRITE
+    for text in connection.get_execution_options().get(_BEGIN, default[_BEGIN]):
+        connection.exec_driver_sql(text, execution_options=UNREAD)

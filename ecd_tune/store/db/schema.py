@@ -91,10 +91,8 @@ def prepare_schema(database: Database, *, create: bool) -> None:
     if version == HEAD:
         return
     if not create:
-        raise StoreError(
-            f"storage {database.shown}: its tables are at version {version or 'none'}, this "
-            f"ecd_tune needs {HEAD}; run `ecd-tune db upgrade`"
-        )
+        words = SchemaState(database.shown, version, HEAD).words
+        raise StoreError(f"storage {database.shown}: {words}; run `ecd-tune db upgrade`")
     with database.creation_lock():
         if _read_version(database) != HEAD:
             database.prepare()

@@ -1,15 +1,20 @@
 """Differences between the SQL of PostgreSQL and SQLite, except how a transaction begins.
 
-Many rows are written by one statement on PostgreSQL, which takes each column as one array
-(``INSERT … SELECT … FROM unnest(…)``), and by ``executemany`` on SQLite, which has no arrays and
-no round trips.
+On PostgreSQL the rows of several tables are written by one statement, which takes those of each
+table as one JSON array (``INSERT … SELECT … FROM json_to_recordset(…)``). It is sent without
+waiting for an answer. SQLite, where a statement takes no round trip, uses ``executemany``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,10 +22,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["insert_rows", "now", "replace_rows", "update_rows"]
+from ecd_tune.store.db.pipeline import UNREAD
+
+__all__ = ["Change", "new_trial_ids", "now", "write_rows"]
 
 Row = Mapping[str, Any]
-"""Column to value; all rows of one call have the same columns."""
+"""Column to value; all rows of one change have the same columns."""
 
 
 class now(FunctionElement[float]):
@@ -40,157 +47,153 @@ def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
-def insert_rows(
-    connection: sa.Connection,
-    table: sa.Table,
-    rows: Sequence[Row],
-    *,
-    common: Row | None = None,
-    computed: sa.ColumnElement[Any] | None = None,
-    returning: tuple[sa.Column[Any], ...] = (),
-) -> Sequence[sa.Row[Any]]:
-    """Insert rows; generated ids grow in their order.
+class new_trial_ids(FunctionElement[Any]):
+    """Ids for a number of new trials, larger than all before: a list, or on SQLite the first."""
 
-    Args:
-        connection: A write transaction.
-        table: Target table.
-        rows: The rows.
-        common: Values that all rows have in common; of other columns.
-        computed: Value of the column of its name (``label``), of parameters in ``common``.
-        returning: Columns wanted of the new rows.
-
-    Returns:
-        Those columns, a row each, in any order.
-    """
-    if not rows:
-        return []
-    if connection.dialect.name == "sqlite":
-        insert = _insert_sqlite(table, computed, returning)
-        given: Any = [{**row, **(common or {})} for row in rows]
-    else:
-        insert = _insert_postgresql(table, tuple(rows[0]), tuple(common or ()), computed, returning)
-        given = {**_columns(table, rows), **(common or {})}
-    result = connection.execute(insert, given)
-    return result.all() if returning else []
+    inherit_cache = True
 
 
-def replace_rows(
-    connection: sa.Connection, table: sa.Table, unique: tuple[str, ...], rows: Sequence[Row]
-) -> None:
-    """Insert rows, in the place of those that are there.
-
-    Args:
-        connection: A write transaction.
-        table: Target table.
-        unique: Columns that no two rows may have in common.
-        rows: The rows; no two of them with the same unique columns.
-    """
-    if not rows:
-        return
-    names = tuple(rows[0])
-    if connection.dialect.name == "sqlite":
-        connection.execute(_replace_sqlite(table, names, unique), rows)
-    else:
-        connection.execute(_replace_postgresql(table, names, unique), _columns(table, rows))
+@compiles(new_trial_ids, "sqlite")
+def _new_trial_ids_sqlite(element: new_trial_ids, compiler: SQLCompiler, **options: Any) -> str:
+    # The transaction has locked the whole file.
+    return "(SELECT coalesce(max(trial_id), 0) + 1 FROM trials)"
 
 
-def update_rows(connection: sa.Connection, table: sa.Table, key: str, rows: Sequence[Row]) -> None:
-    """Give rows that are there new values.
+@compiles(new_trial_ids, "postgresql")
+def _new_trial_ids_postgresql(element: new_trial_ids, compiler: SQLCompiler, **options: Any) -> str:
+    series = f"generate_series(1, {compiler.process(element.clauses, **options)})"
+    return f"ARRAY(SELECT nextval(pg_get_serial_sequence('trials', 'trial_id')) FROM {series})"
 
-    Args:
-        connection: A write transaction.
+
+class _Form(NamedTuple):
+    """A change without its values: what its statement depends on."""
+
+    table: sa.Table
+    names: tuple[str, ...]
+    unique: tuple[str, ...]
+    kept: tuple[str, ...]
+    key: str | None
+    from_now: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Rows to be written to one table: inserted, or updated where ``key`` is given.
+
+    Attributes:
         table: The table.
-        key: The column by which each row finds the one that it changes.
-        rows: The rows: the key and the new values.
+        rows: The rows. Generated ids grow in their order.
+        unique: Columns that no two rows may have in common: a row that exists is replaced. Empty:
+            it is an error.
+        kept: Columns of a replaced row that keep their values.
+        key: The column by which each row finds the one that it updates.
+        from_now: Columns whose values are given in seconds from now, by the database's clock.
     """
-    if not rows:
+
+    table: sa.Table
+    rows: Sequence[Row]
+    unique: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    key: str | None = None
+    from_now: tuple[str, ...] = ()
+
+    def form(self) -> _Form:
+        """Return what the statement depends on."""
+        names = tuple(self.rows[0])
+        return _Form(self.table, names, self.unique, self.kept, self.key, self.from_now)
+
+
+def write_rows(connection: sa.Connection, *changes: Change) -> None:
+    """Write rows to different tables; an error may be raised by a later statement or the commit.
+
+    Args:
+        connection: A write transaction.
+        changes: One per table at most; those without rows are skipped.
+    """
+    given = [change for change in changes if change.rows]
+    if not given:
         return
-    names = tuple(rows[0])
+    forms = tuple(change.form() for change in given)
     if connection.dialect.name == "sqlite":
-        connection.execute(_update_sqlite(table, key, names), [_renamed(row) for row in rows])
+        for form, change in zip(forms, given, strict=True):
+            rows = [{f"new_{name}": row[name] for name in form.names} for row in change.rows]
+            connection.execute(_write_sqlite(form), rows)
     else:
-        connection.execute(_update_postgresql(table, key, names), _columns(table, rows))
+        values: dict[str, Any] = {}
+        for i, change in enumerate(given):
+            values[f"rows_{i}"] = _dump(change.table, change.rows)
+            if change.key is not None:
+                values[f"count_{i}"] = len(change.rows)
+        connection.execute(_write_postgresql(forms), values, execution_options=UNREAD)
 
 
 @lru_cache
-def _insert_sqlite(
-    table: sa.Table,
-    computed: sa.ColumnElement[Any] | None,
-    returning: tuple[sa.Column[Any], ...],
-) -> Any:
-    insert = sa.insert(table)
-    if computed is not None:
-        insert = insert.values({_name(computed): computed})
-    return insert.returning(*returning) if returning else insert
+def _write_sqlite(form: _Form) -> Any:
+    table, key = form.table, form.key
+    given = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in form.names}
+    values = {name: now() + v if name in form.from_now else v for name, v in given.items()}
+    if key is not None:
+        return sa.update(table).where(table.c[key] == values.pop(key)).values(values)
+    return _replacing(sqlite.insert(table).values(values), form)
 
 
 @lru_cache
-def _insert_postgresql(
-    table: sa.Table,
-    names: tuple[str, ...],
-    common: tuple[str, ...],
-    computed: sa.ColumnElement[Any] | None,
-    returning: tuple[sa.Column[Any], ...],
-) -> Any:
-    values: dict[str, Any] = dict(_unnest(table, names).c)
-    values |= {
-        name: sa.bindparam(name, type_=table.c[name].type) for name in common if name in table.c
+def _write_postgresql(forms: tuple[_Form, ...]) -> Any:
+    *others, last = (_change_postgresql(form, index) for index, form in enumerate(forms))
+    return last.add_cte(*(other.cte(f"change_{index}") for index, other in enumerate(others)))
+
+
+def _change_postgresql(form: _Form, index: int) -> Any:
+    table, key = form.table, form.key
+    columns = [sa.column(name, table.c[name].type) for name in form.names]
+    rows = sa.cast(sa.bindparam(f"rows_{index}", type_=sa.Text), postgresql.JSON)
+    records = sa.func.json_to_recordset(rows).table_valued(*columns, name=f"given_{index}")
+    given: sa.FromClause = records.render_derived(with_types=True)
+    if key is not None:
+        # The planner takes it for a hundred rows otherwise, and reads the whole table to join them.
+        count = sa.bindparam(f"count_{index}", type_=sa.Integer)
+        given = sa.select(*given.c).limit(count).subquery(f"rows_{index}")
+    values: dict[str, Any] = {
+        name: now() + given.c[name] if name in form.from_now else given.c[name]
+        for name in form.names
     }
-    if computed is not None:
-        values[_name(computed)] = computed
-    insert = sa.insert(table).from_select(list(values), sa.select(*values.values()))
-    return insert.returning(*returning) if returning else insert
+    if key is not None:
+        return sa.update(table).where(table.c[key] == values.pop(key)).values(values)
+    insert = postgresql.insert(table).from_select(form.names, sa.select(*values.values()))
+    return _replacing(insert, form)
+
+
+def _replacing(insert: Any, form: _Form) -> Any:
+    if not form.unique:
+        return insert
+    new = [name for name in form.names if name not in form.unique + form.kept]
+    return insert.on_conflict_do_update(
+        index_elements=form.unique, set_={name: insert.excluded[name] for name in new}
+    )
+
+
+def _dump(table: sa.Table, rows: Sequence[Row]) -> str:
+    forms = _plain_forms(table, tuple(rows[0]))
+    plain = [{**row, **{name: form(row[name]) for name, form in forms.items()}} for row in rows]
+    return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache
-def _replace_sqlite(table: sa.Table, names: tuple[str, ...], unique: tuple[str, ...]) -> Any:
-    insert = sqlite.insert(table)
-    new = {name: insert.excluded[name] for name in names if name not in unique}
-    return insert.on_conflict_do_update(index_elements=unique, set_=new)
+def _plain_forms(table: sa.Table, names: tuple[str, ...]) -> dict[str, Callable[[Any], Any]]:
+    """Return, for those columns whose values are not JSON's own, what makes them so."""
+    kinds = ((sa.Enum, _to_name), (sa.DateTime, _to_text), (sa.Float, _to_number))
+    types = {name: table.c[name].type for name in names}
+    found = ((n, form) for n, own in types.items() for kind, form in kinds if isinstance(own, kind))
+    return dict(found)
 
 
-@lru_cache
-def _replace_postgresql(table: sa.Table, names: tuple[str, ...], unique: tuple[str, ...]) -> Any:
-    rows = sa.select(*_unnest(table, names).c)
-    insert = postgresql.insert(table).from_select(list(names), rows)
-    new = {name: insert.excluded[name] for name in names if name not in unique}
-    return insert.on_conflict_do_update(index_elements=unique, set_=new)
+def _to_name(value: Enum | None) -> str | None:
+    return None if value is None else value.name
 
 
-@lru_cache
-def _update_sqlite(table: sa.Table, key: str, names: tuple[str, ...]) -> Any:
-    given = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-    new = {name: given[name] for name in names if name != key}
-    return sa.update(table).where(table.c[key] == given[key]).values(new)
+def _to_text(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
 
 
-@lru_cache
-def _update_postgresql(table: sa.Table, key: str, names: tuple[str, ...]) -> Any:
-    rows = _unnest(table, names)
-    new = {name: rows.c[name] for name in names if name != key}
-    return sa.update(table).where(table.c[key] == rows.c[key]).values(new)
-
-
-def _unnest(table: sa.Table, names: tuple[str, ...]) -> sa.TableValuedAlias:
-    # Parameters are not named as the columns, which SQLAlchemy would take for values to be set.
-    arrays = [
-        sa.bindparam(f"new_{name}", type_=postgresql.ARRAY(table.c[name].type)) for name in names
-    ]
-    columns = [sa.column(name, table.c[name].type) for name in names]
-    return sa.func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
-
-
-def _columns(table: sa.Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    for name, values in columns.items():
-        if isinstance(table.c[name].type, sa.Float):  # psycopg takes no list of mixed numbers
-            columns[name] = [None if value is None else float(value) for value in values]
-    return {f"new_{name}": values for name, values in columns.items()}
-
-
-def _renamed(row: Row) -> dict[str, Any]:
-    return {f"new_{name}": value for name, value in row.items()}
-
-
-def _name(computed: sa.ColumnElement[Any]) -> str:
-    return str(computed.name)
+def _to_number(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)

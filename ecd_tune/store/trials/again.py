@@ -11,8 +11,8 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Cause, Stage
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.db.sql import Change, write_rows
+from ecd_tune.store.events import event_row, new_events
 from ecd_tune.store.sampling.constraints import PREFIX
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
@@ -65,7 +65,7 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
     if row is None or row.state not in _ENDED:
         raise StoreError(
             f"study {ref.key.name}: trial {number} does not exist, has not ended, or no longer "
-            f"counts; `ecd-tune status {ref.key.study}` shows the trials"
+            f"counts; the dashboard and the report's trials.csv list the trials"
         )
     values = optuna_tables.trial_values
     mine = values.c.trial_id == row.trial_id
@@ -85,8 +85,6 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
         "key": "reason",
         "value_json": optuna_tables.dump_attr(text),
     }
-    table = optuna_tables.trial_user_attributes
-    replace_rows(connection, table, ("trial_id", "key"), [attribute])
     event = event_row(
         study_id=ref.id,
         trial_id=row.trial_id,
@@ -96,7 +94,9 @@ def invalidate_trial(connection: sa.Connection, ref: StudyRef, number: int, reas
         reason=reason,
         value=value,
     )
-    add_events(connection, [event])
+    attributes = optuna_tables.trial_user_attributes
+    changed = Change(attributes, [attribute], ("trial_id", "key"))
+    write_rows(connection, changed, new_events([event]))
     if ref.key.stage is not Stage.SEARCH:
         _queue_copies(connection, ref, [row], "retried")
 
@@ -110,9 +110,9 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
     attributes = optuna_tables.trial_system_attributes
     violated = attributes.c.trial_id.in_(ids) & attributes.c.key.startswith(PREFIX)
     connection.execute(sa.delete(attributes).where(violated))
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(rows))
     endings = [Ending(Cause(row.cause or Cause.EXCEPTION), row.reason or "failed") for row in rows]
-    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    insert_trials(connection, ref.id, copy_trials(connection, rows, endings), counts)
     events = [
         event_row(
             study_id=ref.id,
@@ -120,13 +120,13 @@ def _queue_copies(connection: sa.Connection, ref: StudyRef, rows: Sequence[Any],
             kind=kind,
             worker=None,
             number=row.number,
-            queued_as=first + offset,
+            queued_as=queued_as,
             attempt=row.attempt,
             reason="requested by a user",
         )
-        for offset, row in enumerate(rows)
+        for queued_as, row in enumerate(rows, counts.next_number)
     ]
-    add_events(connection, events)
+    write_rows(connection, new_events(events))
 
 
 def _rows(study_id: int) -> sa.Select[Any]:

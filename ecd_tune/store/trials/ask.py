@@ -10,6 +10,7 @@ from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Lease, StudyKey
 from ecd_tune.spec import StudySpec
 from ecd_tune.store.db.engine import Database
+from ecd_tune.store.db.sql import write_rows
 from ecd_tune.store.sampling.samplers import history_bound, is_blind, is_serial, make_sampler
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
@@ -112,7 +113,7 @@ class Asker:
             self._complete_external(connection, ref, request)
             target = self._drawer.target(ref, request)
             claimable = count_trials(connection, ref.id).claimable(target)
-            self._drawer.register(connection, request.worker)
+            write_rows(connection, *self._drawer.register(request.worker))
             return claim_waiting(connection, ref, min(request.count, claimable), grant)
 
     def _ask_new(self, ref: StudyRef, request: Request, count: int) -> list[Lease]:

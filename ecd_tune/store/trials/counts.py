@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.errors import StudyNotFoundError
 from ecd_tune.records import Stage, StudyKey
 from ecd_tune.store.db import optuna_tables, tables
+from ecd_tune.store.db.sql import new_trial_ids
 
 __all__ = ["TrialCounts", "count_trials"]
 
@@ -26,6 +28,7 @@ class TrialCounts:
         leased: Running under a lease; trials that plain Optuna runs are not included.
         waiting: Queued.
         next_number: The number that the next new trial gets.
+        ids: Ids for new trials, as many as were asked for.
     """
 
     key: StudyKey
@@ -34,6 +37,7 @@ class TrialCounts:
     leased: int
     waiting: int
     next_number: int
+    ids: Sequence[int] = ()
 
     def remaining(self, target: int) -> int:
         """Return how many new trials may be made when ``target`` are wanted."""
@@ -44,7 +48,7 @@ class TrialCounts:
         return max(0, min(self.waiting, target - self.finished - self.leased))
 
 
-def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
+def count_trials(connection: sa.Connection, study_id: int, *, new: int = 0) -> TrialCounts:
     """Count one study's trials, in one statement: all counts are of the same moment.
 
     Trial numbers have no gaps, so that only those trials are counted one by one that are not
@@ -54,6 +58,7 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
         connection: A transaction. On PostgreSQL the lock must be taken by an earlier statement: a
             statement that waits for a lock counts in its earlier snapshot.
         study_id: Optuna's study id.
+        new: How many ids of new trials to return; needs a write transaction with the study's lock.
 
     Returns:
         The counts at this moment.
@@ -61,10 +66,12 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
     Raises:
         StudyNotFoundError: The study was deleted.
     """
-    row = connection.execute(_COUNTS, {"study": study_id}).first()
+    statement, values = (_COUNTS_AND_IDS, {"new": new}) if new else (_COUNTS, {})
+    row = connection.execute(statement, {"study": study_id, **values}).first()
     if row is None:
         raise StudyNotFoundError(f"study {study_id} is no longer in this storage")
-    study, optimizer, stage, fingerprint, number, waiting, running, lost, leased = row
+    study, optimizer, stage, fingerprint, number, waiting, running, lost, leased, *given = row
+    ids = (range(first, first + new) if isinstance(first, int) else first for first in given)
     return TrialCounts(
         key=StudyKey(study, optimizer, Stage(stage)),
         fingerprint=fingerprint,
@@ -72,6 +79,7 @@ def count_trials(connection: sa.Connection, study_id: int) -> TrialCounts:
         leased=leased,
         waiting=waiting,
         next_number=number,
+        ids=next(ids, ()),
     )
 
 
@@ -98,3 +106,4 @@ def _build_counts() -> sa.Select[Any]:
 
 
 _COUNTS = _build_counts()
+_COUNTS_AND_IDS = _COUNTS.add_columns(new_trial_ids(sa.bindparam("new", type_=sa.Integer)))

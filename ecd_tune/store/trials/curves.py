@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState as OptunaState
@@ -21,9 +21,9 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.errors import StoreError
 from ecd_tune.records import Lease
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.db.sql import Change, write_rows
 
-__all__ = ["CurvePoint", "ReportBuffer", "insert_points", "write_points"]
+__all__ = ["CurvePoint", "ReportBuffer", "new_points", "write_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -175,27 +175,18 @@ def write_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> int
     Returns:
         Number of rejected points, whose lease is no longer valid.
     """
-    leases, trials = tables.leases, optuna_tables.trials
     tokens = {point.token for point in points}
-    rows = connection.execute(
-        sa.select(leases.c.token, leases.c.trial_id)
-        .join(trials, trials.c.trial_id == leases.c.trial_id)
-        .where(leases.c.token.in_(tokens), trials.c.state == OptunaState.RUNNING)
-        .order_by(leases.c.trial_id)
-        # Against a process that would take the lease away meanwhile, but not against its renewal.
-        .with_for_update(read=True, key_share=True, of=leases)
-    )
+    rows = connection.execute(_LOCK_VALID, {"tokens": [*tokens]})
     standing = {(row.token, row.trial_id) for row in rows}
     kept = [point for point in points if (point.token, point.trial_id) in standing]
-    insert_points(connection, kept)
+    write_rows(connection, new_points(kept))
     return len(points) - len(kept)
 
 
-def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> None:
-    """Store points without checking the leases of their trials.
+def new_points(points: Sequence[CurvePoint]) -> Change:
+    """Return the change that stores points, without checking the leases of their trials.
 
     Args:
-        connection: A write transaction.
         points: The points, oldest first; a later one of the same trial and step replaces an
             earlier one.
     """
@@ -208,5 +199,20 @@ def insert_points(connection: sa.Connection, points: Sequence[CurvePoint]) -> No
             "intermediate_value": stored,
             "intermediate_value_type": kind,
         }
-    unique = ("trial_id", "step")
-    replace_rows(connection, optuna_tables.intermediate_values, unique, list(rows.values()))
+    return Change(optuna_tables.intermediate_values, [*rows.values()], ("trial_id", "step"))
+
+
+def _build_lock_valid() -> sa.Select[Any]:
+    leases, trials = tables.leases, optuna_tables.trials
+    reported = leases.c.token.in_(sa.bindparam("tokens", expanding=True))
+    return (
+        sa.select(leases.c.token, leases.c.trial_id)
+        .join(trials, trials.c.trial_id == leases.c.trial_id)
+        .where(reported, trials.c.state == OptunaState.RUNNING)
+        .order_by(leases.c.trial_id)
+        # Against a process that would take the lease away meanwhile, but not against its renewal.
+        .with_for_update(read=True, key_share=True, of=leases)
+    )
+
+
+_LOCK_VALID = _build_lock_valid()

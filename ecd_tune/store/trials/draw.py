@@ -14,7 +14,7 @@ from ecd_tune.records import Lease, RunRequest
 from ecd_tune.spec import StudySpec
 from ecd_tune.store.db import optuna_tables
 from ecd_tune.store.db.engine import Database
-from ecd_tune.store.db.sql import replace_rows
+from ecd_tune.store.db.sql import Change, write_rows
 from ecd_tune.store.sampling.guided import guided_points
 from ecd_tune.store.sampling.history import TrialHistory
 from ecd_tune.store.sampling.points import StoredPoint
@@ -27,9 +27,9 @@ from ecd_tune.store.sampling.samplers import (
 )
 from ecd_tune.store.studies import KnownStudies, StudyRef, lock_studies
 from ecd_tune.store.trials.counts import TrialCounts, count_trials
-from ecd_tune.store.trials.insert import Draft, insert_trials
-from ecd_tune.store.trials.lease import Grant, insert_leases
-from ecd_tune.store.workers import Worker, register
+from ecd_tune.store.trials.insert import Draft, new_trials
+from ecd_tune.store.trials.lease import Grant, new_leases
+from ecd_tune.store.workers import Worker, seen_worker
 
 __all__ = ["Drawer", "Request"]
 
@@ -126,11 +126,11 @@ class Drawer:
         """
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            counts = count_trials(connection, ref.id)
+            counts = count_trials(connection, ref.id, new=count)
             self.sync(connection, ref, request.spec, counts.next_number)
             remaining = counts.remaining(self.target(ref, request))
             points = self._draw(ref, request, min(count, remaining), "")
-            return self._store(connection, ref, request, points, counts.next_number)
+            return self._store(connection, ref, request, points, counts)
 
     def draw_ahead(
         self,
@@ -156,11 +156,11 @@ class Drawer:
         points = self._draw(ref, request, count, salt)
         with self._database.write() as connection:
             lock_studies(connection, [ref.id])
-            counts = count_trials(connection, ref.id)
+            counts = count_trials(connection, ref.id, new=count)
             if not self._fits(ref, counts, first, anywhere=bool(salt)):
                 return []
             points = points[: counts.remaining(self.target(ref, request))]
-            return self._store(connection, ref, request, points, counts.next_number)
+            return self._store(connection, ref, request, points, counts)
 
     def _fits(self, ref: StudyRef, counts: TrialCounts, first: int, *, anywhere: bool) -> bool:
         """Say whether what was drawn before the lock may be stored now."""
@@ -168,19 +168,19 @@ class Drawer:
         free = anywhere or counts.next_number == first
         return unchanged and free and not counts.waiting
 
-    def register(self, connection: sa.Connection, worker: Worker) -> None:
-        """Write a worker's row, unless that was done a moment ago.
+    def register(self, worker: Worker) -> tuple[Change, ...]:
+        """Return the change that writes a worker's row, unless that was done a moment ago.
 
         The heartbeat updates the worker often enough; its row is needed only once.
 
         Args:
-            connection: A write transaction.
             worker: The worker.
         """
         seen = self._registered.get(worker.id, -math.inf)
-        if time.monotonic() - seen > self._lease_seconds / 3:
-            register(connection, worker)
-            self._registered[worker.id] = time.monotonic()
+        if time.monotonic() - seen <= self._lease_seconds / 3:
+            return ()
+        self._registered[worker.id] = time.monotonic()
+        return (seen_worker(worker),)
 
     def _draw(self, ref: StudyRef, request: Request, count: int, salt: str) -> list[StoredPoint]:
         spec, optimizer, history = request.spec, request.optimizer, self.history(ref)
@@ -198,14 +198,13 @@ class Drawer:
         ref: StudyRef,
         request: Request,
         points: Sequence[StoredPoint],
-        first: int,
+        counts: TrialCounts,
     ) -> list[Lease]:
         """Insert drawn points, running from now on, and lease them."""
         if not points:
             return []
-        spec, worker = request.spec, request.worker
-        self.register(connection, worker)
-        _store_study_attrs(connection, ref.id, self.history(ref).changed_study_attrs)
+        spec, worker, first = request.spec, request.worker, counts.next_number
+        ids = counts.ids[: len(points)]
         # Under the lock, where the numbers are known.
         guided = guided_points(spec, request.optimizer, range(first, first + len(points)))
         drafts = [
@@ -216,9 +215,15 @@ class Drawer:
             )
             for at, point in enumerate(points, first)
         ]
-        ids = insert_trials(connection, ref.id, first, drafts, running_on=worker.name)
         grant = Grant(worker, self._lease_seconds, request.batch)
-        tokens = insert_leases(connection, ref.id, ids, grant)
+        tokens, leases = new_leases(ref.id, ids, grant)
+        write_rows(
+            connection,
+            *self.register(worker),
+            _new_study_attrs(ref.id, self.history(ref).changed_study_attrs),
+            *new_trials(ref.id, drafts, counts, running_on=worker.name),
+            leases,
+        )
         self._keep(ref, spec, first, ids, guided)
         return [
             Lease(
@@ -249,10 +254,9 @@ class Drawer:
             history.adopt(trial_ids, replaced)
 
 
-def _store_study_attrs(connection: sa.Connection, study_id: int, attrs: Mapping[str, Any]) -> None:
+def _new_study_attrs(study_id: int, attrs: Mapping[str, Any]) -> Change:
     rows = [
         {"study_id": study_id, "key": key, "value_json": optuna_tables.dump_attr(value)}
         for key, value in attrs.items()
     ]
-    table = optuna_tables.study_system_attributes
-    replace_rows(connection, table, ("study_id", "key"), rows)
+    return Change(optuna_tables.study_system_attributes, rows, ("study_id", "key"))

@@ -12,11 +12,12 @@ from optuna.trial import TrialState as OptunaState
 
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
-from ecd_tune.store.db.sql import insert_rows
+from ecd_tune.store.db.sql import Change, write_rows
 from ecd_tune.store.sampling.points import StoredPoint
+from ecd_tune.store.trials.counts import TrialCounts
 from ecd_tune.store.trials.retries import History, dump_counts
 
-__all__ = ["Draft", "insert_details", "insert_trials"]
+__all__ = ["Draft", "insert_trials", "new_details", "new_trials"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Draft:
 def insert_trials(
     connection: sa.Connection,
     study_id: int,
-    first_number: int,
     drafts: Sequence[Draft],
+    counts: TrialCounts,
     *,
     running_on: str | None = None,
 ) -> list[int]:
@@ -53,76 +54,69 @@ def insert_trials(
     Args:
         connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
-        first_number: Number of the first.
         drafts: The trials.
+        counts: Under the lock, with at least as many ids.
         running_on: ``host:pid`` of the worker that runs them from now on; None leaves them
             waiting.
 
     Returns:
         Their trial ids, in order.
     """
-    if not drafts:
-        return []
-    trials, running = optuna_tables.trials, running_on is not None
-    rows = insert_rows(
-        connection,
-        trials,
-        [{"number": number} for number in range(first_number, first_number + len(drafts))],
-        common={
-            "study_id": study_id,
-            "state": OptunaState.RUNNING if running else OptunaState.WAITING,
-            "datetime_start": utc_now() if running else None,
-        },
-        returning=(trials.c.number, trials.c.trial_id),
-    )
-    ids = {row.number: row.trial_id for row in rows}
-    stored = [(ids[number], draft) for number, draft in enumerate(drafts, first_number)]
-    insert_details(connection, study_id, stored, running_on=running_on)
-    return [trial_id for trial_id, _ in stored]
+    changes = new_trials(study_id, drafts, counts, running_on=running_on)
+    write_rows(connection, *changes)
+    return list(counts.ids[: len(drafts)])
 
 
-def insert_details(
-    connection: sa.Connection,
-    study_id: int,
-    stored: Sequence[tuple[int, Draft]],
-    *,
-    running_on: str | None = None,
-) -> None:
-    """Insert everything about trials that are in Optuna's ``trials`` already.
+def new_trials(
+    study_id: int, drafts: Sequence[Draft], counts: TrialCounts, *, running_on: str | None = None
+) -> tuple[Change, ...]:
+    """Return the changes that insert trials; arguments as for :func:`insert_trials`."""
+    running = running_on is not None
+    common = {
+        "study_id": study_id,
+        "state": OptunaState.RUNNING if running else OptunaState.WAITING,
+        "datetime_start": utc_now() if running else None,
+    }
+    stored = [*zip(counts.ids, drafts, strict=False)]
+    rows = [
+        {"trial_id": trial_id, "number": number, **common}
+        for number, (trial_id, _) in enumerate(stored, counts.next_number)
+    ]
+    trials = Change(optuna_tables.trials, rows)
+    return trials, *new_details(study_id, stored, running_on=running_on)
+
+
+def new_details(
+    study_id: int, stored: Sequence[tuple[int, Draft]], *, running_on: str | None = None
+) -> tuple[Change, ...]:
+    """Return the changes that add everything else about trials in Optuna's ``trials``.
 
     Args:
-        connection: A write transaction with the study's lock.
         study_id: Optuna's study id.
         stored: Trial ids, and the values to store for them.
         running_on: As for :func:`insert_trials`.
     """
-    insert_rows(
-        connection,
-        tables.runs,
-        [_run_row(*trial) for trial in stored],
-        common={
-            "study_id": study_id,
-            "worker": running_on,
-            "lost": False,
-            "seconds": 0.0,
-            "device": "",
-        },
-    )
-    insert_rows(connection, optuna_tables.trial_params, _param_rows(stored))
-    insert_rows(
-        connection,
-        optuna_tables.trial_user_attributes,
-        [{"trial_id": trial_id, "value_json": str(draft.seed)} for trial_id, draft in stored],
-        common={"key": "seed"},
-    )
-    insert_rows(
-        connection,
-        optuna_tables.trial_system_attributes,
-        [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-            for trial_id, draft in stored
-            for key, value in draft.point.system_attrs.items()
-        ],
+    common = {
+        "study_id": study_id,
+        "worker": running_on,
+        "lost": False,
+        "seconds": 0.0,
+        "device": "",
+    }
+    seeds = [
+        {"trial_id": trial_id, "key": "seed", "value_json": str(draft.seed)}
+        for trial_id, draft in stored
+    ]
+    attributes = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for trial_id, draft in stored
+        for key, value in draft.point.system_attrs.items()
+    ]
+    return (
+        Change(tables.runs, [{**_run_row(*trial), **common} for trial in stored]),
+        Change(optuna_tables.trial_params, _param_rows(stored)),
+        Change(optuna_tables.trial_user_attributes, seeds),
+        Change(optuna_tables.trial_system_attributes, attributes),
     )
 
 

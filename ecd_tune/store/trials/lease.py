@@ -13,17 +13,17 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, RunRequest
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
-from ecd_tune.store.db.sql import insert_rows, now
+from ecd_tune.store.db.sql import Change, now, write_rows
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.retries import count_promotions, load_counts
-from ecd_tune.store.workers import Worker, touch
+from ecd_tune.store.workers import Worker, seen_again
 
 __all__ = [
     "REQUEST_COLUMNS",
     "Grant",
     "claim_waiting",
     "find_batch",
-    "insert_leases",
+    "new_leases",
     "renew_leases",
 ]
 
@@ -43,30 +43,28 @@ class Grant:
     batch: str
 
 
-def insert_leases(
-    connection: sa.Connection, study_id: int, trial_ids: Sequence[int], grant: Grant
-) -> dict[int, int]:
+def new_leases(
+    study_id: int, trial_ids: Sequence[int], grant: Grant
+) -> tuple[dict[int, int], Change]:
     """Lease trials that run from now on.
 
     Args:
-        connection: A write transaction.
         study_id: Optuna's study id.
         trial_ids: The trials.
-        grant: Who gets them; its worker's row is there.
+        grant: Who gets them; its worker's row exists, or is written at the same time.
 
     Returns:
-        Trial id to fencing token.
+        Trial id to fencing token, and the change that stores the leases.
     """
     tokens = {trial_id: secrets.randbits(_TOKEN_BITS) for trial_id in trial_ids}
     common = {
         "study_id": study_id,
         "worker_id": grant.worker.id,
         "batch": grant.batch,
-        "seconds": grant.seconds,
+        "expires_at": grant.seconds,
     }
-    rows = [{"trial_id": trial_id, "token": token} for trial_id, token in tokens.items()]
-    insert_rows(connection, _LEASES, rows, common=common, computed=_EXPIRY)
-    return tokens
+    rows = [{"trial_id": trial_id, "token": token, **common} for trial_id, token in tokens.items()]
+    return tokens, Change(tables.leases, rows, from_now=("expires_at",))
 
 
 def claim_waiting(
@@ -97,14 +95,13 @@ def claim_waiting(
     taken = list(ids)
     if not taken:
         return []
-    connection.execute(
-        sa.update(trials)
-        .where(trials.c.trial_id.in_(taken))
-        .values(state=OptunaState.RUNNING, datetime_start=utc_now())
+    running = {"state": OptunaState.RUNNING, "datetime_start": utc_now()}
+    write_rows(
+        connection,
+        Change(trials, [{"trial_id": i, **running} for i in taken], key="trial_id"),
+        Change(runs, [{"trial_id": i, "worker": grant.worker.name} for i in taken], key="trial_id"),
+        new_leases(ref.id, taken, grant)[1],
     )
-    mine = runs.c.trial_id.in_(taken)
-    connection.execute(sa.update(runs).where(mine).values(worker=grant.worker.name))
-    insert_leases(connection, ref.id, taken, grant)
     return _read_leases(connection, ref, tables.leases.c.trial_id.in_(taken))
 
 
@@ -172,16 +169,22 @@ def renew_leases(connection: sa.Connection, leases: Sequence[Lease], seconds: fl
     Returns:
         For each lease whether it is still valid.
     """
-    table = tables.leases
-    mine = table.c.token.in_([lease.token for lease in leases])
-    renewal = sa.update(table).where(mine).values(expires_at=now() + seconds)
-    rows = connection.execute(renewal.returning(table.c.token, table.c.worker_id)).all()
-    for worker_id in {row.worker_id for row in rows}:
-        touch(connection, worker_id)
+    values = {"tokens": [lease.token for lease in leases], "seconds": seconds}
+    rows = connection.execute(_RENEW, values).all()
+    write_rows(connection, seen_again({row.worker_id for row in rows}))
     standing = {row.token for row in rows}
     return [lease.token in standing for lease in leases]
 
 
-_LEASES = tables.leases
+def _build_renew() -> Any:
+    table = tables.leases
+    return (
+        sa.update(table)
+        .where(table.c.token.in_(sa.bindparam("tokens", expanding=True)))
+        .values(expires_at=now() + sa.bindparam("seconds", type_=sa.Double))
+        .returning(table.c.token, table.c.worker_id)
+    )
+
+
+_RENEW = _build_renew()
 _TOKEN_BITS = 63
-_EXPIRY = (now() + sa.bindparam("seconds", type_=sa.Double())).label("expires_at")

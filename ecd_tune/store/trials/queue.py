@@ -13,10 +13,11 @@ from ecd_tune.records import Cause, Params
 from ecd_tune.space import Space
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import utc_now
+from ecd_tune.store.db.sql import write_rows
 from ecd_tune.store.sampling.points import StoredPoint, distributions_of
 from ecd_tune.store.studies import StudyRef, lock_studies
 from ecd_tune.store.trials.counts import count_trials
-from ecd_tune.store.trials.insert import Draft, insert_details, insert_trials
+from ecd_tune.store.trials.insert import Draft, insert_trials, new_details
 
 __all__ = [
     "QueueItem",
@@ -65,7 +66,8 @@ def queue_items(connection: sa.Connection, ref: StudyRef, items: Sequence[QueueI
     known = _known_labels(connection, ref.id)
     unique = {item.label: item for item in items if item.label not in known}
     drafts = [_draft(item, _point(item)) for item in unique.values()]
-    insert_trials(connection, ref.id, count_trials(connection, ref.id).next_number, drafts)
+    counts = count_trials(connection, ref.id, new=len(drafts))
+    insert_trials(connection, ref.id, drafts, counts)
     return len(drafts)
 
 
@@ -92,15 +94,15 @@ def queue_grid(
     known = _known_labels(connection, ref.id)
     points = {f"grid:{i}": point for i, point in zip(range(count), space.grid(), strict=False)}
     fresh = [(label, point) for label, point in points.items() if label not in known]
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(fresh))
     drafts = [
         _draft(
-            QueueItem(label, point, seed_of(first + offset), "grid"),
+            QueueItem(label, point, seed_of(number), "grid"),
             StoredPoint(point, distributions_of(space, point)),
         )
-        for offset, (label, point) in enumerate(fresh)
+        for number, (label, point) in enumerate(fresh, counts.next_number)
     ]
-    insert_trials(connection, ref.id, first, drafts)
+    insert_trials(connection, ref.id, drafts, counts)
     return len(drafts)
 
 
@@ -175,7 +177,7 @@ def store_external_trial(
     given = (attributes.c.trial_id == trial_id, attributes.c.key.in_(["seed", "reason"]))
     connection.execute(sa.delete(attributes).where(*given))
     draft = Draft(point, "queue", seed)
-    insert_details(connection, study_id, [(trial_id, draft)])
+    write_rows(connection, *new_details(study_id, [(trial_id, draft)]))
 
 
 def fail_external_trial(

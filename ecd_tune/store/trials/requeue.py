@@ -18,9 +18,9 @@ from ecd_tune.records import Cause
 from ecd_tune.spec import Retries
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import load, utc_now
-from ecd_tune.store.db.sql import insert_rows, update_rows
+from ecd_tune.store.db.sql import Change, write_rows
 from ecd_tune.store.db.stored import StoredTrial, TrialPart, parse_params, read_trials
-from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.events import event_row, new_events
 from ecd_tune.store.sampling.constraints import PREFIX
 from ecd_tune.store.sampling.points import StoredPoint
 from ecd_tune.store.studies import lock_studies
@@ -96,10 +96,10 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
         _fail(connection, {row.trial_id: endings[row.token] for row in again}, lost=True)
         given_up = {r.trial_id: _last_word(r, endings[r.token]) for r in own if r not in again}
         _fail(connection, given_up, lost=False)
-        first = count_trials(connection, study_id).next_number
+        counts = count_trials(connection, study_id, new=len(again))
         drafts = copy_trials(connection, again, [endings[row.token] for row in again])
-        insert_trials(connection, study_id, first, drafts)
-        copies = {row.token: first + offset for offset, row in enumerate(again)}
+        insert_trials(connection, study_id, drafts, counts)
+        copies = {row.token: number for number, row in enumerate(again, counts.next_number)}
         rows_of_events = [
             event_row(
                 study_id=study_id,
@@ -113,7 +113,7 @@ def requeue(connection: sa.Connection, endings: Mapping[int, Ending], kind: str)
             )
             for row in own
         ]
-        add_events(connection, rows_of_events)
+        write_rows(connection, new_events(rows_of_events))
         queued += len(again)
     return queued
 
@@ -150,27 +150,25 @@ def _lost_rows(tokens: Iterable[int]) -> sa.Select[Any]:
 
 
 def _fail(connection: sa.Connection, endings: Mapping[int, Ending], *, lost: bool) -> None:
-    if not endings:
-        return
-    trials = optuna_tables.trials
-    connection.execute(
-        sa.update(trials)
-        .where(trials.c.trial_id.in_(list(endings)))
-        .values(state=OptunaState.FAIL, datetime_complete=utc_now())
-    )
-    rows = [
+    failed = {"state": OptunaState.FAIL, "datetime_complete": utc_now()}
+    trials = [{"trial_id": trial_id, **failed} for trial_id in endings]
+    runs = [
         {"trial_id": trial_id, "lost": lost, "cause": ending.cause.value, "reason": ending.reason}
         for trial_id, ending in endings.items()
     ]
-    update_rows(connection, tables.runs, "trial_id", rows)
-    insert_rows(
+    attributes = [
+        {
+            "trial_id": trial_id,
+            "key": "reason",
+            "value_json": optuna_tables.dump_attr(ending.reason),
+        }
+        for trial_id, ending in endings.items()
+    ]
+    write_rows(
         connection,
-        optuna_tables.trial_user_attributes,
-        [
-            {"trial_id": trial_id, "value_json": optuna_tables.dump_attr(ending.reason)}
-            for trial_id, ending in endings.items()
-        ],
-        common={"key": "reason"},
+        Change(optuna_tables.trials, trials, key="trial_id"),
+        Change(tables.runs, runs, key="trial_id"),
+        Change(optuna_tables.trial_user_attributes, attributes),
     )
 
 

@@ -22,8 +22,8 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Cause, Lease, Outcome, Rung, Status
 from ecd_tune.spec import choose_promoted
 from ecd_tune.store.db import optuna_tables, tables
-from ecd_tune.store.db.sql import replace_rows
-from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.db.sql import Change, write_rows
+from ecd_tune.store.events import event_row, new_events
 from ecd_tune.store.studies import StudyRef, find_study, lock_studies, to_ref
 from ecd_tune.store.trials.counts import count_trials
 from ecd_tune.store.trials.insert import insert_trials
@@ -69,7 +69,8 @@ def promote(connection: sa.Connection, results: Sequence[Result]) -> None:
         for lease, outcome in reached
         if outcome.rung is not None
     ]
-    replace_rows(connection, optuna_tables.trial_system_attributes, ("trial_id", "key"), rows)
+    table = optuna_tables.trial_system_attributes
+    write_rows(connection, Change(table, rows, ("trial_id", "key")))
     met = dict.fromkeys((lease.key, outcome.rung) for lease, outcome in reached)
     for key, rung in met:
         if rung is not None:
@@ -122,11 +123,12 @@ def _continue(
         .where(trials.c.trial_id.in_(trial_ids))
         .order_by(trials.c.number)
     ).all()
-    first = count_trials(connection, ref.id).next_number
+    counts = count_trials(connection, ref.id, new=len(rows))
+    first = counts.next_number
     endings = [Ending(Cause.PROMOTED, _reason(rung, first + n)) for n in range(len(rows))]
     for row, ending in zip(rows, endings, strict=True):
         _close(connection, row.trial_id, ending)
-    insert_trials(connection, ref.id, first, copy_trials(connection, rows, endings))
+    insert_trials(connection, ref.id, copy_trials(connection, rows, endings), counts)
     events = [
         event_row(
             study_id=ref.id,
@@ -140,7 +142,7 @@ def _continue(
         )
         for offset, row in enumerate(rows)
     ]
-    add_events(connection, events)
+    write_rows(connection, new_events(events))
 
 
 def _reason(rung: Rung, number: int) -> str:
@@ -169,7 +171,7 @@ def _close(connection: sa.Connection, trial_id: int, ending: Ending) -> None:
         "value_json": optuna_tables.dump_attr(ending.reason),
     }
     table = optuna_tables.trial_user_attributes
-    replace_rows(connection, table, ("trial_id", "key"), [attribute])
+    write_rows(connection, Change(table, [attribute], ("trial_id", "key")))
 
 
 def _key(rung: Rung | None) -> str:

@@ -12,11 +12,11 @@ from optuna.trial import TrialState as OptunaState
 from ecd_tune.records import Lease, Outcome, Status
 from ecd_tune.store.db import optuna_tables, tables
 from ecd_tune.store.db.cells import dump, utc_now
-from ecd_tune.store.db.sql import insert_rows, replace_rows, update_rows
-from ecd_tune.store.events import add_events, event_row
+from ecd_tune.store.db.sql import Change, write_rows
+from ecd_tune.store.events import event_row, new_events
 from ecd_tune.store.sampling.constraints import VIOLATING, constraint_key
 from ecd_tune.store.studies import known_ids, lock_studies
-from ecd_tune.store.trials.curves import CurvePoint, insert_points
+from ecd_tune.store.trials.curves import CurvePoint, new_points
 from ecd_tune.store.trials.requeue import Ending, find_repeatable, requeue
 from ecd_tune.store.trials.rungs import lock_rungs, promote
 
@@ -73,28 +73,35 @@ def _end(
     if not ended:
         return ended
     own = [result for result in results if result[0].token in ended]
-    _end_trials(connection, own)
-    _store_outcomes(connection, own)
-    _store_values(connection, own)
-    _store_reasons(connection, own)
-    _store_violations(connection, own)
-    _note_traces(connection, own)
     last = _last_points(own)
-    insert_points(connection, [*(p for p in points if p.token in ended), *last])
+    write_rows(
+        connection,
+        _ended_trials(own),
+        _outcomes(own),
+        _values(own),
+        _reasons(own),
+        _violations(own),
+        new_events(_traces(connection, own)),
+        new_points([*(p for p in points if p.token in ended), *last]),
+    )
     promote(connection, own)
     return ended
 
 
-def _end_trials(connection: sa.Connection, results: Sequence[Result]) -> None:
-    by_state: dict[OptunaState, list[int]] = {}
-    for lease, outcome in results:
-        by_state.setdefault(_STATES[outcome.status], []).append(lease.trial_id)
+def _ended_trials(results: Sequence[Result]) -> Change:
     now = utc_now()
-    for state, ids in by_state.items():
-        connection.execute(_END_TRIALS, {"ids": ids, "new_state": state, "now": now})
+    rows = [
+        {
+            "trial_id": lease.trial_id,
+            "state": _STATES[outcome.status],
+            "datetime_complete": now,
+        }
+        for lease, outcome in results
+    ]
+    return Change(optuna_tables.trials, rows, key="trial_id")
 
 
-def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _outcomes(results: Sequence[Result]) -> Change:
     rows = [
         {
             "trial_id": lease.trial_id,
@@ -111,20 +118,20 @@ def _store_outcomes(connection: sa.Connection, results: Sequence[Result]) -> Non
         }
         for lease, outcome in results
     ]
-    update_rows(connection, tables.runs, "trial_id", rows)
+    return Change(tables.runs, rows, key="trial_id")
 
 
-def _store_values(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _values(results: Sequence[Result]) -> Change:
+    finite = {"objective": 0, "value_type": optuna_tables.FINITE}
     rows = [
-        {"trial_id": lease.trial_id, "value": outcome.value}
+        {"trial_id": lease.trial_id, "value": outcome.value, **finite}
         for lease, outcome in results
         if outcome.value is not None and _STATES[outcome.status] is not OptunaState.FAIL
     ]
-    finite = {"objective": 0, "value_type": optuna_tables.FINITE}
-    insert_rows(connection, optuna_tables.trial_values, rows, common=finite)
+    return Change(optuna_tables.trial_values, rows)
 
 
-def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _reasons(results: Sequence[Result]) -> Change:
     rows = [
         {
             "trial_id": lease.trial_id,
@@ -134,10 +141,10 @@ def _store_reasons(connection: sa.Connection, results: Sequence[Result]) -> None
         for lease, outcome in results
         if outcome.reason is not None
     ]
-    replace_rows(connection, optuna_tables.trial_user_attributes, ("trial_id", "key"), rows)
+    return Change(optuna_tables.trial_user_attributes, rows, ("trial_id", "key"))
 
 
-def _store_violations(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _violations(results: Sequence[Result]) -> Change:
     rows = [
         {
             "trial_id": lease.trial_id,
@@ -147,13 +154,13 @@ def _store_violations(connection: sa.Connection, results: Sequence[Result]) -> N
         for lease, outcome in results
         if outcome.cause in VIOLATING
     ]
-    replace_rows(connection, optuna_tables.trial_system_attributes, ("trial_id", "key"), rows)
+    return Change(optuna_tables.trial_system_attributes, rows, ("trial_id", "key"))
 
 
-def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:
+def _traces(connection: sa.Connection, results: Sequence[Result]) -> list[dict[str, Any]]:
     shown = [result for result in results if result[1].trace]
     studies = {lease.key: known_ids(connection, [lease.key]) for lease, _ in shown}
-    rows = [
+    return [
         event_row(
             study_id=study_id,
             trial_id=lease.trial_id,
@@ -166,8 +173,6 @@ def _note_traces(connection: sa.Connection, results: Sequence[Result]) -> None:
         for lease, outcome in shown
         for study_id in studies[lease.key]
     ]
-    if rows:
-        add_events(connection, rows)
 
 
 def _last_points(results: Sequence[Result]) -> list[CurvePoint]:
@@ -212,8 +217,8 @@ def _try_again(
     if not allowed:
         return allowed
     repeated = [result for result in results if result[0].token in allowed]
-    _store_outcomes(connection, repeated)
-    insert_points(connection, [point for point in points if point.token in allowed])
+    kept = [point for point in points if point.token in allowed]
+    write_rows(connection, _outcomes(repeated), new_points(kept))
     endings = {
         lease.token: Ending(outcome.cause, outcome.reason or "failed")
         for lease, outcome in repeated
@@ -239,7 +244,7 @@ def _refuse(connection: sa.Connection, results: Sequence[Result]) -> None:
         for lease, outcome in results
         for study_id in studies[lease.key]
     ]
-    add_events(connection, rows)
+    write_rows(connection, new_events(rows))
 
 
 def _build_end_leases() -> Any:
@@ -258,17 +263,4 @@ def _build_end_leases() -> Any:
     return sa.delete(leases).where(leases.c.token.in_(standing)).returning(leases.c.token)
 
 
-def _build_end_trials() -> sa.Update:
-    trials = optuna_tables.trials
-    return (
-        sa.update(trials)
-        .where(trials.c.trial_id.in_(sa.bindparam("ids", expanding=True)))
-        .values(
-            state=sa.bindparam("new_state", type_=trials.c.state.type),
-            datetime_complete=sa.bindparam("now", type_=sa.DateTime()),
-        )
-    )
-
-
 _END_LEASES = _build_end_leases()
-_END_TRIALS = _build_end_trials()

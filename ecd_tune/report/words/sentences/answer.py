@@ -166,11 +166,11 @@ def _claim(
     bound = _p(largest)
     if len(pairs) > 1:
         bound = f"{bound.replace('=', '≤')}, corrected for {len(pairs)} comparisons"
-    others = "every other optimizer" if len(ranked) > 2 else own[0].second
+    others = "every other optimizer"
+    if len(ranked) == 2:
+        others = own[0].first if own[0].second_optimizer == best.optimizer else own[0].second
     if len(ranked) < len(spec.optimizers):
         others += " with confirmed runs" if len(ranked) > 2 else ", the only other one confirmed,"
-    if len(ranked) == 2 and own[0].second_optimizer == best.optimizer:
-        others = own[0].first
     return (
         f"{best.label} is ahead of {others} beyond noise on the task “{spec.task_def.title}” "
         f"({_seeds(spec, own)}, {bound}); {_covered(spec)}."

@@ -11,6 +11,7 @@ from ecd_tune.report.words.numbers import format_duration, format_scalar
 from ecd_tune.space import DERIVED, Fixed
 from ecd_tune.spec import StudySpec
 from ecd_tune.spec.sampler import GUIDED_EVERY, guided_trials
+from ecd_tune.text import count
 
 __all__ = ["describe_setup"]
 
@@ -78,8 +79,9 @@ def _facts(
     if spec.confirmation.task:
         yield "Task options, confirmation", _options(spec, Stage.CONFIRM)
     sizes = {spec.trials(key) for key in spec.optimizers}
-    trials = " or ".join(map(str, sorted(sizes)))
-    yield "Budget", f"{trials} trials per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
+    *fewer, most_trials = sorted(sizes)
+    trials = " or ".join([*map(str, fewer), count(most_trials, "trial")])
+    yield "Budget", f"{trials} per optimizer, {spec.steps(Stage.SEARCH)} {unit} each"
     batch = spec.budget.batch
     yield "Batch", f"at most {batch} trials at once" if batch > 1 else ""
     options = ", ".join(f"{k} = {format_scalar(v)}" for k, v in spec.sampler.options.items())
@@ -96,12 +98,12 @@ def _facts(
     seeds = [str(spec.search_seed(0, key)) for key in keys]
     yield "Search seeds", f"{', '.join(seeds)} + trial number, the same for every optimizer"
     if spec.selection.top:
-        again = f"the best {spec.selection.top} trials of each search"
-        yield "Selection", f"{again} with {spec.selection.runs} seeds each"
+        again = f"the best {count(spec.selection.top, 'trial')} of each search"
+        yield "Selection", f"{again} with {count(spec.selection.runs, 'seed')} each"
     if spec.confirmation.runs:
         runs, steps = spec.confirmation.runs, spec.steps(Stage.CONFIRM)
         of_each = " of each search's best" if len(keys) > 1 else ""
-        yield "Confirmation", f"{runs} runs{of_each} of {steps} {unit} each"
+        yield "Confirmation", f"{count(runs, 'run')}{of_each} of {steps} {unit} each"
         spans = [f"{spec.confirm_seed(0, k)} to {spec.confirm_seed(runs - 1, k)}" for k in keys]
         yield "Confirmation seeds", f"{', '.join(spans)}, the same for every optimizer"
     else:
