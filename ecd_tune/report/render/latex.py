@@ -77,6 +77,8 @@ def set_latex(page: Page, name: str) -> str:
 def _table(table: Table, label: str) -> Iterator[str]:
     for number, part in enumerate(set_tabulars(table)):
         yield "\\begin{table}"
+        # The standard classes leave no space between a caption and a table below it.
+        yield "\\setlength{\\belowcaptionskip}{\\abovecaptionskip}"
         caption = escape_latex(table.caption)
         if number:
             # The number of the table that it continues.

@@ -22,7 +22,8 @@ _CELL = 18
 """Characters of a line of a cell in a wide table: an interval."""
 _POWER = re.compile(r"\de[-+]\d")
 _NARROW, _WIDE = " \N{NO-BREAK SPACE}.,:;[]()il|", "mw%↑↓∞"
-_BRACKETS = re.compile(r"\[[^\]]*\]")
+_WHOLE = re.compile(r"\[[^\]]*\]|\([^)]{,8}\)|\d %")
+"""What is not broken: intervals, short remarks and percentages."""
 
 _Cells = tuple[tuple[str, ...], ...]
 
@@ -136,8 +137,8 @@ def _key(rows: _Cells) -> int:
 
 
 def _break(cell: str) -> str:
-    """Break a cell into lines, not within brackets."""
-    whole = _BRACKETS.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell)
+    """Break a cell into lines."""
+    whole = _WHOLE.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell)
     return "\n".join(textwrap.wrap(whole, _CELL, break_long_words=False, break_on_hyphens=False))
 
 

@@ -88,9 +88,7 @@ def _averages(across: Across, averages: Sequence[Average]) -> Section:
         (
             _label(average),
             across.titles[key],
-            format_number(value.ours, 4),
-            format_number(value.printed, 4),
-            format_number(value.listed, 4),
+            *(f"{number:.4f}" for number in (value.ours, value.printed, value.listed)),
             _difference(average, value.ours, value.listed),
         )
         for average in averages
