@@ -14,7 +14,7 @@ from ecd_tune.records import Scalar
 
 __all__ = ["divide_options"]
 
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_NAME = re.compile(r"[a-z][a-z0-9-]+")
 _CONTAINER = re.compile(r"(no-)?container(-.*)?")
 _ELSEWHERE: Mapping[str, str] = {
     "time": "use the key time, or --time",
@@ -24,9 +24,12 @@ _ELSEWHERE: Mapping[str, str] = {
 }
 _FIXED = frozenset(
     {"array", "error", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output"}
-    | {"requeue", "signal", "wrap"}
+    | {"parsable", "quiet", "requeue", "signal", "test-only", "wait", "wrap"}
 )
-"""A job is one task, is re-queued until the study is complete, and is told before its limit."""
+"""A job is one task, is re-queued until the study is complete, and is told before its limit.
+
+sbatch prints its number, by which the launcher finds it, and returns at once.
+"""
 
 
 def divide_options(options: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], list[str]]:
@@ -65,4 +68,6 @@ def _check_name(given: str, name: str) -> None:
     if name in _ELSEWHERE:
         raise LaunchError(f"options: {given}: {_ELSEWHERE[name]}")
     if name in _FIXED:
-        raise LaunchError(f"options: {given}: is set by the launcher; remove it")
+        raise LaunchError(
+            f"options: {given}: cannot be changed, the launcher depends on it; remove it"
+        )

@@ -73,8 +73,9 @@ class FailureStreak:
         return RepeatedFailureError(
             f"{what}, the last one with: {last.reason}. This worker stops; its trials are stored "
             "or re-queued. Fix the error, re-queue failed trials with `ecd-tune retry "
-            f"{self._study} --failed`, and restart the worker; if it is not an error, raise "
-            f"[retries] stop_worker_after (now {self._limit}) in the study file"
+            f"{self._study} --failed` (and --storage, if yours is not the default), and run it "
+            "again; if it is not an error, raise [retries] stop_worker_after (now "
+            f"{self._limit}) in the study file"
         )
 
 

@@ -61,7 +61,7 @@ def test_a_container_is_of_srun_and_all_else_of_the_script() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["--mem", "a b", "", "Mem", "mem=4G --wrap", "mem\n#SBATCH"])
+@pytest.mark.parametrize("name", ["--mem", "a b", "", "n", "Mem", "mem=4G --wrap", "mem\n#SBATCH"])
 def test_what_is_no_name_of_an_option_is_refused(name: str) -> None:
     with pytest.raises(LaunchError, match="must be the long name of an option of sbatch"):
         divide_options({name: 1})
@@ -70,8 +70,9 @@ def test_what_is_no_name_of_an_option_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nodes", "is set by the launcher"),
-        ("open_mode", "is set by the launcher"),
+        ("nodes", "cannot be changed"),
+        ("parsable", "cannot be changed"),
+        ("open_mode", "cannot be changed"),
         ("time", "--time"),
         ("cpus_per_task", "cores_per_worker"),
     ],
