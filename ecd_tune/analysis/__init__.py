@@ -16,9 +16,7 @@ if TYPE_CHECKING:
         compare_paired,
         fewest_pairs,
         holm,
-        signed_rank_p,
         smallest_detectable,
-        smallest_p,
     )
     from ecd_tune.analysis.reasons import ReasonGroup, group_reasons, normalise_reason
     from ecd_tune.analysis.select import (
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
         rank_trials,
         same_params,
     )
+    from ecd_tune.analysis.signed_rank import signed_rank_p, smallest_p
     from ecd_tune.analysis.statistics import (
         Interval,
         Summary,
@@ -81,7 +80,10 @@ __all__ = [
     "summarise",
 ]
 
-_MODULES = ("select", "chosen", "reasons", "statistics", "curves", "paired", "nested")
+_MODULES = (
+    *("select", "chosen", "reasons", "statistics", "curves"),
+    *("signed_rank", "paired", "nested"),
+)
 """Where the names are; what loads scipy comes last."""
 
 

@@ -15,7 +15,7 @@ from ecd_tune.analysis import (
     smallest_detectable,
     smallest_p,
 )
-from ecd_tune.analysis.paired import _pair_mean, equivalence_p, signed_rank_interval
+from ecd_tune.analysis.signed_rank import _pair_mean, equivalence_p, signed_rank_interval
 from ecd_tune.records import Direction
 
 MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
