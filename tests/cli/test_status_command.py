@@ -17,6 +17,11 @@ from ecd_tune.store import Store, Worker
 from ecd_tune.testing.store import complete, make_spec
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/store.db"

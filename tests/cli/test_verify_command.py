@@ -41,6 +41,8 @@ lr = { low = 0.01, high = 0.02 }
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
+    # Python takes the bytecode of a file with the same size that was written in the same second.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     Path("verified_task.py").write_text(TASK)
     Path("study.toml").write_text(STUDY)
     options = ["study.toml", "--storage", "sqlite:///store.db"]

@@ -196,9 +196,9 @@ def _reason_section(report: StudyReport) -> Section:
     rows = []
     for group in sort_by_rank(report, report.reasons):
         number = number_of(group.optimizer)
-        title = titles[without_number(group.optimizer)] + f", search {number}" * (number > 1)
+        label = titles[without_number(group.optimizer)] + f", search {number}" * (number > 1)
         counts = (str(group.count), str(group.example))
-        rows.append((title, name_stage(group.stage), group.kind, group.reason, *counts))
+        rows.append((label, name_stage(group.stage), group.kind, group.reason, *counts))
     header = ("Optimizer", "Stage", "How", "Reason", "Trials", "First trial")
     note = "Numbers in a reason are replaced by N, so that equal reasons are grouped."
     return Section("failures", title, tables=(Table("By reason", header, tuple(rows), note),))
