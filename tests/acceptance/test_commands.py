@@ -36,7 +36,7 @@ def test_every_command_has_help_and_is_documented(ecd_tune, ecd_tune_here) -> No
 
 
 def test_help_states_defaults(ecd_tune_here) -> None:
-    text = " ".join(ecd_tune_here("status", "--help").stdout.split())
+    text = " ".join(ecd_tune_here("status", "--help").stdout.replace("│", " ").split())
     assert "[default: all]" in text
 
 
