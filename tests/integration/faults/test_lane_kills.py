@@ -76,7 +76,7 @@ def test_lanes_resume_after_kills(
         while True:
             search, _ = store.progress(spec.name)
             saved = len(list(kept.rglob("*"))) if kept.exists() else 0
-            if search.finished >= 3 and search.running > WIDTH // 4 and saved > 2:
+            if search.finished >= 3 and search.running > WIDTH // 2 and saved > 2:
                 break
             assert process.is_alive(), "the worker ended before it could be stopped"
             assert time.monotonic() < deadline
