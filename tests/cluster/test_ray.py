@@ -89,7 +89,9 @@ def test_the_command_works_on_the_cluster_that_the_environment_names(
         monkeypatch.setenv("RAY_ADDRESS", address)
         study = write_digits_study(tmp_path, trials=4, epochs=20)
         url = f"sqlite:///{tmp_path}/store.db"
-        done = run_in(tmp_path)("launch", study, "--on", "ray", "--workers", 2, "--storage", url)
+        done = run_in(tmp_path)(
+            *("launch", study, "--on", "ray", "--workers", 2, "--storage", url), python=("-B",)
+        )
         assert done.returncode == 0, done.stderr + done.stdout
         with Store.open(url, create=False) as store:
             assert store.progress("launched")[0].complete == 4

@@ -7,6 +7,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,7 @@ class TestSlurmLauncher(LauncherContract):
 
     def test_the_command_submits_shows_and_cancels(self, plan, tmp_path: Path) -> None:
         launch, study = plan(2, 10_000)
-        ecd_tune = run_in(tmp_path)
+        ecd_tune = partial(run_in(tmp_path), python=("-B",))  # jobs start this interpreter
         common = ("launch", study, "--on", "slurm", "--storage", launch.storage)
         submitted = ecd_tune(*common, "--workers", 2)
         assert submitted.returncode == 0, submitted.stderr
