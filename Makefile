@@ -36,7 +36,7 @@ test-integrations: $(VENV)/.compiled ## Real training libraries, distributed run
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --ignore tests/cluster
 
-cluster-test: install ## A real Slurm, a Ray cluster, PgBouncer and replicas (docs/scale.md; 15 to 25 minutes)
+cluster-test: install ## A real Slurm, a Ray cluster, PgBouncer and replicas (docs/scale.md; 8 minutes)
 	$(BIN)/python -m pytest tests/cluster -m slow --timeout 1200
 
 faults: install ## Kills, restores, locks, outages and damaged files under real workers (about 40 minutes)
