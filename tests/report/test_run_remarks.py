@@ -102,19 +102,26 @@ def test_numbers_that_are_missing_are_dashes(studies):
     assert "= – above its floor (at least –)" in sentence
 
 
-def test_trials_that_did_not_train_are_counted(studies):
+def remark_on_training(studies, **untrained):
+    """Return the remark on trials that trained, with this many of each optimizer that did not."""
     spec = studies.digits_spec()
     trials = dict(studies.digits_trials(spec))
-    for key, bad in (("ecdsep", 2), ("adamw", 1)):
+    for key, bad in untrained.items():
         name = spec.key(key)
+        # .15 is a sixteenth of the way from .1 to .9.
         trials[name] = [
             dataclasses.replace(
                 r, value=0.15 if i < bad else 0.9, curves={"metric": Curve((0, 1), (0.1, 0.9))}
             )
             for i, r in enumerate(trials[name])
         ]
-    # .15 is a sixteenth of the way from .1 to .9. One of six trials is less than a quarter.
     (sentence,) = [s for s in build_report(spec, trials).remarks if "trained" in s]
+    return sentence
+
+
+def test_trials_that_did_not_train_are_counted(studies):
+    # One of six trials is less than a quarter.
+    sentence = remark_on_training(studies, ecdsep=2, adamw=1)
     assert sentence.startswith("ECDSep: 4 of 6 trials trained at all; ")
 
 
@@ -145,17 +152,7 @@ def test_best_value_at_an_edge_is_reported(studies):
 
 
 def test_optimizers_with_the_same_finding_share_a_sentence(studies):
-    spec = studies.digits_spec()
-    trials = dict(studies.digits_trials(spec))
-    for key, bad in (("ecdsep", 2), ("adamw", 3)):
-        name = spec.key(key)
-        trials[name] = [
-            dataclasses.replace(
-                r, value=0.15 if i < bad else 0.9, curves={"metric": Curve((0, 1), (0.1, 0.9))}
-            )
-            for i, r in enumerate(trials[name])
-        ]
-    (sentence,) = [s for s in build_report(spec, trials).remarks if "trained" in s]
+    sentence = remark_on_training(studies, ecdsep=2, adamw=3)
     assert sentence.startswith("ECDSep 4 of 6 trials, AdamW 3 of 6 trials trained at all; ")
 
 
