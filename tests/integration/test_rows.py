@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from ecd_tune.store import CurvePoint, Store, Worker
 from ecd_tune.store.db import tables
 from ecd_tune.store.db.sql import Change, write_rows
-from ecd_tune.testing.store import complete, make_spec
+from ecd_tune.testing.store import complete
+from tests.integration.asking import SPEC, ask
 
-SPEC = make_spec(trials=500)
 WORKERS = tables.workers
 # PostgreSQL has no text with a NUL, and neither database one with half a surrogate pair.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
@@ -37,20 +37,6 @@ ROWS = st.lists(ROW, min_size=1, max_size=5, unique_by=lambda row: row["id"])
 PLENTY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    with Store.open(url, retry_seconds=5.0) as store:
-        store.create(SPEC)
-        yield store
-
-
-def ask(store: Store, count: int = 1) -> list:
-    return store.ask(SPEC, "ecdsep", count=count, worker=Worker.current())
 
 
 def write(store: Store, *changes: Change) -> list[dict]:

@@ -17,22 +17,7 @@ from ecd_tune.store.db.engine import Database
 from ecd_tune.store.db.retrying import OutageError
 from ecd_tune.store.db.sql import now
 from ecd_tune.testing.store import complete, make_spec
-
-SPEC = make_spec(trials=500)
-
-
-def ask(store: Store, count: int = 1) -> list:
-    return store.ask(SPEC, "ecdsep", count=count, worker=Worker.current())
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    with Store.open(url, retry_seconds=5.0) as store:
-        store.create(SPEC)
-        yield store
+from tests.integration.asking import SPEC, ask
 
 
 def use(store: Store) -> None:
